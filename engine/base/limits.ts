@@ -1,0 +1,78 @@
+/**
+ * Every bound in the engine, with its unit and its reason. Nothing that grows with traffic may lack a row here.
+ * Settings that an operator may change stand in engine/config.ts; these are constants of the protocol and the
+ * machine. Derived numbers are computed from others so that they cannot drift apart.
+ */
+
+/** A user id: 1..64 bytes of [A-Za-z0-9._:@-]; no braces (hash tags), no slash (the slot's separator), no CR LF. */
+export const USER_ID_BYTES_MAX = 64
+
+/** Slots a user may have in one round (`limits.per_user`). One byte in the holder's key. */
+export const SLOTS_MAX = 255
+
+/** Pools of a round. A pool is one byte in a grant; small because each is a field of the stock message. */
+export const POOLS_MAX = 16
+
+/** Claims in one script call. 512 keep the script under 2 ms; `unpack` in Lua fails at about 8,000 values. */
+export const BATCH_CLAIMS_MAX = 512
+
+/** Batches in flight of one round of one worker. Bounds the doubt after a lost connection to 4 x 512 claims. */
+export const BATCHES_IN_FLIGHT_MAX = 4
+
+/** Claims of one HTTP batch request or stream frame. */
+export const CLAIMS_PER_REQUEST_MAX = 4096
+
+/** Claims waiting in one worker, over all rounds; beyond it the answer is `overloaded` (nothing was executed). */
+export const CLAIMS_WAITING_MAX = 1_200_000
+
+/** An HTTP body of a single object, bytes. A claim needs under 200. */
+export const BODY_BYTES_MAX = 64 * 1024
+
+/** An HTTP body of a claims batch and a stream frame, bytes: 4,096 ids of 64 bytes and their framing. */
+export const FRAME_BYTES_MAX = CLAIMS_PER_REQUEST_MAX * (USER_ID_BYTES_MAX + 8)
+
+/** Topics one socket may subscribe to. */
+export const TOPICS_PER_SOCKET_MAX = 64
+
+/** Bytes a slow socket may owe us before its stock frames are dropped (they are absolute, the last is resent). */
+export const BACKPRESSURE_BYTES_MAX = 1024 * 1024
+
+/** Seconds without a byte after which a socket is closed. Library bounds: 8..960. */
+export const SOCKET_IDLE_S = 120
+
+/** Total stock of a round: sequences are four bytes, vouchers 28 bits of (sequence, place in the pack). */
+export const STOCK_MAX = 100_000_000
+
+/** Vouchers of one round, all packs together: the width of a code's serial. */
+export const VOUCHERS_PER_ROUND_MAX = 2 ** 28
+
+/** Vouchers in one pack. */
+export const PACK_VOUCHERS_MAX = 64
+
+/** Money: minor units a script may add without losing a digit; Lua numbers are doubles (exact to 2^53). */
+export const AMOUNT_MAX = 2 ** 52
+
+/** Rows of a list answer. */
+export const LIST_ROWS_MAX = 1000
+export const LIST_ROWS_DEFAULT = 100
+
+/** Stock frames a second a round on the stream. */
+export const STOCK_FRAMES_PER_S_MAX = 20
+
+/** Longest wait for one answer, milliseconds: after it `unknown` (dispatched) or `overloaded` (queued). */
+export const ANSWER_DEADLINE_MS = 2000
+
+/** A connection to Redis that says nothing for this long with commands in flight is replaced, milliseconds. */
+export const REDIS_SILENCE_MS = 400
+
+/** Credentials: longest bearer token and longest header line we look at, bytes. */
+export const CREDENTIAL_BYTES_MAX = 2048
+
+/** Idempotency keys, order, merchant and store ids, bytes. */
+export const KEY_BYTES_MAX = 128
+
+/** Addresses and users a rate limiter remembers; the oldest are forgotten first (they start with a full bucket). */
+export const RATE_BUCKETS_MAX = 100_000
+
+/** Verified user tokens a worker remembers by their SHA-256. */
+export const TOKENS_CACHED_MAX = 50_000
