@@ -1,0 +1,56 @@
+/**
+ * A result as lines for a terminal: the verdict first, then the figures, then what qualifies them.
+ *
+ * Figures are grouped by their first word and aligned; nothing is coloured, since results are pasted into issues. The
+ * marks are ✓ and ✗ and mean the same as the exit code.
+ */
+
+import type { MachineCard } from './machine.ts'
+import { type Figure, isSound, type PartResult, type Summary } from './result.ts'
+
+const NAME_WIDTH = 30
+
+function valueText({ value, unit }: Figure): string {
+  const digits = Math.abs(value) >= 1000 ? 0 : Math.abs(value) >= 10 ? 1 : 3
+  return `${value.toLocaleString('en-US', { maximumFractionDigits: digits, minimumFractionDigits: 0 })} ${unit}`
+}
+
+export function figureLine(figure: Figure): string {
+  return `  ${figure.name.padEnd(NAME_WIDTH)}${valueText(figure)}`
+}
+
+export function partLines(part: PartResult): string[] {
+  const settings = Object.entries(part.settings).map(([name, value]) => `${name} ${value}`)
+  const outcomes = Object.entries(part.outcomes).map(([code, count]) => `${code} ${count.toLocaleString('en-US')}`)
+  return [
+    `${isSound(part) ? '✓' : '✗'} ${part.name}`,
+    ...(part.audit?.lines ?? []).map(line => `  ${line}`),
+    ...part.problems.map(problem => `  ✗ ${problem}`),
+    ...part.notes.map(note => `  ! ${note}`),
+    ...part.figures.map(figureLine),
+    ...(outcomes.length > 0 ? [`  ${'answers'.padEnd(NAME_WIDTH)}${outcomes.join(', ')}`] : []),
+    `  ${'settings'.padEnd(NAME_WIDTH)}${settings.join(', ')}`,
+  ]
+}
+
+export function machineLines(machine: MachineCard): string[] {
+  const parts = [
+    machine.cpu,
+    `${machine.cores} cores`,
+    `${machine.memory_gb} GB`,
+    machine.kernel,
+    `node ${machine.node}`,
+    machine.redis,
+  ]
+  const lines = [`machine: ${parts.join(', ')}, load before the run ${machine.load_before}`]
+  if (machine.busy) lines.push('! the machine was busy before the run: quote ratios from one run, not rates')
+  return lines
+}
+
+export function summaryLines(summary: Summary): string[] {
+  return [
+    ...summary.parts.flatMap(part => [...partLines(part), '']),
+    ...machineLines(summary.machine),
+    `seed ${summary.seed}; command: ${summary.command}`,
+  ]
+}

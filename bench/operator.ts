@@ -1,0 +1,111 @@
+/**
+ * The bench as an operator of the engine: campaigns, rounds, grants and states over the public API, nothing else.
+ *
+ * What goes wrong here is not a measurement, so every answer that is not 2xx ends the run with the status and the body.
+ * fetch is good enough: a run makes a dozen of these calls.
+ */
+
+export interface BatchResult {
+  readonly outcome: string
+  readonly vouchers?: readonly { readonly code: string }[]
+}
+
+export interface RoundState {
+  readonly id: string
+  readonly campaign_id: string
+  readonly state: string
+  readonly stock: {
+    readonly total: number
+    readonly granted: number
+    readonly remaining: number
+    readonly epoch: string
+    readonly version: number
+  }
+  readonly pools: readonly {
+    readonly name: string
+    readonly total: number
+    readonly granted: number
+    readonly remaining: number
+  }[]
+}
+
+export interface NewRound {
+  readonly name: string
+  readonly stock: number
+  /** null: the round opens when it is told to. */
+  readonly opensAt: Date | null
+}
+
+const DISCOUNT = { type: 'amount_off', amount_off: 1000, minimum_amount: 4000 } as const
+const PACK_VOUCHERS = 5
+
+export class Operator {
+  readonly #url: string
+  readonly #key: string
+
+  constructor(url: string, key: string) {
+    this.#url = url
+    this.#key = key
+  }
+
+  /** A campaign of one pack of five 40-10 coupons, as in Hangzhou, and a round of it. */
+  async createRound({ name, stock, opensAt }: NewRound): Promise<RoundState> {
+    const campaign = await this.#call<{ id: string }>('POST', '/v1/campaigns', {
+      name,
+      sponsor: 'bench',
+      currency: 'CNY',
+      budget: { max_amount: stock * PACK_VOUCHERS * DISCOUNT.amount_off },
+      pack: [{ template: '40-10', quantity: PACK_VOUCHERS, discount: DISCOUNT, valid_for_s: 604_800 }],
+      limits: { per_user: 1 },
+    })
+    return this.#call('POST', `/v1/campaigns/${campaign.id}/rounds`, {
+      stock,
+      opens_at: opensAt?.toISOString() ?? null,
+      allocation: { mode: 'fcfs' },
+    })
+  }
+
+  open(roundId: string): Promise<RoundState> {
+    return this.#call('POST', `/v1/rounds/${roundId}/open`)
+  }
+
+  round(roundId: string): Promise<RoundState> {
+    return this.#call('GET', `/v1/rounds/${roundId}`)
+  }
+
+  /** Claims for many users at once, with their vouchers; for preparing a scenario, not for measuring one. */
+  async claimBatch(roundId: string, userIds: readonly string[]): Promise<readonly BatchResult[]> {
+    const claims = userIds.map(user_id => ({ user_id }))
+    const path = `/v1/rounds/${roundId}/claims/batch?vouchers=true`
+    const { results } = await this.#call<{ results: BatchResult[] }>('POST', path, { claims })
+    return results
+  }
+
+  voucher(code: string): Promise<{ readonly state: string }> {
+    return this.#call('GET', `/v1/vouchers/${code}`)
+  }
+
+  /** All grants of a round as the bytes of an NDJSON export. */
+  async *grants(roundId: string): AsyncGenerator<Uint8Array> {
+    const response = await fetch(`${this.#url}/v1/rounds/${roundId}/claims`, {
+      headers: { authorization: `Bearer ${this.#key}`, accept: 'application/x-ndjson' },
+    })
+    if (!response.ok || response.body === null)
+      throw new Error(`the grants: ${response.status} ${await response.text()}`)
+    yield* response.body as AsyncIterable<Uint8Array>
+  }
+
+  async #call<T>(method: string, path: string, body?: unknown): Promise<T> {
+    const response = await fetch(this.#url + path, {
+      method,
+      headers: {
+        authorization: `Bearer ${this.#key}`,
+        ...(body === undefined ? {} : { 'content-type': 'application/json' }),
+      },
+      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+    })
+    const text = await response.text()
+    if (!response.ok) throw new Error(`${method} ${path}: ${response.status} ${text}`)
+    return JSON.parse(text) as T
+  }
+}

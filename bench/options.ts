@@ -1,0 +1,190 @@
+/**
+ * The flags of `fairgrab bench`: one table that parses, checks, and prints the help.
+ *
+ * Every flag is a row with its kind, its default and a sentence. A value that cannot be is a usage error that names the
+ * flag and what it may be; an unknown flag names the nearest one. node:util's parseArgs does the splitting only: it
+ * knows neither numbers nor ranges, and its words about an unknown option do not help.
+ */
+
+import { parseArgs } from 'node:util'
+import { PROFILES, type ProfileName } from './scenario/profile.ts'
+
+export class UsageError extends Error {}
+
+export const SCENARIOS = ['release', 'sold-out', 'duplicates', 'in-flight', 'viewers', 'redeem', 'autocannon'] as const
+export type ScenarioName = (typeof SCENARIOS)[number]
+export const DURABILITIES = ['memory', 'everysec', 'always', 'replicated', 'fenced'] as const
+
+interface Flag {
+  readonly kind: 'choice' | 'number' | 'text' | 'switch'
+  readonly choices?: readonly string[]
+  readonly min?: number
+  readonly max?: number
+  readonly says: string
+}
+
+const choice = (choices: readonly string[], says: string): Flag => ({ kind: 'choice', choices, says })
+const number = (min: number, max: number, says: string): Flag => ({ kind: 'number', min, max, says })
+const text = (says: string): Flag => ({ kind: 'text', says })
+
+export const FLAGS = {
+  profile: choice(Object.keys(PROFILES), 'the release to replay (default hangzhou)'),
+  scenario: choice(SCENARIOS, 'what to do with it (default release)'),
+  scale: number(
+    1e-6,
+    10,
+    'divides people, stock and rates alike; 0.1 is a tenth (the default depends on the scenario)',
+  ),
+  transport: choice(['http', 'stream'], 'one claim a request, or frames of many (default: both, one after the other)'),
+  mode: choice(['http', 'stream'], 'the same as --transport'),
+  pace: choice(['real', 'max'], 'the planned times, or the planned order as fast as it goes (default max)'),
+  frame: number(1, 4096, 'claims of a stream frame (default 512)'),
+  window: number(1, 4096, 'unanswered frames of a stream connection (default 8)'),
+  connections: number(1, 20_000, 'connections of all generators together (default: stream 4, http 64, viewers 1000)'),
+  processes: number(1, 64, 'generator processes (default 1)'),
+  seconds: number(1, 3600, 'length of the scenarios that have no plan (default 10)'),
+  seed: number(0, 2 ** 31, 'the same seed makes the same people (default 1)'),
+  repeat: number(1, 100, 'runs the whole bench this often, for compare (default 1)'),
+  workers: number(1, 256, "the engine's workers (default: its own choice)"),
+  durability: choice(DURABILITIES, "the engine's level (default always)"),
+  url: text('an engine that runs already; without it the bench starts one'),
+  key: text('its operator key'),
+  out: text('the folder of the result (default bench-results/<date>-<scenario>)'),
+  json: text('writes the summary to this file too; - is standard output'),
+  help: { kind: 'switch', says: 'this text' },
+} as const satisfies Record<string, Flag>
+
+export type Environment = Readonly<Record<string, string | undefined>>
+
+type FlagName = keyof typeof FLAGS
+
+export interface Options {
+  readonly profile: ProfileName
+  readonly scenario: ScenarioName
+  readonly scale: number | undefined
+  readonly transport: 'http' | 'stream' | undefined
+  readonly pace: 'real' | 'max'
+  readonly frame: number
+  readonly window: number
+  readonly connections: number | undefined
+  readonly processes: number
+  readonly seconds: number
+  readonly seed: number
+  readonly repeat: number
+  readonly workers: number | undefined
+  readonly durability: string
+  readonly url: string | undefined
+  readonly key: string | undefined
+  readonly out: string | undefined
+  readonly json: string | undefined
+  readonly help: boolean
+}
+
+/** Letters to change, add or take away to get from one word to the other. */
+function distance(from: string, to: string): number {
+  let row = Array.from({ length: to.length + 1 }, (_, place) => place)
+  for (const [i, letter] of [...from].entries()) {
+    const next = [i + 1]
+    for (let j = 0; j < to.length; j++) {
+      next.push(Math.min(row[j + 1]! + 1, next[j]! + 1, row[j]! + (letter === to[j] ? 0 : 1)))
+    }
+    row = next
+  }
+  return row[to.length]!
+}
+
+export function nearest(word: string, words: readonly string[]): string {
+  return words.reduce((best, other) => (distance(word, other) < distance(word, best) ? other : best))
+}
+
+function checked(name: FlagName, value: string): string | number {
+  const flag: Flag = FLAGS[name]
+  if (flag.kind === 'choice' && !flag.choices?.includes(value)) {
+    throw new UsageError(
+      `--${name} may be ${flag.choices?.join(', ')}; not "${value}" (nearest: ${nearest(value, flag.choices ?? [])})`,
+    )
+  }
+  if (flag.kind !== 'number') return value
+  const parsed = Number(value)
+  if (value.trim() === '' || !(parsed >= (flag.min ?? 0) && parsed <= (flag.max ?? 0))) {
+    throw new UsageError(`--${name} is a number from ${flag.min} to ${flag.max}; not "${value}"`)
+  }
+  return name === 'scale' ? parsed : Math.round(parsed)
+}
+
+function parsedFlags(args: readonly string[]): Partial<Record<FlagName, string | number | boolean>> {
+  const names = Object.keys(FLAGS) as FlagName[]
+  const options = Object.fromEntries(
+    names.map(name => [name, { type: FLAGS[name].kind === 'switch' ? ('boolean' as const) : ('string' as const) }]),
+  )
+  const { tokens } = parseArgs({ args: [...args], options, strict: false, tokens: true })
+  const flags: Partial<Record<FlagName, string | number | boolean>> = {}
+  for (const token of tokens) {
+    if (token.kind === 'positional') throw new UsageError(`"${token.value}" is not a flag; flags begin with --`)
+    if (token.kind !== 'option') continue
+    if (!Object.hasOwn(FLAGS, token.name))
+      throw new UsageError(`${token.rawName} is unknown; the nearest is --${nearest(token.name, names)}`)
+    const name = token.name as FlagName
+    if (FLAGS[name].kind === 'switch') flags[name] = true
+    else if (token.value === undefined) throw new UsageError(`--${name} needs a value: ${FLAGS[name].says}`)
+    else flags[name] = checked(name, token.value)
+  }
+  return flags
+}
+
+/** `environment` gives the address and the key of a running engine where the flags do not. */
+export function parseOptions(args: readonly string[], environment: Environment = {}): Options {
+  const flags = parsedFlags(args)
+  const url = flags.url ?? environment.FAIRGRAB_URL
+  const key = flags.key ?? environment.FAIRGRAB_KEY
+  if (url !== undefined && key === undefined) throw new UsageError('--url needs --key, the operator key of that engine')
+  const defaults = {
+    profile: 'hangzhou',
+    scenario: 'release',
+    pace: 'max',
+    frame: 512,
+    window: 8,
+    processes: 1,
+    seconds: 10,
+    seed: 1,
+  }
+  const rest = {
+    repeat: 1,
+    durability: 'always',
+    help: false,
+    scale: undefined,
+    transport: flags.mode,
+    connections: undefined,
+  }
+  const optional = { workers: undefined, out: undefined, json: undefined }
+  return { ...defaults, ...rest, ...optional, ...flags, url, key } as Options
+}
+
+export function helpText(): string {
+  const rows = Object.entries(FLAGS).map(([name, flag]: [string, Flag]) => {
+    const value =
+      flag.kind === 'switch'
+        ? ''
+        : flag.kind === 'choice'
+          ? ` ${flag.choices?.join('|')}`
+          : flag.kind === 'number'
+            ? ' N'
+            : ' TEXT'
+    const head = `  --${name}${value}`
+    return head.length > 32 ? `${head}\n${' '.repeat(34)}${flag.says}` : `${head.padEnd(34)}${flag.says}`
+  })
+  return [
+    'fairgrab bench: replays a flash release against the engine, audits it, and says what it cost.',
+    '',
+    'Without flags: a scaled Hangzhou release over the stream, a smaller one over HTTP, in under a minute.',
+    '',
+    ...rows,
+    '',
+    'Examples:',
+    '  fairgrab bench --profile city-2m --scale 0.1 --transport stream --pace real',
+    '  fairgrab bench --repeat 5 --out before    (then change something, --out after, and:)',
+    '  fairgrab bench compare before after',
+    '',
+    'Exit codes: 0 sound, 1 an error, 2 wrong usage, 99 a ✗ stands in the result.',
+  ].join('\n')
+}

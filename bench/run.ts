@@ -1,0 +1,99 @@
+/**
+ * `fairgrab bench`: starts an engine, plays a scenario on it, audits, measures, writes the result, stops the engine.
+ *
+ * The order is the promise: the verdict is known before a figure is shown, and the engine is stopped whatever happened,
+ * an interrupt included (the first one ends the load and still reports; a second one ends the bench). `compare` reads
+ * the folders of earlier runs. Exit codes: 0 sound, 1 an error, 2 wrong usage, 99 a ✗ stands in the result.
+ */
+
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { compareFolders } from './compare.ts'
+import { foreignEngine, type RunningEngine, startEngine } from './engine-process.ts'
+import { LiveLine } from './live-line.ts'
+import { machineCard } from './measure/machine.ts'
+import { isSound, type MeasuredPart, type Summary } from './measure/result.ts'
+import { writeResult } from './measure/result-folder.ts'
+import { summaryLines } from './measure/result-text.ts'
+import { Operator } from './operator.ts'
+import { helpText, type Options, parseOptions, type ScenarioName, UsageError } from './options.ts'
+import { playAutocannon } from './scenario/autocannon.ts'
+import { playRedeem } from './scenario/redeem.ts'
+import { playRelease } from './scenario/release.ts'
+import { playStress } from './scenario/stress.ts'
+import { playViewers } from './scenario/viewers.ts'
+import type { Stage } from './stage.ts'
+
+const EXIT = { sound: 0, error: 1, usage: 2, unsound: 99 } as const
+
+const SCENES: Readonly<Record<ScenarioName, (stage: Stage) => Promise<MeasuredPart[]>>> = {
+  release: playRelease,
+  'sold-out': stage => playStress(stage, 'sold-out'),
+  duplicates: stage => playStress(stage, 'duplicates'),
+  'in-flight': stage => playStress(stage, 'in-flight'),
+  viewers: playViewers,
+  redeem: playRedeem,
+  autocannon: playAutocannon,
+}
+
+function engineFor(options: Options): Promise<RunningEngine> {
+  if (options.url !== undefined) return Promise.resolve(foreignEngine(options.url, options.key ?? ''))
+  return startEngine({ durability: options.durability, workers: options.workers })
+}
+
+async function play(options: Options, interrupted: AbortSignal, live: LiveLine): Promise<MeasuredPart[]> {
+  const scratch = await mkdtemp(join(tmpdir(), 'fairgrab-load-'))
+  try {
+    const engine = await engineFor(options)
+    try {
+      const operator = new Operator(engine.url, engine.key)
+      return await SCENES[options.scenario]({ engine, operator, options, live, scratch, interrupted })
+    } finally {
+      await engine.stop()
+    }
+  } finally {
+    await rm(scratch, { recursive: true, force: true })
+  }
+}
+
+async function bench(options: Options, command: string): Promise<number> {
+  const live = new LiveLine()
+  const interrupt = new AbortController()
+  const onInterrupt = () => (interrupt.signal.aborted ? process.exit(130) : interrupt.abort())
+  process.on('SIGINT', onInterrupt)
+  let sound = true
+  for (let run = 1; run <= options.repeat && !interrupt.signal.aborted; run++) {
+    const machine = machineCard()
+    const parts = await play(options, interrupt.signal, live)
+    const summary: Summary = {
+      schema: 1,
+      command,
+      seed: options.seed,
+      machine,
+      parts: parts.map(({ hgrm, ...part }) => part),
+    }
+    const folder = await writeResult({ summary, hgrm: parts.map(part => part.hgrm), options, run })
+    if (options.json !== '-') process.stdout.write(`${summaryLines(summary).join('\n')}\nresult: ${folder}\n`)
+    sound &&= parts.every(isSound)
+  }
+  process.removeListener('SIGINT', onInterrupt)
+  return sound ? EXIT.sound : EXIT.unsound
+}
+
+async function main(args: readonly string[]): Promise<number> {
+  try {
+    if (args[0] === 'compare') return await compareFolders(args.slice(1))
+    const options = parseOptions(args, process.env)
+    if (options.help) {
+      process.stdout.write(`${helpText()}\n`)
+      return EXIT.sound
+    }
+    return await bench(options, ['fairgrab bench', ...args].join(' '))
+  } catch (error) {
+    process.stderr.write(`${error instanceof UsageError ? error.message : ((error as Error).stack ?? String(error))}\n`)
+    return error instanceof UsageError ? EXIT.usage : EXIT.error
+  }
+}
+
+process.exitCode = await main(process.argv.slice(2))

@@ -1,0 +1,92 @@
+/**
+ * The figures of a run of claims: rates, latencies, cost and memory, in the order in which they are read.
+ *
+ * Rates come from the story that the merged history tells; latencies from the generators' histograms, from the plan
+ * and from the send side by side (at the pace `max` a plan has no clock, so there is only the second); cost from /proc.
+ */
+
+import type { CrewReport } from '../load/crew.ts'
+import { engineFigures, generatorFigures, generatorLimits } from '../measure/cost-figures.ts'
+import { type Latency, mergeLatencies } from '../measure/latency.ts'
+import { costBetween } from '../measure/process-cost.ts'
+import { type AuditSummary, type Figure, figure, type MeasuredPart } from '../measure/result.ts'
+import { readStory, type Story } from '../measure/story.ts'
+import { mergeTimelines, type Timeline } from '../measure/timeline.ts'
+import type { AudienceReport, ClaimRun, Reading } from './claim-run.ts'
+
+const CLOSED_LOOP =
+  'pace max is a closed loop: latency from the send is what a full window waits, not what a person feels'
+const VOID = 'the audit found that clients and engine tell different stories: the run is VOID'
+function rates(story: Story, timeline: Timeline): Figure[] {
+  const drained = story.grants > 1 && story.drainS > 0
+  return [
+    ...(drained ? [figure('grants', story.grants / story.drainS, 'grants/s', 'higher')] : []),
+    ...(story.spanS > 0 ? [figure('decisions', story.decisions / story.spanS, 'decisions/s', 'higher')] : []),
+    ...(drained ? [figure('drain', story.drainS, 's', 'lower')] : []),
+    ...(drained
+      ? [figure('decisions in the drain', story.decisionsInDrain / story.drainS, 'decisions/s', 'higher')]
+      : []),
+    figure('in flight, most', timeline.inFlightMax, 'claims'),
+    figure('granted', story.grants, 'grants'),
+    figure('repeats of a grant', story.repeats, 'answers'),
+  ]
+}
+
+function memoryFigures(before: Reading, after: Reading, grants: number): Figure[] {
+  if (before.redisBytes === undefined || after.redisBytes === undefined || grants === 0) return []
+  return [figure('redis memory a grant', (after.redisBytes - before.redisBytes) / grants, 'bytes', 'lower')]
+}
+
+export function latencyFigures(name: string, latency: Latency): Figure[] {
+  if (latency.count === 0) return []
+  return [50, 90, 99, 99.9, 100].map(percentile => {
+    const place = percentile === 100 ? 'max' : `p${percentile}`
+    return figure(`${name} ${place}`, latency.at(percentile) / 1000, 'ms', 'lower')
+  })
+}
+
+export interface Measured {
+  readonly run: ClaimRun
+  readonly report: CrewReport
+  readonly startUs: number
+  readonly before: Reading
+  readonly after: Reading
+  readonly audit: AuditSummary
+  readonly watched: AudienceReport | undefined
+}
+
+export function partOf({ run, report, startUs, before, after, audit, watched }: Measured): MeasuredPart {
+  const { generators, history } = report
+  const { people, stock } = run.plan.sizes
+  const timeline = mergeTimelines(generators.map(generator => generator.timeline))
+  const story = readStory(history, stock, timeline, startUs)
+  const corrected = mergeLatencies(generators.map(generator => generator.corrected))
+  const raw = mergeLatencies(generators.map(generator => generator.raw))
+  const named = {
+    'latency-from-plan': corrected,
+    'latency-from-send': raw,
+    ...(watched && { 'frame-age': watched.ages }),
+  }
+  const measured = Object.entries(named).filter(([, latency]) => latency.count > 0)
+  return {
+    name: run.name,
+    settings: { ...run.settings, people, stock, connections: run.connections, generators: run.processes },
+    audit,
+    figures: [
+      ...rates(story, timeline),
+      ...(run.figures?.(story) ?? []),
+      ...(watched?.figures ?? []),
+      ...latencyFigures('latency from plan', corrected),
+      ...latencyFigures('latency from send', raw),
+      ...engineFigures(costBetween(before.use, after.use), story.decisions),
+      ...memoryFigures(before, after, story.grants),
+      ...generatorFigures(generators, story.decisions),
+    ],
+    latencies: Object.fromEntries(measured.map(([name, latency]) => [name, latency.summary()])),
+    hgrm: Object.fromEntries(measured.map(([name, latency]) => [name, latency.toHgrm()])),
+    outcomes: story.outcomes,
+    timeline: timeline.rows(stock),
+    notes: [...generatorLimits(generators), ...(run.pace === 'max' ? [CLOSED_LOOP] : [])],
+    problems: audit.ok ? [] : [VOID],
+  }
+}

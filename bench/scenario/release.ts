@@ -1,0 +1,60 @@
+/**
+ * The release: people, bots, double taps and losers who try again, as the profile says, over one or both transports.
+ *
+ * Without flags the bench runs it twice in under a minute: a tenth of the release over the stream (platforms send
+ * frames of many claims) and a hundredth over HTTP (a claim a request), both in the plan's order as fast as it goes.
+ * At the pace `real` the plan ends a quarter after the historical sell-out; the tail of late people would only
+ * lengthen the run.
+ */
+
+import type { MeasuredPart } from '../measure/result.ts'
+import type { Options } from '../options.ts'
+import type { Stage } from '../stage.ts'
+import { type ClaimRun, runClaims } from './claim-run.ts'
+import { PROFILES, sizesOf } from './profile.ts'
+
+const DEFAULTS = {
+  stream: { scale: 0.1, connections: 4 },
+  http: { scale: 0.01, connections: 64 },
+} as const
+
+const AFTER_SOLD_OUT = 1.25
+const REAL_PACE_MIN_S = 15
+
+export function releaseRun(options: Options, transport: 'http' | 'stream'): ClaimRun {
+  const profile = PROFILES[options.profile]
+  const scale = options.scale ?? DEFAULTS[transport].scale
+  const untilS =
+    options.pace === 'real' ? Math.max(REAL_PACE_MIN_S, profile.soldOutS * AFTER_SOLD_OUT) : Number.POSITIVE_INFINITY
+  return {
+    name: `${profile.name} over ${transport}`,
+    plan: { shape: 'release', profile, sizes: sizesOf(profile, scale), untilS },
+    transport,
+    pace: options.pace,
+    frame: options.frame,
+    window: options.window,
+    connections: options.connections ?? DEFAULTS[transport].connections,
+    processes: options.processes,
+    sameUsers: false,
+    retries: true,
+    expected: ['sold_out', 'not_open'],
+    settings: {
+      profile: profile.name,
+      scale,
+      transport,
+      pace: options.pace,
+      ...(transport === 'stream' ? { frame: options.frame, window: options.window } : {}),
+    },
+  }
+}
+
+export async function playRelease(stage: Stage): Promise<MeasuredPart[]> {
+  const { options } = stage
+  const transports = options.transport === undefined ? (['stream', 'http'] as const) : [options.transport]
+  const parts: MeasuredPart[] = []
+  for (const transport of transports) {
+    if (stage.interrupted.aborted) break
+    parts.push(await runClaims(stage, releaseRun(options, transport)))
+  }
+  return parts
+}

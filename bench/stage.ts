@@ -1,0 +1,22 @@
+/**
+ * The stage that a scenario plays on: a running engine, an operator's client, the options, and where to put things.
+ *
+ * Scenarios get it as their only argument and own nothing of it; run.ts starts and stops the engine around them, which
+ * is why a scenario that throws needs no cleaning up of its own.
+ */
+
+import type { RunningEngine } from './engine-process.ts'
+import type { LiveLine } from './live-line.ts'
+import type { Operator } from './operator.ts'
+import type { Options } from './options.ts'
+
+export interface Stage {
+  readonly engine: RunningEngine
+  readonly operator: Operator
+  readonly options: Options
+  readonly live: LiveLine
+  /** For files that live as long as the run. */
+  readonly scratch: string
+  /** Aborted by an interrupt: end the load, report what there is. */
+  readonly interrupted: AbortSignal
+}

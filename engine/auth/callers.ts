@@ -1,0 +1,94 @@
+/**
+ * Who asks. A credential goes in, a Caller comes out; nothing above this room ever sees a header or a key. API keys
+ * are compared in constant time: every character of every key is looked at, whatever the answer. A text with two dots
+ * is a user token; anything else is no credential of ours.
+ *
+ * RIGHTS is the table of API.md's roles; a user's token is the role `user`, nobody is `anonymous`.
+ */
+import { createHash } from 'node:crypto'
+import { CREDENTIAL_BYTES_MAX } from '../base/limits.ts'
+import type { UserClaims, UserTokens } from './user-tokens.ts'
+
+export type Role = 'operator' | 'platform' | 'merchant' | 'viewer' | 'user' | 'anonymous'
+
+/** What may be done, one word a right. `claim-any` is for any user, `claim-own` for the token's, `look-up` finds a voucher by its code. */
+export type Right = 'operate' | 'claim-any' | 'claim-own' | 'redeem' | 'look-up' | 'read' | 'read-own' | 'public'
+
+export const RIGHTS: Readonly<Record<Role, readonly Right[]>> = {
+  operator: ['operate', 'claim-any', 'redeem', 'look-up', 'read', 'public'],
+  platform: ['claim-any', 'redeem', 'look-up', 'read', 'public'],
+  merchant: ['redeem', 'look-up', 'public'],
+  viewer: ['look-up', 'read', 'public'],
+  user: ['claim-own', 'read-own', 'public'],
+  anonymous: ['public'],
+}
+
+export interface Caller {
+  readonly role: Role
+  /** Stable and harmless to store: a hash of the key, `user:<id>`, or `anonymous`. */
+  readonly id: string
+  readonly user?: UserClaims
+}
+
+export const ANONYMOUS: Caller = { role: 'anonymous', id: 'anonymous' }
+
+const KEY_ROLES: readonly string[] = ['operator', 'platform', 'merchant', 'viewer']
+const KEY_CHARS_MIN = 8
+
+interface ApiKey {
+  readonly text: string
+  readonly caller: Caller
+}
+
+/** Reads `role:key,…`; throws with the mend. The keys themselves are never part of a message. */
+export function parseKeys(setting: string): ApiKey[] {
+  return setting
+    .split(',')
+    .filter(Boolean)
+    .map((part, i) => {
+      const [role, text] = part.trim().split(':', 2)
+      if (!role || !KEY_ROLES.includes(role))
+        throw new Error(`FAIRGRAB_KEYS: entry ${i + 1} has the role "${role}"; use one of ${KEY_ROLES.join(', ')}`)
+      if (!text || text.length < KEY_CHARS_MIN)
+        throw new Error(`FAIRGRAB_KEYS: the key of entry ${i + 1} (${role}) is shorter than ${KEY_CHARS_MIN} characters`)
+      const id = `${role}:${createHash('sha256').update(text).digest('hex').slice(0, 16)}`
+      return { text, caller: { role: role as Role, id } }
+    })
+}
+
+/** Compares every character of `text`, whatever was found before. */
+function same(text: string, given: string): boolean {
+  let differs = text.length ^ given.length
+  for (let i = 0; i < text.length; i++) differs |= text.charCodeAt(i) ^ given.charCodeAt(i)
+  return differs === 0
+}
+
+export class Callers {
+  readonly #keys: readonly ApiKey[]
+  readonly #tokens: UserTokens
+
+  constructor(keys: readonly ApiKey[], tokens: UserTokens) {
+    this.#keys = keys
+    this.#tokens = tokens
+  }
+
+  /** The caller of a bare credential; undefined when it is not valid. An empty one is nobody. */
+  of(credential: string): Caller | undefined {
+    if (credential === '') return ANONYMOUS
+    if (credential.length > CREDENTIAL_BYTES_MAX) return undefined
+    let found: Caller | undefined
+    for (const key of this.#keys) if (same(key.text, credential)) found = key.caller
+    if (found) return found
+    const user = this.#tokens.verify(credential)
+    return user && { role: 'user', id: `user:${user.userId}`, user }
+  }
+
+  /** The caller of an Authorization header. */
+  ofHeader(header: string): Caller | undefined {
+    if (header === '') return ANONYMOUS
+    if (header.length < 8 || header.slice(0, 7).toLowerCase() !== 'bearer ') return undefined
+    return this.of(header.slice(7))
+  }
+}
+
+export const may = (caller: Caller, right: Right): boolean => RIGHTS[caller.role].includes(right)

@@ -1,0 +1,110 @@
+/**
+ * User tokens: JWTs that the platform signs and the engine only verifies (RFC 7519, with the advice of RFC 8725).
+ * The algorithm is fixed by which key the operator gave, never taken from the token: HS256 for a secret, EdDSA for a
+ * public key. A verified token is remembered by the SHA-256 of all its bytes, and its expiry is checked at each use.
+ * Written on node:crypto because it is one HMAC and a few checks (1.7 µs), and a library brings algorithms that we
+ * would have to forbid again.
+ */
+import { createHash, createHmac, createPublicKey, type KeyObject, timingSafeEqual, verify } from 'node:crypto'
+import type { Clock } from '../base/clock.ts'
+import { isUserId } from '../base/holder.ts'
+import { CREDENTIAL_BYTES_MAX, TOKENS_CACHED_MAX } from '../base/limits.ts'
+
+export interface UserClaims {
+  readonly userId: string
+  readonly region?: string
+  readonly cohort?: string
+  /** Milliseconds since 1970. */
+  readonly expiresAt: number
+}
+
+export interface TokenKeys {
+  /** At least 32 bytes; empty for none. */
+  readonly secret: string
+  /** PEM of an Ed25519 public key; empty for none. */
+  readonly publicKey: string
+}
+
+const LEEWAY_MS = 60_000
+
+const decode = (part: string): unknown => {
+  if (!/^[A-Za-z0-9_-]+$/.test(part)) return undefined
+  try {
+    return JSON.parse(Buffer.from(part, 'base64url').toString('utf8'))
+  } catch {
+    return undefined
+  }
+}
+
+const isRecord = (value: unknown): value is Record<string, unknown> =>
+  typeof value === 'object' && value !== null && !Array.isArray(value)
+
+const optionalText = (value: unknown): value is string | undefined =>
+  value === undefined || (typeof value === 'string' && value.length <= 64)
+
+export class UserTokens {
+  readonly #secret: string
+  readonly #publicKey: KeyObject | undefined
+  readonly #clock: Clock
+  readonly #cache = new Map<string, UserClaims>()
+
+  /** Throws when the public key is not an Ed25519 key. */
+  constructor(keys: TokenKeys, clock: Clock) {
+    this.#secret = keys.secret
+    this.#clock = clock
+    if (keys.publicKey === '') return
+    this.#publicKey = createPublicKey(keys.publicKey)
+    if (this.#publicKey.asymmetricKeyType !== 'ed25519')
+      throw new Error('FAIRGRAB_JWT_PUBLIC_KEY is not an Ed25519 key; make one with: openssl genpkey -algorithm ed25519')
+  }
+
+  /** What a token proves, or undefined for one that proves nothing, whatever the reason. */
+  verify(token: string): UserClaims | undefined {
+    if (token.length > CREDENTIAL_BYTES_MAX) return undefined
+    const digest = createHash('sha256').update(token).digest('base64')
+    const known = this.#cache.get(digest) ?? this.#check(token)
+    if (!known || known.expiresAt + LEEWAY_MS <= this.#clock.wallMs()) return undefined
+    this.#remember(digest, known)
+    return known
+  }
+
+  #remember(digest: string, claims: UserClaims): void {
+    if (this.#cache.size >= TOKENS_CACHED_MAX) this.#cache.delete(this.#cache.keys().next().value as string)
+    this.#cache.set(digest, claims)
+  }
+
+  #check(token: string): UserClaims | undefined {
+    const parts = token.split('.')
+    if (parts.length !== 3) return undefined
+    const [head, body, signature] = parts as [string, string, string]
+    const header = decode(head)
+    if (!isRecord(header) || header.crit !== undefined) return undefined
+    if (header.typ !== undefined && header.typ !== 'JWT' && header.typ !== 'at+jwt') return undefined
+    if (!/^[A-Za-z0-9_-]+$/.test(signature) || !this.#signed(header.alg, `${head}.${body}`, signature)) return undefined
+    return this.#claims(decode(body))
+  }
+
+  #signed(algorithm: unknown, signed: string, signature: string): boolean {
+    const given = Buffer.from(signature, 'base64url')
+    if (algorithm === 'HS256' && this.#secret !== '') {
+      const made = createHmac('sha256', this.#secret).update(signed).digest()
+      return given.length === made.length && timingSafeEqual(given, made)
+    }
+    if (algorithm === 'EdDSA' && this.#publicKey) return verify(null, Buffer.from(signed), this.#publicKey, given)
+    return false
+  }
+
+  #claims(body: unknown): UserClaims | undefined {
+    if (!isRecord(body)) return undefined
+    const { sub, exp, nbf, region, cohort } = body
+    if (!isUserId(sub) || typeof exp !== 'number' || !Number.isFinite(exp)) return undefined
+    if (nbf !== undefined && (typeof nbf !== 'number' || nbf * 1000 > this.#clock.wallMs() + LEEWAY_MS)) return undefined
+    if (!optionalText(region) || !optionalText(cohort)) return undefined
+    return {
+      userId: sub,
+      expiresAt: exp * 1000,
+      ...(region === undefined ? {} : { region }),
+      ...(cohort === undefined ? {} : { cohort }),
+    }
+  }
+}

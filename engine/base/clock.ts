@@ -1,0 +1,53 @@
+/**
+ * Time as an argument. `wallMs` is the calendar (it may jump), `monotonicMs` only grows and is what every deadline
+ * and lease is measured by, `after` is the only timer. main.ts makes the real clock; tests and the simulator pass
+ * one that they move by hand, so that no test sleeps.
+ */
+export interface Clock {
+  /** Milliseconds since 1970, UTC. */
+  wallMs(): number
+  /** Milliseconds since some fixed moment of this process; never goes back. */
+  monotonicMs(): number
+  /** Calls `run` once after `ms`; the returned function cancels it. */
+  after(ms: number, run: () => void): () => void
+}
+
+export const realClock: Clock = {
+  wallMs: () => Date.now(),
+  monotonicMs: () => performance.now(),
+  after(ms, run) {
+    const timer = setTimeout(run, ms)
+    return () => clearTimeout(timer)
+  },
+}
+
+/** Calls `run` every `ms` after it ended, until the returned function is called; errors go to `failed`. */
+export function every(clock: Clock, ms: number, run: () => Promise<void> | void, failed: (cause: unknown) => void) {
+  let stopped = false
+  let cancel = () => {}
+  const turn = async () => {
+    try {
+      await run()
+    } catch (cause) {
+      failed(cause)
+    }
+    if (!stopped) cancel = clock.after(ms, turn)
+  }
+  cancel = clock.after(ms, turn)
+  return () => {
+    stopped = true
+    cancel()
+  }
+}
+
+let lastMs = Number.NaN
+let lastText = ''
+
+/** RFC 3339 UTC with milliseconds. The last answer is kept: a batch of grants shares one moment. */
+export function rfc3339(ms: number): string {
+  if (ms !== lastMs) {
+    lastMs = ms
+    lastText = new Date(ms).toISOString()
+  }
+  return lastText
+}

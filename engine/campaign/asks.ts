@@ -1,0 +1,155 @@
+/**
+ * The two kinds of Ask that wait in a claim queue. A SingleAsk is one claim that wants its vouchers (HTTP, or one
+ * claim of a stream). A ManyAsk is a part of a request for many claims: its holder keys lie packed, as they came or
+ * as they were written, and its answers go into the request's columns, so that a waiting claim of a frame costs its
+ * key and ten bytes. A request becomes several ManyAsks when its claims name different pools.
+ */
+import { type Code, CODES, codeOf } from '../base/codes.ts'
+import { holderEnd, holderOf, writeHolder } from '../base/holder.ts'
+import type { Ask, Run } from './claim-queue.ts'
+
+export interface ClaimRequest {
+  readonly userId: string
+  readonly slot: number
+  /** The pool's place in the round's list. */
+  readonly pool: number
+}
+
+export class SingleAsk implements Ask {
+  readonly count = 1
+  readonly userId: string
+  readonly slot: number
+  readonly askedAt: number
+  pool: number
+  /** An outcome number of the table; what follows is set where it is granted or replayed. */
+  outcome: number = CODES.unknown.number
+  sequence = 0
+  /** Milliseconds since 1970, Redis's clock; 0 while it is not known. */
+  at = 0
+  codes: readonly string[] = []
+  readonly done: (ask: SingleAsk) => void
+  readonly #settled: (ask: SingleAsk) => void
+
+  /** `settled` hears that the outcome is known, `done` gets the answer with its vouchers. */
+  constructor(request: ClaimRequest, askedAt: number, done: SingleAsk['done'], settled: (ask: SingleAsk) => void) {
+    this.#settled = settled
+    this.userId = request.userId
+    this.slot = request.slot
+    this.pool = request.pool
+    this.askedAt = askedAt
+    this.done = done
+  }
+
+  get code(): Code {
+    return codeOf(this.outcome) ?? 'internal'
+  }
+
+  get holds(): boolean {
+    return this.outcome === CODES.granted.number || this.outcome === CODES.replayed.number
+  }
+
+  write(into: Buffer, at: number): number {
+    return writeHolder(into, at, holderOf(this.userId, this.slot))
+  }
+
+  settle(run: Run): void {
+    this.outcome = run.outcome
+    this.sequence = run.sequence
+    if (run.pool !== undefined) this.pool = run.pool
+    if (run.outcome === CODES.granted.number) this.at = run.at
+    this.#settled(this)
+  }
+
+  fail(_from: number, _count: number, code: Code): void {
+    this.outcome = CODES[code].number
+    this.#settled(this)
+  }
+}
+
+/** The answers to many claims asked together, in columns and in the order asked. */
+export class Answers {
+  readonly count: number
+  /** Outcome numbers of the table. */
+  readonly outcomes: Uint8Array
+  /** 0 where not granted. */
+  readonly sequences: Uint32Array
+  readonly pools: Uint8Array
+  /** Milliseconds since 1970, Redis's clock; 0 while it is not known. */
+  readonly ats: Float64Array
+  #open: number
+  readonly #done: (answers: Answers) => void
+
+  constructor(count: number, done: (answers: Answers) => void) {
+    this.count = count
+    this.outcomes = new Uint8Array(count).fill(CODES.unknown.number)
+    this.sequences = new Uint32Array(count)
+    this.pools = new Uint8Array(count)
+    this.ats = new Float64Array(count)
+    this.#open = count
+    this.#done = done
+  }
+
+  /** Answers `count` claims that need not be asked. */
+  refuse(i: number, outcome: number): void {
+    this.outcomes[i] = outcome
+  }
+
+  /** Counts claims off; the last one ends the request. */
+  close(count: number): void {
+    this.#open -= count
+    if (this.#open === 0) this.#done(this)
+  }
+}
+
+export class ManyAsk implements Ask {
+  readonly count: number
+  readonly askedAt: number
+  readonly pool: number
+  readonly #answers: Answers
+  readonly #users: Uint8Array
+  /** Which of the request's claims the i-th is; undefined when they are all of them. */
+  readonly #index: Uint16Array | undefined
+  #cursor = 0
+
+  constructor(options: {
+    answers: Answers
+    users: Uint8Array
+    count: number
+    pool: number
+    askedAt: number
+    index?: Uint16Array
+  }) {
+    this.#answers = options.answers
+    this.#users = options.users
+    this.#index = options.index
+    this.count = options.count
+    this.pool = options.pool
+    this.askedAt = options.askedAt
+  }
+
+  write(into: Buffer, at: number, count: number): number {
+    const from = this.#cursor
+    for (let i = 0; i < count; i++) this.#cursor = holderEnd(this.#users, this.#cursor)
+    into.set(this.#users.subarray(from, this.#cursor), at)
+    return at + this.#cursor - from
+  }
+
+  settle({ from, count, outcome, sequence, pool, at }: Run): void {
+    const { outcomes, sequences, pools, ats } = this.#answers
+    const time = outcome === CODES.granted.number ? at : 0
+    for (let i = 0; i < count; i++) {
+      const to = this.#index ? (this.#index[from + i] as number) : from + i
+      outcomes[to] = outcome
+      pools[to] = pool ?? this.pool
+      ats[to] = time
+      sequences[to] = sequence === 0 ? 0 : sequence + i
+    }
+    this.#answers.close(count)
+  }
+
+  fail(from: number, count: number, code: Code): void {
+    const outcome = CODES[code].number
+    for (let i = from; i < from + count; i++) this.#answers.refuse(this.#index ? (this.#index[i] as number) : i, outcome)
+    this.#answers.close(count)
+  }
+}

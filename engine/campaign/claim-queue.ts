@@ -1,0 +1,215 @@
+/**
+ * Group commit. The claims of one round that arrive while a batch is under way wait here and leave together as the
+ * next script call: no timer, alone it is one round trip, under load batches grow to a cap. One parse, one script,
+ * one write and one fsync serve hundreds of claims, each with its own answer.
+ *
+ * What waits is an Ask: one claim of HTTP or the hundreds of a stream frame, with the power to write its holder keys
+ * and to take its answers in runs. A claim is queued (certainly not executed), then dispatched; a dispatched batch is
+ * never taken back: the link asks again with the same bytes until Redis answers or the deadline makes it `unknown`.
+ *
+ * A second batch leaves before the first is answered only when it is worth it (half the cap): small batches in
+ * parallel would cost Redis more calls and win nothing.
+ */
+import { assert, Fault, type FaultCode } from '../base/assert.ts'
+import type { Clock } from '../base/clock.ts'
+import { CODES } from '../base/codes.ts'
+import { HOLDER_BYTES_MAX, writeArrayHead } from '../base/holder.ts'
+import { ANSWER_DEADLINE_MS } from '../base/limits.ts'
+import { type ClaimStore, type Decision, EXCEPTION_BYTES } from '../store/claim-store.ts'
+
+/** A run of answers: `count` claims from `from` on, all with `outcome`; granted ones have consecutive sequences. */
+export interface Run {
+  readonly from: number
+  readonly count: number
+  /** An outcome number of the table. */
+  readonly outcome: number
+  /** The first claim's sequence; 0 where not granted. */
+  readonly sequence: number
+  /** The pool that holds it; undefined means the one that was asked for. */
+  readonly pool: number | undefined
+  /** Milliseconds since 1970, Redis's clock, when the batch was decided. */
+  readonly at: number
+}
+
+export interface Ask {
+  readonly count: number
+  /** Monotonic milliseconds. */
+  readonly askedAt: number
+  /** One pool for all claims of an ask. */
+  readonly pool: number
+  /** Writes the next `count` holder keys; each is written once and in order. Returns the place behind them. */
+  write(into: Buffer, at: number, count: number): number
+  settle(run: Run): void
+  /** The claims [from, from + count) have no outcome. */
+  fail(from: number, count: number, code: FaultCode): void
+}
+
+interface Part {
+  readonly ask: Ask
+  readonly from: number
+  readonly count: number
+}
+
+export interface QueueOptions {
+  readonly roundId: string
+  readonly store: ClaimStore
+  readonly clock: Clock
+  readonly batchClaims: number
+  readonly batchesInFlight: number
+  readonly epoch: () => string
+  /** Told of each decision before its claims are, with the monotonic time at which the batch left. */
+  readonly decided: (decision: Decision, sentAt: number, claims: number) => void
+  /** Told when a batch's claims have all been answered. */
+  readonly answered: () => void
+  readonly failed: (fault: unknown) => void
+}
+
+export class ClaimQueue {
+  readonly #options: QueueOptions
+  readonly #asks: Ask[] = []
+  #head = 0
+  #taken = 0
+  #waiting = 0
+  #inFlight = 0
+  #scheduled = false
+  #buffer: Buffer
+
+  constructor(options: QueueOptions) {
+    this.#options = options
+    this.#buffer = Buffer.allocUnsafeSlow(3 + options.batchClaims * HOLDER_BYTES_MAX)
+  }
+
+  /** Claims that are queued. */
+  get waiting(): number {
+    return this.#waiting
+  }
+
+  push(ask: Ask): void {
+    this.#asks.push(ask)
+    this.#waiting += ask.count
+    this.#schedule()
+  }
+
+  /** Refuses what has waited for too long; it was certainly not executed. */
+  sweep(now: number): void {
+    while (this.#head < this.#asks.length) {
+      const ask = this.#asks[this.#head] as Ask
+      if (now - ask.askedAt < ANSWER_DEADLINE_MS) return
+      const left = ask.count - this.#taken
+      this.#drop(left)
+      ask.fail(ask.count - left, left, 'overloaded')
+    }
+  }
+
+  /** Waits for the end of this turn of the event loop, so that everything the sockets brought leaves together. */
+  #schedule(): void {
+    if (this.#scheduled || !this.#worthSending()) return
+    this.#scheduled = true
+    setImmediate(() => {
+      this.#scheduled = false
+      while (this.#worthSending()) this.#send()
+    })
+  }
+
+  #worthSending(): boolean {
+    if (this.#waiting === 0 || this.#inFlight >= this.#options.batchesInFlight) return false
+    return this.#inFlight === 0 || this.#waiting >= this.#options.batchClaims / 2
+  }
+
+  #send(): void {
+    const { batchClaims, store, roundId, clock, epoch } = this.#options
+    const parts: Part[] = []
+    let at = 3
+    let claims = 0
+    while (claims < batchClaims && this.#head < this.#asks.length) {
+      const ask = this.#asks[this.#head] as Ask
+      const count = Math.min(ask.count - this.#taken, batchClaims - claims)
+      parts.push({ ask, from: this.#taken, count })
+      at = ask.write(this.#buffer, at, count)
+      claims += count
+      this.#drop(count)
+    }
+    writeArrayHead(this.#buffer, 0, claims)
+    const users = Buffer.from(this.#buffer.subarray(0, at))
+    const sentAt = clock.monotonicMs()
+    this.#inFlight++
+    store.claim(roundId, epoch(), users, poolBytes(parts, claims)).then(
+      decision => this.#settle(parts, decision, sentAt, claims),
+      fault => this.#fail(parts, fault),
+    )
+  }
+
+  /** Takes `count` claims off the head. */
+  #drop(count: number): void {
+    const ask = this.#asks[this.#head] as Ask
+    this.#waiting -= count
+    this.#taken += count
+    if (this.#taken < ask.count) return
+    this.#taken = 0
+    this.#head++
+    if (this.#head === this.#asks.length || this.#head >= 4096) {
+      this.#asks.splice(0, this.#head)
+      this.#head = 0
+    }
+  }
+
+  #settle(parts: readonly Part[], decision: Decision, sentAt: number, claims: number): void {
+    this.#inFlight--
+    this.#options.decided(decision, sentAt, claims)
+    settleParts(parts, decision)
+    this.#options.answered()
+    this.#schedule()
+  }
+
+  #fail(parts: readonly Part[], fault: unknown): void {
+    this.#inFlight--
+    this.#options.failed(fault)
+    const code = fault instanceof Fault ? fault.code : 'unknown'
+    for (const { ask, from, count } of parts) ask.fail(from, count, code)
+    this.#options.answered()
+    this.#schedule()
+  }
+}
+
+/** A byte a claim, or one byte when all ask for the same pool. */
+function poolBytes(parts: readonly Part[], claims: number): Buffer {
+  const first = (parts[0] as Part).ask.pool
+  if (parts.every(part => part.ask.pool === first)) return Buffer.from([first])
+  const pools = Buffer.allocUnsafe(claims)
+  let at = 0
+  for (const { ask, count } of parts) {
+    pools.fill(ask.pool, at, at + count)
+    at += count
+  }
+  return pools
+}
+
+/** Hands each part its answers, as runs between the exceptions. */
+function settleParts(parts: readonly Part[], { rest, first, exceptions, notice: { at } }: Decision): void {
+  const granted = rest === CODES.granted.number
+  let sequence = first
+  let place = 0
+  let exception = 0
+  for (const { ask, from, count } of parts) {
+    const end = place + count
+    let next = from
+    while (place < end) {
+      const more = exception < exceptions.length
+      const stop = more ? Math.min(end, exceptions.readUInt16BE(exception)) : end
+      if (stop > place) {
+        const run = stop - place
+        ask.settle({ from: next, count: run, outcome: rest, sequence: granted ? sequence : 0, pool: undefined, at })
+        if (granted) sequence += run
+        next += run
+        place = stop
+        continue
+      }
+      const outcome = exceptions[exception + 2] as number
+      const own = exceptions.readUInt32BE(exception + 3)
+      ask.settle({ from: next++, count: 1, outcome, sequence: own, pool: exceptions[exception + 7] as number, at })
+      exception += EXCEPTION_BYTES
+      place++
+    }
+  }
+  assert(exception === exceptions.length, 'a decision had exceptions for claims that were not asked')
+}

@@ -1,0 +1,183 @@
+/**
+ * What operators do: campaigns and rounds are made here, and rounds are opened, paused, resumed, closed and restocked.
+ * A change that lets grants resume (open, resume, adding stock) is answered LEASE_MS after it was made, so that no
+ * worker's local refusal outlives it (round-view.ts); the others take effect at once and are answered at once.
+ */
+import { Refusal } from '../base/assert.ts'
+import { type Clock, rfc3339 } from '../base/clock.ts'
+import { STOCK_MAX, VOUCHERS_PER_ROUND_MAX } from '../base/limits.ts'
+import { newId, type Random } from '../base/random.ts'
+import { totalOf } from '../store/notice.ts'
+import type { Turned, TurnVerb } from '../store/round-store.ts'
+import type { Store } from '../store/store.ts'
+import type { Claims } from './claims.ts'
+import { type Allocation, packAmount, type RoundConfig, type Template, vouchersOf } from './round-config.ts'
+import { LEASE_MS } from './round-view.ts'
+import type { Rounds } from './rounds.ts'
+
+export interface CampaignRules {
+  readonly name: string
+  readonly sponsor?: string | undefined
+  readonly currency: string
+  readonly budget?: { readonly max_amount: number } | undefined
+  readonly pack: readonly Template[]
+  readonly limits: { readonly per_user: number }
+}
+
+export interface Campaign extends CampaignRules {
+  readonly id: string
+  readonly created_at: string
+}
+
+export interface RoundRules {
+  readonly stock: number
+  readonly opens_at: string | null
+  readonly closes_at: string | null
+  readonly allocation: Allocation
+  readonly pools: readonly { readonly name: string; readonly stock: number }[]
+}
+
+const ROUND_NUMBER_MAX = 2 ** 20 - 1
+const RESUMES: readonly TurnVerb[] = ['open', 'resume']
+
+export interface LifecycleOptions {
+  readonly store: Store
+  readonly rounds: Rounds
+  readonly clock: Clock
+  readonly random: Random
+}
+
+export class Lifecycle {
+  readonly #store: Store
+  readonly #rounds: Rounds
+  readonly #clock: Clock
+  readonly #random: Random
+
+  constructor({ store, rounds, clock, random }: LifecycleOptions) {
+    this.#store = store
+    this.#rounds = rounds
+    this.#clock = clock
+    this.#random = random
+  }
+
+  async createCampaign(rules: CampaignRules): Promise<Campaign> {
+    const id = newId(this.#random, 'cmp')
+    const campaign = { id, ...rules, created_at: rfc3339(this.#clock.wallMs()) }
+    await this.#store.rounds.createCampaign(id, JSON.stringify(campaign))
+    return campaign
+  }
+
+  async campaign(id: string): Promise<Campaign> {
+    const json = await this.#store.rounds.campaign(id)
+    if (!json) throw new Refusal('not_found', `there is no campaign ${id}`)
+    return JSON.parse(json) as Campaign
+  }
+
+  async campaigns(): Promise<Campaign[]> {
+    const all = Object.values(await this.#store.rounds.campaigns()).map(json => JSON.parse(json) as Campaign)
+    return all.sort((a, b) => (a.created_at + a.id < b.created_at + b.id ? -1 : 1))
+  }
+
+  async createRound(campaignId: string, rules: RoundRules): Promise<Claims> {
+    const campaign = await this.campaign(campaignId)
+    const vouchers = vouchersOf(campaign.pack).length
+    if (rules.stock * vouchers > VOUCHERS_PER_ROUND_MAX)
+      throw new Refusal('invalid', `stock: ${rules.stock} packs of ${vouchers} pass ${VOUCHERS_PER_ROUND_MAX} vouchers`)
+    const id = newId(this.#random, 'rnd')
+    await this.#commitBudget(campaign, `${id} create`, rules.stock)
+    const number = await this.#store.rounds.nextNumber()
+    if (number > ROUND_NUMBER_MAX) throw new Refusal('invalid', 'this Redis has given out all its round numbers')
+    const setAside = rules.pools.reduce((sum, pool) => sum + pool.stock, 0)
+    const config: RoundConfig = {
+      id,
+      campaign_id: campaign.id,
+      number,
+      currency: campaign.currency,
+      allocation: rules.allocation,
+      pools: ['general', ...rules.pools.map(pool => pool.name)],
+      per_user: campaign.limits.per_user,
+      pack: campaign.pack,
+      created_at: rfc3339(this.#clock.wallMs()),
+    }
+    await this.#store.rounds.createRound({
+      id,
+      campaignId: campaign.id,
+      number,
+      epoch: this.#random.bytes(8).toString('hex'),
+      opensAt: rules.opens_at ? Date.parse(rules.opens_at) : 0,
+      closesAt: rules.closes_at ? Date.parse(rules.closes_at) : 0,
+      config: JSON.stringify(config),
+      totals: [rules.stock - setAside, ...rules.pools.map(pool => pool.stock)],
+    })
+    return this.round(id)
+  }
+
+  /** A round as it stands now; throws `not_found`. */
+  async round(id: string): Promise<Claims> {
+    const round = /^rnd_[0-9a-z]{1,32}$/.test(id) ? await this.#rounds.refresh(id) : undefined
+    if (!round) throw new Refusal('not_found', `there is no round ${id}`)
+    return round
+  }
+
+  /** All rounds, or a campaign's, in the order in which they were made. */
+  async roundIds(campaignId?: string): Promise<string[]> {
+    if (campaignId) await this.campaign(campaignId)
+    return this.#store.rounds.roundIds(campaignId)
+  }
+
+  async turn(id: string, verb: TurnVerb): Promise<Claims> {
+    const round = await this.round(id)
+    const { epoch } = round.view.notice
+    const sentAt = this.#clock.monotonicMs()
+    const turned = await this.#store.rounds.turn(id, epoch, verb, newId(this.#random, 'req'))
+    this.#take(id, turned, sentAt)
+    if (turned.code === 'wrong_state')
+      throw new Refusal('wrong_state', `the round is ${round.view.state}; it cannot ${verb}`, { state: round.view.state })
+    if (RESUMES.includes(verb)) await this.#leaseEnds()
+    return round
+  }
+
+  async restock(id: string, poolName: string, add: number): Promise<Claims> {
+    const round = await this.round(id)
+    const { config, notice, vouchers } = round.view
+    const pool = config.pools.indexOf(poolName)
+    if (pool < 0) throw new Refusal('invalid', `pool: this round has ${config.pools.join(', ')}`)
+    const campaign = await this.campaign(config.campaign_id)
+    const request = newId(this.#random, 'req')
+    if (add > 0) await this.#commitBudget(campaign, `${id} ${request}`, add)
+    const most = Math.min(STOCK_MAX, Math.floor(VOUCHERS_PER_ROUND_MAX / vouchers.length))
+    const sentAt = this.#clock.monotonicMs()
+    const turned = await this.#store.rounds.restock(id, notice.epoch, { pool, add, most, request })
+    this.#take(id, turned, sentAt)
+    if (turned.code !== 'granted') {
+      if (add > 0) await this.#commitBudget(campaign, `${id} ${request}`, 0)
+      throw new Refusal(turned.code, restockRefused(turned, most, round.view.state))
+    }
+    if (add < 0) await this.#commitBudget(campaign, `${id} ${request}`, add)
+    if (add > 0) await this.#leaseEnds()
+    return round
+  }
+
+  /** Commits the money that `packs` could cost; a request that is repeated counts once. */
+  async #commitBudget(campaign: Campaign, request: string, packs: number): Promise<void> {
+    const most = campaign.budget?.max_amount
+    if (most === undefined) return
+    const amount = packs * packAmount(campaign.pack)
+    if (!(await this.#store.rounds.commitBudget(campaign.id, request, amount, most)))
+      throw new Refusal('budget_exceeded', `${packs} packs could cost ${amount}; the budget's max_amount is ${most}`)
+  }
+
+  #take(id: string, turned: Turned, sentAt: number): void {
+    this.#rounds.take(id, turned.notice, sentAt)
+  }
+
+  #leaseEnds(): Promise<void> {
+    return new Promise(resolve => this.#clock.after(LEASE_MS, resolve))
+  }
+}
+
+function restockRefused({ code, notice }: Turned, most: number, state: string): string {
+  if (code === 'below_granted') return `${notice.sequence} are granted of ${totalOf(notice)}; take back less`
+  if (code === 'wrong_state') return `the round is ${state}; stock cannot be added any more`
+  return `add: the round may hold ${most} packs at most`
+}

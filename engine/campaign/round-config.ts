@@ -1,0 +1,64 @@
+/**
+ * What a round is made of and never changes: kept as JSON in its state hash and read once by each worker. It carries
+ * what a claim needs of its campaign (pack, limit, currency), so that the claim path never looks at a second key.
+ */
+export interface AmountOff {
+  readonly type: 'amount_off'
+  readonly amount_off: number
+  readonly minimum_amount: number
+}
+export interface PercentOff {
+  readonly type: 'percent_off'
+  readonly percent_off: number
+  readonly minimum_amount: number
+  readonly maximum_discount_amount: number
+}
+export type Discount = AmountOff | PercentOff
+
+/** One kind of coupon of the pack; amounts in minor units. */
+export interface Template {
+  readonly template: string
+  readonly quantity: number
+  readonly discount: Discount
+  readonly valid_for_s: number
+  readonly max_per_order?: number | undefined
+  readonly max_per_merchant_per_day?: number | undefined
+  readonly merchant_tags?: readonly string[] | undefined
+}
+
+export type Allocation = { readonly mode: 'fcfs' }
+
+export interface RoundConfig {
+  readonly id: string
+  readonly campaign_id: string
+  /** 1..2^20−1, the first four characters of its voucher codes. */
+  readonly number: number
+  readonly currency: string
+  readonly allocation: Allocation
+  /** Pool names by place; the first is `general`. */
+  readonly pools: readonly string[]
+  readonly per_user: number
+  readonly pack: readonly Template[]
+  readonly created_at: string
+}
+
+/** The templates of a pack, one entry a voucher, in the order of their places. */
+export function vouchersOf(pack: readonly Template[]): readonly Template[] {
+  return pack.flatMap(template => Array.from({ length: template.quantity }, () => template))
+}
+
+/** The most that one voucher can cost its sponsor, minor units. */
+const worthOf = ({ discount }: Template): number =>
+  discount.type === 'amount_off' ? discount.amount_off : discount.maximum_discount_amount
+
+/** The most that one pack can cost its sponsor, minor units. */
+export function packAmount(pack: readonly Template[]): number {
+  return pack.reduce((sum, template) => sum + template.quantity * worthOf(template), 0)
+}
+
+/** What a voucher takes off an order, minor units, rounded down: the sponsor never pays a unit more than stated. */
+export function discountOf(discount: Discount, orderAmount: number): number {
+  if (discount.type === 'amount_off') return Math.min(discount.amount_off, orderAmount)
+  const share = Number((BigInt(orderAmount) * BigInt(Math.round(discount.percent_off * 100))) / 10_000n)
+  return Math.min(share, discount.maximum_discount_amount)
+}

@@ -1,0 +1,182 @@
+/**
+ * The rounds that this worker serves, by id. A round is read from Redis when it is first asked for and then kept up to
+ * date by what its own batches answer and by stock events; after a gap in the events everything is read again. A tick
+ * ten times a second turns rounds at their scheduled times (by Redis's clock) and refuses claims that waited too long.
+ */
+import { Fault } from '../base/assert.ts'
+import type { Clock } from '../base/clock.ts'
+import type { Code } from '../base/codes.ts'
+import { CLAIMS_WAITING_MAX } from '../base/limits.ts'
+import type { Random } from '../base/random.ts'
+import type { Decision } from '../store/claim-store.ts'
+import type { Notice } from '../store/notice.ts'
+import type { Store } from '../store/store.ts'
+import { Claims } from './claims.ts'
+import type { RoundConfig } from './round-config.ts'
+import { RoundView } from './round-view.ts'
+
+export interface RoundsOptions {
+  readonly store: Store
+  readonly clock: Clock
+  readonly random: Random
+  readonly secret: Buffer
+  readonly batchClaims: number
+  readonly batchesInFlight: number
+  /** `fenced` while the server does not give the durability that was promised. */
+  readonly healthGate: () => Code | undefined
+  /** Something of a round moved: its stock, its state. */
+  readonly changed: (view: RoundView) => void
+  readonly decided: (decision: Decision, claims: number, seconds: number) => void
+  readonly refused: (outcome: number, count: number) => void
+  readonly failed: (fault: unknown) => void
+}
+
+/** Unknown ids that are remembered, so that asking for nonsense costs no read; forgotten after a second. */
+const UNKNOWN_KEPT = 1000
+const UNKNOWN_MS = 1000
+
+export class Rounds {
+  readonly #options: RoundsOptions
+  readonly #rounds = new Map<string, Claims>()
+  readonly #loading = new Map<string, Promise<Claims | undefined>>()
+  readonly #unknown = new Map<string, number>()
+  readonly #byNumber = new Map<number, string>()
+  readonly #stopListening: () => void
+  readonly #load = { unanswered: 0 }
+  #redisAheadMs = 0
+
+  constructor(options: RoundsOptions) {
+    this.#options = options
+    this.#stopListening = options.store.listen({
+      noticed: (roundId, notice) => this.#noticed(roundId, notice),
+      gap: () => this.#readAllAgain(),
+    })
+  }
+
+  /** Milliseconds since 1970 by Redis's clock, as far as this worker can tell. */
+  serverTimeMs(): number {
+    return this.#options.clock.wallMs() + this.#redisAheadMs
+  }
+
+  /** Claims without an answer, over all rounds. */
+  get unanswered(): number {
+    return this.#load.unanswered
+  }
+
+  loaded(): Iterable<Claims> {
+    return this.#rounds.values()
+  }
+
+  /** A round that was read before; the claim path's way in. */
+  peek(roundId: string): Claims | undefined {
+    return this.#rounds.get(roundId)
+  }
+
+  /** A round, read from Redis when need be; undefined when there is none. Throws Fault. */
+  async get(roundId: string): Promise<Claims | undefined> {
+    const known = this.#rounds.get(roundId)
+    if (known) return known
+    const now = this.#options.clock.monotonicMs()
+    if (now - (this.#unknown.get(roundId) ?? -Infinity) < UNKNOWN_MS) return undefined
+    const loading = this.#loading.get(roundId) ?? this.#read(roundId)
+    this.#loading.set(roundId, loading)
+    try {
+      return await loading
+    } finally {
+      this.#loading.delete(roundId)
+    }
+  }
+
+  /** The round that a voucher code's number names. */
+  async ofNumber(number: number): Promise<Claims | undefined> {
+    const id = this.#byNumber.get(number) ?? (await this.#options.store.rounds.roundIdOf(number))
+    return id ? this.get(id) : undefined
+  }
+
+  /** Reads a round's notice anew and returns the round. */
+  async refresh(roundId: string): Promise<Claims | undefined> {
+    const claims = await this.get(roundId)
+    if (!claims) return undefined
+    const sentAt = this.#options.clock.monotonicMs()
+    const read = await this.#options.store.rounds.read(roundId)
+    if (!read) throw new Fault('fenced', `round ${roundId}: its state in Redis is missing; restore it from a backup`)
+    this.#take(claims, read.notice, sentAt)
+    return claims
+  }
+
+  /** Takes in what a change of this worker's own brought. */
+  take(roundId: string, notice: Notice, sentAt: number): void {
+    const claims = this.#rounds.get(roundId)
+    if (claims) this.#take(claims, notice, sentAt)
+  }
+
+  tick(): void {
+    const now = this.#options.clock.monotonicMs()
+    const redisNow = this.serverTimeMs()
+    for (const claims of this.#rounds.values()) {
+      claims.sweep(now)
+      const { state, opensAt, closesAt } = claims.view.notice
+      const opens = state === 'scheduled' && opensAt > 0 && redisNow >= opensAt
+      const closes = state !== 'closed' && closesAt > 0 && redisNow >= closesAt
+      if (opens || closes) this.refresh(claims.view.id).catch(this.#options.failed)
+    }
+  }
+
+  close(): void {
+    this.#stopListening()
+  }
+
+  async #read(roundId: string): Promise<Claims | undefined> {
+    const { store, clock, random, secret } = this.#options
+    const confirmedAt = clock.monotonicMs()
+    const read = await store.rounds.read(roundId)
+    if (!read) {
+      if (await store.rounds.isKnown(roundId))
+        throw new Fault('fenced', `round ${roundId}: its state in Redis is missing; restore it from a backup`)
+      if (this.#unknown.size >= UNKNOWN_KEPT) this.#unknown.clear()
+      this.#unknown.set(roundId, confirmedAt)
+      return undefined
+    }
+    const config = JSON.parse(read.config) as RoundConfig
+    const seed = random.bytes(4).readInt32LE(0)
+    const view = new RoundView({ config, notice: read.notice, confirmedAt, secret, store: store.claims, seed })
+    const claims = this.#claims(view)
+    this.#rounds.set(roundId, claims)
+    this.#byNumber.set(config.number, roundId)
+    this.#redisAheadMs = read.notice.at - clock.wallMs()
+    return claims
+  }
+
+  #claims(view: RoundView): Claims {
+    const { store, clock, batchClaims, batchesInFlight, healthGate, decided, refused, failed, changed } = this.#options
+    return new Claims({
+      view,
+      store: store.claims,
+      clock,
+      batchClaims,
+      batchesInFlight,
+      load: this.#load,
+      gate: claims => (this.#load.unanswered + claims > CLAIMS_WAITING_MAX ? 'overloaded' : healthGate()),
+      decided: (decision, count, seconds) => {
+        this.#redisAheadMs = decision.notice.at - clock.wallMs()
+        decided(decision, count, seconds)
+        changed(view)
+      },
+      refused,
+      failed,
+    })
+  }
+
+  #take(claims: Claims, notice: Notice, sentAt?: number): void {
+    if (claims.view.take(notice, sentAt)) this.#options.changed(claims.view)
+  }
+
+  #noticed(roundId: string, notice: Notice): void {
+    const claims = this.#rounds.get(roundId)
+    if (claims) this.#take(claims, notice)
+  }
+
+  #readAllAgain(): void {
+    for (const roundId of this.#rounds.keys()) this.refresh(roundId).catch(this.#options.failed)
+  }
+}

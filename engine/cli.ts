@@ -1,0 +1,73 @@
+#!/usr/bin/env node
+/**
+ * The command line. `up` starts a node; the others talk to a running one over its public API. Exit codes: 0 done,
+ * 1 error, 2 usage, 99 a check that failed.
+ */
+import { enableCompileCache } from 'node:module'
+import { ConfigError, nearest, readConfig } from './config.ts'
+
+enableCompileCache()
+
+const HELP = `fairgrab: the engine in front of a flash release of coupons
+
+  fairgrab up                 start a node (npm start): workers, and an embedded Redis unless REDIS_URL is set
+  fairgrab bench [...]        run the benchmark; fairgrab bench --help
+  fairgrab help               this text
+
+examples
+  fairgrab up
+  PORT=9000 REDIS_URL=redis://10.0.0.5:6379 FAIRGRAB_KEYS=operator:… fairgrab up
+
+Settings come from the environment; docs/config.md has them all.
+`
+
+async function upCommand(): Promise<number> {
+  const { up } = await import('./supervisor.ts')
+  const node = await up(readConfig(), ({ url, madeKey, redis }) => {
+    console.log(`fairgrab serves ${url}   (Redis: ${redis})`)
+    if (madeKey) console.log(`operator key, shown once: ${madeKey}`)
+  })
+  const asked = new Promise<void>(resolve => {
+    process.once('SIGTERM', resolve)
+    process.once('SIGINT', resolve)
+  })
+  await Promise.race([asked, node.failed]).catch(async (cause: Error) => {
+    await node.stop()
+    throw cause
+  })
+  await node.stop()
+  return 0
+}
+
+async function benchCommand(): Promise<number> {
+  process.argv.splice(2, 1)
+  await import('../bench/run.ts')
+  return Number(process.exitCode ?? 0)
+}
+
+const COMMANDS: Readonly<Record<string, () => Promise<number>>> = {
+  up: upCommand,
+  bench: benchCommand,
+  help: async () => {
+    console.log(HELP)
+    return 0
+  },
+}
+
+async function main(): Promise<number> {
+  const name = process.argv[2] ?? 'help'
+  const command = COMMANDS[name === '--help' || name === '-h' ? 'help' : name]
+  if (command) return command()
+  console.error(`fairgrab: there is no command "${name}"; did you mean ${nearest(name, Object.keys(COMMANDS))}? Try fairgrab help`)
+  return 2
+}
+
+main().then(
+  code => {
+    process.exitCode = code
+  },
+  (cause: Error) => {
+    console.error(`fairgrab: ${cause.message}`)
+    process.exitCode = cause instanceof ConfigError ? 2 : 1
+  },
+)

@@ -1,0 +1,173 @@
+/**
+ * Every setting, once: name, unit, default, bounds, sentence. This is the only file that reads the environment.
+ * A start-up error names the value, where it came from and how to mend it; an unknown FAIRGRAB_ variable stops the
+ * start and names the nearest known one, because a misspelt limit that is silently ignored is found at 20:00:00.
+ * docs/config.md has a row for each setting; a test compares them.
+ */
+import { availableParallelism } from 'node:os'
+
+interface Row {
+  readonly name: string
+  readonly unit: string
+  readonly default: string
+  readonly min?: number
+  readonly max?: number
+  readonly choices?: readonly string[]
+  readonly sentence: string
+}
+
+const row = (name: string, unit: string, fallback: string, sentence: string, more: Partial<Row> = {}): Row => ({
+  name,
+  unit,
+  default: fallback,
+  sentence,
+  ...more,
+})
+const count = (name: string, unit: string, fallback: number, [min, max]: readonly [number, number], sentence: string) =>
+  row(name, unit, String(fallback), sentence, { min, max })
+
+export const SETTINGS = [
+  count('PORT', 'port', 8080, [0, 65535], 'Where HTTP and the stream listen; 0 takes a free one.'),
+  row('HOST', 'address', '', 'The address to listen on; all of them, or 127.0.0.1 while FAIRGRAB_KEYS is unset.'),
+  row('REDIS_URL', 'address', '', 'redis://, rediss:// or unix://; unset starts an embedded redis-server.'),
+  row('FAIRGRAB_DATA_DIR', 'folder', './data', 'Where the embedded redis-server keeps its data and socket.'),
+  row('FAIRGRAB_KEYS', 'role:key,…', '', 'API keys: operator, platform, merchant or viewer, a colon, the key.'),
+  row('FAIRGRAB_JWT_SECRET', 'text', '', 'Verifies user tokens signed with HS256; at least 32 bytes.'),
+  row('FAIRGRAB_JWT_PUBLIC_KEY', 'PEM', '', 'Verifies user tokens signed with EdDSA (Ed25519).'),
+  row('FAIRGRAB_VOUCHER_SECRET', 'hex', '', 'What voucher codes derive from, 32 bytes; unset keeps one in Redis.'),
+  row('FAIRGRAB_DURABILITY', 'level', 'always', 'What Redis must have done before a grant is acknowledged.', {
+    choices: ['memory', 'everysec', 'always'],
+  }),
+  count('FAIRGRAB_WORKERS', 'processes', 0, [0, 64], 'Workers that share the port; 0 is the cores less one.'),
+  count('FAIRGRAB_BATCH_CLAIMS', 'claims', 512, [1, 512], 'The most claims one script call decides.'),
+  count('FAIRGRAB_BATCHES_IN_FLIGHT', 'batches', 4, [1, 4], 'Script calls of one round under way at once.'),
+  count('FAIRGRAB_SOCKETS', 'sockets', 18000, [1, 1_000_000], 'Stream sockets one worker accepts.'),
+  count('FAIRGRAB_RATE_USER', 'requests/s', 20, [0, 1_000_000], 'What one user token may ask; 0 is no limit.'),
+  count('FAIRGRAB_RATE_ADDRESS', 'requests/s', 200, [0, 1_000_000], 'What one address may ask without a key; 0 is no limit.'),
+  count('FAIRGRAB_RATE_KEY', 'requests/s', 0, [0, 10_000_000], 'What one API key may ask; 0 is no limit.'),
+  row('FAIRGRAB_ORIGINS', 'origins', '', 'Origins besides its own from which browsers may open the stream, comma separated.'),
+  row('LOG_LEVEL', 'level', 'info', 'The least level that is logged.', {
+    choices: ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'],
+  }),
+] as const satisfies readonly Row[]
+
+export type SettingName = (typeof SETTINGS)[number]['name']
+
+/** Variables of the command line's own; known so that they do not stop the start. */
+const OF_THE_CLI = ['FAIRGRAB_URL', 'FAIRGRAB_KEY', 'FAIRGRAB_NODE']
+
+export interface Config {
+  readonly port: number
+  readonly host: string
+  readonly redisUrl: string
+  readonly dataDir: string
+  readonly keys: string
+  readonly jwtSecret: string
+  readonly jwtPublicKey: string
+  readonly voucherSecret: string
+  readonly durability: 'memory' | 'everysec' | 'always'
+  readonly workers: number
+  readonly batchClaims: number
+  readonly batchesInFlight: number
+  readonly sockets: number
+  readonly rateUser: number
+  readonly rateAddress: number
+  readonly rateKey: number
+  readonly origins: readonly string[]
+  readonly logLevel: string
+}
+
+/** A setting that cannot be used: the text is the whole message for the person at the terminal. */
+export class ConfigError extends Error {}
+
+/** How many single edits lead from one word to the other (Levenshtein). */
+export function distance(a: string, b: string): number {
+  let last = Array.from({ length: b.length + 1 }, (_, i) => i)
+  for (let i = 1; i <= a.length; i++) {
+    const next = [i]
+    for (let j = 1; j <= b.length; j++) {
+      const change = (last[j - 1] as number) + (a[i - 1] === b[j - 1] ? 0 : 1)
+      next[j] = Math.min(change, (last[j] as number) + 1, (next[j - 1] as number) + 1)
+    }
+    last = next
+  }
+  return last[b.length] as number
+}
+
+/** The known word nearest to an unknown one. */
+export function nearest(word: string, known: readonly string[]): string {
+  return [...known].sort((a, b) => distance(word, a) - distance(word, b))[0] as string
+}
+
+function checked(setting: Row, given: string | undefined): string {
+  const value = given === undefined || given === '' ? setting.default : given
+  const wrong = (why: string) =>
+    new ConfigError(`${setting.name}: "${value}" (from the environment) ${why}. ${setting.sentence}`)
+  if (setting.choices && !setting.choices.includes(value))
+    throw wrong(`is not one of ${setting.choices.join(', ')}; set it to ${setting.default} or unset it`)
+  if (setting.min === undefined) return value
+  const number = Number(value)
+  if (!Number.isInteger(number)) throw wrong(`is not a whole number; give ${setting.unit}`)
+  if (number < setting.min || number > (setting.max ?? Infinity))
+    throw wrong(`is out of bounds; give ${setting.min} to ${setting.max} ${setting.unit}`)
+  return value
+}
+
+function refuseUnknown(env: NodeJS.ProcessEnv): void {
+  const known = [...SETTINGS.map(setting => setting.name as string), ...OF_THE_CLI]
+  for (const name of Object.keys(env)) {
+    if (name.startsWith('FAIRGRAB_') && !known.includes(name))
+      throw new ConfigError(`${name} (from the environment) is not a setting; did you mean ${nearest(name, known)}?`)
+  }
+}
+
+function refuseWeak(config: Config): Config {
+  if (config.jwtSecret !== '' && Buffer.byteLength(config.jwtSecret) < 32)
+    throw new ConfigError(
+      'FAIRGRAB_JWT_SECRET (from the environment) is shorter than 32 bytes; make one with: openssl rand -hex 32',
+    )
+  if (config.voucherSecret !== '' && !/^[0-9a-f]{64}$/i.test(config.voucherSecret))
+    throw new ConfigError(
+      'FAIRGRAB_VOUCHER_SECRET (from the environment) is not 64 hex digits; make one with: openssl rand -hex 32',
+    )
+  return config
+}
+
+/** Reads and checks the environment. Throws ConfigError with a message for people. */
+export function readConfig(env: NodeJS.ProcessEnv = process.env): Config {
+  refuseUnknown(env)
+  const rows: readonly Row[] = SETTINGS
+  const values = Object.fromEntries(rows.map(setting => [setting.name, checked(setting, env[setting.name])]))
+  const text = (name: SettingName) => values[name] as string
+  const number = (name: SettingName) => Number(values[name])
+  return refuseWeak({
+    port: number('PORT'),
+    host: text('HOST') || (text('FAIRGRAB_KEYS') === '' ? '127.0.0.1' : '0.0.0.0'),
+    redisUrl: text('REDIS_URL'),
+    dataDir: text('FAIRGRAB_DATA_DIR'),
+    keys: text('FAIRGRAB_KEYS'),
+    jwtSecret: text('FAIRGRAB_JWT_SECRET'),
+    jwtPublicKey: text('FAIRGRAB_JWT_PUBLIC_KEY').replaceAll('\\n', '\n'),
+    voucherSecret: text('FAIRGRAB_VOUCHER_SECRET'),
+    durability: text('FAIRGRAB_DURABILITY') as Config['durability'],
+    workers: number('FAIRGRAB_WORKERS') || Math.max(1, availableParallelism() - 1),
+    batchClaims: number('FAIRGRAB_BATCH_CLAIMS'),
+    batchesInFlight: number('FAIRGRAB_BATCHES_IN_FLIGHT'),
+    sockets: number('FAIRGRAB_SOCKETS'),
+    rateUser: number('FAIRGRAB_RATE_USER'),
+    rateAddress: number('FAIRGRAB_RATE_ADDRESS'),
+    rateKey: number('FAIRGRAB_RATE_KEY'),
+    origins: text('FAIRGRAB_ORIGINS').split(',').filter(Boolean),
+    logLevel: text('LOG_LEVEL'),
+  })
+}
+
+/** What the command line needs of the environment: where a running engine is, and the key for it. */
+export function readTarget(env: NodeJS.ProcessEnv = process.env): { readonly url: string; readonly key: string } {
+  return { url: env.FAIRGRAB_URL ?? 'http://127.0.0.1:8080', key: env.FAIRGRAB_KEY ?? '' }
+}
+
+/** The environment a child process of ours gets: this one's, and what is added. */
+export function childEnvironment(added: Readonly<Record<string, string>>): NodeJS.ProcessEnv {
+  return { ...process.env, ...added }
+}

@@ -1,0 +1,174 @@
+/**
+ * One worker, put together: store, rooms, server. Only here are the real clock and the real randomness made. A worker
+ * knows nothing of other workers; what they must share is in Redis.
+ */
+import { Callers, parseKeys } from './auth/callers.ts'
+import { UserTokens } from './auth/user-tokens.ts'
+import { type Clock, every, realClock } from './base/clock.ts'
+import { FRAME_BYTES_MAX } from './base/limits.ts'
+import { type Random, realRandom } from './base/random.ts'
+import { Lifecycle } from './campaign/lifecycle.ts'
+import { Redemption } from './campaign/redemption.ts'
+import { Rounds } from './campaign/rounds.ts'
+import { StockFeed } from './campaign/stock-feed.ts'
+import type { Config } from './config.ts'
+import { Health } from './ops/health.ts'
+import type { Log } from './ops/log.ts'
+import { type Gauges, Metrics } from './ops/metrics.ts'
+import { RateLimits } from './server/rate-limits.ts'
+import { httpRoutes, noRoute } from './server/routes.ts'
+import type { Services } from './server/services.ts'
+import { Stream, stockFrame, topicOf } from './server/stream.ts'
+import { type Server, serve } from './server/uws.ts'
+import { exceptionOutcomes } from './store/claim-store.ts'
+import { totalOf } from './store/notice.ts'
+import { openStore, type Store } from './store/store.ts'
+
+const TICK_MS = 100
+const DRAIN_MS = 5000
+
+export interface WorkerOptions {
+  readonly config: Config
+  readonly log: Log
+  /** The node's metrics; given this worker's own as the library's JSON. */
+  readonly metricsText: (own: () => Promise<object[]>) => Promise<string>
+}
+
+export interface Worker {
+  readonly port: number
+  readonly metrics: () => Promise<object[]>
+  /** Answers what is under way, says goodbye to the sockets, and closes everything. */
+  drain(): Promise<void>
+}
+
+interface Parts {
+  readonly store: Store
+  readonly rounds: Rounds
+  readonly health: Health
+  readonly metrics: Metrics
+  readonly clock: Clock
+  readonly random: Random
+}
+
+export async function startWorker({ config, log, metricsText }: WorkerOptions): Promise<Worker> {
+  const clock = realClock
+  const random = realRandom
+  const store = openStore({
+    url: config.redisUrl,
+    durability: config.durability,
+    clock,
+    random,
+    heard: (link, event, detail) => log[event === 'up' ? 'info' : 'warn']({ link, detail }, `redis ${event}`),
+  })
+  const metrics = new Metrics(cause => log.error({ err: cause }, 'bug'))
+  const health = new Health({
+    check: store.health,
+    connected: store.ready,
+    clock,
+    durability: config.durability,
+    changed: ({ problems, warnings }) => {
+      for (const { what, mend } of problems) log.error({ mend }, `granting is stopped: ${what}`)
+      for (const { what, mend } of warnings) log.warn({ mend }, what)
+    },
+  })
+  await health.start()
+  const secret = config.voucherSecret === '' ? await store.vouchers.secret() : Buffer.from(config.voucherSecret, 'hex')
+  let feed: StockFeed | undefined
+  const rounds = new Rounds({
+    store,
+    clock,
+    random,
+    secret,
+    batchClaims: config.batchClaims,
+    batchesInFlight: config.batchesInFlight,
+    healthGate: health.gate,
+    changed: view => feed?.changed(view.id),
+    decided: ({ rest, exceptions }, claims, seconds) =>
+      metrics.decided(claims, rest, exceptionOutcomes(exceptions), seconds),
+    refused: (outcome, count) => metrics.refused(outcome, count),
+    failed: fault => {
+      metrics.count('fairgrab_faults_total')
+      log.warn({ err: fault }, 'redis did not decide')
+    },
+  })
+  const parts = { store, rounds, health, metrics, clock, random }
+  const { server, stream, own } = await openServer(config, parts, metricsText)
+  feed = stockFeed(parts, server)
+  const stopTick = every(clock, TICK_MS, () => rounds.tick(), cause => log.error({ err: cause }, 'tick'))
+  return {
+    port: server.port,
+    metrics: own,
+    drain: async () => {
+      health.drain()
+      server.stopListening()
+      await drained(rounds, clock)
+      stream.restart()
+      stopTick()
+      feed?.close()
+      health.stop()
+      rounds.close()
+      await store.close()
+      server.close()
+    },
+  }
+}
+
+async function openServer(config: Config, parts: Parts, metricsText: WorkerOptions['metricsText']) {
+  const { store, rounds, health, metrics, clock, random } = parts
+  const tokens = new UserTokens({ secret: config.jwtSecret, publicKey: config.jwtPublicKey }, clock)
+  const callers = new Callers(parseKeys(config.keys), tokens)
+  const gauges: Gauges = {
+    unanswered: () => rounds.unanswered,
+    sockets: () => stream.sockets,
+    redisUp: store.ready,
+    redisMemoryBytes: () => health.report.redisMemoryBytes,
+    stocks: () =>
+      [...rounds.loaded()].map(({ view }) => ({ id: view.id, total: totalOf(view.notice), granted: view.notice.sequence })),
+  }
+  const own = () => metrics.json(gauges)
+  const services: Services = {
+    clock,
+    callers,
+    rates: new RateLimits({ user: config.rateUser, address: config.rateAddress, key: config.rateKey }, clock),
+    claims: store.claims,
+    rounds,
+    lifecycle: new Lifecycle({ store, rounds, clock, random }),
+    redemption: new Redemption({ store, rounds, clock, random }),
+    metrics,
+    health: () => health.report,
+    metricsText: () => metricsText(own),
+  }
+  const stream = new Stream({ services, callers, origins: config.origins, socketsMax: config.sockets })
+  const server = await serve({
+    host: config.host,
+    port: config.port,
+    routes: httpRoutes(services),
+    fallback: noRoute,
+    streamPath: '/v1/stream',
+    stream,
+    frameBytesMax: FRAME_BYTES_MAX,
+  })
+  return { server, stream, own }
+}
+
+/** Stock to the stream's topics, one encoded frame for all viewers of an encoding. */
+function stockFeed({ rounds, clock, metrics }: Parts, server: Server): StockFeed {
+  return new StockFeed({
+    clock,
+    viewers: roundId => server.viewers(topicOf(roundId, true)) + server.viewers(topicOf(roundId, false)),
+    tell: roundId => {
+      const round = rounds.peek(roundId)
+      if (!round) return
+      const frame = stockFrame(round)
+      server.publish(topicOf(roundId, false), frame.json, false)
+      server.publish(topicOf(roundId, true), frame.msgpack, true)
+      metrics.count('fairgrab_stock_frames_total')
+    },
+  })
+}
+
+/** Resolves when every claim is answered, or the drain's time is over. */
+async function drained(rounds: Rounds, clock: Clock): Promise<void> {
+  const end = clock.monotonicMs() + DRAIN_MS
+  while (rounds.unanswered > 0 && clock.monotonicMs() < end) await new Promise<void>(done => clock.after(10, done))
+}

@@ -1,0 +1,119 @@
+/**
+ * Whether this worker may grant: judged every few seconds from what the store found, from the connections, and from
+ * the drain. Any problem stops the grants and is told in words with its mend; warnings are told and do not stop.
+ */
+import { type Clock, every } from '../base/clock.ts'
+import type { Code } from '../base/codes.ts'
+
+export interface Finding {
+  readonly what: string
+  readonly mend: string
+}
+
+/** What a check of the server found. */
+export interface Checked {
+  readonly problems: readonly Finding[]
+  readonly warnings: readonly Finding[]
+  readonly version: string
+  readonly usedMemoryBytes: number
+}
+
+export interface HealthReport {
+  readonly ready: boolean
+  readonly draining: boolean
+  readonly durability: string
+  readonly redisVersion: string
+  readonly redisMemoryBytes: number
+  readonly problems: readonly Finding[]
+  readonly warnings: readonly Finding[]
+}
+
+const CHECK_MS = 5000
+const RETRY_MS = 200
+
+export interface HealthOptions {
+  readonly check: () => Promise<Checked>
+  readonly connected: () => boolean
+  readonly clock: Clock
+  readonly durability: string
+  /** Told when the list of problems or warnings is another one than before. */
+  readonly changed: (report: HealthReport) => void
+}
+
+const UNREACHABLE = { what: 'Redis cannot be reached', mend: 'start it, or correct REDIS_URL; it is tried again' }
+
+export class Health {
+  readonly #options: HealthOptions
+  #report: HealthReport
+  #told = ''
+  #stop: () => void = () => {}
+
+  constructor(options: HealthOptions) {
+    this.#options = options
+    this.#report = {
+      ready: false,
+      draining: false,
+      durability: options.durability,
+      redisVersion: '',
+      redisMemoryBytes: 0,
+      problems: [UNREACHABLE],
+      warnings: [],
+    }
+  }
+
+  get report(): HealthReport {
+    return this.#options.connected() ? this.#report : { ...this.#report, ready: false }
+  }
+
+  /** The code that refuses every grant, or undefined. */
+  readonly gate = (): Code | undefined => {
+    if (this.#report.problems.length > 0) return 'fenced'
+    return this.#report.draining ? 'overloaded' : undefined
+  }
+
+  /** Checks once, then every few seconds until `stop`. */
+  async start(): Promise<void> {
+    await this.#check()
+    const next = () => (this.#report.problems.length > 0 ? RETRY_MS : CHECK_MS)
+    let waited = 0
+    this.#stop = every(
+      this.#options.clock,
+      RETRY_MS,
+      async () => {
+        waited += RETRY_MS
+        if (waited < next()) return
+        waited = 0
+        await this.#check()
+      },
+      () => {},
+    )
+  }
+
+  drain(): void {
+    this.#report = { ...this.#report, ready: false, draining: true }
+  }
+
+  stop(): void {
+    this.#stop()
+  }
+
+  async #check(): Promise<void> {
+    const { draining } = this.#report
+    try {
+      const found = await this.#options.check()
+      this.#report = {
+        ...this.#report,
+        ready: found.problems.length === 0 && !draining,
+        redisVersion: found.version,
+        redisMemoryBytes: found.usedMemoryBytes,
+        problems: found.problems,
+        warnings: found.warnings,
+      }
+    } catch {
+      this.#report = { ...this.#report, ready: false, problems: [UNREACHABLE] }
+    }
+    const told = JSON.stringify([this.#report.problems, this.#report.warnings])
+    if (told !== this.#told) this.#options.changed(this.#report)
+    this.#told = told
+  }
+}

@@ -1,0 +1,152 @@
+/**
+ * What the engine counts, by Prometheus's rules. METRICS is the table that docs/metrics.md mirrors. The claim path
+ * never calls the metrics library: it raises plain numbers, a few a batch, and they are handed over when somebody
+ * scrapes. Each worker has its own registry; the supervisor adds them up (main.ts).
+ */
+import { monitorEventLoopDelay } from 'node:perf_hooks'
+import { Counter, Gauge, Histogram, Registry } from 'prom-client'
+import { CODES, codeOf } from '../base/codes.ts'
+
+interface Row {
+  readonly name: string
+  readonly type: 'counter' | 'gauge' | 'histogram'
+  readonly labels: readonly string[]
+  readonly help: string
+  readonly buckets?: readonly number[]
+}
+
+export const METRICS = [
+  { name: 'fairgrab_claims_total', type: 'counter', labels: ['outcome'], help: 'Claims answered, by outcome.' },
+  { name: 'fairgrab_claims_unanswered', type: 'gauge', labels: [], help: 'Claims without an answer now.' },
+  {
+    name: 'fairgrab_batch_claims',
+    type: 'histogram',
+    labels: [],
+    help: 'Claims that one script call decided.',
+    buckets: [1, 4, 16, 64, 128, 256, 512],
+  },
+  {
+    name: 'fairgrab_batch_seconds',
+    type: 'histogram',
+    labels: [],
+    help: 'From the moment a batch left to its decision.',
+    buckets: [0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 2],
+  },
+  { name: 'fairgrab_stock_total', type: 'gauge', labels: ['round'], help: 'Packs of a round.' },
+  { name: 'fairgrab_stock_granted', type: 'gauge', labels: ['round'], help: 'Packs of a round that are granted.' },
+  { name: 'fairgrab_oversold', type: 'gauge', labels: [], help: 'Grants above the stock, all rounds; must stay 0.' },
+  { name: 'fairgrab_stream_sockets', type: 'gauge', labels: [], help: 'Sockets of the live stream.' },
+  { name: 'fairgrab_stock_frames_total', type: 'counter', labels: [], help: 'Stock frames that were published.' },
+  { name: 'fairgrab_faults_total', type: 'counter', labels: [], help: 'Batches that ended without a decision.' },
+  { name: 'fairgrab_bugs_total', type: 'counter', labels: [], help: 'Requests that met a bug of the engine.' },
+  { name: 'fairgrab_redis_up', type: 'gauge', labels: [], help: 'Workers whose connections to Redis are up.' },
+  { name: 'fairgrab_redis_memory_bytes', type: 'gauge', labels: [], help: 'What Redis uses, at the last check.' },
+  { name: 'fairgrab_event_loop_delay_seconds', type: 'gauge', labels: [], help: 'p99 since the last scrape, worst worker.' },
+  { name: 'fairgrab_resident_memory_bytes', type: 'gauge', labels: [], help: 'Resident memory of the workers.' },
+  { name: 'fairgrab_cpu_seconds_total', type: 'counter', labels: [], help: 'CPU time of the workers.' },
+] as const satisfies readonly Row[]
+
+export type MetricName = (typeof METRICS)[number]['name']
+
+/** What only the worker as a whole knows; asked at each scrape. */
+export interface Gauges {
+  readonly unanswered: () => number
+  readonly sockets: () => number
+  readonly redisUp: () => boolean
+  readonly redisMemoryBytes: () => number
+  readonly stocks: () => Iterable<{ readonly id: string; readonly total: number; readonly granted: number }>
+}
+
+const WORST: readonly MetricName[] = [
+  'fairgrab_stock_total',
+  'fairgrab_stock_granted',
+  'fairgrab_oversold',
+  'fairgrab_redis_memory_bytes',
+  'fairgrab_event_loop_delay_seconds',
+]
+
+export class Metrics {
+  readonly #registry = new Registry()
+  readonly #outcomes = new Float64Array(256)
+  readonly #told = new Float64Array(256)
+  readonly #delay = monitorEventLoopDelay({ resolution: 10 })
+  readonly #counters = new Map<string, Counter>()
+  readonly #gauges = new Map<string, Gauge>()
+  readonly #histograms = new Map<string, Histogram>()
+  readonly #onBug: (cause: unknown) => void
+  #cpuTold = 0
+
+  constructor(onBug: (cause: unknown) => void) {
+    this.#onBug = onBug
+    const rows: readonly Row[] = METRICS
+    for (const { name, type, labels, help, buckets } of rows) {
+      const common = { name, help, labelNames: [...labels], registers: [this.#registry] }
+      const aggregator = WORST.includes(name as MetricName) ? 'max' : 'sum'
+      if (type === 'counter') this.#counters.set(name, new Counter(common))
+      else if (type === 'gauge') this.#gauges.set(name, new Gauge({ ...common, aggregator }))
+      else this.#histograms.set(name, new Histogram({ ...common, buckets: [...(buckets ?? [])] }))
+    }
+    this.#delay.enable()
+  }
+
+  /** A claim that was answered without asking Redis, or `count` of them with one outcome. */
+  refused(outcome: number, count = 1): void {
+    this.#outcomes[outcome]! += count
+  }
+
+  /** A batch that Redis decided: all had the outcome `rest` but those in `others`. */
+  decided(claims: number, rest: number, others: Iterable<number>, seconds: number): void {
+    this.#outcomes[rest]! += claims
+    for (const outcome of others) {
+      this.#outcomes[rest]!--
+      this.#outcomes[outcome]!++
+    }
+    this.#histograms.get('fairgrab_batch_claims')?.observe(claims)
+    this.#histograms.get('fairgrab_batch_seconds')?.observe(seconds)
+  }
+
+  count(name: MetricName): void {
+    this.#counters.get(name)?.inc()
+  }
+
+  bug(cause: unknown): void {
+    this.count('fairgrab_bugs_total')
+    this.#onBug(cause)
+  }
+
+  /** Everything as the metrics library's JSON, which the supervisor adds up. */
+  async json(gauges: Gauges): Promise<object[]> {
+    for (let outcome = 0; outcome < 256; outcome++) {
+      const more = (this.#outcomes[outcome] as number) - (this.#told[outcome] as number)
+      const code = codeOf(outcome)
+      if (code && (more > 0 || outcome <= CODES.fenced.number)) this.#counters.get('fairgrab_claims_total')?.inc({ outcome: code }, more)
+      this.#told[outcome] = this.#outcomes[outcome] as number
+    }
+    this.#set('fairgrab_claims_unanswered', gauges.unanswered())
+    this.#set('fairgrab_stream_sockets', gauges.sockets())
+    this.#set('fairgrab_redis_up', gauges.redisUp() ? 1 : 0)
+    this.#set('fairgrab_redis_memory_bytes', gauges.redisMemoryBytes())
+    this.#set('fairgrab_resident_memory_bytes', process.memoryUsage.rss())
+    this.#set('fairgrab_event_loop_delay_seconds', this.#delay.percentile(99) / 1e9)
+    this.#delay.reset()
+    const { user, system } = process.cpuUsage()
+    this.#counters.get('fairgrab_cpu_seconds_total')?.inc((user + system) / 1e6 - this.#cpuTold)
+    this.#cpuTold = (user + system) / 1e6
+    this.#stock(gauges.stocks())
+    return this.#registry.getMetricsAsJSON()
+  }
+
+  #stock(stocks: ReturnType<Gauges['stocks']>): void {
+    let oversold = 0
+    for (const { id, total, granted } of stocks) {
+      this.#gauges.get('fairgrab_stock_total')?.set({ round: id }, total)
+      this.#gauges.get('fairgrab_stock_granted')?.set({ round: id }, granted)
+      oversold += Math.max(0, granted - total)
+    }
+    this.#set('fairgrab_oversold', oversold)
+  }
+
+  #set(name: MetricName, value: number): void {
+    this.#gauges.get(name)?.set(value)
+  }
+}

@@ -1,0 +1,214 @@
+/**
+ * Claims over HTTP. `claimOne` is the engine's hottest function after the script: it reads one claim, asks, and writes
+ * the answer, without a promise and without the general gateway. The rest are ordinary routes.
+ */
+import { may } from '../auth/callers.ts'
+import { Refusal } from '../base/assert.ts'
+import { rfc3339 } from '../base/clock.ts'
+import { CODES, type Code, codeOf } from '../base/codes.ts'
+import { holderOf, isUserId, partsOf } from '../base/holder.ts'
+import { BODY_BYTES_MAX, FRAME_BYTES_MAX } from '../base/limits.ts'
+import type { Answers, ClaimRequest, SingleAsk } from '../campaign/asks.ts'
+import type { Claims } from '../campaign/claims.ts'
+import { ClaimJson, claimAnswer, type GrantWords, type RoundWords } from '../wire/claim-answer.ts'
+import { answerEncoding, encode, encodingOf, MEDIA_TYPES } from '../wire/encoding.ts'
+import { type ClaimBody, claim, claimsBatch } from '../wire/schemas.ts'
+import { claimRequest } from './claim-request.ts'
+import { type Admitted, admit, fail, type Route, refuse, validated } from './gateway.ts'
+import { listRows, ndjson } from './lists.ts'
+import type { Call, Services } from './services.ts'
+import type { Exchange, Headers } from './uws.ts'
+
+const writers = new WeakMap<Claims, ClaimJson>()
+
+export const wordsOf = ({ view }: Claims): RoundWords => ({
+  id: view.id,
+  pools: view.config.pools,
+  vouchers: view.vouchers,
+})
+
+function writerOf(round: Claims): ClaimJson {
+  const known = writers.get(round) ?? new ClaimJson(wordsOf(round))
+  writers.set(round, known)
+  return known
+}
+
+/** POST /v1/rounds/{id}/claims, from bytes to answer. */
+export function claimOne(services: Services, exchange: Exchange): void {
+  const admitted = admit(services, exchange, 'public')
+  if (!admitted) return
+  const { caller } = admitted
+  if (!may(caller, 'claim-any') && !may(caller, 'claim-own')) {
+    if (caller.role === 'anonymous') return refuse(exchange, 'unauthorized', 'send Authorization: Bearer <key or token>')
+    return refuse(exchange, 'forbidden', `the role ${caller.role} may not claim`)
+  }
+  const encoding = encodingOf(exchange.contentType)
+  if (!encoding) return refuse(exchange, 'unsupported_type', 'send application/json or application/vnd.msgpack')
+  exchange.read(
+    BODY_BYTES_MAX,
+    bytes => {
+      const body = validated(exchange, claim, bytes, encoding)
+      if (body) withRound(services, exchange, round => ask(exchange, round, body.value as ClaimBody, admitted))
+    },
+    () => refuse(exchange, 'too_large', `the body is over ${BODY_BYTES_MAX} bytes`),
+  )
+}
+
+/** Calls `then` with the round of the path: at once where it is known, after reading it where it is not. */
+function withRound(services: Services, exchange: Exchange, then: (round: Claims) => void): void {
+  const id = exchange.params[0] as string
+  const known = services.rounds.peek(id)
+  if (known) return then(known)
+  services.lifecycle.round(id).then(then, (cause: unknown) => fail(services, exchange, cause))
+}
+
+function ask(exchange: Exchange, round: Claims, body: ClaimBody, { caller, headers }: Admitted): void {
+  const request = claimRequest(round, body, caller)
+  if ('code' in request) return refuse(exchange, request.code, request.detail)
+  round.ask(request, answered => answerClaim(exchange, round, answered, headers))
+}
+
+/** Writes the answer to a claim. */
+function answerClaim(exchange: Exchange, round: Claims, answered: SingleAsk, headers: Headers): void {
+  if (!answered.holds) return refuse(exchange, answered.code, undefined, { headers, extra: refusalExtra(round, answered.code) })
+  const replayed = answered.outcome === CODES.replayed.number
+  const status = replayed ? 200 : 201
+  const encoding = answerEncoding(exchange.accept, exchange.contentType)
+  if (encoding === 'json') {
+    exchange.answer(status, MEDIA_TYPES.json, writerOf(round).text(answered, replayed), headers)
+  } else {
+    const body = claimAnswer(wordsOf(round), answered, replayed)
+    exchange.answer(status, MEDIA_TYPES.msgpack, encode(body, 'msgpack'), headers)
+  }
+}
+
+/** What a refusal tells besides its code. */
+export function refusalExtra(round: Claims, code: Code): Readonly<Record<string, unknown>> {
+  const { notice } = round.view
+  if (code !== 'not_open') return { outcome: code }
+  const wait = notice.opensAt > 0 ? Math.max(1, Math.ceil((notice.opensAt - notice.at) / 1000)) : 5
+  return {
+    outcome: code,
+    opens_at: notice.opensAt > 0 ? rfc3339(notice.opensAt) : null,
+    server_time: rfc3339(notice.at),
+    retry_after_s: wait,
+  }
+}
+
+interface BatchBody {
+  readonly claims: readonly (ClaimBody & { readonly user_id: string })[]
+}
+
+async function claimBatch(services: Services, { params, body, query, caller }: Call) {
+  const round = await services.lifecycle.round(params[0] as string)
+  const wantsVouchers = query.get('vouchers') === 'true'
+  const requests = (body as BatchBody).claims.map(each => {
+    const request = claimRequest(round, each, caller)
+    if (!('code' in request)) return request
+    if (request.code === 'invalid') throw new Refusal('invalid', request.detail)
+    return CODES[request.code].number
+  })
+  const answers = await new Promise<Answers>(resolve => round.askMany(requests, resolve))
+  const results = Array.from({ length: answers.count }, (_, i) => shortAnswer(answers, i))
+  if (!wantsVouchers) return { status: 200, body: { results } }
+  const grants = await Promise.all(requests.map((request, i) => grantOf(round, request, answers, i)))
+  const full = results.map((short, i) => {
+    const grant = grants[i]
+    return grant ? { ...short, ...claimAnswer(wordsOf(round), grant, 'replayed' in short) } : short
+  })
+  return { status: 200, body: { results: full } }
+}
+
+function shortAnswer({ outcomes, sequences }: Answers, i: number) {
+  const code = codeOf(outcomes[i] as number) as Code
+  if (code === 'granted') return { outcome: code, sequence: sequences[i] }
+  if (code === 'replayed') return { outcome: 'granted', sequence: sequences[i], replayed: true }
+  return { outcome: code }
+}
+
+async function grantOf(
+  round: Claims,
+  request: ClaimRequest | number,
+  { sequences, ats, pools }: Answers,
+  i: number,
+): Promise<GrantWords | undefined> {
+  const sequence = sequences[i] as number
+  if (typeof request === 'number' || sequence === 0) return undefined
+  const at = ats[i] || (await round.times.at(sequence))
+  return { ...request, pool: pools[i] as number, sequence, at, codes: round.codesOf([sequence], 1) }
+}
+
+/** The claims of one user with the states of their vouchers: slot 1, or the `?slot=` asked for. */
+async function readClaim(services: Services, { params, query, caller }: Call) {
+  const [roundId, userId] = params as [string, string]
+  if (!may(caller, 'read') && caller.user?.userId !== userId)
+    throw new Refusal(caller.role === 'user' ? 'not_found' : 'forbidden', 'this caller may not read that claim')
+  const round = await services.lifecycle.round(roundId)
+  const slot = Number(query.get('slot') ?? 1)
+  if (!isUserId(userId) || !Number.isInteger(slot)) throw new Refusal('not_found', 'there is no such claim')
+  const holding = await services.claims.holding(roundId, holderOf(userId, slot))
+  if (!holding) throw new Refusal('not_found', `${userId} holds nothing in slot ${slot} of this round`)
+  const { sequence, pool } = holding
+  const at = await round.times.at(sequence)
+  const codes = round.codesOf([sequence], 1)
+  const { vouchers } = round.view
+  const serials = vouchers.map((_, place) => (sequence - 1) * vouchers.length + place)
+  const expiries = vouchers.map(({ valid_for_s }) => at + valid_for_s * 1000)
+  const states = await services.redemption.states(round, serials, expiries)
+  return { status: 200, body: claimAnswer(wordsOf(round), { userId, slot, pool, sequence, at, codes }, false, states) }
+}
+
+interface GrantRow {
+  readonly sequence: number
+  readonly user_id: string
+  readonly slot: number
+  readonly pool: string
+  readonly granted_at: string
+}
+
+async function* grantRows(services: Services, round: Claims, from: number): AsyncGenerator<GrantRow> {
+  for await (const batch of services.claims.batches(round.view.id, from)) {
+    for (const [i, holder] of batch.holders.entries()) {
+      const sequence = batch.firstSequence + i
+      if (sequence < from) continue
+      const { userId, slot } = partsOf(holder)
+      const pool = round.view.config.pools[batch.poolOf(i)] as string
+      yield { sequence, user_id: userId, slot, pool, granted_at: rfc3339(batch.at) }
+    }
+  }
+}
+
+async function listClaims(services: Services, call: Call) {
+  const round = await services.lifecycle.round(call.params[0] as string)
+  const after = Number(call.query.get('cursor') ?? 0)
+  if (!Number.isInteger(after) || after < 0) throw new Refusal('invalid', 'cursor: take it from next_cursor')
+  const rows = grantRows(services, round, after + 1)
+  if (call.exchange.accept.includes('application/x-ndjson')) return ndjson(call.exchange, rows)
+  return listRows(call.query, rows, row => String(row.sequence))
+}
+
+export const CLAIM_ROUTES: readonly Route[] = [
+  {
+    method: 'post',
+    path: '/v1/rounds/{id}/claims/batch',
+    right: 'claim-any',
+    summary: 'Claims for many users at once; answered in the order asked',
+    body: claimsBatch,
+    bodyBytesMax: FRAME_BYTES_MAX,
+    handle: claimBatch,
+  },
+  {
+    method: 'get',
+    path: '/v1/rounds/{id}/claims/{user_id}',
+    right: 'public',
+    summary: 'The claim of one user with its vouchers',
+    handle: readClaim,
+  },
+  {
+    method: 'get',
+    path: '/v1/rounds/{id}/claims',
+    right: 'read',
+    summary: 'The grants by sequence, as a list or as NDJSON',
+    handle: listClaims,
+  },
+]

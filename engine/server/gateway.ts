@@ -1,0 +1,140 @@
+/**
+ * The way in for every route but the claim: who asks, may he, how often; then the body is decoded and validated, the
+ * route answers, and whatever it throws becomes a problem. It is the one place that turns faults into answers.
+ */
+import { type Caller, may, type Right } from '../auth/callers.ts'
+import { Fault, Refusal } from '../base/assert.ts'
+import type { Code } from '../base/codes.ts'
+import { BODY_BYTES_MAX } from '../base/limits.ts'
+import { answerEncoding, decode, type Encoding, encode, encodingOf, Malformed, MEDIA_TYPES } from '../wire/encoding.ts'
+import { PROBLEM_TYPES, problem, retryAfter } from '../wire/problem.ts'
+import { complaint } from '../wire/schemas.ts'
+import type { Answer, Call, Services } from './services.ts'
+import type { Exchange, Headers } from './uws.ts'
+
+/** As much of a zod schema as the gateway needs. */
+export interface Schema {
+  safeParse(value: unknown): { success: true; data: unknown } | { success: false; error: Parameters<typeof complaint>[0] }
+}
+
+export interface Route {
+  readonly method: 'get' | 'post' | 'put'
+  readonly path: string
+  readonly right: Right
+  readonly summary: string
+  readonly body?: Schema
+  readonly bodyBytesMax?: number
+  readonly handle: (services: Services, call: Call) => Promise<Answer | undefined> | Answer
+}
+
+/** Answers with a problem of the outcome table. */
+export function refuse(exchange: Exchange, code: Code, detail?: string, more: RefuseExtra = {}): void {
+  const encoding = answerEncoding(exchange.accept, exchange.contentType)
+  const body = problem(code, detail, more.extra)
+  const retry = retryAfter(code)
+  const hasRetry = more.headers?.some(([name]) => name === 'Retry-After')
+  const headers: Headers = [
+    ...(more.headers ?? []),
+    ...(retry === undefined || hasRetry ? [] : [['Retry-After', String(retry)] as const]),
+    ...(code === 'unauthorized' ? [['WWW-Authenticate', 'Bearer'] as const] : []),
+  ]
+  exchange.answer(body.status, PROBLEM_TYPES[encoding], encode(body, encoding), headers)
+}
+
+export interface RefuseExtra {
+  readonly headers?: Headers
+  readonly extra?: Readonly<Record<string, unknown>>
+}
+
+/** The caller of an exchange when he may do this now; else the exchange is answered and this is undefined. */
+export function admit(services: Services, exchange: Exchange, right: Right): Admitted | undefined {
+  const caller = services.callers.ofHeader(exchange.authorization)
+  if (!caller) {
+    refuse(exchange, 'unauthorized', 'the credential is not one of ours, or it has expired')
+    return undefined
+  }
+  if (!may(caller, right)) {
+    const anonymous = caller.role === 'anonymous'
+    const detail = anonymous ? 'send Authorization: Bearer <key>' : `the role ${caller.role} may not do this`
+    refuse(exchange, anonymous ? 'unauthorized' : 'forbidden', detail)
+    return undefined
+  }
+  const { allowed, headers } = services.rates.take(caller, () => exchange.address)
+  if (!allowed) {
+    refuse(exchange, 'rate_limited', 'slow down; the RateLimit header has the rate', { headers })
+    return undefined
+  }
+  return { caller, headers }
+}
+
+export interface Admitted {
+  readonly caller: Caller
+  readonly headers: Headers
+}
+
+/** Handles one request of a route from its first byte to its answer. */
+export function handle(services: Services, route: Route, exchange: Exchange): void {
+  const admitted = admit(services, exchange, route.right)
+  if (!admitted) return
+  if (!route.body) {
+    run(services, route, exchange, { ...admitted, body: undefined })
+    return
+  }
+  const encoding = encodingOf(exchange.contentType)
+  if (!encoding) return refuse(exchange, 'unsupported_type', 'send application/json or application/vnd.msgpack')
+  const most = route.bodyBytesMax ?? BODY_BYTES_MAX
+  exchange.read(
+    most,
+    bytes => {
+      const body = validated(exchange, route.body as Schema, bytes, encoding)
+      if (body) run(services, route, exchange, { ...admitted, body: body.value })
+    },
+    () => refuse(exchange, 'too_large', `the body is over ${most} bytes`),
+  )
+}
+
+/** The body by its schema; else the exchange is answered and this is undefined. */
+export function validated(
+  exchange: Exchange,
+  schema: Schema,
+  bytes: Buffer,
+  encoding: Encoding,
+): { value: unknown } | undefined {
+  try {
+    const parsed = schema.safeParse(bytes.length === 0 ? {} : decode(bytes, encoding))
+    if (parsed.success) return { value: parsed.data }
+    refuse(exchange, 'invalid', complaint(parsed.error))
+  } catch (cause) {
+    if (!(cause instanceof Malformed)) throw cause
+    refuse(exchange, 'malformed', cause.message)
+  }
+  return undefined
+}
+
+function run(services: Services, route: Route, exchange: Exchange, admitted: Admitted & { body: unknown }): void {
+  const { caller, headers, body } = admitted
+  const encoding = answerEncoding(exchange.accept, exchange.contentType)
+  const query = new URLSearchParams(exchange.query)
+  const call: Call = { exchange, caller, params: exchange.params, query, body, encoding }
+  Promise.resolve()
+    .then(() => route.handle(services, call))
+    .then(answer => answer && send(exchange, encoding, answer, headers))
+    .catch((cause: unknown) => fail(services, exchange, cause))
+}
+
+function send(exchange: Exchange, encoding: Encoding, answer: Answer, limited: Headers): void {
+  const headers = [...(answer.headers ?? []), ...limited]
+  if (answer.text) return exchange.answer(answer.status, answer.text.type, answer.text.content, headers)
+  if (answer.json !== undefined && encoding === 'json')
+    return exchange.answer(answer.status, MEDIA_TYPES.json, answer.json, headers)
+  const value = answer.json === undefined ? answer.body : JSON.parse(answer.json)
+  exchange.answer(answer.status, MEDIA_TYPES[encoding], encode(value, encoding), headers)
+}
+
+/** Turns what was thrown into an answer: a refusal, a fault, or a bug that is told as `internal` and logged. */
+export function fail(services: Services, exchange: Exchange, cause: unknown): void {
+  if (cause instanceof Refusal) return refuse(exchange, cause.code, cause.message, { extra: cause.extra })
+  if (cause instanceof Fault) return refuse(exchange, cause.code, cause.message)
+  services.metrics.bug(cause)
+  refuse(exchange, 'internal', 'this is a bug in the engine; the log has it')
+}

@@ -1,0 +1,55 @@
+/** Lists: a page as `data`, `has_more`, `next_cursor`, or everything as NDJSON, a line a row. */
+import { Refusal } from '../base/assert.ts'
+import { LIST_ROWS_DEFAULT, LIST_ROWS_MAX } from '../base/limits.ts'
+import type { Answer } from './services.ts'
+import type { Exchange } from './uws.ts'
+
+const LINES_A_CHUNK = 512
+
+/** A page of rows; `cursorOf` gives the cursor behind a row. */
+export async function listRows<Row>(
+  query: URLSearchParams,
+  rows: AsyncIterable<Row> | Iterable<Row>,
+  cursorOf: (row: Row) => string,
+): Promise<Answer> {
+  const limit = Number(query.get('limit') ?? LIST_ROWS_DEFAULT)
+  if (!Number.isInteger(limit) || limit < 1 || limit > LIST_ROWS_MAX)
+    throw new Refusal('invalid', `limit: must be 1..${LIST_ROWS_MAX}`)
+  const data: Row[] = []
+  let more = false
+  for await (const row of rows) {
+    more = data.length === limit
+    if (more) break
+    data.push(row)
+  }
+  const last = data.at(-1)
+  const next = more && last !== undefined ? cursorOf(last) : null
+  return { status: 200, body: { data, has_more: more, next_cursor: next } }
+}
+
+/** Rows behind a cursor, for lists that are short enough to be in memory. */
+export function behind<Row>(rows: readonly Row[], cursor: string | null, idOf: (row: Row) => string): readonly Row[] {
+  if (cursor === null) return rows
+  const at = rows.findIndex(row => idOf(row) === cursor)
+  if (at < 0) throw new Refusal('invalid', 'cursor: take it from next_cursor')
+  return rows.slice(at + 1)
+}
+
+async function* lines(rows: AsyncIterable<unknown>): AsyncGenerator<string> {
+  let chunk = ''
+  let held = 0
+  for await (const row of rows) {
+    chunk += `${JSON.stringify(row)}\n`
+    if (++held < LINES_A_CHUNK) continue
+    yield chunk
+    chunk = ''
+    held = 0
+  }
+  if (chunk !== '') yield chunk
+}
+
+/** Streams all rows; the exchange is answered when this ends. */
+export async function ndjson(exchange: Exchange, rows: AsyncIterable<unknown>): Promise<undefined> {
+  await exchange.stream('application/x-ndjson', lines(rows))
+  return undefined
+}

@@ -1,0 +1,77 @@
+/**
+ * Rates: token buckets by user, by address and by key, local to a worker. A bucket holds one second's worth, so a
+ * burst of that size passes. The answer to a limited caller carries `RateLimit` and `RateLimit-Policy` (the IETF draft)
+ * and `Retry-After`. Buckets are bounded: the oldest is forgotten, which only ever gives somebody a full one.
+ */
+import type { Caller } from '../auth/callers.ts'
+import type { Clock } from '../base/clock.ts'
+import { RATE_BUCKETS_MAX } from '../base/limits.ts'
+import type { Headers } from './uws.ts'
+
+interface Bucket {
+  left: number
+  at: number
+}
+
+/** Requests a second; 0 is no limit. */
+export interface Rates {
+  readonly user: number
+  readonly address: number
+  readonly key: number
+}
+
+export interface RateVerdict {
+  readonly allowed: boolean
+  readonly headers: Headers
+}
+
+const FREE: RateVerdict = { allowed: true, headers: [] }
+
+/** IPv6 callers own a /64, so that is what is counted. */
+const network = (address: string): string => (address.includes(':') ? address.split(':').slice(0, 4).join(':') : address)
+
+export class RateLimits {
+  readonly #rates: Rates
+  readonly #clock: Clock
+  readonly #buckets = new Map<string, Bucket>()
+
+  constructor(rates: Rates, clock: Clock) {
+    this.#rates = rates
+    this.#clock = clock
+  }
+
+  /** Counts one request of a caller; `address` is asked for only where it matters. */
+  take(caller: Caller, address: () => string): RateVerdict {
+    if (caller.role === 'user') return this.#take(caller.id, this.#rates.user)
+    if (caller.role === 'anonymous') {
+      return this.#rates.address === 0 ? FREE : this.#take(`address:${network(address())}`, this.#rates.address)
+    }
+    return this.#rates.key === 0 ? FREE : this.#take(caller.id, this.#rates.key)
+  }
+
+  #take(name: string, rate: number): RateVerdict {
+    if (rate === 0) return FREE
+    const now = this.#clock.monotonicMs()
+    const bucket = this.#buckets.get(name) ?? this.#fresh(name, rate, now)
+    bucket.left = Math.min(rate, bucket.left + ((now - bucket.at) * rate) / 1000)
+    bucket.at = now
+    const allowed = bucket.left >= 1
+    if (allowed) bucket.left--
+    return { allowed, headers: headersOf(rate, bucket.left, allowed) }
+  }
+
+  #fresh(name: string, rate: number, now: number): Bucket {
+    if (this.#buckets.size >= RATE_BUCKETS_MAX) this.#buckets.delete(this.#buckets.keys().next().value as string)
+    const bucket = { left: rate, at: now }
+    this.#buckets.set(name, bucket)
+    return bucket
+  }
+}
+
+function headersOf(rate: number, left: number, allowed: boolean): Headers {
+  const standard: Headers = [
+    ['RateLimit-Policy', `"default";q=${rate};w=1`],
+    ['RateLimit', `"default";r=${Math.floor(left)};t=1`],
+  ]
+  return allowed ? standard : [...standard, ['Retry-After', '1']]
+}

@@ -1,0 +1,112 @@
+/**
+ * Every route, in one table: method, path, who may, what it does. docs/api.md and /openapi.json are held to it. The
+ * claim route stands here for the contract and is served by `claimOne`, past the general gateway.
+ */
+import { CODES } from '../base/codes.ts'
+import { DASHBOARD } from '../dashboard/files.ts'
+import { asyncApi, openApi } from '../wire/open-api.ts'
+import { CLAIM_ROUTES, claimOne } from './claim-routes.ts'
+import { handle, type Route, refuse } from './gateway.ts'
+import { ROUND_ROUTES } from './round-routes.ts'
+import type { Services } from './services.ts'
+import type { Exchange, HttpRoute } from './uws.ts'
+import { VOUCHER_ROUTES } from './voucher-routes.ts'
+
+export const VERSION = '0.1.0'
+const TEXT = 'text/plain; version=0.0.4; charset=utf-8'
+
+const CLAIM: Omit<Route, 'handle'> = {
+  method: 'post',
+  path: '/v1/rounds/{id}/claims',
+  right: 'public',
+  summary: 'One claim; asking again gives the same claim',
+}
+
+const SERVED: readonly Route[] = [
+  ...ROUND_ROUTES,
+  ...CLAIM_ROUTES,
+  ...VOUCHER_ROUTES,
+  {
+    method: 'get',
+    path: '/livez',
+    right: 'public',
+    summary: 'Whether the process lives',
+    handle: () => ({ status: 200, text: { type: TEXT, content: 'ok\n' } }),
+  },
+  {
+    method: 'get',
+    path: '/readyz',
+    right: 'public',
+    summary: 'Whether this node may be sent traffic; ?verbose says why not',
+    handle: ({ health }, { query }) => {
+      const report = health()
+      const status = report.ready ? 200 : 503
+      if (query.has('verbose')) return { status, body: report }
+      return { status, text: { type: TEXT, content: report.ready ? 'ok\n' : 'not ready\n' } }
+    },
+  },
+  {
+    method: 'get',
+    path: '/metrics',
+    right: 'public',
+    summary: "The node's metrics as Prometheus reads them",
+    handle: async ({ metricsText }) => ({ status: 200, text: { type: TEXT, content: await metricsText() } }),
+  },
+  {
+    method: 'get',
+    path: '/openapi.json',
+    right: 'public',
+    summary: 'The contract of HTTP',
+    handle: () => ({ status: 200, body: openApi(ROUTES, VERSION) }),
+  },
+  {
+    method: 'get',
+    path: '/asyncapi.json',
+    right: 'public',
+    summary: 'The contract of the stream',
+    handle: () => ({ status: 200, body: asyncApi(VERSION) }),
+  },
+  ...DASHBOARD.map(
+    ({ path, type, content, headers }): Route => ({
+      method: 'get',
+      path,
+      right: 'public',
+      summary: 'The page',
+      handle: () => ({ status: 200, text: { type, content }, headers }),
+    }),
+  ),
+]
+
+export const ROUTES: readonly Omit<Route, 'handle'>[] = [CLAIM, ...SERVED]
+
+/** The table as the server wants it. */
+export function httpRoutes(services: Services): HttpRoute[] {
+  return [
+    { method: 'post', path: CLAIM.path, handle: guarded(services, exchange => claimOne(services, exchange)) },
+    ...SERVED.map(route => ({
+      method: route.method,
+      path: route.path,
+      handle: guarded(services, exchange => handle(services, route, exchange)),
+    })),
+  ]
+}
+
+/** A handler that throws must not end the process: the exchange gets `internal`, the log gets the bug. */
+const guarded = (services: Services, run: (exchange: Exchange) => void) => (exchange: Exchange) => {
+  try {
+    run(exchange)
+  } catch (cause) {
+    services.metrics.bug(cause)
+    refuse(exchange, 'internal')
+  }
+}
+
+const PATTERNS = new Map<string, RegExp>()
+for (const { path } of ROUTES) PATTERNS.set(path, new RegExp(`^${path.replace(/\{\w+\}/g, '[^/]+')}$`))
+
+/** What matches no route: another method of a path that exists, or nothing. */
+export function noRoute(exchange: Exchange): void {
+  const methods = ROUTES.filter(({ path }) => PATTERNS.get(path)?.test(exchange.path)).map(({ method }) => method.toUpperCase())
+  if (methods.length === 0) return refuse(exchange, 'not_found', `${exchange.path}: ${CODES.not_found.title.toLowerCase()}`)
+  refuse(exchange, 'method_not_allowed', `use ${methods.join(', ')}`, { headers: [['Allow', methods.join(', ')]] })
+}

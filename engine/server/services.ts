@@ -1,0 +1,49 @@
+/** What the routes and the stream may use: the parts that main.ts put together, and nothing else. */
+import type { Caller, Callers } from '../auth/callers.ts'
+import type { Clock } from '../base/clock.ts'
+import type { Code } from '../base/codes.ts'
+import type { Lifecycle } from '../campaign/lifecycle.ts'
+import type { Redemption } from '../campaign/redemption.ts'
+import type { Rounds } from '../campaign/rounds.ts'
+import type { HealthReport } from '../ops/health.ts'
+import type { Metrics } from '../ops/metrics.ts'
+import type { ClaimStore } from '../store/claim-store.ts'
+import type { Encoding } from '../wire/encoding.ts'
+import type { RateLimits } from './rate-limits.ts'
+import type { Exchange, Headers } from './uws.ts'
+
+export interface Services {
+  readonly clock: Clock
+  readonly callers: Callers
+  readonly rates: RateLimits
+  readonly claims: ClaimStore
+  readonly rounds: Rounds
+  readonly lifecycle: Lifecycle
+  readonly redemption: Redemption
+  readonly metrics: Metrics
+  readonly health: () => HealthReport
+  /** The metrics of all workers of this node, as Prometheus's text. */
+  readonly metricsText: () => Promise<string>
+}
+
+/** One request that passed the gateway. */
+export interface Call {
+  readonly exchange: Exchange
+  readonly caller: Caller
+  readonly params: readonly string[]
+  readonly query: URLSearchParams
+  /** Validated by the route's schema; undefined where it has none. */
+  readonly body: unknown
+  readonly encoding: Encoding
+}
+
+/** What a route answers: a value to encode, or text that is encoded already, or nothing when it answered by itself. */
+export interface Answer {
+  readonly status: number
+  readonly body?: unknown
+  /** JSON that must reach the client byte for byte. */
+  readonly json?: string
+  readonly text?: { readonly type: string; readonly content: string | Uint8Array }
+  readonly headers?: Headers
+  readonly code?: Code
+}

@@ -1,0 +1,243 @@
+/**
+ * The live stream: claims and stock over one WebSocket. A MessagePack frame of claims takes the fast lane
+ * (wire/claims-frame.ts); every other frame is decoded, validated and dispatched by its `op`. Stock goes out through
+ * topics of the library, one encoded message for all viewers of an encoding; it may be dropped for a slow reader and
+ * is absolute, and a reader that catches up gets the newest again. Answers to claims are never dropped.
+ */
+import { type Caller, type Callers, may } from '../auth/callers.ts'
+import { CLOSE_CODES, CODES, type Code } from '../base/codes.ts'
+import { rfc3339 } from '../base/clock.ts'
+import { HOLDER_BYTES_MAX, writeHolder } from '../base/holder.ts'
+import { FRAME_BYTES_MAX, TOPICS_PER_SOCKET_MAX } from '../base/limits.ts'
+import type { Answers } from '../campaign/asks.ts'
+import type { Claims } from '../campaign/claims.ts'
+import { claimAnswer } from '../wire/claim-answer.ts'
+import { type ClaimsFrame, packResults, replayedPlaces, scanClaimsFrame, WORDS } from '../wire/claims-frame.ts'
+import { decode, encode, Malformed } from '../wire/encoding.ts'
+import { complaint, type StreamFrame, streamFrame } from '../wire/schemas.ts'
+import { type EncodedFrame, encodeFrame } from '../wire/stock-frame.ts'
+import { refusalExtra, wordsOf } from './claim-routes.ts'
+import { claimRequest, poolOf } from './claim-request.ts'
+import { publicRound } from './round-routes.ts'
+import type { Services } from './services.ts'
+import type { StreamHandler, StreamSocket } from './uws.ts'
+
+type FrameOf<Op extends StreamFrame['op']> = Extract<StreamFrame, { op: Op }>
+type FrameId = StreamFrame['id']
+
+interface Session {
+  readonly caller: Caller
+  readonly topics: Set<string>
+}
+
+export const topicOf = (roundId: string, msgpack: boolean): string => `${msgpack ? 'm' : 'j'}:${roundId}`
+
+/** A round's stock frame as of its newest notice. */
+export function stockFrame({ view }: Claims): EncodedFrame {
+  const { stock, state, pools } = publicRound(view)
+  const at = rfc3339(view.notice.at)
+  return encodeFrame({ op: 'stock', round_id: view.id, state, ...stock, at, ...(pools.length > 1 ? { pools } : {}) })
+}
+
+/** Whether a browser from `origin` may open the stream: pages of this host, and those that the operator named. */
+export function originAllowed(origin: string, host: string, allowed: readonly string[]): boolean {
+  if (origin === '') return true
+  return origin === `http://${host}` || origin === `https://${host}` || allowed.includes(origin)
+}
+
+export interface StreamOptions {
+  readonly services: Services
+  readonly callers: Callers
+  readonly origins: readonly string[]
+  readonly socketsMax: number
+}
+
+export class Stream implements StreamHandler {
+  readonly #options: StreamOptions
+  readonly #sessions = new Map<StreamSocket, Session>()
+
+  constructor(options: StreamOptions) {
+    this.#options = options
+  }
+
+  get sockets(): number {
+    return this.#sessions.size
+  }
+
+  readonly refuses = (request: { origin: string; host: string; credential: string }): number | undefined => {
+    if (!originAllowed(request.origin, request.host, this.#options.origins)) return CODES.forbidden.status
+    if (!this.#options.callers.of(request.credential)) return CODES.unauthorized.status
+    return this.#sessions.size >= this.#options.socketsMax ? CODES.overloaded.status : undefined
+  }
+
+  readonly opened = (socket: StreamSocket): void => {
+    const caller = this.#options.callers.of(socket.credential)
+    if (!caller) return this.#end(socket, 'unauthorized')
+    this.#sessions.set(socket, { caller, topics: new Set() })
+    const server_time = rfc3339(this.#options.services.rounds.serverTimeMs())
+    this.#send(socket, { op: 'welcome', server_time, max_frame_bytes: FRAME_BYTES_MAX })
+  }
+
+  readonly received = (socket: StreamSocket, message: Buffer): void => {
+    const session = this.#sessions.get(socket)
+    if (!session) return
+    const { allowed } = this.#options.services.rates.take(session.caller, () => socket.address)
+    if (!allowed) return this.#error(socket, 0, 'rate_limited')
+    const frame = socket.msgpack ? scanClaimsFrame(message) : undefined
+    if (frame) this.#packedClaims(socket, session, frame)
+    else this.#ordinary(socket, session, message)
+  }
+
+  /** The newest stock again: frames may have been dropped while the reader was slow. */
+  readonly drained = (socket: StreamSocket): void => {
+    for (const roundId of this.#sessions.get(socket)?.topics ?? []) {
+      const round = this.#options.services.rounds.peek(roundId)
+      if (round) this.#sendEncoded(socket, stockFrame(round))
+    }
+  }
+
+  readonly closed = (socket: StreamSocket): void => {
+    this.#sessions.delete(socket)
+  }
+
+  /** Ends every socket with "service restart", which tells clients to come back. */
+  restart(): void {
+    for (const socket of [...this.#sessions.keys()]) this.#end(socket, 'restart')
+  }
+
+  #packedClaims(socket: StreamSocket, { caller }: Session, frame: ClaimsFrame): void {
+    const { id, roundId, count } = frame
+    if (!may(caller, 'claim-any')) return this.#end(socket, 'forbidden')
+    const users = Uint8Array.from(frame.users)
+    this.#withRound(socket, id, roundId, round => {
+      const pool = poolOf(round, frame.pool, caller)
+      if (typeof pool !== 'number') return this.#error(socket, id, pool.code, pool.detail)
+      round.askPacked(users, count, pool, answers => socket.send(packResults(id, answers)))
+    })
+  }
+
+  #ordinary(socket: StreamSocket, session: Session, message: Buffer): void {
+    let value: unknown
+    try {
+      value = decode(message, socket.msgpack ? 'msgpack' : 'json')
+    } catch (cause) {
+      if (!(cause instanceof Malformed)) throw cause
+      return this.#error(socket, 0, 'malformed', cause.message)
+    }
+    const parsed = streamFrame.safeParse(value)
+    if (parsed.success) return this.#dispatch(socket, session, parsed.data)
+    const id = (value as { id?: FrameId } | null)?.id
+    this.#error(socket, typeof id === 'number' || typeof id === 'string' ? id : 0, 'invalid', complaint(parsed.error))
+  }
+
+  #dispatch(socket: StreamSocket, session: Session, frame: StreamFrame): void {
+    switch (frame.op) {
+      case 'ping': {
+        const server_time = rfc3339(this.#options.services.rounds.serverTimeMs())
+        return this.#send(socket, { op: 'pong', id: frame.id, server_time })
+      }
+      case 'subscribe':
+        return this.#subscribe(socket, session, frame)
+      case 'unsubscribe':
+        return this.#unsubscribe(socket, session, frame)
+      case 'claim':
+        return this.#claim(socket, session, frame)
+      case 'claims':
+        return this.#claims(socket, session, frame)
+    }
+  }
+
+  #subscribe(socket: StreamSocket, session: Session, { id, topics }: FrameOf<'subscribe'>): void {
+    const wrong = topics.find(topic => !topic.startsWith('stock:'))
+    if (wrong !== undefined) return this.#error(socket, id, 'not_found', `${wrong}: there is no such topic`)
+    if (session.topics.size + topics.length > TOPICS_PER_SOCKET_MAX)
+      return this.#error(socket, id, 'invalid', `topics: at most ${TOPICS_PER_SOCKET_MAX} a socket`)
+    const ids = topics.map(topic => topic.slice('stock:'.length))
+    Promise.all(ids.map(roundId => this.#options.services.lifecycle.round(roundId))).then(
+      rounds => {
+        for (const round of rounds) {
+          socket.subscribe(topicOf(round.view.id, socket.msgpack))
+          session.topics.add(round.view.id)
+        }
+        this.#send(socket, { op: 'subscribed', id, topics })
+        for (const round of rounds) this.#sendEncoded(socket, stockFrame(round))
+      },
+      (cause: unknown) => this.#failed(socket, id, cause),
+    )
+  }
+
+  #unsubscribe(socket: StreamSocket, session: Session, { id, topics }: FrameOf<'unsubscribe'>): void {
+    for (const topic of topics) {
+      const roundId = topic.slice('stock:'.length)
+      socket.unsubscribe(topicOf(roundId, socket.msgpack))
+      session.topics.delete(roundId)
+    }
+    this.#send(socket, { op: 'unsubscribed', id, topics })
+  }
+
+  #claim(socket: StreamSocket, { caller }: Session, frame: FrameOf<'claim'>): void {
+    const { id } = frame
+    if (!may(caller, 'claim-any') && !may(caller, 'claim-own')) return this.#end(socket, 'forbidden')
+    this.#withRound(socket, id, frame.round_id, round => {
+      const request = claimRequest(round, frame, caller)
+      if ('code' in request) return this.#error(socket, id, request.code, request.detail)
+      round.ask(request, asked => {
+        if (asked.holds) {
+          const body = claimAnswer(wordsOf(round), asked, asked.outcome === CODES.replayed.number)
+          return this.#send(socket, { op: 'result', id, ...body })
+        }
+        this.#send(socket, { op: 'result', id, code: asked.code, ...refusalExtra(round, asked.code) })
+      })
+    })
+  }
+
+  #claims(socket: StreamSocket, { caller }: Session, frame: FrameOf<'claims'>): void {
+    if (!may(caller, 'claim-any')) return this.#end(socket, 'forbidden')
+    const { id, user_ids } = frame
+    this.#withRound(socket, id, frame.round_id, round => {
+      const pool = poolOf(round, frame.pool, caller)
+      if (typeof pool !== 'number') return this.#error(socket, id, pool.code, pool.detail)
+      const users = Buffer.allocUnsafe(user_ids.length * HOLDER_BYTES_MAX)
+      let at = 0
+      for (const userId of user_ids) at = writeHolder(users, at, userId)
+      round.askPacked(users.subarray(0, at), user_ids.length, pool, answers => this.#results(socket, id, answers))
+    })
+  }
+
+  #results(socket: StreamSocket, id: FrameId, answers: Answers): void {
+    const outcomes = Array.from(answers.outcomes, outcome => WORDS[outcome])
+    const replayed = replayedPlaces(answers)
+    const more = replayed.length > 0 ? { replayed } : {}
+    this.#send(socket, { op: 'results', id, outcomes, sequences: [...answers.sequences], ...more })
+  }
+
+  #withRound(socket: StreamSocket, id: FrameId, roundId: string, then: (round: Claims) => void): void {
+    const known = this.#options.services.rounds.peek(roundId)
+    if (known) return then(known)
+    this.#options.services.lifecycle.round(roundId).then(then, (cause: unknown) => this.#failed(socket, id, cause))
+  }
+
+  #failed(socket: StreamSocket, id: FrameId, cause: unknown): void {
+    const told = cause as { code?: Code; message?: string }
+    if (told.code !== undefined && told.code in CODES) return this.#error(socket, id, told.code, told.message)
+    this.#options.services.metrics.bug(cause)
+    this.#error(socket, id, 'internal')
+  }
+
+  #error(socket: StreamSocket, id: FrameId, code: Code, detail: string = CODES[code].title): void {
+    this.#send(socket, { op: 'error', id, code, detail })
+  }
+
+  #send(socket: StreamSocket, message: object): void {
+    const encoded = encode(message, socket.msgpack ? 'msgpack' : 'json')
+    socket.send(socket.msgpack ? encoded : encoded.toString('utf8'))
+  }
+
+  #sendEncoded(socket: StreamSocket, frame: EncodedFrame): void {
+    socket.send(socket.msgpack ? frame.msgpack : frame.json)
+  }
+
+  #end(socket: StreamSocket, why: keyof typeof CLOSE_CODES): void {
+    socket.end(CLOSE_CODES[why].close, CLOSE_CODES[why].title)
+  }
+}

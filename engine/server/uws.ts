@@ -1,0 +1,298 @@
+/**
+ * The only file that knows uWebSockets.js. It turns its callbacks into two plain things: an Exchange (one HTTP request
+ * and its answer) and a StreamSocket (one WebSocket), and keeps the library's rules so that nobody else has to:
+ * `onAborted` is registered before anything can throw (else the process ends), a response is never touched after it
+ * ended or aborted, answers are corked (one write), buffers that the library takes back are copied, bodies are counted
+ * chunk by chunk. To change to an upstream build for Node 24 and later, change the alias in package.json; nothing here.
+ */
+import * as uws from 'uWebSockets.js'
+import { BACKPRESSURE_BYTES_MAX, SOCKET_IDLE_S } from '../base/limits.ts'
+import { statusLine } from './status-line.ts'
+
+export type Headers = readonly (readonly [name: string, value: string])[]
+
+/** One HTTP request, read before anything awaits, and its answer. */
+export class Exchange {
+  readonly #res: uws.HttpResponse
+  readonly method: string
+  readonly path: string
+  readonly query: string
+  readonly params: readonly string[]
+  readonly authorization: string
+  readonly contentType: string
+  readonly accept: string
+  readonly idempotencyKey: string
+  #open = true
+
+  constructor(res: uws.HttpResponse, req: uws.HttpRequest, params: number) {
+    this.#res = res
+    res.onAborted(() => {
+      this.#open = false
+    })
+    this.method = req.getMethod()
+    this.path = req.getUrl()
+    this.query = req.getQuery()
+    this.params = params === 0 ? [] : Array.from({ length: params }, (_, i) => req.getParameter(i) ?? '')
+    this.authorization = req.getHeader('authorization')
+    this.contentType = req.getHeader('content-type')
+    this.accept = req.getHeader('accept')
+    this.idempotencyKey = req.getHeader('idempotency-key')
+  }
+
+  /** False once it was answered or the client went away. */
+  get open(): boolean {
+    return this.#open
+  }
+
+  /** The peer's address as text; only while open. */
+  get address(): string {
+    return this.#open ? Buffer.from(this.#res.getRemoteAddressAsText()).toString('latin1') : ''
+  }
+
+  answer(status: number, type: string, body: string | Uint8Array, headers: Headers = []): void {
+    if (!this.#open) return
+    this.#open = false
+    this.#res.cork(() => {
+      this.#res.writeStatus(statusLine(status)).writeHeader('content-type', type)
+      for (const [name, value] of headers) this.#res.writeHeader(name, value)
+      this.#res.end(body)
+    })
+  }
+
+  /** Gives `done` the body, or `tooLarge` when it passes `most` bytes. The buffer belongs to the receiver. */
+  read(most: number, done: (body: Buffer) => void, tooLarge: () => void): void {
+    let chunks: Buffer[] | undefined
+    let size = 0
+    let ended = false
+    this.#res.onData((chunk, isLast) => {
+      if (ended) return
+      size += chunk.byteLength
+      if (size > most) {
+        ended = true
+        tooLarge()
+      } else if (isLast) {
+        ended = true
+        done(chunks ? Buffer.concat([...chunks, Buffer.from(chunk)]) : Buffer.from(chunk))
+      } else {
+        chunks ??= []
+        chunks.push(Buffer.from(chunk.slice(0)))
+      }
+    })
+  }
+
+  /** Writes an answer of unknown length as its parts come, no faster than the client reads. */
+  async stream(type: string, parts: AsyncIterable<string>): Promise<void> {
+    if (!this.#open) return
+    this.#res.cork(() => this.#res.writeStatus(statusLine(200)).writeHeader('content-type', type))
+    for await (const part of parts) {
+      if (!this.#open) return
+      let wrote = true
+      this.#res.cork(() => {
+        wrote = this.#res.write(part)
+      })
+      if (!wrote) await this.#writable()
+    }
+    if (!this.#open) return
+    this.#open = false
+    this.#res.cork(() => this.#res.end())
+  }
+
+  #writable(): Promise<void> {
+    return new Promise(resolve => {
+      this.#res.onWritable(() => {
+        resolve()
+        return true
+      })
+      this.#res.onAborted(() => {
+        this.#open = false
+        resolve()
+      })
+    })
+  }
+}
+
+export interface HttpRoute {
+  readonly method: 'get' | 'post' | 'put'
+  /** With `{name}` parts. */
+  readonly path: string
+  readonly handle: (exchange: Exchange) => void
+}
+
+/** One WebSocket. */
+export interface StreamSocket {
+  readonly msgpack: boolean
+  readonly credential: string
+  readonly address: string
+  readonly open: boolean
+  /** Sends now or as soon as the reader has made room; never drops. */
+  send(message: string | Uint8Array): void
+  subscribe(topic: string): void
+  unsubscribe(topic: string): void
+  end(code: number, reason: string): void
+}
+
+export interface StreamHandler {
+  /** The HTTP status that refuses the upgrade, or undefined. */
+  readonly refuses: (request: { origin: string; host: string; credential: string }) => number | undefined
+  readonly opened: (socket: StreamSocket) => void
+  /** The bytes are taken back when this returns. */
+  readonly received: (socket: StreamSocket, message: Buffer, binary: boolean) => void
+  /** The reader caught up after stock frames may have been dropped. */
+  readonly drained: (socket: StreamSocket) => void
+  readonly closed: (socket: StreamSocket) => void
+}
+
+const SUBPROTOCOLS = ['fairgrab.msgpack.v1', 'fairgrab.json.v1']
+
+interface SocketData {
+  socket: Socket | undefined
+  readonly msgpack: boolean
+  readonly credential: string
+  readonly address: string
+}
+
+class Socket implements StreamSocket {
+  readonly #ws: uws.WebSocket<SocketData>
+  readonly #backlog: (string | Uint8Array)[] = []
+  readonly msgpack: boolean
+  readonly credential: string
+  readonly address: string
+  open = true
+
+  constructor(ws: uws.WebSocket<SocketData>) {
+    this.#ws = ws
+    ;({ msgpack: this.msgpack, credential: this.credential, address: this.address } = ws.getUserData())
+  }
+
+  send(message: string | Uint8Array): void {
+    if (!this.open) return
+    if (this.#backlog.length > 0 || this.#ws.getBufferedAmount() > BACKPRESSURE_BYTES_MAX / 2) {
+      this.#backlog.push(typeof message === 'string' ? message : Uint8Array.from(message))
+    } else this.#ws.send(message, this.msgpack)
+  }
+
+  drain(): void {
+    while (this.open && this.#backlog.length > 0 && this.#ws.getBufferedAmount() <= BACKPRESSURE_BYTES_MAX / 2)
+      this.#ws.send(this.#backlog.shift() as string | Uint8Array, this.msgpack)
+  }
+
+  subscribe(topic: string): void {
+    if (this.open) this.#ws.subscribe(topic)
+  }
+
+  unsubscribe(topic: string): void {
+    if (this.open) this.#ws.unsubscribe(topic)
+  }
+
+  end(code: number, reason: string): void {
+    if (this.open) this.#ws.end(code, reason)
+  }
+}
+
+export interface ServerOptions {
+  readonly host: string
+  readonly port: number
+  readonly routes: readonly HttpRoute[]
+  readonly fallback: (exchange: Exchange) => void
+  readonly streamPath: string
+  readonly stream: StreamHandler
+  readonly frameBytesMax: number
+}
+
+export interface Server {
+  readonly port: number
+  publish(topic: string, message: string | Uint8Array, binary: boolean): void
+  viewers(topic: string): number
+  /** Stops accepting connections. */
+  stopListening(): void
+  /** Ends everything that is left. */
+  close(): void
+}
+
+/** Listens, or throws with the address that could not be had. */
+export function serve(options: ServerOptions): Promise<Server> {
+  silence(uws)
+  const app = uws.App()
+  for (const { method, path, handle } of options.routes) {
+    const params = path.match(/\{/g)?.length ?? 0
+    const pattern = path.replace(/\{(\w+)\}/g, ':$1')
+    app[method](pattern, (res, req) => handle(new Exchange(res, req, params)))
+  }
+  app.ws<SocketData>(options.streamPath, streamBehaviour(options.stream, options.frameBytesMax))
+  app.any('/*', (res, req) => options.fallback(new Exchange(res, req, 0)))
+  return new Promise((resolve, reject) => {
+    app.listen(options.host, options.port, token => {
+      if (token) resolve(listening(app, token))
+      else reject(new Error(`cannot listen on ${options.host}:${options.port}; is it taken? Set PORT to another one`))
+    })
+  })
+}
+
+/** Takes the library's own header off every answer; the call is missing in its types. */
+function silence(library: unknown): void {
+  ;(library as { _cfg(setting: string): void })._cfg('silent')
+}
+
+function listening(app: uws.TemplatedApp, token: uws.us_listen_socket): Server {
+  return {
+    port: uws.us_socket_local_port(token as unknown as uws.us_socket),
+    publish: (topic, message, binary) => {
+      app.publish(topic, message, binary)
+    },
+    viewers: topic => app.numSubscribers(topic),
+    stopListening: () => uws.us_listen_socket_close(token),
+    close: () => {
+      app.close()
+    },
+  }
+}
+
+function streamBehaviour(handler: StreamHandler, frameBytesMax: number): uws.WebSocketBehavior<SocketData> {
+  const of = (ws: uws.WebSocket<SocketData>) => ws.getUserData().socket as Socket
+  return {
+    maxPayloadLength: frameBytesMax,
+    idleTimeout: SOCKET_IDLE_S,
+    maxBackpressure: BACKPRESSURE_BYTES_MAX,
+    compression: 0,
+    upgrade: (res, req, context) => upgrade(handler, res, req, context),
+    open: ws => {
+      const socket = new Socket(ws)
+      ws.getUserData().socket = socket
+      handler.opened(socket)
+    },
+    message: (ws, message, binary) => handler.received(of(ws), Buffer.from(message), binary),
+    drain: ws => {
+      of(ws).drain()
+      if (ws.getBufferedAmount() === 0) handler.drained(of(ws))
+    },
+    close: ws => {
+      of(ws).open = false
+      handler.closed(of(ws))
+    },
+  }
+}
+
+function upgrade(
+  handler: StreamHandler,
+  res: uws.HttpResponse,
+  req: uws.HttpRequest,
+  context: uws.us_socket_context_t,
+): void {
+  const asked = req.getHeader('sec-websocket-protocol').split(/\s*,\s*/)
+  const protocol = SUBPROTOCOLS.find(name => asked.includes(name)) ?? ''
+  const header = req.getHeader('authorization')
+  const credential = header === '' ? (req.getQuery('access_token') ?? '') : header.replace(/^bearer /i, '')
+  const refused = handler.refuses({ origin: req.getHeader('origin'), host: req.getHeader('host'), credential })
+  if (refused) {
+    res.cork(() => res.writeStatus(statusLine(refused)).end())
+    return
+  }
+  const data: SocketData = {
+    socket: undefined,
+    msgpack: protocol === 'fairgrab.msgpack.v1',
+    credential,
+    address: Buffer.from(res.getRemoteAddressAsText()).toString('latin1'),
+  }
+  const key = req.getHeader('sec-websocket-key')
+  res.upgrade(data, key, protocol, req.getHeader('sec-websocket-extensions'), context)
+}

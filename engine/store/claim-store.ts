@@ -1,0 +1,143 @@
+/**
+ * Claims and grants in Redis: the one call that decides a batch (scripts/claim.lua), and the reads that find a grant
+ * again, by holder (the HASH) or by sequence (the log, whose entry ids are sequences).
+ */
+import { Fault } from '../base/assert.ts'
+import { CODES, type Code, codeOf } from '../base/codes.ts'
+import { holdersIn } from '../base/holder.ts'
+import * as keys from './keys.ts'
+import type { Link, Reply } from './link.ts'
+import { type Notice, parseNotice } from './notice.ts'
+import type { Script, ScriptName } from './scripts.ts'
+
+/** What one script call decided. Claims that are not among the exceptions have the outcome `rest`. */
+export interface Decision {
+  readonly notice: Notice
+  /** The sequence of the batch's first grant; the others follow in order. */
+  readonly first: number
+  /** An outcome number of the table. */
+  readonly rest: number
+  /** 8 bytes each: index u16, outcome u8, sequence u32, pool u8, big endian. */
+  readonly exceptions: Buffer
+}
+
+export interface Holding {
+  readonly sequence: number
+  readonly pool: number
+}
+
+/** The grants of one batch, as the log keeps them. */
+export interface LogBatch {
+  readonly firstSequence: number
+  /** Milliseconds since 1970, Redis's clock. */
+  readonly at: number
+  readonly holders: readonly string[]
+  /** The pool of the i-th grant. */
+  readonly poolOf: (i: number) => number
+}
+
+export const EXCEPTION_BYTES = 8
+
+/** The outcome numbers of a decision's exceptions. */
+export function* exceptionOutcomes(exceptions: Buffer): Generator<number> {
+  for (let at = 2; at < exceptions.length; at += EXCEPTION_BYTES) yield exceptions[at] as number
+}
+
+const number = (reply: Reply | undefined): number => Number(reply)
+const text = (reply: Reply | undefined): string => (reply as Buffer).toString('latin1')
+
+export class ClaimStore {
+  readonly #claims: Link
+  readonly #reads: Link
+  readonly #script: Script
+
+  /** `claims` carries claims and nothing else; `reads` everything that may wait behind them. */
+  constructor(claims: Link, reads: Link, scripts: Readonly<Record<ScriptName, Script>>) {
+    this.#claims = claims
+    this.#reads = reads
+    this.#script = scripts.claim
+  }
+
+  /** Requests to Redis without an answer, on the connection that carries claims. */
+  get waiting(): number {
+    return this.#claims.waiting
+  }
+
+  /**
+   * Decides a batch. `users` is a MessagePack array of holder keys, `pools` a byte a claim or one for all.
+   * Throws Fault `fenced` when the round's state is missing or of another epoch, `unknown`, `unavailable`.
+   */
+  async claim(roundId: string, epoch: string, users: Buffer, pools: Buffer): Promise<Decision> {
+    const [outcome, notice, first, rest, exceptions] = await this.#claims.script(
+      this.#script,
+      [keys.roundState(roundId), keys.roundHolders(roundId), keys.roundLog(roundId)],
+      [keys.roundChannel(roundId), epoch, users, pools],
+    )
+    if (outcome !== CODES.granted.number)
+      throw new Fault('fenced', `round ${roundId}: its state in Redis is missing or of another epoch`)
+    return {
+      notice: parseNotice(text(notice)),
+      first: number(first),
+      rest: number(rest),
+      exceptions: exceptions as Buffer,
+    }
+  }
+
+  /** What a holder key holds, or undefined. */
+  async holding(roundId: string, holder: string): Promise<Holding | undefined> {
+    const grant = await this.#reads.request(client => client.hgetBuffer(keys.roundHolders(roundId), holder))
+    return grant ? { sequence: grant.readUInt32BE(0), pool: grant[4] as number } : undefined
+  }
+
+  /** What each of a user's holder keys holds, in their order. */
+  async holdings(roundId: string, holders: readonly string[]): Promise<readonly (Holding | undefined)[]> {
+    const grants = await this.#reads.request(client => client.hmgetBuffer(keys.roundHolders(roundId), ...holders))
+    return grants.map(grant => (grant ? { sequence: grant.readUInt32BE(0), pool: grant[4] as number } : undefined))
+  }
+
+  /** The batch that granted a sequence, or undefined when it was never granted. */
+  async batchOf(roundId: string, sequence: number): Promise<LogBatch | undefined> {
+    for await (const batch of this.batches(roundId, sequence, 1)) {
+      return batch.firstSequence <= sequence ? batch : undefined
+    }
+    return undefined
+  }
+
+  /** The log's grants from `fromSequence` on, a batch at a time, read `pageEntries` entries a call. */
+  async *batches(roundId: string, fromSequence: number, pageEntries = 64): AsyncGenerator<LogBatch> {
+    let from = `${fromSequence}-0`
+    for (;;) {
+      const start = from
+      const page = await this.#reads.request(client =>
+        client.xrangeBuffer(keys.roundLog(roundId), start, '+', 'COUNT', pageEntries),
+      )
+      for (const [id, fields] of page) {
+        const batch = logBatch(id as Buffer, fields as Buffer[])
+        if (batch) yield batch
+      }
+      if (page.length < pageEntries) return
+      from = `(${(page.at(-1)?.[0] as Buffer).toString('latin1')}`
+    }
+  }
+}
+
+/** An entry that granted, or undefined for the others. */
+function logBatch(id: Buffer, fields: readonly Buffer[]): LogBatch | undefined {
+  if (fields[2]?.toString('latin1') !== 'users') return undefined
+  const holders = holdersIn(fields[3] as Buffer)
+  const pools = fields[5] as Buffer
+  const last = Number.parseInt(id.toString('latin1'), 10)
+  return {
+    firstSequence: last - holders.length + 1,
+    at: Number(fields[1]?.toString('latin1')),
+    holders,
+    poolOf: i => pools[pools.length === 1 ? 0 : i] as number,
+  }
+}
+
+/** The code of an outcome number that a script gave. */
+export function claimCode(outcome: number): Code {
+  const code = codeOf(outcome)
+  if (!code) throw new Fault('unknown', `a script answered with the number ${outcome}, which no outcome has`)
+  return code
+}

@@ -1,0 +1,136 @@
+/**
+ * The embedded redis-server (or valkey-server): a child process on a unix socket, durable in the data folder, so that
+ * a fresh machine needs no set-up. Its settings are those that health.ts asks of any server. It is started in a process
+ * group of its own: Ctrl-C ends the engine first, and the engine stops it last. When an engine was killed and left its
+ * server behind, the next one finds it on the same socket and takes it over.
+ */
+import { type ChildProcess, spawn } from 'node:child_process'
+import { createHash } from 'node:crypto'
+import { existsSync, mkdirSync } from 'node:fs'
+import { connect } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join, resolve } from 'node:path'
+import type { Durability } from './health.ts'
+
+export interface EmbeddedRedis {
+  readonly url: string
+  readonly pid: number
+  /** Resolves when the server has ended by itself, which is a fault. */
+  readonly ended: Promise<void>
+  stop(): Promise<void>
+}
+
+/** Longer socket paths are cut off by the kernel. */
+const SOCKET_PATH_MAX = 100
+const SERVERS = ['redis-server', 'valkey-server']
+const START_MS = 30_000
+
+const settings = (dir: string, socket: string, durability: Durability): string[] => [
+  ...['--port', '0', '--unixsocket', socket, '--unixsocketperm', '700', '--dir', dir, '--daemonize', 'no'],
+  ...['--save', '', '--appendonly', durability === 'memory' ? 'no' : 'yes'],
+  ...['--appendfsync', durability === 'always' ? 'always' : 'everysec', '--no-appendfsync-on-rewrite', 'no'],
+  ...['--auto-aof-rewrite-min-size', '1gb', '--maxmemory-policy', 'noeviction'],
+  ...['--latency-tracking', 'no', '--loglevel', 'notice'],
+]
+
+function socketOf(dir: string): string {
+  const socket = join(dir, 'redis.sock')
+  if (socket.length <= SOCKET_PATH_MAX) return socket
+  return join(tmpdir(), `fairgrab-${createHash('sha256').update(dir).digest('hex').slice(0, 16)}.sock`)
+}
+
+/** Asks the server on a socket for its process id; undefined when nobody answers. */
+function pidBehind(socket: string): Promise<number | undefined> {
+  return new Promise(done => {
+    const client = connect(socket)
+    let text = ''
+    client.setTimeout(1000, () => client.destroy())
+    client.on('error', () => done(undefined))
+    client.on('close', () => done(undefined))
+    client.on('connect', () => client.write('INFO server\r\n'))
+    client.on('data', data => {
+      text += data.toString('latin1')
+      const pid = text.match(/process_id:(\d+)/)?.[1]
+      if (!pid) return
+      done(Number(pid))
+      client.destroy()
+    })
+  })
+}
+
+const exists = (pid: number): boolean => {
+  try {
+    process.kill(pid, 0)
+    return true
+  } catch {
+    return false
+  }
+}
+
+function adopted(socket: string, pid: number): EmbeddedRedis {
+  const gone = new Promise<void>(done => {
+    const look = setInterval(() => {
+      if (exists(pid)) return
+      clearInterval(look)
+      done()
+    }, 100)
+  })
+  return {
+    url: `unix://${socket}`,
+    pid,
+    ended: gone,
+    stop: () => {
+      process.kill(pid, 'SIGTERM')
+      return gone
+    },
+  }
+}
+
+/** Starts the server, or takes over one that serves this folder; throws when there is no redis-server on the PATH. */
+export async function startEmbedded(dataDir: string, durability: Durability): Promise<EmbeddedRedis> {
+  const dir = resolve(dataDir)
+  mkdirSync(dir, { recursive: true, mode: 0o700 })
+  const socket = socketOf(dir)
+  const left = existsSync(socket) ? await pidBehind(socket) : undefined
+  if (left !== undefined) return adopted(socket, left)
+  for (const server of SERVERS) {
+    const child = spawn(server, settings(dir, socket, durability), { stdio: ['ignore', 'pipe', 'inherit'], detached: true })
+    if (await ready(child)) return running(child, socket)
+  }
+  throw new Error(
+    'no redis-server on this machine: type "apt-get install redis-server" (or your system\'s way), or set REDIS_URL',
+  )
+}
+
+/** True when it accepts connections, false when there is no such program; throws with its last words when it ends. */
+function ready(child: ChildProcess): Promise<boolean> {
+  return new Promise((done, fail) => {
+    let words = ''
+    const timer = setTimeout(() => fail(new Error(`redis-server is not ready after ${START_MS / 1000} s`)), START_MS)
+    const settle = (run: () => void) => {
+      clearTimeout(timer)
+      run()
+    }
+    child.once('error', (cause: NodeJS.ErrnoException) =>
+      settle(() => (cause.code === 'ENOENT' ? done(false) : fail(cause))),
+    )
+    child.once('exit', code => settle(() => fail(new Error(`redis-server ended with ${code}:\n${words.slice(-800)}`))))
+    child.stdout?.on('data', data => {
+      words = (words + data).slice(-4000)
+      if (/ready to accept/i.test(words)) settle(() => done(true))
+    })
+  })
+}
+
+function running(child: ChildProcess, socket: string): EmbeddedRedis {
+  const ended = new Promise<void>(done => child.once('exit', () => done()))
+  return {
+    url: `unix://${socket}`,
+    pid: child.pid as number,
+    ended,
+    stop: () => {
+      child.kill('SIGTERM')
+      return ended
+    },
+  }
+}

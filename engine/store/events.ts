@@ -1,0 +1,34 @@
+/**
+ * Stock events: the notices that every round script publishes, on a connection of their own. They make other workers
+ * quick, never correct: each is absolute, and after a gap (a reconnect) the listener is told to read again.
+ */
+import { Redis } from 'ioredis'
+import { redisOptions } from './address.ts'
+import { allChannels, channelRound } from './keys.ts'
+import { type Notice, parseNotice } from './notice.ts'
+
+export interface EventListener {
+  readonly noticed: (roundId: string, notice: Notice) => void
+  /** Events may have been missed: read the state again. */
+  readonly gap: () => void
+}
+
+/** Subscribes to the stock of all rounds; the returned function ends it. */
+export function listenToStock(url: string, listener: EventListener): () => void {
+  const client = new Redis({
+    ...redisOptions(url),
+    maxRetriesPerRequest: null,
+    retryStrategy: attempt => Math.min(1000, 20 * 2 ** Math.min(attempt, 6)) * (0.5 + Math.random() / 2),
+  })
+  client.on('error', () => {})
+  client.on('ready', () => {
+    client.psubscribe(allChannels()).then(
+      () => listener.gap(),
+      () => {},
+    )
+  })
+  client.on('pmessage', (_pattern: string, channel: string, message: string) => {
+    listener.noticed(channelRound(channel), parseNotice(message))
+  })
+  return () => client.disconnect()
+}

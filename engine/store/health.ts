@@ -1,0 +1,113 @@
+/**
+ * What the server must give for the durability level that was promised, checked at start and every few seconds.
+ * Each problem says what is wrong and what to type. Any problem stops the grants (outcome `fenced`), because a grant
+ * that the server may forget is worse than none. Warnings are told and do not stop.
+ */
+import type { Redis } from 'ioredis'
+import type { Link } from './link.ts'
+
+export type Durability = 'memory' | 'everysec' | 'always'
+
+export interface Finding {
+  readonly what: string
+  readonly mend: string
+}
+
+export interface StoreHealth {
+  readonly problems: readonly Finding[]
+  readonly warnings: readonly Finding[]
+  /** `7.0.15` */
+  readonly version: string
+  readonly usedMemoryBytes: number
+}
+
+type Facts = Readonly<Record<string, string>>
+
+const set = (name: string, value: string) => `redis-cli CONFIG SET ${name} ${value} && redis-cli CONFIG REWRITE`
+
+/**
+ * The first release of each line without CVE-2025-49844 (use after free in the Lua engine). The 7.0 line got no
+ * upstream release; distributions patched it under its old number, so there the question goes to the operator.
+ */
+const SAFE_VERSIONS: Readonly<Record<string, string>> = { '6.2': '6.2.20', '7.2': '7.2.11', '7.4': '7.4.6', '8.0': '8.0.4' }
+
+const older = (a: string, b: string): boolean => {
+  const [x, y] = [a.split('.').map(Number), b.split('.').map(Number)]
+  for (let i = 0; i < 3; i++) if ((x[i] ?? 0) !== (y[i] ?? 0)) return (x[i] ?? 0) < (y[i] ?? 0)
+  return false
+}
+
+function problemsOf(level: Durability, info: Facts, config: Facts): Finding[] {
+  const problems: Finding[] = []
+  const need = (holds: boolean, what: string, mend: string) => {
+    if (!holds) problems.push({ what, mend })
+  }
+  need(info.role === 'master', `the server is a ${info.role}`, 'point REDIS_URL at the primary')
+  need(info.loading !== '1', 'the server is still loading its data', 'wait; it resumes by itself')
+  const policy = info.maxmemory_policy ?? config['maxmemory-policy']
+  need(
+    policy === 'noeviction',
+    `maxmemory-policy is ${policy}: holders could be evicted without an error`,
+    set('maxmemory-policy', 'noeviction'),
+  )
+  if (level === 'memory') return problems
+  need(
+    info.aof_enabled === '1',
+    `persistence is off: grants would not survive at the level ${level}`,
+    set('appendonly', 'yes'),
+  )
+  need(
+    info.aof_last_write_status !== 'err',
+    'the last write to the append only file failed',
+    'free or mend the disk that holds the append only file',
+  )
+  if (level === 'always' && config.appendfsync !== undefined) {
+    const { appendfsync } = config
+    need(appendfsync === 'always', `appendfsync is ${appendfsync}, the level is always`, set('appendfsync', 'always'))
+    need(
+      config['no-appendfsync-on-rewrite'] === 'no',
+      'no-appendfsync-on-rewrite is yes: fsync stops during rewrites',
+      set('no-appendfsync-on-rewrite', 'no'),
+    )
+  }
+  return problems
+}
+
+function warningsOf(info: Facts, config: Facts): Finding[] {
+  const version = info.redis_version ?? '0'
+  const safe = SAFE_VERSIONS[version.split('.').slice(0, 2).join('.')]
+  const warnings: Finding[] = []
+  if (safe && older(version, safe))
+    warnings.push({ what: `version ${version} has CVE-2025-49844 (Lua engine)`, mend: `upgrade Redis to ${safe} or later` })
+  if (version.startsWith('7.0.'))
+    warnings.push({ what: `version ${version}: CVE-2025-49844 is fixed by distributions only`, mend: 'keep its security updates on' })
+  if (config.appendfsync === undefined)
+    warnings.push({ what: 'CONFIG GET is not allowed: appendfsync is not verified', mend: 'allow +config|get' })
+  return warnings
+}
+
+const facts = (text: string): Facts =>
+  Object.fromEntries([...text.matchAll(/^([a-z_]+):(.*?)\r?$/gm)].map(match => [match[1], match[2]]))
+
+async function settings(client: Redis): Promise<Facts> {
+  try {
+    const flat = (await client.config('GET', '*append*', 'maxmemory-policy')) as string[]
+    const pairs = flat.flatMap((name, i) => (i % 2 === 0 ? [[name, flat[i + 1] as string]] : []))
+    return Object.fromEntries(pairs)
+  } catch (cause) {
+    if (cause instanceof Error && cause.name === 'ReplyError') return {}
+    throw cause
+  }
+}
+
+/** Reads and judges the server. Throws Fault when it cannot be asked. */
+export async function checkHealth(link: Link, level: Durability): Promise<StoreHealth> {
+  const info = facts(await link.request(client => client.info()))
+  const config = await link.request(settings)
+  return {
+    problems: problemsOf(level, info, config),
+    warnings: warningsOf(info, config),
+    version: info.redis_version ?? 'unknown',
+    usedMemoryBytes: Number(info.used_memory ?? 0),
+  }
+}

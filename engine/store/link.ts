@@ -1,0 +1,191 @@
+/**
+ * A link: one connection to Redis that survives drops without doubling a write.
+ *
+ * ioredis's own recovery is off (FIFO resend after a lost reply applies a write twice; its time-outs leave ghosts).
+ * Instead a request stays here until it has an answer. When the connection ends, a new client is made after a
+ * jittered delay (never in the same tick: an immediate retry spins), its role is checked, and every request that was
+ * without an answer is sent again, identical and in order, before anything new. That is safe because everything that
+ * is sent through a link is idempotent by its natural key; it is this file's one demand on its callers.
+ *
+ * A request that was never written and passes its deadline is `unavailable` (certainly not executed); one that was
+ * written is `unknown` (ask again). `socketTimeout` is the watchdog against a frozen server or a black hole.
+ */
+import { Redis } from 'ioredis'
+import { Fault } from '../base/assert.ts'
+import type { Clock } from '../base/clock.ts'
+import { ANSWER_DEADLINE_MS, REDIS_SILENCE_MS } from '../base/limits.ts'
+import { jitter, type Random } from '../base/random.ts'
+import { redisOptions } from './address.ts'
+import type { Script } from './scripts.ts'
+
+export type Reply = null | number | Buffer | Reply[]
+type Send = (client: Redis) => Promise<unknown>
+
+interface Request {
+  readonly send: Send
+  readonly resolve: (reply: unknown) => void
+  readonly reject: (cause: unknown) => void
+  readonly deadline: number
+  written: boolean
+}
+
+export interface LinkOptions {
+  readonly url: string
+  readonly scripts: Readonly<Record<string, Script>>
+  readonly clock: Clock
+  readonly random: Random
+  /** Told of each loss and return, for the log and the metrics. */
+  readonly heard?: (event: 'up' | 'down', detail: string) => void
+}
+
+/** Server errors that say "not now": nothing was executed, and another moment or another server may answer. */
+const NOT_NOW = new Set(['LOADING', 'READONLY', 'MASTERDOWN', 'CLUSTERDOWN', 'TRYAGAIN', 'BUSY'])
+
+const isReplyError = (cause: unknown): cause is Error => cause instanceof Error && cause.name === 'ReplyError'
+
+export class Link {
+  readonly #options: LinkOptions
+  readonly #requests = new Set<Request>()
+  #client: Redis | undefined
+  #ready = false
+  #closed = false
+  #attempt = 0
+  #cancelSweep: () => void = () => {}
+
+  constructor(options: LinkOptions) {
+    this.#options = options
+    this.#connect()
+    this.#sweep()
+  }
+
+  get ready(): boolean {
+    return this.#ready
+  }
+
+  /** Requests without an answer. */
+  get waiting(): number {
+    return this.#requests.size
+  }
+
+  /** Runs a script; the reply's strings are Buffers. */
+  script(script: Script, keys: readonly string[], args: readonly (string | number | Buffer)[]): Promise<Reply[]> {
+    const command = `${script.name}Buffer`
+    return this.request(client => {
+      const call = (client as unknown as Record<string, (...parts: unknown[]) => Promise<unknown>>)[command]
+      return (call as (...parts: unknown[]) => Promise<unknown>).call(client, ...keys, ...args)
+    }) as Promise<Reply[]>
+  }
+
+  /** Sends something idempotent, again on each new connection until it has an answer or its deadline passes. */
+  request<T>(send: (client: Redis) => Promise<T>, deadlineMs = ANSWER_DEADLINE_MS): Promise<T> {
+    return new Promise((resolve, reject) => {
+      const deadline = this.#options.clock.monotonicMs() + deadlineMs
+      const request: Request = { send, resolve: resolve as Request['resolve'], reject, deadline, written: false }
+      this.#requests.add(request)
+      if (this.#closed) this.#settle(request, new Fault('unavailable', 'the link to Redis is closed'))
+      else if (this.#ready) this.#write(this.#client as Redis, request)
+    })
+  }
+
+  /** Closes the connection; what is without an answer is rejected. */
+  async close(): Promise<void> {
+    this.#closed = true
+    this.#ready = false
+    this.#cancelSweep()
+    for (const request of this.#requests) this.#settle(request, this.#expired(request))
+    this.#client?.disconnect()
+  }
+
+  #connect(): void {
+    const { url, scripts } = this.#options
+    const client = new Redis({
+      ...redisOptions(url),
+      retryStrategy: () => null,
+      enableOfflineQueue: false,
+      enableReadyCheck: true,
+      socketTimeout: REDIS_SILENCE_MS,
+      connectTimeout: 1000,
+      lazyConnect: true,
+    })
+    for (const { name, source, keys } of Object.values(scripts))
+      client.defineCommand(name, { numberOfKeys: keys.length, lua: source })
+    let detail = 'connection ended'
+    client.on('error', (cause: Error) => {
+      detail = cause.message
+    })
+    client.once('end', () => this.#lost(client, detail))
+    this.#client = client
+    client.connect().then(
+      () => this.#verify(client),
+      () => client.disconnect(),
+    )
+  }
+
+  /** A link writes, so it must talk to a primary. */
+  async #verify(client: Redis): Promise<void> {
+    try {
+      const role = (await client.role()) as unknown as [string]
+      if (role[0] !== 'master') throw new Error(`the server is a ${role[0]}, not a primary`)
+    } catch (cause) {
+      client.emit('error', cause as Error)
+      client.disconnect()
+      return
+    }
+    if (client !== this.#client || this.#closed) return
+    this.#attempt = 0
+    this.#ready = true
+    for (const request of this.#requests) this.#write(client, request)
+    this.#options.heard?.('up', this.#options.url)
+  }
+
+  #lost(client: Redis, detail: string): void {
+    if (client !== this.#client) return
+    const wasReady = this.#ready
+    this.#ready = false
+    if (this.#closed) return
+    if (wasReady) this.#options.heard?.('down', detail)
+    const delay = Math.min(500, 10 * 2 ** Math.min(this.#attempt++, 6))
+    this.#options.clock.after(jitter(this.#options.random, delay), () => {
+      if (!this.#closed) this.#connect()
+    })
+  }
+
+  #write(client: Redis, request: Request): void {
+    request.written = true
+    request.send(client).then(
+      reply => this.#answer(request, reply),
+      cause => this.#failed(client, request, cause),
+    )
+  }
+
+  #answer(request: Request, reply: unknown): void {
+    if (this.#requests.delete(request)) request.resolve(reply)
+  }
+
+  /** A server's error is an answer; a lost connection is not: the request stays for the next connection. */
+  #failed(client: Redis, request: Request, cause: unknown): void {
+    if (!isReplyError(cause)) return
+    const word = cause.message.split(' ', 1)[0] as string
+    if (NOT_NOW.has(word)) {
+      client.disconnect()
+      return
+    }
+    this.#settle(request, new Fault('unavailable', `Redis refused: ${cause.message}`, cause))
+  }
+
+  #settle(request: Request, fault: Fault): void {
+    if (this.#requests.delete(request)) request.reject(fault)
+  }
+
+  #expired(request: Request): Fault {
+    return request.written
+      ? new Fault('unknown', 'Redis did not answer in time; ask again, the same request is safe')
+      : new Fault('unavailable', 'Redis cannot be reached; nothing was executed')
+  }
+
+  #sweep(): void {
+    const now = this.#options.clock.monotonicMs()
+    for (const request of this.#requests) if (request.deadline <= now) this.#settle(request, this.#expired(request))
+    this.#cancelSweep = this.#options.clock.after(50, () => this.#sweep())
+  }
+}

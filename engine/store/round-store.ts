@@ -1,0 +1,127 @@
+/**
+ * Campaigns and rounds in Redis: written once, turned by scripts, listed by their indexes. A round's configuration is
+ * immutable JSON in its state hash; what moves is the notice. Creating a round takes three idempotent steps (number,
+ * state, index), so that a crash between them leaves nothing that a second try would double.
+ */
+import { Fault } from '../base/assert.ts'
+import { type Code, CODES } from '../base/codes.ts'
+import { claimCode } from './claim-store.ts'
+import * as keys from './keys.ts'
+import type { Link, Reply } from './link.ts'
+import { type Notice, parseNotice } from './notice.ts'
+import type { Script, ScriptName } from './scripts.ts'
+
+export interface NewRound {
+  readonly id: string
+  readonly campaignId: string
+  readonly number: number
+  readonly epoch: string
+  /** Milliseconds since 1970, 0 for none. */
+  readonly opensAt: number
+  readonly closesAt: number
+  readonly config: string
+  /** Stock of each pool; the first is `general`. */
+  readonly totals: readonly number[]
+}
+
+export type TurnVerb = 'open' | 'pause' | 'resume' | 'close'
+
+export interface Turned {
+  readonly code: Code
+  readonly notice: Notice
+}
+
+export interface Restock {
+  readonly pool: number
+  readonly add: number
+  readonly most: number
+  readonly request: string
+}
+
+const text = (reply: Reply | undefined): string => (reply as Buffer).toString('utf8')
+
+export class RoundStore {
+  readonly #link: Link
+  readonly #scripts: Readonly<Record<ScriptName, Script>>
+
+  constructor(link: Link, scripts: Readonly<Record<ScriptName, Script>>) {
+    this.#link = link
+    this.#scripts = scripts
+  }
+
+  /** Keeps a campaign's JSON. */
+  async createCampaign(id: string, json: string): Promise<void> {
+    await this.#link.request(client => client.hsetnx(keys.campaigns(), id, json))
+  }
+
+  campaign(id: string): Promise<string | null> {
+    return this.#link.request(client => client.hget(keys.campaigns(), id))
+  }
+
+  /** Every campaign's JSON, by id. */
+  campaigns(): Promise<Record<string, string>> {
+    return this.#link.request(client => client.hgetall(keys.campaigns()))
+  }
+
+  /** A number no other round has. A resend may skip one; that costs nothing. */
+  nextNumber(): Promise<number> {
+    return this.#link.request(client => client.incr(keys.roundNumber()))
+  }
+
+  async createRound(round: NewRound): Promise<Notice> {
+    const { id } = round
+    const [, notice] = await this.#link.script(
+      this.#scripts['round-create'],
+      [keys.roundState(id), keys.roundLog(id)],
+      [keys.roundChannel(id), round.epoch, round.opensAt, round.closesAt, round.config, round.totals.join(' ')],
+    )
+    await this.#link.request(client => client.hset(keys.roundsByNumber(), String(round.number), id))
+    await this.#link.request(client => client.hset(keys.rounds(), id, `${round.number} ${round.campaignId}`))
+    return parseNotice(text(notice))
+  }
+
+  /** The ids of all rounds, or of one campaign's. */
+  async roundIds(campaignId?: string): Promise<string[]> {
+    const index = await this.#link.request(client => client.hgetall(keys.rounds()))
+    const rows = Object.entries(index).filter(([, row]) => !campaignId || row.endsWith(` ${campaignId}`))
+    return rows.sort(([, a], [, b]) => Number.parseInt(a, 10) - Number.parseInt(b, 10)).map(([id]) => id)
+  }
+
+  roundIdOf(number: number): Promise<string | null> {
+    return this.#link.request(client => client.hget(keys.roundsByNumber(), String(number)))
+  }
+
+  /** Whether the index knows the round: then its missing state is `fenced`, not `not_found`. */
+  async isKnown(id: string): Promise<boolean> {
+    return (await this.#link.request(client => client.hexists(keys.rounds(), id))) === 1
+  }
+
+  /** A round's notice and configuration, or undefined when Redis has no state of it. */
+  async read(id: string): Promise<{ readonly notice: Notice; readonly config: string } | undefined> {
+    const reply = await this.#link.script(this.#scripts['round-read'], [keys.roundState(id)], [])
+    if (reply[0] !== CODES.granted.number) return undefined
+    return { notice: parseNotice(text(reply[1])), config: text(reply[2]) }
+  }
+
+  turn(id: string, epoch: string, verb: TurnVerb, request: string): Promise<Turned> {
+    return this.#change('round-turn', id, [keys.roundChannel(id), epoch, verb, request])
+  }
+
+  restock(id: string, epoch: string, { pool, add, most, request }: Restock): Promise<Turned> {
+    return this.#change('restock', id, [keys.roundChannel(id), epoch, pool, add, most, request])
+  }
+
+  /** Commits `amount` minor units for a request, replacing what it had; false when the budget does not hold it. */
+  async commitBudget(campaignId: string, request: string, amount: number, most: number): Promise<boolean> {
+    const key = [keys.campaignBudget(campaignId)]
+    const [outcome] = await this.#link.script(this.#scripts.budget, key, [request, amount, most])
+    return outcome === CODES.granted.number
+  }
+
+  async #change(script: 'round-turn' | 'restock', id: string, args: (string | number)[]): Promise<Turned> {
+    const reply = await this.#link.script(this.#scripts[script], [keys.roundState(id), keys.roundLog(id)], args)
+    const code = claimCode(reply[0] as number)
+    if (code === 'fenced') throw new Fault('fenced', `round ${id}: its state in Redis is missing or of another epoch`)
+    return { code, notice: parseNotice(text(reply[1])) }
+  }
+}

@@ -1,0 +1,92 @@
+/**
+ * The script loader. Each file of scripts/ opens with a contract (`@key`, `@arg`, `@reply`, `@cost`, `@include`);
+ * SCRIPTS below is what TypeScript believes. They are compared when the engine starts, and a difference stops it:
+ * a key or an argument that moved is found before the first claim, not by a wrong grant.
+ *
+ * What is sent to Redis is: the shebang, a local CODE with the outcome numbers that the script names (from the one
+ * table in base/codes.ts), the included files of scripts/lib, the body without its comments. ioredis sends EVALSHA and
+ * heals NOSCRIPT by itself for single commands. Rejected: Lua in strings, key counts in file names, includes that rely
+ * on names of their includer.
+ */
+import { readdirSync, readFileSync } from 'node:fs'
+import { CODES, type Code } from '../base/codes.ts'
+
+interface Contract {
+  readonly keys: readonly string[]
+  readonly args: readonly string[]
+}
+
+export const SCRIPTS = {
+  claim: { keys: ['state', 'holders', 'log'], args: ['channel', 'epoch', 'users', 'pools'] },
+  'round-create': { keys: ['state', 'log'], args: ['channel', 'epoch', 'opens', 'closes', 'config', 'totals'] },
+  'round-turn': { keys: ['state', 'log'], args: ['channel', 'epoch', 'verb', 'request'] },
+  'round-read': { keys: ['state'], args: [] },
+  restock: { keys: ['state', 'log'], args: ['channel', 'epoch', 'pool', 'add', 'most', 'request'] },
+  budget: { keys: ['budget'], args: ['request', 'amount', 'most'] },
+  redeem: {
+    keys: ['vouchers', 'redemptions'],
+    args: ['serial', 'expires', 'request', 'fingerprint', 'id', 'answer'],
+  },
+} as const satisfies Record<string, Contract>
+
+export type ScriptName = keyof typeof SCRIPTS
+
+export interface Script extends Contract {
+  readonly name: string
+  /** The text that Redis runs. */
+  readonly source: string
+}
+
+const FOLDER = new URL('../../scripts/', import.meta.url)
+
+const names = (text: string, tag: string): string[] =>
+  [...text.matchAll(new RegExp(`^-- @${tag}\\s+(\\S+)`, 'gm'))].map(match => match[1] as string)
+
+const withoutComments = (text: string) => text.replace(/^\s*--.*\n/gm, '').replace(/^#!.*\n/, '')
+
+/** The `local CODE` line for the outcomes that a script names; an unknown name stops the start. */
+function codeTable(file: string, text: string): string {
+  const used = [...new Set([...text.matchAll(/\bCODE\.(\w+)/g)].map(match => match[1] as string))].sort()
+  const cells = used.map(code => {
+    if (!(code in CODES)) throw new Error(`scripts/${file}: CODE.${code} is not in engine/base/codes.ts`)
+    return `${code}=${CODES[code as Code].number}`
+  })
+  return `local CODE = {${cells.join(',')}}\n`
+}
+
+/** Builds one script from its text and a reader of scripts/lib. Throws on a missing include, naming the file. */
+export function buildScript(file: string, text: string, library: (name: string) => string): Script {
+  const shebang = text.match(/^#!lua.*\n/)?.[0]
+  if (!shebang) throw new Error(`scripts/${file}: the first line must be "#!lua"`)
+  const included = names(text, 'include').map(name => withoutComments(library(name)))
+  const body = included.join('') + withoutComments(text)
+  return {
+    name: file.replace(/\.lua$/, ''),
+    keys: names(text, 'key'),
+    args: names(text, 'arg'),
+    source: shebang + codeTable(file, body) + body,
+  }
+}
+
+/** Throws when a script's contract differs from what TypeScript believes of it. */
+export function checkContract(script: Script, expected: Contract | undefined): void {
+  if (!expected) throw new Error(`scripts/${script.name}.lua has no row in engine/store/scripts.ts`)
+  for (const part of ['keys', 'args'] as const) {
+    const [has, wants] = [script[part].join(' '), expected[part].join(' ')]
+    if (has !== wants)
+      throw new Error(`scripts/${script.name}.lua: its ${part} are [${has}], engine/store/scripts.ts says [${wants}]`)
+  }
+}
+
+/** Reads, builds and checks every script. */
+export function loadScripts(): Readonly<Record<ScriptName, Script>> {
+  const library = (name: string) => readFileSync(new URL(`lib/${name}.lua`, FOLDER), 'utf8')
+  const built: Record<string, Script> = {}
+  for (const file of readdirSync(FOLDER).filter(name => name.endsWith('.lua'))) {
+    const script = buildScript(file, readFileSync(new URL(file, FOLDER), 'utf8'), library)
+    checkContract(script, (SCRIPTS as Record<string, Contract>)[script.name])
+    built[script.name] = script
+  }
+  for (const name of Object.keys(SCRIPTS)) if (!built[name]) throw new Error(`scripts/${name}.lua is missing`)
+  return built as Record<ScriptName, Script>
+}

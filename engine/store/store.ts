@@ -1,0 +1,52 @@
+/**
+ * The store: the only door to Redis. It owns three connections a worker (claims; everything else; stock events) and
+ * offers one typed method a script. Above this room nobody knows what a key or a command is.
+ */
+import type { Clock } from '../base/clock.ts'
+import type { Random } from '../base/random.ts'
+import { ClaimStore } from './claim-store.ts'
+import { type EventListener, listenToStock } from './events.ts'
+import { checkHealth, type Durability, type StoreHealth } from './health.ts'
+import { Link } from './link.ts'
+import { RoundStore } from './round-store.ts'
+import { loadScripts } from './scripts.ts'
+import { VoucherStore } from './voucher-store.ts'
+
+export interface StoreOptions {
+  readonly url: string
+  readonly durability: Durability
+  readonly clock: Clock
+  readonly random: Random
+  readonly heard?: (link: string, event: 'up' | 'down', detail: string) => void
+}
+
+export interface Store {
+  readonly claims: ClaimStore
+  readonly rounds: RoundStore
+  readonly vouchers: VoucherStore
+  /** Whether both connections are up now. */
+  readonly ready: () => boolean
+  readonly listen: (listener: EventListener) => () => void
+  readonly health: () => Promise<StoreHealth>
+  readonly close: () => Promise<void>
+}
+
+export function openStore(options: StoreOptions): Store {
+  const scripts = loadScripts()
+  const { url, clock, random } = options
+  const link = (name: string) =>
+    new Link({ url, scripts, clock, random, heard: (event, detail) => options.heard?.(name, event, detail) })
+  const claims = link('claims')
+  const reads = link('reads')
+  return {
+    claims: new ClaimStore(claims, reads, scripts),
+    rounds: new RoundStore(reads, scripts),
+    vouchers: new VoucherStore(reads, scripts),
+    ready: () => claims.ready && reads.ready,
+    listen: listener => listenToStock(url, listener),
+    health: () => checkHealth(reads, options.durability),
+    close: async () => {
+      await Promise.all([claims.close(), reads.close()])
+    },
+  }
+}

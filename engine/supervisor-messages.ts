@@ -1,0 +1,33 @@
+/** What a supervisor and its workers say to each other over the channel between their processes. */
+
+export type FromSupervisor =
+  | { readonly kind: 'drain' }
+  | { readonly kind: 'collect'; readonly id: number }
+  | { readonly kind: 'answer'; readonly id: number; readonly text: string }
+
+export type FromWorker =
+  | { readonly kind: 'ready'; readonly port: number }
+  | { readonly kind: 'failed'; readonly reason: string }
+  | { readonly kind: 'collected'; readonly id: number; readonly json: object[] }
+  | { readonly kind: 'ask'; readonly id: number; readonly what: 'metrics' }
+
+/** From a worker to its supervisor. */
+export function tell(message: FromWorker): void {
+  process.send?.(message)
+}
+
+let asked = 0
+
+/** Asks the supervisor and waits for its answer. */
+export function askSupervisor(what: 'metrics'): Promise<string> {
+  const id = ++asked
+  return new Promise(resolve => {
+    const heard = (message: FromSupervisor) => {
+      if (message.kind !== 'answer' || message.id !== id) return
+      process.off('message', heard)
+      resolve(message.text)
+    }
+    process.on('message', heard)
+    tell({ kind: 'ask', id, what })
+  })
+}

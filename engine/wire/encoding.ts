@@ -1,0 +1,54 @@
+/**
+ * The two encodings of the wire, JSON and MessagePack, behind one name each. The only file that knows msgpackr. Plain
+ * maps and arrays only: no extensions, no records, no dates, so bytes from outside can make nothing but data; deep
+ * nesting is refused before it is parsed, because both parsers recurse.
+ */
+import { Packr, Unpackr } from 'msgpackr'
+
+export type Encoding = 'json' | 'msgpack'
+export const MEDIA_TYPES = { json: 'application/json', msgpack: 'application/vnd.msgpack' } as const
+
+const DEPTH_MAX = 16
+const packr = new Packr({ useRecords: false, variableMapSize: true, encodeUndefinedAsNil: false })
+const unpackr = new Unpackr({ useRecords: false, mapsAsObjects: true, int64AsType: 'number' })
+
+/** Bytes that are not the encoding they claim to be. */
+export class Malformed extends Error {}
+
+export function encode(value: unknown, encoding: Encoding): Buffer {
+  return encoding === 'json' ? Buffer.from(JSON.stringify(value)) : packr.pack(value)
+}
+
+/** Decodes or throws Malformed. `bytes` may be reused by the caller afterwards. */
+export function decode(bytes: Buffer, encoding: Encoding): unknown {
+  try {
+    const value: unknown = encoding === 'json' ? JSON.parse(bytes.toString('utf8')) : unpackr.unpack(bytes)
+    return bytes.length > 2 * DEPTH_MAX ? shallow(value, DEPTH_MAX) : value
+  } catch (cause) {
+    if (cause instanceof Malformed) throw cause
+    throw new Malformed(`the bytes are not ${encoding === 'json' ? 'JSON' : 'MessagePack'}`)
+  }
+}
+
+function shallow(value: unknown, left: number): unknown {
+  if (typeof value !== 'object' || value === null) return value
+  if (left === 0) throw new Malformed(`nested deeper than ${DEPTH_MAX}`)
+  const inner = Array.isArray(value) ? value : Object.values(value)
+  if (inner.length > 0 && typeof inner[0] !== 'object' && Array.isArray(value)) return value
+  for (const item of inner) shallow(item, left - 1)
+  return value
+}
+
+/** The encoding that a Content-Type names, or undefined for one we do not read; none is JSON. */
+export function encodingOf(contentType: string): Encoding | undefined {
+  if (contentType === '' || contentType.startsWith('application/json')) return 'json'
+  if (contentType.startsWith('application/vnd.msgpack')) return 'msgpack'
+  return undefined
+}
+
+/** The encoding of an answer: MessagePack where it is asked for, else that of the request's own. */
+export function answerEncoding(accept: string, contentType: string): Encoding {
+  if (accept.includes('application/vnd.msgpack')) return 'msgpack'
+  if (accept.includes('application/json')) return 'json'
+  return contentType.startsWith('application/vnd.msgpack') ? 'msgpack' : 'json'
+}

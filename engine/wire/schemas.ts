@@ -1,0 +1,163 @@
+/**
+ * What requests look like. Each schema validates and documents: /openapi.json and /asyncapi.json are made of these
+ * very objects, so the contract cannot say another thing than the code. Unknown fields are refused by name.
+ */
+import { z } from 'zod'
+import { isUserId } from '../base/holder.ts'
+import {
+  AMOUNT_MAX,
+  CLAIMS_PER_REQUEST_MAX,
+  KEY_BYTES_MAX,
+  PACK_VOUCHERS_MAX,
+  POOLS_MAX,
+  SLOTS_MAX,
+  STOCK_MAX,
+  TOPICS_PER_SOCKET_MAX,
+} from '../base/limits.ts'
+
+const amount = z.int().min(0).max(AMOUNT_MAX)
+const name = z.string().min(1).max(200)
+const tag = z.string().regex(/^[a-z0-9_-]{1,64}$/, 'must be 1..64 of a-z 0-9 _ -')
+const poolName = tag.meta({ description: 'A part of the round’s stock' })
+const opaque = z.string().min(1).max(KEY_BYTES_MAX)
+const moment = z.iso.datetime({ offset: true }).meta({ description: 'RFC 3339' })
+
+export const userId = z
+  .string()
+  .refine(isUserId, 'must be 1..64 of A-Z a-z 0-9 . _ : @ -')
+  .meta({ id: 'UserId', pattern: '^[A-Za-z0-9._:@-]{1,64}$' })
+
+const amountOff = z.strictObject({ type: z.literal('amount_off'), amount_off: amount.min(1), minimum_amount: amount })
+const percentOff = z.strictObject({
+  type: z.literal('percent_off'),
+  percent_off: z.number().gt(0).max(100),
+  minimum_amount: amount,
+  maximum_discount_amount: amount.min(1),
+})
+
+const template = z.strictObject({
+  template: z.string().min(1).max(64),
+  quantity: z.int().min(1).max(PACK_VOUCHERS_MAX).default(1),
+  discount: z.discriminatedUnion('type', [amountOff, percentOff]),
+  valid_for_s: z.int().min(1).max(10 * 366 * 86_400),
+  max_per_order: z.int().min(1).max(1000).optional(),
+  max_per_merchant_per_day: z.int().min(1).max(1000).optional(),
+  merchant_tags: z.array(tag).max(32).optional(),
+})
+
+export const newCampaign = z
+  .strictObject({
+    name,
+    sponsor: name.optional(),
+    currency: z.string().regex(/^[A-Z]{3}$/, 'must be an ISO 4217 code'),
+    budget: z.strictObject({ max_amount: amount.min(1) }).optional(),
+    pack: z
+      .array(template)
+      .min(1)
+      .max(PACK_VOUCHERS_MAX)
+      .refine(pack => pack.reduce((sum, { quantity }) => sum + quantity, 0) <= PACK_VOUCHERS_MAX, {
+        message: `must hold at most ${PACK_VOUCHERS_MAX} vouchers`,
+      })
+      .refine(pack => new Set(pack.map(each => each.template)).size === pack.length, 'must name each template once'),
+    limits: z.strictObject({ per_user: z.int().min(1).max(SLOTS_MAX).default(1) }).default({ per_user: 1 }),
+  })
+  .meta({ id: 'NewCampaign' })
+
+export const newRound = z
+  .strictObject({
+    stock: z.int().min(1).max(STOCK_MAX),
+    opens_at: moment.nullable().default(null),
+    closes_at: moment.nullable().default(null),
+    allocation: z.strictObject({ mode: z.literal('fcfs') }).default({ mode: 'fcfs' }),
+    pools: z
+      .array(z.strictObject({ name: poolName, stock: z.int().min(1).max(STOCK_MAX) }))
+      .max(POOLS_MAX - 1)
+      .default([]),
+  })
+  .refine(round => round.pools.reduce((sum, pool) => sum + pool.stock, 0) <= round.stock, {
+    path: ['pools'],
+    message: 'must not set aside more than stock',
+  })
+  .refine(round => new Set(['general', ...round.pools.map(pool => pool.name)]).size === round.pools.length + 1, {
+    path: ['pools'],
+    message: 'must have different names; general is the rest of the stock',
+  })
+  .refine(round => !round.opens_at || !round.closes_at || Date.parse(round.closes_at) > Date.parse(round.opens_at), {
+    path: ['closes_at'],
+    message: 'must be later than opens_at',
+  })
+  .meta({ id: 'NewRound' })
+
+export const restock = z
+  .strictObject({
+    add: z.int().min(-STOCK_MAX).max(STOCK_MAX).refine(add => add !== 0, 'must not be 0'),
+    pool: poolName.default('general'),
+  })
+  .meta({ id: 'Restock' })
+
+export const claim = z
+  .strictObject({
+    user_id: userId.optional(),
+    pool: poolName.optional(),
+    slot: z.int().min(1).max(SLOTS_MAX).default(1),
+  })
+  .meta({ id: 'ClaimRequest' })
+
+export const claimsBatch = z
+  .strictObject({
+    claims: z
+      .array(claim.required({ user_id: true }))
+      .min(1)
+      .max(CLAIMS_PER_REQUEST_MAX),
+  })
+  .meta({ id: 'ClaimsBatch' })
+
+export const redemption = z
+  .strictObject({
+    code: z.string().min(1).max(64),
+    order: z.strictObject({ id: opaque, amount, currency: z.string().length(3) }),
+    merchant_id: opaque,
+    store_id: opaque.optional(),
+  })
+  .meta({ id: 'RedemptionRequest' })
+
+const id = z.union([z.int(), z.string().max(64)])
+const topics = z.array(z.string().max(80)).min(1).max(TOPICS_PER_SOCKET_MAX)
+const round = z.string().max(64)
+
+/** What a client may send on the stream, by `op`. */
+export const streamFrame = z.discriminatedUnion('op', [
+  z.strictObject({ op: z.literal('subscribe'), id, topics }),
+  z.strictObject({ op: z.literal('unsubscribe'), id, topics }),
+  z.strictObject({
+    op: z.literal('claim'),
+    id,
+    round_id: round,
+    user_id: userId.optional(),
+    pool: poolName.optional(),
+    slot: z.int().min(1).max(SLOTS_MAX).default(1),
+  }),
+  z.strictObject({
+    op: z.literal('claims'),
+    id,
+    round_id: round,
+    user_ids: z.array(userId).min(1).max(CLAIMS_PER_REQUEST_MAX),
+    pool: poolName.optional(),
+  }),
+  z.strictObject({ op: z.literal('ping'), id }),
+])
+
+export type NewCampaign = z.output<typeof newCampaign>
+export type NewRound = z.output<typeof newRound>
+export type ClaimBody = z.output<typeof claim>
+export type RedemptionBody = z.output<typeof redemption>
+export type StreamFrame = z.output<typeof streamFrame>
+
+/** The first thing that is wrong with a body, in words that name the field. */
+export function complaint(error: z.ZodError): string {
+  const issue = error.issues[0]
+  if (!issue) return 'the body is invalid'
+  const path = issue.path.join('.')
+  if (issue.code === 'unrecognized_keys') return `unknown field ${[...issue.path, issue.keys[0]].join('.')}`
+  return path === '' ? issue.message : `${path}: ${issue.message}`
+}

@@ -1,0 +1,43 @@
+/**
+ * A worker process: started by the supervisor (supervisor.ts), told to drain by it, and ended with it. Its metrics go
+ * to the supervisor, which adds those of all workers.
+ */
+import { readConfig } from './config.ts'
+import { startWorker } from './main.ts'
+import { openLog } from './ops/log.ts'
+import { askSupervisor, type FromSupervisor, tell } from './supervisor-messages.ts'
+
+const config = readConfig()
+const log = openLog(config.logLevel, 'worker')
+
+/** A bug that nobody caught: stop, and let the supervisor start a sound process. */
+const die = (cause: unknown) => {
+  log.fatal({ err: cause }, 'this worker ends because of a bug')
+  process.exit(1)
+}
+process.on('uncaughtException', die)
+process.on('unhandledRejection', die)
+process.on('SIGINT', () => {})
+process.on('SIGTERM', () => {})
+
+const worker = await startWorker({
+  config,
+  log,
+  metricsText: () => askSupervisor('metrics'),
+}).catch((cause: Error) => {
+  tell({ kind: 'failed', reason: cause.message })
+  process.exit(1)
+})
+
+let draining = false
+const drain = () => {
+  if (draining) return
+  draining = true
+  worker.drain().then(() => process.exit(0), die)
+}
+process.on('disconnect', drain)
+process.on('message', (message: FromSupervisor) => {
+  if (message.kind === 'drain') drain()
+  if (message.kind === 'collect') worker.metrics().then(json => tell({ kind: 'collected', id: message.id, json }), die)
+})
+tell({ kind: 'ready', port: worker.port })

@@ -1,0 +1,57 @@
+#!lua
+-- Decides a batch of claims of one round: window, state, limit by slot (the holder key), pool, stock, sequence,
+-- log entry, stock version and notice, in one atom. Nothing is ever compensated: a claim that is asked again
+-- finds its holder and gets the same sequence. This is where sold-out is decided.
+-- @key state    roundState
+-- @key holders  roundHolders
+-- @key log      roundLog
+-- @arg channel  where the notice is published
+-- @arg epoch    the epoch the engine believes in; another one is fenced
+-- @arg users    MessagePack array of holder keys, at most 512
+-- @arg pools    a byte a claim, or one byte for all
+-- @reply [outcome, notice, first, rest, exceptions]: claims not among the exceptions have the outcome `rest`; when
+--        that is granted, they have the sequences first, first+1, … An exception is 8 bytes: index u16, outcome u8,
+--        sequence u32, pool u8, big endian. outcome is granted when the batch was decided, fenced when it was not.
+-- @cost one HMGET, one HSET, one XADD, one HSET, one PUBLISH a batch; 1.5 µs a granted claim, 0.3 µs a refused one
+-- @include round
+-- @include log
+local round = round_read(KEYS[1], ARGV[2])
+if not round then return { CODE.fenced } end
+local users, pools = cmsgpack.unpack(ARGV[3]), ARGV[4]
+local held = redis.call('HMGET', KEYS[2], unpack(users))
+local shut = ({ [SCHEDULED] = CODE.not_open, [PAUSED] = CODE.paused, [CLOSED] = CODE.closed })[round.state]
+local rest = shut or (round_remaining(round) > 0 and CODE.granted or CODE.sold_out)
+local total, granted = round.total, round.granted
+local first, one_pool = round.sequence + 1, #pools == 1 and pools:byte(1)
+local seen, puts, puts_n, exceptions = {}, {}, 0, {}
+for i = 1, #users do
+  local user = users[i]
+  local grant = held[i] or seen[user]
+  if grant then
+    exceptions[#exceptions + 1] = struct.pack('>HB', i - 1, CODE.replayed) .. grant
+  else
+    local pool = one_pool or pools:byte(i)
+    local outcome = shut or (granted[pool] < total[pool] and CODE.granted or CODE.sold_out)
+    if outcome == CODE.granted then
+      granted[pool] = granted[pool] + 1
+      round.sequence = round.sequence + 1
+      grant = struct.pack('>I4B', round.sequence, pool)
+      seen[user] = grant
+      puts[puts_n + 1], puts[puts_n + 2] = user, grant
+      puts_n = puts_n + 2
+    elseif outcome ~= rest then
+      exceptions[#exceptions + 1] = struct.pack('>HBI4B', i - 1, outcome, 0, pool)
+    end
+  end
+end
+if puts_n == 0 then return { CODE.granted, round_notice(round), first, rest, table.concat(exceptions) } end
+
+local logged, logged_pools = ARGV[3], pools
+if puts_n < 2 * #users then logged, logged_pools = log_repack(puts, puts_n) end
+redis.call('HSET', KEYS[2], unpack(puts))
+redis.call('XADD', KEYS[3], round.sequence .. '-*', 'at', round.now, 'users', logged, 'pools', logged_pools)
+local counts = { 'sequence', round.sequence }
+for pool = 0, round.pools - 1 do
+  counts[#counts + 1], counts[#counts + 2] = 'g' .. pool, granted[pool]
+end
+return { CODE.granted, round_write(round, ARGV[1], unpack(counts)), first, rest, table.concat(exceptions) }

@@ -1,0 +1,29 @@
+#!lua
+-- Turns a round from one state to the next: open, pause, resume, close. The table is the state machine.
+-- @key state    roundState
+-- @key log      roundLog
+-- @arg channel  where the notice is published
+-- @arg epoch    the epoch the engine believes in
+-- @arg verb     open, pause, resume or close
+-- @arg request  the caller's request id: asked again after a lost answer, it is answered as the first time
+-- @reply [outcome, notice]: granted, wrong_state or fenced
+-- @cost one HSET, one XADD, one PUBLISH
+-- @include round
+-- @include log
+local TURNS = {
+  open = { [SCHEDULED] = OPEN },
+  pause = { [OPEN] = PAUSED },
+  resume = { [PAUSED] = OPEN },
+  close = { [SCHEDULED] = CLOSED, [OPEN] = CLOSED, [PAUSED] = CLOSED },
+}
+local round = round_read(KEYS[1], ARGV[2])
+if not round then return { CODE.fenced } end
+if redis.call('HGET', KEYS[1], 'request') == ARGV[4] then return { CODE.granted, round_notice(round) } end
+local to = TURNS[ARGV[3]][round.state]
+if not to then return { CODE.wrong_state, round_notice(round) } end
+round.state = to
+if ARGV[3] == 'open' then round.opens = round.now end
+if ARGV[3] == 'close' then round.closes = round.now end
+log_change(KEYS[2], round, ARGV[3], ARGV[4], 0)
+return { CODE.granted, round_write(round, ARGV[1], 'state', to, 'opens', round.opens, 'closes', round.closes,
+  'request', ARGV[4]) }

@@ -1,0 +1,149 @@
+/**
+ * Imports only point down, and each library has one importer.
+ *
+ * A room of engine/ may import itself and the rooms of a lower floor; server and client, and the four rooms above
+ * base, do not see each other. The client runs in browsers, so it may know base and wire only; the bench judges
+ * the engine from outside, so it may know its client, its wire and base only. process.env is read in one file.
+ *
+ * The rule reads import statements out of the syntax tree, `import()`, `export from` and `import type` included:
+ * a type that points upwards ties two rooms together as firmly as a value.
+ */
+
+import { posix } from 'node:path'
+import { expect, test } from 'vitest'
+import { findNodes, isNode, readTree, type SourceFile, sourceOf } from './tree.ts'
+
+/** What each room may import beside itself. */
+const ROOMS: Readonly<Record<string, readonly string[]>> = {
+  base: [],
+  store: ['base'],
+  wire: ['base'],
+  auth: ['base'],
+  ops: ['base'],
+  config: ['base'],
+  campaign: ['base', 'store', 'wire', 'auth', 'ops'],
+  server: ['base', 'store', 'wire', 'auth', 'ops', 'config', 'campaign'],
+  client: ['base', 'wire'],
+  dashboard: [],
+  main: ['base', 'store', 'wire', 'auth', 'ops', 'config', 'campaign', 'server', 'dashboard'],
+  cli: ['base', 'store', 'wire', 'auth', 'ops', 'config', 'campaign', 'server', 'client', 'dashboard', 'main'],
+}
+const BENCH_MAY = ['base', 'wire', 'client']
+
+/** Who alone may import a package; paths that end in a slash are folders. The bench and the tests are outside. */
+const OWNERS: Readonly<Record<string, string>> = {
+  ioredis: 'engine/store/',
+  msgpackr: 'engine/wire/',
+  'uWebSockets.js': 'engine/server/uws.ts',
+}
+
+interface Import {
+  readonly file: SourceFile
+  readonly at: string
+  readonly target: string
+}
+
+function listImports(files: readonly SourceFile[]): readonly Import[] {
+  const types = [
+    'ImportDeclaration',
+    'ExportNamedDeclaration',
+    'ExportAllDeclaration',
+    'ImportExpression',
+    'TSImportType',
+  ]
+  return findNodes(files, types).flatMap(({ file, node, at }) => {
+    const source = node.source ?? node.argument
+    const literal = isNode(source) && isNode(source.literal) ? source.literal : source
+    return isNode(literal) && typeof literal.value === 'string' ? [{ file, at, target: literal.value }] : []
+  })
+}
+
+function roomOf(path: string): string | undefined {
+  const [top, second] = path.split('/')
+  return top === 'engine' ? second?.replace(/\.ts$/, '') : undefined
+}
+
+function findWrongRooms(files: readonly SourceFile[]): readonly string[] {
+  return listImports(files).flatMap(({ file, at, target }) => {
+    if (!target.startsWith('.')) return []
+    const path = posix.join(posix.dirname(file.path), target)
+    const [from, to] = [roomOf(file.path), roomOf(path)]
+    const bench = file.path.startsWith('bench/')
+    if (from === undefined && !bench) return []
+    if (bench && to === undefined)
+      return path.startsWith('bench/') ? [] : [`${at} imports ${path}, outside of the bench`]
+    const may = bench ? BENCH_MAY : [from, ...(ROOMS[from ?? ''] ?? [])]
+    return to !== undefined && may.includes(to) ? [] : [`${at} may not import ${path}`]
+  })
+}
+
+function findWrongOwners(files: readonly SourceFile[]): readonly string[] {
+  return listImports(files).flatMap(({ file, at, target }) => {
+    const owner = Object.entries(OWNERS).find(([name]) => target === name || target.startsWith(`${name}/`))?.[1]
+    if (owner === undefined || !file.path.startsWith('engine/')) return []
+    return file.path.startsWith(owner) ? [] : [`${at} imports ${target}, which only ${owner} may`]
+  })
+}
+
+function findEnvReaders(files: readonly SourceFile[]): readonly string[] {
+  const engine = files.filter(({ path }) => path.startsWith('engine/') && path !== 'engine/config.ts')
+  const reads = findNodes(engine, ['MemberExpression']).filter(({ file, node }) =>
+    /^(globalThis\.)?process\s*\??\.\s*env$|^process\s*\[\s*['"]env/.test(sourceOf(file, node)),
+  )
+  const names = findNodes(engine, ['VariableDeclarator', 'ImportSpecifier']).filter(({ file, node }) =>
+    /^\{[^}]*\benv\b[^}]*\}\s*=\s*process$|^env(\s+as\s+\w+)?$/.test(sourceOf(file, node)),
+  )
+  return [...reads, ...names].map(({ at }) => `${at} reads the environment, which only engine/config.ts may`)
+}
+
+test('imports only point down', () => {
+  expect(findWrongRooms(readTree())).toEqual([])
+})
+
+test('each library has one importer', () => {
+  expect(findWrongOwners(readTree())).toEqual([])
+})
+
+test('only engine/config.ts reads the environment', () => {
+  expect(findEnvReaders(readTree())).toEqual([])
+})
+
+test.each([
+  ['engine/base/a.ts', "import { b } from '../store/b.ts'"],
+  ['engine/auth/a.ts', "import type { B } from '../store/b.ts'"],
+  ['engine/campaign/a.ts', "export { b } from '../server/b.ts'"],
+  ['engine/client/a.ts', "const b = await import('../ops/b.ts')"],
+  ['engine/store/a.ts', "import { settings } from '../config.ts'"],
+  ['engine/server/a.ts', "let b: import('../client/b.ts').B"],
+  ['engine/wire/a.ts', "import x from '../../bench/x.ts'"],
+  ['engine/stranger/a.ts', "import { b } from '../base/b.ts'"],
+  ['bench/load/a.ts', "import { b } from '../../engine/store/b.ts'"],
+  ['bench/load/a.ts', "import { b } from '../../test/support/b.ts'"],
+])('a planted import in %s is found: %s', (path, text) => {
+  expect(findWrongRooms([{ path, text }])).toHaveLength(1)
+})
+
+test.each([
+  ['engine/campaign/a.ts', "import { b } from './b.ts'\nimport { c } from '../store/c.ts'"],
+  ['engine/cli.ts', "import { b } from './main.ts'"],
+  ['bench/load/a.ts', "import { b } from '../measure/b.ts'\nimport { c } from '../../engine/client/c.ts'"],
+])('a right import in %s is not', (path, text) => {
+  expect(findWrongRooms([{ path, text }])).toEqual([])
+})
+
+test.each([
+  ['engine/campaign/a.ts', "import { Redis } from 'ioredis'"],
+  ['engine/store/a.ts', "import { pack } from 'msgpackr/pack'"],
+  ['engine/server/stream.ts', "import type { WebSocket } from 'uWebSockets.js'"],
+])('a planted importer %s is found: %s', (path, text) => {
+  expect(findWrongOwners([{ path, text }])).toHaveLength(1)
+})
+
+test.each([
+  'const port = process.env.PORT',
+  'const { env } = process',
+  "import { env } from 'node:process'",
+  "const port = process['env'].PORT",
+])('a planted reader of the environment is found: %s', text => {
+  expect(findEnvReaders([{ path: 'engine/server/a.ts', text }])).not.toEqual([])
+})

@@ -1,0 +1,98 @@
+/**
+ * package.json and its lock file: few scripts, exact versions, nothing of the place where the lock was made.
+ *
+ * A script that runs TypeScript names node_modules/.bin/node by its path: in a fresh clone `npm start` begins with the
+ * system's Node, and the shell remembers that `node` for the rest of the line, although npm install has put a newer
+ * one in front of it. Each dependency that ships stands in docs/ARCHITECTURE.md, with the reason for it.
+ *
+ * The lock file has no `resolved` addresses, because they would name the registry of one machine; integrity hashes
+ * stay and say more. Rejected: a list of the allowed licences, which npm cannot read reliably.
+ */
+
+import { expect, test } from 'vitest'
+import { z } from 'zod'
+import { textOf } from './tree.ts'
+
+const SCRIPTS_MAX = 10
+const Texts = z.record(z.string(), z.string())
+const Package = z.object({ scripts: Texts, dependencies: Texts, devDependencies: Texts })
+type Package = z.infer<typeof Package>
+
+function findLooseVersions({ dependencies, devDependencies }: Package): readonly string[] {
+  return Object.entries({ ...dependencies, ...devDependencies })
+    .filter(([, version]) => !/^(npm:(@[\w.-]+\/)?[\w.-]+@)?\d+\.\d+\.\d+$/.test(version))
+    .map(([name, version]) => `${name} is not pinned: ${version}`)
+}
+
+function findWrongScripts({ scripts }: Package): readonly string[] {
+  const many = Object.keys(scripts).length > SCRIPTS_MAX ? [`there are more than ${SCRIPTS_MAX} scripts`] : []
+  const remembered = Object.entries(scripts)
+    .filter(([, line]) => line.includes('set-up.mjs') && /(^|[\s;&|])node \S+\.ts\b/.test(line))
+    .map(([name]) => `the script ${name} runs TypeScript by the Node that the shell remembers`)
+  return [...many, ...remembered]
+}
+
+function findUnexplained({ dependencies }: Package, architecture: string): readonly string[] {
+  const isNamed = (name: string): boolean =>
+    new RegExp(`(^|[^\\w.-])${name.replaceAll('.', '\\.')}($|[^\\w-])`, 'im').test(architecture)
+  return Object.keys(dependencies)
+    .filter(name => !isNamed(name))
+    .map(name => `docs/ARCHITECTURE.md does not say why ${name} is there`)
+}
+
+function findAddresses(lock: string): readonly string[] {
+  return lock
+    .split('\n')
+    .filter(line => /"resolved"|https?:\/\/(?![^"]*(opencollective|github\.com|funding))[^"]*\.tgz/.test(line))
+}
+
+const read = (): Package => Package.parse(JSON.parse(textOf('package.json')))
+
+test('versions are pinned exactly', () => {
+  expect(findLooseVersions(read())).toEqual([])
+})
+
+test('scripts are few and run by our Node', () => {
+  expect(findWrongScripts(read())).toEqual([])
+})
+
+test('each dependency that ships has its reason', () => {
+  expect(findUnexplained(read(), textOf('docs/ARCHITECTURE.md'))).toEqual([])
+})
+
+test('the lock file names no registry and belongs to package.json', () => {
+  expect(findAddresses(textOf('package-lock.json'))).toEqual([])
+  const Lock = z.object({ packages: z.object({ '': z.object({ dependencies: Texts, devDependencies: Texts }) }) })
+  const { dependencies, devDependencies } = read()
+  expect(Lock.parse(JSON.parse(textOf('package-lock.json'))).packages['']).toEqual({ dependencies, devDependencies })
+})
+
+const PLANTED: Package = { scripts: {}, dependencies: {}, devDependencies: {} }
+
+test.each(['^1.2.3', '~1.2.3', '1.2', 'latest', '*', 'github:a/b', 'npm:a@^1.0.0'])(
+  'planted version %s is found',
+  version => {
+    expect(findLooseVersions({ ...PLANTED, devDependencies: { a: version } })).toHaveLength(1)
+    expect(findLooseVersions({ ...PLANTED, dependencies: { a: 'npm:@a/b@1.2.3' } })).toEqual([])
+  },
+)
+
+test('planted scripts are found', () => {
+  const many = Object.fromEntries(Array.from({ length: SCRIPTS_MAX + 1 }, (_, place) => [`s${place}`, 'true']))
+  const start = 'node deploy/set-up.mjs && node engine/cli.ts up'
+  expect(findWrongScripts({ ...PLANTED, scripts: many })).toHaveLength(1)
+  expect(findWrongScripts({ ...PLANTED, scripts: { start } })).toHaveLength(1)
+  const right = start.replace('&& node', '&& node_modules/.bin/node')
+  expect(findWrongScripts({ ...PLANTED, scripts: { start: right } })).toEqual([])
+})
+
+test('a planted dependency without a reason is found', () => {
+  const planted = { ...PLANTED, dependencies: { node: '1.0.0', zod: '1.0.0' } }
+  expect(findUnexplained(planted, 'node_modules and zod 4')).toEqual([
+    'docs/ARCHITECTURE.md does not say why node is there',
+  ])
+})
+
+test('a planted address is found', () => {
+  expect(findAddresses('{\n"resolved": "https://registry.example/a.tgz",\n"integrity": "sha512-"\n}')).toHaveLength(1)
+})

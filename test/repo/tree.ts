@@ -1,0 +1,146 @@
+/**
+ * The repository as a list of (path, text), and its programs as syntax trees: what every house rule reads.
+ *
+ * A rule is a function from such a list to sentences about what breaks it, so a test can hand it a planted file and
+ * see it fail. The tree is read from the disk and not from git, because a fresh copy may have no git.
+ *
+ * Programs are parsed by the parser that vitest carries, which knows types. Scanning text for braces was rejected:
+ * it is fooled by templates and regular expressions, and it cannot tell the word `any` from the type.
+ */
+
+import { readdirSync, readFileSync } from 'node:fs'
+import { join, relative } from 'node:path'
+import { parseAst } from 'vitest/node'
+
+export const ROOT = join(import.meta.dirname, '..', '..')
+
+export interface SourceFile {
+  readonly path: string
+  readonly text: string
+}
+
+const SKIPPED = new Set(['node_modules', '.git', 'data', 'bench-results', 'coverage'])
+const BINARY = /\.(png|jpe?g|gif|ico|woff2?|gz|rdb|aof|node)$/
+
+function listFiles(folder: string): readonly string[] {
+  return readdirSync(folder, { withFileTypes: true }).flatMap(entry => {
+    const path = join(folder, entry.name)
+    if (entry.isDirectory()) return SKIPPED.has(entry.name) ? [] : listFiles(path)
+    return entry.isFile() && !BINARY.test(entry.name) && !entry.name.endsWith('.log') ? [path] : []
+  })
+}
+
+let files: readonly SourceFile[] | undefined
+
+/** Every text file of the repository, read once. */
+export function readTree(): readonly SourceFile[] {
+  files ??= listFiles(ROOT).map(path => ({ path: relative(ROOT, path), text: readFileSync(path, 'utf8') }))
+  return files
+}
+
+/** The text of a file; a missing one is an error, so a rule about it fails instead of holding by itself. */
+export function textOf(path: string): string {
+  const file = readTree().find(candidate => candidate.path === path)
+  if (!file) throw new Error(`${path} does not exist, and a house rule is about it`)
+  return file.text
+}
+
+const PROGRAM = /^(engine|bench|test|\.ci|deploy)\/.*\.(ts|mts|js|mjs)$/
+
+export function isProgram({ path }: SourceFile): boolean {
+  return PROGRAM.test(path) || path === 'vitest.config.ts'
+}
+
+export function isLua({ path }: SourceFile): boolean {
+  return path.startsWith('scripts/') && path.endsWith('.lua')
+}
+
+export interface SyntaxNode {
+  readonly type: string
+  readonly start: number
+  readonly end: number
+  readonly [field: string]: unknown
+}
+
+export function isNode(value: unknown): value is SyntaxNode {
+  return typeof value === 'object' && value !== null && 'type' in value && typeof value.type === 'string'
+}
+
+const parsed = new WeakMap<SourceFile, SyntaxNode>()
+
+export function parse(file: SourceFile): SyntaxNode {
+  const known = parsed.get(file)
+  if (known) return known
+  const text = file.text.replace(/^#!/, '//')
+  const program: unknown = parseAst(text, { lang: /\.m?ts$/.test(file.path) ? 'ts' : 'js' })
+  if (!isNode(program)) throw new Error(`${file.path} has no syntax tree`)
+  parsed.set(file, program)
+  return program
+}
+
+/** Calls `visit` for each node with the chain of its ancestors, the nearest last. */
+export function walk(
+  node: SyntaxNode,
+  visit: (node: SyntaxNode, ancestors: readonly SyntaxNode[]) => void,
+  ancestors: readonly SyntaxNode[] = [],
+): void {
+  visit(node, ancestors)
+  const chain = [...ancestors, node]
+  for (const value of Object.values(node)) {
+    for (const child of Array.isArray(value) ? value : [value]) if (isNode(child)) walk(child, visit, chain)
+  }
+}
+
+/** Every node of a type, in all files that are programs. */
+export function findNodes(files: readonly SourceFile[], types: readonly string[]) {
+  return files.filter(isProgram).flatMap(file => {
+    const found: { file: SourceFile; node: SyntaxNode; ancestors: readonly SyntaxNode[]; at: string }[] = []
+    walk(parse(file), (node, ancestors) => {
+      if (types.includes(node.type))
+        found.push({ file, node, ancestors, at: `${file.path}:${lineOf(file, node.start)}` })
+    })
+    return found
+  })
+}
+
+export function lineOf({ text }: SourceFile, offset: number): number {
+  return text.slice(0, offset).split('\n').length
+}
+
+export function sourceOf({ text }: SourceFile, { start, end }: SyntaxNode): string {
+  return text.slice(start, end)
+}
+
+/** The rows of all tables of a Markdown text, as trimmed cells. */
+export function readRows(markdown: string): readonly (readonly string[])[] {
+  return markdown
+    .split('\n')
+    .filter(line => /^\s*\|.*\|\s*$/.test(line) && !/^[\s|:-]+$/.test(line))
+    .map(line =>
+      line
+        .trim()
+        .slice(1, -1)
+        .split(/(?<!\\)\|/)
+        .map(cell => cell.trim()),
+    )
+}
+
+/** What stands in the backquotes of a cell, or undefined when it is not one quoted word. */
+export function unquote(cell: string | undefined): string | undefined {
+  return /^`([^`]+)`$/.exec(cell ?? '')?.[1]
+}
+
+/** Sentences about what stands on one side only. */
+export function compareSides(left: readonly string[], right: readonly string[], names: readonly [string, string]) {
+  const missing = (from: readonly string[], to: readonly string[], where: string): readonly string[] =>
+    from.filter(name => !to.includes(name)).map(name => `${name} is missing in ${where}`)
+  return [...missing(left, right, names[1]), ...missing(right, left, names[0])]
+}
+
+/** The rows of a table that a module of the engine exports; a module or table that is missing is an error. */
+export async function importRows(path: string, name: string): Promise<readonly Readonly<Record<string, unknown>>[]> {
+  const module: Readonly<Record<string, unknown>> = await import(join(ROOT, path))
+  const rows = module[name]
+  if (!Array.isArray(rows) || rows.length === 0) throw new Error(`${path} exports no rows as ${name}`)
+  return rows
+}

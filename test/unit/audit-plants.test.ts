@@ -1,0 +1,47 @@
+/**
+ * The audit is audited: every planted fault must be seen by the check that is there for it.
+ *
+ * The table of bench/audit/plants.ts is planted at random places over many seeds, and once in a long history, where
+ * the one contradiction stands among 50,000 requests. A run is sound before the fault is planted (audit.test.ts
+ * holds that), so what the check reports is the fault. Every check has a plant: one that nothing can trip would be
+ * decoration.
+ *
+ * The seeds are fixed and stand in the titles; `node bench/audit/canary.ts` tries others.
+ */
+import { describe, expect, it } from 'vitest'
+import { PLANTS, plantFault } from '../../bench/audit/plants.ts'
+import { makeRun, seededDice } from '../../bench/audit/synthetic.ts'
+import { auditRun, CHECKS, printVerdict } from '../../bench/audit/verdict.ts'
+
+const SEEDS = [11, 222, 3333, 44_444, 555_555]
+
+function seenBy(plant: (typeof PLANTS)[number], seed: number, claims: number): readonly string[] {
+  const run = makeRun(seed, claims)
+  plantFault(plant, run, seededDice(seed))
+  const verdict = auditRun(run)
+  expect(verdict.ok).toBe(false)
+  expect(printVerdict(verdict)[0]).toContain('the run is VOID')
+  const failed = verdict.checks.filter(check => !check.ok)
+  for (const { violations, examples } of failed) {
+    expect(violations).toBeGreaterThan(0)
+    expect(examples.length).toBeGreaterThan(0)
+    expect(examples.length).toBeLessThanOrEqual(5)
+  }
+  return failed.map(check => check.id)
+}
+
+describe(`planted faults, seeds ${SEEDS.join(', ')}`, () => {
+  it.each(PLANTS)('$fault: seen by $caughtBy', plant => {
+    for (const seed of SEEDS) expect(seenBy(plant, seed, 10_000), `seed ${seed}`).toContain(plant.caughtBy)
+  })
+
+  it('every check is tripped by a plant, and every plant names a check', () => {
+    expect(new Set(PLANTS.map(plant => plant.caughtBy))).toEqual(new Set(CHECKS.map(check => check.id)))
+  })
+})
+
+describe('planted faults in 50,000 requests, seed 7', () => {
+  it.each(PLANTS)('$fault: seen by $caughtBy', plant => {
+    expect(seenBy(plant, 7, 50_000)).toContain(plant.caughtBy)
+  })
+})

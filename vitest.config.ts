@@ -1,0 +1,33 @@
+/**
+ * How tests run: two files at a time, each in a process of its own, every one exactly once.
+ *
+ * Two workers because tests start real redis-servers and the build machine has two cores; forks because a test may
+ * end its process and because uWebSockets.js does not survive being unloaded from a thread. A failed test is
+ * never tried again: an answer that changes from run to run is itself the failure.
+ *
+ * TEST_SEED feeds every random choice of a test and is printed, so that a run can be repeated. Which Redis the
+ * tests use is asked once here instead of in each file, since asking for a container engine costs 0.4 s.
+ */
+
+import { defineConfig } from 'vitest/config'
+import { chooseRedis } from './test/support/redis.ts'
+
+export default defineConfig(async () => {
+  const seed = Number(process.env.TEST_SEED ?? Date.now() % 2 ** 31)
+  if (!Number.isSafeInteger(seed)) throw new Error('TEST_SEED has to be an integer')
+  const redis = await chooseRedis()
+  console.log(`tests: TEST_SEED=${seed} repeats this run; Redis: ${redis}`)
+  return {
+    test: {
+      include: ['test/**/*.test.ts'],
+      pool: 'forks',
+      maxWorkers: 2,
+      retry: 0,
+      testTimeout: 30_000,
+      hookTimeout: 30_000,
+      teardownTimeout: 10_000,
+      sequence: { seed },
+      env: { TEST_SEED: String(seed), TEST_REDIS: redis },
+    },
+  }
+})
