@@ -86,7 +86,7 @@ export function partOf({ run, report, startUs, before, after, audit, watched }: 
     hgrm: Object.fromEntries(measured.map(([name, latency]) => [name, latency.toHgrm()])),
     outcomes: story.outcomes,
     timeline: timeline.rows(stock),
-    notes: [...generatorLimits(generators), ...(run.pace === 'max' ? [CLOSED_LOOP] : [])],
+    notes: [...generatorLimits(generators), ...(run.notes ?? []), ...(run.pace === 'max' ? [CLOSED_LOOP] : [])],
     problems: audit.ok ? [] : [VOID],
   }
 }

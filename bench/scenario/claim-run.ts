@@ -38,6 +38,8 @@ export interface ClaimRun {
   /** The outcomes besides grants that this run can rightly produce. */
   readonly expected: readonly Code[]
   readonly settings: Readonly<Record<string, string | number>>
+  /** What a reader has to know about the figures of this scenario. */
+  readonly notes?: readonly string[]
   /** Figures that only this scenario has. */
   readonly figures?: (story: Story) => readonly Figure[]
   /** Who watches while the claims run; their frames are audited with the claims. */

@@ -1,8 +1,8 @@
 /**
  * The release: people, bots, double taps and losers who try again, as the profile says, over one or both transports.
  *
- * Without flags the bench runs it twice in under a minute: a tenth of the release over the stream (platforms send
- * frames of many claims) and a hundredth over HTTP (a claim a request), both in the plan's order as fast as it goes.
+ * Without flags the bench runs it twice in under a minute: a fifth of the release over the stream (platforms send
+ * frames of many claims) and a fiftieth over HTTP (a claim a request), both in the plan's order as fast as it goes.
  * At the pace `real` the plan ends a quarter after the historical sell-out; the tail of late people would only
  * lengthen the run.
  */
@@ -14,8 +14,8 @@ import { type ClaimRun, runClaims } from './claim-run.ts'
 import { PROFILES, sizesOf } from './profile.ts'
 
 const DEFAULTS = {
-  stream: { scale: 0.1, connections: 4 },
-  http: { scale: 0.01, connections: 64 },
+  stream: { scale: 0.2, connections: 4 },
+  http: { scale: 0.02, connections: 64 },
 } as const
 
 const AFTER_SOLD_OUT = 1.25

@@ -48,6 +48,7 @@ const STRESSES: Readonly<Record<StressName, Stress>> = {
         ) + 1,
       retries: true,
       expected: ['overloaded', 'unknown'],
+      notes: ['claims in flight are counted by the clients: sent, and not yet answered; some still wait in sockets'],
       figures: story => [figure('shed and asked again', story.outcomes.overloaded ?? 0, 'answers', 'lower')],
     }),
   },

@@ -89,6 +89,7 @@ export async function playViewers(stage: Stage): Promise<MeasuredPart[]> {
     retries: false,
     expected: ['sold_out'],
     settings: { scenario: 'viewers', pace: 'real' },
+    notes: ["the engine's cpu a claim holds the fan-out of the frames, which is most of it"],
     audience: round => new Watching(stage, round.id).ready(),
   })
   const late = part.figures.find(({ name }) => name === 'viewers without the last frame')?.value ?? 0
