@@ -107,7 +107,7 @@ function checked(setting: Row, given: string | undefined): string {
     throw wrong(`is not one of ${setting.choices.join(', ')}; set it to ${setting.default} or unset it`)
   if (setting.min === undefined) return value
   const number = Number(value)
-  if (!Number.isInteger(number)) throw wrong(`is not a whole number; give ${setting.unit}`)
+  if (!/^-?\d+$/.test(value)) throw wrong(`is not a whole number; give ${setting.unit}`)
   if (number < setting.min || number > (setting.max ?? Infinity))
     throw wrong(`is out of bounds; give ${setting.min} to ${setting.max} ${setting.unit}`)
   return value

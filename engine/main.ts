@@ -26,6 +26,8 @@ import { openStore, type Store } from './store/store.ts'
 
 const TICK_MS = 100
 const DRAIN_MS = 5000
+/** How long a draining worker goes on listening, so that probes see it and send traffic elsewhere. */
+const NOTICE_MS = 500
 
 export interface WorkerOptions {
   readonly config: Config
@@ -100,9 +102,9 @@ export async function startWorker({ config, log, metricsText }: WorkerOptions): 
     metrics: own,
     drain: async () => {
       health.drain()
-      server.stopListening()
       await drained(rounds, clock)
       stream.restart()
+      server.stopListening()
       stopTick()
       feed?.close()
       health.stop()
@@ -167,8 +169,10 @@ function stockFeed({ rounds, clock, metrics }: Parts, server: Server): StockFeed
   })
 }
 
-/** Resolves when every claim is answered, or the drain's time is over. */
+/** Resolves when probes could see `readyz` turn and every claim is answered, or when the drain's time is over. */
 async function drained(rounds: Rounds, clock: Clock): Promise<void> {
-  const end = clock.monotonicMs() + DRAIN_MS
-  while (rounds.unanswered > 0 && clock.monotonicMs() < end) await new Promise<void>(done => clock.after(10, done))
+  const start = clock.monotonicMs()
+  const waits = (ms: number) => new Promise<void>(done => clock.after(ms, done))
+  await waits(NOTICE_MS)
+  while (rounds.unanswered > 0 && clock.monotonicMs() < start + DRAIN_MS) await waits(10)
 }

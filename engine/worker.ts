@@ -20,6 +20,9 @@ process.on('unhandledRejection', die)
 process.on('SIGINT', () => {})
 process.on('SIGTERM', () => {})
 
+/** A worker that still waits for Redis must not outlive its supervisor. */
+const leave = () => process.exit(0)
+process.once('disconnect', leave)
 const worker = await startWorker({
   config,
   log,
@@ -35,6 +38,7 @@ const drain = () => {
   draining = true
   worker.drain().then(() => process.exit(0), die)
 }
+process.off('disconnect', leave)
 process.on('disconnect', drain)
 process.on('message', (message: FromSupervisor) => {
   if (message.kind === 'drain') drain()

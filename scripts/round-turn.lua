@@ -17,8 +17,8 @@ local TURNS = {
   close = { [SCHEDULED] = CLOSED, [OPEN] = CLOSED, [PAUSED] = CLOSED },
 }
 local round = round_read(KEYS[1], ARGV[2])
-if not round then return { CODE.fenced } end
-if redis.call('HGET', KEYS[1], 'request') == ARGV[4] then return { CODE.granted, round_notice(round) } end
+if not round or redis.call('EXISTS', KEYS[2]) == 0 then return { CODE.fenced } end
+if redis.call('HEXISTS', KEYS[1], 'request ' .. ARGV[4]) == 1 then return { CODE.granted, round_notice(round) } end
 local to = TURNS[ARGV[3]][round.state]
 if not to then return { CODE.wrong_state, round_notice(round) } end
 round.state = to
@@ -26,4 +26,4 @@ if ARGV[3] == 'open' then round.opens = round.now end
 if ARGV[3] == 'close' then round.closes = round.now end
 log_change(KEYS[2], round, ARGV[3], ARGV[4], 0)
 return { CODE.granted, round_write(round, ARGV[1], 'state', to, 'opens', round.opens, 'closes', round.closes,
-  'request', ARGV[4]) }
+  'request ' .. ARGV[4], round.now) }

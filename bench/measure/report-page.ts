@@ -13,7 +13,7 @@ import { figureLine, machineLines } from './result-text.ts'
 const STYLE = `:root{color-scheme:light dark;--c0:#1664c0;--c1:#b3541e;--c2:#2e7d32}
 @media(prefers-color-scheme:dark){:root{--c0:#7db4ff;--c1:#ffb07a;--c2:#8fd694}}
 body{font:16px/1.5 system-ui,sans-serif;max-width:52rem;margin:2rem auto;padding:0 1rem}
-pre{overflow-x:auto;font:13px/1.45 ui-monospace,monospace}figure{margin:1.5rem 0}svg{width:100%;height:auto}
+pre{white-space:pre-wrap;overflow-wrap:anywhere;font:13px/1.45 ui-monospace,monospace}figure{margin:1.5rem 0}svg{width:100%;height:auto}
 svg text{font:11px system-ui,sans-serif;fill:currentColor}.grid{stroke:currentColor;opacity:.15}.line{fill:none;stroke-width:1.5}
 .c0{stroke:var(--c0)}.c1{stroke:var(--c1)}.c2{stroke:var(--c2)}.k0{color:var(--c0)}.k1{color:var(--c1)}.k2{color:var(--c2)}
 .legend{margin:0}.legend span{margin-right:1.5em}figcaption{font-weight:600}small{font-weight:400}
@@ -80,7 +80,7 @@ function partSection(part: PartResult): string {
   const settings = Object.entries(part.settings).map(([name, value]) => `${name} ${value}`)
   const outcomes = Object.entries(part.outcomes).map(([code, count]) => `${code} ${count}`)
   return `<section><h2>${escapeHtml(part.name)}</h2>
-<p class="verdict">${isSound(part) ? '✓ sound' : '✗ VOID'}</p><pre>${escapeHtml(lines.join('\n'))}</pre>
+<p class="verdict">${isSound(part) ? '✓ sound' : part.audit?.ok === false ? '✗ VOID' : '✗ a promise was broken'}</p><pre>${escapeHtml(lines.join('\n'))}</pre>
 ${[...timelineCharts(part), ...latencyChart(part)].map(drawChart).join('\n')}
 <pre>${escapeHtml(part.figures.map(figureLine).join('\n'))}</pre>
 <p>${escapeHtml(outcomes.join(', '))}</p><p>${escapeHtml(settings.join(', '))}</p></section>`

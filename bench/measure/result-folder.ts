@@ -5,7 +5,7 @@
  * reads. Files of several parts are numbered by the part. Everything is text, so results can be kept in a repository.
  */
 
-import { mkdir, writeFile } from 'node:fs/promises'
+import { mkdir, readdir, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Options } from '../options.ts'
 import { reportPage } from './report-page.ts'
@@ -26,11 +26,19 @@ function csvOf(rows: readonly TimelineRow[]): string {
   return `${COLUMNS.join(',')}\n${rows.map(row => COLUMNS.map(column => row[column]).join(',')).join('\n')}\n`
 }
 
+/** A folder that is written again keeps no file of the run before. */
+async function forgetEarlier(folder: string): Promise<void> {
+  for (const name of await readdir(folder)) {
+    if (/^(summary\.json|report\.html|timeline.*\.csv|.*\.hgrm)$/.test(name)) await rm(join(folder, name))
+  }
+}
+
 export async function writeResult({ summary, hgrm, options, run }: Result): Promise<string> {
   const stamp = summary.machine.taken_at.slice(0, 19).replace(/:/g, '-')
   const base = options.out ?? join('bench-results', `${stamp}-${options.scenario}`)
   const folder = options.repeat > 1 ? join(base, `run-${run}`) : base
   await mkdir(folder, { recursive: true })
+  await forgetEarlier(folder)
   const json = `${JSON.stringify(summary, null, 2)}\n`
   await writeFile(join(folder, 'summary.json'), json)
   await writeFile(join(folder, 'report.html'), reportPage(summary))

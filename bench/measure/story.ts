@@ -13,7 +13,7 @@ import type { Timeline } from './timeline.ts'
 export interface Story {
   readonly decisions: number
   readonly grants: number
-  readonly repeats: number
+  readonly repeated: number
   readonly unanswered: number
   /** Seconds from the first grant to the last. */
   readonly drainS: number
@@ -73,7 +73,7 @@ export function readStory(history: History, stock: number, timeline: Timeline, s
   return {
     decisions: history.length - unanswered,
     grants,
-    repeats: told - grants,
+    repeated: told - grants,
     unanswered,
     drainS: grants === 0 ? 0 : (lastGrant - firstGrant) / 1e6,
     spanS: history.length === 0 ? 0 : (lastAnswer - firstSent) / 1e6,

@@ -28,7 +28,7 @@ function rates(story: Story, timeline: Timeline): Figure[] {
       : []),
     figure('in flight, most', timeline.inFlightMax, 'claims'),
     figure('granted', story.grants, 'grants'),
-    figure('repeats of a grant', story.repeats, 'answers'),
+    figure('repeats of a grant', story.repeated, 'answers'),
   ]
 }
 

@@ -70,6 +70,8 @@ const PLANNED_PER_S = 700_000
 /** Less than this before the opening, the first taps of the bots would already be late. */
 const LEAD_LEFT_MS_MIN = 1500
 
+const INTERRUPTED = 'the run was interrupted: the plan was not played to its end'
+
 async function takeReading({ engine }: Stage): Promise<Reading> {
   return {
     use: engine.pid === undefined ? [] : treeOf(engine.pid),
@@ -151,7 +153,8 @@ export async function runClaims(stage: Stage, run: ClaimRun): Promise<MeasuredPa
     const watched = await audience?.leave(state.stock.version)
     const frames = watched?.frames ?? new Frames()
     const verdict = await audit(stage, { run, round: state, history: report.history, frames })
-    return partOf({ run, report, startUs, before, after, audit: verdict, watched })
+    const part = partOf({ run, report, startUs, before, after, audit: verdict, watched })
+    return stage.interrupted.aborted ? { ...part, notes: [INTERRUPTED, ...part.notes] } : part
   } finally {
     crew.kill()
     audience?.kill()

@@ -32,7 +32,7 @@ export interface Caller {
 
 export const ANONYMOUS: Caller = { role: 'anonymous', id: 'anonymous' }
 
-const KEY_ROLES: readonly string[] = ['operator', 'platform', 'merchant', 'viewer']
+const KEY_ROLES: readonly Role[] = ['operator', 'platform', 'merchant', 'viewer']
 const KEY_CHARS_MIN = 8
 
 interface ApiKey {
@@ -40,20 +40,25 @@ interface ApiKey {
   readonly caller: Caller
 }
 
-/** Reads `role:key,…`; throws with the mend. The keys themselves are never part of a message. */
+/** Reads `role:key,…`; throws with the mend. No word of an entry is part of a message: it could be the key. */
 export function parseKeys(setting: string): ApiKey[] {
-  return setting
-    .split(',')
-    .filter(Boolean)
-    .map((part, i) => {
-      const [role, text] = part.trim().split(':', 2)
-      if (!role || !KEY_ROLES.includes(role))
-        throw new Error(`FAIRGRAB_KEYS: entry ${i + 1} has the role "${role}"; use one of ${KEY_ROLES.join(', ')}`)
-      if (!text || text.length < KEY_CHARS_MIN)
-        throw new Error(`FAIRGRAB_KEYS: the key of entry ${i + 1} (${role}) is shorter than ${KEY_CHARS_MIN} characters`)
-      const id = `${role}:${createHash('sha256').update(text).digest('hex').slice(0, 16)}`
-      return { text, caller: { role: role as Role, id } }
-    })
+  const entries = setting.split(',').map(entry => entry.trim())
+  const keys = entries.filter(Boolean).map((entry, i) => {
+    const colon = entry.indexOf(':')
+    const role = KEY_ROLES.find(known => known === entry.slice(0, colon < 0 ? undefined : colon))
+    const text = colon < 0 ? '' : entry.slice(colon + 1)
+    if (!role)
+      throw new Error(`FAIRGRAB_KEYS: entry ${i + 1} has no role; write one of ${KEY_ROLES.join(', ')}, a colon and the key`)
+    if (text.length < KEY_CHARS_MIN)
+      throw new Error(`FAIRGRAB_KEYS: the key of entry ${i + 1} (${role}) is shorter than ${KEY_CHARS_MIN} characters`)
+    const id = `${role}:${createHash('sha256').update(text).digest('hex').slice(0, 16)}`
+    return { text, caller: { role, id } }
+  })
+  for (const [i, { text }] of keys.entries()) {
+    const first = keys.findIndex(key => key.text === text)
+    if (first < i) throw new Error(`FAIRGRAB_KEYS: entries ${first + 1} and ${i + 1} have the same key; give each its own`)
+  }
+  return keys
 }
 
 /** Compares every character of `text`, whatever was found before. */

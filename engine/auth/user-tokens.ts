@@ -36,6 +36,14 @@ const decode = (part: string): unknown => {
   }
 }
 
+const readKey = (pem: string): KeyObject | undefined => {
+  try {
+    return createPublicKey(pem)
+  } catch {
+    return undefined
+  }
+}
+
 const isRecord = (value: unknown): value is Record<string, unknown> =>
   typeof value === 'object' && value !== null && !Array.isArray(value)
 
@@ -53,8 +61,8 @@ export class UserTokens {
     this.#secret = keys.secret
     this.#clock = clock
     if (keys.publicKey === '') return
-    this.#publicKey = createPublicKey(keys.publicKey)
-    if (this.#publicKey.asymmetricKeyType !== 'ed25519')
+    this.#publicKey = readKey(keys.publicKey)
+    if (this.#publicKey?.asymmetricKeyType !== 'ed25519')
       throw new Error('FAIRGRAB_JWT_PUBLIC_KEY is not an Ed25519 key; make one with: openssl genpkey -algorithm ed25519')
   }
 

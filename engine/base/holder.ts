@@ -58,7 +58,7 @@ export function userIdEnd(bytes: Uint8Array, at: number, end: number): number {
   if (head === 0xd9) length = bytes[from++] as number
   else if (head >> 5 !== 5) return -1
   const to = from + length
-  if (length === 0 || length > USER_ID_BYTES_MAX || to > end) return -1
+  if (!(length > 0 && length <= USER_ID_BYTES_MAX && to <= end)) return -1
   for (let i = from; i < to; i++) if (ALLOWED[bytes[i] as number] !== 1) return -1
   return to
 }

@@ -28,7 +28,10 @@ export const CLAIMS_WAITING_MAX = 1_200_000
 /** An HTTP body of a single object, bytes. A claim needs under 200. */
 export const BODY_BYTES_MAX = 64 * 1024
 
-/** An HTTP body of a claims batch and a stream frame, bytes: 4,096 ids of 64 bytes and their framing. */
+/** An HTTP body of a claims batch, bytes: 4,096 claims that name a user, a pool and a slot at full length. */
+export const BATCH_BODY_BYTES_MAX = CLAIMS_PER_REQUEST_MAX * (2 * USER_ID_BYTES_MAX + 64)
+
+/** A stream frame, bytes: 4,096 ids of 64 bytes and their framing. */
 export const FRAME_BYTES_MAX = CLAIMS_PER_REQUEST_MAX * (USER_ID_BYTES_MAX + 8)
 
 /** Topics one socket may subscribe to. */

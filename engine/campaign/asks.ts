@@ -4,9 +4,12 @@
  * as they were written, and its answers go into the request's columns, so that a waiting claim of a frame costs its
  * key and ten bytes. A request becomes several ManyAsks when its claims name different pools.
  */
+import { CODE_CHARS } from '../auth/voucher-codes.ts'
 import { type Code, CODES, codeOf } from '../base/codes.ts'
 import { holderEnd, holderOf, writeHolder } from '../base/holder.ts'
 import type { Ask, Run } from './claim-queue.ts'
+
+const NO_CODES = Buffer.alloc(0)
 
 export interface ClaimRequest {
   readonly userId: string
@@ -26,7 +29,9 @@ export class SingleAsk implements Ask {
   sequence = 0
   /** Milliseconds since 1970, Redis's clock; 0 while it is not known. */
   at = 0
-  codes: readonly string[] = []
+  /** Where this grant's codes begin in `codeBytes`, which a batch shares. */
+  codeAt = 0
+  codeBytes: Buffer = NO_CODES
   readonly done: (ask: SingleAsk) => void
   readonly #settled: (ask: SingleAsk) => void
 
@@ -42,6 +47,14 @@ export class SingleAsk implements Ask {
 
   get code(): Code {
     return codeOf(this.outcome) ?? 'internal'
+  }
+
+  /** The voucher codes by place; made into strings only where they are asked for. */
+  get codes(): readonly string[] {
+    const text = this.codeBytes.toString('latin1', this.codeAt)
+    return Array.from({ length: Math.floor(text.length / CODE_CHARS) }, (_, place) =>
+      text.slice(place * CODE_CHARS, (place + 1) * CODE_CHARS),
+    )
   }
 
   get holds(): boolean {

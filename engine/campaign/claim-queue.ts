@@ -48,7 +48,12 @@ interface Part {
   readonly ask: Ask
   readonly from: number
   readonly count: number
+  /** Its claims were told `unknown` because the answer took too long; it may still come, for the stock only. */
+  givenUp: boolean
 }
+
+/** What a claim that left the queue late is given beyond the deadline before it is told `unknown`. */
+const GRACE_MS = 300
 
 export interface QueueOptions {
   readonly roundId: string
@@ -67,6 +72,7 @@ export interface QueueOptions {
 export class ClaimQueue {
   readonly #options: QueueOptions
   readonly #asks: Ask[] = []
+  readonly #dispatched = new Set<readonly Part[]>()
   #head = 0
   #taken = 0
   #waiting = 0
@@ -90,8 +96,15 @@ export class ClaimQueue {
     this.#schedule()
   }
 
-  /** Refuses what has waited for too long; it was certainly not executed. */
+  /** Answers what has waited for too long: dispatched claims with `unknown`, queued ones were certainly not executed. */
   sweep(now: number): void {
+    for (const parts of this.#dispatched) {
+      for (const part of parts) {
+        if (part.givenUp || now - part.ask.askedAt < ANSWER_DEADLINE_MS + GRACE_MS) continue
+        part.givenUp = true
+        part.ask.fail(part.from, part.count, 'unknown')
+      }
+    }
     while (this.#head < this.#asks.length) {
       const ask = this.#asks[this.#head] as Ask
       if (now - ask.askedAt < ANSWER_DEADLINE_MS) return
@@ -124,7 +137,7 @@ export class ClaimQueue {
     while (claims < batchClaims && this.#head < this.#asks.length) {
       const ask = this.#asks[this.#head] as Ask
       const count = Math.min(ask.count - this.#taken, batchClaims - claims)
-      parts.push({ ask, from: this.#taken, count })
+      parts.push({ ask, from: this.#taken, count, givenUp: false })
       at = ask.write(this.#buffer, at, count)
       claims += count
       this.#drop(count)
@@ -133,6 +146,7 @@ export class ClaimQueue {
     const users = Buffer.from(this.#buffer.subarray(0, at))
     const sentAt = clock.monotonicMs()
     this.#inFlight++
+    this.#dispatched.add(parts)
     store.claim(roundId, epoch(), users, poolBytes(parts, claims)).then(
       decision => this.#settle(parts, decision, sentAt, claims),
       fault => this.#fail(parts, fault),
@@ -155,6 +169,7 @@ export class ClaimQueue {
 
   #settle(parts: readonly Part[], decision: Decision, sentAt: number, claims: number): void {
     this.#inFlight--
+    this.#dispatched.delete(parts)
     this.#options.decided(decision, sentAt, claims)
     settleParts(parts, decision)
     this.#options.answered()
@@ -163,9 +178,10 @@ export class ClaimQueue {
 
   #fail(parts: readonly Part[], fault: unknown): void {
     this.#inFlight--
+    this.#dispatched.delete(parts)
     this.#options.failed(fault)
     const code = fault instanceof Fault ? fault.code : 'unknown'
-    for (const { ask, from, count } of parts) ask.fail(from, count, code)
+    for (const { ask, from, count, givenUp } of parts) if (!givenUp) ask.fail(from, count, code)
     this.#options.answered()
     this.#schedule()
   }
@@ -190,7 +206,7 @@ function settleParts(parts: readonly Part[], { rest, first, exceptions, notice: 
   let sequence = first
   let place = 0
   let exception = 0
-  for (const { ask, from, count } of parts) {
+  for (const { ask, from, count, givenUp } of parts) {
     const end = place + count
     let next = from
     while (place < end) {
@@ -198,7 +214,7 @@ function settleParts(parts: readonly Part[], { rest, first, exceptions, notice: 
       const stop = more ? Math.min(end, exceptions.readUInt16BE(exception)) : end
       if (stop > place) {
         const run = stop - place
-        ask.settle({ from: next, count: run, outcome: rest, sequence: granted ? sequence : 0, pool: undefined, at })
+        if (!givenUp) ask.settle({ from: next, count: run, outcome: rest, sequence: granted ? sequence : 0, pool: undefined, at })
         if (granted) sequence += run
         next += run
         place = stop
@@ -206,7 +222,9 @@ function settleParts(parts: readonly Part[], { rest, first, exceptions, notice: 
       }
       const outcome = exceptions[exception + 2] as number
       const own = exceptions.readUInt32BE(exception + 3)
-      ask.settle({ from: next++, count: 1, outcome, sequence: own, pool: exceptions[exception + 7] as number, at })
+      const pool = exceptions[exception + 7] as number
+      if (!givenUp) ask.settle({ from: next, count: 1, outcome, sequence: own, pool, at })
+      next++
       exception += EXCEPTION_BYTES
       place++
     }

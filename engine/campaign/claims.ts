@@ -3,6 +3,7 @@
  * their vouchers. Steps 4 and 7 of "how one claim runs" (docs/ARCHITECTURE.md); step 5 is claim-queue.ts, step 6
  * scripts/claim.lua.
  */
+import { CODE_CHARS } from '../auth/voucher-codes.ts'
 import { type Code, CODES } from '../base/codes.ts'
 import type { Clock } from '../base/clock.ts'
 import { HOLDER_BYTES_MAX, holderEnd, holderOf, writeHolder } from '../base/holder.ts'
@@ -197,15 +198,20 @@ export class Claims {
   }
 
   #answer(asks: readonly SingleAsk[]): void {
-    const holders = asks.filter(ask => ask.holds)
-    const codes = this.codesOf(
-      holders.map(ask => ask.sequence),
-      holders.length,
-    )
-    const each = this.view.vouchers.length
-    for (const [i, ask] of holders.entries()) ask.codes = codes.slice(i * each, (i + 1) * each)
+    const sequences: number[] = []
+    for (const ask of asks) if (ask.holds) sequences.push(ask.sequence)
+    const codes = this.view.codes.mintBytes(sequences, sequences.length)
+    const packBytes = this.view.vouchers.length * CODE_CHARS
     this.#options.load.unanswered -= asks.length
-    for (const ask of asks) ask.done(ask)
+    let at = 0
+    for (const ask of asks) {
+      if (ask.holds) {
+        ask.codeBytes = codes
+        ask.codeAt = at
+        at += packBytes
+      }
+      ask.done(ask)
+    }
   }
 
   /** A grant that another worker made: its time is in the log. */

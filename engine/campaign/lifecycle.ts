@@ -104,8 +104,8 @@ export class Lifecycle {
       campaignId: campaign.id,
       number,
       epoch: this.#random.bytes(8).toString('hex'),
-      opensAt: rules.opens_at ? Date.parse(rules.opens_at) : 0,
-      closesAt: rules.closes_at ? Date.parse(rules.closes_at) : 0,
+      opensAt: momentOf(rules.opens_at),
+      closesAt: momentOf(rules.closes_at),
       config: JSON.stringify(config),
       totals: [rules.stock - setAside, ...rules.pools.map(pool => pool.stock)],
     })
@@ -175,6 +175,9 @@ export class Lifecycle {
     return new Promise(resolve => this.#clock.after(LEASE_MS, resolve))
   }
 }
+
+/** Milliseconds since 1970, 0 for none; a moment before all clocks is the first one that is not none. */
+const momentOf = (text: string | null): number => (text === null ? 0 : Math.max(1, Date.parse(text)))
 
 function restockRefused({ code, notice }: Turned, most: number, state: string): string {
   if (code === 'below_granted') return `${notice.sequence} are granted of ${totalOf(notice)}; take back less`

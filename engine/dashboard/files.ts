@@ -1,4 +1,8 @@
-/** The page at `/`: plain files, read once at start, served with a policy that lets nothing in from elsewhere. */
+/**
+ * The page at `/`: plain files, read once at start, served with a policy that lets nothing in from elsewhere. There is
+ * no build step: the modules that the browser runs are the files of this folder, and each has a route by its name.
+ * Rejected: a folder that is served whole. What is public is written down here.
+ */
 import { readFileSync } from 'node:fs'
 
 const POLICY =
@@ -11,7 +15,7 @@ const HEADERS = [
   ['Cache-Control', 'no-cache'],
 ] as const
 
-const file = (path: string, name: string, type: string) => ({
+const file = (name: string, type: string, path = `/${name}`) => ({
   path,
   type: `${type}; charset=utf-8`,
   content: readFileSync(new URL(name, import.meta.url)),
@@ -19,7 +23,9 @@ const file = (path: string, name: string, type: string) => ({
 })
 
 export const DASHBOARD = [
-  file('/', 'page.html', 'text/html'),
-  file('/page.css', 'page.css', 'text/css'),
-  file('/page.js', 'page.js', 'text/javascript'),
+  file('page.html', 'text/html', '/'),
+  ...['tokens.css', 'page.css'].map(name => file(name, 'text/css')),
+  ...['page.js', 'engine-api.js', 'round-card.js', 'round-stock.js', 'stock-stream.js', 'trial.js'].map(name =>
+    file(name, 'text/javascript'),
+  ),
 ]

@@ -1,0 +1,232 @@
+/**
+ * Puts the page together: the list of rounds, the stream, the key and the claims.
+ *
+ * Stock comes by the stream only; the list is read when the stream is there (again), and every three seconds the newest
+ * round is asked for, because no topic tells of new rounds. Frames change what is known at once and the screen at most
+ * once a frame of it; a slow clock of four ticks a second moves countdowns, ages and rates. Screen readers hear of the
+ * connection and of changes of state, never of a number. The key stays in this tab's sessionStorage.
+ */
+
+import { ask, explain, succeeded } from './engine-api.js'
+import { countdown, RoundCard, setIcon, setText, stateWord } from './round-card.js'
+import { RoundStock } from './round-stock.js'
+import { StockStream } from './stock-stream.js'
+import { DEMO_CAMPAIGN, DEMO_ROUND, grantNodes, textNode } from './trial.js'
+
+const LIST_MS = 3000
+const TICK_MS = 250
+const ROUNDS_STEP = 20
+/** The engine lets a socket watch 64 topics. */
+const ROUNDS_MAX = 60
+
+const $ = id => document.getElementById(id)
+const rounds = new Map()
+const campaigns = new Map()
+let limit = ROUNDS_STEP
+let connection = { state: 'connecting' }
+let isListed = false
+let drawing = false
+let key = sessionStorage.getItem('fairgrab.key') ?? ''
+
+const stream = new StockStream({
+  address: `${location.protocol === 'https:' ? 'wss' : 'ws'}://${location.host}/v1/stream`,
+  heard: frame => {
+    const entry = rounds.get(frame.round_id)
+    if (entry) take(entry, () => entry.round.takeStock(frame, performance.now()))
+  },
+  changed: next => {
+    if (next.state === 'live') {
+      isListed = false
+      void readRounds()
+    }
+    if (next.state !== connection.state && next.state !== 'connecting') announce(CONNECTION[next.state])
+    // An attempt after a loss is still a loss until it succeeds: the words and the button stay where they are.
+    const isAgain = next.state === 'connecting' && connection.state !== 'connecting'
+    connection = isAgain ? { ...connection, reason: 'trying now', retryAt: undefined } : next
+    tick()
+  },
+})
+
+const isCurrent = () => connection.state === 'live' && isListed
+
+const screenTimes = () => ({
+  now: performance.now(),
+  serverNow: stream.serverNow(),
+  isCurrent: isCurrent(),
+})
+
+const CONNECTION = {
+  connecting: 'Connecting',
+  live: 'Live',
+  lost: 'Disconnected',
+  refused: 'Refused by the engine',
+}
+
+function announce(words) {
+  $('announcement').textContent = words
+}
+
+function drawConnection() {
+  const { state, reason, retryAt } = connection
+  const now = performance.now()
+  const age = stream.heardAt > 0 ? Math.round((now - stream.heardAt) / 1000) : undefined
+  const old = age === undefined ? '' : `data ${age} s old`
+  const retry = retryAt > now ? `trying again in ${countdown(retryAt - now)}` : ''
+  $('connection').dataset.state = state
+  setIcon($('connection'), state === 'refused' ? 'lost' : state)
+  setText($('connection-words'), CONNECTION[state])
+  setText($('connection-age'), [old, state === 'live' ? '' : reason, retry].filter(Boolean).join(', '))
+  $('reconnect').hidden = state === 'live' || state === 'connecting'
+  $('main').classList.toggle('stale', !isCurrent())
+}
+
+/** Takes news of a round in, tells of a change of its state, and has it drawn. */
+function take(entry, news) {
+  const before = entry.round.stock?.state
+  if (!news()) return
+  const { state } = entry.round.stock
+  if (before && before !== state) announce(`${titleOf(entry.round)}: ${stateWord(state)}`)
+  entry.dirty = true
+  if (drawing) return
+  drawing = true
+  requestAnimationFrame(draw)
+}
+
+function draw() {
+  drawing = false
+  const times = screenTimes()
+  for (const entry of rounds.values()) {
+    if (!entry.dirty) continue
+    entry.dirty = false
+    entry.card.draw(entry.round, times)
+  }
+}
+
+function tick() {
+  drawConnection()
+  const times = screenTimes()
+  for (const { card, round } of rounds.values()) {
+    card.drawRate(round, times)
+    if (round.opensAt || round.closesAt) card.draw(round, times)
+  }
+}
+
+const titleOf = ({ id, campaignId }) => campaigns.get(campaignId) ?? `Round ${id.slice(4, 12)}`
+
+async function readRounds() {
+  const answer = await ask('GET', `/v1/rounds?limit=${limit}`)
+  setText($('list-answer'), succeeded(answer) ? '' : `The rounds could not be read. ${explain(answer)}`)
+  if (!succeeded(answer)) return
+  const { data, has_more: more } = answer.body
+  const known = new Map(rounds)
+  rounds.clear()
+  for (const round of data) {
+    const entry = known.get(round.id) ?? newEntry(round.id)
+    rounds.set(round.id, entry)
+    take(entry, () => entry.round.takeRound(round, performance.now()))
+  }
+  arrange()
+  stream.watch(rounds.keys())
+  isListed = true
+  drawConnection()
+  $('nothing').hidden = data.length > 0
+  $('older-row').hidden = !more || limit >= ROUNDS_MAX
+  $('oldest').hidden = !more || limit < ROUNDS_MAX
+  if (data.some(({ campaign_id: id }) => !campaigns.has(id))) await readCampaigns()
+}
+
+function newEntry(id) {
+  return { round: new RoundStock(id), card: new RoundCard($('card'), id, claim), dirty: true }
+}
+
+/** Cards in the order of the list. One that stands where it belongs is not moved: moving it would lose the focus. */
+function arrange() {
+  const elements = [...rounds.values()].map(({ card, round }) => {
+    card.setTitle(titleOf(round))
+    return card.element
+  })
+  for (const element of [...$('cards').children]) if (!elements.includes(element)) element.remove()
+  elements.forEach((element, place) => {
+    const there = $('cards').children[place]
+    if (there !== element) $('cards').insertBefore(element, there ?? null)
+  })
+}
+
+/** The names of the campaigns, for a key that may read them. Says what is wrong with the key. */
+async function readCampaigns() {
+  $('demo-row').hidden = key === ''
+  $('demo-key').hidden = key !== ''
+  if (key === '') return
+  const answer = await ask('GET', '/v1/campaigns?limit=1000', { key })
+  // 403 is a key that may do other things: a merchant's, or a user's token, which can claim.
+  const isKey = succeeded(answer) || answer.status === 403
+  setText($('key-answer'), isKey ? 'The key is used in this tab.' : `The key is of no use. ${explain(answer)}`)
+  if (!succeeded(answer)) return
+  for (const { id, name } of answer.body.data) campaigns.set(id, name)
+  arrange()
+}
+
+async function claim(pool, card) {
+  if (key === '') {
+    card.showResult(textNode('p', 'Paste a key first; the field is at the top.', 'refused'))
+    return $('key').focus()
+  }
+  const user = $('user').value.trim()
+  card.setBusy(true)
+  const body = { ...(pool && { pool }), ...(user && { user_id: user }) }
+  const answer = await ask('POST', `/v1/rounds/${card.element.dataset.round}/claims`, { key, body })
+  card.setBusy(false)
+  if (succeeded(answer)) card.showResult(...grantNodes(answer.body))
+  else card.showResult(textNode('p', `Not granted. ${explain(answer)}`, 'refused'))
+}
+
+async function makeDemo() {
+  const made = await ask('POST', '/v1/campaigns', { key, body: DEMO_CAMPAIGN })
+  const path = `/v1/campaigns/${made.body.id}/rounds`
+  const round = succeeded(made) ? await ask('POST', path, { key, body: DEMO_ROUND }) : made
+  setText($('demo-answer'), succeeded(round) ? '' : `Nothing was made. ${explain(round)}`)
+  await readRounds()
+}
+
+function curl(path, body) {
+  const lines = [
+    `curl -X POST ${location.origin}${path}`,
+    '-H "Authorization: Bearer $KEY" -H "Content-Type: application/json"',
+    `-d '${JSON.stringify(body)}'`,
+  ]
+  return lines.join(' \\\n  ')
+}
+
+function start() {
+  $('key').value = key
+  $('user').value = sessionStorage.getItem('fairgrab.user') ?? `guest-${Math.random().toString(36).slice(2, 8)}`
+  $('curl-campaign').textContent = curl('/v1/campaigns', DEMO_CAMPAIGN)
+  $('curl-round').textContent = curl('/v1/campaigns/CAMPAIGN_ID/rounds', DEMO_ROUND)
+  $('try').addEventListener('submit', event => {
+    event.preventDefault()
+    key = $('key').value.trim()
+    sessionStorage.setItem('fairgrab.key', key)
+    setText($('key-answer'), key === '' ? 'There is no key now.' : '')
+    void readCampaigns()
+  })
+  $('user').addEventListener('change', () => sessionStorage.setItem('fairgrab.user', $('user').value))
+  $('demo').addEventListener('click', makeDemo)
+  $('reconnect').addEventListener('click', () => stream.connect())
+  $('older').addEventListener('click', () => {
+    limit = Math.min(ROUNDS_MAX, limit + ROUNDS_STEP)
+    void readRounds()
+  })
+  setInterval(tick, TICK_MS)
+  setInterval(async () => {
+    if (connection.state !== 'live' || document.hidden) return
+    const answer = await ask('GET', '/v1/rounds?limit=1')
+    if (!succeeded(answer)) return setText($('list-answer'), `The rounds could not be read. ${explain(answer)}`)
+    const [newest] = answer.body.data
+    if (!isListed || newest?.id !== rounds.keys().next().value) await readRounds()
+  }, LIST_MS)
+  addEventListener('online', () => connection.state === 'lost' && stream.connect())
+  void readCampaigns()
+  stream.connect()
+}
+
+start()

@@ -40,7 +40,10 @@ export interface HealthOptions {
   readonly changed: (report: HealthReport) => void
 }
 
-const UNREACHABLE = { what: 'Redis cannot be reached', mend: 'start it, or correct REDIS_URL; it is tried again' }
+const unreachable = (cause: unknown): Finding => ({
+  what: cause instanceof Error ? cause.message : 'Redis cannot be reached',
+  mend: 'start it, or correct REDIS_URL; it is tried again',
+})
 
 export class Health {
   readonly #options: HealthOptions
@@ -56,7 +59,7 @@ export class Health {
       durability: options.durability,
       redisVersion: '',
       redisMemoryBytes: 0,
-      problems: [UNREACHABLE],
+      problems: [unreachable('not asked yet')],
       warnings: [],
     }
   }
@@ -109,8 +112,8 @@ export class Health {
         problems: found.problems,
         warnings: found.warnings,
       }
-    } catch {
-      this.#report = { ...this.#report, ready: false, problems: [UNREACHABLE] }
+    } catch (cause) {
+      this.#report = { ...this.#report, ready: false, problems: [unreachable(cause)] }
     }
     const told = JSON.stringify([this.#report.problems, this.#report.warnings])
     if (told !== this.#told) this.#options.changed(this.#report)

@@ -2,20 +2,22 @@
  * Claims over HTTP. `claimOne` is the engine's hottest function after the script: it reads one claim, asks, and writes
  * the answer, without a promise and without the general gateway. The rest are ordinary routes.
  */
-import { may } from '../auth/callers.ts'
+import { may, type Role } from '../auth/callers.ts'
 import { Refusal } from '../base/assert.ts'
 import { rfc3339 } from '../base/clock.ts'
 import { CODES, type Code, codeOf } from '../base/codes.ts'
 import { holderOf, isUserId, partsOf } from '../base/holder.ts'
-import { BODY_BYTES_MAX, FRAME_BYTES_MAX } from '../base/limits.ts'
+import { BATCH_BODY_BYTES_MAX, BODY_BYTES_MAX } from '../base/limits.ts'
 import type { Answers, ClaimRequest, SingleAsk } from '../campaign/asks.ts'
 import type { Claims } from '../campaign/claims.ts'
 import { ClaimJson, claimAnswer, type GrantWords, type RoundWords } from '../wire/claim-answer.ts'
+import { scanClaimBody } from '../wire/claim-body.ts'
 import { answerEncoding, encode, encodingOf, MEDIA_TYPES } from '../wire/encoding.ts'
+import { PROBLEM_TYPES, problem } from '../wire/problem.ts'
 import { type ClaimBody, claim, claimsBatch } from '../wire/schemas.ts'
 import { claimRequest } from './claim-request.ts'
 import { type Admitted, admit, fail, type Route, refuse, validated } from './gateway.ts'
-import { listRows, ndjson } from './lists.ts'
+import { listRows } from './lists.ts'
 import type { Call, Services } from './services.ts'
 import type { Exchange, Headers } from './uws.ts'
 
@@ -47,8 +49,9 @@ export function claimOne(services: Services, exchange: Exchange): void {
   exchange.read(
     BODY_BYTES_MAX,
     bytes => {
-      const body = validated(exchange, claim, bytes, encoding)
-      if (body) withRound(services, exchange, round => ask(exchange, round, body.value as ClaimBody, admitted))
+      const userId = encoding === 'json' ? scanClaimBody(bytes) : undefined
+      const body = userId === undefined ? validated(exchange, claim, bytes, encoding)?.value : { user_id: userId, slot: 1 }
+      if (body) withRound(services, exchange, round => ask(exchange, round, body as ClaimBody, admitted))
     },
     () => refuse(exchange, 'too_large', `the body is over ${BODY_BYTES_MAX} bytes`),
   )
@@ -70,16 +73,30 @@ function ask(exchange: Exchange, round: Claims, body: ClaimBody, { caller, heade
 
 /** Writes the answer to a claim. */
 function answerClaim(exchange: Exchange, round: Claims, answered: SingleAsk, headers: Headers): void {
-  if (!answered.holds) return refuse(exchange, answered.code, undefined, { headers, extra: refusalExtra(round, answered.code) })
+  const encoding = answerEncoding(exchange.accept, exchange.contentType)
+  if (!answered.holds) {
+    const { code } = answered
+    if (encoding === 'json' && ALIKE.includes(code) && headers.length === 0) return refuseAlike(exchange, code)
+    return refuse(exchange, code, undefined, { headers, extra: refusalExtra(round, code) })
+  }
   const replayed = answered.outcome === CODES.replayed.number
   const status = replayed ? 200 : 201
-  const encoding = answerEncoding(exchange.accept, exchange.contentType)
   if (encoding === 'json') {
-    exchange.answer(status, MEDIA_TYPES.json, writerOf(round).text(answered, replayed), headers)
+    exchange.answer(status, MEDIA_TYPES.json, writerOf(round).bytes(answered, replayed), headers)
   } else {
     const body = claimAnswer(wordsOf(round), answered, replayed)
     exchange.answer(status, MEDIA_TYPES.msgpack, encode(body, 'msgpack'), headers)
   }
+}
+
+/** Refusals that say the same to everybody and never `Retry-After`: encoded once, they are all there is at the end. */
+const ALIKE: readonly Code[] = ['sold_out', 'closed', 'limit_reached']
+const refusals = new Map<Code, Buffer>()
+
+function refuseAlike(exchange: Exchange, code: Code): void {
+  const body = refusals.get(code) ?? encode(problem(code, undefined, { outcome: code }), 'json')
+  refusals.set(code, body)
+  exchange.answer(CODES[code].status, PROBLEM_TYPES.json, body)
 }
 
 /** What a refusal tells besides its code. */
@@ -138,11 +155,14 @@ async function grantOf(
   return { ...request, pool: pools[i] as number, sequence, at, codes: round.codesOf([sequence], 1) }
 }
 
+/** Somebody else's claim is not there for a user, who must not learn of it. */
+const UNREADABLE: Partial<Record<Role, Code>> = { user: 'not_found', anonymous: 'unauthorized' }
+
 /** The claims of one user with the states of their vouchers: slot 1, or the `?slot=` asked for. */
 async function readClaim(services: Services, { params, query, caller }: Call) {
   const [roundId, userId] = params as [string, string]
   if (!may(caller, 'read') && caller.user?.userId !== userId)
-    throw new Refusal(caller.role === 'user' ? 'not_found' : 'forbidden', 'this caller may not read that claim')
+    throw new Refusal(UNREADABLE[caller.role] ?? 'forbidden', 'this caller may not read that claim')
   const round = await services.lifecycle.round(roundId)
   const slot = Number(query.get('slot') ?? 1)
   if (!isUserId(userId) || !Number.isInteger(slot)) throw new Refusal('not_found', 'there is no such claim')
@@ -183,8 +203,7 @@ async function listClaims(services: Services, call: Call) {
   const after = Number(call.query.get('cursor') ?? 0)
   if (!Number.isInteger(after) || after < 0) throw new Refusal('invalid', 'cursor: take it from next_cursor')
   const rows = grantRows(services, round, after + 1)
-  if (call.exchange.accept.includes('application/x-ndjson')) return ndjson(call.exchange, rows)
-  return listRows(call.query, rows, row => String(row.sequence))
+  return listRows(call, rows, row => String(row.sequence))
 }
 
 export const CLAIM_ROUTES: readonly Route[] = [
@@ -194,7 +213,7 @@ export const CLAIM_ROUTES: readonly Route[] = [
     right: 'claim-any',
     summary: 'Claims for many users at once; answered in the order asked',
     body: claimsBatch,
-    bodyBytesMax: FRAME_BYTES_MAX,
+    bodyBytesMax: BATCH_BODY_BYTES_MAX,
     handle: claimBatch,
   },
   {

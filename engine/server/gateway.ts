@@ -7,7 +7,7 @@ import { Fault, Refusal } from '../base/assert.ts'
 import type { Code } from '../base/codes.ts'
 import { BODY_BYTES_MAX } from '../base/limits.ts'
 import { answerEncoding, decode, type Encoding, encode, encodingOf, Malformed, MEDIA_TYPES } from '../wire/encoding.ts'
-import { PROBLEM_TYPES, problem, retryAfter } from '../wire/problem.ts'
+import { PROBLEM_TYPES, problem } from '../wire/problem.ts'
 import { complaint } from '../wire/schemas.ts'
 import type { Answer, Call, Services } from './services.ts'
 import type { Exchange, Headers } from './uws.ts'
@@ -31,7 +31,7 @@ export interface Route {
 export function refuse(exchange: Exchange, code: Code, detail?: string, more: RefuseExtra = {}): void {
   const encoding = answerEncoding(exchange.accept, exchange.contentType)
   const body = problem(code, detail, more.extra)
-  const retry = retryAfter(code)
+  const retry = body.retry_after_s
   const hasRetry = more.headers?.some(([name]) => name === 'Retry-After')
   const headers: Headers = [
     ...(more.headers ?? []),

@@ -1,17 +1,18 @@
 /** Lists: a page as `data`, `has_more`, `next_cursor`, or everything as NDJSON, a line a row. */
 import { Refusal } from '../base/assert.ts'
 import { LIST_ROWS_DEFAULT, LIST_ROWS_MAX } from '../base/limits.ts'
-import type { Answer } from './services.ts'
+import type { Answer, Call } from './services.ts'
 import type { Exchange } from './uws.ts'
 
 const LINES_A_CHUNK = 512
 
-/** A page of rows; `cursorOf` gives the cursor behind a row. */
+/** A page of rows, or all of them as NDJSON where that is asked for; `cursorOf` gives the cursor behind a row. */
 export async function listRows<Row>(
-  query: URLSearchParams,
+  { query, exchange }: Call,
   rows: AsyncIterable<Row> | Iterable<Row>,
   cursorOf: (row: Row) => string,
-): Promise<Answer> {
+): Promise<Answer | undefined> {
+  if (exchange.accept.includes('application/x-ndjson')) return ndjson(exchange, rows)
   const limit = Number(query.get('limit') ?? LIST_ROWS_DEFAULT)
   if (!Number.isInteger(limit) || limit < 1 || limit > LIST_ROWS_MAX)
     throw new Refusal('invalid', `limit: must be 1..${LIST_ROWS_MAX}`)
@@ -35,7 +36,7 @@ export function behind<Row>(rows: readonly Row[], cursor: string | null, idOf: (
   return rows.slice(at + 1)
 }
 
-async function* lines(rows: AsyncIterable<unknown>): AsyncGenerator<string> {
+async function* lines(rows: AsyncIterable<unknown> | Iterable<unknown>): AsyncGenerator<string> {
   let chunk = ''
   let held = 0
   for await (const row of rows) {
@@ -49,7 +50,7 @@ async function* lines(rows: AsyncIterable<unknown>): AsyncGenerator<string> {
 }
 
 /** Streams all rows; the exchange is answered when this ends. */
-export async function ndjson(exchange: Exchange, rows: AsyncIterable<unknown>): Promise<undefined> {
+async function ndjson(exchange: Exchange, rows: AsyncIterable<unknown> | Iterable<unknown>): Promise<undefined> {
   await exchange.stream('application/x-ndjson', lines(rows))
   return undefined
 }

@@ -29,10 +29,10 @@ async function* publicRounds(services: Services, ids: readonly string[]): AsyncG
   for (const id of ids) yield publicRound((await services.lifecycle.round(id)).view)
 }
 
-async function listRounds(services: Services, { query }: Call, campaignId?: string) {
+async function listRounds(services: Services, call: Call, campaignId?: string) {
   const ids = await services.lifecycle.roundIds(campaignId)
   const newest = campaignId ? ids : ids.toReversed()
-  return listRows(query, publicRounds(services, behind(newest, query.get('cursor'), id => id)), round => round.id)
+  return listRows(call, publicRounds(services, behind(newest, call.query.get('cursor'), id => id)), round => round.id)
 }
 
 const turn = (verb: TurnVerb): Route => ({
@@ -63,8 +63,8 @@ export const ROUND_ROUTES: readonly Route[] = [
     path: '/v1/campaigns',
     right: 'read',
     summary: 'The campaigns, oldest first',
-    handle: async ({ lifecycle }, { query }) =>
-      listRows(query, behind(await lifecycle.campaigns(), query.get('cursor'), row => row.id), row => row.id),
+    handle: async ({ lifecycle }, call) =>
+      listRows(call, behind(await lifecycle.campaigns(), call.query.get('cursor'), row => row.id), row => row.id),
   },
   {
     method: 'get',

@@ -82,7 +82,7 @@ export const ROUTES: readonly Omit<Route, 'handle'>[] = [CLAIM, ...SERVED]
 /** The table as the server wants it. */
 export function httpRoutes(services: Services): HttpRoute[] {
   return [
-    { method: 'post', path: CLAIM.path, handle: guarded(services, exchange => claimOne(services, exchange)) },
+    { method: 'post', path: CLAIM.path, lean: true, handle: guarded(services, exchange => claimOne(services, exchange)) },
     ...SERVED.map(route => ({
       method: route.method,
       path: route.path,

@@ -1,7 +1,15 @@
-/** Status lines of HTTP, made once: the library wants number and reason as one text. */
+/**
+ * The first lines of an answer, made once: the library takes number and reason as one text, and writes that text as it
+ * is, so the content type rides along and saves a call into the library an answer. Only our own constants come here.
+ */
 import { STATUS_CODES } from 'node:http'
 
-const LINES: string[] = []
-for (const [status, reason] of Object.entries(STATUS_CODES)) LINES[Number(status)] = `${status} ${reason}`
+const LINES = new Map<string, string[]>()
 
-export const statusLine = (status: number): string => LINES[status] ?? `${status} Unknown`
+/** `201 Created` and the header line of the content type. */
+export function statusLine(status: number, type: string): string {
+  const lines = LINES.get(type) ?? []
+  LINES.set(type, lines)
+  lines[status] ??= `${status} ${STATUS_CODES[status]}\r\ncontent-type: ${type}`
+  return lines[status]
+}

@@ -81,6 +81,7 @@ export class Stream implements StreamHandler {
   readonly received = (socket: StreamSocket, message: Buffer): void => {
     const session = this.#sessions.get(socket)
     if (!session) return
+    if (message.length > FRAME_BYTES_MAX) return this.#end(socket, 'too_large')
     const { allowed } = this.#options.services.rates.take(session.caller, () => socket.address)
     if (!allowed) return this.#error(socket, 0, 'rate_limited')
     const frame = socket.msgpack ? scanClaimsFrame(message) : undefined

@@ -11,6 +11,16 @@ import { statusLine } from './status-line.ts'
 
 export type Headers = readonly (readonly [name: string, value: string])[]
 
+/** A part of a path without its percent signs; one that stands for no text stays as it is and is found nowhere. */
+function decoded(part: string): string {
+  if (!part.includes('%')) return part
+  try {
+    return decodeURIComponent(part)
+  } catch {
+    return part
+  }
+}
+
 /** One HTTP request, read before anything awaits, and its answer. */
 export class Exchange {
   readonly #res: uws.HttpResponse
@@ -24,19 +34,20 @@ export class Exchange {
   readonly idempotencyKey: string
   #open = true
 
-  constructor(res: uws.HttpResponse, req: uws.HttpRequest, params: number) {
+  /** Each read of the request is a call into the library; a `lean` exchange leaves out what a claim does not need. */
+  constructor(res: uws.HttpResponse, req: uws.HttpRequest, params: number, lean = false) {
     this.#res = res
     res.onAborted(() => {
       this.#open = false
     })
-    this.method = req.getMethod()
-    this.path = req.getUrl()
-    this.query = req.getQuery()
-    this.params = params === 0 ? [] : Array.from({ length: params }, (_, i) => req.getParameter(i) ?? '')
+    this.method = lean ? '' : req.getMethod()
+    this.path = lean ? '' : req.getUrl()
+    this.query = lean ? '' : req.getQuery()
+    this.params = params === 0 ? [] : Array.from({ length: params }, (_, i) => decoded(req.getParameter(i) ?? ''))
     this.authorization = req.getHeader('authorization')
     this.contentType = req.getHeader('content-type')
     this.accept = req.getHeader('accept')
-    this.idempotencyKey = req.getHeader('idempotency-key')
+    this.idempotencyKey = lean ? '' : req.getHeader('idempotency-key')
   }
 
   /** False once it was answered or the client went away. */
@@ -53,7 +64,7 @@ export class Exchange {
     if (!this.#open) return
     this.#open = false
     this.#res.cork(() => {
-      this.#res.writeStatus(statusLine(status)).writeHeader('content-type', type)
+      this.#res.writeStatus(statusLine(status, type))
       for (const [name, value] of headers) this.#res.writeHeader(name, value)
       this.#res.end(body)
     })
@@ -83,7 +94,7 @@ export class Exchange {
   /** Writes an answer of unknown length as its parts come, no faster than the client reads. */
   async stream(type: string, parts: AsyncIterable<string>): Promise<void> {
     if (!this.#open) return
-    this.#res.cork(() => this.#res.writeStatus(statusLine(200)).writeHeader('content-type', type))
+    this.#res.cork(() => this.#res.writeStatus(statusLine(200, type)))
     for await (const part of parts) {
       if (!this.#open) return
       let wrote = true
@@ -115,6 +126,8 @@ export interface HttpRoute {
   readonly method: 'get' | 'post' | 'put'
   /** With `{name}` parts. */
   readonly path: string
+  /** Leaves method, path, query and Idempotency-Key unread. */
+  readonly lean?: boolean
   readonly handle: (exchange: Exchange) => void
 }
 
@@ -213,10 +226,10 @@ export interface Server {
 export function serve(options: ServerOptions): Promise<Server> {
   silence(uws)
   const app = uws.App()
-  for (const { method, path, handle } of options.routes) {
+  for (const { method, path, lean, handle } of options.routes) {
     const params = path.match(/\{/g)?.length ?? 0
     const pattern = path.replace(/\{(\w+)\}/g, ':$1')
-    app[method](pattern, (res, req) => handle(new Exchange(res, req, params)))
+    app[method](pattern, (res, req) => handle(new Exchange(res, req, params, lean)))
   }
   app.ws<SocketData>(options.streamPath, streamBehaviour(options.stream, options.frameBytesMax))
   app.any('/*', (res, req) => options.fallback(new Exchange(res, req, 0)))
@@ -250,7 +263,8 @@ function listening(app: uws.TemplatedApp, token: uws.us_listen_socket): Server {
 function streamBehaviour(handler: StreamHandler, frameBytesMax: number): uws.WebSocketBehavior<SocketData> {
   const of = (ws: uws.WebSocket<SocketData>) => ws.getUserData().socket as Socket
   return {
-    maxPayloadLength: frameBytesMax,
+    // The library closes without a code of ours; what is a little too large reaches the handler, which says why.
+    maxPayloadLength: 2 * frameBytesMax,
     idleTimeout: SOCKET_IDLE_S,
     maxBackpressure: BACKPRESSURE_BYTES_MAX,
     compression: 0,
@@ -284,7 +298,7 @@ function upgrade(
   const credential = header === '' ? (req.getQuery('access_token') ?? '') : header.replace(/^bearer /i, '')
   const refused = handler.refuses({ origin: req.getHeader('origin'), host: req.getHeader('host'), credential })
   if (refused) {
-    res.cork(() => res.writeStatus(statusLine(refused)).end())
+    res.cork(() => res.writeStatus(statusLine(refused, 'text/plain')).end())
     return
   }
   const data: SocketData = {

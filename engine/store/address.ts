@@ -27,6 +27,8 @@ export function redisOptions(url: string): RedisAddress {
   if (parsed.protocol !== 'redis:' && parsed.protocol !== 'rediss:')
     throw new Error(`REDIS_URL: "${parsed.protocol}" is not known; use redis://, rediss:// or unix://`)
   const db = Number(parsed.pathname.slice(1) || 0)
+  if (!Number.isInteger(db))
+    throw new Error(`REDIS_URL: "${parsed.pathname}" is not the number of a database; write redis://host:6379/0`)
   return {
     host: parsed.hostname.replace(/^\[|\]$/g, ''),
     port: Number(parsed.port || 6379),

@@ -74,7 +74,7 @@ export class ClaimStore {
       [keys.roundChannel(roundId), epoch, users, pools],
     )
     if (outcome !== CODES.granted.number)
-      throw new Fault('fenced', `round ${roundId}: its state in Redis is missing or of another epoch`)
+      throw new Fault('fenced', `round ${roundId}: its keys in Redis are not all there, or of another epoch; restore a backup`)
     return {
       notice: parseNotice(text(notice)),
       first: number(first),

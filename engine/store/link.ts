@@ -50,6 +50,7 @@ export class Link {
   #ready = false
   #closed = false
   #attempt = 0
+  #lastLoss = 'not connected yet'
   #cancelSweep: () => void = () => {}
 
   constructor(options: LinkOptions) {
@@ -142,6 +143,7 @@ export class Link {
     if (client !== this.#client) return
     const wasReady = this.#ready
     this.#ready = false
+    this.#lastLoss = detail
     if (this.#closed) return
     if (wasReady) this.#options.heard?.('down', detail)
     const delay = Math.min(500, 10 * 2 ** Math.min(this.#attempt++, 6))
@@ -180,7 +182,7 @@ export class Link {
   #expired(request: Request): Fault {
     return request.written
       ? new Fault('unknown', 'Redis did not answer in time; ask again, the same request is safe')
-      : new Fault('unavailable', 'Redis cannot be reached; nothing was executed')
+      : new Fault('unavailable', `Redis cannot be reached (${this.#lastLoss}); nothing was executed`)
   }
 
   #sweep(): void {

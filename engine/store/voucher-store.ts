@@ -41,13 +41,16 @@ export class VoucherStore {
     this.#scripts = scripts
   }
 
-  /** The secret all nodes derive voucher codes from: made once, kept with the state that depends on it. */
+  /**
+   * The secret all nodes derive voucher codes from: made once, kept with the state that depends on it. A node that
+   * starts before its Redis waits here for as long as it takes.
+   */
   async secret(): Promise<Buffer> {
     const fresh = randomBytes(32).toString('hex')
     const kept = await this.#link.request(async client => {
       await client.setnx(keys.voucherSecret(), fresh)
       return client.get(keys.voucherSecret())
-    }, 10_000)
+    }, Number.POSITIVE_INFINITY)
     return Buffer.from(kept as string, 'hex')
   }
 

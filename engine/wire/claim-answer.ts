@@ -4,7 +4,6 @@
  * holds the two together. The vouchers' texts that do not depend on the grant are made once a round.
  */
 import { rfc3339 } from '../base/clock.ts'
-import type { Code } from '../base/codes.ts'
 
 /** What an answer needs of its round. */
 export interface RoundWords {
@@ -73,41 +72,61 @@ export function claimAnswer(round: RoundWords, grant: GrantWords, replayed: bool
   }
 }
 
-/** Writes the JSON of `claimAnswer` of one round. */
+/** A grant whose codes lie as ASCII, one behind the other, in bytes that a batch shares. */
+export interface GrantBytes extends Omit<GrantWords, 'codes'> {
+  readonly codeBytes: Buffer
+  readonly codeAt: number
+}
+
+const CODE_BYTES = 20
+const HEAD_BYTES_MAX = 512
+let scratch = Buffer.allocUnsafe(16 * 1024)
+
+/** Writes the JSON of `claimAnswer` of one round as bytes: a head of its own, then the vouchers with codes put in. */
 export class ClaimJson {
   readonly #round: RoundWords
-  readonly #heads: readonly string[]
   #at = Number.NaN
   #grantedAt = ''
-  #tails: readonly string[] = []
+  #vouchers = Buffer.alloc(0)
+  /** Where the codes go in `#vouchers`. */
+  readonly #places: number[] = []
 
   constructor(round: RoundWords) {
     this.#round = round
-    this.#heads = round.vouchers.map((_, place) => (place === 0 ? '{"code":"' : ',{"code":"'))
   }
 
-  text(grant: GrantWords, replayed: boolean): string {
+  /** The bytes are a view of a buffer that the next call reuses: send them at once. */
+  bytes(grant: GrantBytes, replayed: boolean): Uint8Array {
     if (grant.at !== this.#at) this.#turn(grant.at)
     const { id, pools } = this.#round
-    let vouchers = ''
-    for (let place = 0; place < this.#heads.length; place++)
-      vouchers += (this.#heads[place] as string) + (grant.codes[place] as string) + (this.#tails[place] as string)
-    return `{"outcome":"granted",${replayed ? '"replayed":true,' : ''}"claim":{"id":"clm_${id.slice(4)}_${grant.sequence}","round_id":"${id}","user_id":"${grant.userId}","pool":"${pools[grant.pool]}","slot":${grant.slot},"sequence":${grant.sequence},"granted_at":"${this.#grantedAt}"},"vouchers":[${vouchers}]}`
+    const size = HEAD_BYTES_MAX + this.#vouchers.length
+    if (scratch.length < size) scratch = Buffer.allocUnsafe(2 * size)
+    const into = scratch
+    const head = `{"outcome":"granted",${replayed ? '"replayed":true,' : ''}"claim":{"id":"${claimId(id, grant.sequence)}","round_id":"${id}","user_id":"${grant.userId}","pool":"${pools[grant.pool]}","slot":${grant.slot},"sequence":${grant.sequence},"granted_at":"${this.#grantedAt}"},"vouchers":[`
+    const from = into.write(head, 0, 'latin1')
+    into.set(this.#vouchers, from)
+    const { codeBytes } = grant
+    let code = grant.codeAt
+    for (const place of this.#places) {
+      const to = from + place
+      for (let i = 0; i < CODE_BYTES; i++) into[to + i] = codeBytes[code + i] as number
+      code += CODE_BYTES
+    }
+    return into.subarray(0, from + this.#vouchers.length)
   }
 
-  /** A batch shares one moment, so its times are made into text once. */
+  /** A batch shares one moment, so the vouchers but for their codes are made once for all its grants. */
   #turn(at: number): void {
     this.#at = at
     this.#grantedAt = rfc3339(at)
-    this.#tails = this.#round.vouchers.map(({ template, valid_for_s }) => {
+    this.#places.length = 0
+    let text = ''
+    for (const { template, valid_for_s } of this.#round.vouchers) {
       const expires = new Date(at + valid_for_s * 1000).toISOString()
-      return `","template":${JSON.stringify(template)},"state":"active","expires_at":"${expires}"}`
-    })
+      text += `${text === '' ? '' : ','}{"code":"`
+      this.#places.push(Buffer.byteLength(text))
+      text += `${'-'.repeat(CODE_BYTES)}","template":${JSON.stringify(template)},"state":"active","expires_at":"${expires}"}`
+    }
+    this.#vouchers = Buffer.from(`${text}]}`)
   }
-}
-
-/** A claim's answer where many are asked together. */
-export interface ShortAnswer {
-  readonly outcome: Code
-  readonly sequence?: number
 }

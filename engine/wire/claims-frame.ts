@@ -8,6 +8,10 @@
 import { CODES, codeOf } from '../base/codes.ts'
 import { userIdEnd } from '../base/holder.ts'
 import { CLAIMS_PER_REQUEST_MAX } from '../base/limits.ts'
+import { TAG } from './schemas.ts'
+
+/** The texts that are the same in Latin-1 and in UTF-8, and that the schema takes for a round. */
+const ROUND_ID = /^[!-~]{1,64}$/
 
 export interface ClaimsFrame {
   readonly id: number
@@ -68,8 +72,9 @@ export function scanClaimsFrame(bytes: Buffer): ClaimsFrame | undefined {
   let users: Uint8Array | undefined
   for (let left = fields & 15; left > 0; left--) {
     const field = scan.text()
-    if (field === 'id') id = scan.uint()
-    else if (field === 'op' || field === 'round_id' || field === 'pool') {
+    if (field === 'id') {
+      if ((id = scan.uint()) < 0) return undefined
+    } else if (field === 'op' || field === 'round_id' || field === 'pool') {
       if ((texts[field] = scan.text()) === undefined) return undefined
     } else if (field === 'user_ids') {
       count = scan.arrayLength()
@@ -77,8 +82,10 @@ export function scanClaimsFrame(bytes: Buffer): ClaimsFrame | undefined {
       if (!users) return undefined
     } else return undefined
   }
-  if (texts.op !== 'claims' || id < 0 || !texts.round_id || !users || scan.at !== bytes.length) return undefined
-  return { id, roundId: texts.round_id, pool: texts.pool, count, users }
+  const { op, round_id: roundId = '', pool } = texts
+  if (op !== 'claims' || id < 0 || !users || scan.at !== bytes.length) return undefined
+  if (!ROUND_ID.test(roundId) || (pool !== undefined && !TAG.test(pool))) return undefined
+  return { id, roundId, pool, count, users }
 }
 
 function takeUsers(scan: Scanner, count: number): Uint8Array | undefined {

@@ -1,7 +1,7 @@
 /**
  * The two encodings of the wire, JSON and MessagePack, behind one name each. The only file that knows msgpackr. Plain
- * maps and arrays only: no extensions, no records, no dates, so bytes from outside can make nothing but data; deep
- * nesting is refused before it is parsed, because both parsers recurse.
+ * maps and arrays only: what extensions make (dates, sets, errors) and deep nesting are refused, so bytes from outside
+ * become nothing but data that every later step can walk. Both parsers end too deep a nesting with an error themselves.
  */
 import { Packr, Unpackr } from 'msgpackr'
 
@@ -23,20 +23,21 @@ export function encode(value: unknown, encoding: Encoding): Buffer {
 export function decode(bytes: Buffer, encoding: Encoding): unknown {
   try {
     const value: unknown = encoding === 'json' ? JSON.parse(bytes.toString('utf8')) : unpackr.unpack(bytes)
-    return bytes.length > 2 * DEPTH_MAX ? shallow(value, DEPTH_MAX) : value
+    checkPlain(value, DEPTH_MAX)
+    return value
   } catch (cause) {
     if (cause instanceof Malformed) throw cause
     throw new Malformed(`the bytes are not ${encoding === 'json' ? 'JSON' : 'MessagePack'}`)
   }
 }
 
-function shallow(value: unknown, left: number): unknown {
-  if (typeof value !== 'object' || value === null) return value
+/** Throws for anything but texts, numbers, bytes, lists and maps of them, at most `left` levels deep. */
+function checkPlain(value: unknown, left: number): void {
+  if (typeof value !== 'object' || value === null || value instanceof Uint8Array) return
   if (left === 0) throw new Malformed(`nested deeper than ${DEPTH_MAX}`)
-  const inner = Array.isArray(value) ? value : Object.values(value)
-  if (inner.length > 0 && typeof inner[0] !== 'object' && Array.isArray(value)) return value
-  for (const item of inner) shallow(item, left - 1)
-  return value
+  const isList = Array.isArray(value)
+  if (!isList && Object.getPrototypeOf(value) !== Object.prototype) throw new Malformed('an extension of MessagePack')
+  for (const item of isList ? value : Object.values(value)) if (typeof item === 'object') checkPlain(item, left - 1)
 }
 
 /**

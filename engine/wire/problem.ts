@@ -20,6 +20,7 @@ export interface Problem {
   readonly retry_after_s?: number
 }
 
+/** Seconds after which asking again makes sense; absent where it never does. */
 const RETRY_AFTER_S: Partial<Record<Code, number>> = {
   paused: 2,
   not_open: 1,
@@ -30,9 +31,6 @@ const RETRY_AFTER_S: Partial<Record<Code, number>> = {
   unknown: 1,
   voucher_locked: 5,
 }
-
-/** Seconds after which asking again makes sense, or undefined where it never does. */
-export const retryAfter = (code: Code): number | undefined => RETRY_AFTER_S[code]
 
 export function problem(code: Code, detail?: string, extra: Readonly<Record<string, unknown>> = {}): Problem {
   const { title, status } = CODES[code]

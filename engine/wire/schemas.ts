@@ -17,7 +17,9 @@ import {
 
 const amount = z.int().min(0).max(AMOUNT_MAX)
 const name = z.string().min(1).max(200)
-const tag = z.string().regex(/^[a-z0-9_-]{1,64}$/, 'must be 1..64 of a-z 0-9 _ -')
+/** Names of pools and tags of merchants. */
+export const TAG = /^[a-z0-9_-]{1,64}$/
+const tag = z.string().regex(TAG, 'must be 1..64 of a-z 0-9 _ -')
 const poolName = tag.meta({ description: 'A part of the round’s stock' })
 const opaque = z.string().min(1).max(KEY_BYTES_MAX)
 const moment = z.iso.datetime({ offset: true }).meta({ description: 'RFC 3339' })
@@ -30,7 +32,7 @@ export const userId = z
 const amountOff = z.strictObject({ type: z.literal('amount_off'), amount_off: amount.min(1), minimum_amount: amount })
 const percentOff = z.strictObject({
   type: z.literal('percent_off'),
-  percent_off: z.number().gt(0).max(100),
+  percent_off: z.number().gt(0).max(100).multipleOf(0.01),
   minimum_amount: amount,
   maximum_discount_amount: amount.min(1),
 })

@@ -1,0 +1,157 @@
+/**
+ * One round on screen. A card is cloned from the page's template once and then only changed: a text that is the same is
+ * not written again, so twenty frames a second cost a few nodes, and nothing is announced that did not change.
+ *
+ * The state is a word, an icon and a colour, from one table; what it means for a user stands below in a sentence. A
+ * state that the table does not know is shown by its own name. Rejected: disabling the button while nothing can be
+ * granted, because a holder who asks again gets his vouchers in every state.
+ */
+
+const STATES = {
+  scheduled: 'Scheduled',
+  open: 'Open',
+  paused: 'Paused',
+  sold_out: 'Sold out',
+  closed: 'Closed',
+  drawing: 'Drawing',
+  drawn: 'Drawn',
+}
+const ICONS = ['scheduled', 'open', 'paused', 'sold_out', 'closed']
+
+const numbers = new Intl.NumberFormat()
+const percents = new Intl.NumberFormat(undefined, { style: 'percent', maximumFractionDigits: 1 })
+const moments = new Intl.DateTimeFormat(undefined, { dateStyle: 'medium', timeStyle: 'medium' })
+
+export const stateWord = state => STATES[state] ?? state.replaceAll('_', ' ')
+
+/** Writes a text only where it differs. */
+export function setText(element, text) {
+  if (element.textContent !== text) element.textContent = text
+}
+
+/** Shows one of the page's symbols. */
+export function setIcon(element, name) {
+  const href = `#icon-${name}`
+  const use = element.querySelector('use')
+  if (use.getAttribute('href') !== href) use.setAttribute('href', href)
+}
+
+/** Seconds as a person reads a countdown: 1:05, 2:00:00, 3 d 04:00:00. */
+export function countdown(ms) {
+  const seconds = Math.max(0, Math.ceil(ms / 1000))
+  const two = number => String(number).padStart(2, '0')
+  const [days, hours, minutes] = [86_400, 3600, 60].map(unit => Math.floor(seconds / unit))
+  const clock = `${two(minutes % 60)}:${two(seconds % 60)}`
+  if (days > 0) return `${days} d ${two(hours % 24)}:${clock}`
+  return hours > 0 ? `${hours}:${clock}` : `${minutes}:${two(seconds % 60)}`
+}
+
+const NOTES = {
+  paused: () => 'Nobody is granted anything until it resumes.',
+  sold_out: () => 'Nothing is left. Who holds a claim still gets the vouchers; more stock opens it again.',
+  closed: () => 'The round is over. Who holds a claim still gets the vouchers.',
+  scheduled: ({ opensAt }, serverNow) => {
+    if (!opensAt) return 'It opens when an operator opens it.'
+    if (opensAt <= serverNow) return 'Opening now…'
+    return `Opens in ${countdown(opensAt - serverNow)}, ${moments.format(opensAt)}.`
+  },
+  open: ({ closesAt }, serverNow) => (closesAt ? `Closes in ${countdown(closesAt - serverNow)}.` : ''),
+}
+
+export class RoundCard {
+  #part
+  #poolRows = new Map()
+
+  /** `claim` is called with the chosen pool, empty where there is no choice, and this card. */
+  constructor(template, id, claim) {
+    this.element = template.content.firstElementChild.cloneNode(true)
+    this.#part = Object.fromEntries(
+      Object.entries({
+        title: 'h3',
+        state: '.state',
+        stateWord: '.state span',
+        id: '.names code',
+        remaining: '.remaining strong',
+        total: '.remaining span',
+        bar: 'progress',
+        note: '.note',
+        granted: '.granted',
+        rate: '.rate',
+        pools: 'table',
+        rows: 'tbody',
+        form: 'form',
+        choice: '.field',
+        select: 'select',
+        button: 'button',
+        result: '.result',
+      }).map(([name, selector]) => [name, this.element.querySelector(selector)]),
+    )
+    const { title, id: name, bar, form, select } = this.#part
+    this.element.dataset.round = id
+    title.id = `title-${id}`
+    name.textContent = id
+    this.element.setAttribute('aria-labelledby', title.id)
+    bar.setAttribute('aria-label', 'Stock left')
+    form.addEventListener('submit', event => {
+      event.preventDefault()
+      claim(select.value, this)
+    })
+  }
+
+  setTitle(title) {
+    setText(this.#part.title, title)
+    this.#part.button.setAttribute('aria-label', `Claim from ${title}`)
+  }
+
+  setBusy(isBusy) {
+    this.#part.button.setAttribute('aria-busy', String(isBusy))
+  }
+
+  /** Shows a result: nodes that replace the last one. */
+  showResult(...nodes) {
+    this.#part.result.replaceChildren(...nodes)
+  }
+
+  /** Draws what is known; called once a frame of the screen at most. */
+  draw(round, times) {
+    const { state, total, granted, remaining, pools } = round.stock
+    const part = this.#part
+    if (this.element.dataset.state !== state) this.element.dataset.state = state
+    setText(part.stateWord, stateWord(state))
+    setIcon(part.state, ICONS.includes(state) ? state : 'other')
+    setText(part.remaining, numbers.format(remaining))
+    setText(part.total, `left of ${numbers.format(total)}`)
+    const share = total > 0 ? remaining / total : 0
+    if (part.bar.value !== share) part.bar.value = share
+    setText(part.granted, `${numbers.format(granted)} (${percents.format(total > 0 ? granted / total : 0)})`)
+    setText(part.note, NOTES[state]?.(round, times.serverNow) ?? '')
+    part.note.hidden = part.note.textContent === ''
+    this.drawRate(round, times)
+    this.#drawPools(pools)
+  }
+
+  /** While nothing is heard the rate is not zero but unknown. */
+  drawRate(round, { now, isCurrent }) {
+    setText(this.#part.rate, isCurrent ? numbers.format(Math.round(round.rate(now))) : '–')
+  }
+
+  #drawPools(pools) {
+    if (pools.length === 1) return
+    this.#part.pools.hidden = false
+    this.#part.choice.hidden = false
+    for (const { name, remaining, total } of pools) {
+      const [left, all] = this.#poolRows.get(name) ?? this.#addPool(name)
+      setText(left, numbers.format(remaining))
+      setText(all, numbers.format(total))
+    }
+  }
+
+  #addPool(name) {
+    const row = this.#part.rows.insertRow()
+    setText(row.insertCell(), name)
+    const cells = [row.insertCell(), row.insertCell()]
+    this.#poolRows.set(name, cells)
+    this.#part.select.add(new Option(name, name))
+    return cells
+  }
+}

@@ -1,0 +1,61 @@
+/**
+ * The connection to Redis is cut at random bytes of requests and replies while people claim.
+ *
+ * A cut inside a request leaves half a command, which Redis must not execute; a cut inside a reply leaves a batch that
+ * was executed and nobody heard of. The engine cannot tell one from the other and asks again with the same bytes. The
+ * audit shows that this doubles nothing and loses nothing: everybody has one sequence, whatever he was told when.
+ * Bytes and directions come from the seed; a request of a full batch has about 6 kB, a reply from 100 bytes to 4 kB.
+ *
+ * Rejected: cutting between messages. That is the one place where nothing can go wrong.
+ */
+
+import { expect, test } from 'vitest'
+import { Crowd, openRound } from '../support/crowd.ts'
+import { effort } from '../support/effort.ts'
+import { startNodeProcess } from '../support/node-process.ts'
+import { startLocalRedis } from '../support/redis.ts'
+import { below, random } from '../support/seed.ts'
+import { type Direction, startTcpProxy } from '../support/tcp-proxy.ts'
+
+const CUTS = effort(200, 10_000)
+const STOCK = effort(60_000, 3_000_000)
+const BYTES_MAX = { request: 8000, reply: 4000 } as const
+
+test(
+  `${CUTS} cuts at random bytes lose and double nothing`,
+  async () => {
+    const next = random(2)
+    await using redis = await startLocalRedis()
+    await using proxy = await startTcpProxy({ path: redis.socketPath as string })
+    await using node = await startNodeProcess({ REDIS_URL: proxy.url, LOG_LEVEL: 'error' })
+    const round = await openRound(node.url, STOCK)
+    using crowd = new Crowd({ url: node.url, roundId: round.id, people: STOCK * 1.25, singles: 2000, window: 2 })
+    const cuts = { request: 0, reply: 0, whileGranting: 0 }
+    const cut = async () => {
+      for (let i = 0; i < CUTS; i++) {
+        const direction: Direction = next() < 0.5 ? 'request' : 'reply'
+        await proxy.cutAt(direction, below(next, BYTES_MAX[direction]))
+        cuts[direction]++
+        if (crowd.granted < STOCK) cuts.whileGranting++
+      }
+    }
+    let cutting = true
+    const ask = async () => {
+      await crowd.ask()
+      while (cutting) await crowd.askAgain()
+    }
+    await Promise.all([
+      ask(),
+      cut().finally(() => {
+        cutting = false
+      }),
+    ])
+    await crowd.askAgain()
+    expect(await crowd.audit()).toEqual({ faults: [], granted: STOCK, remaining: 0 })
+    expect(crowd.granted).toBe(STOCK)
+    expect(Math.min(cuts.request, cuts.reply)).toBeGreaterThan(CUTS / 4)
+    expect(crowd.count('no_answer')).toBe(0)
+    expect(crowd.slowestMs).toBeLessThan(2500)
+  },
+  effort(30_000, 600_000),
+)

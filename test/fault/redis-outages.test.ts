@@ -1,0 +1,125 @@
+/**
+ * Redis is late, frozen, silent, gone, or the wrong one: everybody gets an answer in time, and service comes back.
+ *
+ * One node lives through all of it while people claim one by one and in frames. It starts before its Redis does and
+ * says what to type. Then Redis freezes for a second (what was sent is executed late, when it thaws), the network
+ * swallows everything for a second, Redis is gone for three, and Redis becomes a replica that only reads. After each
+ * the grants go on within the time that was promised, and at the end the audit compares all answers ever given.
+ *
+ * The lengths of the outages are part of the faults, so they are timers; everything else is awaited as an event.
+ */
+
+import { setTimeout as last } from 'node:timers/promises'
+import { Redis } from 'ioredis'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { Api, expectProblem, type Fields } from '../support/api.ts'
+import { Crowd, openRound } from '../support/crowd.ts'
+import { effort } from '../support/effort.ts'
+import { KEYS } from '../support/engine.ts'
+import { launchNode, type NodeProcess } from '../support/node-process.ts'
+import { type RedisProcess, startLocalRedis } from '../support/redis.ts'
+import { startTcpProxy, type TcpProxy } from '../support/tcp-proxy.ts'
+
+const ANSWER_MS = 2500
+const RESUME_MS = 1000
+/** The long form is longer than any deadline of a start. */
+const ABSENT_MS = effort(100, 15_000)
+const PEOPLE = 400_000
+
+describe('one node through the outages of its Redis', () => {
+  let redis: RedisProcess
+  let admin: Redis
+  let proxy: TcpProxy
+  let node: NodeProcess
+  let roundId: string
+
+  beforeAll(async () => {
+    redis = await startLocalRedis()
+    admin = new Redis({ path: redis.socketPath as string })
+    admin.on('error', () => {})
+    await admin.replicaof('127.0.0.1', '1')
+    proxy = await startTcpProxy({ path: redis.socketPath as string })
+    node = await launchNode({ REDIS_URL: proxy.url })
+  })
+  afterAll(async () => {
+    admin.disconnect()
+    await node.stop()
+    await proxy.close()
+    await redis.stop()
+  })
+
+  /** Claims while `fault` lasts, asks everybody again, audits; resolves with what people were told. */
+  async function claimThrough(fault: (crowd: Crowd) => Promise<void>): Promise<Crowd> {
+    roundId = (await openRound(node.url, PEOPLE)).id
+    const crowd = new Crowd({ url: node.url, roundId, people: PEOPLE, singles: 200, streams: 1, window: 2, frame: 32 })
+    const through = async () => {
+      await crowd.told(500)
+      await fault(crowd)
+      const before = crowd.granted
+      const healed = performance.now()
+      await crowd.told(before + 500)
+      expect(performance.now() - healed).toBeLessThan(RESUME_MS)
+      crowd.quit()
+    }
+    await Promise.all([crowd.ask(), through()])
+    await crowd.askAgain()
+    const { faults } = await crowd.audit()
+    expect(faults).toEqual([])
+    expect(crowd.slowestMs).toBeLessThan(ANSWER_MS)
+    expect(crowd.count('no_answer')).toBe(0)
+    crowd[Symbol.dispose]()
+    return crowd
+  }
+
+  test('a replica at the start, then absent: the node says what to type, and serves when a primary appears', async () => {
+    await node.says(/granting is stopped: Redis cannot be reached.*not a primary/)
+    await redis.kill()
+    await node.says(/granting is stopped: Redis cannot be reached .(?!the server is)/)
+    expect(node.words).toMatch(/start it, or correct REDIS_URL/)
+    await last(ABSENT_MS)
+    await redis.restart()
+    await node.serves()
+    expect((await new Api(node.url).get('/readyz')).status).toBe(200)
+  })
+
+  test('frozen for a second: late execution is harmless', async () => {
+    const crowd = await claimThrough(async () => {
+      await redis.kill('SIGSTOP')
+      await last(1000)
+      await redis.kill('SIGCONT')
+    })
+    expect(crowd.slowestMs).toBeGreaterThan(900)
+  })
+
+  test.each(['black-hole', 'drop-replies'] as const)('the network does %s for a second', async mode => {
+    const crowd = await claimThrough(async () => {
+      proxy.mode = mode
+      await last(1000)
+      proxy.mode = 'pass'
+    })
+    expect(crowd.slowestMs).toBeGreaterThan(900)
+  })
+
+  test('gone for three seconds: answers in time, then service', async () => {
+    const crowd = await claimThrough(async () => {
+      await redis.kill()
+      await last(3000)
+      const ready = await new Api(node.url).get<Fields>('/readyz?verbose')
+      expect(ready.status).toBe(503)
+      expect(JSON.stringify(ready.body)).toMatch(/start it, or correct REDIS_URL/)
+      await redis.restart()
+    })
+    expect(crowd.count('unknown') + crowd.count('unavailable')).toBeGreaterThan(0)
+  })
+
+  test('a replica that only reads: no grants, words, and service when it is the primary again', async () => {
+    const claim = () => new Api(node.url, KEYS.operator).post(`/v1/rounds/${roundId}/claims`, { user_id: 'replica' })
+    await claimThrough(async () => {
+      node.forgetWords()
+      await admin.replicaof('127.0.0.1', '1')
+      await node.says(/granting is stopped: .*(slave|replica)/)
+      expectProblem(await claim(), 'fenced')
+      await admin.replicaof('NO', 'ONE')
+    })
+  })
+})

@@ -1,0 +1,84 @@
+/**
+ * The script loader refuses what does not fit, and the scripts are those that were reviewed.
+ *
+ * PINNED is the SHA-1 of each script as it is sent, the name that EVALSHA calls it by. Two versions of the engine
+ * that share one Redis must mean the same by a script, so change a hash here only together with a line in
+ * CHANGELOG.md that says what changed for those who upgrade.
+ */
+import { createHash } from 'node:crypto'
+import { readdirSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { expect, test } from 'vitest'
+import { CODES } from '../../engine/base/codes.ts'
+import { buildScript, checkContract, loadScripts, SCRIPTS } from '../../engine/store/scripts.ts'
+
+const PINNED: Readonly<Record<string, string>> = {
+  'budget': 'c18d763e911f7b504d245a53d6cc4639042c37f0',
+  'claim': 'a01e40b3132ebfcab34b2eafec29644f0e4cb59b',
+  'redeem': 'b6662611095e40f33c01ff9c2c7e9bba669909f9',
+  'restock': 'd1cb316ba297dc86e1e773b04bf90e2a84c9b5c6',
+  'round-create': '62dee17d158df5a870c7340cc972f475fadf5af0',
+  'round-read': '1a5ff5d62778fac2caac6faa5d07082cfdf79b26',
+  'round-turn': '5a2ad9b7032a1a9df873600c985b8f04f0d4d354',
+}
+
+const none = (name: string): string => {
+  throw new Error(`ENOENT: no such file, open 'scripts/lib/${name}.lua'`)
+}
+const TEXT = '#!lua\n-- A script.\n-- @key state  roundState\n-- @arg add  how much\nreturn { CODE.granted }\n'
+
+test('the scripts are those that were reviewed: change a hash only with a line in CHANGELOG.md', () => {
+  const hashes = Object.values(loadScripts()).map(({ name, source }) => [name, createHash('sha1').update(source).digest('hex')])
+  expect(Object.fromEntries(hashes)).toEqual(PINNED)
+})
+
+test('each script that exists has a row, and a test that counts its outcomes', () => {
+  const files = readdirSync(join(import.meta.dirname, '../../scripts')).filter(file => file.endsWith('.lua'))
+  expect(files.map(file => file.replace('.lua', '')).sort()).toEqual(Object.keys(SCRIPTS).sort())
+  const texts = readdirSync(import.meta.dirname).map(file => readFileSync(join(import.meta.dirname, file), 'utf8'))
+  const counting = texts.filter(text => text.includes('room.outcomes('))
+  for (const name of Object.keys(SCRIPTS)) expect(counting.some(text => text.includes(`'${name}'`)), name).toBe(true)
+})
+
+test('what is sent: shebang, the numbers it names, the included functions, the body without comments', () => {
+  const library = (name: string) => (name === 'more' ? '-- More.\nlocal function more() return CODE.sold_out end\n' : none(name))
+  const text = TEXT.replace('return', '-- @include more\nreturn').replace('#!lua', '#!lua flags=no-writes')
+  const script = buildScript('some.lua', text, library)
+  expect(script).toEqual({
+    name: 'some',
+    keys: ['state'],
+    args: ['add'],
+    source: `#!lua flags=no-writes\nlocal CODE = {granted=${CODES.granted.number},sold_out=${CODES.sold_out.number}}\nlocal function more() return CODE.sold_out end\nreturn { CODE.granted }\n`,
+  })
+})
+
+test('no comment of a script is sent, and every reader is marked so', () => {
+  for (const { name, source } of Object.values(loadScripts())) {
+    expect(source, name).not.toMatch(/^\s*--/m)
+    const text = readFileSync(join(import.meta.dirname, `../../scripts/${name}.lua`), 'utf8')
+    const writes = /'(HSET|XADD|SET|DEL|HDEL|INCR|PUBLISH)'|round_write|log_change/.test(text)
+    expect(source.startsWith('#!lua flags=no-writes\n'), name).toBe(!writes)
+  }
+})
+
+test('a script that cannot be built stops the start and says which', () => {
+  expect(() => buildScript('a.lua', TEXT.replace('#!lua\n', ''), none)).toThrow('scripts/a.lua: the first line must be "#!lua"')
+  expect(() => buildScript('a.lua', `-- First.\n${TEXT}`, none)).toThrow('the first line must be')
+  expect(() => buildScript('a.lua', TEXT.replace('granted', 'grantde'), none)).toThrow(
+    'scripts/a.lua: CODE.grantde is not in engine/base/codes.ts',
+  )
+  expect(() => buildScript('a.lua', TEXT.replace('return', '-- @include gone\nreturn'), none)).toThrow('scripts/lib/gone.lua')
+})
+
+test('a contract that differs from what TypeScript believes stops the start and shows both', () => {
+  const script = buildScript('a.lua', TEXT, none)
+  expect(() => checkContract(script, { keys: ['state'], args: ['add'] })).not.toThrow()
+  expect(() => checkContract(script, undefined)).toThrow('scripts/a.lua has no row in engine/store/scripts.ts')
+  const wrong: [{ keys: string[]; args: string[] }, string][] = [
+    [{ keys: ['log'], args: ['add'] }, 'its keys are [state], engine/store/scripts.ts says [log]'],
+    [{ keys: ['state', 'log'], args: ['add'] }, 'its keys are [state], engine/store/scripts.ts says [state log]'],
+    [{ keys: ['state'], args: [] }, 'its args are [add], engine/store/scripts.ts says []'],
+    [{ keys: ['state'], args: ['most', 'add'] }, 'its args are [add], engine/store/scripts.ts says [most add]'],
+  ]
+  for (const [expected, message] of wrong) expect(() => checkContract(script, expected)).toThrow(message)
+})

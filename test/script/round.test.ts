@@ -1,0 +1,203 @@
+/**
+ * The scripts that make, turn, read and restock a round (round-create, round-turn, round-read, restock), over a real
+ * Redis, with the raw keys read after each call.
+ *
+ * A change that is asked again after its answer was lost must be answered as the first time, whatever other changes
+ * were made meanwhile: another worker's change may lie between a request and its repeat.
+ */
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import * as keys from '../../engine/store/keys.ts'
+import type { TurnVerb } from '../../engine/store/round-store.ts'
+import { openScriptRoom } from '../support/script-room.ts'
+
+let room: Awaited<ReturnType<typeof openScriptRoom>>
+beforeAll(async () => {
+  room = await openScriptRoom()
+})
+afterAll(() => room[Symbol.asyncDispose]())
+
+let request = 0
+const turn = (id: string, verb: TurnVerb, by = `r${++request}`, epoch = room.epoch) => room.rounds.turn(id, epoch, verb, by)
+const restock = (id: string, add: number, more: { pool?: number; most?: number; by?: string; epoch?: string } = {}) =>
+  room.rounds.restock(id, more.epoch ?? room.epoch, {
+    pool: more.pool ?? 0,
+    add,
+    most: more.most ?? 1000,
+    request: more.by ?? `r${++request}`,
+  })
+
+test('a new round has its state, its log and nothing else', async () => {
+  const now = await room.now()
+  const id = await room.newRound({ totals: [7, 2], opensAt: now + 5000, closesAt: now + 9000 })
+  const state = await room.state(id)
+  expect(state).toEqual({
+    epoch: room.epoch,
+    version: '1',
+    state: '1',
+    opens: String(now + 5000),
+    closes: String(now + 9000),
+    last: state.last,
+    sequence: '0',
+    pools: '2',
+    t0: '7',
+    g0: '0',
+    t1: '2',
+    g1: '0',
+    config: '{}',
+  })
+  expect(Number(state.last)).toBeGreaterThanOrEqual(now)
+  expect(await room.log(id)).toEqual([{ id: '0-1', fields: { at: state.last, kind: 'create', request: '', amount: '0' } }])
+  expect(await room.holders(id)).toEqual({})
+  expect(await room.link.request(client => client.ttl(keys.roundState(id)))).toBe(-1)
+})
+
+test('a round that stands is not made again, not even with other words', async () => {
+  const id = await room.newRound({ totals: [3] })
+  await room.claim(id, ['a'])
+  const before = await room.state(id)
+  const again = { id, campaignId: 'cmp_test', number: 9, opensAt: 1, closesAt: 2, config: '{"other":1}', totals: [99] }
+  const notice = await room.rounds.createRound({ ...again, epoch: 'ffffffffffffffff' })
+  expect(notice).toMatchObject({ epoch: room.epoch, sequence: 1, pools: [{ total: 3, granted: 1 }] })
+  expect(await room.state(id)).toEqual(before)
+})
+
+test('the state machine, turn by turn', async () => {
+  const steps: readonly (readonly [from: readonly TurnVerb[], verb: TurnVerb, code: string, state: string])[] = [
+    [[], 'open', 'granted', 'open'],
+    [[], 'pause', 'wrong_state', 'scheduled'],
+    [[], 'resume', 'wrong_state', 'scheduled'],
+    [[], 'close', 'granted', 'closed'],
+    [['open'], 'open', 'wrong_state', 'open'],
+    [['open'], 'pause', 'granted', 'paused'],
+    [['open'], 'resume', 'wrong_state', 'open'],
+    [['open'], 'close', 'granted', 'closed'],
+    [['open', 'pause'], 'open', 'wrong_state', 'paused'],
+    [['open', 'pause'], 'pause', 'wrong_state', 'paused'],
+    [['open', 'pause'], 'resume', 'granted', 'open'],
+    [['open', 'pause'], 'close', 'granted', 'closed'],
+    [['close'], 'open', 'wrong_state', 'closed'],
+    [['close'], 'pause', 'wrong_state', 'closed'],
+    [['close'], 'resume', 'wrong_state', 'closed'],
+    [['close'], 'close', 'wrong_state', 'closed'],
+  ]
+  for (const [from, verb, code, state] of steps) {
+    const id = await room.newRound({ open: false })
+    for (const first of from) await turn(id, first)
+    const before = await room.state(id)
+    const turned = await turn(id, verb)
+    expect([turned.code, turned.notice.state], `${from.join(' ')} then ${verb}`).toEqual([code, state])
+    if (code === 'wrong_state') expect(await room.state(id)).toEqual(before)
+    else expect(turned.notice.version).toBe(Number(before.version) + 1)
+  }
+})
+
+test('opening dates the window to now, closing ends it now, both are logged', async () => {
+  const now = await room.now()
+  const id = await room.newRound({ opensAt: now + 60_000, closesAt: now + 120_000 })
+  const opened = await turn(id, 'open', 'early')
+  expect(opened.notice.opensAt).toBe(opened.notice.at)
+  expect(opened.notice.closesAt).toBe(now + 120_000)
+  await room.claim(id, ['a', 'b'])
+  const closed = await turn(id, 'close', 'enough')
+  expect(closed.notice.closesAt).toBe(closed.notice.at)
+  const entries = (await room.log(id)).map(({ id: entry, fields }) => `${entry} ${fields.kind ?? 'grants'} ${fields.request ?? ''}`)
+  expect(entries).toEqual(['0-1 create ', '0-2 open early', '2-0 grants ', '2-1 close enough'])
+})
+
+test('a turn by the clock is a state like another: it can be paused, and a round past its end cannot be turned', async () => {
+  const now = await room.now()
+  const open = await room.newRound({ opensAt: now - 1000 })
+  expect(await turn(open, 'pause')).toMatchObject({ code: 'granted', notice: { state: 'paused' } })
+  const over = await room.newRound({ opensAt: now - 1000, closesAt: now - 1 })
+  expect(await turn(over, 'pause')).toMatchObject({ code: 'wrong_state', notice: { state: 'closed' } })
+})
+
+test('a paused round closes at its time', async () => {
+  const id = await room.newRound({ closesAt: (await room.now()) + 3_600_000 })
+  await turn(id, 'pause')
+  await room.setState(id, 'last', (await room.now()) + 3_600_000)
+  expect((await room.notice(id)).state).toBe('closed')
+})
+
+test('a turn that is asked again is answered as the first time, also after other turns', async () => {
+  const id = await room.newRound()
+  const first = await turn(id, 'pause', 'mine')
+  expect(await turn(id, 'pause', 'mine')).toMatchObject({ code: 'granted', notice: { version: first.notice.version } })
+  await turn(id, 'resume', 'theirs')
+  const late = await turn(id, 'pause', 'mine')
+  expect(late).toMatchObject({ code: 'granted', notice: { state: 'open' } })
+  expect((await room.log(id)).filter(({ fields }) => fields.request === 'mine')).toHaveLength(1)
+})
+
+test('stock that is asked for again is added once, also after other changes', async () => {
+  const id = await room.newRound({ totals: [5] })
+  await restock(id, 10, { by: 'mine' })
+  await restock(id, 10, { by: 'mine' })
+  expect((await room.notice(id)).pools).toEqual([{ total: 15, granted: 0 }])
+  await restock(id, 1, { by: 'theirs' })
+  expect(await restock(id, 10, { by: 'mine' })).toMatchObject({ code: 'granted' })
+  expect((await room.notice(id)).pools).toEqual([{ total: 16, granted: 0 }])
+  const logged = (await room.log(id)).filter(({ fields }) => fields.kind === 'restock 0')
+  expect(logged.map(({ fields }) => `${fields.request} ${fields.amount}`)).toEqual(['mine 10', 'theirs 1'])
+})
+
+test('unsold stock can be taken back down to what is granted, pool by pool', async () => {
+  const id = await room.newRound({ totals: [5, 3] })
+  await room.claim(id, ['a', 'b', 'c'], [0, 0, 1])
+  const before = await room.state(id)
+  expect(await restock(id, -4)).toMatchObject({ code: 'below_granted' })
+  expect(await restock(id, -3, { pool: 1 })).toMatchObject({ code: 'below_granted' })
+  expect(await room.state(id)).toEqual(before)
+  expect(await restock(id, -3)).toMatchObject({ code: 'granted', notice: { pools: [{ total: 2, granted: 2 }, { total: 3 }] } })
+  expect((await room.claim(id, ['d', 'e'], [0, 1])).map(({ outcome }) => outcome)).toEqual(['sold_out', 'granted'])
+})
+
+test('the most is over all pools and includes what is granted', async () => {
+  const id = await room.newRound({ totals: [5, 3] })
+  await room.claim(id, ['a', 'b'])
+  expect(await restock(id, 3, { most: 10 })).toMatchObject({ code: 'invalid' })
+  expect(await restock(id, 2, { most: 10, pool: 1 })).toMatchObject({ code: 'granted' })
+  expect(await restock(id, 1, { most: 10 })).toMatchObject({ code: 'invalid' })
+})
+
+test('a closed round takes no stock, but gives unsold stock back', async () => {
+  const id = await room.newRound({ totals: [5] })
+  await turn(id, 'close')
+  expect(await restock(id, 1)).toMatchObject({ code: 'wrong_state', notice: { state: 'closed' } })
+  expect(await restock(id, -5)).toMatchObject({ code: 'granted', notice: { pools: [{ total: 0, granted: 0 }] } })
+})
+
+test('stock for a round that is sold out lets the next claim in, numbered on', async () => {
+  const id = await room.newRound({ totals: [1] })
+  expect((await room.claim(id, ['a', 'b'])).map(({ outcome }) => outcome)).toEqual(['granted', 'sold_out'])
+  await restock(id, 1)
+  expect(await room.claim(id, ['b'])).toEqual([{ outcome: 'granted', sequence: 2, pool: 0 }])
+})
+
+test('a missing state and another epoch are fenced for every script, and nothing is made', async () => {
+  const fenced = { name: 'Fault', code: 'fenced' }
+  const id = await room.newRound()
+  const before = await room.state(id)
+  await expect(turn(id, 'pause', 'r', 'ffffffffffffffff')).rejects.toMatchObject(fenced)
+  await expect(restock(id, 1, { epoch: 'ffffffffffffffff' })).rejects.toMatchObject(fenced)
+  expect(await room.state(id)).toEqual(before)
+  await expect(turn('rnd_none', 'open')).rejects.toMatchObject(fenced)
+  await expect(restock('rnd_none', 1)).rejects.toMatchObject(fenced)
+  expect(await room.rounds.read('rnd_none')).toBeUndefined()
+  expect(await room.link.request(client => client.exists(keys.roundState('rnd_none'), keys.roundLog('rnd_none')))).toBe(0)
+})
+
+test('reading changes nothing and gives the configuration as it was given', async () => {
+  const id = await room.newRound({ totals: [4] })
+  await room.claim(id, ['a'])
+  const before = await room.state(id)
+  const read = await room.rounds.read(id)
+  expect(read).toMatchObject({ config: '{}', notice: { sequence: 1, state: 'open', version: Number(before.version) } })
+  expect(await room.state(id)).toEqual(before)
+})
+
+test.each(['round-create', 'round-turn', 'round-read', 'restock'] as const)('every outcome that %s names was answered', name => {
+  const { named, seen } = room.outcomes(name)
+  expect(named).toContain('granted')
+  expect(seen).toEqual(named)
+})

@@ -1,0 +1,377 @@
+/**
+ * People who claim through faults, and remember every answer: the load of the fault tests.
+ *
+ * Most ask in frames of the stream, some one by one over HTTP, each lane with its own connection that comes back by
+ * itself. Whoever got no final answer asks again after a moment, as a real client would. Every fifth is shy: a
+ * definite no ("certainly not executed") sends him away for good, so if the engine did execute his claim after all,
+ * the ledger has a holder who was refused, and the audit finds the lie. A person who insists could not show it.
+ *
+ * `told(n)` resolves inside the answer that makes the n-th grant known: that is where tests place their faults, in the
+ * middle of the load and never after a guess of time. `askAgain` is the final reading, `audit` compares it all with
+ * what the engine holds. The bench's generators were not taken: their plans and histograms are about speed.
+ */
+
+import { WebSocket } from 'ws'
+import type { Run } from '../../bench/audit/evidence.ts'
+import { Frames } from '../../bench/audit/frames.ts'
+import { GRANT, History, MEANINGS, NO_ANSWER, REFUSAL } from '../../bench/audit/history.ts'
+import { readLedger } from '../../bench/audit/ledger.ts'
+import { auditRun, printVerdict } from '../../bench/audit/verdict.ts'
+import { ClaimsFrame, FrameScanner } from '../../bench/load/claims-frame.ts'
+import { HttpConnection } from '../../bench/load/http-connection.ts'
+import { claimRequest, outcomeOf, sequenceOf, vouchersOf } from '../../bench/load/http-generator.ts'
+import { monotonicUs } from '../../bench/load/recorder.ts'
+import { benchUsers, writeDigits } from '../../bench/load/user-id.ts'
+import { Operator, type RoundState } from '../../bench/operator.ts'
+import { CODES, type Code, codeOf } from '../../engine/base/codes.ts'
+import { KEYS } from './engine.ts'
+
+const AGAIN_MS = 40
+const REOPEN_MS = 20
+const FINISH_MS = 20_000
+const SHY_EACH = 5
+
+/** Outcomes after which nobody asks again. The others say: not now. */
+const FINAL = new Set<number>((['granted', 'replayed', 'sold_out', 'closed'] as const).map(code => CODES[code].number))
+
+export interface CrowdOptions {
+  readonly url: string
+  readonly roundId: string
+  readonly people: number
+  /** How many of them ask one by one over HTTP. */
+  readonly singles?: number
+  readonly singleLanes?: number
+  readonly streams?: number
+  readonly window?: number
+  readonly frame?: number
+}
+
+type Settle = (user: number, outcome: number, sequence: number, vouchers: number) => void
+
+/** Who is still to be asked for, by one kind of lane. */
+interface Work {
+  take(): number
+  settler(sentUs: number, connection: number): Settle
+}
+
+interface Lane {
+  open(): Promise<void>
+  pump(): void
+  close(): void
+}
+
+class StreamLane implements Lane {
+  readonly #options: Required<CrowdOptions>
+  readonly #work: Work
+  readonly #number: number
+  readonly #frame: ClaimsFrame
+  readonly #scanner = new FrameScanner()
+  readonly #flying = new Map<number, { readonly users: readonly number[]; readonly sentUs: number }>()
+  #socket: WebSocket | undefined
+  #closing = false
+  #frames = 0
+
+  constructor(options: Required<CrowdOptions>, work: Work, number: number) {
+    this.#options = options
+    this.#work = work
+    this.#number = number
+    this.#frame = new ClaimsFrame(options.roundId, options.frame)
+  }
+
+  open(): Promise<void> {
+    const socket = new WebSocket(`${this.#options.url.replace('http', 'ws')}/v1/stream`, ['fairgrab.msgpack.v1'], {
+      headers: { authorization: `Bearer ${KEYS.operator}` },
+      perMessageDeflate: false,
+    })
+    socket.on('error', () => {})
+    socket.on('message', (data: Buffer) => this.#received(data))
+    return new Promise(resolve => {
+      socket.once('open', () => {
+        this.#socket = socket
+        resolve()
+        this.pump()
+      })
+      socket.once('close', () => this.#lost(resolve))
+    })
+  }
+
+  pump(): void {
+    while (this.#socket && this.#flying.size < this.#options.window) {
+      const users: number[] = []
+      while (users.length < this.#options.frame) {
+        const user = this.#work.take()
+        if (user < 0) break
+        users.push(user)
+        this.#frame.add(user)
+      }
+      if (users.length === 0) return
+      const id = ++this.#frames
+      this.#flying.set(id, { users, sentUs: monotonicUs() })
+      this.#socket.send(this.#frame.finish(id))
+    }
+  }
+
+  close(): void {
+    this.#closing = true
+    this.#socket?.close(1000)
+  }
+
+  #received(data: Buffer): void {
+    if (this.#scanner.scan(data)) {
+      const { id, codes, sequences } = this.#scanner.results
+      this.#settle(id, place => [codes[place] as number, sequences[place] as number])
+      this.pump()
+      return
+    }
+    const other = this.#scanner.read(data) as { readonly op: string; readonly id: number; readonly code: Code }
+    if (other.op !== 'error') return
+    this.#settle(other.id, () => [CODES[other.code].number, 0])
+    this.pump()
+  }
+
+  #settle(id: number, answer: (place: number) => readonly [number, number]): void {
+    const flying = this.#flying.get(id)
+    if (!flying) throw new Error(`an answer to frame ${id}, which nobody waits for`)
+    this.#flying.delete(id)
+    const settle = this.#work.settler(flying.sentUs, this.#number)
+    for (const [place, user] of flying.users.entries()) settle(user, ...answer(place), 0)
+  }
+
+  #lost(resolve: () => void): void {
+    this.#socket = undefined
+    for (const id of [...this.#flying.keys()]) this.#settle(id, () => [NO_ANSWER, 0])
+    if (this.#closing) resolve()
+    else setTimeout(() => this.open().then(resolve), REOPEN_MS)
+  }
+}
+
+class SingleLane implements Lane {
+  readonly #connection: HttpConnection
+  readonly #work: Work
+  readonly #number: number
+  readonly #request: ReturnType<typeof claimRequest>
+  #user = -1
+  #sentUs = 0
+
+  constructor({ url, roundId }: Required<CrowdOptions>, work: Work, number: number) {
+    this.#work = work
+    this.#number = number
+    this.#request = claimRequest({ url, roundId, key: KEYS.operator })
+    this.#connection = new HttpConnection(url, {
+      answered: (status, body) => {
+        const outcome = outcomeOf(status, body)
+        const granted = MEANINGS[outcome] === GRANT
+        this.#settle(outcome, granted ? sequenceOf(body) : 0, granted ? vouchersOf(body) : 0)
+        this.pump()
+      },
+      broken: outstanding => {
+        if (outstanding) this.#settle(NO_ANSWER, 0, 0)
+      },
+      reopened: () => this.pump(),
+    })
+  }
+
+  open(): Promise<void> {
+    return this.#connection.open()
+  }
+
+  pump(): void {
+    if (!this.#connection.free) return
+    this.#user = this.#work.take()
+    if (this.#user < 0) return
+    writeDigits(this.#request.bytes, this.#request.digitsAt, this.#user)
+    this.#sentUs = monotonicUs()
+    this.#connection.send(this.#request.bytes)
+  }
+
+  close(): void {
+    this.#connection.close()
+  }
+
+  #settle(outcome: number, sequence: number, vouchers: number): void {
+    this.#work.settler(this.#sentUs, this.#number)(this.#user, outcome, sequence, vouchers)
+  }
+}
+
+export class Crowd implements Disposable {
+  readonly history: History
+  /** Answers by code; `no_answer` where the connection broke. */
+  readonly answers = new Map<Code | 'no_answer', number>()
+  /** Claims that were told granted, each person once. */
+  granted = 0
+  /** The longest time that an answer took, milliseconds. */
+  slowestMs = 0
+  readonly #options: Required<CrowdOptions>
+  readonly #lanes: Lane[] = []
+  readonly #todo: { readonly single: number[]; readonly frame: number[] } = { single: [], frame: [] }
+  readonly #holds: Uint8Array
+  readonly #gone: Uint8Array
+  readonly #waiting = new Set<{ readonly holds: () => boolean; readonly resolve: () => void }>()
+  readonly #later: { readonly user: number; readonly todo: number[] }[] = []
+  readonly #asked: Uint8Array
+  #again: NodeJS.Timeout | undefined
+  #asking = 0
+  #quitting = false
+  #finish: () => void = () => {}
+
+  constructor(options: CrowdOptions) {
+    const defaults = { singles: 400, singleLanes: 8, streams: 2, window: 3, frame: 128 }
+    this.#options = { ...defaults, ...options }
+    this.history = new History(options.people)
+    this.#holds = new Uint8Array(options.people)
+    this.#gone = new Uint8Array(options.people)
+    this.#asked = new Uint8Array(options.people)
+    const { streams, singleLanes, singles, people } = this.#options
+    if (singles > 0)
+      for (let i = 0; i < singleLanes; i++) this.#lanes.push(new SingleLane(this.#options, this.#work('single'), i))
+    if (singles < people)
+      for (let i = 0; i < streams; i++) this.#lanes.push(new StreamLane(this.#options, this.#work('frame'), 100 + i))
+  }
+
+  /** Connects, and lets everybody ask; resolves when all have a final answer. */
+  async ask(): Promise<void> {
+    await Promise.all(this.#lanes.map(lane => lane.open()))
+    await this.#askAll(() => true)
+  }
+
+  /** Everybody who ever asked asks once more, except those who were sent away. */
+  askAgain(): Promise<void> {
+    return this.#askAll(user => this.#asked[user] === 1 && this.#gone[user] === 0)
+  }
+
+  /** Nobody asks any more; `ask` resolves when the last answers are there. */
+  quit(): void {
+    this.#quitting = true
+    clearTimeout(this.#again)
+    this.#again = undefined
+    for (const waiting of [this.#todo.single, this.#todo.frame, this.#later]) waiting.length = 0
+    this.#look()
+  }
+
+  /** Resolves as soon as so many people were told that they hold a grant. */
+  told(count: number): Promise<void> {
+    return this.#until(() => this.granted >= count)
+  }
+
+  /** Resolves as soon as so many answers had this code. */
+  answered(code: Code, count: number): Promise<void> {
+    return this.#until(() => this.count(code) >= count)
+  }
+
+  count(code: Code | 'no_answer'): number {
+    return this.answers.get(code) ?? 0
+  }
+
+  /** Compares what was told with what the engine holds; `faults` are the audit's complaints. */
+  async audit(): Promise<{ readonly faults: readonly string[]; readonly granted: number; readonly remaining: number }> {
+    const { url, roundId, people } = this.#options
+    const operator = new Operator(url, KEYS.operator)
+    const round = await operator.round(roundId)
+    const users = benchUsers(people)
+    const pools = round.pools.map(pool => pool.name)
+    const ledger = await readLedger(operator.grants(roundId), { users, pools, capacity: round.stock.granted + 1 })
+    const shed = ['sold_out', 'overloaded', 'unavailable', 'unknown', 'fenced'] as const
+    const run: Run = {
+      ...{ history: this.history, users, ledger, round, frames: new Frames() },
+      ...{ perUser: 1, mode: 'fcfs', expected: new Set<Code>(shed), changes: [], setAside: [] },
+    }
+    const faults = printVerdict(auditRun(run)).filter(line => !/^[✓–]/.test(line))
+    return { faults, granted: round.stock.granted, remaining: round.stock.remaining }
+  }
+
+  [Symbol.dispose](): void {
+    for (const lane of this.#lanes) lane.close()
+    clearTimeout(this.#again)
+  }
+
+  async #askAll(asks: (user: number) => boolean): Promise<void> {
+    const { people, singles } = this.#options
+    for (let user = people - 1; user >= 0; user--) {
+      if (!asks(user)) continue
+      this.#todo[user < singles ? 'single' : 'frame'].push(user)
+    }
+    this.#quitting = false
+    const { promise, resolve, reject } = Promise.withResolvers<void>()
+    this.#finish = resolve
+    const timer = setTimeout(() => {
+      const told = [...this.answers].map(([code, count]) => `${count} ${code}`).join(', ')
+      reject(new Error(`some of ${people} people have no final answer after ${FINISH_MS} ms: ${told}`))
+    }, FINISH_MS)
+    for (const lane of this.#lanes) lane.pump()
+    await promise.finally(() => clearTimeout(timer))
+  }
+
+  #work(kind: 'single' | 'frame'): Work {
+    const todo = this.#todo[kind]
+    return {
+      take: () => {
+        const user = todo.pop() ?? -1
+        if (user < 0) return user
+        this.#asking++
+        this.#asked[user] = 1
+        return user
+      },
+      settler: (sent, connection) => {
+        const now = monotonicUs()
+        return (user, outcome, sequence, vouchers) => {
+          const answered = outcome === NO_ANSWER ? Number.POSITIVE_INFINITY : now
+          this.history.push({ sent, answered, user, sequence, vouchers, connection, slot: 1, pool: 0, outcome })
+          if (outcome !== NO_ANSWER) this.slowestMs = Math.max(this.slowestMs, (now - sent) / 1000)
+          this.#answered(user, outcome, todo)
+        }
+      },
+    }
+  }
+
+  #answered(user: number, outcome: number, todo: number[]): void {
+    const code = outcome === NO_ANSWER ? 'no_answer' : (codeOf(outcome) ?? 'internal')
+    this.answers.set(code, this.count(code) + 1)
+    if (MEANINGS[outcome] === GRANT && this.#holds[user] === 0) {
+      this.#holds[user] = 1
+      this.granted++
+    }
+    this.#tell()
+    const final = FINAL.has(outcome)
+    const leaves = !final && user % SHY_EACH === 0 && MEANINGS[outcome] === REFUSAL
+    if (leaves) this.#gone[user] = 1
+    if (!final && !leaves && !this.#quitting) this.#askLater(user, todo)
+    this.#asking--
+    this.#look()
+  }
+
+  /** Ends the asking when nobody waits, neither for an answer nor for his turn. */
+  #look(): void {
+    const { single, frame } = this.#todo
+    if (this.#asking + single.length + frame.length + this.#later.length === 0) this.#finish()
+  }
+
+  /** Lets everybody who got no final answer ask again, a moment after the first of them got it. */
+  #askLater(user: number, todo: number[]): void {
+    this.#later.push({ user, todo })
+    this.#again ??= setTimeout(() => {
+      this.#again = undefined
+      for (const waiting of this.#later.splice(0)) waiting.todo.push(waiting.user)
+      for (const lane of this.#lanes) lane.pump()
+    }, AGAIN_MS)
+  }
+
+  #until(holds: () => boolean): Promise<void> {
+    return new Promise(resolve => {
+      this.#waiting.add({ holds, resolve })
+      this.#tell()
+    })
+  }
+
+  #tell(): void {
+    for (const waiting of this.#waiting) {
+      if (!waiting.holds()) continue
+      this.#waiting.delete(waiting)
+      waiting.resolve()
+    }
+  }
+}
+
+/** A round that is open. */
+export function openRound(url: string, stock: number): Promise<RoundState> {
+  return new Operator(url, KEYS.operator).createRound({ name: 'faults', stock, opensAt: new Date(Date.now() - 1000) })
+}

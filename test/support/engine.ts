@@ -1,0 +1,122 @@
+/**
+ * The engine for a test, always the real one: as a worker inside the test's own process, or as a node.
+ *
+ * `startTestWorker` puts one worker together by main.ts on a free port: quick (about 50 ms) and enough for whatever
+ * HTTP and the stream answer. Several of them on one Redis are several workers, since they share nothing else.
+ * `startNode` runs `fairgrab up` in a process of its own, with its supervisor and, without REDIS_URL, its embedded
+ * redis-server: for signals, for shared ports, for anything that two event loops could get wrong.
+ *
+ * Each node has a watcher, a shell that waits for the end of its input: when the test process dies, by whatever
+ * signal, the node is told to end, so that no run leaves servers behind. The keys are the same in every test.
+ */
+import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdtempSync } from 'node:fs'
+import { rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { AggregatorRegistry } from 'prom-client'
+import { readConfig } from '../../engine/config.ts'
+import { startWorker } from '../../engine/main.ts'
+import { openLog } from '../../engine/ops/log.ts'
+
+export const KEYS = {
+  operator: 'operator-key-1',
+  platform: 'platform-key-1',
+  merchant: 'merchant-key-1',
+  viewer: 'viewer-key-1',
+} as const
+
+export const JWT_SECRET = 'a secret of the tests, 32 bytes or more'
+
+const SETTINGS = {
+  HOST: '127.0.0.1',
+  PORT: '0',
+  FAIRGRAB_KEYS: Object.entries(KEYS)
+    .map(([role, key]) => `${role}:${key}`)
+    .join(','),
+  FAIRGRAB_JWT_SECRET: JWT_SECRET,
+  LOG_LEVEL: 'error',
+} as const
+
+export interface TestWorker {
+  readonly url: string
+  stop(): Promise<void>
+}
+
+/** A worker in this process. The settings are variables of the environment and win over the ones of all tests. */
+export async function startTestWorker(
+  redisUrl: string,
+  settings: Readonly<Record<string, string>> = {},
+): Promise<TestWorker> {
+  const config = readConfig({ ...SETTINGS, REDIS_URL: redisUrl, ...settings })
+  const worker = await startWorker({
+    config,
+    log: openLog(config.logLevel, 'test'),
+    metricsText: async own => AggregatorRegistry.aggregate([await own()]).metrics(),
+  })
+  return { url: `http://127.0.0.1:${worker.port}`, stop: () => worker.drain() }
+}
+
+export interface TestNode {
+  readonly url: string
+  /** The supervisor's. */
+  readonly pid: number
+  /** Where an embedded redis-server keeps its data and its socket. */
+  readonly dataDir: string
+  /** Resolves with the exit code, or the signal that ended it. */
+  readonly ended: Promise<number | string>
+  signal(name: NodeJS.Signals): void
+  /** SIGTERM, then the end and the folder. */
+  stop(): Promise<void>
+}
+
+/** Tells the node to end as soon as this process is gone. */
+function watch(pid: number): ChildProcess {
+  const watcher = spawn('sh', ['-c', 'cat >/dev/null; kill -TERM "$0" 2>/dev/null', String(pid)], {
+    stdio: ['pipe', 'ignore', 'ignore'],
+    detached: true,
+  })
+  watcher.unref()
+  return watcher
+}
+
+/** The address that the node prints when it serves; rejects with its words when it ends first. */
+function untilServing(child: ChildProcess): Promise<string> {
+  const { promise, resolve, reject } = Promise.withResolvers<string>()
+  let words = ''
+  const read = (chunk: Buffer): void => {
+    words += chunk.toString()
+    const url = /serves (http:\S+)/.exec(words)?.[1]
+    if (url !== undefined) resolve(url)
+  }
+  child.stdout?.on('data', read)
+  child.stderr?.on('data', read)
+  child.once('exit', code => reject(new Error(`the node ended with ${code} before it served:\n${words}`)))
+  return promise
+}
+
+/** A node as people start it, with its own environment and nothing of this one's but PATH. */
+export async function startNode(settings: Readonly<Record<string, string>> = {}): Promise<TestNode> {
+  const dataDir = mkdtempSync(join(tmpdir(), 'fg-node-'))
+  const env = { PATH: process.env.PATH, ...SETTINGS, FAIRGRAB_WORKERS: '1', FAIRGRAB_DATA_DIR: dataDir, ...settings }
+  const cli = fileURLToPath(new URL('../../engine/cli.ts', import.meta.url))
+  const child = spawn(process.execPath, [cli, 'up'], { env, stdio: ['ignore', 'pipe', 'pipe'] })
+  const ended = once(child, 'exit').then(([code, signal]) => (code ?? signal) as number | string)
+  await once(child, 'spawn')
+  const pid = child.pid as number
+  const watcher = watch(pid)
+  child.once('exit', () => watcher.kill('SIGKILL'))
+  const stop = async (): Promise<void> => {
+    child.kill('SIGTERM')
+    await ended
+    await rm(dataDir, { recursive: true, force: true })
+  }
+  try {
+    return { url: await untilServing(child), pid, dataDir, ended, signal: name => child.kill(name), stop }
+  } catch (cause) {
+    await stop()
+    throw cause
+  }
+}

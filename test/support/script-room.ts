@@ -1,0 +1,170 @@
+/**
+ * The engine's store over a real Redis, for tests of the scripts: what each script answered is kept, and the raw keys
+ * can be read behind its back.
+ *
+ * The room's link is the engine's own Link with one addition, it notes the outcome numbers of every reply. A test of
+ * a script ends by comparing them with the outcomes that the script's text names, so an outcome that nothing reaches
+ * is found. Rejected: mocks of Redis, because the clock, HMGET's nils and cmsgpack are half of what a script is.
+ */
+import { realClock } from '../../engine/base/clock.ts'
+import { CODES, codeOf } from '../../engine/base/codes.ts'
+import { HOLDER_BYTES_MAX, writeArrayHead, writeHolder } from '../../engine/base/holder.ts'
+import { newId, realRandom } from '../../engine/base/random.ts'
+import { ClaimStore, type Decision, EXCEPTION_BYTES } from '../../engine/store/claim-store.ts'
+import * as keys from '../../engine/store/keys.ts'
+import { Link, type Reply } from '../../engine/store/link.ts'
+import type { Notice } from '../../engine/store/notice.ts'
+import { RoundStore } from '../../engine/store/round-store.ts'
+import { loadScripts, type Script, type ScriptName } from '../../engine/store/scripts.ts'
+import { VoucherStore } from '../../engine/store/voucher-store.ts'
+import { startRedis } from './redis.ts'
+
+const EPOCH = '00000000000000aa'
+
+/** One claim's answer, spread out of a decision. */
+export interface Answer {
+  readonly outcome: string
+  readonly sequence: number
+  readonly pool: number
+}
+
+class NotingLink extends Link {
+  readonly seen = new Map<string, Set<string>>()
+
+  override async script(script: Script, names: readonly string[], args: readonly (string | number | Buffer)[]): Promise<Reply[]> {
+    const reply = await super.script(script, names, args)
+    const numbers = [reply[0] as number]
+    if (script.name === 'claim' && reply.length > 1) {
+      const exceptions = reply[4] as Buffer
+      if (exceptions.length / EXCEPTION_BYTES < (args[2] as Buffer).readUInt16BE(1)) numbers.push(reply[3] as number)
+      for (let at = 2; at < exceptions.length; at += EXCEPTION_BYTES) numbers.push(exceptions[at] as number)
+    }
+    const seen = this.seen.get(script.name) ?? new Set()
+    for (const number of numbers) seen.add(codeOf(number) ?? `no outcome: ${number}`)
+    this.seen.set(script.name, seen)
+    return reply
+  }
+}
+
+export interface NewRound {
+  readonly totals?: readonly number[]
+  readonly opensAt?: number
+  readonly closesAt?: number
+  /** Left scheduled when false. */
+  readonly open?: boolean
+}
+
+/** Packs holder keys as a batch. */
+export function packUsers(holders: readonly string[]): Buffer {
+  const bytes = Buffer.alloc(3 + holders.length * HOLDER_BYTES_MAX)
+  let at = writeArrayHead(bytes, 0, holders.length)
+  for (const holder of holders) at = writeHolder(bytes, at, holder)
+  return bytes.subarray(0, at)
+}
+
+/** A decision as one answer a claim. */
+export function answersOf({ exceptions, first, rest }: Decision, asked: readonly number[]): Answer[] {
+  const answers: Answer[] = []
+  let sequence = first
+  for (let i = 0, at = 0; i < asked.length; i++) {
+    if (at < exceptions.length && exceptions.readUInt16BE(at) === i) {
+      const outcome = codeOf(exceptions[at + 2] as number) as string
+      answers.push({ outcome, sequence: exceptions.readUInt32BE(at + 3), pool: exceptions[at + 7] as number })
+      at += EXCEPTION_BYTES
+    } else {
+      const granted = rest === CODES.granted.number
+      answers.push({ outcome: codeOf(rest) as string, sequence: granted ? sequence++ : 0, pool: asked[i] as number })
+    }
+  }
+  return answers
+}
+
+export class ScriptRoom {
+  readonly url: string
+  readonly link: NotingLink
+  readonly scripts = loadScripts()
+  readonly claims: ClaimStore
+  readonly rounds: RoundStore
+  readonly vouchers: VoucherStore
+
+  constructor(url: string) {
+    this.url = url
+    this.link = new NotingLink({ url, scripts: this.scripts, clock: realClock, random: realRandom })
+    this.claims = new ClaimStore(this.link, this.link, this.scripts)
+    this.rounds = new RoundStore(this.link, this.scripts)
+    this.vouchers = new VoucherStore(this.link, this.scripts)
+  }
+
+  /** The codes that a script's text names, and those that it answered with so far. */
+  outcomes(name: ScriptName): { readonly named: readonly string[]; readonly seen: readonly string[] } {
+    const named = [...this.scripts[name].source.matchAll(/\bCODE\.(\w+)/g)].map(match => match[1] as string)
+    return { named: [...new Set(named)].sort(), seen: [...(this.link.seen.get(name) ?? [])].sort() }
+  }
+
+  readonly epoch = EPOCH
+
+  async newRound({ totals = [10], opensAt = 0, closesAt = 0, open = true }: NewRound = {}): Promise<string> {
+    const id = newId(realRandom, 'rnd')
+    const number = await this.rounds.nextNumber()
+    await this.rounds.createRound({ id, campaignId: 'cmp_test', number, epoch: EPOCH, opensAt, closesAt, config: '{}', totals })
+    if (open && opensAt === 0) await this.rounds.turn(id, EPOCH, 'open', `open ${id}`)
+    return id
+  }
+
+  /** Claims for holders, in the pool of each or in one for all. */
+  async claim(id: string, holders: readonly string[], pools: number | readonly number[] = 0, epoch = EPOCH): Promise<Answer[]> {
+    const each = typeof pools === 'number' ? holders.map(() => pools) : pools
+    const sent = typeof pools === 'number' ? [pools] : pools
+    return answersOf(await this.claims.claim(id, epoch, packUsers(holders), Buffer.from(sent)), each)
+  }
+
+  async notice(id: string): Promise<Notice> {
+    const read = await this.rounds.read(id)
+    if (!read) throw new Error(`round ${id} has no state`)
+    return read.notice
+  }
+
+  /** Redis's clock, milliseconds since 1970. */
+  async now(): Promise<number> {
+    const [seconds, micros] = await this.link.request(client => client.time())
+    return Number(seconds) * 1000 + Math.floor(Number(micros) / 1000)
+  }
+
+  state(id: string): Promise<Record<string, string>> {
+    return this.link.request(client => client.hgetall(keys.roundState(id)))
+  }
+
+  setState(id: string, field: string, value: string | number): Promise<number> {
+    return this.link.request(client => client.hset(keys.roundState(id), field, value))
+  }
+
+  /** Holder key to (sequence, pool), and the raw length of each value. */
+  async holders(id: string): Promise<Record<string, { readonly sequence: number; readonly pool: number; readonly bytes: number }>> {
+    const raw = await this.link.request(client => client.hgetallBuffer(keys.roundHolders(id)))
+    const rows = Object.entries(raw).map(([holder, value]) => {
+      return [holder, { sequence: value.readUInt32BE(0), pool: value[4] as number, bytes: value.length }] as const
+    })
+    return Object.fromEntries(rows)
+  }
+
+  /** The log's entries: id, and fields by name (Latin-1). */
+  async log(id: string): Promise<{ readonly id: string; readonly fields: Readonly<Record<string, string>> }[]> {
+    const raw = await this.link.request(client => client.xrangeBuffer(keys.roundLog(id), '-', '+'))
+    return raw.map(([entry, flat]) => {
+      const words = (flat as Buffer[]).map(word => word.toString('latin1'))
+      const fields = Object.fromEntries(words.flatMap((word, i) => (i % 2 === 0 ? [[word, words[i + 1] as string]] : [])))
+      return { id: (entry as Buffer).toString('latin1'), fields }
+    })
+  }
+}
+
+/** A room over a Redis of its own; `close` ends both. */
+export async function openScriptRoom(): Promise<ScriptRoom & AsyncDisposable> {
+  const redis = await startRedis()
+  const room = new ScriptRoom(redis.url)
+  const dispose = async () => {
+    await room.link.close()
+    await redis.stop()
+  }
+  return Object.assign(room, { [Symbol.asyncDispose]: dispose })
+}

@@ -1,0 +1,146 @@
+/**
+ * The settings: what a wrong one says, word by word, and what the defaults are.
+ *
+ * The messages are golden because they are the whole user interface of a failed start: each names the value, where it
+ * came from and how to mend it. Change one here when you change it there, and read it as its reader would.
+ */
+import { expect, test } from 'vitest'
+import { ConfigError, distance, nearest, readConfig, readTarget, SETTINGS } from '../../engine/config.ts'
+import { redisOptions } from '../../engine/store/address.ts'
+
+const MESSAGES: readonly (readonly [Record<string, string>, string])[] = [
+  [
+    { PORT: 'http' },
+    'PORT: "http" (from the environment) is not a whole number; give port. Where HTTP and the stream listen; 0 takes a free one.',
+  ],
+  [
+    { PORT: '65536' },
+    'PORT: "65536" (from the environment) is out of bounds; give 0 to 65535 port. Where HTTP and the stream listen; 0 takes a free one.',
+  ],
+  [
+    { PORT: '80.5' },
+    'PORT: "80.5" (from the environment) is not a whole number; give port. Where HTTP and the stream listen; 0 takes a free one.',
+  ],
+  [
+    { PORT: ' ' },
+    'PORT: " " (from the environment) is not a whole number; give port. Where HTTP and the stream listen; 0 takes a free one.',
+  ],
+  [
+    { PORT: '0x50' },
+    'PORT: "0x50" (from the environment) is not a whole number; give port. Where HTTP and the stream listen; 0 takes a free one.',
+  ],
+  [
+    { FAIRGRAB_WORKERS: '-1' },
+    'FAIRGRAB_WORKERS: "-1" (from the environment) is out of bounds; give 0 to 64 processes. Workers that share the port; 0 is the cores less one.',
+  ],
+  [
+    { FAIRGRAB_WORKERS: '65' },
+    'FAIRGRAB_WORKERS: "65" (from the environment) is out of bounds; give 0 to 64 processes. Workers that share the port; 0 is the cores less one.',
+  ],
+  [
+    { FAIRGRAB_BATCH_CLAIMS: '0' },
+    'FAIRGRAB_BATCH_CLAIMS: "0" (from the environment) is out of bounds; give 1 to 512 claims. The most claims one script call decides.',
+  ],
+  [
+    { FAIRGRAB_BATCHES_IN_FLIGHT: '5' },
+    'FAIRGRAB_BATCHES_IN_FLIGHT: "5" (from the environment) is out of bounds; give 1 to 4 batches. Script calls of one round under way at once.',
+  ],
+  [
+    { FAIRGRAB_RATE_USER: '20/s' },
+    'FAIRGRAB_RATE_USER: "20/s" (from the environment) is not a whole number; give requests/s. What one user token may ask; 0 is no limit.',
+  ],
+  [
+    { FAIRGRAB_DURABILITY: 'fsync' },
+    'FAIRGRAB_DURABILITY: "fsync" (from the environment) is not one of memory, everysec, always; set it to always or unset it. What Redis must have done before a grant is acknowledged.',
+  ],
+  [
+    { LOG_LEVEL: 'verbose' },
+    'LOG_LEVEL: "verbose" (from the environment) is not one of trace, debug, info, warn, error, fatal, silent; set it to info or unset it. The least level that is logged.',
+  ],
+  [
+    { FAIRGRAB_JWT_SECRET: 'x'.repeat(31) },
+    'FAIRGRAB_JWT_SECRET (from the environment) is shorter than 32 bytes; make one with: openssl rand -hex 32',
+  ],
+  [
+    { FAIRGRAB_VOUCHER_SECRET: 'ab'.repeat(31) },
+    'FAIRGRAB_VOUCHER_SECRET (from the environment) is not 64 hex digits; make one with: openssl rand -hex 32',
+  ],
+  [
+    { FAIRGRAB_VOUCHER_SECRET: 'z'.repeat(64) },
+    'FAIRGRAB_VOUCHER_SECRET (from the environment) is not 64 hex digits; make one with: openssl rand -hex 32',
+  ],
+  [
+    { FAIRGRAB_WORKER: '2' },
+    'FAIRGRAB_WORKER (from the environment) is not a setting; did you mean FAIRGRAB_WORKERS?',
+  ],
+  [{ FAIRGRAB_KEYZ: '' }, 'FAIRGRAB_KEYZ (from the environment) is not a setting; did you mean FAIRGRAB_KEYS?'],
+  [
+    { FAIRGRAB_RATE_ADRESS: '1' },
+    'FAIRGRAB_RATE_ADRESS (from the environment) is not a setting; did you mean FAIRGRAB_RATE_ADDRESS?',
+  ],
+]
+
+test.each(MESSAGES)('%o stops the start with its message', (env, message) => {
+  const error = (() => {
+    try {
+      return readConfig(env)
+    } catch (cause) {
+      return cause
+    }
+  })()
+  expect(error).toBeInstanceOf(ConfigError)
+  expect((error as ConfigError).message).toBe(message)
+})
+
+test.each([
+  ['localhost', 'REDIS_URL: "localhost" is not an address; write redis://host:6379 or unix:///path/redis.sock'],
+  ['http://host:6379', 'REDIS_URL: "http:" is not known; use redis://, rediss:// or unix://'],
+  ['redis://host/cache', 'REDIS_URL: "/cache" is not the number of a database; write redis://host:6379/0'],
+])('REDIS_URL=%s stops the start with its message', (url, message) => {
+  expect(() => redisOptions(url)).toThrow(message)
+})
+
+test('addresses of Redis', () => {
+  const protocol = 2
+  expect(redisOptions('unix:///run/redis.sock')).toEqual({ path: '/run/redis.sock', protocol })
+  expect(redisOptions('redis://host')).toEqual({ host: 'host', port: 6379, db: 0, protocol })
+  expect(redisOptions('redis://me:p%40ss@[::1]:7000/3')).toEqual({
+    host: '::1',
+    port: 7000,
+    db: 3,
+    username: 'me',
+    password: 'p@ss',
+    protocol,
+  })
+  expect(redisOptions('rediss://host')).toMatchObject({ tls: {} })
+})
+
+test('an empty environment gives the defaults, and an empty value is no value', () => {
+  const config = readConfig({})
+  expect(config).toEqual(readConfig(Object.fromEntries(SETTINGS.map(({ name }) => [name, '']))))
+  expect(config).toMatchObject({ port: 8080, host: '127.0.0.1', redisUrl: '', dataDir: './data', durability: 'always' })
+  expect(config).toMatchObject({ batchClaims: 512, batchesInFlight: 4, rateUser: 20, rateAddress: 200, rateKey: 0, origins: [] })
+  expect(config.workers).toBeGreaterThanOrEqual(1)
+})
+
+test('with keys it listens everywhere, without them on this machine only, unless it is told', () => {
+  expect(readConfig({ FAIRGRAB_KEYS: 'operator:some-long-key' }).host).toBe('0.0.0.0')
+  expect(readConfig({ HOST: '::1', FAIRGRAB_KEYS: 'operator:some-long-key' }).host).toBe('::1')
+})
+
+test('the bounds themselves are allowed, and variables of others are left alone', () => {
+  const env = { PORT: '65535', FAIRGRAB_BATCH_CLAIMS: '1', FAIRGRAB_WORKERS: '64', HOME: '/x', FAIRGRAB_URL: 'u', FAIRGRAB_KEY: 'k' }
+  expect(readConfig(env)).toMatchObject({ port: 65535, batchClaims: 1, workers: 64 })
+  expect(readConfig({ FAIRGRAB_ORIGINS: 'https://a.example,https://b.example' }).origins).toEqual([
+    'https://a.example',
+    'https://b.example',
+  ])
+  expect(readConfig({ FAIRGRAB_JWT_PUBLIC_KEY: 'a\\nb' }).jwtPublicKey).toBe('a\nb')
+  expect(readTarget(env)).toEqual({ url: 'u', key: 'k' })
+})
+
+test('the nearest word by single edits', () => {
+  expect(distance('kitten', 'sitting')).toBe(3)
+  expect([distance('', 'abc'), distance('abc', ''), distance('a', 'a')]).toEqual([3, 3, 0])
+  expect(nearest('FAIRGRAB_DURABLE', SETTINGS.map(({ name }) => name))).toBe('FAIRGRAB_DURABILITY')
+})

@@ -1,0 +1,126 @@
+/**
+ * Holder keys: the alphabet, the packed form that Redis and frames share, and the filter of those who may hold.
+ *
+ * The same key exists as text, as MessagePack bytes and in the filter's hash, so each pair is compared on random
+ * keys; `userIdEnd` is fuzzed against `isUserId`, since the one guards frames and the other guards everything else.
+ */
+import fc from 'fast-check'
+import { expect, test } from 'vitest'
+import {
+  HOLDER_BYTES_MAX,
+  holderEnd,
+  holderOf,
+  holdersIn,
+  isUserId,
+  partsOf,
+  userIdEnd,
+  writeArrayHead,
+  writeHolder,
+} from '../../engine/base/holder.ts'
+import { SLOTS_MAX, USER_ID_BYTES_MAX } from '../../engine/base/limits.ts'
+import { HolderFilter } from '../../engine/campaign/holder-filter.ts'
+import { decode, encode } from '../../engine/wire/encoding.ts'
+import { random, seed } from '../support/seed.ts'
+
+const ALPHABET = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._:@-'
+const userIds = fc.string({ unit: fc.constantFrom(...ALPHABET), minLength: 1, maxLength: USER_ID_BYTES_MAX })
+const slots = fc.integer({ min: 1, max: SLOTS_MAX })
+
+test('the alphabet is exactly the one that is written down', () => {
+  const allowed = Array.from({ length: 0x300 }, (_, code) => String.fromCharCode(code)).filter(char => isUserId(char))
+  expect(allowed.toSorted()).toEqual([...ALPHABET].toSorted())
+  expect([isUserId('x'.repeat(64)), isUserId('x'.repeat(65)), isUserId('')]).toEqual([true, false, false])
+  for (const value of [undefined, null, 7, ['u'], { length: 1 }, 'a/2', 'a{b}', 'a\r\n', 'ａ', 'ā']) expect(isUserId(value)).toBe(false)
+})
+
+test('a key comes apart into what it was made of, and no two pairs share one', () => {
+  expect([holderOf('u1', 1), holderOf('u1', 3)]).toEqual(['u1', 'u1/3'])
+  fc.assert(
+    fc.property(userIds, slots, userIds, slots, (a, i, b, j) => {
+      expect(partsOf(holderOf(a, i))).toEqual({ userId: a, slot: i })
+      expect(holderOf(a, i) === holderOf(b, j)).toBe(a === b && i === j)
+    }),
+    { seed },
+  )
+})
+
+test('packed keys are MessagePack that anybody reads, and come back in order', () => {
+  fc.assert(
+    fc.property(fc.array(fc.tuple(userIds, slots), { maxLength: 60 }), rows => {
+      const holders = rows.map(([userId, slot]) => holderOf(userId, slot))
+      const bytes = Buffer.alloc(3 + holders.length * HOLDER_BYTES_MAX)
+      let at = writeArrayHead(bytes, 0, holders.length)
+      for (const holder of holders) {
+        const end = writeHolder(bytes, at, holder)
+        expect(holderEnd(bytes, at)).toBe(end)
+        expect(end - at).toBeLessThanOrEqual(HOLDER_BYTES_MAX)
+        at = end
+      }
+      expect(decode(bytes.subarray(0, at), 'msgpack')).toEqual(holders)
+      expect(holdersIn(bytes.subarray(0, at))).toEqual(holders)
+      if (holders.length < 16) expect(holdersIn(encode(holders, 'msgpack'))).toEqual(holders)
+    }),
+    { seed },
+  )
+})
+
+test('bytes are a user id exactly when their text is one', () => {
+  const texts = fc.oneof(userIds, fc.string({ maxLength: 70 }), fc.string({ unit: 'binary-ascii', maxLength: 70 }))
+  fc.assert(
+    fc.property(texts, fc.nat(3), (text, before) => {
+      const packed = encode(text, 'msgpack')
+      const bytes = Buffer.concat([Buffer.alloc(before, 0xc1), packed, Buffer.from([0x61])])
+      const end = before + packed.length
+      expect(userIdEnd(bytes, before, bytes.length)).toBe(isUserId(text) ? end : -1)
+      expect(userIdEnd(bytes, before, end - 1), 'cut off').toBe(-1)
+    }),
+    { seed, numRuns: 3000 },
+  )
+})
+
+test('of any bytes, what is taken for a user id decodes to one', () => {
+  const heads = fc.constantFrom(0xa0, 0xa1, 0xa3, 0xbf, 0xd9, 0xda, 0xc4, 0x61, 0x93)
+  const bytes = fc.tuple(heads, fc.uint8Array({ maxLength: 8 }), fc.string({ unit: fc.constantFrom(...ALPHABET), maxLength: 40 }))
+  fc.assert(
+    fc.property(bytes, ([head, middle, tail]) => {
+      const all = Buffer.concat([Buffer.from([head]), middle, Buffer.from(tail)])
+      const end = userIdEnd(all, 0, all.length)
+      if (end < 0) return
+      expect(end).toBeLessThanOrEqual(all.length)
+      expect(isUserId(decode(all.subarray(0, end), 'msgpack'))).toBe(true)
+    }),
+    { seed, numRuns: 3000 },
+  )
+})
+
+test('the filter never forgets a holder, and text and bytes of a key agree', () => {
+  const next = random(3)
+  const filter = new HolderFilter(50_000, seed)
+  const holders = Array.from({ length: filter.capacity }, (_, i) => holderOf(`user-${Math.floor(next() * 1e9)}-${i}`, 1 + (i % 3)))
+  for (const holder of holders) filter.add(holder)
+  const bytes = Buffer.alloc(HOLDER_BYTES_MAX)
+  const asBytes = (holder: string) => filter.mayHoldBytes(bytes, 2, 2 + bytes.write(holder, 2, 'latin1'))
+  expect(holders.filter(holder => !filter.mayHold(holder) || !asBytes(holder))).toEqual([])
+  const strangers = Array.from({ length: 20_000 }, (_, i) => `stranger-${i}`)
+  expect(strangers.filter(holder => filter.mayHold(holder) !== asBytes(holder))).toEqual([])
+})
+
+test.each([1, 100, 10_000, 250_000])('a filter for %i holders is wrong about fewer than one stranger in 100', capacity => {
+  const filter = new HolderFilter(capacity, seed)
+  expect(filter.capacity).toBeGreaterThanOrEqual(capacity)
+  for (let i = 0; i < filter.capacity; i++) filter.add(`u${i}`)
+  const asked = 50_000
+  let wrong = 0
+  for (let i = 0; i < asked; i++) if (filter.mayHold(`v${i}`)) wrong++
+  expect(wrong / asked).toBeLessThan(0.01)
+})
+
+test('an empty filter holds nobody, and another seed is wrong about others', () => {
+  const [one, two] = [new HolderFilter(2000, 1), new HolderFilter(2000, 2)]
+  const strangers = Array.from({ length: 100_000 }, (_, i) => `s${i}`)
+  expect(strangers.some(holder => one.mayHold(holder))).toBe(false)
+  for (let i = 0; i < 2000; i++) for (const filter of [one, two]) filter.add(`u${i}`)
+  const wrong = [one, two].map(filter => strangers.filter(holder => filter.mayHold(holder)))
+  expect(wrong[0]!.length * wrong[1]!.length).toBeGreaterThan(0)
+  expect(wrong[0]).not.toEqual(wrong[1])
+})
