@@ -24,7 +24,7 @@ Settings come from the environment; docs/config.md has them all.
 `
 
 async function upCommand(): Promise<number> {
-  const { up } = await import('./supervisor.ts')
+  const { up } = await import('./processes/supervisor.ts')
   const node = await up(readConfig(), ({ url, madeKey, redis }) => {
     console.log(`fairgrab serves ${url}   (Redis: ${redis})`)
     if (madeKey) console.log(`operator key, shown once: ${madeKey}`)

@@ -75,6 +75,8 @@ export async function startWorker({ config, log, metricsText }: WorkerOptions): 
   })
   await health.start()
   const secret = config.voucherSecret === '' ? await store.vouchers.secret() : Buffer.from(config.voucherSecret, 'hex')
+  // Redis may have appeared after the first look; whoever is told that this node serves should find it ready.
+  if (health.report.problems.length > 0) await health.check()
   let feed: StockFeed | undefined
   const rounds = new Rounds({
     store,

@@ -80,8 +80,11 @@ export class RoundView {
     if (sentAt !== undefined && sentAt > this.#confirmedAt) this.#confirmedAt = sentAt
     const news = !same || notice.version > last.version || notice.state !== last.state
     if (!same || notice.version > last.version || notice.at >= last.at) this.#notice = notice
-    if (!same) this.#filter = undefined
-    if (news && this.#isShut()) this.#cover()
+    if (!same) {
+      this.#filter = undefined
+      this.#covered = 0
+    }
+    if (this.#isShut() && this.#covered < this.#notice.sequence) this.#cover()
     return news
   }
 

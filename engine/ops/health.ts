@@ -65,7 +65,9 @@ export class Health {
   }
 
   get report(): HealthReport {
-    return this.#options.connected() ? this.#report : { ...this.#report, ready: false }
+    if (this.#options.connected()) return this.#report
+    const { problems } = this.#report
+    return { ...this.#report, ready: false, problems: problems.length > 0 ? problems : [unreachable('not now')] }
   }
 
   /** The code that refuses every grant, or undefined. */
@@ -76,7 +78,7 @@ export class Health {
 
   /** Checks once, then every few seconds until `stop`. */
   async start(): Promise<void> {
-    await this.#check()
+    await this.check()
     const next = () => (this.#report.problems.length > 0 ? RETRY_MS : CHECK_MS)
     let waited = 0
     this.#stop = every(
@@ -86,7 +88,7 @@ export class Health {
         waited += RETRY_MS
         if (waited < next()) return
         waited = 0
-        await this.#check()
+        await this.check()
       },
       () => {},
     )
@@ -100,7 +102,8 @@ export class Health {
     this.#stop()
   }
 
-  async #check(): Promise<void> {
+  /** Judges the server now. */
+  async check(): Promise<void> {
     const { draining } = this.#report
     try {
       const found = await this.#options.check()

@@ -1,4 +1,7 @@
-/** Campaigns and rounds over HTTP: made and turned by operators; a round's public state is everybody's. */
+/**
+ * Campaigns and rounds over HTTP: made and turned by operators; a round's public state is everybody's. The rules are in
+ * campaign/lifecycle.ts; here are only paths, rights and shapes.
+ */
 import { Refusal } from '../base/assert.ts'
 import type { CampaignRules, RoundRules } from '../campaign/lifecycle.ts'
 import type { RoundView } from '../campaign/round-view.ts'

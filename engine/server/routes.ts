@@ -3,7 +3,7 @@
  * claim route stands here for the contract and is served by `claimOne`, past the general gateway.
  */
 import { CODES } from '../base/codes.ts'
-import { DASHBOARD } from '../dashboard/files.ts'
+import { DASHBOARD } from './dashboard-files.ts'
 import { asyncApi, openApi } from '../wire/open-api.ts'
 import { CLAIM_ROUTES, claimOne } from './claim-routes.ts'
 import { handle, type Route, refuse } from './gateway.ts'

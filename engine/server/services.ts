@@ -1,4 +1,7 @@
-/** What the routes and the stream may use: the parts that main.ts put together, and nothing else. */
+/**
+ * What the routes and the stream may use: the parts that main.ts put together, and nothing else. A request that passed
+ * the gateway is a Call; what a route gives back is an Answer.
+ */
 import type { Caller, Callers } from '../auth/callers.ts'
 import type { Clock } from '../base/clock.ts'
 import type { Code } from '../base/codes.ts'

@@ -1,4 +1,7 @@
-/** Vouchers over HTTP: looked up by their code, and redeemed exactly once. */
+/**
+ * Vouchers over HTTP: looked up by their code, and redeemed exactly once. The rules are in campaign/redemption.ts; the
+ * header Idempotency-Key is checked here because it is HTTP's.
+ */
 import { Refusal } from '../base/assert.ts'
 import { rfc3339 } from '../base/clock.ts'
 import { KEY_BYTES_MAX } from '../base/limits.ts'

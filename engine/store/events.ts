@@ -18,6 +18,8 @@ export function listenToStock(url: string, listener: EventListener): () => void 
   const client = new Redis({
     ...redisOptions(url),
     maxRetriesPerRequest: null,
+    // It subscribes below, where a refusal (NOPERM) is caught; the library's own try would end the process.
+    autoResubscribe: false,
     retryStrategy: attempt => Math.min(1000, 20 * 2 ** Math.min(attempt, 6)) * (0.5 + Math.random() / 2),
   })
   client.on('error', () => {})

@@ -1,4 +1,7 @@
-/** A round and a campaign as the API shows them: the public state of a round is the same for everybody. */
+/**
+ * A round as the API shows it: its public state is the same for everybody, with or without a credential. Counts are
+ * absolute and stand beside the epoch and version that they are true for.
+ */
 import { rfc3339 } from '../base/clock.ts'
 
 export interface RoundFacts {

@@ -15,7 +15,7 @@ import { effort } from '../support/effort.ts'
 import { startNodeProcess } from '../support/node-process.ts'
 import { startLocalRedis } from '../support/redis.ts'
 import { below, random } from '../support/seed.ts'
-import { type Direction, startTcpProxy } from '../support/tcp-proxy.ts'
+import { type Direction, TcpProxy } from '../support/tcp-proxy.ts'
 
 const CUTS = effort(200, 10_000)
 const STOCK = effort(60_000, 3_000_000)
@@ -26,7 +26,7 @@ test(
   async () => {
     const next = random(2)
     await using redis = await startLocalRedis()
-    await using proxy = await startTcpProxy({ path: redis.socketPath as string })
+    await using proxy = await TcpProxy.open({ path: redis.socketPath as string })
     await using node = await startNodeProcess({ REDIS_URL: proxy.url, LOG_LEVEL: 'error' })
     const round = await openRound(node.url, STOCK)
     using crowd = new Crowd({ url: node.url, roundId: round.id, people: STOCK * 1.25, singles: 2000, window: 2 })
@@ -34,7 +34,7 @@ test(
     const cut = async () => {
       for (let i = 0; i < CUTS; i++) {
         const direction: Direction = next() < 0.5 ? 'request' : 'reply'
-        await proxy.cutAt(direction, below(next, BYTES_MAX[direction]))
+        await proxy.cutAfter(direction, below(next, BYTES_MAX[direction]))
         cuts[direction]++
         if (crowd.granted < STOCK) cuts.whileGranting++
       }

@@ -18,7 +18,7 @@ import { effort } from '../support/effort.ts'
 import { KEYS } from '../support/engine.ts'
 import { launchNode, type NodeProcess } from '../support/node-process.ts'
 import { type RedisProcess, startLocalRedis } from '../support/redis.ts'
-import { startTcpProxy, type TcpProxy } from '../support/tcp-proxy.ts'
+import { TcpProxy } from '../support/tcp-proxy.ts'
 
 const ANSWER_MS = 2500
 const RESUME_MS = 1000
@@ -38,7 +38,7 @@ describe('one node through the outages of its Redis', () => {
     admin = new Redis({ path: redis.socketPath as string })
     admin.on('error', () => {})
     await admin.replicaof('127.0.0.1', '1')
-    proxy = await startTcpProxy({ path: redis.socketPath as string })
+    proxy = await TcpProxy.open({ path: redis.socketPath as string })
     node = await launchNode({ REDIS_URL: proxy.url })
   })
   afterAll(async () => {
@@ -91,11 +91,11 @@ describe('one node through the outages of its Redis', () => {
     expect(crowd.slowestMs).toBeGreaterThan(900)
   })
 
-  test.each(['black-hole', 'drop-replies'] as const)('the network does %s for a second', async mode => {
+  test.each(['black hole', 'drop replies'] as const)('the network is set to %s for a second', async way => {
     const crowd = await claimThrough(async () => {
-      proxy.mode = mode
+      proxy.way = way
       await last(1000)
-      proxy.mode = 'pass'
+      proxy.way = 'pass'
     })
     expect(crowd.slowestMs).toBeGreaterThan(900)
   })

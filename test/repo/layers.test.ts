@@ -25,8 +25,9 @@ const ROOMS: Readonly<Record<string, readonly string[]>> = {
   server: ['base', 'store', 'wire', 'auth', 'ops', 'config', 'campaign'],
   client: ['base', 'wire'],
   dashboard: [],
-  main: ['base', 'store', 'wire', 'auth', 'ops', 'config', 'campaign', 'server', 'dashboard'],
-  cli: ['base', 'store', 'wire', 'auth', 'ops', 'config', 'campaign', 'server', 'client', 'dashboard', 'main'],
+  main: ['base', 'store', 'wire', 'auth', 'ops', 'config', 'campaign', 'server'],
+  processes: ['base', 'store', 'ops', 'config', 'server', 'main'],
+  cli: ['base', 'processes', 'store', 'wire', 'auth', 'ops', 'config', 'campaign', 'server', 'client', 'main'],
 }
 const BENCH_MAY = ['base', 'wire', 'client']
 

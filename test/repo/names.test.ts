@@ -2,7 +2,7 @@
  * Names of files say their part, and each file opens by saying what it does.
  *
  * A file is a kebab-case noun; the names that could hold everything, and in time do, are forbidden as files and as
- * folders. The opening comment says what the file does, how, and what was rejected: 3 to 15 lines of text. Tests in a
+ * folders. The opening comment says what the file does, how, and what was rejected: 2 to 15 lines of text. Tests in a
  * row of numbers (plugin.1, plugin.2) are forbidden by the same pattern, which has no place for them.
  *
  * Rejected: a rule about the words in the comment. Whether it is true and full is for readers.
@@ -13,7 +13,7 @@ import { isLua, isProgram, readTree, type SourceFile } from './tree.ts'
 
 const KEBAB = /^[a-z][a-z0-9]*(-[a-z0-9]+)*(\.test|\.config|\.d)?\.(ts|mts|mjs|js|lua)$/
 const EMPTY_NAMES = /^(utils?|helpers?|common|managers?|index|misc|shared|lib-?utils|stuff)(\.|$)/
-const COMMENT_LINES_MIN = 3
+const COMMENT_LINES_MIN = 2
 const COMMENT_LINES_MAX = 15
 
 function findWrongNames(files: readonly SourceFile[]): readonly string[] {

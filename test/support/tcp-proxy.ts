@@ -1,96 +1,93 @@
 /**
- * A TCP proxy in front of a server (Redis, in these tests) that breaks connections where a test says.
+ * A network between the engine and its Redis that a test can break: pass, drop what is asked, drop what is answered,
+ * cut after a number of bytes, swallow everything, delay.
  *
- * `cutAt` breaks at an exact byte: of everything that flows in one direction from now on, the connection that carries
- * byte n passes the bytes before it and is cut on both sides there. So a cut falls inside a frame of the protocol and
- * under load always comes. `mode` drops requests, replies or both in silence, as a dead host or a firewall does; when
- * it goes back to `pass`, connections that lost bytes are reset, because what is left of their streams is garbage.
- * `delayMs` slows both directions of the connections that are made while it is set.
+ * TCP never loses bytes in the middle of a stream: so connections from which bytes were dropped are ended when the way
+ * is open again, else an answer could pass for that of another question.
  *
- * Rejected: toxiproxy, a second program that knows no byte positions; netem, which needs root.
+ * It runs in the process of the test and forwards bytes without knowing their protocol. What was asked is kept by
+ * connection, so a test can see that a request was sent again with the same bytes. `forwarded` resolves when bytes of
+ * a kind have passed or were dropped: tests wait for that event, never for a time. A delay is the one thing here
+ * that takes time, because it is what it models.
  */
-
 import { once } from 'node:events'
-import {
-  type AddressInfo,
-  createServer,
-  connect as dial,
-  type NetConnectOpts,
-  type Server,
-  type Socket,
-} from 'node:net'
+import { createConnection, createServer, type NetConnectOpts, type Server, type Socket } from 'node:net'
 
-export type Mode = 'pass' | 'drop-requests' | 'drop-replies' | 'black-hole'
+export type Way = 'pass' | 'drop requests' | 'drop replies' | 'black hole'
 export type Direction = 'request' | 'reply'
 
-interface Cut {
-  left: number
-  readonly done: () => void
-}
-
-interface Pair {
-  readonly client: Socket
-  readonly upstream: Socket
-  lostBytes: boolean
-}
-
-const DROPS: Readonly<Record<Mode, readonly Direction[]>> = {
-  pass: [],
-  'drop-requests': ['request'],
-  'drop-replies': ['reply'],
-  'black-hole': ['request', 'reply'],
+interface Waiter {
+  readonly direction: Direction
+  readonly match: (bytes: Buffer) => boolean
+  readonly resolve: () => void
 }
 
 export class TcpProxy implements AsyncDisposable {
-  readonly port: number
-  /** Delay of what passes, for connections that are made from now on. */
   delayMs = 0
-  /** Connections that were made. */
-  accepted = 0
-  readonly #server: Server
+  /** What each connection asked, oldest connection first; dropped bytes included. */
+  get asked(): Buffer[] {
+    return this.#asked.map(chunks => Buffer.concat(chunks))
+  }
+  readonly #asked: Buffer[][] = []
   readonly #upstream: NetConnectOpts
-  readonly #pairs = new Set<Pair>()
-  readonly #cuts: { request: Cut | undefined; reply: Cut | undefined } = { request: undefined, reply: undefined }
-  #mode: Mode = 'pass'
+  readonly #server: Server
+  readonly #sockets = new Set<Socket>()
+  readonly #waiters = new Set<Waiter>()
+  readonly #lossy = new Set<Socket>()
+  #cut: { readonly direction: Direction; left: number; readonly done: () => void } | undefined
+  #way: Way = 'pass'
 
-  constructor(server: Server, upstream: NetConnectOpts) {
-    this.#server = server
+  private constructor(upstream: NetConnectOpts) {
     this.#upstream = upstream
-    this.port = (server.address() as AddressInfo).port
-    server.on('connection', client => this.#connected(client))
+    this.#server = createServer(client => this.#connect(client))
   }
 
-  /** As an address of Redis. */
+  /** A proxy on a free port of 127.0.0.1. */
+  static async open(upstream: NetConnectOpts): Promise<TcpProxy> {
+    const proxy = new TcpProxy(upstream)
+    proxy.#server.listen(0, '127.0.0.1')
+    await once(proxy.#server, 'listening')
+    return proxy
+  }
+
   get url(): string {
-    return `redis://127.0.0.1:${this.port}`
+    const address = this.#server.address()
+    if (address === null || typeof address === 'string') throw new Error('the proxy does not listen')
+    return `redis://127.0.0.1:${address.port}`
   }
 
-  get mode(): Mode {
-    return this.#mode
+  get way(): Way {
+    return this.#way
   }
 
-  set mode(mode: Mode) {
-    this.#mode = mode
-    if (mode !== 'pass') return
-    for (const pair of this.#pairs) if (pair.lostBytes) this.#reset(pair)
+  set way(way: Way) {
+    this.#way = way
+    if (way !== 'pass') return
+    for (const socket of this.#lossy) socket.destroy()
+    this.#lossy.clear()
   }
 
-  /** Cuts before byte `bytes` of what flows in that direction from now on; resolves when it has cut. */
-  cutAt(direction: Direction, bytes: number): Promise<void> {
+  /** Ends the connection after `bytes` more of a direction; what comes after them is lost. Once; resolves when it did. */
+  cutAfter(direction: Direction, bytes: number): Promise<void> {
     return new Promise(done => {
-      this.#cuts[direction] = { left: bytes, done }
+      this.#cut = { direction, left: bytes, done }
     })
   }
 
-  /** Resets every connection now. */
-  cutAll(): void {
-    for (const pair of this.#pairs) this.#reset(pair)
+  /** Resolves when bytes of a direction that match came by, whether they were let through or not. */
+  forwarded(direction: Direction, match: (bytes: Buffer) => boolean = () => true): Promise<void> {
+    return new Promise(resolve => this.#waiters.add({ direction, match, resolve }))
+  }
+
+  /** Ends every connection. */
+  disconnect(): void {
+    for (const socket of this.#sockets) socket.destroy()
   }
 
   async close(): Promise<void> {
     const closed = once(this.#server, 'close')
     this.#server.close()
-    this.cutAll()
+    this.disconnect()
     await closed
   }
 
@@ -98,59 +95,51 @@ export class TcpProxy implements AsyncDisposable {
     return this.close()
   }
 
-  #connected(client: Socket): void {
-    this.accepted++
-    const upstream = dial(this.#upstream)
-    const pair: Pair = { client, upstream, lostBytes: false }
-    this.#pairs.add(pair)
-    for (const socket of [client, upstream]) {
-      socket.setNoDelay(true)
-      socket.on('error', () => {})
-      socket.once('close', () => this.#reset(pair))
+  #connect(client: Socket): void {
+    const upstream = createConnection(this.#upstream)
+    const asked: Buffer[] = []
+    this.#asked.push(asked)
+    for (const [from, to, direction] of [
+      [client, upstream, 'request'],
+      [upstream, client, 'reply'],
+    ] as const) {
+      this.#sockets.add(from)
+      from.setNoDelay(true)
+      from.on('error', () => {})
+      from.on('close', () => {
+        this.#sockets.delete(from)
+        to.destroy()
+      })
+      from.on('data', bytes => {
+        if (direction === 'request') asked.push(bytes)
+        this.#pass(bytes, { to, from, direction })
+      })
     }
-    const { delayMs } = this
-    const carry = (direction: Direction) => (chunk: Buffer) => {
-      if (delayMs === 0) this.#pass(pair, direction, chunk)
-      else setTimeout(() => this.#pass(pair, direction, chunk), delayMs)
-    }
-    client.on('data', carry('request'))
-    upstream.on('data', carry('reply'))
   }
 
-  #pass(pair: Pair, direction: Direction, chunk: Buffer): void {
-    if (!this.#pairs.has(pair)) return
-    if (DROPS[this.#mode].includes(direction)) {
-      pair.lostBytes = true
-      return
+  #pass(bytes: Buffer, { to, from, direction }: { to: Socket; from: Socket; direction: Direction }): void {
+    if (this.#isOpen(direction)) {
+      const cut = this.#cut?.direction === direction ? this.#cut : undefined
+      if (cut && bytes.length >= cut.left) {
+        this.#cut = undefined
+        to.end(bytes.subarray(0, cut.left), () => to.destroy())
+        from.destroy()
+        cut.done()
+      } else {
+        if (cut) cut.left -= bytes.length
+        if (this.delayMs > 0) setTimeout(() => to.writable && to.write(bytes), this.delayMs)
+        else to.write(bytes)
+      }
+    } else this.#lossy.add(from)
+    for (const waiter of this.#waiters) {
+      if (waiter.direction !== direction || !waiter.match(bytes)) continue
+      this.#waiters.delete(waiter)
+      waiter.resolve()
     }
-    const to = direction === 'request' ? pair.upstream : pair.client
-    const cut = this.#cuts[direction]
-    if (!cut || cut.left >= chunk.length) {
-      if (cut) cut.left -= chunk.length
-      to.write(chunk)
-      return
-    }
-    this.#cuts[direction] = undefined
-    this.#pairs.delete(pair)
-    to.end(chunk.subarray(0, cut.left))
-    const other = to === pair.client ? pair.upstream : pair.client
-    other.destroy()
-    cut.done()
   }
 
-  #reset(pair: Pair): void {
-    if (!this.#pairs.delete(pair)) return
-    pair.client.destroy()
-    pair.upstream.destroy()
+  #isOpen(direction: Direction): boolean {
+    if (this.way === 'black hole') return false
+    return this.way !== (direction === 'request' ? 'drop requests' : 'drop replies')
   }
-}
-
-/** A proxy on a free port of 127.0.0.1 in front of a unix socket or a port. */
-export async function startTcpProxy(
-  upstream: { readonly path: string } | { readonly port: number },
-): Promise<TcpProxy> {
-  const server = createServer()
-  server.listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  return new TcpProxy(server, 'path' in upstream ? upstream : { ...upstream, host: '127.0.0.1' })
 }

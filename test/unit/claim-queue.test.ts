@@ -62,7 +62,12 @@ interface Call {
   readonly fail: (fault: unknown) => void
 }
 
-const settled = () => new Promise(resolve => setImmediate(resolve))
+/** An answer is taken in this turn of the event loop, what it lets go leaves at the end of the next. */
+const turnEnds = () => new Promise(resolve => setImmediate(resolve))
+const settled = async () => {
+  await turnEnds()
+  await turnEnds()
+}
 
 function queueOf({ batchClaims = 8, batchesInFlight = 4 } = {}) {
   const clock = new HandClock()

@@ -1,6 +1,6 @@
 /**
  * The page at `/`: plain files, read once at start, served with a policy that lets nothing in from elsewhere. There is
- * no build step: the modules that the browser runs are the files of this folder, and each has a route by its name.
+ * no build step: the modules that the browser runs are the files of engine/dashboard, and each has a route by its name.
  * Rejected: a folder that is served whole. What is public is written down here.
  */
 import { readFileSync } from 'node:fs'
@@ -18,7 +18,7 @@ const HEADERS = [
 const file = (name: string, type: string, path = `/${name}`) => ({
   path,
   type: `${type}; charset=utf-8`,
-  content: readFileSync(new URL(name, import.meta.url)),
+  content: readFileSync(new URL(`../dashboard/${name}`, import.meta.url)),
   headers: HEADERS,
 })
 

@@ -8,11 +8,11 @@ import { randomBytes } from 'node:crypto'
 import { connect, createServer } from 'node:net'
 import { fileURLToPath } from 'node:url'
 import { AggregatorRegistry } from 'prom-client'
-import { type Config, childEnvironment } from './config.ts'
-import { openLog } from './ops/log.ts'
-import { verifyBinary } from './server/binary.ts'
-import { type EmbeddedRedis, startEmbedded } from './store/embedded.ts'
-import type { FromSupervisor, FromWorker } from './supervisor-messages.ts'
+import { type Config, childEnvironment } from '../config.ts'
+import { openLog } from '../ops/log.ts'
+import { verifyBinary } from '../server/binary.ts'
+import { type EmbeddedRedis, startEmbedded } from '../store/embedded.ts'
+import type { FromSupervisor, FromWorker } from './messages.ts'
 
 const WORKER = fileURLToPath(new URL('./worker.ts', import.meta.url))
 const COLLECT_MS = 1000

@@ -2,10 +2,10 @@
  * A worker process: started by the supervisor (supervisor.ts), told to drain by it, and ended with it. Its metrics go
  * to the supervisor, which adds those of all workers.
  */
-import { readConfig } from './config.ts'
-import { startWorker } from './main.ts'
-import { openLog } from './ops/log.ts'
-import { askSupervisor, type FromSupervisor, tell } from './supervisor-messages.ts'
+import { readConfig } from '../config.ts'
+import { startWorker } from '../main.ts'
+import { openLog } from '../ops/log.ts'
+import { askSupervisor, type FromSupervisor, tell } from './messages.ts'
 
 const config = readConfig()
 const log = openLog(config.logLevel, 'worker')
