@@ -61,7 +61,9 @@ async function main(): Promise<number> {
   const name = process.argv[2] ?? 'help'
   const command = COMMANDS[name === '--help' || name === '-h' ? 'help' : name]
   if (command) return command()
-  console.error(`fairgrab: there is no command "${name}"; did you mean ${nearest(name, Object.keys(COMMANDS))}? Try fairgrab help`)
+  console.error(
+    `fairgrab: there is no command "${name}"; did you mean ${nearest(name, Object.keys(COMMANDS))}? Try fairgrab help`,
+  )
   return 2
 }
 

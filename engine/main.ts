@@ -98,7 +98,12 @@ export async function startWorker({ config, log, metricsText }: WorkerOptions): 
   const parts = { store, rounds, health, metrics, clock, random }
   const { server, stream, own } = await openServer(config, parts, metricsText)
   feed = stockFeed(parts, server)
-  const stopTick = every(clock, TICK_MS, () => rounds.tick(), cause => log.error({ err: cause }, 'tick'))
+  const stopTick = every(
+    clock,
+    TICK_MS,
+    () => rounds.tick(),
+    cause => log.error({ err: cause }, 'tick'),
+  )
   return {
     port: server.port,
     metrics: own,
@@ -127,7 +132,11 @@ async function openServer(config: Config, parts: Parts, metricsText: WorkerOptio
     redisUp: store.ready,
     redisMemoryBytes: () => health.report.redisMemoryBytes,
     stocks: () =>
-      [...rounds.loaded()].map(({ view }) => ({ id: view.id, total: totalOf(view.notice), granted: view.notice.sequence })),
+      [...rounds.loaded()].map(({ view }) => ({
+        id: view.id,
+        total: totalOf(view.notice),
+        granted: view.notice.sequence,
+      })),
   }
   const own = () => metrics.json(gauges)
   const services: Services = {

@@ -48,7 +48,9 @@ export function parseKeys(setting: string): ApiKey[] {
     const role = KEY_ROLES.find(known => known === entry.slice(0, colon < 0 ? undefined : colon))
     const text = colon < 0 ? '' : entry.slice(colon + 1)
     if (!role)
-      throw new Error(`FAIRGRAB_KEYS: entry ${i + 1} has no role; write one of ${KEY_ROLES.join(', ')}, a colon and the key`)
+      throw new Error(
+        `FAIRGRAB_KEYS: entry ${i + 1} has no role; write one of ${KEY_ROLES.join(', ')}, a colon and the key`,
+      )
     if (text.length < KEY_CHARS_MIN)
       throw new Error(`FAIRGRAB_KEYS: the key of entry ${i + 1} (${role}) is shorter than ${KEY_CHARS_MIN} characters`)
     const id = `${role}:${createHash('sha256').update(text).digest('hex').slice(0, 16)}`
@@ -56,7 +58,8 @@ export function parseKeys(setting: string): ApiKey[] {
   })
   for (const [i, { text }] of keys.entries()) {
     const first = keys.findIndex(key => key.text === text)
-    if (first < i) throw new Error(`FAIRGRAB_KEYS: entries ${first + 1} and ${i + 1} have the same key; give each its own`)
+    if (first < i)
+      throw new Error(`FAIRGRAB_KEYS: entries ${first + 1} and ${i + 1} have the same key; give each its own`)
   }
   return keys
 }

@@ -5,7 +5,7 @@
  * key and ten bytes. A request becomes several ManyAsks when its claims name different pools.
  */
 import { CODE_CHARS } from '../auth/voucher-codes.ts'
-import { type Code, CODES, codeOf } from '../base/codes.ts'
+import { CODES, type Code, codeOf } from '../base/codes.ts'
 import { holderEnd, holderOf, writeHolder } from '../base/holder.ts'
 import type { Ask, Run } from './claim-queue.ts'
 
@@ -162,7 +162,8 @@ export class ManyAsk implements Ask {
 
   fail(from: number, count: number, code: Code): void {
     const outcome = CODES[code].number
-    for (let i = from; i < from + count; i++) this.#answers.refuse(this.#index ? (this.#index[i] as number) : i, outcome)
+    for (let i = from; i < from + count; i++)
+      this.#answers.refuse(this.#index ? (this.#index[i] as number) : i, outcome)
     this.#answers.close(count)
   }
 }

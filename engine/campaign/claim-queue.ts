@@ -214,7 +214,8 @@ function settleParts(parts: readonly Part[], { rest, first, exceptions, notice: 
       const stop = more ? Math.min(end, exceptions.readUInt16BE(exception)) : end
       if (stop > place) {
         const run = stop - place
-        if (!givenUp) ask.settle({ from: next, count: run, outcome: rest, sequence: granted ? sequence : 0, pool: undefined, at })
+        if (!givenUp)
+          ask.settle({ from: next, count: run, outcome: rest, sequence: granted ? sequence : 0, pool: undefined, at })
         if (granted) sequence += run
         next += run
         place = stop

@@ -4,8 +4,8 @@
  * scripts/claim.lua.
  */
 import { CODE_CHARS } from '../auth/voucher-codes.ts'
-import { type Code, CODES } from '../base/codes.ts'
 import type { Clock } from '../base/clock.ts'
+import { CODES, type Code } from '../base/codes.ts'
 import { HOLDER_BYTES_MAX, holderEnd, holderOf, writeHolder } from '../base/holder.ts'
 import type { ClaimStore, Decision } from '../store/claim-store.ts'
 import { Answers, type ClaimRequest, ManyAsk, SingleAsk } from './asks.ts'
@@ -110,7 +110,9 @@ export class Claims {
         at = writeHolder(users, at, holderOf(userId, slot))
       }
       const index = Uint16Array.from(places)
-      this.#queue.push(new ManyAsk({ answers, users: users.subarray(0, at), count: places.length, pool, askedAt: now, index }))
+      this.#queue.push(
+        new ManyAsk({ answers, users: users.subarray(0, at), count: places.length, pool, askedAt: now, index }),
+      )
     }
     if (refused > 0) answers.close(refused)
   }

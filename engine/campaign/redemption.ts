@@ -165,6 +165,9 @@ function refusedBy(
   if (order.currency !== currency)
     return { code: 'wrong_currency', detail: `order.currency is ${order.currency}, the campaign's is ${currency}` }
   if (order.amount < discount.minimum_amount)
-    return { code: 'below_minimum', detail: `order.amount is ${order.amount}, the minimum is ${discount.minimum_amount}` }
+    return {
+      code: 'below_minimum',
+      detail: `order.amount is ${order.amount}, the minimum is ${discount.minimum_amount}`,
+    }
   return undefined
 }

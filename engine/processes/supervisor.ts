@@ -115,8 +115,9 @@ class Crew {
       case 'collected':
         return this.#collecting.get(message.id)?.(message.json)
       case 'ask':
-        this.#metrics().then(text => {
-          if (hand.process.connected) hand.process.send({ kind: 'answer', id: message.id, text } satisfies FromSupervisor)
+        void this.#metrics().then(text => {
+          if (hand.process.connected)
+            hand.process.send({ kind: 'answer', id: message.id, text } satisfies FromSupervisor)
         })
     }
   }
@@ -161,7 +162,9 @@ export interface Told {
 export async function up(config: Config, told: (facts: Told) => void): Promise<Node> {
   const log = openLog(config.logLevel, 'supervisor')
   if (config.port !== 0 && (await taken(config.host, config.port)))
-    throw new Error(`port ${config.port} is taken; stop what listens there or set PORT to another one (0 takes a free one)`)
+    throw new Error(
+      `port ${config.port} is taken; stop what listens there or set PORT to another one (0 takes a free one)`,
+    )
   const port = config.port === 0 ? await freePort(config.host) : config.port
   const binary = verifyBinary()
   const embedded = config.redisUrl === '' ? await startEmbedded(config.dataDir, config.durability) : undefined
@@ -192,7 +195,7 @@ export async function up(config: Config, told: (facts: Told) => void): Promise<N
 function node(url: string, crew: Crew, embedded: EmbeddedRedis | undefined, stop: () => Promise<void>): Node {
   let stopping = false
   const failed = new Promise<never>((_, reject) => {
-    embedded?.ended.then(() => {
+    void embedded?.ended.then(() => {
       if (!stopping) reject(new Error('the embedded redis-server ended by itself; its last words stand above'))
     })
   })

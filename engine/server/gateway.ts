@@ -14,7 +14,9 @@ import type { Exchange, Headers } from './uws.ts'
 
 /** As much of a zod schema as the gateway needs. */
 export interface Schema {
-  safeParse(value: unknown): { success: true; data: unknown } | { success: false; error: Parameters<typeof complaint>[0] }
+  safeParse(
+    value: unknown,
+  ): { success: true; data: unknown } | { success: false; error: Parameters<typeof complaint>[0] }
 }
 
 export interface Route {

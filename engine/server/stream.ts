@@ -5,8 +5,8 @@
  * is absolute, and a reader that catches up gets the newest again. Answers to claims are never dropped.
  */
 import { type Caller, type Callers, may } from '../auth/callers.ts'
-import { CLOSE_CODES, CODES, type Code } from '../base/codes.ts'
 import { rfc3339 } from '../base/clock.ts'
+import { CLOSE_CODES, CODES, type Code } from '../base/codes.ts'
 import { HOLDER_BYTES_MAX, writeHolder } from '../base/holder.ts'
 import { FRAME_BYTES_MAX, TOPICS_PER_SOCKET_MAX } from '../base/limits.ts'
 import type { Answers } from '../campaign/asks.ts'
@@ -16,8 +16,8 @@ import { type ClaimsFrame, packResults, replayedPlaces, scanClaimsFrame, WORDS }
 import { decode, encode, Malformed } from '../wire/encoding.ts'
 import { complaint, type StreamFrame, streamFrame } from '../wire/schemas.ts'
 import { type EncodedFrame, encodeFrame } from '../wire/stock-frame.ts'
-import { refusalExtra, wordsOf } from './claim-routes.ts'
 import { claimRequest, poolOf } from './claim-request.ts'
+import { refusalExtra, wordsOf } from './claim-routes.ts'
 import { publicRound } from './round-routes.ts'
 import type { Services } from './services.ts'
 import type { StreamHandler, StreamSocket } from './uws.ts'

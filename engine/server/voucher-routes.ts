@@ -32,9 +32,7 @@ async function redeem(services: Services, { exchange, body, caller }: Call) {
   if (!/^[\x21-\x7e]+$/.test(key) || key.length > KEY_BYTES_MAX)
     throw new Refusal('invalid', `Idempotency-Key: 1..${KEY_BYTES_MAX} visible characters without spaces`)
   const { replayed, json } = await services.redemption.redeem(caller.id, key, body as RedemptionBody)
-  return replayed
-    ? { status: 200, json, headers: [['Idempotent-Replayed', 'true'] as const] }
-    : { status: 201, json }
+  return replayed ? { status: 200, json, headers: [['Idempotent-Replayed', 'true'] as const] } : { status: 201, json }
 }
 
 export const VOUCHER_ROUTES: readonly Route[] = [

@@ -94,7 +94,10 @@ export async function startEmbedded(dataDir: string, durability: Durability): Pr
   const left = existsSync(socket) ? await pidBehind(socket) : undefined
   if (left !== undefined) return adopted(socket, left)
   for (const server of SERVERS) {
-    const child = spawn(server, settings(dir, socket, durability), { stdio: ['ignore', 'pipe', 'inherit'], detached: true })
+    const child = spawn(server, settings(dir, socket, durability), {
+      stdio: ['ignore', 'pipe', 'inherit'],
+      detached: true,
+    })
     if (await ready(child)) return running(child, socket)
   }
   throw new Error(

@@ -48,7 +48,12 @@ function operation({ path, right, summary, body }: ContractRoute, claimPath: boo
     security: right === 'public' && !claimPath ? [{}] : [{ bearer: [] }],
     ...(json === undefined
       ? {}
-      : { requestBody: { required: true, content: Object.fromEntries(Object.values(MEDIA_TYPES).map(type => [type, { schema: json }])) } }),
+      : {
+          requestBody: {
+            required: true,
+            content: Object.fromEntries(Object.values(MEDIA_TYPES).map(type => [type, { schema: json }])),
+          },
+        }),
     responses: {
       '2XX': { description: 'Done' },
       default: {
@@ -77,7 +82,11 @@ export function openApi(routes: readonly ContractRoute[], version: string): obje
 
 const object = (op: string, properties: Readonly<Record<string, object>>) => ({
   name: op,
-  payload: { type: 'object', required: ['op', ...Object.keys(properties)], properties: { op: { const: op }, ...properties } },
+  payload: {
+    type: 'object',
+    required: ['op', ...Object.keys(properties)],
+    properties: { op: { const: op }, ...properties },
+  },
 })
 const text = { type: 'string' }
 const integer = { type: 'integer' }
@@ -107,7 +116,9 @@ const SENT = {
 /** The AsyncAPI 3 document of the stream. */
 export function asyncApi(version: string): object {
   const { oneOf } = schemaOf(streamFrame) as { oneOf: { properties: { op: { const: string } } }[] }
-  const received = Object.fromEntries(oneOf.map(payload => [payload.properties.op.const, { name: payload.properties.op.const, payload }]))
+  const received = Object.fromEntries(
+    oneOf.map(payload => [payload.properties.op.const, { name: payload.properties.op.const, payload }]),
+  )
   const refs = (messages: object) => Object.keys(messages).map(name => ({ $ref: `#/channels/stream/messages/${name}` }))
   return {
     asyncapi: '3.0.0',

@@ -5,10 +5,10 @@
 import { CODES, type Code } from '../base/codes.ts'
 import type { Encoding } from './encoding.ts'
 
-export const PROBLEM_TYPES = { json: 'application/problem+json', msgpack: 'application/vnd.msgpack' } as const satisfies Record<
-  Encoding,
-  string
->
+export const PROBLEM_TYPES = {
+  json: 'application/problem+json',
+  msgpack: 'application/vnd.msgpack',
+} as const satisfies Record<Encoding, string>
 
 export interface Problem {
   readonly type: string
