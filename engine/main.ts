@@ -74,9 +74,7 @@ export async function startWorker({ config, log, metricsText }: WorkerOptions): 
     },
   })
   await health.start()
-  const secret = config.voucherSecret === '' ? await store.vouchers.secret() : Buffer.from(config.voucherSecret, 'hex')
-  // Redis may have appeared after the first look; whoever is told that this node serves should find it ready.
-  if (health.report.problems.length > 0) await health.check()
+  const secret = await voucherSecret(config, store, health)
   let feed: StockFeed | undefined
   const rounds = new Rounds({
     store,
@@ -120,6 +118,14 @@ export async function startWorker({ config, log, metricsText }: WorkerOptions): 
       server.close()
     },
   }
+}
+
+/** What voucher codes derive from. A node that starts before its Redis waits here, and is judged anew when it came. */
+async function voucherSecret(config: Config, store: Store, health: Health): Promise<Buffer> {
+  if (config.voucherSecret !== '') return Buffer.from(config.voucherSecret, 'hex')
+  const secret = await store.vouchers.secret()
+  if (health.report.problems.length > 0) await health.check()
+  return secret
 }
 
 async function openServer(config: Config, parts: Parts, metricsText: WorkerOptions['metricsText']) {

@@ -55,7 +55,9 @@ test('a key with another body is a mismatch and changes nothing; another caller 
   const first = call()
   await room.vouchers.redeem(id, first)
   const before = await room.link.request(client => client.hgetall(keys.roundRedemptions(id)))
-  expect(await room.vouchers.redeem(id, { ...first, serial: 8, fingerprint: 'f2' })).toEqual({ code: 'idempotency_mismatch' })
+  expect(await room.vouchers.redeem(id, { ...first, serial: 8, fingerprint: 'f2' })).toEqual({
+    code: 'idempotency_mismatch',
+  })
   expect(await room.link.request(client => client.hgetall(keys.roundRedemptions(id)))).toEqual(before)
   expect(await room.vouchers.record(id, 8)).toBeNull()
   const other = { ...first, caller: 'merchant:n', serial: 8, fingerprint: 'f2', id: 'rdm_n' }
@@ -75,7 +77,9 @@ test('validity ends at its moment by the clock of Redis, and a refused voucher k
   const id = await round()
   expect(await room.vouchers.redeem(id, call({ expiresAt: await room.now() }))).toEqual({ code: 'expired' })
   expect(await room.vouchers.record(id, 7)).toBeNull()
-  expect(await room.vouchers.redeem(id, call({ expiresAt: (await room.now()) + 60_000 }))).toMatchObject({ code: 'granted' })
+  expect(await room.vouchers.redeem(id, call({ expiresAt: (await room.now()) + 60_000 }))).toMatchObject({
+    code: 'granted',
+  })
 })
 
 test('of 1,000 redemptions of one voucher at once one succeeds', async () => {
