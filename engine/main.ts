@@ -94,7 +94,7 @@ export async function startWorker({ config, log, metricsText }: WorkerOptions): 
     },
   })
   const parts = { store, rounds, health, metrics, clock, random }
-  const { server, stream, own } = await openServer(config, parts, metricsText)
+  const { server, stream, own, underWay } = await openServer(config, parts, metricsText)
   feed = stockFeed(parts, server)
   const stopTick = every(
     clock,
@@ -107,7 +107,7 @@ export async function startWorker({ config, log, metricsText }: WorkerOptions): 
     metrics: own,
     drain: async () => {
       health.drain()
-      await drained(rounds, clock)
+      await drained(() => rounds.unanswered + underWay.requests, clock)
       stream.restart()
       server.stopListening()
       stopTick()
@@ -154,6 +154,7 @@ async function openServer(config: Config, parts: Parts, metricsText: WorkerOptio
     lifecycle: new Lifecycle({ store, rounds, clock, random }),
     redemption: new Redemption({ store, rounds, clock, random }),
     metrics,
+    underWay: { requests: 0 },
     health: () => health.report,
     metricsText: () => metricsText(own),
   }
@@ -167,7 +168,7 @@ async function openServer(config: Config, parts: Parts, metricsText: WorkerOptio
     stream,
     frameBytesMax: FRAME_BYTES_MAX,
   })
-  return { server, stream, own }
+  return { server, stream, own, underWay: services.underWay }
 }
 
 /** Stock to the stream's topics, one encoded frame for all viewers of an encoding. */
@@ -186,10 +187,10 @@ function stockFeed({ rounds, clock, metrics }: Parts, server: Server): StockFeed
   })
 }
 
-/** Resolves when probes could see `readyz` turn and every claim is answered, or when the drain's time is over. */
-async function drained(rounds: Rounds, clock: Clock): Promise<void> {
+/** Resolves when probes could see `readyz` turn and everything is answered, or when the drain's time is over. */
+async function drained(unanswered: () => number, clock: Clock): Promise<void> {
   const start = clock.monotonicMs()
   const waits = (ms: number) => new Promise<void>(done => clock.after(ms, done))
   await waits(NOTICE_MS)
-  while (rounds.unanswered > 0 && clock.monotonicMs() < start + DRAIN_MS) await waits(10)
+  while (unanswered() > 0 && clock.monotonicMs() < start + DRAIN_MS) await waits(10)
 }

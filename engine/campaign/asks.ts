@@ -29,8 +29,9 @@ export class SingleAsk implements Ask {
   sequence = 0
   /** Milliseconds since 1970, Redis's clock; 0 while it is not known. */
   at = 0
-  /** Where this grant's codes begin in `codeBytes`, which a batch shares. */
+  /** Where this grant's codes lie in `codeBytes`, which a batch shares. */
   codeAt = 0
+  codeEnd = 0
   codeBytes: Buffer = NO_CODES
   readonly done: (ask: SingleAsk) => void
   readonly #settled: (ask: SingleAsk) => void
@@ -51,7 +52,7 @@ export class SingleAsk implements Ask {
 
   /** The voucher codes by place; made into strings only where they are asked for. */
   get codes(): readonly string[] {
-    const text = this.codeBytes.toString('latin1', this.codeAt)
+    const text = this.codeBytes.toString('latin1', this.codeAt, this.codeEnd)
     return Array.from({ length: Math.floor(text.length / CODE_CHARS) }, (_, place) =>
       text.slice(place * CODE_CHARS, (place + 1) * CODE_CHARS),
     )

@@ -211,6 +211,7 @@ export class Claims {
         ask.codeBytes = codes
         ask.codeAt = at
         at += packBytes
+        ask.codeEnd = at
       }
       ask.done(ask)
     }

@@ -7,11 +7,10 @@ import { type ChildProcess, fork } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { connect, createServer } from 'node:net'
 import { fileURLToPath } from 'node:url'
-import { AggregatorRegistry } from 'prom-client'
 import { type Config, childEnvironment } from '../config.ts'
 import { openLog } from '../ops/log.ts'
 import { verifyBinary } from '../server/binary.ts'
-import { type EmbeddedRedis, startEmbedded } from '../store/embedded.ts'
+import { type EmbeddedRedis, embeddedUrl, startEmbedded } from '../store/embedded.ts'
 import type { FromSupervisor, FromWorker } from './messages.ts'
 
 const WORKER = fileURLToPath(new URL('./worker.ts', import.meta.url))
@@ -147,6 +146,8 @@ class Crew {
       for (const { process: hand } of able) hand.send({ kind: 'collect', id } satisfies FromSupervisor)
     })
     this.#collecting.delete(id)
+    // Asked for first at the first scrape: it would cost the start 30 ms.
+    const { AggregatorRegistry } = await import('prom-client')
     return AggregatorRegistry.aggregate(parts).metrics()
   }
 }
@@ -167,21 +168,26 @@ export async function up(config: Config, told: (facts: Told) => void): Promise<N
     )
   const port = config.port === 0 ? await freePort(config.host) : config.port
   const binary = verifyBinary()
-  const embedded = config.redisUrl === '' ? await startEmbedded(config.dataDir, config.durability) : undefined
   const madeKey = config.keys === '' ? randomBytes(24).toString('base64url') : undefined
-  const redisUrl = embedded?.url ?? config.redisUrl
   const env = {
     PORT: String(port),
     HOST: config.host,
-    REDIS_URL: redisUrl,
+    REDIS_URL: config.redisUrl === '' ? embeddedUrl(config.dataDir) : config.redisUrl,
     FAIRGRAB_KEYS: madeKey ? `operator:${madeKey}` : config.keys,
   }
+  // The workers load while Redis starts; they wait for it as they wait for any Redis that is away.
+  const starting = config.redisUrl === '' ? startEmbedded(config.dataDir, config.durability) : undefined
   const crew = new Crew(env, config.workers, (level, message) => log[level](message))
   const stop = async () => {
     await crew.stop()
-    await embedded?.stop()
+    await starting?.then(
+      redis => redis.stop(),
+      () => {},
+    )
   }
+  let embedded: EmbeddedRedis | undefined
   try {
+    embedded = await starting
     await Promise.all([crew.ready, binary])
   } catch (cause) {
     await stop()

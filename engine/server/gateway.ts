@@ -118,10 +118,12 @@ function run(services: Services, route: Route, exchange: Exchange, admitted: Adm
   const encoding = answerEncoding(exchange.accept, exchange.contentType)
   const query = new URLSearchParams(exchange.query)
   const call: Call = { exchange, caller, params: exchange.params, query, body, encoding }
+  services.underWay.requests++
   Promise.resolve()
     .then(() => route.handle(services, call))
     .then(answer => answer && send(exchange, encoding, answer, headers))
     .catch((cause: unknown) => fail(services, exchange, cause))
+    .finally(() => services.underWay.requests--)
 }
 
 function send(exchange: Exchange, encoding: Encoding, answer: Answer, limited: Headers): void {

@@ -24,6 +24,8 @@ export interface Services {
   readonly lifecycle: Lifecycle
   readonly redemption: Redemption
   readonly metrics: Metrics
+  /** What a drain waits for besides claims: requests that a route has not answered yet. */
+  readonly underWay: { requests: number }
   readonly health: () => HealthReport
   /** The metrics of all workers of this node, as Prometheus's text. */
   readonly metricsText: () => Promise<string>

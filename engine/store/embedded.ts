@@ -39,6 +39,9 @@ function socketOf(dir: string): string {
   return join(tmpdir(), `fairgrab-${createHash('sha256').update(dir).digest('hex').slice(0, 16)}.sock`)
 }
 
+/** Where the embedded server of a data folder is, before it runs. */
+export const embeddedUrl = (dataDir: string): string => `unix://${socketOf(resolve(dataDir))}`
+
 /** Asks the server on a socket for its process id; undefined when nobody answers. */
 function pidBehind(socket: string): Promise<number | undefined> {
   return new Promise(done => {

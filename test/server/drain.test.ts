@@ -2,18 +2,23 @@
  * The end of a real node: SIGTERM while claims are under way and sockets are open.
  *
  * The embedded redis-server is frozen for a moment, so that a claim is certainly in flight when the signal comes. From
- * then on /readyz says 503, nobody new gets in, the claim is answered as soon as Redis is thawed, the sockets close
- * with 1012, the node exits with 0, and Redis is the last to go, with everything that was acknowledged in its log. An
- * operator's change is under way too: its answer takes a while, and it is a request like any other.
+ * then on /readyz says 503, no new claim is taken, the one in flight is answered as soon as Redis is thawed, the
+ * sockets close with 1012, the node exits with 0, and Redis is the last to go, with everything that was acknowledged in
+ * its log. An operator's change is under way too: its answer takes a quarter of a second after the claim's, and it is a
+ * request like any other.
  */
 import { readFileSync } from 'node:fs'
 import { connect } from 'node:net'
 import { join } from 'node:path'
+import { setTimeout as until } from 'node:timers/promises'
 import { expect, test } from 'vitest'
-import { Api, type Granted, makeRound, type Round } from '../support/api.ts'
+import { Api, expectProblem, type Granted, makeRound, type Round } from '../support/api.ts'
 import { KEYS, startNode } from '../support/engine.ts'
 import { RawConnection } from '../support/raw-http.ts'
 import { openStream } from '../support/stream-client.ts'
+
+/** Longer than a draining worker waits for probes when nothing else is under way. */
+const NOTICE_MS = 600
 
 /** The process id behind the socket, and the moment when the server ends. */
 async function watchRedis(dataDir: string): Promise<{ readonly pid: number; readonly gone: Promise<number> }> {
@@ -42,18 +47,18 @@ test('SIGTERM: not ready, everything under way is answered, 1012, exit 0, Redis 
   const probe = new RawConnection(node.url)
   const ready = 'GET /readyz HTTP/1.1\r\nHost: x\r\n\r\n'
   expect((await probe.ask(ready)).status).toBe(200)
-  const opening = api.post<Round>(`/v1/rounds/${byHand.id}/open`)
-  // Nothing is granted before the change is made, and its answer follows a quarter of a second later.
-  while ((await api.post(`/v1/rounds/${byHand.id}/claims`, { user_id: 'early' })).status !== 201);
   process.kill(redis.pid, 'SIGSTOP')
   const claimed = api.post<Granted>(`/v1/rounds/${round.id}/claims`, { user_id: 'in-flight' })
   const streamed = sockets[0].ask({ op: 'claim', id: 7, round_id: round.id, user_id: 'in-flight-too' })
   await sockets[0].ask({ op: 'ping', id: 8 })
+  const opening = api.post<Round>(`/v1/rounds/${byHand.id}/open`)
   const closed = Promise.all(sockets.map(async ({ closed: code }) => [await code, performance.now()] as const))
   node.signal('SIGTERM')
   while (!(await probe.ask(ready.replace('readyz', 'readyz?verbose'))).body.includes('"draining":true'));
   expect(await probe.ask(ready)).toMatchObject({ status: 503, body: 'not ready\n' })
-  expect((await new RawConnection(node.url).ask(ready)).status).toBe(0)
+  const late = await api.post(`/v1/rounds/${round.id}/claims`, { user_id: 'late' })
+  expectProblem(late, 'overloaded')
+  await until(NOTICE_MS)
   process.kill(redis.pid, 'SIGCONT')
   const [claim, result, opened] = await Promise.all([claimed, streamed, opening])
   expect([claim.status, claim.body.claim?.user_id]).toEqual([201, 'in-flight'])
