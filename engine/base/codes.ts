@@ -28,10 +28,9 @@ const row = (number: number, status: number, title: string, executed: Executed =
 })
 
 export const CODES = {
-  // 0..19 a claim's outcomes: what scripts/claim.lua answers, one number a claim.
+  // 0..19 a claim's outcomes (2 is kept for entries of drawn rounds): what scripts/claim.lua answers, one number a claim.
   granted: row(0, 201, 'Granted', 'yes'),
   replayed: row(1, 200, 'Granted before; the same claim', 'yes'),
-  entered: row(2, 202, 'Entered in the draw', 'yes'),
   sold_out: row(3, 409, 'Nothing is left that this user could use', 'no', true),
   limit_reached: row(4, 409, 'The slot is beyond the limit per user'),
   paused: row(5, 409, 'The round is paused', 'no', true),
@@ -60,18 +59,13 @@ export const CODES = {
   below_granted: row(41, 409, 'Stock cannot go below what is granted'),
   budget_exceeded: row(42, 422, "The packs could exceed the campaign's budget"),
 
-  // 60..89 vouchers and redemption.
+  // 60..89 vouchers and redemption (62, 65, 66, 67, 70 are kept for locks, limits and holds).
   already_redeemed: row(60, 409, 'The voucher was redeemed'),
   expired: row(61, 410, 'The voucher is past its validity'),
-  voucher_locked: row(62, 423, "Another order holds the voucher's lock", 'no', true),
   below_minimum: row(63, 422, 'The order is below the minimum amount'),
   wrong_currency: row(64, 422, "The order is not in the campaign's currency"),
-  order_limit: row(65, 422, 'The order used as many of these vouchers as it may'),
-  merchant_limit: row(66, 422, 'This user used as many of these vouchers at this merchant today as he may'),
-  merchant_not_eligible: row(67, 422, 'The merchant may not accept this voucher'),
   idempotency_key_required: row(68, 400, 'The header Idempotency-Key is required'),
   idempotency_mismatch: row(69, 422, 'The same Idempotency-Key came with another body'),
-  deactivated: row(70, 410, 'The voucher was deactivated'),
 } as const satisfies Record<string, Row>
 
 export type Code = keyof typeof CODES
@@ -80,7 +74,6 @@ export type Code = keyof typeof CODES
 export type ClaimCode =
   | 'granted'
   | 'replayed'
-  | 'entered'
   | 'sold_out'
   | 'limit_reached'
   | 'paused'

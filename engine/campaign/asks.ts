@@ -62,6 +62,13 @@ export class SingleAsk implements Ask {
     return this.outcome === CODES.granted.number || this.outcome === CODES.replayed.number
   }
 
+  /** It is known to hold, from before. */
+  hold(sequence: number, pool: number): void {
+    this.outcome = CODES.replayed.number
+    this.sequence = sequence
+    this.pool = pool
+  }
+
   write(into: Buffer, at: number): number {
     return writeHolder(into, at, holderOf(this.userId, this.slot))
   }
@@ -106,6 +113,13 @@ export class Answers {
   /** Answers `count` claims that need not be asked. */
   refuse(i: number, outcome: number): void {
     this.outcomes[i] = outcome
+  }
+
+  /** Answers a claim that is known to hold, from before. */
+  hold(i: number, sequence: number, pool: number): void {
+    this.outcomes[i] = CODES.replayed.number
+    this.sequences[i] = sequence
+    this.pools[i] = pool
   }
 
   /** Counts claims off; the last one ends the request. */

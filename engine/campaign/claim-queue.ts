@@ -16,6 +16,7 @@ import { CODES } from '../base/codes.ts'
 import { HOLDER_BYTES_MAX, writeArrayHead } from '../base/holder.ts'
 import { ANSWER_DEADLINE_MS } from '../base/limits.ts'
 import { type ClaimStore, type Decision, EXCEPTION_BYTES } from '../store/claim-store.ts'
+import type { SentBatch } from './holdings.ts'
 
 /** A run of answers: `count` claims from `from` on, all with `outcome`; granted ones have consecutive sequences. */
 export interface Run {
@@ -66,7 +67,7 @@ export interface QueueOptions {
   readonly batchesInFlight: number
   readonly epoch: () => string
   /** Told of each decision before its claims are, with the monotonic time at which the batch left. */
-  readonly decided: (decision: Decision, sentAt: number, claims: number) => void
+  readonly decided: (decision: Decision, sentAt: number, batch: SentBatch) => void
   /** Told when a batch's claims have all been answered. */
   readonly answered: () => void
   readonly failed: (fault: unknown) => void
@@ -161,8 +162,9 @@ export class ClaimQueue {
     const sentAt = clock.monotonicMs()
     this.#inFlight++
     this.#dispatched.add(parts)
-    store.claim(roundId, epoch(), users, poolBytes(parts, claims)).then(
-      decision => this.#settle(parts, decision, sentAt, claims),
+    const batch = { users, pools: poolBytes(parts, claims), claims }
+    store.claim(roundId, epoch(), users, batch.pools).then(
+      decision => this.#settle(parts, decision, sentAt, batch),
       fault => this.#fail(parts, fault),
     )
   }
@@ -181,10 +183,10 @@ export class ClaimQueue {
     }
   }
 
-  #settle(parts: readonly Part[], decision: Decision, sentAt: number, claims: number): void {
+  #settle(parts: readonly Part[], decision: Decision, sentAt: number, batch: SentBatch): void {
     this.#inFlight--
     this.#dispatched.delete(parts)
-    this.#options.decided(decision, sentAt, claims)
+    this.#options.decided(decision, sentAt, batch)
     settleParts(parts, decision)
     this.#options.answered()
     this.#schedule()

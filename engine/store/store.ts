@@ -3,6 +3,7 @@
  * offers one typed method a script. Above this room nobody knows what a key or a command is.
  */
 import type { Clock } from '../base/clock.ts'
+import { LEASE_MS } from '../base/limits.ts'
 import type { Random } from '../base/random.ts'
 import { ClaimStore } from './claim-store.ts'
 import { type EventListener, listenToStock } from './events.ts'
@@ -17,6 +18,8 @@ export interface StoreOptions {
   readonly durability: Durability
   readonly clock: Clock
   readonly random: Random
+  /** LEASE_MS where nothing else is said; only a store without workers may do with less. */
+  readonly leaseMs?: number
   readonly heard?: (link: string, event: 'up' | 'down', detail: string) => void
 }
 
@@ -40,7 +43,7 @@ export function openStore(options: StoreOptions): Store {
   const reads = link('reads')
   return {
     claims: new ClaimStore(claims, reads, scripts),
-    rounds: new RoundStore(reads, scripts),
+    rounds: new RoundStore(reads, scripts, options.leaseMs ?? LEASE_MS),
     vouchers: new VoucherStore(reads, scripts),
     ready: () => claims.ready && reads.ready,
     listen: listener => listenToStock(url, listener),

@@ -20,7 +20,7 @@ let redis: RedisProcess
 let room: ScriptRoom
 beforeAll(async () => {
   redis = await startLocalRedis({ args: ['--repl-diskless-sync-delay', '0'] })
-  room = new ScriptRoom(redis.url)
+  room = new ScriptRoom(redis.url, 0)
 })
 afterAll(async () => {
   await room.link.close()
@@ -172,7 +172,7 @@ test('a refusal after a lost reply is unknown: the first try may have been execu
 
 test('a server that freezes is noticed, and answers when it thaws', async () => {
   const frozen = await startLocalRedis({ appendfsync: 'no' })
-  const other = new ScriptRoom(frozen.url)
+  const other = new ScriptRoom(frozen.url, 0)
   onTestFinished(async () => {
     await other.link.close()
     await frozen.stop()

@@ -14,12 +14,12 @@ import { buildScript, checkContract, loadScripts, SCRIPTS } from '../../engine/s
 
 const PINNED: Readonly<Record<string, string>> = {
   budget: 'c18d763e911f7b504d245a53d6cc4639042c37f0',
-  claim: 'c7fb70f70251c290d1e765dd80b203083e89d20d',
+  claim: '1d5f244451472d6fd5be67e489ba5c9845f0a04f',
   redeem: 'b6662611095e40f33c01ff9c2c7e9bba669909f9',
-  restock: '77d20d4ca1efd6f7887ce6b4fb11aa7e29e2426f',
-  'round-create': '62dee17d158df5a870c7340cc972f475fadf5af0',
-  'round-read': '1a5ff5d62778fac2caac6faa5d07082cfdf79b26',
-  'round-turn': 'a4ae618517ef382b3b4d250259cdcd9a3451d09e',
+  restock: '5852fa71ffd087d58ce4ea36e8908ea61b1c375e',
+  'round-create': '4366d1ecc2a2f5ae6564658d6ab66c6ac83999c6',
+  'round-read': 'bcf3e20b44f12ef35b3432bba653a76099d2c725',
+  'round-turn': 'ba1149ce280270cc15a5d144d6228729245d3452',
 }
 
 const none = (name: string): string => {

@@ -224,3 +224,35 @@ test.each(['round-create', 'round-turn', 'round-read', 'restock'] as const)(
     expect(seen).toEqual(named)
   },
 )
+
+test('after open, resume and restock nothing is granted until the lease has passed, and holders are still answered', async () => {
+  const leaseMs = 60
+  const slow = await openScriptRoom(leaseMs)
+  try {
+    const outcomes = async (id: string, ...users: string[]) =>
+      (await slow.claim(id, users)).map(({ outcome }) => outcome)
+    const untilGranted = async (id: string, refusal: string, changed: Promise<{ notice: { at: number } }>) => {
+      const { at } = (await changed).notice
+      for (let turn = 0; ; turn++) {
+        const [outcome] = await outcomes(id, `${refusal}-${turn}`)
+        if (outcome === 'granted') break
+        expect(outcome).toBe(refusal)
+      }
+      const last = (await slow.rounds.read(id))?.notice
+      expect(last?.at).toBeGreaterThanOrEqual(at + leaseMs)
+    }
+    const id = await slow.newRound({ totals: [2], open: false })
+    const { epoch } = (await slow.rounds.read(id))?.notice ?? { epoch: '' }
+    await untilGranted(id, 'not_open', slow.rounds.turn(id, epoch, 'open', 'a'))
+    await slow.rounds.turn(id, epoch, 'pause', 'b')
+    await untilGranted(id, 'paused', slow.rounds.turn(id, epoch, 'resume', 'c'))
+    expect(await outcomes(id, 'late')).toEqual(['sold_out'])
+    await untilGranted(id, 'sold_out', slow.rounds.restock(id, epoch, { pool: 0, add: 5, most: 99, request: 'd' }))
+    const held = (await slow.rounds.read(id))?.notice.sequence
+    await slow.rounds.restock(id, epoch, { pool: 0, add: 1, most: 99, request: 'e' })
+    expect(await outcomes(id, 'at-once'), 'stock that was not out is not held back').toEqual(['granted'])
+    expect(held).toBe(3)
+  } finally {
+    await slow[Symbol.asyncDispose]()
+  }
+})

@@ -11,7 +11,7 @@ import { readFileSync } from 'node:fs'
 import { connect } from 'node:net'
 import { join } from 'node:path'
 import { setTimeout as until } from 'node:timers/promises'
-import { expect, test } from 'vitest'
+import { expect, onTestFinished, test } from 'vitest'
 import { Api, expectProblem, type Granted, makeRound, type Round } from '../support/api.ts'
 import { KEYS, startNode } from '../support/engine.ts'
 import { RawConnection } from '../support/raw-http.ts'
@@ -19,6 +19,14 @@ import { openStream } from '../support/stream-client.ts'
 
 /** Longer than a draining worker waits for probes when nothing else is under way. */
 const NOTICE_MS = 600
+
+function isAlive(pid: number): boolean {
+  try {
+    return process.kill(pid, 0)
+  } catch {
+    return false
+  }
+}
 
 /** The process id behind the socket, and the moment when the server ends. */
 async function watchRedis(dataDir: string): Promise<{ readonly pid: number; readonly gone: Promise<number> }> {
@@ -38,6 +46,10 @@ async function watchRedis(dataDir: string): Promise<{ readonly pid: number; read
 test('SIGTERM: not ready, everything under way is answered, 1012, exit 0, Redis last', async () => {
   const node = await startNode()
   const redis = await watchRedis(node.dataDir)
+  onTestFinished(async () => {
+    if (isAlive(redis.pid)) process.kill(redis.pid, 'SIGCONT')
+    await node.stop()
+  })
   const api = new Api(node.url, KEYS.operator)
   const round = await makeRound(api, { stock: 100 })
   const byHand = await makeRound(api, { opens_at: null })
@@ -61,14 +73,16 @@ test('SIGTERM: not ready, everything under way is answered, 1012, exit 0, Redis 
   await until(NOTICE_MS)
   process.kill(redis.pid, 'SIGCONT')
   const [claim, result, opened] = await Promise.all([claimed, streamed, opening])
-  expect([claim.status, claim.body.claim?.user_id]).toEqual([201, 'in-flight'])
+  // Frozen for so long, Redis may have been asked twice: then the second question finds what the first one granted.
+  expect([200, 201]).toContain(claim.status)
+  expect(claim.body.claim).toMatchObject({ user_id: 'in-flight', sequence: expect.any(Number) })
   expect(result).toMatchObject({ op: 'result', id: 7, outcome: 'granted' })
   expect([opened.status, opened.body.state]).toEqual([200, 'open'])
   const codes = await closed
   expect(codes.map(([code]) => code)).toEqual([1012, 1012])
   expect(await node.ended).toBe(0)
   expect(await redis.gone).toBeGreaterThan(Math.max(...codes.map(([, at]) => at)))
-  expect(() => process.kill(redis.pid, 0)).toThrow()
+  expect(isAlive(redis.pid)).toBe(false)
   const manifest = readFileSync(join(node.dataDir, 'appendonlydir', 'appendonly.aof.manifest'), 'utf8')
   expect(manifest).toMatch(/incr/)
   const again = await startNode({ FAIRGRAB_DATA_DIR: node.dataDir })
@@ -82,5 +96,4 @@ test('SIGTERM: not ready, everything under way is answered, 1012, exit 0, Redis 
     expect([read.status, read.body.claim.sequence]).toEqual([200, sequence])
   }
   await again.stop()
-  await node.stop()
 })

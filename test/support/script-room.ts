@@ -6,6 +6,7 @@
  * a script ends by comparing them with the outcomes that the script's text names, so an outcome that nothing reaches
  * is found. Rejected: mocks of Redis, because the clock, HMGET's nils and cmsgpack are half of what a script is.
  */
+import { readFileSync } from 'node:fs'
 import { realClock } from '../../engine/base/clock.ts'
 import { CODES, codeOf } from '../../engine/base/codes.ts'
 import { HOLDER_BYTES_MAX, writeArrayHead, writeHolder } from '../../engine/base/holder.ts'
@@ -91,17 +92,21 @@ export class ScriptRoom {
   readonly rounds: RoundStore
   readonly vouchers: VoucherStore
 
-  constructor(url: string) {
+  constructor(url: string, leaseMs: number) {
     this.url = url
     this.link = new NotingLink({ url, scripts: this.scripts, clock: realClock, random: realRandom })
     this.claims = new ClaimStore(this.link, this.link, this.scripts)
-    this.rounds = new RoundStore(this.link, this.scripts)
+    this.rounds = new RoundStore(this.link, this.scripts, leaseMs)
     this.vouchers = new VoucherStore(this.link, this.scripts)
   }
 
   /** The codes that a script's text names, and those that it answered with so far. */
   outcomes(name: ScriptName): { readonly named: readonly string[]; readonly seen: readonly string[] } {
-    const named = [...this.scripts[name].source.matchAll(/\bCODE\.(\w+)/g)].map(match => match[1] as string)
+    const text = readFileSync(new URL(`../../scripts/${name}.lua`, import.meta.url), 'utf8')
+    const reply = text.match(/@reply([\s\S]*?)-- @/)?.[1] ?? ''
+    const inCode = [...text.matchAll(/\bCODE\.(\w+)/g)].map(match => match[1] as string)
+    const inReply = [...reply.matchAll(/\w+/g)].map(match => match[0]).filter(word => word in CODES)
+    const named = [...inCode, ...inReply]
     return { named: [...new Set(named)].sort(), seen: [...(this.link.seen.get(name) ?? [])].sort() }
   }
 
@@ -181,9 +186,9 @@ export class ScriptRoom {
 }
 
 /** A room over a Redis of its own; `close` ends both. */
-export async function openScriptRoom(): Promise<ScriptRoom & AsyncDisposable> {
+export async function openScriptRoom(leaseMs = 0): Promise<ScriptRoom & AsyncDisposable> {
   const redis = await startRedis()
-  const room = new ScriptRoom(redis.url)
+  const room = new ScriptRoom(redis.url, leaseMs)
   const dispose = async () => {
     await room.link.close()
     await redis.stop()

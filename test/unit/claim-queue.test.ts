@@ -68,9 +68,9 @@ interface Call {
 
 /** An answer is taken in this turn of the event loop, what it lets go leaves at the end of the next. */
 const turnEnds = () => new Promise(resolve => setImmediate(resolve))
+/** A batch may go on growing for a few turns, and is sent at the latest after these. */
 const settled = async () => {
-  await turnEnds()
-  await turnEnds()
+  for (let turn = 0; turn < 6; turn++) await turnEnds()
 }
 
 function queueOf({ batchClaims = 8, batchesInFlight = 4 } = {}) {
@@ -97,7 +97,7 @@ function queueOf({ batchClaims = 8, batchesInFlight = 4 } = {}) {
     batchClaims,
     batchesInFlight,
     epoch: () => 'e',
-    decided: (_decision, _sentAt, claims) => heard.push(`decided ${claims}`),
+    decided: (_decision, _sentAt, batch) => heard.push(`decided ${batch.claims}`),
     answered: () => heard.push('answered'),
     failed: fault => heard.push(`failed ${fault instanceof Error ? fault.message : fault}`),
   })
