@@ -30,8 +30,8 @@ async function upCommand(): Promise<number> {
     if (madeKey) console.log(`operator key, shown once: ${madeKey}`)
   })
   const asked = new Promise<void>(resolve => {
-    process.once('SIGTERM', resolve)
-    process.once('SIGINT', resolve)
+    process.on('SIGTERM', resolve)
+    process.on('SIGINT', resolve)
   })
   await Promise.race([asked, node.failed]).catch(async (cause: Error) => {
     await node.stop()

@@ -29,7 +29,6 @@ const RETRY_AFTER_S: Partial<Record<Code, number>> = {
   fenced: 2,
   unavailable: 1,
   unknown: 1,
-  voucher_locked: 5,
 }
 
 export function problem(code: Code, detail?: string, extra: Readonly<Record<string, unknown>> = {}): Problem {

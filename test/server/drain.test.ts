@@ -68,6 +68,8 @@ test('SIGTERM: not ready, everything under way is answered, 1012, exit 0, Redis 
   node.signal('SIGTERM')
   while (!(await probe.ask(ready.replace('readyz', 'readyz?verbose'))).body.includes('"draining":true'));
   expect(await probe.ask(ready)).toMatchObject({ status: 503, body: 'not ready\n' })
+  // Whoever is impatient asks twice; that must not cut the drain short and leave Redis behind.
+  node.signal('SIGTERM')
   const late = await api.post(`/v1/rounds/${round.id}/claims`, { user_id: 'late' })
   expectProblem(late, 'overloaded')
   await until(NOTICE_MS)
