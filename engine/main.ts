@@ -26,8 +26,6 @@ import { openStore, type Store } from './store/store.ts'
 
 const TICK_MS = 100
 const DRAIN_MS = 5000
-/** How long a draining worker goes on listening, so that probes see it and send traffic elsewhere. */
-const NOTICE_MS = 500
 
 export interface WorkerOptions {
   readonly config: Config
@@ -39,8 +37,11 @@ export interface WorkerOptions {
 export interface Worker {
   readonly port: number
   readonly metrics: () => Promise<object[]>
-  /** Answers what is under way, says goodbye to the sockets, and closes everything. */
-  drain(): Promise<void>
+  /**
+   * Turns `readyz`, goes on listening for `noticeMs` so that probes see it, answers what is under way, says goodbye to
+   * the sockets, and closes everything.
+   */
+  drain(noticeMs: number): Promise<void>
 }
 
 interface Parts {
@@ -53,26 +54,10 @@ interface Parts {
 }
 
 export async function startWorker({ config, log, metricsText }: WorkerOptions): Promise<Worker> {
-  const clock = realClock
-  const random = realRandom
-  const store = openStore({
-    url: config.redisUrl,
-    durability: config.durability,
-    clock,
-    random,
-    heard: (link, event, detail) => log[event === 'up' ? 'info' : 'warn']({ link, detail }, `redis ${event}`),
-  })
+  const [clock, random] = [realClock, realRandom]
+  const store = storeOf(config, log)
   const metrics = new Metrics(cause => log.error({ err: cause }, 'bug'))
-  const health = new Health({
-    check: store.health,
-    connected: store.ready,
-    clock,
-    durability: config.durability,
-    changed: ({ problems, warnings }) => {
-      for (const { what, mend } of problems) log.error({ mend }, `granting is stopped: ${what}`)
-      for (const { what, mend } of warnings) log.warn({ mend }, what)
-    },
-  })
+  const health = healthOf(config, log, store)
   await health.start()
   const secret = await voucherSecret(config, store, health)
   let feed: StockFeed | undefined
@@ -105,9 +90,9 @@ export async function startWorker({ config, log, metricsText }: WorkerOptions): 
   return {
     port: server.port,
     metrics: own,
-    drain: async () => {
+    drain: async noticeMs => {
       health.drain()
-      await drained(() => rounds.unanswered + underWay.requests, clock)
+      await drained(() => rounds.unanswered + underWay.requests, clock, noticeMs)
       stream.restart()
       server.stopListening()
       stopTick()
@@ -119,6 +104,27 @@ export async function startWorker({ config, log, metricsText }: WorkerOptions): 
     },
   }
 }
+
+const storeOf = (config: Config, log: Log): Store =>
+  openStore({
+    url: config.redisUrl,
+    durability: config.durability,
+    clock: realClock,
+    random: realRandom,
+    heard: (link, event, detail) => log[event === 'up' ? 'info' : 'warn']({ link, detail }, `redis ${event}`),
+  })
+
+const healthOf = (config: Config, log: Log, store: Store): Health =>
+  new Health({
+    check: store.health,
+    connected: store.ready,
+    clock: realClock,
+    durability: config.durability,
+    changed: ({ problems, warnings }) => {
+      for (const { what, mend } of problems) log.error({ mend }, `granting is stopped: ${what}`)
+      for (const { what, mend } of warnings) log.warn({ mend }, what)
+    },
+  })
 
 /** What voucher codes derive from. A node that starts before its Redis waits here, and is judged anew when it came. */
 async function voucherSecret(config: Config, store: Store, health: Health): Promise<Buffer> {
@@ -188,9 +194,9 @@ function stockFeed({ rounds, clock, metrics }: Parts, server: Server): StockFeed
 }
 
 /** Resolves when probes could see `readyz` turn and everything is answered, or when the drain's time is over. */
-async function drained(unanswered: () => number, clock: Clock): Promise<void> {
+async function drained(unanswered: () => number, clock: Clock, noticeMs: number): Promise<void> {
   const start = clock.monotonicMs()
   const waits = (ms: number) => new Promise<void>(done => clock.after(ms, done))
-  await waits(NOTICE_MS)
+  await waits(noticeMs)
   while (unanswered() > 0 && clock.monotonicMs() < start + DRAIN_MS) await waits(10)
 }

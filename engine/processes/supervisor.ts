@@ -43,6 +43,15 @@ function taken(host: string, port: number): Promise<boolean> {
   })
 }
 
+/** The same for a while: the workers of a node that was killed leave its port a moment later. */
+async function staysTaken(host: string, port: number): Promise<boolean> {
+  for (let tries = 0; await taken(host, port); tries++) {
+    if (tries === 20) return true
+    await new Promise(done => setTimeout(done, 100))
+  }
+  return false
+}
+
 function freePort(host: string): Promise<number> {
   return new Promise((done, fail) => {
     const server = createServer()
@@ -162,7 +171,7 @@ export interface Told {
 /** Starts a node and resolves when it serves. Throws with words for the terminal. */
 export async function up(config: Config, told: (facts: Told) => void): Promise<Node> {
   const log = openLog(config.logLevel, 'supervisor')
-  if (config.port !== 0 && (await taken(config.host, config.port)))
+  if (config.port !== 0 && (await staysTaken(config.host, config.port)))
     throw new Error(
       `port ${config.port} is taken; stop what listens there or set PORT to another one (0 takes a free one)`,
     )
