@@ -64,6 +64,7 @@ async function bench(options: Options, command: string): Promise<number> {
   const interrupt = new AbortController()
   const onInterrupt = () => (interrupt.signal.aborted ? process.exit(130) : interrupt.abort())
   process.on('SIGINT', onInterrupt)
+  process.on('SIGTERM', onInterrupt)
   let sound = true
   for (let run = 1; run <= options.repeat && !interrupt.signal.aborted; run++) {
     const machine = machineCard()
@@ -80,6 +81,7 @@ async function bench(options: Options, command: string): Promise<number> {
     sound &&= parts.every(isSound)
   }
   process.removeListener('SIGINT', onInterrupt)
+  process.removeListener('SIGTERM', onInterrupt)
   return sound ? EXIT.sound : EXIT.unsound
 }
 

@@ -16,7 +16,7 @@ export const POOLS_MAX = 16
 /** Claims in one script call. 512 keep the script under 2 ms; `unpack` in Lua fails at about 8,000 values. */
 export const BATCH_CLAIMS_MAX = 512
 
-/** Holders of one round that a worker remembers exactly, about 35 bytes each; beyond it holders are asked of Redis. */
+/** Holders of one round that a worker remembers exactly, about 25 bytes each; beyond it holders are asked of Redis. */
 export const HOLDERS_KNOWN_MAX = 4_000_000
 
 /** Batches in flight of one round of one worker. Bounds the doubt after a lost connection to 4 x 512 claims. */

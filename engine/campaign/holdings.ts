@@ -1,10 +1,13 @@
 /**
- * Who holds what, as far as this worker knows: holder key to sequence and pool, exact, about 35 bytes a holder. Half of
+ * Who holds what, as far as this worker knows: holder key to sequence and pool, exact, about 25 bytes a holder. Half of
  * a release's claims are made by people (and bots) who hold a grant already; they are answered from here, and so is
- * everybody else once nothing is left and `covered` says that no grant is missing. Never a string a holder: the keys'
- * characters lie in an arena, found through an open-addressed table of places (linear probing, at most half full, the
- * hash seeded so that nobody can choose ids that collide). It only grows; when its capacity is used up it takes no more,
- * and who is not found is asked of Redis as before.
+ * everybody else once nothing is left and `covered` says that no grant is missing. Never a string a holder, and two cache
+ * misses a question: an open-addressed table (linear probing, at most half full, the hash seeded so that nobody can choose
+ * ids that collide) leads to a record in an arena.
+ *
+ *   record   sequence u32 | pool u8 | length u8 | the key's characters
+ *
+ * It only grows; when its capacity is used up it takes no more, and who is not found is asked of Redis as before.
  * Rejected: a Map of strings (100 bytes and a pause of the collector), a Bloom filter (2 bytes a holder, but it can only
  * refuse: every holder who asks again costs Redis 1 µs).
  */
@@ -13,8 +16,9 @@ import { HOLDER_BYTES_MAX, holderEnd } from '../base/holder.ts'
 import { HOLDERS_KNOWN_MAX } from '../base/limits.ts'
 import { type Decision, EXCEPTION_BYTES } from '../store/claim-store.ts'
 
-const CHUNK_BITS = 20
-const CHUNK_BYTES = 1 << CHUNK_BITS
+const CHUNK_BYTES = 1 << 20
+const PLACE_MASK = CHUNK_BYTES - 1
+const HEAD_BYTES = 6
 
 /** A batch as it was sent: its keys as a MessagePack array (array16), and a byte of pool each or one for all. */
 export interface SentBatch {
@@ -26,15 +30,12 @@ export interface SentBatch {
 export class Holdings {
   readonly capacity: number
   readonly #mask: number
-  /** Entry + 1, 0 for empty. */
+  /** Place of a record + 1, 0 for empty. */
   readonly #table: Uint32Array
-  readonly #places: Uint32Array
-  readonly #sequences: Uint32Array
-  readonly #pools: Uint8Array
   readonly #arena: Buffer[] = []
   readonly #seed: number
   readonly #scratch = Buffer.allocUnsafe(HOLDER_BYTES_MAX)
-  #entries = 0
+  #size = 0
   #free = CHUNK_BYTES
 
   /** Every grant from 1 up to this sequence is in. */
@@ -47,29 +48,34 @@ export class Holdings {
     this.#mask = slots - 1
     this.#seed = seed | 0
     this.#table = new Uint32Array(slots)
-    this.#places = new Uint32Array(this.capacity)
-    this.#sequences = new Uint32Array(this.capacity)
-    this.#pools = new Uint8Array(this.capacity)
   }
 
   get size(): number {
-    return this.#entries
+    return this.#size
   }
 
-  sequenceOf(entry: number): number {
-    return this.#sequences[entry] as number
+  sequenceOf(place: number): number {
+    const chunk = this.#chunk(place)
+    const at = place & PLACE_MASK
+    return (
+      (((chunk[at] as number) << 24) |
+        ((chunk[at + 1] as number) << 16) |
+        ((chunk[at + 2] as number) << 8) |
+        (chunk[at + 3] as number)) >>>
+      0
+    )
   }
 
-  poolOf(entry: number): number {
-    return this.#pools[entry] as number
+  poolOf(place: number): number {
+    return this.#chunk(place)[(place & PLACE_MASK) + 4] as number
   }
 
-  /** The entry of the key whose characters are [from, to) of `bytes`, or -1. */
+  /** The place of the record of the key whose characters are [from, to) of `bytes`, or -1. */
   find(bytes: Uint8Array, from: number, to: number): number {
     return (this.#table[this.#slot(bytes, from, to)] as number) - 1
   }
 
-  /** The entry of a key, or -1. */
+  /** The same for a key as text. */
   findText(holder: string): number {
     for (let i = 0; i < holder.length; i++) this.#scratch[i] = holder.charCodeAt(i)
     return this.find(this.#scratch, 0, holder.length)
@@ -78,14 +84,17 @@ export class Holdings {
   /** Keeps a grant; one that is known or beyond the capacity changes nothing. */
   add(bytes: Uint8Array, span: readonly [from: number, to: number], sequence: number, pool: number): void {
     const [from, to] = span
-    if (this.#entries === this.capacity) return
+    if (this.#size === this.capacity) return
     const slot = this.#slot(bytes, from, to)
     if (this.#table[slot] !== 0) return
-    const entry = this.#entries++
-    this.#places[entry] = this.#store(bytes, from, to)
-    this.#sequences[entry] = sequence
-    this.#pools[entry] = pool
-    this.#table[slot] = entry + 1
+    const place = this.#room(HEAD_BYTES + to - from)
+    const chunk = this.#chunk(place)
+    let at = chunk.writeUInt32BE(sequence, place & PLACE_MASK)
+    chunk[at++] = pool
+    chunk[at++] = to - from
+    for (let i = from; i < to; i++) chunk[at++] = bytes[i] as number
+    this.#table[slot] = place + 1
+    this.#size++
   }
 
   addText(holder: string, sequence: number, pool: number): void {
@@ -132,33 +141,33 @@ export class Holdings {
     hash = Math.imul(hash ^ (hash >>> 13), 0xc2b2ae35)
     let slot = (hash ^ (hash >>> 16)) & this.#mask
     for (;;) {
-      const entry = this.#table[slot] as number
-      if (entry === 0 || this.#same((this.#places[entry - 1] as number) | 0, bytes, from, to)) return slot
+      const place = (this.#table[slot] as number) - 1
+      if (place < 0 || this.#same(place, bytes, from, to)) return slot
       slot = (slot + 1) & this.#mask
     }
   }
 
-  /** Whether the key kept at `place` (a byte of length, then its characters) is [from, to) of `bytes`. */
+  /** Whether the record at `place` is of the key [from, to) of `bytes`. */
   #same(place: number, bytes: Uint8Array, from: number, to: number): boolean {
-    const chunk = this.#arena[place >>> CHUNK_BITS] as Buffer
-    let at = place & (CHUNK_BYTES - 1)
+    const chunk = this.#chunk(place)
+    let at = (place & PLACE_MASK) + HEAD_BYTES - 1
     if (chunk[at++] !== to - from) return false
     for (let i = from; i < to; i++) if (chunk[at++] !== bytes[i]) return false
     return true
   }
 
-  #store(bytes: Uint8Array, from: number, to: number): number {
-    const size = 1 + to - from
+  #chunk(place: number): Buffer {
+    return this.#arena[Math.floor(place / CHUNK_BYTES)] as Buffer
+  }
+
+  /** The place of `size` bytes that nobody uses. */
+  #room(size: number): number {
     if (this.#free + size > CHUNK_BYTES) {
       this.#arena.push(Buffer.allocUnsafeSlow(CHUNK_BYTES))
       this.#free = 0
     }
-    const last = this.#arena.length - 1
-    const chunk = this.#arena[last] as Buffer
     const at = this.#free
-    chunk[at] = to - from
-    for (let i = from, t = at + 1; i < to; i++, t++) chunk[t] = bytes[i] as number
-    this.#free = at + size
-    return last * CHUNK_BYTES + at
+    this.#free += size
+    return (this.#arena.length - 1) * CHUNK_BYTES + at
   }
 }
