@@ -72,6 +72,10 @@ export const CODES = {
   idempotency_key_required: row(68, 400, 'The header Idempotency-Key is required'),
   idempotency_mismatch: row(69, 422, 'The same Idempotency-Key came with another body'),
   deactivated: row(70, 410, 'The voucher was deactivated'),
+  not_reversible: row(71, 409, 'Nothing of the redemption is left to reverse'),
+  over_redeemed: row(72, 422, 'Less than that is left of the redemption'),
+  wrong_day: row(73, 503, 'The business day turned while this was asked; nothing was executed', 'no', true),
+  day_open: row(74, 409, 'The business day is not over', 'no', true),
 } as const satisfies Record<string, Row>
 
 export type Code = keyof typeof CODES
