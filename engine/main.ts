@@ -75,16 +75,7 @@ export async function startWorker({ config, log, metricsText }: WorkerOptions): 
     heard: (link, event, detail) => log[event === 'up' ? 'info' : 'warn']({ link, detail }, `redis ${event}`),
   })
   const metrics = new Metrics(cause => log.error({ err: cause }, 'bug'))
-  const health = new Health({
-    check: store.health,
-    connected: store.ready,
-    clock,
-    durability: config.durability,
-    changed: ({ problems, warnings }) => {
-      for (const { what, mend } of problems) log.error({ mend }, `granting is stopped: ${what}`)
-      for (const { what, mend } of warnings) log.warn({ mend }, what)
-    },
-  })
+  const health = healthOf(config, log, store)
   await health.start()
   const secret = config.voucherSecret === '' ? await store.vouchers.secret() : Buffer.from(config.voucherSecret, 'hex')
   // Redis may have appeared after the first look; whoever is told that this node serves should find it ready.
@@ -112,14 +103,15 @@ export async function startWorker({ config, log, metricsText }: WorkerOptions): 
   const parts = { store, rounds, campaigns, sweep, secret, health, metrics, clock, random }
   const { server, stream, own } = await openServer(config, parts, metricsText)
   feed = stockFeed(parts, server)
-  const stopTick = every(clock, TICK_MS, () => rounds.tick(), cause => log.error({ err: cause }, 'tick'))
-  const stopSweep = every(clock, jitter(random, SWEEP_MS), () => sweep.all(), cause => log.warn({ err: cause }, 'sweep'))
+  const told = (what: string) => (cause: unknown) => log.warn({ err: cause }, what)
+  const stopTick = every(clock, TICK_MS, () => rounds.tick(), told('tick'))
+  const stopSweep = every(clock, jitter(random, SWEEP_MS), () => sweep.all(), told('sweep'))
   return {
     port: server.port,
     metrics: own,
     drain: async () => {
       health.drain()
-      await drained(rounds, clock)
+      await drained(() => rounds.unanswered + store.vouchers.waiting, clock)
       stream.restart()
       server.stopListening()
       stopTick()
@@ -133,6 +125,20 @@ export async function startWorker({ config, log, metricsText }: WorkerOptions): 
   }
 }
 
+/** Judges the server that the store talks to; what it finds is told once, in words with their mend. */
+function healthOf({ durability }: Config, log: Log, store: Store): Health {
+  return new Health({
+    check: store.health,
+    connected: store.ready,
+    clock: realClock,
+    durability,
+    changed: ({ problems, warnings }) => {
+      for (const { what, mend } of problems) log.error({ mend }, `granting is stopped: ${what}`)
+      for (const { what, mend } of warnings) log.warn({ mend }, what)
+    },
+  })
+}
+
 async function openServer(config: Config, parts: Parts, metricsText: WorkerOptions['metricsText']) {
   const { store, rounds, health, metrics, clock } = parts
   const tokens = new UserTokens({ secret: config.jwtSecret, publicKey: config.jwtPublicKey }, clock)
@@ -143,7 +149,11 @@ async function openServer(config: Config, parts: Parts, metricsText: WorkerOptio
     redisUp: store.ready,
     redisMemoryBytes: () => health.report.redisMemoryBytes,
     stocks: () =>
-      [...rounds.loaded()].map(({ view }) => ({ id: view.id, total: totalOf(view.notice), granted: view.notice.sequence })),
+      [...rounds.loaded()].map(({ view }) => ({
+        id: view.id,
+        total: totalOf(view.notice),
+        granted: view.notice.sequence,
+      })),
   }
   const own = () => metrics.json(gauges)
   const services: Services = {
@@ -201,10 +211,10 @@ function stockFeed({ rounds, clock, metrics }: Parts, server: Server): StockFeed
   })
 }
 
-/** Resolves when probes could see `readyz` turn and every claim is answered, or when the drain's time is over. */
-async function drained(rounds: Rounds, clock: Clock): Promise<void> {
+/** Resolves when probes could see `readyz` turn and everything asked of Redis is answered, or when the drain's time is over. */
+async function drained(unanswered: () => number, clock: Clock): Promise<void> {
   const start = clock.monotonicMs()
   const waits = (ms: number) => new Promise<void>(done => clock.after(ms, done))
   await waits(NOTICE_MS)
-  while (rounds.unanswered > 0 && clock.monotonicMs() < start + DRAIN_MS) await waits(10)
+  while (unanswered() > 0 && clock.monotonicMs() < start + DRAIN_MS) await waits(10)
 }

@@ -13,7 +13,16 @@ import type { UserClaims, UserTokens } from './user-tokens.ts'
 export type Role = 'operator' | 'platform' | 'merchant' | 'viewer' | 'user' | 'anonymous'
 
 /** What may be done, one word a right. `claim-any` is for any user, `claim-own` for the token's, `look-up` finds a voucher by its code. */
-export type Right = 'operate' | 'claim-any' | 'claim-own' | 'redeem' | 'reverse' | 'look-up' | 'read' | 'read-own' | 'public'
+export type Right =
+  | 'operate'
+  | 'claim-any'
+  | 'claim-own'
+  | 'redeem'
+  | 'reverse'
+  | 'look-up'
+  | 'read'
+  | 'read-own'
+  | 'public'
 
 export const RIGHTS: Readonly<Record<Role, readonly Right[]>> = {
   operator: ['operate', 'claim-any', 'redeem', 'reverse', 'look-up', 'read', 'public'],
@@ -51,17 +60,22 @@ export function parseKeys(setting: string): ApiKey[] {
     const role = KEY_ROLES.find(known => known === entry.slice(0, colon < 0 ? undefined : colon))
     const [text = '', merchant, ...rest] = colon < 0 ? [] : entry.slice(colon + 1).split(':')
     if (!role)
-      throw new Error(`FAIRGRAB_KEYS: entry ${i + 1} has no role; write one of ${KEY_ROLES.join(', ')}, a colon and the key`)
+      throw new Error(
+        `FAIRGRAB_KEYS: entry ${i + 1} has no role; write one of ${KEY_ROLES.join(', ')}, a colon and the key`,
+      )
     if (text.length < KEY_CHARS_MIN)
       throw new Error(`FAIRGRAB_KEYS: the key of entry ${i + 1} (${role}) is shorter than ${KEY_CHARS_MIN} characters`)
     if (rest.length > 0 || (merchant !== undefined && (role !== 'merchant' || !isMerchantId(merchant))))
-      throw new Error(`FAIRGRAB_KEYS: entry ${i + 1} (${role}) has a colon in its key; only merchant:KEY:ID may have one more`)
+      throw new Error(
+        `FAIRGRAB_KEYS: entry ${i + 1} (${role}) has a colon in its key; only merchant:KEY:ID may have one more`,
+      )
     const id = `${role}:${createHash('sha256').update(text).digest('hex').slice(0, 16)}`
     return { text, caller: { role, id, ...(merchant === undefined ? {} : { merchant }) } }
   })
   for (const [i, { text }] of keys.entries()) {
     const first = keys.findIndex(key => key.text === text)
-    if (first < i) throw new Error(`FAIRGRAB_KEYS: entries ${first + 1} and ${i + 1} have the same key; give each its own`)
+    if (first < i)
+      throw new Error(`FAIRGRAB_KEYS: entries ${first + 1} and ${i + 1} have the same key; give each its own`)
   }
   return keys
 }

@@ -103,7 +103,9 @@ export class VoucherCodes {
   /** The codes of grants, pack by pack, as texts: `count` × packVouchers. */
   mint(sequences: ArrayLike<number>, count: number): string[] {
     const text = this.mintBytes(sequences, count).toString('latin1')
-    return Array.from({ length: count * this.#packVouchers }, (_, i) => text.slice(i * CODE_CHARS, (i + 1) * CODE_CHARS))
+    return Array.from({ length: count * this.#packVouchers }, (_, i) =>
+      text.slice(i * CODE_CHARS, (i + 1) * CODE_CHARS),
+    )
   }
 
   /** The same as ASCII, CODE_CHARS bytes a code, in one cipher call: the claim path never makes them strings. */

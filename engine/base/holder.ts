@@ -13,7 +13,8 @@ import { USER_ID_BYTES_MAX } from './limits.ts'
 
 /** 1 for every byte that a user id may have: [A-Za-z0-9._:@-]. */
 const ALLOWED = new Uint8Array(256)
-for (const char of 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._:@-') ALLOWED[char.charCodeAt(0)] = 1
+for (const char of 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._:@-')
+  ALLOWED[char.charCodeAt(0)] = 1
 
 /** The longest key: an id of 64 bytes, a slash and three digits, behind two bytes of str8. */
 export const HOLDER_BYTES_MAX = USER_ID_BYTES_MAX + 4 + 2

@@ -4,12 +4,12 @@
  * scripts' answers, and only chooses the business day that a script then checks.
  */
 import { Refusal } from '../base/assert.ts'
+import { type BusinessDay, dayOf } from '../base/business-day.ts'
 import { type Clock, rfc3339 } from '../base/clock.ts'
 import { AMOUNT_MAX } from '../base/limits.ts'
 import { newId, type Random } from '../base/random.ts'
 import type { Store } from '../store/store.ts'
 import type { Unused } from '../store/voucher-store.ts'
-import { type BusinessDay, dayOf } from '../base/business-day.ts'
 import type { Template } from './round-config.ts'
 
 export interface CampaignRules {

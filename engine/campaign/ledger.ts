@@ -2,10 +2,11 @@
  * The ledger as it is read, and fraud holds. Grants are booked by the sweep; between two sweeps the balances shown
  * already count those made since, from the rounds' sequences, so `allocated` is never behind and the sum stays zero.
  */
+
+import { daysInOrder } from '../base/business-day.ts'
 import { rfc3339 } from '../base/clock.ts'
 import type { LedgerEntry } from '../store/ledger-store.ts'
 import type { Store } from '../store/store.ts'
-import { daysInOrder } from '../base/business-day.ts'
 import type { Campaign } from './campaigns.ts'
 import { packAmount, type RoundConfig } from './round-config.ts'
 import { sourceOf } from './sweep.ts'
@@ -29,7 +30,10 @@ export class Ledger {
   async balances(campaign: Campaign): Promise<Balances> {
     const rounds = await this.#store.rounds.index(campaign.id)
     const reads = await Promise.all(rounds.map(({ id }) => this.#store.rounds.read(id)))
-    const standing = await this.#store.ledger.standing(campaign.id, rounds.map(({ number }) => number))
+    const standing = await this.#store.ledger.standing(
+      campaign.id,
+      rounds.map(({ number }) => number),
+    )
     const { balances: kept, booked } = standing
     let unbooked = 0
     for (const [i, read] of reads.entries()) {

@@ -117,7 +117,9 @@ export class Lifecycle {
     const turned = await this.#store.rounds.turn(id, epoch, verb, newId(this.#random, 'req'))
     this.#take(id, turned, sentAt)
     if (turned.code === 'wrong_state')
-      throw new Refusal('wrong_state', `the round is ${round.view.state}; it cannot ${verb}`, { state: round.view.state })
+      throw new Refusal('wrong_state', `the round is ${round.view.state}; it cannot ${verb}`, {
+        state: round.view.state,
+      })
     if (RESUMES.includes(verb)) await this.#leaseEnds()
     return round
   }

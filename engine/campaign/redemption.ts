@@ -9,7 +9,7 @@
 import { createHash } from 'node:crypto'
 import { Refusal } from '../base/assert.ts'
 import { rfc3339 } from '../base/clock.ts'
-import { type Code, CODES } from '../base/codes.ts'
+import { CODES, type Code } from '../base/codes.ts'
 import { newId, type Random } from '../base/random.ts'
 import type { Store } from '../store/store.ts'
 import type { KeyedRequest, RedeemCall, Turned } from '../store/voucher-store.ts'
@@ -76,7 +76,11 @@ export class Redemption {
     this.#random = random
   }
 
-  async lock(actor: Actor, code: string, { order_id: order, ttl_s }: { order_id: string; ttl_s: number }): Promise<Lock> {
+  async lock(
+    actor: Actor,
+    code: string,
+    { order_id: order, ttl_s }: { order_id: string; ttl_s: number },
+  ): Promise<Lock> {
     const { campaignId, facts } = await this.#vouchers.of(code)
     const id = newId(this.#random, 'lck')
     const turned = await this.#store.vouchers.lock(campaignId, facts, { by: actor.id, order, ttlMs: ttl_s * 1000, id })
@@ -101,7 +105,11 @@ export class Redemption {
     const rule = refusedBy(request, voucher, campaign)
     if (rule) throw rule
     const { merchant_tags: tags } = voucher.template
-    if (tags && !(await this.#merchants.mayAccept(request.merchant_id, tags)) && !(await this.#isKnown(campaign.id, keyed)))
+    if (
+      tags &&
+      !(await this.#merchants.mayAccept(request.merchant_id, tags)) &&
+      !(await this.#isKnown(campaign.id, keyed))
+    )
       throw new Refusal('merchant_not_eligible', `this voucher is for merchants with the tag ${tags.join(' or ')}`)
     return this.#decide(campaign, this.#callOf(campaign, voucher, request, keyed))
   }
@@ -125,7 +133,7 @@ export class Redemption {
       note: reason,
       answer: `${answer.slice(0, -1)},"amount":`,
     })
-    return answered(turned, 'reversed_at')
+    return answered(turned, id, 'reversed_at')
   }
 
   /** Takes a voucher out of use; one that was redeemed is `already_redeemed`. */
@@ -149,7 +157,12 @@ export class Redemption {
     return this.#store.vouchers.isKnown(campaignId, keyed)
   }
 
-  #callOf(campaign: Campaign, voucher: Voucher, request: RedemptionRequest, keyed: KeyedRequest): Omit<RedeemCall, 'day'> {
+  #callOf(
+    campaign: Campaign,
+    voucher: Voucher,
+    request: RedemptionRequest,
+    keyed: KeyedRequest,
+  ): Omit<RedeemCall, 'day'> {
     const { order, merchant_id, store_id } = request
     const { template, facts, userId: user, pool } = voucher
     const discount = discountOf(template.discount, order.amount)
@@ -179,7 +192,7 @@ export class Redemption {
     for (let tries = 1; ; tries++) {
       const day = await this.#campaigns.today(campaign.id)
       const turned = await this.#store.vouchers.redeem(campaign.id, { ...call, day })
-      if (turned.code !== 'wrong_day' || tries === DAY_TRIES) return answered(turned, 'redeemed_at')
+      if (turned.code !== 'wrong_day' || tries === DAY_TRIES) return answered(turned, call.id, 'redeemed_at')
       this.#campaigns.learn(campaign.id, turned.at as number)
     }
   }
@@ -195,10 +208,12 @@ const refused = ({ code, at }: Turned): Refusal =>
     ? new Refusal(code, `another order holds the lock until ${rfc3339(at)}`, { locked_until: rfc3339(at) })
     : new Refusal(code, REFUSED[code] ?? CODES[code].title)
 
-function answered(turned: Turned, timeField: string): KeyedAnswer {
+/** What a request with the answer `id` came to. A link that resends finds its own answer: that is no repetition. */
+function answered(turned: Turned, id: string, timeField: string): KeyedAnswer {
   const { code, at, answer } = turned
   if (at === undefined || answer === undefined) throw refused(turned)
-  return { replayed: code === 'replayed', json: timedJson(at, answer, timeField) }
+  const own = answer.startsWith(`{"id":"${id}"`)
+  return { replayed: code === 'replayed' && !own, json: timedJson(at, answer, timeField) }
 }
 
 const hashOf = (parts: readonly unknown[]): string =>

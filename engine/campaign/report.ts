@@ -5,11 +5,11 @@
  * nothing without the engine's secret.
  */
 import { createHmac, hkdfSync } from 'node:crypto'
+import { daysInOrder } from '../base/business-day.ts'
 import { rfc3339 } from '../base/clock.ts'
 import { partsOf } from '../base/holder.ts'
 import type { LedgerEntry } from '../store/ledger-store.ts'
 import type { Store } from '../store/store.ts'
-import { daysInOrder } from '../base/business-day.ts'
 import type { Campaign } from './campaigns.ts'
 import type { Merchants } from './merchants.ts'
 import type { RoundConfig } from './round-config.ts'
@@ -160,11 +160,17 @@ export class Reports {
       if (!read) continue
       const config = JSON.parse(read.config) as RoundConfig
       configs.push(config)
-      packs.set(config.number, config.pack.reduce((sum, { quantity }) => sum + quantity, 0))
+      packs.set(
+        config.number,
+        config.pack.reduce((sum, { quantity }) => sum + quantity, 0),
+      )
     }
     for await (const entry of this.#store.ledger.entries(campaign.id)) addUse(uses, packs, entry)
     const key = Buffer.from(hkdfSync('sha256', this.#secret, campaign.id, 'fairgrab/study/v1', 32))
-    const start = Math.max(0, configs.findIndex(({ id }) => id === after?.roundId))
+    const start = Math.max(
+      0,
+      configs.findIndex(({ id }) => id === after?.roundId),
+    )
     for (const config of configs.slice(start)) {
       const first = config.id === after?.roundId ? after.sequence + 1 : 1
       for await (const batch of this.#store.claims.batches(config.id, first)) {

@@ -9,10 +9,10 @@
  */
 import { createHash } from 'node:crypto'
 import { assert, Refusal } from '../base/assert.ts'
+import { type BusinessDay, dayNamed } from '../base/business-day.ts'
 import { rfc3339 } from '../base/clock.ts'
 import type { LedgerEntry } from '../store/ledger-store.ts'
 import type { Store } from '../store/store.ts'
-import { type BusinessDay, dayNamed } from '../base/business-day.ts'
 import type { Campaign } from './campaigns.ts'
 import type { Sweep } from './sweep.ts'
 

@@ -55,21 +55,36 @@ export class Sweep {
   async #campaign(campaign: Campaign, rounds: readonly RoundEntry[]): Promise<void> {
     const { id, on_expiry: unused } = campaign
     const now = await this.#ledger.now(id)
-    const booked = rounds.length === 0 ? [] : await this.#ledger.booked(id, rounds.map(({ number }) => number))
+    const booked =
+      rounds.length === 0
+        ? []
+        : await this.#ledger.booked(
+            id,
+            rounds.map(({ number }) => number),
+          )
     for (const [i, round] of rounds.entries()) {
       const read = await this.#store.rounds.read(round.id)
       if (!read) continue
       const config = JSON.parse(read.config) as RoundConfig
       const { sequence } = read.notice
       if (sequence > (booked[i] as number))
-        await this.#ledger.book(id, round.number, { sequence, amount: packAmount(config.pack), source: sourceOf(campaign) })
+        await this.#ledger.book(id, round.number, {
+          sequence,
+          amount: packAmount(config.pack),
+          source: sourceOf(campaign),
+        })
       for (const [place, template] of config.pack.entries())
         await this.#untouched(campaign, config, { place, template }, now)
     }
     while ((await this.#ledger.due(id, DUE_A_CALL, unused)) === DUE_A_CALL);
   }
 
-  async #untouched(campaign: Campaign, config: RoundConfig, { place, template }: { place: number; template: Template }, now: number) {
+  async #untouched(
+    campaign: Campaign,
+    config: RoundConfig,
+    { place, template }: { place: number; template: Template },
+    now: number,
+  ) {
     const key = `${config.number}:${place}`
     if (now < (this.#nextDue.get(key) ?? 0)) return
     let from = await this.#ledger.expiredTo(campaign.id, config.number, place)
@@ -78,7 +93,14 @@ export class Sweep {
     const flush = async () => {
       if (!run) return
       const { to, endsAt, buckets } = run
-      const counts = { roundNumber: config.number, template: place, from, to, quantity: template.quantity, worth: worthOf(template) }
+      const counts = {
+        roundNumber: config.number,
+        template: place,
+        from,
+        to,
+        quantity: template.quantity,
+        worth: worthOf(template),
+      }
       await this.#ledger.expire(campaign.id, { ...counts, endsAt, buckets, unused: campaign.on_expiry })
       from = to
       run = undefined

@@ -41,7 +41,8 @@ export function claimOne(services: Services, exchange: Exchange): void {
   if (!admitted) return
   const { caller } = admitted
   if (!may(caller, 'claim-any') && !may(caller, 'claim-own')) {
-    if (caller.role === 'anonymous') return refuse(exchange, 'unauthorized', 'send Authorization: Bearer <key or token>')
+    if (caller.role === 'anonymous')
+      return refuse(exchange, 'unauthorized', 'send Authorization: Bearer <key or token>')
     return refuse(exchange, 'forbidden', `the role ${caller.role} may not claim`)
   }
   const encoding = encodingOf(exchange.contentType)
@@ -50,7 +51,8 @@ export function claimOne(services: Services, exchange: Exchange): void {
     BODY_BYTES_MAX,
     bytes => {
       const userId = encoding === 'json' ? scanClaimBody(bytes) : undefined
-      const body = userId === undefined ? validated(exchange, claim, bytes, encoding)?.value : { user_id: userId, slot: 1 }
+      const body =
+        userId === undefined ? validated(exchange, claim, bytes, encoding)?.value : { user_id: userId, slot: 1 }
       if (body) withRound(services, exchange, round => ask(exchange, round, body as ClaimBody, admitted))
     },
     () => refuse(exchange, 'too_large', `the body is over ${BODY_BYTES_MAX} bytes`),

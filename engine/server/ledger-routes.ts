@@ -15,7 +15,8 @@ const campaignOf = ({ lifecycle }: Services, { params }: Call) => lifecycle.camp
 async function listEntries(services: Services, call: Call) {
   const campaign = await campaignOf(services, call)
   const cursor = call.query.get('cursor')
-  if (cursor !== null && !/^\d{1,15}-\d{1,15}$/.test(cursor)) throw new Refusal('invalid', 'cursor: take it from next_cursor')
+  if (cursor !== null && !/^\d{1,15}-\d{1,15}$/.test(cursor))
+    throw new Refusal('invalid', 'cursor: take it from next_cursor')
   return listRows(call, services.ledger.entries(campaign, cursor), entry => entry.id)
 }
 

@@ -36,7 +36,14 @@ async function* publicRounds(services: Services, ids: readonly string[]): AsyncG
 async function listRounds(services: Services, call: Call, campaignId?: string) {
   const ids = await services.lifecycle.roundIds(campaignId)
   const newest = campaignId ? ids : ids.toReversed()
-  return listRows(call, publicRounds(services, behind(newest, call.query.get('cursor'), id => id)), round => round.id)
+  return listRows(
+    call,
+    publicRounds(
+      services,
+      behind(newest, call.query.get('cursor'), id => id),
+    ),
+    round => round.id,
+  )
 }
 
 const turn = (verb: TurnVerb): Route => ({
@@ -68,7 +75,11 @@ export const ROUND_ROUTES: readonly Route[] = [
     right: 'read',
     summary: 'The campaigns, oldest first',
     handle: async ({ lifecycle }, call) =>
-      listRows(call, behind(await lifecycle.campaigns(), call.query.get('cursor'), row => row.id), row => row.id),
+      listRows(
+        call,
+        behind(await lifecycle.campaigns(), call.query.get('cursor'), row => row.id),
+        row => row.id,
+      ),
   },
   {
     method: 'get',

@@ -3,9 +3,9 @@
  * claim route stands here for the contract and is served by `claimOne`, past the general gateway.
  */
 import { CODES } from '../base/codes.ts'
-import { DASHBOARD } from './dashboard-files.ts'
 import { asyncApi, openApi } from '../wire/open-api.ts'
 import { CLAIM_ROUTES, claimOne } from './claim-routes.ts'
+import { DASHBOARD } from './dashboard-files.ts'
 import { handle, type Route, refuse } from './gateway.ts'
 import { LEDGER_ROUTES } from './ledger-routes.ts'
 import { ROUND_ROUTES } from './round-routes.ts'
@@ -84,7 +84,12 @@ export const ROUTES: readonly Omit<Route, 'handle'>[] = [CLAIM, ...SERVED]
 /** The table as the server wants it. */
 export function httpRoutes(services: Services): HttpRoute[] {
   return [
-    { method: 'post', path: CLAIM.path, lean: true, handle: guarded(services, exchange => claimOne(services, exchange)) },
+    {
+      method: 'post',
+      path: CLAIM.path,
+      lean: true,
+      handle: guarded(services, exchange => claimOne(services, exchange)),
+    },
     ...SERVED.map(route => ({
       method: route.method,
       path: route.path,
@@ -108,7 +113,10 @@ for (const { path } of ROUTES) PATTERNS.set(path, new RegExp(`^${path.replace(/\
 
 /** What matches no route: another method of a path that exists, or nothing. */
 export function noRoute(exchange: Exchange): void {
-  const methods = ROUTES.filter(({ path }) => PATTERNS.get(path)?.test(exchange.path)).map(({ method }) => method.toUpperCase())
-  if (methods.length === 0) return refuse(exchange, 'not_found', `${exchange.path}: ${CODES.not_found.title.toLowerCase()}`)
+  const methods = ROUTES.filter(({ path }) => PATTERNS.get(path)?.test(exchange.path)).map(({ method }) =>
+    method.toUpperCase(),
+  )
+  if (methods.length === 0)
+    return refuse(exchange, 'not_found', `${exchange.path}: ${CODES.not_found.title.toLowerCase()}`)
   refuse(exchange, 'method_not_allowed', `use ${methods.join(', ')}`, { headers: [['Allow', methods.join(', ')]] })
 }

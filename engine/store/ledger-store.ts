@@ -69,7 +69,11 @@ export class LedgerStore {
   }
 
   /** Books a round's grants up to a sequence. */
-  book(campaignId: string, roundNumber: number, grants: { sequence: number; amount: number; source: string }): Promise<Code> {
+  book(
+    campaignId: string,
+    roundNumber: number,
+    grants: { sequence: number; amount: number; source: string },
+  ): Promise<Code> {
     const args = [roundNumber, grants.sequence, grants.amount, grants.source]
     return this.#code('book', campaignId, bookKeys(campaignId), args)
   }
@@ -168,7 +172,9 @@ export class LedgerStore {
 
   /** The JSON of several merchants, in their order. */
   merchants(ids: readonly string[]): Promise<(string | null)[]> {
-    return ids.length === 0 ? Promise.resolve([]) : this.#reads.request(client => client.hmget(keys.merchants(), ...ids))
+    return ids.length === 0
+      ? Promise.resolve([])
+      : this.#reads.request(client => client.hmget(keys.merchants(), ...ids))
   }
 
   async #code(script: ScriptName, campaignId: string, names: string[], args: (string | number)[]): Promise<Code> {

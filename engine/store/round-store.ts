@@ -4,7 +4,7 @@
  * state, index), so that a crash between them leaves nothing that a second try would double.
  */
 import { Fault } from '../base/assert.ts'
-import { type Code, CODES } from '../base/codes.ts'
+import { CODES, type Code } from '../base/codes.ts'
 import { claimCode } from './claim-store.ts'
 import * as keys from './keys.ts'
 import type { Link, Reply } from './link.ts'

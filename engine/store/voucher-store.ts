@@ -135,6 +135,11 @@ export class VoucherStore {
     this.#scripts = scripts
   }
 
+  /** Changes without an answer. */
+  get waiting(): number {
+    return this.#changes.waiting
+  }
+
   /**
    * The secret all nodes derive voucher codes from: made once, kept with the state that depends on it. A node that
    * starts before its Redis waits here for as long as it takes.
@@ -157,7 +162,11 @@ export class VoucherStore {
     )
     bookedCode(campaignId, reply)
     const [states, locks, answers] = reply.slice(2) as Reply[][]
-    const read = vouchers.map((_, i) => ({ state: text(states?.[i]), lock: text(locks?.[i]), answer: text(answers?.[i]) }))
+    const read = vouchers.map((_, i) => ({
+      state: text(states?.[i]),
+      lock: text(locks?.[i]),
+      answer: text(answers?.[i]),
+    }))
     return { now: Number(text(reply[1])), vouchers: read }
   }
 
@@ -176,7 +185,11 @@ export class VoucherStore {
   }
 
   /** `at` is the end of the lock that stands, `answer` its id. */
-  lock(campaignId: string, voucher: VoucherFacts, lock: { by: string; order: string; ttlMs: number; id: string }): Promise<Turned> {
+  lock(
+    campaignId: string,
+    voucher: VoucherFacts,
+    lock: { by: string; order: string; ttlMs: number; id: string },
+  ): Promise<Turned> {
     const args = [words(voucher), lock.by, lock.order, lock.ttlMs, lock.id]
     return this.#turn('voucher-lock', campaignId, voucherKeys(campaignId), args)
   }
@@ -204,22 +217,33 @@ export class VoucherStore {
   }
 
   reverse(campaignId: string, call: ReverseCall): Promise<Turned> {
-    return this.#turn('reverse', campaignId, [...requestKeys(campaignId), keys.campaignBudget(campaignId)], [
-      call.redemption,
-      `${call.caller} ${call.key}`,
-      call.fingerprint,
-      call.id,
-      call.amount,
-      call.unused,
-      call.merchant,
-      call.note,
-      call.answer,
-    ])
+    return this.#turn(
+      'reverse',
+      campaignId,
+      [...requestKeys(campaignId), keys.campaignBudget(campaignId)],
+      [
+        call.redemption,
+        `${call.caller} ${call.key}`,
+        call.fingerprint,
+        call.id,
+        call.amount,
+        call.unused,
+        call.merchant,
+        call.note,
+        call.answer,
+      ],
+    )
   }
 
   deactivate(campaignId: string, { voucher, redemption, unused, by, note }: DeactivateCall): Promise<Turned> {
     const names = [...voucherKeys(campaignId), keys.campaignRedemptions(campaignId), keys.campaignBudget(campaignId)]
-    return this.#turn('deactivate', campaignId, names, [voucher ? words(voucher) : '', redemption ?? '', unused, by, note])
+    return this.#turn('deactivate', campaignId, names, [
+      voucher ? words(voucher) : '',
+      redemption ?? '',
+      unused,
+      by,
+      note,
+    ])
   }
 
   async #turn(script: ScriptName, campaignId: string, names: string[], args: (string | number)[]): Promise<Turned> {

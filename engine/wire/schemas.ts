@@ -49,7 +49,10 @@ const template = z.strictObject({
   template: z.string().min(1).max(64),
   quantity: z.int().min(1).max(PACK_VOUCHERS_MAX).default(1),
   discount: z.discriminatedUnion('type', [amountOff, percentOff]),
-  valid_for_s: z.int().min(1).max(10 * 366 * 86_400),
+  valid_for_s: z
+    .int()
+    .min(1)
+    .max(10 * 366 * 86_400),
   max_per_order: z.int().min(1).max(1000).optional(),
   max_per_merchant_per_day: z.int().min(1).max(1000).optional(),
   merchant_tags: z.array(tag).max(32).optional(),
@@ -102,7 +105,11 @@ export const newRound = z
 
 export const restock = z
   .strictObject({
-    add: z.int().min(-STOCK_MAX).max(STOCK_MAX).refine(add => add !== 0, 'must not be 0'),
+    add: z
+      .int()
+      .min(-STOCK_MAX)
+      .max(STOCK_MAX)
+      .refine(add => add !== 0, 'must not be 0'),
     pool: poolName.default('general'),
   })
   .meta({ id: 'Restock' })

@@ -12,6 +12,7 @@ import { HOLDER_BYTES_MAX, writeArrayHead, writeHolder } from '../../engine/base
 import { newId, realRandom } from '../../engine/base/random.ts'
 import { ClaimStore, type Decision, EXCEPTION_BYTES } from '../../engine/store/claim-store.ts'
 import * as keys from '../../engine/store/keys.ts'
+import { LedgerStore } from '../../engine/store/ledger-store.ts'
 import { Link, type Reply } from '../../engine/store/link.ts'
 import type { Notice } from '../../engine/store/notice.ts'
 import { RoundStore } from '../../engine/store/round-store.ts'
@@ -31,7 +32,11 @@ export interface Answer {
 class NotingLink extends Link {
   readonly seen = new Map<string, Set<string>>()
 
-  override async script(script: Script, names: readonly string[], args: readonly (string | number | Buffer)[]): Promise<Reply[]> {
+  override async script(
+    script: Script,
+    names: readonly string[],
+    args: readonly (string | number | Buffer)[],
+  ): Promise<Reply[]> {
     const reply = await super.script(script, names, args)
     const numbers = [reply[0] as number]
     if (script.name === 'claim' && reply.length > 1) {
@@ -86,13 +91,15 @@ export class ScriptRoom {
   readonly claims: ClaimStore
   readonly rounds: RoundStore
   readonly vouchers: VoucherStore
+  readonly ledger: LedgerStore
 
   constructor(url: string) {
     this.url = url
     this.link = new NotingLink({ url, scripts: this.scripts, clock: realClock, random: realRandom })
     this.claims = new ClaimStore(this.link, this.link, this.scripts)
     this.rounds = new RoundStore(this.link, this.scripts)
-    this.vouchers = new VoucherStore(this.link, this.scripts)
+    this.vouchers = new VoucherStore(this.link, this.link, this.scripts)
+    this.ledger = new LedgerStore(this.link, this.link, this.scripts)
   }
 
   /** The codes that a script's text names, and those that it answered with so far. */
@@ -106,13 +113,39 @@ export class ScriptRoom {
   async newRound({ totals = [10], opensAt = 0, closesAt = 0, open = true }: NewRound = {}): Promise<string> {
     const id = newId(realRandom, 'rnd')
     const number = await this.rounds.nextNumber()
-    await this.rounds.createRound({ id, campaignId: 'cmp_test', number, epoch: EPOCH, opensAt, closesAt, config: '{}', totals })
+    await this.rounds.createRound({
+      id,
+      campaignId: 'cmp_test',
+      number,
+      epoch: EPOCH,
+      opensAt,
+      closesAt,
+      config: '{}',
+      totals,
+    })
     if (open && opensAt === 0) await this.rounds.turn(id, EPOCH, 'open', `open ${id}`)
     return id
   }
 
+  /** A campaign with a ledger; its funds are what a budget would be. */
+  async newCampaign(funds = 1_000_000): Promise<string> {
+    const id = newId(realRandom, 'cmp')
+    await this.ledger.create(id, funds)
+    return id
+  }
+
+  /** Moves a campaign's clock ahead of Redis's, as a rehearsal does. */
+  async moveClock(campaignId: string, aheadMs: number): Promise<void> {
+    await this.link.request(client => client.hset(keys.campaignState(campaignId), 'ahead', aheadMs))
+  }
+
   /** Claims for holders, in the pool of each or in one for all. */
-  async claim(id: string, holders: readonly string[], pools: number | readonly number[] = 0, epoch = EPOCH): Promise<Answer[]> {
+  async claim(
+    id: string,
+    holders: readonly string[],
+    pools: number | readonly number[] = 0,
+    epoch = EPOCH,
+  ): Promise<Answer[]> {
     const each = typeof pools === 'number' ? holders.map(() => pools) : pools
     const sent = typeof pools === 'number' ? [pools] : pools
     return answersOf(await this.claims.claim(id, epoch, packUsers(holders), Buffer.from(sent)), each)
@@ -139,7 +172,9 @@ export class ScriptRoom {
   }
 
   /** Holder key to (sequence, pool), and the raw length of each value. */
-  async holders(id: string): Promise<Record<string, { readonly sequence: number; readonly pool: number; readonly bytes: number }>> {
+  async holders(
+    id: string,
+  ): Promise<Record<string, { readonly sequence: number; readonly pool: number; readonly bytes: number }>> {
     const raw = await this.link.request(client => client.hgetallBuffer(keys.roundHolders(id)))
     const rows = Object.entries(raw).map(([holder, value]) => {
       return [holder, { sequence: value.readUInt32BE(0), pool: value[4] as number, bytes: value.length }] as const
@@ -152,7 +187,9 @@ export class ScriptRoom {
     const raw = await this.link.request(client => client.xrangeBuffer(keys.roundLog(id), '-', '+'))
     return raw.map(([entry, flat]) => {
       const words = (flat as Buffer[]).map(word => word.toString('latin1'))
-      const fields = Object.fromEntries(words.flatMap((word, i) => (i % 2 === 0 ? [[word, words[i + 1] as string]] : [])))
+      const fields = Object.fromEntries(
+        words.flatMap((word, i) => (i % 2 === 0 ? [[word, words[i + 1] as string]] : [])),
+      )
       return { id: (entry as Buffer).toString('latin1'), fields }
     })
   }
