@@ -10,6 +10,7 @@
 -- @arg source    available, or sponsor_funds where there is no budget
 -- @reply [outcome]: granted, replayed when all of it was booked, fenced
 -- @cost one HGET, two HINCRBY, one XADD, two HSET
+-- @include hash
 -- @include ledger
 local book = ledger_open(KEYS[1], KEYS[2], KEYS[3])
 if not book then return { CODE.fenced } end
@@ -21,4 +22,5 @@ local money = packs * tonumber(ARGV[3])
 redis.call('HSET', KEYS[1], field, ARGV[2])
 local ref = ARGV[1] .. ':' .. digits(before + 1) .. '-' .. ARGV[2]
 ledger_post(book, { kind = 'grant', ref = ref, count = digits(packs) }, { ARGV[4], -money, 'allocated', money })
+ledger_close(book)
 return { CODE.granted }

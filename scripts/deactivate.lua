@@ -17,15 +17,16 @@
 -- @reply [outcome]: granted; replayed when it was deactivated before; already_redeemed (a voucher only), expired,
 --        not_reversible (nothing of the redemption is left), fenced
 -- @cost one HLEN, three HSET, two HINCRBY, one XADD
+-- @include hash
 -- @include ledger
 -- @include voucher
 -- @include redemption
 -- @include unused
-local book = ledger_open(KEYS[1], KEYS[2], KEYS[3])
+local book = voucher_open(KEYS[1], KEYS[2], KEYS[3], KEYS[4])
+if not book then return { CODE.fenced } end
 local made = ARGV[2] ~= '' and redemption_read(KEYS[7], ARGV[2]) or nil
 local keys = { vouchers = KEYS[4], touched = KEYS[5], due = KEYS[6] }
-local voucher = book and voucher_read(book, keys, made and made.voucher or ARGV[1])
-if not voucher then return { CODE.fenced } end
+local voucher = voucher_read(book, keys, made and made.voucher or ARGV[1])
 if made and made.state == 'reversed' then return { CODE.not_reversible } end
 if made and made.state == 'deactivated' or voucher.state == 'deactivated' then return { CODE.replayed } end
 if voucher.state == 'redeemed' and not made then return { CODE.already_redeemed } end
@@ -35,10 +36,11 @@ local amount, account, merchant = voucher.worth, HOLDS[voucher.stored], nil
 if made then
   amount, account, merchant = made.discount - made.reversed, 'payable:' .. made.merchant, made.merchant
   made.reversed, made.state = made.discount, 'deactivated'
-  redemption_write(made)
+  redemption_write(book, made)
 end
 voucher_write(book, voucher, to, '')
 unused_add(KEYS[8], ARGV[3], amount)
 ledger_post(book, { kind = made and 'hold' or 'deactivate', ref = made and made.id or '', voucher = voucher.field,
   by = ARGV[4], note = ARGV[5], merchant = merchant }, { account, -amount, ARGV[3], amount })
+ledger_close(book)
 return { CODE.granted }

@@ -18,6 +18,7 @@
 -- @reply [outcome, sequence]: granted or replayed (another worker was there first) with how far it came, not_open when
 --        the buckets have not ended, fenced
 -- @cost one HGET, one HMGET, one HDEL, three HINCRBY, one XADD, two HSET
+-- @include hash
 -- @include ledger
 -- @include unused
 local book = ledger_open(KEYS[1], KEYS[2], KEYS[3])
@@ -36,4 +37,5 @@ redis.call('HSET', KEYS[1], cursor, ARGV[3])
 unused_add(KEYS[5], ARGV[8], money)
 ledger_post(book, { kind = 'expire', ref = ARGV[1] .. ':' .. ARGV[3], count = digits(count) },
   { 'allocated', -money, ARGV[8], money })
+ledger_close(book)
 return { CODE.granted, ARGV[3] }

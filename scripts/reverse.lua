@@ -24,37 +24,37 @@
 -- @reply [outcome, at, answer]: granted or replayed with the time (ms) and JSON of the reversal that stands; not_found,
 --        not_reversible (it is reversed or deactivated), over_redeemed, idempotency_mismatch, fenced
 -- @cost two HMGET, five HSET, up to eight HINCRBY, one ZADD, one XADD
+-- @include hash
 -- @include ledger
 -- @include voucher
 -- @include request
 -- @include redemption
 -- @include usage-take
 -- @include unused
-local book = ledger_open(KEYS[1], KEYS[2], KEYS[3])
+local book = voucher_open(KEYS[1], KEYS[2], KEYS[3], KEYS[4])
 if not book then return { CODE.fenced } end
-local known = request_known(KEYS[8], KEYS[9], ARGV[2], ARGV[3])
+local keys = { vouchers = KEYS[4], touched = KEYS[5], due = KEYS[6], requests = KEYS[8], answers = KEYS[9] }
+local known = request_known(book, keys, ARGV[2], ARGV[3])
 if known then return known end
 local made = redemption_read(KEYS[7], ARGV[1])
 if not made or (ARGV[7] ~= '' and ARGV[7] ~= made.merchant) then return { CODE.not_found } end
-local keys = { vouchers = KEYS[4], touched = KEYS[5], due = KEYS[6], requests = KEYS[8], answers = KEYS[9] }
 local voucher = voucher_read(book, keys, made.voucher)
-if not voucher then return { CODE.fenced } end
 if made.state == 'reversed' or made.state == 'deactivated' then return { CODE.not_reversible } end
 local left, amount = made.discount - made.reversed, tonumber(ARGV[5])
 if amount > left then return { CODE.over_redeemed } end
 local to = amount == 0 and made.state == 'succeeded' and book.now < voucher.expires and TURNS[voucher.state].reverse
 if amount == 0 then amount = left end
 made.reversed, made.state = made.reversed + amount, amount == left and 'reversed' or 'partial'
-redemption_write(made)
+redemption_write(book, made)
 usage_take(KEYS[10], made, amount, to)
 local legs = { 'payable:' .. made.merchant, -amount, ARGV[6], amount }
 if to then
   voucher_write(book, voucher, to, '', voucher.expires)
-  legs = { 'payable:' .. made.merchant, -amount, HOLDS[to], voucher.worth, 'available', amount - voucher.worth }
-else
-  unused_add(KEYS[11], ARGV[6], amount)
-end
+  legs = { legs[1], -amount, HOLDS[to], voucher.worth, 'available', amount - voucher.worth }
+else unused_add(KEYS[11], ARGV[6], amount) end
 ledger_post(book, { kind = 'reverse', ref = ARGV[4], voucher = voucher.field, by = ARGV[2]:match('^%S+'),
   note = ARGV[8], merchant = made.merchant, count = to and 1 or 0 }, legs)
 local answer = ARGV[9] .. digits(amount) .. ',"voucher_state":"' .. (to or voucher.stored) .. '"}'
-return request_keep(book, keys, ARGV[2], ARGV[3], ARGV[4], answer)
+local reply = request_keep(book, keys, ARGV[2], ARGV[3], ARGV[4], answer)
+ledger_close(book)
+return reply

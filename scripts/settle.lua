@@ -13,6 +13,7 @@
 -- @arg by           the caller
 -- @reply [outcome]: granted, replayed when the part was settled before, day_open, fenced
 -- @cost two HGET, two HINCRBY a merchant, one XADD
+-- @include hash
 -- @include ledger
 local book = ledger_open(KEYS[1], KEYS[2], KEYS[3])
 if not book then return { CODE.fenced } end
@@ -27,4 +28,5 @@ end
 redis.call('HSET', KEYS[4], part, digits(book.now))
 if ARGV[5] ~= '' then redis.call('HSET', KEYS[4], ARGV[1], ARGV[5]) end
 ledger_post(book, { kind = 'settle', ref = part, by = ARGV[6] }, legs)
+ledger_close(book)
 return { CODE.granted }

@@ -12,10 +12,11 @@
 -- @arg unused    available or returned
 -- @reply [outcome, count]: granted and how many were looked at, replayed when none was due, fenced
 -- @cost one ZRANGEBYSCORE, one HGET, HSET and ZADD or ZREM a voucher, one XADD
+-- @include hash
 -- @include ledger
 -- @include voucher
 -- @include unused
-local book = ledger_open(KEYS[1], KEYS[2], KEYS[3])
+local book = voucher_open(KEYS[1], KEYS[2], KEYS[3], KEYS[4])
 if not book then return { CODE.fenced } end
 local fields = redis.call('ZRANGEBYSCORE', KEYS[6], '-inf', digits(book.now), 'LIMIT', 0, tonumber(ARGV[1]))
 if #fields == 0 then return { CODE.replayed, 0 } end
@@ -25,7 +26,6 @@ for i, field in ipairs(fields) do
   if not records[i] then return { CODE.fenced } end
   local expires, worth = records[i]:match('^%a+ (%d+) (%d+)')
   due[i] = voucher_read(book, keys, field .. ' - ' .. expires .. ' ' .. worth)
-  if not due[i] then return { CODE.fenced } end
 end
 local from, back, expired, count = { allocated = 0, reserved = 0 }, 0, 0, 0
 for _, voucher in ipairs(due) do
@@ -42,4 +42,5 @@ end
 unused_add(KEYS[7], ARGV[2], expired)
 ledger_post(book, { kind = 'expire', ref = 'touched', count = digits(count) },
   { 'allocated', from.allocated + back, 'reserved', from.reserved, ARGV[2], expired })
+ledger_close(book)
 return { CODE.granted, #fields }

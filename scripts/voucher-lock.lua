@@ -15,13 +15,14 @@
 -- @reply [outcome, ends, lock]: granted with the end (ms) and id of the lock that stands; voucher_locked with the end
 --        of the other one; already_redeemed, expired, deactivated, fenced
 -- @cost two HSET, one ZADD, two HINCRBY, one XADD
+-- @include hash
 -- @include ledger
 -- @include voucher
 -- @include refusal
-local book = ledger_open(KEYS[1], KEYS[2], KEYS[3])
+local book = voucher_open(KEYS[1], KEYS[2], KEYS[3], KEYS[4])
+if not book then return { CODE.fenced } end
 local keys = { vouchers = KEYS[4], touched = KEYS[5], due = KEYS[6] }
-local voucher = book and voucher_read(book, keys, ARGV[1])
-if not voucher then return { CODE.fenced } end
+local voucher = voucher_read(book, keys, ARGV[1])
 local to = TURNS[voucher.state].lock
 if not to then return { REFUSES[voucher.state] } end
 local mine = voucher.state == 'locked' and voucher.order == ARGV[3]
@@ -33,4 +34,5 @@ if not mine then
   ledger_post(book, { kind = 'lock', ref = id, voucher = voucher.field, by = ARGV[2] },
     { HOLDS[voucher.stored], -voucher.worth, 'reserved', voucher.worth })
 end
+ledger_close(book)
 return { CODE.granted, digits(ends), id }

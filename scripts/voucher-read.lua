@@ -9,14 +9,14 @@
 -- @reply [outcome, now, states, locks, answers]: granted with lists by voucher: its state; of a lock that stands
 --        "<ends> <lock id> <order>"; of a redeemed one "<at> <JSON>" of its redemption, else empty texts; fenced
 -- @cost one HLEN and HGET a voucher, one HGET a redeemed one
+-- @include hash
 -- @include ledger
 -- @include voucher
-local book = ledger_open(KEYS[1], KEYS[2], KEYS[3])
+local book = voucher_open(KEYS[1], KEYS[2], KEYS[3], KEYS[4])
 if not book then return { CODE.fenced } end
 local states, locks, answers = {}, {}, {}
 for facts in ARGV[1]:gmatch('[^,]+') do
   local voucher = voucher_read(book, { vouchers = KEYS[4] }, facts)
-  if not voucher then return { CODE.fenced } end
   states[#states + 1] = voucher.state
   locks[#locks + 1] = voucher.state == 'locked' and voucher.rest or ''
   answers[#answers + 1] = voucher.state == 'redeemed' and redis.call('HGET', KEYS[5], voucher.rest) or ''

@@ -74,5 +74,5 @@ export const merchants = () => 'fg:merchants'
 /** STRING. The secret that voucher codes derive from, when the configuration gives none. Written once. */
 export const voucherSecret = () => 'fg:voucher-secret'
 
-/** STRING. The fingerprint of the body that came with an Idempotency-Key. Dies after 7 days. */
-export const idempotency = (caller: string, key: string) => `fg:idempotency:${caller}:${key}`
+/** HASH. Idempotency-Key to the fingerprint of its body, all of a caller's of one week. Dies two weeks after. */
+export const callerKeys = (caller: string, week: number) => `fg:{${caller}}:keys:${week}`

@@ -32,9 +32,10 @@ export const SCRIPTS = {
   'voucher-read': { keys: [...BOOK, 'vouchers', 'answers'], args: ['vouchers'] },
   'voucher-lock': { keys: VOUCHER, args: ['voucher', 'by', 'order', 'ttl', 'lock'] },
   'voucher-unlock': { keys: VOUCHER, args: ['voucher', 'by', 'order'] },
+  'key-own': { keys: ['this', 'last'], args: ['ttl', 'key', 'fingerprint'] },
   redeem: {
     keys: [...VOUCHER, 'redemptions', 'requests', 'answers', 'usage'],
-    args: 'voucher request fingerprint day most id discount who order gross pool answer'.split(' '),
+    args: 'day voucher request fingerprint most id discount who order gross pool answer'.split(' '),
   },
   reverse: {
     keys: [...VOUCHER, 'redemptions', 'requests', 'answers', 'usage', 'budget'],

@@ -3,12 +3,13 @@
  * budget, money and Idempotency-Keys hold over all its rounds in one atom. Only a voucher that was touched has a
  * record; owner, template and expiry follow from the round's log and come as arguments, which never change.
  *
- * The fingerprint of an Idempotency-Key is also kept apart, because one key may be tried against vouchers of different
- * campaigns, which live in different cluster slots. It is written first, so a key can never stand for two bodies.
+ * The fingerprint of an Idempotency-Key is also kept in the caller's slot, because one key may be tried against vouchers
+ * of different campaigns. It is written first, so a key can never stand for two bodies.
  */
 import { randomBytes } from 'node:crypto'
 import { Fault } from '../base/assert.ts'
 import type { Code } from '../base/codes.ts'
+import { Batcher } from './batcher.ts'
 import { claimCode } from './claim-store.ts'
 import * as keys from './keys.ts'
 import type { Link, Reply } from './link.ts'
@@ -88,7 +89,10 @@ export interface VoucherRead {
   readonly answer: string
 }
 
-const FINGERPRINT_TTL_S = 7 * 86_400
+const WEEK_MS = 7 * 86_400_000
+/** Redemptions a script call: 64 keep it under 2 ms. */
+const BATCH = 64
+const BATCHES_IN_FLIGHT = 4
 const MINUTE_MS = 60_000
 const text = (reply: Reply | undefined): string => (reply as Buffer).toString('utf8')
 
@@ -128,11 +132,16 @@ export class VoucherStore {
   readonly #changes: Link
   readonly #reads: Link
   readonly #scripts: Readonly<Record<ScriptName, Script>>
+  readonly #keys: Batcher<KeyedRequest, boolean>
+  readonly #redemptions: Batcher<RedeemCall, Turned>
 
   constructor(changes: Link, reads: Link, scripts: Readonly<Record<ScriptName, Script>>) {
     this.#changes = changes
     this.#reads = reads
     this.#scripts = scripts
+    const bounds = { most: BATCH, inFlight: BATCHES_IN_FLIGHT }
+    this.#keys = new Batcher({ ...bounds, send: (caller, requests) => this.#ownKeys(caller, requests) })
+    this.#redemptions = new Batcher({ ...bounds, send: (campaignId, calls) => this.#redeem(campaignId, calls) })
   }
 
   /** Changes without an answer. */
@@ -171,11 +180,8 @@ export class VoucherStore {
   }
 
   /** Keeps the fingerprint of the body that a key came with; false when the key stands for another body. */
-  async ownsKey({ caller, key, fingerprint }: KeyedRequest): Promise<boolean> {
-    const kept = await this.#changes.request(client =>
-      client.set(keys.idempotency(caller, key), fingerprint, 'EX', FINGERPRINT_TTL_S, 'NX', 'GET'),
-    )
-    return kept === null || kept === fingerprint
+  ownsKey(request: KeyedRequest): Promise<boolean> {
+    return this.#keys.ask(request.caller, request)
   }
 
   /** Whether a request has an answer already. */
@@ -199,21 +205,7 @@ export class VoucherStore {
   }
 
   redeem(campaignId: string, call: RedeemCall): Promise<Turned> {
-    const { voucher, day, most } = call
-    return this.#turn('redeem', campaignId, requestKeys(campaignId), [
-      words(voucher),
-      `${call.caller} ${call.key}`,
-      call.fingerprint,
-      `${day.date} ${day.startsAt} ${day.endsAt}`,
-      `${most.perOrder} ${most.perMerchantAndDay} ${most.amountPerDay}`,
-      call.id,
-      call.discount,
-      `${voucher.template} ${call.merchant} ${call.user}`,
-      call.order,
-      call.gross,
-      call.pool,
-      call.answer,
-    ])
+    return this.#redemptions.ask(campaignId, call)
   }
 
   reverse(campaignId: string, call: ReverseCall): Promise<Turned> {
@@ -246,11 +238,46 @@ export class VoucherStore {
     ])
   }
 
-  async #turn(script: ScriptName, campaignId: string, names: string[], args: (string | number)[]): Promise<Turned> {
-    const reply = await this.#changes.script(this.#scripts[script], names, args)
+  async #ownKeys(caller: string, requests: readonly KeyedRequest[]): Promise<boolean[]> {
+    const week = Math.floor(Date.now() / WEEK_MS)
+    const names = [keys.callerKeys(caller, week), keys.callerKeys(caller, week - 1)]
+    const pairs = requests.flatMap(({ key, fingerprint }) => [key, fingerprint])
+    const [, owns] = await this.#changes.script(this.#scripts['key-own'], names, [(2 * WEEK_MS) / 1000, ...pairs])
+    return Array.from(text(owns), owned => owned === '1')
+  }
+
+  /** The newest of the days that the calls believe in is asked about; when it is wrong, all of them hear it. */
+  async #redeem(campaignId: string, calls: readonly RedeemCall[]): Promise<Turned[]> {
+    const { day } = calls.at(-1) as RedeemCall
+    const args = [`${day.date} ${day.startsAt} ${day.endsAt}`, ...calls.flatMap(redeemWords)]
+    const reply = await this.#changes.script(this.#scripts.redeem, requestKeys(campaignId), args)
     const code = bookedCode(campaignId, reply)
-    if (reply.length === 1) return { code }
-    const at = Number(text(reply[1]))
-    return reply[2] ? { code, at, answer: text(reply[2]) } : { code, at }
+    if (code === 'wrong_day') return calls.map(() => ({ code, at: Number(text(reply[1])) }))
+    return (reply[1] as Reply[][]).map(each => turnedOf(campaignId, each))
+  }
+
+  async #turn(script: ScriptName, campaignId: string, names: string[], args: (string | number)[]): Promise<Turned> {
+    return turnedOf(campaignId, await this.#changes.script(this.#scripts[script], names, args))
   }
 }
+
+function turnedOf(campaignId: string, reply: readonly Reply[]): Turned {
+  const code = bookedCode(campaignId, reply)
+  if (reply.length === 1) return { code }
+  const at = Number(text(reply[1]))
+  return reply[2] ? { code, at, answer: text(reply[2]) } : { code, at }
+}
+
+const redeemWords = (call: RedeemCall): (string | number)[] => [
+  words(call.voucher),
+  `${call.caller} ${call.key}`,
+  call.fingerprint,
+  `${call.most.perOrder} ${call.most.perMerchantAndDay} ${call.most.amountPerDay}`,
+  call.id,
+  call.discount,
+  `${call.voucher.template} ${call.merchant} ${call.user}`,
+  call.order,
+  call.gross,
+  call.pool,
+  call.answer,
+]

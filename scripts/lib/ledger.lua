@@ -17,15 +17,16 @@ local function ledger_open(state, balances, stream)
   local now = math.floor(time[1] * 1000 + time[2] / 1000) + tonumber(f[2] or 0)
   return {
     state = state, balances = balances, stream = stream, now = math.max(now, tonumber(f[1])), chain = f[3],
-    entries = tonumber(f[4]), vouchers = tonumber(f[5]),
+    entries = tonumber(f[4]), vouchers = tonumber(f[5]), puts = {}, adds = {},
   }
 end
 
--- Books one entry: `legs` is account, amount, account, amount, …, which must sum to zero. The last write of a script.
+-- Books one entry: `legs` is account, amount, account, amount, …, which must sum to zero.
 local function ledger_post(book, entry, legs)
   local sum, told = 0, {}
   for i = 1, #legs, 2 do
     sum = sum + legs[i + 1]
+    hash_add(book, book.balances, legs[i], legs[i + 1])
     if legs[i + 1] ~= 0 then told[#told + 1] = legs[i] .. ' ' .. digits(legs[i + 1]) end
   end
   assert(sum == 0, 'the legs of a ledger entry do not sum to zero')
@@ -37,11 +38,15 @@ local function ledger_post(book, entry, legs)
     if value ~= '' then fields[#fields + 1], fields[#fields + 2] = word, value end
   end
   book.chain = redis.sha1hex(table.concat(values, '\n'))
-  for i = 1, #legs, 2 do
-    if legs[i + 1] ~= 0 then redis.call('HINCRBY', book.balances, legs[i], digits(legs[i + 1])) end
-  end
   fields[#fields + 1], fields[#fields + 2] = 'chain', book.chain
   redis.call('XADD', book.stream, entry.at .. '-*', unpack(fields))
-  redis.call('HSET', book.state, 'last', entry.at, 'chain', book.chain, 'entries', book.entries + 1,
+  book.entries = book.entries + 1
+end
+
+-- Writes what was put, moves the money of the entries and keeps where the book stands. What one script moves in an
+-- account is below 2^52 too, since a campaign commits no more.
+local function ledger_close(book)
+  hash_write(book)
+  redis.call('HSET', book.state, 'last', digits(book.now), 'chain', book.chain, 'entries', book.entries,
     'vouchers', book.vouchers)
 end

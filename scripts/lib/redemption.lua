@@ -15,6 +15,12 @@ local function redemption_counted(r)
   return r
 end
 
+local function redemption_new(key, id, voucher, discount, rest)
+  local r = { key = key, id = id, voucher = voucher, discount = tonumber(discount), reversed = 0 }
+  r.state, r.rest = 'succeeded', rest
+  return r
+end
+
 local function redemption_read(key, id)
   local text = redis.call('HGET', key, id)
   if not text then return nil end
@@ -24,7 +30,7 @@ local function redemption_read(key, id)
   return redemption_counted(r)
 end
 
-local function redemption_write(r)
+local function redemption_write(book, r)
   local words = { r.voucher, digits(r.discount), digits(r.reversed), r.state, r.rest }
-  redis.call('HSET', r.key, r.id, table.concat(words, ' '))
+  hash_put(book, r.key, r.id, table.concat(words, ' '))
 end

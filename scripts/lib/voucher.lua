@@ -12,13 +12,19 @@ local TURNS = {
 -- The account that a voucher's money is in, by its stored state; the other states hold none.
 local HOLDS = { active = 'allocated', locked = 'reserved' }
 
+-- The book of a script that reads vouchers, or nil when a record is missing too: a voucher whose record was lost would
+-- be redeemed a second time.
+local function voucher_open(state, balances, stream, vouchers)
+  local book = ledger_open(state, balances, stream)
+  if not book or redis.call('HLEN', vouchers) ~= book.vouchers then return nil end
+  return book
+end
+
 -- The voucher as it stands now; `facts` is "<field> <bucket> <expires> <worth>". A lock that ran out counts as none,
--- though its money is still in `reserved` (stored). Returns nil when records are missing: a voucher whose record was
--- lost would be redeemed a second time.
+-- though its money is still in `reserved` (stored).
 local function voucher_read(book, keys, facts)
-  if redis.call('HLEN', keys.vouchers) ~= book.vouchers then return nil end
   local field, bucket, expires, worth = facts:match('^(%S+) (%S+) (%d+) (%d+)$')
-  local record = redis.call('HGET', keys.vouchers, field)
+  local record = hash_get(book, keys.vouchers, field)
   local v = { keys = keys, field = field, bucket = bucket, expires = tonumber(expires), worth = tonumber(worth) }
   v.touched, v.stored, v.rest = record, 'active', ''
   if record then v.stored, v.rest = record:match('^(%a+) %d+ %d+ ?(.*)$') end
@@ -35,10 +41,11 @@ end
 -- mass that expires together (its bucket counts how many did).
 local function voucher_write(book, v, state, rest, due)
   if not v.touched then
-    redis.call('HINCRBY', v.keys.touched, v.bucket, 1)
+    hash_add(book, v.keys.touched, v.bucket, 1)
     book.vouchers = book.vouchers + 1
   end
   local record = state .. ' ' .. digits(v.expires) .. ' ' .. digits(v.worth) .. ' ' .. rest
-  redis.call('HSET', v.keys.vouchers, v.field, record)
-  if due then redis.call('ZADD', v.keys.due, digits(due), v.field) else redis.call('ZREM', v.keys.due, v.field) end
+  hash_put(book, v.keys.vouchers, v.field, record)
+  if due then redis.call('ZADD', v.keys.due, digits(due), v.field) end
+  if not due and v.touched then redis.call('ZREM', v.keys.due, v.field) end
 end

@@ -13,23 +13,24 @@ import { CODES } from '../../engine/base/codes.ts'
 import { buildScript, checkContract, loadScripts, SCRIPTS } from '../../engine/store/scripts.ts'
 
 const PINNED: Readonly<Record<string, string>> = {
-  book: '57c034bb9ce78145429329d8aaa3e13a682df78d',
-  budget: 'c18d763e911f7b504d245a53d6cc4639042c37f0',
-  'campaign-create': '941a9eec47a18cd48578d640386fbedd233d2bdc',
-  claim: 'c7fb70f70251c290d1e765dd80b203083e89d20d',
-  deactivate: '0bd23b9a6ffe907db434a00d643da061d653e5ea',
-  expire: '4ebdf4c7fc3dca264512ddc902b6098b9ff32b11',
-  redeem: '64b8ce10241f5c6eaa0217d9479547f1cffc5cda',
-  restock: '77d20d4ca1efd6f7887ce6b4fb11aa7e29e2426f',
-  reverse: 'fb9cf265edee04898384db3eb73675f6a81ec51b',
+  'book': '5218fad807b46ad4c526a9b28c396663c9aae7ca',
+  'budget': 'c18d763e911f7b504d245a53d6cc4639042c37f0',
+  'campaign-create': '35b675fb912a1ee13e69b7c70da317c82e64bb31',
+  'claim': 'c7fb70f70251c290d1e765dd80b203083e89d20d',
+  'deactivate': 'a58d4b548029458f89da18b8ad3b45e6b7b41699',
+  'expire': 'bc87a7805fcb58f837feb6273108420a7ba65c9a',
+  'key-own': 'b97534e8a0c4e43ec12d445ed07ae6d03cc97314',
+  'redeem': '86bd262caeb20f1cc218fefd95a66033043d53d9',
+  'restock': '77d20d4ca1efd6f7887ce6b4fb11aa7e29e2426f',
+  'reverse': '4083cb5c0686846b93840acdb09a5b5e8257a73d',
   'round-create': '62dee17d158df5a870c7340cc972f475fadf5af0',
   'round-read': '1a5ff5d62778fac2caac6faa5d07082cfdf79b26',
   'round-turn': 'a4ae618517ef382b3b4d250259cdcd9a3451d09e',
-  settle: '3f654662eb35768d0733367976d9eaa544c77146',
-  'voucher-due': '8cc652845cee4bc84d2b1e7c17e52e702103f77d',
-  'voucher-lock': 'cf3f2df5e75a762f40a85c4d893fb92b47cc23c2',
-  'voucher-read': '5a0c586fff9c375a159020e2e6ea8a95d89f52d2',
-  'voucher-unlock': '9f91f52088fbc798c44ec30197d3dcb1593bc3d2',
+  'settle': 'bfe8d8d518a69a90b367f1398d4884857ada55de',
+  'voucher-due': '29e346aa89f1553d624d7510df91b2cfb66e4fe6',
+  'voucher-lock': '9d640a00ff2ec1a16849a2dfa1281fa91391cbb9',
+  'voucher-read': 'b286b3f3b61cdc0563c2713ce727144927c106bd',
+  'voucher-unlock': 'da34af19b13ee7a7176246a8c4f49e4e1473b119',
 }
 
 const none = (name: string): string => {

@@ -80,7 +80,7 @@ test('the same request again gets the first answer; another body is a mismatch; 
   const { id, voucher, sound } = await campaign()
   const first = call(voucher())
   const { at, answer } = await room.vouchers.redeem(id, first)
-  const again = { ...first, id: 'rdm_other', answer: '{"id":"rdm_other"}', day: { ...DAY, endsAt: 2 } }
+  const again = { ...first, id: 'rdm_other', answer: '{"id":"rdm_other"}' }
   expect(await room.vouchers.redeem(id, again)).toEqual({ code: 'replayed', at, answer })
   expect(await room.vouchers.redeem(id, { ...first, voucher: voucher(1), fingerprint: 'f2' })).toEqual({
     code: 'idempotency_mismatch',
@@ -377,6 +377,7 @@ test.each([
   'voucher-lock',
   'voucher-unlock',
   'voucher-read',
+  'key-own',
   'redeem',
   'reverse',
   'deactivate',

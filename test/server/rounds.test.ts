@@ -53,6 +53,8 @@ const CAMPAIGN = {
 }
 const PERCENT = { type: 'percent_off', percent_off: 12.5, minimum_amount: 0, maximum_discount_amount: 500 }
 
+const DEFAULTS = { timezone: 'UTC', on_expiry: 'returned' }
+
 describe.each(['json', 'msgpack'] as const)('%s', encoding => {
   let api: Api
   beforeAll(() => {
@@ -62,7 +64,7 @@ describe.each(['json', 'msgpack'] as const)('%s', encoding => {
   test('a campaign is made, listed and read with exactly its fields', async () => {
     const made = await api.post('/v1/campaigns', CAMPAIGN)
     expect(made.status).toBe(201)
-    const shown = { ...CAMPAIGN, id: expect.stringMatching(/^cmp_[0-9a-z]+$/), created_at: expect.stringMatching(TIME) }
+    const shown = { ...CAMPAIGN, ...DEFAULTS, id: expect.stringMatching(/^cmp_[0-9a-z]+$/), created_at: expect.stringMatching(TIME) }
     expect(made.body).toEqual(shown)
     const read = await api.get(`/v1/campaigns/${made.body.id}`)
     expect([read.status, read.body]).toEqual([200, made.body])

@@ -44,6 +44,7 @@ class NotingLink extends Link {
       if (exceptions.length / EXCEPTION_BYTES < (args[2] as Buffer).readUInt16BE(1)) numbers.push(reply[3] as number)
       for (let at = 2; at < exceptions.length; at += EXCEPTION_BYTES) numbers.push(exceptions[at] as number)
     }
+    if (script.name === 'redeem' && Array.isArray(reply[1])) numbers.push(...((reply[1] ?? []) as Reply[]).map(each => (each as Reply[])[0] as number))
     const seen = this.seen.get(script.name) ?? new Set()
     for (const number of numbers) seen.add(codeOf(number) ?? `no outcome: ${number}`)
     this.seen.set(script.name, seen)

@@ -183,7 +183,8 @@ test.each(WRONG)('%s refuses %o', (name, body, words) => {
 test('what is left out gets its default', () => {
   expect(schemas.claim.parse({})).toEqual({ slot: 1 })
   const fcfs = { mode: 'fcfs' }
+  const byItself = { timezone: 'UTC', on_expiry: 'returned', limits: { per_user: 1 } }
   expect(schemas.newRound.parse(round)).toEqual({ stock: 10, opens_at: null, closes_at: null, allocation: fcfs, pools: [] })
-  expect(schemas.newCampaign.parse(campaign)).toEqual({ ...campaign, limits: { per_user: 1 } })
+  expect(schemas.newCampaign.parse(campaign)).toEqual({ ...campaign, ...byItself })
   expect(schemas.restock.parse({ add: -3 })).toEqual({ add: -3, pool: 'general' })
 })
