@@ -21,6 +21,6 @@ local packs = sequence - before
 local money = packs * tonumber(ARGV[3])
 redis.call('HSET', KEYS[1], field, ARGV[2])
 local ref = ARGV[1] .. ':' .. digits(before + 1) .. '-' .. ARGV[2]
-ledger_post(book, { kind = 'grant', ref = ref, count = digits(packs) }, { ARGV[4], -money, 'allocated', money })
+ledger_post(book, { 'kind', 'grant', 'ref', ref, 'count', digits(packs) }, { ARGV[4], -money, 'allocated', money })
 ledger_close(book)
 return { CODE.granted }

@@ -13,6 +13,6 @@ if redis.call('EXISTS', KEYS[1]) == 1 then return { CODE.replayed } end
 redis.call('HSET', KEYS[1], 'last', 0, 'chain', '', 'entries', 0, 'vouchers', 0)
 local book = ledger_open(KEYS[1], KEYS[2], KEYS[3])
 local funds = tonumber(ARGV[1])
-ledger_post(book, { kind = 'fund' }, { 'sponsor_funds', -funds, 'available', funds })
+ledger_post(book, { 'kind', 'fund' }, { 'sponsor_funds', -funds, 'available', funds })
 ledger_close(book)
 return { CODE.granted }

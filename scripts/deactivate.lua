@@ -40,7 +40,8 @@ if made then
 end
 voucher_write(book, voucher, to, '')
 unused_add(KEYS[8], ARGV[3], amount)
-ledger_post(book, { kind = made and 'hold' or 'deactivate', ref = made and made.id or '', voucher = voucher.field,
-  by = ARGV[4], note = ARGV[5], merchant = merchant }, { account, -amount, ARGV[3], amount })
+local words = { 'kind', made and 'hold' or 'deactivate', 'voucher', voucher.field, 'by', ARGV[4], 'note', ARGV[5] }
+if made then words[9], words[10], words[11], words[12] = 'ref', made.id, 'merchant', merchant end
+ledger_post(book, words, { account, -amount, ARGV[3], amount })
 ledger_close(book)
 return { CODE.granted }

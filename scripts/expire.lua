@@ -35,7 +35,7 @@ local money = count * tonumber(ARGV[5])
 redis.call('HDEL', KEYS[4], unpack(buckets))
 redis.call('HSET', KEYS[1], cursor, ARGV[3])
 unused_add(KEYS[5], ARGV[8], money)
-ledger_post(book, { kind = 'expire', ref = ARGV[1] .. ':' .. ARGV[3], count = digits(count) },
+ledger_post(book, { 'kind', 'expire', 'ref', ARGV[1] .. ':' .. ARGV[3], 'count', digits(count) },
   { 'allocated', -money, ARGV[8], money })
 ledger_close(book)
 return { CODE.granted, ARGV[3] }

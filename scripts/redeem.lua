@@ -49,8 +49,8 @@ local function redeem(facts, request, fingerprint, most, id, discount, who, orde
   if refused then return { refused } end
   redemption_write(book, made)
   voucher_write(book, voucher, to, id)
-  ledger_post(book, { kind = 'redeem', ref = id, voucher = voucher.field, by = request:match('^%S+'),
-    merchant = merchant, gross = gross, pool = pool }, { HOLDS[voucher.stored], -voucher.worth,
+  ledger_post(book, { 'kind', 'redeem', 'ref', id, 'voucher', voucher.field, 'by', request:match('^%S+'),
+    'merchant', merchant, 'gross', gross, 'pool', pool }, { HOLDS[voucher.stored], -voucher.worth,
     'payable:' .. merchant, made.discount, 'available', voucher.worth - made.discount })
   return request_keep(book, keys, request, fingerprint, id, answer)
 end

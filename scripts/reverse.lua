@@ -52,8 +52,8 @@ if to then
   voucher_write(book, voucher, to, '', voucher.expires)
   legs = { legs[1], -amount, HOLDS[to], voucher.worth, 'available', amount - voucher.worth }
 else unused_add(KEYS[11], ARGV[6], amount) end
-ledger_post(book, { kind = 'reverse', ref = ARGV[4], voucher = voucher.field, by = ARGV[2]:match('^%S+'),
-  note = ARGV[8], merchant = made.merchant, count = to and 1 or 0 }, legs)
+ledger_post(book, { 'kind', 'reverse', 'ref', ARGV[4], 'voucher', voucher.field, 'by', ARGV[2]:match('^%S+'),
+  'note', ARGV[8], 'merchant', made.merchant, 'count', to and '1' or '0' }, legs)
 local answer = ARGV[9] .. digits(amount) .. ',"voucher_state":"' .. (to or voucher.stored) .. '"}'
 local reply = request_keep(book, keys, ARGV[2], ARGV[3], ARGV[4], answer)
 ledger_close(book)

@@ -27,6 +27,6 @@ for merchant, amount in ARGV[4]:gmatch('(%S+) (%-?%d+)') do
 end
 redis.call('HSET', KEYS[4], part, digits(book.now))
 if ARGV[5] ~= '' then redis.call('HSET', KEYS[4], ARGV[1], ARGV[5]) end
-ledger_post(book, { kind = 'settle', ref = part, by = ARGV[6] }, legs)
+ledger_post(book, { 'kind', 'settle', 'ref', part, 'by', ARGV[6] }, legs)
 ledger_close(book)
 return { CODE.granted }

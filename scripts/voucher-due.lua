@@ -40,7 +40,7 @@ for _, voucher in ipairs(due) do
   end
 end
 unused_add(KEYS[7], ARGV[2], expired)
-ledger_post(book, { kind = 'expire', ref = 'touched', count = digits(count) },
+ledger_post(book, { 'kind', 'expire', 'ref', 'touched', 'count', digits(count) },
   { 'allocated', from.allocated + back, 'reserved', from.reserved, ARGV[2], expired })
 ledger_close(book)
 return { CODE.granted, #fields }

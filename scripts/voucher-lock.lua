@@ -31,7 +31,7 @@ local ends = math.min(book.now + tonumber(ARGV[4]), voucher.expires)
 local id = mine and voucher.lock or ARGV[5]
 voucher_write(book, voucher, to, digits(ends) .. ' ' .. id .. ' ' .. ARGV[3], ends)
 if not mine then
-  ledger_post(book, { kind = 'lock', ref = id, voucher = voucher.field, by = ARGV[2] },
+  ledger_post(book, { 'kind', 'lock', 'ref', id, 'voucher', voucher.field, 'by', ARGV[2] },
     { HOLDS[voucher.stored], -voucher.worth, 'reserved', voucher.worth })
 end
 ledger_close(book)

@@ -23,7 +23,7 @@ local to = TURNS[voucher.state].unlock
 if not to then return { CODE.replayed } end
 if voucher.order ~= ARGV[3] then return { CODE.voucher_locked, voucher.ends } end
 voucher_write(book, voucher, to, '', voucher.expires)
-ledger_post(book, { kind = 'unlock', ref = voucher.lock, voucher = voucher.field, by = ARGV[2] },
+ledger_post(book, { 'kind', 'unlock', 'ref', voucher.lock, 'voucher', voucher.field, 'by', ARGV[2] },
   { HOLDS[voucher.stored], -voucher.worth, HOLDS[to], voucher.worth })
 ledger_close(book)
 return { CODE.granted }

@@ -73,7 +73,7 @@ export class Ledger {
   }
 }
 
-/** An entry as the API shows it: its words as they were chained, and its legs apart. */
+/** An entry as the API shows it: its words in the order in which they were chained, and its legs apart. */
 function shown({ id, at, legs, ...words }: LedgerEntry) {
   const parts = legs?.split(' ') ?? []
   const moves = parts.flatMap((account, i) => (i % 2 === 0 ? [{ account, amount: Number(parts[i + 1]) }] : []))

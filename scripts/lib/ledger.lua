@@ -1,7 +1,6 @@
 -- The ledger of one campaign: double entry in the atom of the change that is booked. Balances are integers that Redis
 -- adds in 64 bits; a Lua number only ever carries one amount, below 2^52, and is written with %.0f. Each entry has the
 -- SHA-1 of the one before it and of its own words, so none can be changed or dropped without changing all later ones.
-local WORDS = { 'at', 'kind', 'ref', 'voucher', 'by', 'note', 'merchant', 'gross', 'pool', 'count', 'legs' }
 
 -- An integer as text, without a digit lost.
 local function digits(number)
@@ -21,25 +20,23 @@ local function ledger_open(state, balances, stream)
   }
 end
 
--- Books one entry: `legs` is account, amount, account, amount, …, which must sum to zero.
-local function ledger_post(book, entry, legs)
+-- Books one entry. `words` is name, value, name, value, …; `legs` is account, amount, account, amount, …, which must sum
+-- to zero. What is chained is every name and value of the entry, in its order.
+local function ledger_post(book, words, legs)
   local sum, told = 0, {}
   for i = 1, #legs, 2 do
-    sum = sum + legs[i + 1]
-    hash_add(book, book.balances, legs[i], legs[i + 1])
-    if legs[i + 1] ~= 0 then told[#told + 1] = legs[i] .. ' ' .. digits(legs[i + 1]) end
+    local amount = legs[i + 1]
+    sum = sum + amount
+    if amount ~= 0 then
+      hash_add(book, book.balances, legs[i], amount)
+      told[#told + 1] = legs[i] .. ' ' .. digits(amount)
+    end
   end
   assert(sum == 0, 'the legs of a ledger entry do not sum to zero')
-  entry.at, entry.legs = digits(book.now), table.concat(told, ' ')
-  local fields, values = {}, { book.chain }
-  for _, word in ipairs(WORDS) do
-    local value = tostring(entry[word] or '')
-    values[#values + 1] = value
-    if value ~= '' then fields[#fields + 1], fields[#fields + 2] = word, value end
-  end
-  book.chain = redis.sha1hex(table.concat(values, '\n'))
-  fields[#fields + 1], fields[#fields + 2] = 'chain', book.chain
-  redis.call('XADD', book.stream, entry.at .. '-*', unpack(fields))
+  local n, at = #words, digits(book.now)
+  words[n + 1], words[n + 2], words[n + 3], words[n + 4] = 'legs', table.concat(told, ' '), 'at', at
+  book.chain = redis.sha1hex(book.chain .. '\n' .. table.concat(words, '\n'))
+  redis.call('XADD', book.stream, at .. '-*', 'chain', book.chain, unpack(words))
   book.entries = book.entries + 1
 end
 

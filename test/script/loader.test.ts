@@ -13,24 +13,24 @@ import { CODES } from '../../engine/base/codes.ts'
 import { buildScript, checkContract, loadScripts, SCRIPTS } from '../../engine/store/scripts.ts'
 
 const PINNED: Readonly<Record<string, string>> = {
-  'book': '5218fad807b46ad4c526a9b28c396663c9aae7ca',
+  'book': '77e333aefb56f46421ed78a5fed2624148b36b08',
   'budget': 'c18d763e911f7b504d245a53d6cc4639042c37f0',
-  'campaign-create': '35b675fb912a1ee13e69b7c70da317c82e64bb31',
+  'campaign-create': 'd0066df6a937e9767ff8f152808faf740bf4b032',
   'claim': 'c7fb70f70251c290d1e765dd80b203083e89d20d',
-  'deactivate': 'a58d4b548029458f89da18b8ad3b45e6b7b41699',
-  'expire': 'bc87a7805fcb58f837feb6273108420a7ba65c9a',
+  'deactivate': '5e82085c8096a148b9ef81abd30abed72121f37c',
+  'expire': '44d6fd67f69d13e3c6cf36c0b2bc99444b9834ea',
   'key-own': 'b97534e8a0c4e43ec12d445ed07ae6d03cc97314',
-  'redeem': '86bd262caeb20f1cc218fefd95a66033043d53d9',
+  'redeem': '01c781966c86c5795cfe3ca02cbbb3477b987cc3',
   'restock': '77d20d4ca1efd6f7887ce6b4fb11aa7e29e2426f',
-  'reverse': '4083cb5c0686846b93840acdb09a5b5e8257a73d',
+  'reverse': '6d62a781bff2764f5ae21cc4e50a57cc8cec55f9',
   'round-create': '62dee17d158df5a870c7340cc972f475fadf5af0',
   'round-read': '1a5ff5d62778fac2caac6faa5d07082cfdf79b26',
   'round-turn': 'a4ae618517ef382b3b4d250259cdcd9a3451d09e',
-  'settle': 'bfe8d8d518a69a90b367f1398d4884857ada55de',
-  'voucher-due': '29e346aa89f1553d624d7510df91b2cfb66e4fe6',
-  'voucher-lock': '9d640a00ff2ec1a16849a2dfa1281fa91391cbb9',
-  'voucher-read': 'b286b3f3b61cdc0563c2713ce727144927c106bd',
-  'voucher-unlock': 'da34af19b13ee7a7176246a8c4f49e4e1473b119',
+  'settle': 'e5759eca679091ab58599f8bd7ffb5ec8cd68785',
+  'voucher-due': '24dfdf5df684570ac5e2f64b61b8b393b7a76e75',
+  'voucher-lock': 'a3d116e8eca1804927a627bc3b584bf06e100a3f',
+  'voucher-read': '9517825af333fba1cf248a6cec6112e05b11d350',
+  'voucher-unlock': 'f56115483fc55ed09dc2401da65f3b94642aeaf5',
 }
 
 const none = (name: string): string => {
