@@ -10,6 +10,19 @@ export interface BatchResult {
   readonly vouchers?: readonly { readonly code: string }[]
 }
 
+/** One entry of a ledger; its words keep the order in which they were chained. */
+export interface LedgerRow {
+  readonly id: string
+  readonly at: string
+  readonly kind: string
+  readonly ref?: string
+  readonly voucher?: string
+  readonly merchant?: string
+  readonly count?: string
+  readonly chain: string
+  readonly legs: readonly { readonly account: string; readonly amount: number }[]
+}
+
 export interface RoundState {
   readonly id: string
   readonly campaign_id: string
@@ -83,6 +96,27 @@ export class Operator {
 
   voucher(code: string): Promise<{ readonly state: string }> {
     return this.#call('GET', `/v1/vouchers/${code}`)
+  }
+
+  /** A campaign's balances, by account. */
+  async balances(campaignId: string): Promise<Readonly<Record<string, number>>> {
+    const path = `/v1/campaigns/${campaignId}/ledger`
+    return (await this.#call<{ balances: Record<string, number> }>('GET', path)).balances
+  }
+
+  /** All entries of a campaign's ledger, in their order. */
+  async *ledgerEntries(campaignId: string): AsyncGenerator<LedgerRow> {
+    const response = await fetch(`${this.#url}/v1/campaigns/${campaignId}/ledger/entries`, {
+      headers: { authorization: `Bearer ${this.#key}`, accept: 'application/x-ndjson' },
+    })
+    if (!response.ok || response.body === null)
+      throw new Error(`the ledger: ${response.status} ${await response.text()}`)
+    let rest = ''
+    for await (const chunk of response.body.pipeThrough(new TextDecoderStream())) {
+      const lines = (rest + chunk).split('\n')
+      rest = lines.pop() ?? ''
+      for (const line of lines) yield JSON.parse(line) as LedgerRow
+    }
   }
 
   /** All grants of a round as the bytes of an NDJSON export. */

@@ -6,11 +6,18 @@ import { Callers, parseKeys } from './auth/callers.ts'
 import { UserTokens } from './auth/user-tokens.ts'
 import { type Clock, every, realClock } from './base/clock.ts'
 import { FRAME_BYTES_MAX } from './base/limits.ts'
-import { type Random, realRandom } from './base/random.ts'
+import { jitter, type Random, realRandom } from './base/random.ts'
+import { Campaigns } from './campaign/campaigns.ts'
+import { Ledger } from './campaign/ledger.ts'
 import { Lifecycle } from './campaign/lifecycle.ts'
+import { Merchants } from './campaign/merchants.ts'
 import { Redemption } from './campaign/redemption.ts'
+import { Reports } from './campaign/report.ts'
 import { Rounds } from './campaign/rounds.ts'
+import { Settlements } from './campaign/settlement.ts'
 import { StockFeed } from './campaign/stock-feed.ts'
+import { Sweep } from './campaign/sweep.ts'
+import { Vouchers } from './campaign/vouchers.ts'
 import type { Config } from './config.ts'
 import { Health } from './ops/health.ts'
 import type { Log } from './ops/log.ts'
@@ -25,6 +32,8 @@ import { totalOf } from './store/notice.ts'
 import { openStore, type Store } from './store/store.ts'
 
 const TICK_MS = 100
+/** Between two sweeps of one worker, at most: money that time moves is this late. */
+const SWEEP_MS = 30_000
 const DRAIN_MS = 5000
 
 export interface WorkerOptions {
@@ -47,6 +56,9 @@ export interface Worker {
 interface Parts {
   readonly store: Store
   readonly rounds: Rounds
+  readonly campaigns: Campaigns
+  readonly sweep: Sweep
+  readonly secret: Buffer
   readonly health: Health
   readonly metrics: Metrics
   readonly clock: Clock
@@ -78,15 +90,14 @@ export async function startWorker({ config, log, metricsText }: WorkerOptions): 
       log.warn({ err: fault }, 'redis did not decide')
     },
   })
-  const parts = { store, rounds, health, metrics, clock, random }
+  const campaigns = new Campaigns({ store, clock, random, serverTimeMs: () => rounds.serverTimeMs() })
+  const sweep = new Sweep(store, campaigns)
+  const parts = { store, rounds, campaigns, sweep, secret, health, metrics, clock, random }
   const { server, stream, own, underWay } = await openServer(config, parts, metricsText)
   feed = stockFeed(parts, server)
-  const stopTick = every(
-    clock,
-    TICK_MS,
-    () => rounds.tick(),
-    cause => log.error({ err: cause }, 'tick'),
-  )
+  const told = (what: string) => (cause: unknown) => log.warn({ err: cause }, what)
+  const stopTick = every(clock, TICK_MS, () => rounds.tick(), told('tick'))
+  const stopSweep = every(clock, jitter(random, SWEEP_MS), () => sweep.all(), told('sweep'))
   return {
     port: server.port,
     metrics: own,
@@ -96,6 +107,7 @@ export async function startWorker({ config, log, metricsText }: WorkerOptions): 
       stream.restart()
       server.stopListening()
       stopTick()
+      stopSweep()
       feed?.close()
       health.stop()
       rounds.close()
@@ -135,7 +147,7 @@ async function voucherSecret(config: Config, store: Store, health: Health): Prom
 }
 
 async function openServer(config: Config, parts: Parts, metricsText: WorkerOptions['metricsText']) {
-  const { store, rounds, health, metrics, clock, random } = parts
+  const { store, rounds, health, metrics, clock } = parts
   const tokens = new UserTokens({ secret: config.jwtSecret, publicKey: config.jwtPublicKey }, clock)
   const callers = new Callers(parseKeys(config.keys), tokens)
   const gauges: Gauges = {
@@ -157,8 +169,7 @@ async function openServer(config: Config, parts: Parts, metricsText: WorkerOptio
     rates: new RateLimits({ user: config.rateUser, address: config.rateAddress, key: config.rateKey }, clock),
     claims: store.claims,
     rounds,
-    lifecycle: new Lifecycle({ store, rounds, clock, random }),
-    redemption: new Redemption({ store, rounds, clock, random }),
+    ...campaignParts(parts),
     metrics,
     underWay: { requests: 0 },
     health: () => health.report,
@@ -175,6 +186,21 @@ async function openServer(config: Config, parts: Parts, metricsText: WorkerOptio
     frameBytesMax: FRAME_BYTES_MAX,
   })
   return { server, stream, own, underWay: services.underWay }
+}
+
+/** The rules of campaigns and of what happens after the claim. */
+function campaignParts({ store, rounds, campaigns, sweep, clock, random, secret }: Parts) {
+  const vouchers = new Vouchers(store, rounds, random)
+  const merchants = new Merchants(store.ledger, clock)
+  return {
+    lifecycle: new Lifecycle({ store, rounds, campaigns, clock, random }),
+    vouchers,
+    merchants,
+    redemption: new Redemption({ store, campaigns, vouchers, merchants, random }),
+    ledger: new Ledger(store),
+    settlements: new Settlements(store, sweep),
+    reports: new Reports({ store, sweep, merchants, secret }),
+  }
 }
 
 /** Stock to the stream's topics, one encoded frame for all viewers of an encoding. */

@@ -6,7 +6,8 @@
  * against the order. What is wrong is kept with its text, up to a handful.
  */
 
-import { readFile } from 'node:fs/promises'
+import { readFile, writeFile } from 'node:fs/promises'
+import type { Told } from '../audit/redemption-audit.ts'
 import { Latency } from '../measure/latency.ts'
 import { Random } from '../scenario/random.ts'
 import { HttpConnection, type HttpOwner } from './http-connection.ts'
@@ -21,6 +22,8 @@ export interface RedeemJob {
   readonly codesFile: string
   readonly connections: number
   readonly seed: number
+  /** Where the redemptions and reversals that were answered go, as JSON. */
+  readonly toldFile: string
 }
 
 export interface RedeemReport {
@@ -54,6 +57,7 @@ class Counter {
   readonly counts: Record<StepKind, number> = { lock: 0, unlock: 0, redeem: 0, repeat: 0, second: 0, reverse: 0 }
   readonly latency = new Latency()
   readonly lockLatency = new Latency()
+  readonly told = { redemptions: [] as Told[], reversals: [] as Told[] }
 
   constructor(codes: readonly string[], seed: number) {
     this.#codes = codes
@@ -81,6 +85,8 @@ class Tiller implements HttpOwner {
   #step: Step | undefined
   #body = ''
   #redemptionId = ''
+  #merchant = ''
+  #resent = false
   #sentUs = 0
 
   constructor(job: RedeemJob, counter: Counter, done: () => void) {
@@ -104,7 +110,9 @@ class Tiller implements HttpOwner {
     if (step.kind === 'lock' || step.kind === 'redeem') latency.record(monotonicUs() - this.#sentUs)
     this.#counter.counts[step.kind]++
     const text = body.toString('utf8')
-    if (status !== step.status) {
+    const again = this.#resent && step.status === 201 && status === 200
+    this.#resent = false
+    if (status !== step.status && !again) {
       this.#counter.objection(`${step.kind} was answered ${status} in place of ${step.status}: ${text.slice(0, 300)}`)
       this.#script = []
     } else this.#check(step, text)
@@ -113,7 +121,9 @@ class Tiller implements HttpOwner {
 
   /** A redemption is asked again with its own key, which is what the key is for; so is everything else. */
   broken(): void {
-    if (this.#step !== undefined) this.#script.unshift(this.#step)
+    if (this.#step === undefined) return
+    this.#script.unshift(this.#step)
+    this.#resent = true
   }
 
   reopened(): void {
@@ -126,10 +136,16 @@ class Tiller implements HttpOwner {
     }
     if (step.kind === 'second' && !text.includes('"already_redeemed"'))
       this.#counter.objection(`a second redemption: ${text}`)
+    if (step.kind === 'reverse') {
+      const { id, amount } = JSON.parse(text) as { id: string; amount: number }
+      this.#counter.told.reversals.push({ id, amount, merchant: this.#merchant })
+    }
     if (step.kind !== 'redeem') return
     this.#body = text
-    const told = JSON.parse(text) as { id: string; discount_amount: number; payer_amount: number }
+    const told = JSON.parse(text) as { id: string; discount_amount: number; payer_amount: number; merchant_id: string }
     this.#redemptionId = told.id
+    this.#merchant = told.merchant_id
+    this.#counter.told.redemptions.push({ id: told.id, amount: told.discount_amount, merchant: told.merchant_id })
     if (told.discount_amount + told.payer_amount !== step.amount) {
       this.#counter.objection(
         `an order of ${step.amount} was split into ${told.discount_amount} and ${told.payer_amount}`,
@@ -157,11 +173,13 @@ class Redeemer {
   readonly #counter: Counter
   readonly #tillers: readonly Tiller[]
   readonly #idle = Promise.withResolvers<void>()
+  readonly #toldFile: string
   #busy: number
 
   constructor(job: RedeemJob, codes: readonly string[]) {
     this.#counter = new Counter(codes, job.seed)
     this.#busy = job.connections
+    this.#toldFile = job.toldFile
     this.#tillers = Array.from(
       { length: job.connections },
       () => new Tiller(job, this.#counter, () => this.#finished()),
@@ -197,6 +215,10 @@ class Redeemer {
     }
   }
 
+  writeTold(): Promise<void> {
+    return writeFile(this.#toldFile, JSON.stringify(this.#counter.told))
+  }
+
   #finished(): void {
     if (--this.#busy === 0) this.#idle.resolve()
   }
@@ -211,6 +233,8 @@ const send: (message: FromRedeemer) => void = serveBench<ToRedeemer>(async messa
     send({ type: 'ready' })
   } else if (message.type === 'stop') redeemer?.stop()
   else if (redeemer !== undefined) {
-    send({ type: 'done', report: await redeemer.run() })
+    const report = await redeemer.run()
+    await redeemer.writeTold()
+    send({ type: 'done', report })
   }
 })

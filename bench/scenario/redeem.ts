@@ -1,21 +1,24 @@
 /**
  * Redemption: packs are granted in batches, then their vouchers are locked, redeemed, repeated and reversed in a loop.
  *
- * The loop is closed (64 tills, each waits for its answer) and made for correctness first: every answer has one right
- * status, and afterwards a sample of the vouchers is read back, which must be in the state that the answers said.
+ * The loop is closed (256 tills, each waits for its answer) and made for correctness first: every answer has one right
+ * status, a sample of the vouchers is read back, which must be in the state that the answers said, and the whole ledger
+ * is compared with what the tills were told (audit/redemption-audit.ts).
  * Redemption is a thousand times lighter than the grab, so one process of tills is enough to show whether ten thousand
  * a second are there.
  */
 
-import { writeFile } from 'node:fs/promises'
+import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { auditRedemptions, printRedemptionAudit, type RedemptionStory } from '../audit/redemption-audit.ts'
 import { Member } from '../load/member.ts'
 import type { FromRedeemer, RedeemReport, ToRedeemer } from '../load/redeemer.ts'
 import { userIdOf } from '../load/user-id.ts'
 import { engineFigures } from '../measure/cost-figures.ts'
 import { Latency } from '../measure/latency.ts'
 import { costBetween, type ProcessUse, treeOf } from '../measure/process-cost.ts'
-import { figure, type MeasuredPart } from '../measure/result.ts'
+import { type AuditSummary, figure, type MeasuredPart } from '../measure/result.ts'
+import type { LedgerRow } from '../operator.ts'
 import type { Stage } from '../stage.ts'
 import { latencyFigures } from './claim-part.ts'
 import { vouchersUsed } from './order.ts'
@@ -23,12 +26,12 @@ import { Random } from './random.ts'
 
 const PEOPLE = 100_000
 const SCALE_DEFAULT = 0.2
-const CONNECTIONS_DEFAULT = 64
+const CONNECTIONS_DEFAULT = 256
 const BATCH = 2000
 const SAMPLE = 300
 
 /** The codes that people will use, in the order of their owners shuffled by the seed. */
-async function grantVouchers(stage: Stage, people: number): Promise<string[]> {
+async function grantVouchers(stage: Stage, people: number): Promise<{ campaignId: string; codes: string[] }> {
   const { operator, options } = stage
   const opensAt = new Date(Date.now() - 1000)
   const round = await operator.createRound({ name: 'redemption', stock: people, opensAt })
@@ -45,7 +48,15 @@ async function grantVouchers(stage: Stage, people: number): Promise<string[]> {
     const other = Math.floor(random.uniform() * (place + 1))
     ;[codes[place], codes[other]] = [codes[other]!, codes[place]!]
   }
-  return codes
+  return { campaignId: round.campaign_id, codes }
+}
+
+/** The ledger against what the tills were told. */
+async function audit({ operator }: Stage, campaignId: string, toldFile: string): Promise<AuditSummary> {
+  const told = JSON.parse(await readFile(toldFile, 'utf8')) as Pick<RedemptionStory, 'redemptions' | 'reversals'>
+  const entries: LedgerRow[] = []
+  for await (const entry of operator.ledgerEntries(campaignId)) entries.push(entry)
+  return printRedemptionAudit(auditRedemptions({ ...told, entries, balances: await operator.balances(campaignId) }))
 }
 
 /** How many vouchers of a sample are in each state. */
@@ -59,12 +70,14 @@ async function sampleStates({ operator }: Stage, codes: readonly string[]): Prom
   return states
 }
 
-function partOf(
-  stage: Stage,
-  report: RedeemReport,
-  use: readonly ProcessUse[],
-  states: Record<string, number>,
-): MeasuredPart {
+interface Run {
+  readonly report: RedeemReport
+  readonly use: readonly ProcessUse[]
+  readonly states: Readonly<Record<string, number>>
+  readonly audit: AuditSummary
+}
+
+function partOf(stage: Stage, { report, use, states, audit }: Run): MeasuredPart {
   const { counts } = report
   const latency = new Latency(report.latency)
   const lockLatency = new Latency(report.lockLatency)
@@ -81,7 +94,7 @@ function partOf(
       scale: stage.options.scale ?? SCALE_DEFAULT,
       connections: stage.options.connections ?? CONNECTIONS_DEFAULT,
     },
-    audit: undefined,
+    audit,
     figures: [
       figure('redemptions', counts.redeem / seconds, 'redemptions/s', 'higher'),
       figure('requests', requests / seconds, 'requests/s', 'higher'),
@@ -108,7 +121,10 @@ function partOf(
 
 export async function playRedeem(stage: Stage): Promise<MeasuredPart[]> {
   const { engine, options, interrupted, live } = stage
-  const codes = await grantVouchers(stage, Math.max(1, Math.round(PEOPLE * (options.scale ?? SCALE_DEFAULT))))
+  const { campaignId, codes } = await grantVouchers(
+    stage,
+    Math.max(1, Math.round(PEOPLE * (options.scale ?? SCALE_DEFAULT))),
+  )
   const codesFile = join(stage.scratch, 'codes.json')
   await writeFile(codesFile, JSON.stringify(codes))
   live.say(`redemption: ${codes.length} vouchers will be used`)
@@ -117,13 +133,16 @@ export async function playRedeem(stage: Stage): Promise<MeasuredPart[]> {
   const stop = () => member.send({ type: 'stop' })
   interrupted.addEventListener('abort', stop)
   try {
-    member.send({ type: 'job', job: { url: engine.url, key: engine.key, codesFile, connections, seed: options.seed } })
+    const toldFile = join(stage.scratch, 'told.json')
+    const job = { url: engine.url, key: engine.key, codesFile, toldFile, connections, seed: options.seed }
+    member.send({ type: 'job', job })
     await member.wait('ready')
     const before = engine.pid === undefined ? [] : treeOf(engine.pid)
     member.send({ type: 'start' })
     const { report } = await member.wait('done')
     const use = engine.pid === undefined ? [] : costBetween(before, treeOf(engine.pid))
-    return [partOf(stage, report, use, await sampleStates(stage, codes))]
+    const states = await sampleStates(stage, codes)
+    return [partOf(stage, { report, use, states, audit: await audit(stage, campaignId, toldFile) })]
   } finally {
     interrupted.removeEventListener('abort', stop)
     member.kill()

@@ -6,18 +6,28 @@
  * RIGHTS is the table of API.md's roles; a user's token is the role `user`, nobody is `anonymous`.
  */
 import { createHash } from 'node:crypto'
+import { isMerchantId } from '../base/holder.ts'
 import { CREDENTIAL_BYTES_MAX } from '../base/limits.ts'
 import type { UserClaims, UserTokens } from './user-tokens.ts'
 
 export type Role = 'operator' | 'platform' | 'merchant' | 'viewer' | 'user' | 'anonymous'
 
 /** What may be done, one word a right. `claim-any` is for any user, `claim-own` for the token's, `look-up` finds a voucher by its code. */
-export type Right = 'operate' | 'claim-any' | 'claim-own' | 'redeem' | 'look-up' | 'read' | 'read-own' | 'public'
+export type Right =
+  | 'operate'
+  | 'claim-any'
+  | 'claim-own'
+  | 'redeem'
+  | 'reverse'
+  | 'look-up'
+  | 'read'
+  | 'read-own'
+  | 'public'
 
 export const RIGHTS: Readonly<Record<Role, readonly Right[]>> = {
-  operator: ['operate', 'claim-any', 'redeem', 'look-up', 'read', 'public'],
+  operator: ['operate', 'claim-any', 'redeem', 'reverse', 'look-up', 'read', 'public'],
   platform: ['claim-any', 'redeem', 'look-up', 'read', 'public'],
-  merchant: ['redeem', 'look-up', 'public'],
+  merchant: ['redeem', 'reverse', 'look-up', 'public'],
   viewer: ['look-up', 'read', 'public'],
   user: ['claim-own', 'read-own', 'public'],
   anonymous: ['public'],
@@ -28,6 +38,8 @@ export interface Caller {
   /** Stable and harmless to store: a hash of the key, `user:<id>`, or `anonymous`. */
   readonly id: string
   readonly user?: UserClaims
+  /** The one merchant that a merchant's key acts for, when it is bound to one. */
+  readonly merchant?: string
 }
 
 export const ANONYMOUS: Caller = { role: 'anonymous', id: 'anonymous' }
@@ -40,21 +52,25 @@ interface ApiKey {
   readonly caller: Caller
 }
 
-/** Reads `role:key,…`; throws with the mend. No word of an entry is part of a message: it could be the key. */
+/** Reads `role:key,…`, for a merchant also `merchant:key:id`; throws with the mend. No word of an entry is part of a message: it could be the key. */
 export function parseKeys(setting: string): ApiKey[] {
   const entries = setting.split(',').map(entry => entry.trim())
   const keys = entries.filter(Boolean).map((entry, i) => {
     const colon = entry.indexOf(':')
     const role = KEY_ROLES.find(known => known === entry.slice(0, colon < 0 ? undefined : colon))
-    const text = colon < 0 ? '' : entry.slice(colon + 1)
+    const [text = '', merchant, ...rest] = colon < 0 ? [] : entry.slice(colon + 1).split(':')
     if (!role)
       throw new Error(
         `FAIRGRAB_KEYS: entry ${i + 1} has no role; write one of ${KEY_ROLES.join(', ')}, a colon and the key`,
       )
     if (text.length < KEY_CHARS_MIN)
       throw new Error(`FAIRGRAB_KEYS: the key of entry ${i + 1} (${role}) is shorter than ${KEY_CHARS_MIN} characters`)
+    if (rest.length > 0 || (merchant !== undefined && (role !== 'merchant' || !isMerchantId(merchant))))
+      throw new Error(
+        `FAIRGRAB_KEYS: entry ${i + 1} (${role}) has a colon in its key; only merchant:KEY:ID may have one more`,
+      )
     const id = `${role}:${createHash('sha256').update(text).digest('hex').slice(0, 16)}`
-    return { text, caller: { role, id } }
+    return { text, caller: { role, id, ...(merchant === undefined ? {} : { merchant }) } }
   })
   for (const [i, { text }] of keys.entries()) {
     const first = keys.findIndex(key => key.text === text)

@@ -47,6 +47,8 @@ for (const [like, char] of ['O0', 'o0', 'I1', 'i1', 'L1', 'l1']) DIGIT.set(like 
 
 /** A code taken apart; nothing is proved yet. */
 export interface CodeParts {
+  /** The code as the engine writes it. */
+  readonly text: string
   readonly roundNumber: number
   readonly permuted: number
   /** The MAC's upper 32 and lower 20 bits. */
@@ -58,17 +60,23 @@ export interface CodeParts {
 export function splitCode(code: string): CodeParts | undefined {
   const chars = code.replace(/[- ]/g, '')
   if (chars.length !== CODE_CHARS) return undefined
-  let bits = 0n
+  const digits: number[] = []
+  let text = ''
   for (const char of chars) {
     const digit = DIGIT.get(char)
     if (digit === undefined) return undefined
-    bits = (bits << 5n) | BigInt(digit)
+    digits.push(digit)
+    text += CROCKFORD[digit]
   }
+  // 20 + 28 + 32 + 20 bits: the permuted serial and the MAC share the tenth digit.
+  const number = (from: number, to: number) => digits.slice(from, to).reduce((sum, digit) => sum * 32 + digit, 0)
+  const shared = digits[9] as number
   return {
-    roundNumber: Number(bits >> 80n),
-    permuted: Number((bits >> 52n) & 0xfffffffn),
-    macHigh: Number((bits >> 20n) & 0xffffffffn),
-    macLow: Number(bits & 0xfffffn),
+    text,
+    roundNumber: number(0, 4),
+    permuted: number(4, 9) * 8 + (shared >> 2),
+    macHigh: (shared & 3) * 2 ** 30 + number(10, 16),
+    macLow: number(16, 20),
   }
 }
 

@@ -59,13 +59,22 @@ export const CODES = {
   below_granted: row(41, 409, 'Stock cannot go below what is granted'),
   budget_exceeded: row(42, 422, "The packs could exceed the campaign's budget"),
 
-  // 60..89 vouchers and redemption (62, 65, 66, 67, 70 are kept for locks, limits and holds).
+  // 60..89 vouchers and redemption.
   already_redeemed: row(60, 409, 'The voucher was redeemed'),
   expired: row(61, 410, 'The voucher is past its validity'),
+  voucher_locked: row(62, 423, "Another order holds the voucher's lock", 'no', true),
   below_minimum: row(63, 422, 'The order is below the minimum amount'),
   wrong_currency: row(64, 422, "The order is not in the campaign's currency"),
+  order_limit: row(65, 422, 'The order used as many of these vouchers as it may'),
+  merchant_limit: row(66, 422, 'This user used as many of these vouchers at this merchant today as he may'),
+  merchant_not_eligible: row(67, 422, 'The merchant may not accept this voucher'),
   idempotency_key_required: row(68, 400, 'The header Idempotency-Key is required'),
   idempotency_mismatch: row(69, 422, 'The same Idempotency-Key came with another body'),
+  deactivated: row(70, 410, 'The voucher was deactivated'),
+  not_reversible: row(71, 409, 'Nothing of the redemption is left to reverse'),
+  over_redeemed: row(72, 422, 'Less than that is left of the redemption'),
+  wrong_day: row(73, 503, 'The business day turned while this was asked; nothing was executed', 'no', true),
+  day_open: row(74, 409, 'The business day is not over', 'no', true),
 } as const satisfies Record<string, Row>
 
 export type Code = keyof typeof CODES

@@ -26,6 +26,11 @@ export function isUserId(id: unknown): id is string {
   return true
 }
 
+/** Whether a merchant's id is well formed: one word of an account's name and of a setting, so without a colon. */
+export function isMerchantId(id: unknown): id is string {
+  return isUserId(id) && !id.includes(':')
+}
+
 /** The key of (user, slot) as text. */
 export function holderOf(userId: string, slot: number): string {
   return slot === 1 ? userId : `${userId}/${slot}`

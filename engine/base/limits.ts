@@ -83,6 +83,9 @@ export const CREDENTIAL_BYTES_MAX = 2048
 /** Idempotency keys, order, merchant and store ids, bytes. */
 export const KEY_BYTES_MAX = 128
 
+/** Seconds that one lock may last; the order that holds it may lock again. */
+export const LOCK_TTL_S_MAX = 3600
+
 /** Addresses and users a rate limiter remembers; the oldest are forgotten first (they start with a full bucket). */
 export const RATE_BUCKETS_MAX = 100_000
 

@@ -10,23 +10,10 @@ import { newId, type Random } from '../base/random.ts'
 import { totalOf } from '../store/notice.ts'
 import type { Turned, TurnVerb } from '../store/round-store.ts'
 import type { Store } from '../store/store.ts'
+import { budgetOf, type Campaign, type CampaignRules, type Campaigns } from './campaigns.ts'
 import type { Claims } from './claims.ts'
-import { type Allocation, packAmount, type RoundConfig, type Template, vouchersOf } from './round-config.ts'
+import { type Allocation, packAmount, type RoundConfig, vouchersOf } from './round-config.ts'
 import type { Rounds } from './rounds.ts'
-
-export interface CampaignRules {
-  readonly name: string
-  readonly sponsor?: string | undefined
-  readonly currency: string
-  readonly budget?: { readonly max_amount: number } | undefined
-  readonly pack: readonly Template[]
-  readonly limits: { readonly per_user: number }
-}
-
-export interface Campaign extends CampaignRules {
-  readonly id: string
-  readonly created_at: string
-}
 
 export interface RoundRules {
   readonly stock: number
@@ -42,6 +29,7 @@ const RESUMES: readonly TurnVerb[] = ['open', 'resume']
 export interface LifecycleOptions {
   readonly store: Store
   readonly rounds: Rounds
+  readonly campaigns: Campaigns
   readonly clock: Clock
   readonly random: Random
 }
@@ -49,32 +37,29 @@ export interface LifecycleOptions {
 export class Lifecycle {
   readonly #store: Store
   readonly #rounds: Rounds
+  readonly #campaigns: Campaigns
   readonly #clock: Clock
   readonly #random: Random
 
-  constructor({ store, rounds, clock, random }: LifecycleOptions) {
+  constructor({ store, rounds, campaigns, clock, random }: LifecycleOptions) {
     this.#store = store
     this.#rounds = rounds
+    this.#campaigns = campaigns
     this.#clock = clock
     this.#random = random
   }
 
-  async createCampaign(rules: CampaignRules): Promise<Campaign> {
-    const id = newId(this.#random, 'cmp')
-    const campaign = { id, ...rules, created_at: rfc3339(this.#clock.wallMs()) }
-    await this.#store.rounds.createCampaign(id, JSON.stringify(campaign))
-    return campaign
+  createCampaign(rules: CampaignRules): Promise<Campaign> {
+    return this.#campaigns.create(rules)
   }
 
-  async campaign(id: string): Promise<Campaign> {
-    const json = await this.#store.rounds.campaign(id)
-    if (!json) throw new Refusal('not_found', `there is no campaign ${id}`)
-    return JSON.parse(json) as Campaign
+  /** Throws `not_found`. */
+  campaign(id: string): Promise<Campaign> {
+    return this.#campaigns.get(id)
   }
 
-  async campaigns(): Promise<Campaign[]> {
-    const all = Object.values(await this.#store.rounds.campaigns()).map(json => JSON.parse(json) as Campaign)
-    return all.sort((a, b) => (a.created_at + a.id < b.created_at + b.id ? -1 : 1))
+  campaigns(): Promise<Campaign[]> {
+    return this.#campaigns.all()
   }
 
   async createRound(campaignId: string, rules: RoundRules): Promise<Claims> {
@@ -161,8 +146,7 @@ export class Lifecycle {
 
   /** Commits the money that `packs` could cost; a request that is repeated counts once. */
   async #commitBudget(campaign: Campaign, request: string, packs: number): Promise<void> {
-    const most = campaign.budget?.max_amount
-    if (most === undefined) return
+    const most = budgetOf(campaign)
     const amount = packs * packAmount(campaign.pack)
     if (!(await this.#store.rounds.commitBudget(campaign.id, request, amount, most)))
       throw new Refusal('budget_exceeded', `${packs} packs could cost ${amount}; the budget's max_amount is ${most}`)

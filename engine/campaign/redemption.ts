@@ -1,173 +1,237 @@
 /**
- * Vouchers and their redemption. A code is proved in memory before Redis is asked anything: a forged one costs a MAC
- * and is `not_found`, the same as one that was never issued. The owner and the validity come from the round's log, the
- * state from the voucher's record, and the change is one script (scripts/redeem.lua).
+ * What is done with vouchers: locked for an order, unlocked, redeemed, reversed, deactivated. Rules that rest on facts
+ * that never change (owner, currency, minimum) are judged here; whatever can race (lock, limits, budgets, state) is
+ * judged by one script in the campaign's slot. A rule that refuses names itself.
+ *
+ * A request is made again as often as need be: (caller, Idempotency-Key) finds its first answer, byte for byte. The
+ * rule of merchant tags can change between two tries, so a request that it refuses is first looked up.
  */
 import { createHash } from 'node:crypto'
-import { splitCode, VoucherCodes } from '../auth/voucher-codes.ts'
 import { Refusal } from '../base/assert.ts'
-import { type Clock, rfc3339 } from '../base/clock.ts'
-import type { Code } from '../base/codes.ts'
-import { partsOf } from '../base/holder.ts'
+import { rfc3339 } from '../base/clock.ts'
+import { CODES, type Code } from '../base/codes.ts'
 import { newId, type Random } from '../base/random.ts'
 import type { Store } from '../store/store.ts'
-import type { Claims } from './claims.ts'
-import { discountOf, type Template } from './round-config.ts'
-import type { Rounds } from './rounds.ts'
+import type { KeyedRequest, RedeemCall, Turned } from '../store/voucher-store.ts'
+import type { Campaign, Campaigns } from './campaigns.ts'
+import type { Merchants } from './merchants.ts'
+import { discountOf } from './round-config.ts'
+import type { Voucher, Vouchers } from './vouchers.ts'
 
-/** A voucher that was issued. */
-export interface Voucher {
-  readonly code: string
-  readonly round: Claims
-  readonly serial: number
-  readonly template: Template
-  readonly userId: string
-  /** Milliseconds since 1970. */
-  readonly expiresAt: number
+/** Who asks: a name that is harmless to store, and the one merchant he acts for, if he is bound to one. */
+export interface Actor {
+  readonly id: string
+  readonly merchant?: string | undefined
 }
-
-export type VoucherState = 'active' | 'redeemed' | 'expired'
 
 export interface RedemptionRequest {
   readonly code: string
   readonly order: { readonly id: string; readonly amount: number; readonly currency: string }
   readonly merchant_id: string
   readonly store_id?: string | undefined
+  readonly user_id?: string | undefined
 }
 
-export interface RedemptionAnswer {
+export interface ReversalRequest {
+  readonly type: 'full' | 'partial'
+  readonly amount?: number | undefined
+  readonly reason: string
+}
+
+export interface KeyedAnswer {
   readonly replayed: boolean
-  /** The redemption as JSON: the same bytes whenever it is asked for. */
+  /** The same bytes whenever it is asked for. */
   readonly json: string
+}
+
+export interface Lock {
+  readonly id: string
+  readonly order_id: string
+  readonly ends_at: string
 }
 
 export interface RedemptionOptions {
   readonly store: Store
-  readonly rounds: Rounds
-  readonly clock: Clock
+  readonly campaigns: Campaigns
+  readonly vouchers: Vouchers
+  readonly merchants: Merchants
   readonly random: Random
 }
 
+/** The engine's idea of the day can be wrong once at midnight, and once more when a rehearsal moves its clock. */
+const DAY_TRIES = 3
+
 export class Redemption {
   readonly #store: Store
-  readonly #rounds: Rounds
+  readonly #campaigns: Campaigns
+  readonly #vouchers: Vouchers
+  readonly #merchants: Merchants
   readonly #random: Random
-  readonly #decoy: VoucherCodes
 
-  constructor({ store, rounds, random }: RedemptionOptions) {
+  constructor({ store, campaigns, vouchers, merchants, random }: RedemptionOptions) {
     this.#store = store
-    this.#rounds = rounds
+    this.#campaigns = campaigns
+    this.#vouchers = vouchers
+    this.#merchants = merchants
     this.#random = random
-    this.#decoy = new VoucherCodes({ secret: random.bytes(32), roundId: 'decoy', roundNumber: 0, packVouchers: 1 })
   }
 
-  /** The voucher of a code; throws `not_found` for one that was not issued, whatever the reason. */
-  async voucher(code: string): Promise<Voucher> {
-    const voucher = await this.#find(code)
-    if (!voucher) throw new Refusal('not_found', 'there is no such voucher')
-    return voucher
+  async lock(
+    actor: Actor,
+    code: string,
+    { order_id: order, ttl_s }: { order_id: string; ttl_s: number },
+  ): Promise<Lock> {
+    const { campaignId, facts } = await this.#vouchers.of(code)
+    const id = newId(this.#random, 'lck')
+    const turned = await this.#store.vouchers.lock(campaignId, facts, { by: actor.id, order, ttlMs: ttl_s * 1000, id })
+    if (turned.code !== 'granted' || turned.answer === undefined) throw refused(turned)
+    return { id: turned.answer, order_id: order, ends_at: rfc3339(turned.at as number) }
   }
 
-  /** What a voucher's record and the calendar make of it. */
-  async state(voucher: Voucher): Promise<{ state: VoucherState; redemption: unknown }> {
-    const [state] = await this.states(voucher.round, [voucher.serial], [voucher.expiresAt])
-    const record = await this.#store.vouchers.record(voucher.round.view.id, voucher.serial)
-    const id = record?.split(' ')[1]
-    const kept = id ? await this.#store.vouchers.redemption(voucher.round.view.id, id) : undefined
-    return { state: state as VoucherState, redemption: kept ? JSON.parse(redemptionJson(kept.at, kept.answer)) : null }
-  }
-
-  /** The states of vouchers of one round, by serial and expiry. */
-  async states(round: Claims, serials: readonly number[], expiries: readonly number[]): Promise<VoucherState[]> {
-    const records = await this.#store.vouchers.records(round.view.id, serials)
-    const now = this.#rounds.serverTimeMs()
-    return records.map((record, i) => {
-      if (record?.startsWith('redeemed ')) return 'redeemed'
-      return now >= (expiries[i] as number) ? 'expired' : 'active'
-    })
+  async unlock(actor: Actor, code: string, order: string): Promise<void> {
+    const { campaignId, facts } = await this.#vouchers.of(code)
+    const turned = await this.#store.vouchers.unlock(campaignId, facts, { by: actor.id, order })
+    if (turned.code !== 'granted' && turned.code !== 'replayed') throw refused(turned)
   }
 
   /** Redeems once for each (caller, key). Throws Refusal with the rule that says no. */
-  async redeem(caller: string, key: string, request: RedemptionRequest): Promise<RedemptionAnswer> {
-    const voucher = await this.voucher(request.code)
-    const { round, serial, template, expiresAt } = voucher
-    const fingerprint = fingerprintOf(request)
-    if (!(await this.#store.vouchers.ownsKey(caller, key, fingerprint))) throw refused('idempotency_mismatch')
-    const rule = refusedBy(request, template, round.view.config.currency)
-    if (rule) throw new Refusal(rule.code, rule.detail)
-    const discount = discountOf(template.discount, request.order.amount)
-    const id = newId(this.#random, 'rdm')
+  async redeem(actor: Actor, key: string, request: RedemptionRequest): Promise<KeyedAnswer> {
+    if (actor.merchant !== undefined && actor.merchant !== request.merchant_id)
+      throw new Refusal('forbidden', `this key acts for the merchant ${actor.merchant}`)
+    const voucher = await this.#vouchers.of(request.code)
+    const campaign = await this.#campaigns.get(voucher.campaignId)
+    const keyed = { caller: actor.id, key, fingerprint: fingerprintOf(request) }
+    if (!(await this.#store.vouchers.ownsKey(keyed))) throw refused({ code: 'idempotency_mismatch' })
+    const rule = refusedBy(request, voucher, campaign)
+    if (rule) throw rule
+    const { merchant_tags: tags } = voucher.template
+    if (
+      tags &&
+      !(await this.#merchants.mayAccept(request.merchant_id, tags)) &&
+      !(await this.#isKnown(campaign.id, keyed))
+    )
+      throw new Refusal('merchant_not_eligible', `this voucher is for merchants with the tag ${tags.join(' or ')}`)
+    return this.#decide(campaign, this.#callOf(campaign, voucher, request, keyed))
+  }
+
+  /** Reverses a redemption in full or in part, once for each (caller, key). */
+  async reverse(actor: Actor, key: string, redemption: string, request: ReversalRequest): Promise<KeyedAnswer> {
+    const campaign = await this.#campaignOf(redemption)
+    const fingerprint = hashOf(['reverse', redemption, request.type, request.amount ?? 0, request.reason])
+    const keyed = { caller: actor.id, key, fingerprint }
+    if (!(await this.#store.vouchers.ownsKey(keyed))) throw refused({ code: 'idempotency_mismatch' })
+    const id = newId(this.#random, 'rev')
+    const { type, reason } = request
+    const answer = JSON.stringify({ id, redemption_id: redemption, state: 'succeeded', type, reason })
+    const turned = await this.#store.vouchers.reverse(campaign.id, {
+      ...keyed,
+      redemption,
+      id,
+      amount: request.amount ?? 0,
+      unused: campaign.on_expiry,
+      merchant: actor.merchant ?? '',
+      note: reason,
+      answer: `${answer.slice(0, -1)},"amount":`,
+    })
+    return answered(turned, id, 'reversed_at')
+  }
+
+  /** Takes a voucher out of use; one that was redeemed is `already_redeemed`. */
+  async deactivate(actor: Actor, code: string, note: string): Promise<void> {
+    const { campaignId, facts } = await this.#vouchers.of(code)
+    const { on_expiry: unused } = await this.#campaigns.get(campaignId)
+    const turned = await this.#store.vouchers.deactivate(campaignId, { voucher: facts, unused, by: actor.id, note })
+    if (turned.code !== 'granted' && turned.code !== 'replayed') throw refused(turned)
+  }
+
+  async #campaignOf(redemption: string): Promise<Campaign> {
+    const [, id] = redemption.match(/^rdm_([0-9a-z]{16})_[0-9a-z]{16}$/) ?? []
+    const unknown = new Refusal('not_found', 'there is no such redemption')
+    if (!id) throw unknown
+    return this.#campaigns.get(`cmp_${id}`).catch((cause: unknown) => {
+      throw cause instanceof Refusal ? unknown : cause
+    })
+  }
+
+  #isKnown(campaignId: string, keyed: KeyedRequest): Promise<boolean> {
+    return this.#store.vouchers.isKnown(campaignId, keyed)
+  }
+
+  #callOf(
+    campaign: Campaign,
+    voucher: Voucher,
+    request: RedemptionRequest,
+    keyed: KeyedRequest,
+  ): Omit<RedeemCall, 'day'> {
+    const { order, merchant_id, store_id } = request
+    const { template, facts, userId: user, pool } = voucher
+    const discount = discountOf(template.discount, order.amount)
+    const id = `rdm_${campaign.id.slice(4)}_${newId(this.#random, 'rdm').slice(4)}`
     const answer = JSON.stringify({
       id,
       state: 'succeeded',
       code: voucher.code,
-      order_id: request.order.id,
-      merchant_id: request.merchant_id,
-      ...(request.store_id === undefined ? {} : { store_id: request.store_id }),
+      order_id: order.id,
+      merchant_id,
+      ...(store_id === undefined ? {} : { store_id }),
       discount_amount: discount,
-      payer_amount: request.order.amount - discount,
-      merchant_receivable: request.order.amount,
-      currency: request.order.currency,
+      payer_amount: order.amount - discount,
+      merchant_receivable: order.amount,
+      currency: order.currency,
     })
-    const call = { serial, expiresAt, caller, key, fingerprint, id, answer }
-    const redeemed = await this.#store.vouchers.redeem(round.view.id, call)
-    if (redeemed.at === undefined || redeemed.answer === undefined) throw refused(redeemed.code)
-    return { replayed: redeemed.code === 'replayed', json: redemptionJson(redeemed.at, redeemed.answer) }
+    const most = {
+      perOrder: template.max_per_order ?? 0,
+      perMerchantAndDay: template.max_per_merchant_per_day ?? 0,
+      amountPerDay: campaign.budget?.max_amount_per_day ?? 0,
+    }
+    const money = { discount, gross: order.amount }
+    return { ...keyed, voucher: facts, most, id, ...money, merchant: merchant_id, user, order: order.id, pool, answer }
   }
 
-  async #find(code: string): Promise<Voucher | undefined> {
-    const parts = splitCode(code)
-    if (!parts) return undefined
-    const round = await this.#rounds.ofNumber(parts.roundNumber)
-    const opened = (round?.view.codes ?? this.#decoy).open(parts)
-    if (!round || !opened) return undefined
-    const batch = await this.#store.claims.batchOf(round.view.id, opened.sequence)
-    const holder = batch?.holders[opened.sequence - batch.firstSequence]
-    const template = round.view.vouchers[opened.place]
-    if (!batch || !holder || !template) return undefined
-    const [own] = round.view.codes.mint([opened.sequence], 1).slice(opened.place)
-    const expiresAt = batch.at + template.valid_for_s * 1000
-    return { code: own as string, round, serial: opened.serial, template, userId: partsOf(holder).userId, expiresAt }
+  async #decide(campaign: Campaign, call: Omit<RedeemCall, 'day'>): Promise<KeyedAnswer> {
+    for (let tries = 1; ; tries++) {
+      const day = await this.#campaigns.today(campaign.id)
+      const turned = await this.#store.vouchers.redeem(campaign.id, { ...call, day })
+      if (turned.code !== 'wrong_day' || tries === DAY_TRIES) return answered(turned, call.id, 'redeemed_at')
+      this.#campaigns.learn(campaign.id, turned.at as number)
+    }
   }
 }
 
 const REFUSED: Partial<Record<Code, string>> = {
-  already_redeemed: 'this voucher was redeemed before',
-  expired: 'this voucher is past its validity',
-  idempotency_mismatch: 'this Idempotency-Key came before with another body; use a new key for a new redemption',
+  idempotency_mismatch: 'this Idempotency-Key came before with another body; use a new key for a new request',
+  not_found: 'there is no such redemption',
 }
 
-const refused = (code: Code) => new Refusal(code, REFUSED[code] ?? 'this redemption is refused')
+const refused = ({ code, at }: Turned): Refusal =>
+  code === 'voucher_locked' && at !== undefined
+    ? new Refusal(code, `another order holds the lock until ${rfc3339(at)}`, { locked_until: rfc3339(at) })
+    : new Refusal(code, REFUSED[code] ?? CODES[code].title)
 
-const fingerprintOf = (request: RedemptionRequest): string =>
-  createHash('sha256')
-    .update(
-      JSON.stringify([
-        request.code,
-        request.order.id,
-        request.order.amount,
-        request.order.currency,
-        request.merchant_id,
-        request.store_id ?? null,
-      ]),
-    )
-    .digest('hex')
-    .slice(0, 32)
+/** What a request with the answer `id` came to. A link that resends finds its own answer: that is no repetition. */
+function answered(turned: Turned, id: string, timeField: string): KeyedAnswer {
+  const { code, at, answer } = turned
+  if (at === undefined || answer === undefined) throw refused(turned)
+  const own = answer.startsWith(`{"id":"${id}"`)
+  return { replayed: code === 'replayed' && !own, json: timedJson(at, answer, timeField) }
+}
+
+const hashOf = (parts: readonly unknown[]): string =>
+  createHash('sha256').update(JSON.stringify(parts)).digest('hex').slice(0, 32)
+
+const fingerprintOf = ({ code, order, merchant_id, store_id, user_id }: RedemptionRequest): string =>
+  hashOf([code, order.id, order.amount, order.currency, merchant_id, store_id ?? null, user_id ?? null])
 
 /** The kept JSON with its time, in one fixed form. */
-const redemptionJson = (at: number, answer: string): string => `${answer.slice(0, -1)},"redeemed_at":"${rfc3339(at)}"}`
+export const timedJson = (at: number, answer: string, timeField = 'redeemed_at'): string =>
+  `${answer.slice(0, -1)},"${timeField}":"${rfc3339(at)}"}`
 
-function refusedBy(
-  { order }: RedemptionRequest,
-  { discount }: Template,
-  currency: string,
-): { code: Code; detail: string } | undefined {
+function refusedBy({ order, user_id }: RedemptionRequest, { template, userId }: Voucher, { currency }: Campaign) {
+  if (user_id !== undefined && user_id !== userId) return new Refusal('not_eligible', 'this voucher is another user’s')
   if (order.currency !== currency)
-    return { code: 'wrong_currency', detail: `order.currency is ${order.currency}, the campaign's is ${currency}` }
-  if (order.amount < discount.minimum_amount)
-    return {
-      code: 'below_minimum',
-      detail: `order.amount is ${order.amount}, the minimum is ${discount.minimum_amount}`,
-    }
+    return new Refusal('wrong_currency', `order.currency is ${order.currency}, the campaign's is ${currency}`)
+  const { minimum_amount: minimum } = template.discount
+  if (order.amount < minimum)
+    return new Refusal('below_minimum', `order.amount is ${order.amount}, the minimum is ${minimum}`)
   return undefined
 }

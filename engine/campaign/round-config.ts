@@ -48,7 +48,7 @@ export function vouchersOf(pack: readonly Template[]): readonly Template[] {
 }
 
 /** The most that one voucher can cost its sponsor, minor units. */
-const worthOf = ({ discount }: Template): number =>
+export const worthOf = ({ discount }: Template): number =>
   discount.type === 'amount_off' ? discount.amount_off : discount.maximum_discount_amount
 
 /** The most that one pack can cost its sponsor, minor units. */

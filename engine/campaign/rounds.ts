@@ -87,6 +87,12 @@ export class Rounds {
     }
   }
 
+  /** The round of a number, where this worker has read it before. */
+  peekNumber(number: number): Claims | undefined {
+    const id = this.#byNumber.get(number)
+    return id === undefined ? undefined : this.#rounds.get(id)
+  }
+
   /** The round that a voucher code's number names. */
   async ofNumber(number: number): Promise<Claims | undefined> {
     const id = this.#byNumber.get(number) ?? (await this.#options.store.rounds.roundIdOf(number))

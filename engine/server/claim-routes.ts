@@ -173,10 +173,7 @@ async function readClaim(services: Services, { params, query, caller }: Call) {
   const { sequence, pool } = holding
   const at = await round.times.at(sequence)
   const codes = round.codesOf([sequence], 1)
-  const { vouchers } = round.view
-  const serials = vouchers.map((_, place) => (sequence - 1) * vouchers.length + place)
-  const expiries = vouchers.map(({ valid_for_s }) => at + valid_for_s * 1000)
-  const states = await services.redemption.states(round, serials, expiries)
+  const states = await services.vouchers.states(round, sequence, at)
   return { status: 200, body: claimAnswer(wordsOf(round), { userId, slot, pool, sequence, at, codes }, false, states) }
 }
 

@@ -3,7 +3,8 @@
  * campaign/lifecycle.ts; here are only paths, rights and shapes.
  */
 import { Refusal } from '../base/assert.ts'
-import type { CampaignRules, RoundRules } from '../campaign/lifecycle.ts'
+import type { CampaignRules } from '../campaign/campaigns.ts'
+import type { RoundRules } from '../campaign/lifecycle.ts'
 import type { RoundView } from '../campaign/round-view.ts'
 import type { TurnVerb } from '../store/round-store.ts'
 import { type RoundAnswer, roundAnswer } from '../wire/round-answer.ts'

@@ -7,6 +7,7 @@ import { asyncApi, openApi } from '../wire/open-api.ts'
 import { CLAIM_ROUTES, claimOne } from './claim-routes.ts'
 import { DASHBOARD } from './dashboard-files.ts'
 import { handle, type Route, refuse } from './gateway.ts'
+import { LEDGER_ROUTES } from './ledger-routes.ts'
 import { ROUND_ROUTES } from './round-routes.ts'
 import type { Services } from './services.ts'
 import type { Exchange, HttpRoute } from './uws.ts'
@@ -26,6 +27,7 @@ const SERVED: readonly Route[] = [
   ...ROUND_ROUTES,
   ...CLAIM_ROUTES,
   ...VOUCHER_ROUTES,
+  ...LEDGER_ROUTES,
   {
     method: 'get',
     path: '/livez',

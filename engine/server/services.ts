@@ -5,9 +5,14 @@
 import type { Caller, Callers } from '../auth/callers.ts'
 import type { Clock } from '../base/clock.ts'
 import type { Code } from '../base/codes.ts'
+import type { Ledger } from '../campaign/ledger.ts'
 import type { Lifecycle } from '../campaign/lifecycle.ts'
+import type { Merchants } from '../campaign/merchants.ts'
 import type { Redemption } from '../campaign/redemption.ts'
+import type { Reports } from '../campaign/report.ts'
 import type { Rounds } from '../campaign/rounds.ts'
+import type { Settlements } from '../campaign/settlement.ts'
+import type { Vouchers } from '../campaign/vouchers.ts'
 import type { HealthReport } from '../ops/health.ts'
 import type { Metrics } from '../ops/metrics.ts'
 import type { ClaimStore } from '../store/claim-store.ts'
@@ -22,7 +27,12 @@ export interface Services {
   readonly claims: ClaimStore
   readonly rounds: Rounds
   readonly lifecycle: Lifecycle
+  readonly vouchers: Vouchers
   readonly redemption: Redemption
+  readonly ledger: Ledger
+  readonly settlements: Settlements
+  readonly reports: Reports
+  readonly merchants: Merchants
   readonly metrics: Metrics
   /** What a drain waits for besides claims: requests that a route has not answered yet. */
   readonly underWay: { requests: number }

@@ -1,38 +1,76 @@
 /**
- * Vouchers over HTTP: looked up by their code, and redeemed exactly once. The rules are in campaign/redemption.ts; the
- * header Idempotency-Key is checked here because it is HTTP's.
+ * Vouchers over HTTP: looked up by their code, locked, redeemed exactly once, reversed, deactivated. The rules are in
+ * campaign/redemption.ts; the header Idempotency-Key is checked here because it is HTTP's.
  */
 import { Refusal } from '../base/assert.ts'
 import { rfc3339 } from '../base/clock.ts'
 import { KEY_BYTES_MAX } from '../base/limits.ts'
-import { type RedemptionBody, redemption } from '../wire/schemas.ts'
+import { type KeyedAnswer, type ReversalRequest, timedJson } from '../campaign/redemption.ts'
+import { deactivation, type RedemptionBody, redemption, reversal, voucherLock, voucherUnlock } from '../wire/schemas.ts'
 import type { Route } from './gateway.ts'
 import type { Call, Services } from './services.ts'
 
-async function readVoucher({ redemption }: Services, { params }: Call) {
-  const voucher = await redemption.voucher(params[0] as string)
-  const { state, redemption: made } = await redemption.state(voucher)
-  const body = {
+async function voucherBody({ vouchers }: Services, code: string) {
+  const voucher = await vouchers.of(code)
+  const { state, lock, redemption: made } = await vouchers.now(voucher)
+  return {
     code: voucher.code,
     state,
     template: voucher.template.template,
     discount: voucher.template.discount,
     user_id: voucher.userId,
     round_id: voucher.round.view.id,
-    expires_at: rfc3339(voucher.expiresAt),
-    lock: null,
-    redemption: made,
+    expires_at: rfc3339(voucher.facts.expiresAt),
+    lock: lock ? { id: lock.id, order_id: lock.order_id, ends_at: rfc3339(lock.ends_at) } : null,
+    redemption: made ? JSON.parse(timedJson(made.at, made.answer)) : null,
   }
-  return { status: 200, body }
 }
 
-async function redeem(services: Services, { exchange, body, caller }: Call) {
+const readVoucher = async (services: Services, { params }: Call) => ({
+  status: 200,
+  body: await voucherBody(services, params[0] as string),
+})
+
+async function lock({ redemption: rules }: Services, { params, body, caller }: Call) {
+  const code = params[0] as string
+  return { status: 200, body: { code, state: 'locked', lock: await rules.lock(caller, code, body as LockBody) } }
+}
+
+interface LockBody {
+  readonly order_id: string
+  readonly ttl_s: number
+}
+
+async function unlock(services: Services, { params, body, caller }: Call) {
+  const code = params[0] as string
+  await services.redemption.unlock(caller, code, (body as LockBody).order_id)
+  return { status: 200, body: await voucherBody(services, code) }
+}
+
+async function deactivate(services: Services, { params, body, caller }: Call) {
+  const code = params[0] as string
+  await services.redemption.deactivate(caller, code, (body as { reason: string }).reason)
+  return { status: 200, body: await voucherBody(services, code) }
+}
+
+function idempotencyKey({ exchange }: Call): string {
   const key = exchange.idempotencyKey
-  if (key === '') throw new Refusal('idempotency_key_required', 'send Idempotency-Key: one value for each redemption')
+  if (key === '') throw new Refusal('idempotency_key_required', 'send Idempotency-Key: one value for each request')
   if (!/^[\x21-\x7e]+$/.test(key) || key.length > KEY_BYTES_MAX)
     throw new Refusal('invalid', `Idempotency-Key: 1..${KEY_BYTES_MAX} visible characters without spaces`)
-  const { replayed, json } = await services.redemption.redeem(caller.id, key, body as RedemptionBody)
-  return replayed ? { status: 200, json, headers: [['Idempotent-Replayed', 'true'] as const] } : { status: 201, json }
+  return key
+}
+
+const made = ({ replayed, json }: KeyedAnswer) =>
+  replayed ? { status: 200, json, headers: [['Idempotent-Replayed', 'true'] as const] } : { status: 201, json }
+
+async function redeem({ redemption: rules }: Services, call: Call) {
+  return made(await rules.redeem(call.caller, idempotencyKey(call), call.body as RedemptionBody))
+}
+
+async function reverse({ redemption: rules }: Services, call: Call) {
+  const id = call.params[0] as string
+  return made(await rules.reverse(call.caller, idempotencyKey(call), id, call.body as ReversalRequest))
 }
 
 export const VOUCHER_ROUTES: readonly Route[] = [
@@ -45,10 +83,42 @@ export const VOUCHER_ROUTES: readonly Route[] = [
   },
   {
     method: 'post',
+    path: '/v1/vouchers/{code}/lock',
+    right: 'redeem',
+    summary: 'Locks a voucher for an order, for some seconds',
+    body: voucherLock,
+    handle: lock,
+  },
+  {
+    method: 'post',
+    path: '/v1/vouchers/{code}/unlock',
+    right: 'redeem',
+    summary: "Takes an order's lock off a voucher, also when there is none",
+    body: voucherUnlock,
+    handle: unlock,
+  },
+  {
+    method: 'post',
+    path: '/v1/vouchers/{code}/deactivate',
+    right: 'operate',
+    summary: 'Takes a voucher out of use',
+    body: deactivation,
+    handle: deactivate,
+  },
+  {
+    method: 'post',
     path: '/v1/redemptions',
     right: 'redeem',
     summary: 'Redeems a voucher exactly once for each Idempotency-Key',
     body: redemption,
     handle: redeem,
+  },
+  {
+    method: 'post',
+    path: '/v1/redemptions/{id}/reversals',
+    right: 'reverse',
+    summary: 'Reverses a redemption in full or in part, once for each Idempotency-Key',
+    body: reversal,
+    handle: reverse,
   },
 ]

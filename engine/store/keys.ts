@@ -13,12 +13,6 @@ export const roundHolders = (roundId: string) => `fg:{${roundId}}:holders`
 /** STREAM. One entry a granting batch or change; the id is `<last sequence>-<n>`. Never trimmed while the round lives. */
 export const roundLog = (roundId: string) => `fg:{${roundId}}:log`
 
-/** HASH. Serial to the record of a voucher that was touched. Written by the voucher scripts. */
-export const roundVouchers = (roundId: string) => `fg:{${roundId}}:vouchers`
-
-/** HASH. Redemption id to its answer, and `<caller> <key>` to the redemption id. Written by redeem.lua. */
-export const roundRedemptions = (roundId: string) => `fg:{${roundId}}:redemptions`
-
 /** CHANNEL. The round's stock notices. Published by every round script. */
 export const roundChannel = (roundId: string) => `fg:{${roundId}}:stock`
 
@@ -41,8 +35,44 @@ export const roundsByNumber = () => 'fg:rounds-by-number'
 /** HASH. What is committed of a campaign's budget: `<round> <request>` to minor units, and `sum`. By budget.lua. */
 export const campaignBudget = (campaignId: string) => `fg:{${campaignId}}:budget`
 
+/** HASH. A campaign's clock and chain: last, ahead, chain, entries, vouchers; how far grants were booked and swept. */
+export const campaignState = (campaignId: string) => `fg:{${campaignId}}:state`
+
+/** HASH. Account to minor units. Written with the ledger by every script that moves money. */
+export const campaignBalances = (campaignId: string) => `fg:{${campaignId}}:balances`
+
+/** STREAM. The ledger: one entry a change, the id is `<ms of the campaign's clock>-<n>`. Never trimmed. */
+export const campaignLedger = (campaignId: string) => `fg:{${campaignId}}:ledger`
+
+/** HASH. `<round number>:<serial>` to the record of a voucher that was touched. Never deleted. */
+export const campaignVouchers = (campaignId: string) => `fg:{${campaignId}}:vouchers`
+
+/** HASH. Bucket of vouchers that expire together to how many were touched. A field dies when its bucket expired. */
+export const campaignTouched = (campaignId: string) => `fg:{${campaignId}}:touched`
+
+/** ZSET. Touched vouchers that hold money, by the ms at which their lock or validity ends. */
+export const campaignDue = (campaignId: string) => `fg:{${campaignId}}:due`
+
+/** HASH. Redemption id to its facts. Written by redeem.lua, reverse.lua, deactivate.lua. */
+export const campaignRedemptions = (campaignId: string) => `fg:{${campaignId}}:redemptions`
+
+/** HASH. `<caller> <Idempotency-Key>` to the body's fingerprint and the id of the answer. */
+export const campaignRequests = (campaignId: string) => `fg:{${campaignId}}:requests`
+
+/** HASH. Id of a redemption or reversal to `<ms> <JSON>`, given again byte for byte. */
+export const campaignAnswers = (campaignId: string) => `fg:{${campaignId}}:answers`
+
+/** HASH. What rules count: vouchers an order, a user's at a merchant a day, money a day. */
+export const campaignUsage = (campaignId: string) => `fg:{${campaignId}}:usage`
+
+/** HASH. `<date> <part>` to the ms of settling, `<date>` to the day's totals. Written by settle.lua. */
+export const campaignSettlements = (campaignId: string) => `fg:{${campaignId}}:settlements`
+
+/** HASH. Merchant id to its JSON. */
+export const merchants = () => 'fg:merchants'
+
 /** STRING. The secret that voucher codes derive from, when the configuration gives none. Written once. */
 export const voucherSecret = () => 'fg:voucher-secret'
 
-/** STRING. The fingerprint of the body that came with an Idempotency-Key. Dies after 7 days. */
-export const idempotency = (caller: string, key: string) => `fg:idempotency:${caller}:${key}`
+/** HASH. Idempotency-Key to the fingerprint of its body, all of a caller's of one week. Dies two weeks after. */
+export const callerKeys = (caller: string, week: number) => `fg:{${caller}}:keys:${week}`

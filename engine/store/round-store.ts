@@ -24,6 +24,12 @@ export interface NewRound {
   readonly totals: readonly number[]
 }
 
+export interface RoundEntry {
+  readonly id: string
+  readonly number: number
+  readonly campaignId: string
+}
+
 export type TurnVerb = 'open' | 'pause' | 'resume' | 'close'
 
 export interface Turned {
@@ -83,11 +89,19 @@ export class RoundStore {
     return parseNotice(text(notice))
   }
 
+  /** All rounds, or one campaign's, in the order in which they were made. */
+  async index(campaignId?: string): Promise<RoundEntry[]> {
+    const index = await this.#link.request(client => client.hgetall(keys.rounds()))
+    const rows = Object.entries(index).map(([id, row]) => {
+      const [number = '', campaign = ''] = row.split(' ')
+      return { id, number: Number(number), campaignId: campaign }
+    })
+    return rows.filter(row => !campaignId || row.campaignId === campaignId).sort((a, b) => a.number - b.number)
+  }
+
   /** The ids of all rounds, or of one campaign's. */
   async roundIds(campaignId?: string): Promise<string[]> {
-    const index = await this.#link.request(client => client.hgetall(keys.rounds()))
-    const rows = Object.entries(index).filter(([, row]) => !campaignId || row.endsWith(` ${campaignId}`))
-    return rows.sort(([, a], [, b]) => Number.parseInt(a, 10) - Number.parseInt(b, 10)).map(([id]) => id)
+    return (await this.index(campaignId)).map(({ id }) => id)
   }
 
   roundIdOf(number: number): Promise<string | null> {

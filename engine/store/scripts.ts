@@ -16,6 +16,10 @@ interface Contract {
   readonly args: readonly string[]
 }
 
+/** The keys of every script that books, and of every one that turns a voucher. */
+const BOOK = ['state', 'balances', 'ledger'] as const
+const VOUCHER = [...BOOK, 'vouchers', 'touched', 'due'] as const
+
 export const SCRIPTS = {
   claim: { keys: ['state', 'holders', 'log'], args: ['channel', 'epoch', 'users', 'pools'] },
   'round-create': { keys: ['state', 'log'], args: ['channel', 'epoch', 'opens', 'closes', 'config', 'totals'] },
@@ -23,10 +27,30 @@ export const SCRIPTS = {
   'round-read': { keys: ['state'], args: [] },
   restock: { keys: ['state', 'log'], args: ['channel', 'epoch', 'pool', 'add', 'most', 'lease', 'request'] },
   budget: { keys: ['budget'], args: ['request', 'amount', 'most'] },
+  'campaign-create': { keys: BOOK, args: ['funds'] },
+  book: { keys: BOOK, args: ['round', 'sequence', 'amount', 'source'] },
+  'voucher-read': { keys: [...BOOK, 'vouchers', 'answers'], args: ['vouchers'] },
+  'voucher-lock': { keys: VOUCHER, args: ['voucher', 'by', 'order', 'ttl', 'lock'] },
+  'voucher-unlock': { keys: VOUCHER, args: ['voucher', 'by', 'order'] },
+  'key-own': { keys: ['this', 'last'], args: ['ttl', 'key', 'fingerprint'] },
   redeem: {
-    keys: ['vouchers', 'redemptions'],
-    args: ['serial', 'expires', 'request', 'fingerprint', 'id', 'answer'],
+    keys: [...VOUCHER, 'redemptions', 'requests', 'answers', 'usage'],
+    args: 'day voucher request fingerprint most id discount who order gross pool answer'.split(' '),
   },
+  reverse: {
+    keys: [...VOUCHER, 'redemptions', 'requests', 'answers', 'usage', 'budget'],
+    args: 'redemption request fingerprint id amount unused merchant note answer'.split(' '),
+  },
+  deactivate: {
+    keys: [...VOUCHER, 'redemptions', 'budget'],
+    args: ['voucher', 'redemption', 'unused', 'by', 'note'],
+  },
+  'voucher-due': { keys: [...VOUCHER, 'budget'], args: ['most', 'unused'] },
+  expire: {
+    keys: [...BOOK, 'touched', 'budget'],
+    args: ['run', 'from', 'to', 'quantity', 'worth', 'ends', 'buckets', 'unused'],
+  },
+  settle: { keys: [...BOOK, 'settlements'], args: ['date', 'ends', 'part', 'amounts', 'totals', 'by'] },
 } as const satisfies Record<string, Contract>
 
 export type ScriptName = keyof typeof SCRIPTS

@@ -1,6 +1,6 @@
 /**
- * The store: the only door to Redis. It owns three connections a worker (claims; everything else; stock events) and
- * offers one typed method a script. Above this room nobody knows what a key or a command is.
+ * The store: the only door to Redis. It owns four connections a worker (claims; vouchers and ledger; reads and rounds;
+ * stock events) and offers one typed method a script. Above this room nobody knows what a key or a command is.
  */
 import type { Clock } from '../base/clock.ts'
 import { LEASE_MS } from '../base/limits.ts'
@@ -8,6 +8,7 @@ import type { Random } from '../base/random.ts'
 import { ClaimStore } from './claim-store.ts'
 import { type EventListener, listenToStock } from './events.ts'
 import { checkHealth, type Durability, type StoreHealth } from './health.ts'
+import { LedgerStore } from './ledger-store.ts'
 import { Link } from './link.ts'
 import { RoundStore } from './round-store.ts'
 import { loadScripts } from './scripts.ts'
@@ -27,7 +28,8 @@ export interface Store {
   readonly claims: ClaimStore
   readonly rounds: RoundStore
   readonly vouchers: VoucherStore
-  /** Whether both connections are up now. */
+  readonly ledger: LedgerStore
+  /** Whether the connections are up now. */
   readonly ready: () => boolean
   readonly listen: (listener: EventListener) => () => void
   readonly health: () => Promise<StoreHealth>
@@ -40,16 +42,18 @@ export function openStore(options: StoreOptions): Store {
   const link = (name: string) =>
     new Link({ url, scripts, clock, random, heard: (event, detail) => options.heard?.(name, event, detail) })
   const claims = link('claims')
+  const changes = link('vouchers')
   const reads = link('reads')
   return {
     claims: new ClaimStore(claims, reads, scripts),
     rounds: new RoundStore(reads, scripts, options.leaseMs ?? LEASE_MS),
-    vouchers: new VoucherStore(reads, scripts),
-    ready: () => claims.ready && reads.ready,
+    vouchers: new VoucherStore(changes, reads, scripts),
+    ledger: new LedgerStore(changes, reads, scripts),
+    ready: () => claims.ready && changes.ready && reads.ready,
     listen: listener => listenToStock(url, listener),
     health: () => checkHealth(reads, options.durability),
     close: async () => {
-      await Promise.all([claims.close(), reads.close()])
+      await Promise.all([claims.close(), changes.close(), reads.close()])
     },
   }
 }

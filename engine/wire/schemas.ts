@@ -3,11 +3,13 @@
  * very objects, so the contract cannot say another thing than the code. Unknown fields are refused by name.
  */
 import { z } from 'zod'
-import { isUserId } from '../base/holder.ts'
+import { isTimeZone } from '../base/business-day.ts'
+import { isMerchantId, isUserId } from '../base/holder.ts'
 import {
   AMOUNT_MAX,
   CLAIMS_PER_REQUEST_MAX,
   KEY_BYTES_MAX,
+  LOCK_TTL_S_MAX,
   PACK_VOUCHERS_MAX,
   POOLS_MAX,
   SLOTS_MAX,
@@ -28,6 +30,12 @@ export const userId = z
   .string()
   .refine(isUserId, 'must be 1..64 of A-Z a-z 0-9 . _ : @ -')
   .meta({ id: 'UserId', pattern: '^[A-Za-z0-9._:@-]{1,64}$' })
+
+const merchantId = z
+  .string()
+  .refine(isMerchantId, 'must be 1..64 of A-Z a-z 0-9 . _ @ -')
+  .meta({ id: 'MerchantId', pattern: '^[A-Za-z0-9._@-]{1,64}$' })
+const reason = z.string().min(1).max(200)
 
 const amountOff = z.strictObject({ type: z.literal('amount_off'), amount_off: amount.min(1), minimum_amount: amount })
 const percentOff = z.strictObject({
@@ -55,7 +63,9 @@ export const newCampaign = z
     name,
     sponsor: name.optional(),
     currency: z.string().regex(/^[A-Z]{3}$/, 'must be an ISO 4217 code'),
-    budget: z.strictObject({ max_amount: amount.min(1) }).optional(),
+    timezone: z.string().refine(isTimeZone, 'must be an IANA time zone, for example Asia/Shanghai').default('UTC'),
+    budget: z.strictObject({ max_amount: amount.min(1), max_amount_per_day: amount.min(1).optional() }).optional(),
+    on_expiry: z.enum(['returned', 'available']).default('returned'),
     pack: z
       .array(template)
       .min(1)
@@ -125,10 +135,37 @@ export const redemption = z
   .strictObject({
     code: z.string().min(1).max(64),
     order: z.strictObject({ id: opaque, amount, currency: z.string().length(3) }),
-    merchant_id: opaque,
+    merchant_id: merchantId,
     store_id: opaque.optional(),
+    user_id: userId.optional(),
   })
   .meta({ id: 'RedemptionRequest' })
+
+export const voucherLock = z
+  .strictObject({ order_id: opaque, ttl_s: z.int().min(1).max(LOCK_TTL_S_MAX).default(30) })
+  .meta({ id: 'LockRequest' })
+
+export const voucherUnlock = z.strictObject({ order_id: opaque }).meta({ id: 'UnlockRequest' })
+
+export const deactivation = z.strictObject({ reason }).meta({ id: 'Deactivation' })
+
+export const reversal = z
+  .strictObject({ type: z.enum(['full', 'partial']), amount: amount.min(1).optional(), reason: reason.default('') })
+  .refine(({ type, amount: part }) => (type === 'partial') === (part !== undefined), {
+    path: ['amount'],
+    message: 'is what a partial reversal needs and a full one must not have',
+  })
+  .meta({ id: 'ReversalRequest' })
+
+export const merchant = z
+  .strictObject({ name, tags: z.array(tag).max(32).default([]), stores: z.array(opaque).max(1000).default([]) })
+  .meta({ id: 'Merchant' })
+
+export const hold = z.strictObject({ merchant_id: merchantId, reason }).meta({ id: 'Hold' })
+
+export const settlement = z
+  .strictObject({ business_date: z.iso.date().meta({ description: 'A business day that is over' }) })
+  .meta({ id: 'SettlementRequest' })
 
 const id = z.union([z.int(), z.string().max(64)])
 const topics = z.array(z.string().max(80)).min(1).max(TOPICS_PER_SOCKET_MAX)

@@ -13,13 +13,24 @@ import { CODES } from '../../engine/base/codes.ts'
 import { buildScript, checkContract, loadScripts, SCRIPTS } from '../../engine/store/scripts.ts'
 
 const PINNED: Readonly<Record<string, string>> = {
+  book: '77e333aefb56f46421ed78a5fed2624148b36b08',
   budget: 'c18d763e911f7b504d245a53d6cc4639042c37f0',
+  'campaign-create': 'd0066df6a937e9767ff8f152808faf740bf4b032',
   claim: '1d5f244451472d6fd5be67e489ba5c9845f0a04f',
-  redeem: 'b6662611095e40f33c01ff9c2c7e9bba669909f9',
+  deactivate: '5e82085c8096a148b9ef81abd30abed72121f37c',
+  expire: '44d6fd67f69d13e3c6cf36c0b2bc99444b9834ea',
+  'key-own': 'b97534e8a0c4e43ec12d445ed07ae6d03cc97314',
+  redeem: '01c781966c86c5795cfe3ca02cbbb3477b987cc3',
   restock: '5852fa71ffd087d58ce4ea36e8908ea61b1c375e',
+  reverse: '6d62a781bff2764f5ae21cc4e50a57cc8cec55f9',
   'round-create': '4366d1ecc2a2f5ae6564658d6ab66c6ac83999c6',
   'round-read': 'bcf3e20b44f12ef35b3432bba653a76099d2c725',
   'round-turn': 'ba1149ce280270cc15a5d144d6228729245d3452',
+  settle: 'e5759eca679091ab58599f8bd7ffb5ec8cd68785',
+  'voucher-due': '24dfdf5df684570ac5e2f64b61b8b393b7a76e75',
+  'voucher-lock': 'a3d116e8eca1804927a627bc3b584bf06e100a3f',
+  'voucher-read': '9517825af333fba1cf248a6cec6112e05b11d350',
+  'voucher-unlock': 'f56115483fc55ed09dc2401da65f3b94642aeaf5',
 }
 
 const none = (name: string): string => {
@@ -64,7 +75,7 @@ test('no comment of a script is sent, and every reader is marked so', () => {
   for (const { name, source } of Object.values(loadScripts())) {
     expect(source, name).not.toMatch(/^\s*--/m)
     const text = readFileSync(join(import.meta.dirname, `../../scripts/${name}.lua`), 'utf8')
-    const writes = /'(HSET|XADD|SET|DEL|HDEL|INCR|PUBLISH)'|round_write|log_change/.test(text)
+    const writes = /'(HSET|XADD|SET|DEL|HDEL|INCR|PUBLISH)'|round_write|log_change|ledger_post/.test(text)
     expect(source.startsWith('#!lua flags=no-writes\n'), name).toBe(!writes)
   }
 })

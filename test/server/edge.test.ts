@@ -174,6 +174,13 @@ const MAY: Readonly<Record<string, readonly Role[]>> = {
   'get /v1/campaigns/{id}/ledger': READERS,
   'get /v1/campaigns/{id}/ledger/entries': READERS,
   'post /v1/campaigns/{id}/settlements': ['operator'],
+  'get /v1/campaigns/{id}/settlements/{date}': READERS,
+  'post /v1/campaigns/{id}/holds': ['operator'],
+  'get /v1/campaigns/{id}/report': READERS,
+  'get /v1/campaigns/{id}/study': ['operator'],
+  'post /v1/vouchers/{code}/deactivate': ['operator'],
+  'put /v1/merchants/{id}': ['operator'],
+  'get /v1/merchants/{id}': ['operator', 'platform', 'merchant', 'viewer'],
 }
 /** A body that passes the gateway and changes nothing. */
 const HARMLESS: Readonly<Record<string, object>> = {

@@ -53,6 +53,8 @@ const CAMPAIGN = {
 }
 const PERCENT = { type: 'percent_off', percent_off: 12.5, minimum_amount: 0, maximum_discount_amount: 500 }
 
+const DEFAULTS = { timezone: 'UTC', on_expiry: 'returned' }
+
 for (const encoding of ['json', 'msgpack'] as const)
   describe(encoding, () => {
     let api: Api
@@ -65,6 +67,7 @@ for (const encoding of ['json', 'msgpack'] as const)
       expect(made.status).toBe(201)
       const shown = {
         ...CAMPAIGN,
+        ...DEFAULTS,
         id: expect.stringMatching(/^cmp_[0-9a-z]+$/),
         created_at: expect.stringMatching(TIME),
       }

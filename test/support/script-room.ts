@@ -13,6 +13,7 @@ import { HOLDER_BYTES_MAX, writeArrayHead, writeHolder } from '../../engine/base
 import { newId, realRandom } from '../../engine/base/random.ts'
 import { ClaimStore, type Decision, EXCEPTION_BYTES } from '../../engine/store/claim-store.ts'
 import * as keys from '../../engine/store/keys.ts'
+import { LedgerStore } from '../../engine/store/ledger-store.ts'
 import { Link, type Reply } from '../../engine/store/link.ts'
 import type { Notice } from '../../engine/store/notice.ts'
 import { RoundStore } from '../../engine/store/round-store.ts'
@@ -44,6 +45,8 @@ class NotingLink extends Link {
       if (exceptions.length / EXCEPTION_BYTES < (args[2] as Buffer).readUInt16BE(1)) numbers.push(reply[3] as number)
       for (let at = 2; at < exceptions.length; at += EXCEPTION_BYTES) numbers.push(exceptions[at] as number)
     }
+    if (script.name === 'redeem' && Array.isArray(reply[1]))
+      numbers.push(...((reply[1] ?? []) as Reply[]).map(each => (each as Reply[])[0] as number))
     const seen = this.seen.get(script.name) ?? new Set()
     for (const number of numbers) seen.add(codeOf(number) ?? `no outcome: ${number}`)
     this.seen.set(script.name, seen)
@@ -91,13 +94,15 @@ export class ScriptRoom {
   readonly claims: ClaimStore
   readonly rounds: RoundStore
   readonly vouchers: VoucherStore
+  readonly ledger: LedgerStore
 
   constructor(url: string, leaseMs: number) {
     this.url = url
     this.link = new NotingLink({ url, scripts: this.scripts, clock: realClock, random: realRandom })
     this.claims = new ClaimStore(this.link, this.link, this.scripts)
     this.rounds = new RoundStore(this.link, this.scripts, leaseMs)
-    this.vouchers = new VoucherStore(this.link, this.scripts)
+    this.vouchers = new VoucherStore(this.link, this.link, this.scripts)
+    this.ledger = new LedgerStore(this.link, this.link, this.scripts)
   }
 
   /** The codes that a script's text names, and those that it answered with so far. */
@@ -127,6 +132,18 @@ export class ScriptRoom {
     })
     if (open && opensAt === 0) await this.rounds.turn(id, EPOCH, 'open', `open ${id}`)
     return id
+  }
+
+  /** A campaign with a ledger; its funds are what a budget would be. */
+  async newCampaign(funds = 1_000_000): Promise<string> {
+    const id = newId(realRandom, 'cmp')
+    await this.ledger.create(id, funds)
+    return id
+  }
+
+  /** Moves a campaign's clock ahead of Redis's, as a rehearsal does. */
+  async moveClock(campaignId: string, aheadMs: number): Promise<void> {
+    await this.link.request(client => client.hset(keys.campaignState(campaignId), 'ahead', aheadMs))
   }
 
   /** Claims for holders, in the pool of each or in one for all. */

@@ -56,9 +56,9 @@ test('the header needs the scheme and one credential; none at all is anonymous',
 
 test('what each role may, as a table', () => {
   const rows: readonly [Role, readonly Right[]][] = [
-    ['operator', ['operate', 'claim-any', 'redeem', 'look-up', 'read', 'public']],
+    ['operator', ['operate', 'claim-any', 'redeem', 'reverse', 'look-up', 'read', 'public']],
     ['platform', ['claim-any', 'redeem', 'look-up', 'read', 'public']],
-    ['merchant', ['redeem', 'look-up', 'public']],
+    ['merchant', ['redeem', 'reverse', 'look-up', 'public']],
     ['viewer', ['look-up', 'read', 'public']],
     ['user', ['claim-own', 'read-own', 'public']],
     ['anonymous', ['public']],
@@ -95,11 +95,12 @@ test('a guess costs the same whether its first or its last character is wrong, o
   )
 })
 
-test('keys may hold colons and stand among spaces; empty entries do not count', () => {
-  const spaced = callers(' operator:ab:cd:ef:gh , viewer:viewer-key ,')
-  expect(spaced.of('ab:cd:ef:gh')?.role).toBe('operator')
-  expect(spaced.of('viewer-key')?.role).toBe('viewer')
-  expect(spaced.of('ab')).toBeUndefined()
+test("keys may stand among spaces, empty entries do not count, and a merchant's key may name its merchant", () => {
+  const spaced = callers(' operator:abcdefgh , merchant:merchant-key:m-1.a , merchant:another-key ,')
+  expect(spaced.of('abcdefgh')).toMatchObject({ role: 'operator' })
+  expect(spaced.of('merchant-key')).toMatchObject({ role: 'merchant', merchant: 'm-1.a' })
+  expect(spaced.of('merchant-key:m-1.a')).toBeUndefined()
+  expect(spaced.of('another-key')).not.toHaveProperty('merchant')
   expect(parseKeys('')).toEqual([])
 })
 
@@ -116,6 +117,9 @@ test.each([
   ['operator:short', 'FAIRGRAB_KEYS: the key of entry 1 (operator) is shorter than 8 characters'],
   ['operator:', 'FAIRGRAB_KEYS: the key of entry 1 (operator) is shorter than 8 characters'],
   ['viewer:some-long-key,platform', 'FAIRGRAB_KEYS: the key of entry 2 (platform) is shorter than 8 characters'],
+  ['operator:some-long-key:m1', 'FAIRGRAB_KEYS: entry 1 (operator) has a colon in its key'],
+  ['merchant:some-long-key:m1:m2', 'FAIRGRAB_KEYS: entry 1 (merchant) has a colon in its key'],
+  ['merchant:some-long-key:', 'FAIRGRAB_KEYS: entry 1 (merchant) has a colon in its key'],
   ['viewer:some-long-key,operator:some-long-key', 'FAIRGRAB_KEYS: entries 1 and 2 have the same key'],
 ])('%s stops the start, and the message tells no key', (setting, message) => {
   let said = ''

@@ -100,6 +100,7 @@ test('of a million random codes of the round none is valid', () => {
   let valid = 0
   for (let i = 0; i < 1_000_000; i++) {
     const parts = {
+      text: '',
       roundNumber: 77,
       permuted: below(next, 2 ** 28),
       macHigh: below(next, 2 ** 32),

@@ -1,0 +1,138 @@
+/**
+ * Money and what became of it over HTTP: the ledger, settlements with their files, the report, the rows for a study,
+ * merchants and fraud holds. The rules are in campaign/; here are only paths, rights and shapes.
+ */
+import { Refusal } from '../base/assert.ts'
+import { isMerchantId } from '../base/holder.ts'
+import type { MerchantRules } from '../campaign/merchants.ts'
+import { hold, merchant, settlement } from '../wire/schemas.ts'
+import type { Route } from './gateway.ts'
+import { listRows } from './lists.ts'
+import type { Call, Services } from './services.ts'
+
+const campaignOf = ({ lifecycle }: Services, { params }: Call) => lifecycle.campaign(params[0] as string)
+
+async function listEntries(services: Services, call: Call) {
+  const campaign = await campaignOf(services, call)
+  const cursor = call.query.get('cursor')
+  if (cursor !== null && !/^\d{1,15}-\d{1,15}$/.test(cursor))
+    throw new Refusal('invalid', 'cursor: take it from next_cursor')
+  return listRows(call, services.ledger.entries(campaign, cursor), entry => entry.id)
+}
+
+async function listStudy(services: Services, call: Call) {
+  const campaign = await campaignOf(services, call)
+  const cursor = call.query.get('cursor')
+  const [, roundId, sequence] = cursor?.match(/^(rnd_[0-9a-z]+):(\d{1,9})$/) ?? []
+  if (cursor !== null && !roundId) throw new Refusal('invalid', 'cursor: take it from next_cursor')
+  const rows = services.reports.study(campaign, roundId ? { roundId, sequence: Number(sequence) } : undefined)
+  return listRows(call, rows, row => `${row.round_id}:${row.sequence}`)
+}
+
+/** A settled day: its totals, or its file as CSV or NDJSON where that is asked for. */
+async function readSettlement(services: Services, call: Call) {
+  const campaign = await campaignOf(services, call)
+  const date = call.params[1] as string
+  const { accept } = call.exchange
+  if (accept.includes('text/csv')) {
+    await call.exchange.stream('text/csv; charset=utf-8', await services.settlements.file(campaign, date, 'csv'))
+    return undefined
+  }
+  if (accept.includes('application/x-ndjson')) {
+    await call.exchange.stream('application/x-ndjson', await services.settlements.file(campaign, date, 'ndjson'))
+    return undefined
+  }
+  return { status: 200, body: await services.settlements.settled(campaign, date) }
+}
+
+async function holdMerchant(services: Services, call: Call) {
+  const campaign = await campaignOf(services, call)
+  const { merchant_id, reason } = call.body as { merchant_id: string; reason: string }
+  const held = await services.ledger.hold(campaign, merchant_id, { by: call.caller.id, note: reason })
+  return { status: 200, body: { campaign_id: campaign.id, merchant_id, reason, redemptions: held } }
+}
+
+async function putMerchant({ merchants }: Services, { params, body }: Call) {
+  const id = params[0] as string
+  if (!isMerchantId(id)) throw new Refusal('invalid', 'id: must be 1..64 of A-Z a-z 0-9 . _ @ -')
+  return { status: 200, body: await merchants.put(id, body as MerchantRules) }
+}
+
+export const LEDGER_ROUTES: readonly Route[] = [
+  {
+    method: 'get',
+    path: '/v1/campaigns/{id}/ledger',
+    right: 'read',
+    summary: "The balances of a campaign's accounts; they sum to zero",
+    handle: async (services, call) => ({
+      status: 200,
+      body: await services.ledger.balances(await campaignOf(services, call)),
+    }),
+  },
+  {
+    method: 'get',
+    path: '/v1/campaigns/{id}/ledger/entries',
+    right: 'read',
+    summary: 'The entries of the ledger, oldest first',
+    handle: listEntries,
+  },
+  {
+    method: 'post',
+    path: '/v1/campaigns/{id}/settlements',
+    right: 'operate',
+    summary: 'Settles a business day that is over; asked again it gives the same',
+    body: settlement,
+    handle: async (services, call) => {
+      const { business_date } = call.body as { business_date: string }
+      const campaign = await campaignOf(services, call)
+      return { status: 200, body: await services.settlements.settle(campaign, business_date, call.caller.id) }
+    },
+  },
+  {
+    method: 'get',
+    path: '/v1/campaigns/{id}/settlements/{date}',
+    right: 'read',
+    summary: 'A settled day; as text/csv or NDJSON its file',
+    handle: readSettlement,
+  },
+  {
+    method: 'post',
+    path: '/v1/campaigns/{id}/holds',
+    right: 'operate',
+    summary: 'Deactivates all redemptions of a merchant that are not settled',
+    body: hold,
+    handle: holdMerchant,
+  },
+  {
+    method: 'get',
+    path: '/v1/campaigns/{id}/report',
+    right: 'read',
+    summary: 'What became of a campaign',
+    handle: async (services, call) => ({
+      status: 200,
+      body: await services.reports.report(await campaignOf(services, call)),
+    }),
+  },
+  {
+    method: 'get',
+    path: '/v1/campaigns/{id}/study',
+    right: 'operate',
+    summary: 'The grants and their use with pseudonyms, for a study',
+    handle: listStudy,
+  },
+  {
+    method: 'put',
+    path: '/v1/merchants/{id}',
+    right: 'operate',
+    summary: 'Keeps a merchant: its name, tags and stores',
+    body: merchant,
+    handle: putMerchant,
+  },
+  {
+    method: 'get',
+    path: '/v1/merchants/{id}',
+    right: 'look-up',
+    summary: 'One merchant',
+    handle: async ({ merchants }, { params }) => ({ status: 200, body: await merchants.get(params[0] as string) }),
+  },
+]
