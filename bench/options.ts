@@ -11,7 +11,16 @@ import { PROFILES, type ProfileName } from './scenario/profile.ts'
 
 export class UsageError extends Error {}
 
-export const SCENARIOS = ['release', 'sold-out', 'duplicates', 'in-flight', 'viewers', 'redeem', 'autocannon'] as const
+export const SCENARIOS = [
+  'release',
+  'drain',
+  'sold-out',
+  'duplicates',
+  'in-flight',
+  'viewers',
+  'redeem',
+  'autocannon',
+] as const
 export type ScenarioName = (typeof SCENARIOS)[number]
 export const DURABILITIES = ['memory', 'everysec', 'always'] as const
 

@@ -30,6 +30,7 @@ const EXIT = { sound: 0, error: 1, usage: 2, unsound: 99 } as const
 
 const SCENES: Readonly<Record<ScenarioName, (stage: Stage) => Promise<MeasuredPart[]>>> = {
   release: playRelease,
+  drain: stage => playStress(stage, 'drain'),
   'sold-out': stage => playStress(stage, 'sold-out'),
   duplicates: stage => playStress(stage, 'duplicates'),
   'in-flight': stage => playStress(stage, 'in-flight'),
