@@ -13,24 +13,24 @@ import { CODES } from '../../engine/base/codes.ts'
 import { buildScript, checkContract, loadScripts, SCRIPTS } from '../../engine/store/scripts.ts'
 
 const PINNED: Readonly<Record<string, string>> = {
-  'book': '77e333aefb56f46421ed78a5fed2624148b36b08',
+  'book': '02b8c01f05967f2dc398701c298d1e6a75723ab7',
   'budget': 'c18d763e911f7b504d245a53d6cc4639042c37f0',
-  'campaign-create': 'd0066df6a937e9767ff8f152808faf740bf4b032',
+  'campaign-create': '3f686fc1538b718a48fe443fc1f112553cf917b9',
   'claim': 'c7fb70f70251c290d1e765dd80b203083e89d20d',
-  'deactivate': '5e82085c8096a148b9ef81abd30abed72121f37c',
-  'expire': '44d6fd67f69d13e3c6cf36c0b2bc99444b9834ea',
+  'deactivate': '6eb3d0cc13d9005df7466751825d4ca3d8adc588',
+  'expire': '97e19bcb1b4e9984ee7a085e43c0961b66e6dd7c',
   'key-own': 'b97534e8a0c4e43ec12d445ed07ae6d03cc97314',
-  'redeem': '01c781966c86c5795cfe3ca02cbbb3477b987cc3',
+  'redeem': '651c7efe2bc6b6f26d39de13fc618e82fd38429d',
   'restock': '77d20d4ca1efd6f7887ce6b4fb11aa7e29e2426f',
-  'reverse': '6d62a781bff2764f5ae21cc4e50a57cc8cec55f9',
+  'reverse': 'f5665473586149d5dbe4ed13bb38e195fcff6cb9',
   'round-create': '62dee17d158df5a870c7340cc972f475fadf5af0',
   'round-read': '1a5ff5d62778fac2caac6faa5d07082cfdf79b26',
   'round-turn': 'a4ae618517ef382b3b4d250259cdcd9a3451d09e',
-  'settle': 'e5759eca679091ab58599f8bd7ffb5ec8cd68785',
-  'voucher-due': '24dfdf5df684570ac5e2f64b61b8b393b7a76e75',
-  'voucher-lock': 'a3d116e8eca1804927a627bc3b584bf06e100a3f',
-  'voucher-read': '9517825af333fba1cf248a6cec6112e05b11d350',
-  'voucher-unlock': 'f56115483fc55ed09dc2401da65f3b94642aeaf5',
+  'settle': '0fdc17b02570962afe78859ab3b4018992b76e70',
+  'voucher-due': '2abdb5cc90e93939db91c49d786dab2d43fe6293',
+  'voucher-lock': 'f7e9762be1b2cfddf47401362f5757e4268e449c',
+  'voucher-read': '88c06e4fda22c8fe5f915a6336bd7bf0162279c5',
+  'voucher-unlock': '6fa5322bf5ea43f2025b090b6267ffe11b388844',
 }
 
 const none = (name: string): string => {
