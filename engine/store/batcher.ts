@@ -66,15 +66,20 @@ export class Batcher<Ask, Answer> {
       if (queue.inFlight === 0 && queue.waiting.length === 0) this.#queues.delete(name)
       else this.#schedule(name, queue)
     }
-    this.#options.send(name, batch.map(({ ask }) => ask)).then(
-      answers => {
-        for (const [i, { resolve }] of batch.entries()) resolve(answers[i] as Answer)
-        settle()
-      },
-      cause => {
-        for (const { reject } of batch) reject(cause)
-        settle()
-      },
-    )
+    this.#options
+      .send(
+        name,
+        batch.map(({ ask }) => ask),
+      )
+      .then(
+        answers => {
+          for (const [i, { resolve }] of batch.entries()) resolve(answers[i] as Answer)
+          settle()
+        },
+        cause => {
+          for (const { reject } of batch) reject(cause)
+          settle()
+        },
+      )
   }
 }

@@ -49,7 +49,9 @@ export async function expectSoundLedger(link: Link, campaignId: string): Promise
     expect(sumOf(legs.map(([, amount]) => amount)), `legs of ${id}`).toBe(0n)
     for (const [account, amount] of legs) added[account] = (added[account] ?? 0n) + amount
     expect(flat[0], 'an entry begins with its chain').toBe('chain')
-    chain = createHash('sha1').update([chain, ...flat.slice(2)].join('\n')).digest('hex')
+    chain = createHash('sha1')
+      .update([chain, ...flat.slice(2)].join('\n'))
+      .digest('hex')
     expect(words.chain, `chain of ${id}`).toBe(chain)
     expect(id.split('-')[0], 'an entry is named after its time').toBe(words.at)
     return { id, words, legs }
