@@ -75,7 +75,7 @@ export class Ledger {
 
 /** An entry as the API shows it: its words in the order in which they were chained, and its legs apart. */
 function shown({ id, at, legs, ...words }: LedgerEntry) {
-  const parts = legs?.split(' ') ?? []
+  const parts = legs ? legs.split(' ') : []
   const moves = parts.flatMap((account, i) => (i % 2 === 0 ? [{ account, amount: Number(parts[i + 1]) }] : []))
   return { id, at: rfc3339(Number(at)), ...words, legs: moves }
 }

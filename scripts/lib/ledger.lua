@@ -2,9 +2,9 @@
 -- adds in 64 bits; a Lua number only ever carries one amount, below 2^52, and is written with %.0f. Each entry has the
 -- SHA-1 of the one before it and of its own words, so none can be changed or dropped without changing all later ones.
 
--- An integer as text, without a digit lost.
+-- An integer as text, without a digit lost; adding 0 makes minus zero zero, which Redis would not read.
 local function digits(number)
-  return string.format('%.0f', number)
+  return string.format('%.0f', number + 0)
 end
 
 -- The book with the campaign's clock (Redis's, never back; `ahead` is set by rehearsals only), or nil when the state or

@@ -2,6 +2,7 @@
 local function usage_take(key, made, amount, restored)
   local takes = { restored and 1 or 0, restored and 1 or 0, amount }
   for i, field in ipairs(made.fields) do
-    if redis.call('HEXISTS', key, field) == 1 then redis.call('HINCRBY', key, field, digits(-takes[i])) end
+    local counted = takes[i] > 0 and redis.call('HEXISTS', key, field) == 1
+    if counted then redis.call('HINCRBY', key, field, digits(-takes[i])) end
   end
 end

@@ -13,24 +13,24 @@ import { CODES } from '../../engine/base/codes.ts'
 import { buildScript, checkContract, loadScripts, SCRIPTS } from '../../engine/store/scripts.ts'
 
 const PINNED: Readonly<Record<string, string>> = {
-  book: '77e333aefb56f46421ed78a5fed2624148b36b08',
+  book: '02b8c01f05967f2dc398701c298d1e6a75723ab7',
   budget: 'c18d763e911f7b504d245a53d6cc4639042c37f0',
-  'campaign-create': 'd0066df6a937e9767ff8f152808faf740bf4b032',
+  'campaign-create': '3f686fc1538b718a48fe443fc1f112553cf917b9',
   claim: '1d5f244451472d6fd5be67e489ba5c9845f0a04f',
-  deactivate: '5e82085c8096a148b9ef81abd30abed72121f37c',
-  expire: '44d6fd67f69d13e3c6cf36c0b2bc99444b9834ea',
+  deactivate: '6eb3d0cc13d9005df7466751825d4ca3d8adc588',
+  expire: '97e19bcb1b4e9984ee7a085e43c0961b66e6dd7c',
   'key-own': 'b97534e8a0c4e43ec12d445ed07ae6d03cc97314',
-  redeem: '01c781966c86c5795cfe3ca02cbbb3477b987cc3',
+  redeem: '651c7efe2bc6b6f26d39de13fc618e82fd38429d',
   restock: '5852fa71ffd087d58ce4ea36e8908ea61b1c375e',
-  reverse: '6d62a781bff2764f5ae21cc4e50a57cc8cec55f9',
+  reverse: 'f5665473586149d5dbe4ed13bb38e195fcff6cb9',
   'round-create': '4366d1ecc2a2f5ae6564658d6ab66c6ac83999c6',
   'round-read': 'bcf3e20b44f12ef35b3432bba653a76099d2c725',
   'round-turn': 'ba1149ce280270cc15a5d144d6228729245d3452',
-  settle: 'e5759eca679091ab58599f8bd7ffb5ec8cd68785',
-  'voucher-due': '24dfdf5df684570ac5e2f64b61b8b393b7a76e75',
-  'voucher-lock': 'a3d116e8eca1804927a627bc3b584bf06e100a3f',
-  'voucher-read': '9517825af333fba1cf248a6cec6112e05b11d350',
-  'voucher-unlock': 'f56115483fc55ed09dc2401da65f3b94642aeaf5',
+  settle: '0fdc17b02570962afe78859ab3b4018992b76e70',
+  'voucher-due': '2abdb5cc90e93939db91c49d786dab2d43fe6293',
+  'voucher-lock': 'f7e9762be1b2cfddf47401362f5757e4268e449c',
+  'voucher-read': '88c06e4fda22c8fe5f915a6336bd7bf0162279c5',
+  'voucher-unlock': '6fa5322bf5ea43f2025b090b6267ffe11b388844',
 }
 
 const none = (name: string): string => {

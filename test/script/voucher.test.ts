@@ -167,11 +167,15 @@ test('a full reversal inside the validity restores the voucher, its limits and i
 
 test('partial and late reversals leave the voucher, never give back more than was redeemed', async () => {
   const { id, voucher, expiresAt, sound } = await campaign()
-  const [part, late] = [call(voucher(0)), call(voucher(1))]
+  const most = { perOrder: 1, perMerchantAndDay: 9, amountPerDay: 99_000 }
+  const [part, late] = [call(voucher(0), { most, order: 'o' }), call(voucher(1))]
   await room.vouchers.redeem(id, part)
   await room.vouchers.redeem(id, late)
   const state = async (serial: number) => stateOf(id, voucher(serial))
   expect(await room.vouchers.reverse(id, reversal(part.id, { amount: 400 }))).toMatchObject({ code: 'granted' })
+  expect(await room.vouchers.redeem(id, call(voucher(2), { most, order: 'o' }))).toEqual({ code: 'order_limit' })
+  const usage = await room.link.request(client => client.hgetall(keys.campaignUsage(id)))
+  expect(Object.values(usage)).toEqual(['1', '1', '600'])
   expect(await room.vouchers.reverse(id, reversal(part.id, { amount: 601 }))).toEqual({ code: 'over_redeemed' })
   expect(await room.vouchers.reverse(id, reversal(part.id, { merchant: 'm2' }))).toEqual({ code: 'not_found' })
   expect(await room.vouchers.reverse(id, reversal('rdm_none'))).toEqual({ code: 'not_found' })
