@@ -11,9 +11,18 @@ import { PROFILES, type ProfileName } from './scenario/profile.ts'
 
 export class UsageError extends Error {}
 
-export const SCENARIOS = ['release', 'sold-out', 'duplicates', 'in-flight', 'viewers', 'redeem', 'autocannon'] as const
+export const SCENARIOS = [
+  'release',
+  'drain',
+  'sold-out',
+  'duplicates',
+  'in-flight',
+  'viewers',
+  'redeem',
+  'autocannon',
+] as const
 export type ScenarioName = (typeof SCENARIOS)[number]
-export const DURABILITIES = ['memory', 'everysec', 'always', 'replicated', 'fenced'] as const
+export const DURABILITIES = ['memory', 'everysec', 'always'] as const
 
 interface Flag {
   readonly kind: 'choice' | 'number' | 'text' | 'switch'
@@ -36,7 +45,10 @@ export const FLAGS = {
     'divides people, stock and rates alike; 0.1 is a tenth (the default depends on the scenario)',
   ),
   transport: choice(['http', 'stream'], 'one claim a request, or frames of many (default: both, one after the other)'),
-  mode: choice(['http', 'stream'], 'the same as --transport'),
+  mode: choice(
+    ['script', 'engine', 'http', 'stream'],
+    'what is measured: Redis alone, the engine in process, or all of it',
+  ),
   pace: choice(['real', 'max'], 'the planned times, or the planned order as fast as it goes (default max)'),
   frame: number(1, 4096, 'claims of a stream frame (default 512)'),
   window: number(1, 4096, 'unanswered frames of a stream connection (default 4)'),
@@ -62,6 +74,7 @@ export interface Options {
   readonly profile: ProfileName
   readonly scenario: ScenarioName
   readonly scale: number | undefined
+  readonly mode: 'script' | 'engine' | 'http' | 'stream' | undefined
   readonly transport: 'http' | 'stream' | undefined
   readonly pace: 'real' | 'max'
   readonly frame: number
@@ -153,10 +166,10 @@ export function parseOptions(args: readonly string[], environment: Environment =
     durability: 'always',
     help: false,
     scale: undefined,
-    transport: flags.mode,
+    transport: flags.mode === 'script' || flags.mode === 'engine' ? undefined : flags.mode,
     connections: undefined,
   }
-  const optional = { workers: undefined, out: undefined, json: undefined }
+  const optional = { mode: undefined, workers: undefined, out: undefined, json: undefined }
   return { ...defaults, ...rest, ...optional, ...flags, url, key } as Options
 }
 

@@ -11,6 +11,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { compareFolders } from './compare.ts'
 import { foreignEngine, type RunningEngine, startEngine } from './engine-process.ts'
+import { playInside } from './inside/modes.ts'
 import { LiveLine } from './live-line.ts'
 import { machineCard } from './measure/machine.ts'
 import { isSound, type MeasuredPart, type Summary } from './measure/result.ts'
@@ -29,6 +30,7 @@ const EXIT = { sound: 0, error: 1, usage: 2, unsound: 99 } as const
 
 const SCENES: Readonly<Record<ScenarioName, (stage: Stage) => Promise<MeasuredPart[]>>> = {
   release: playRelease,
+  drain: stage => playStress(stage, 'drain'),
   'sold-out': stage => playStress(stage, 'sold-out'),
   duplicates: stage => playStress(stage, 'duplicates'),
   'in-flight': stage => playStress(stage, 'in-flight'),
@@ -43,6 +45,7 @@ function engineFor(options: Options): Promise<RunningEngine> {
 }
 
 async function play(options: Options, interrupted: AbortSignal, live: LiveLine): Promise<MeasuredPart[]> {
+  if (options.mode === 'script' || options.mode === 'engine') return playInside(options, options.mode)
   const scratch = await mkdtemp(join(tmpdir(), 'fairgrab-load-'))
   try {
     const engine = await engineFor(options)
@@ -62,6 +65,7 @@ async function bench(options: Options, command: string): Promise<number> {
   const interrupt = new AbortController()
   const onInterrupt = () => (interrupt.signal.aborted ? process.exit(130) : interrupt.abort())
   process.on('SIGINT', onInterrupt)
+  process.on('SIGTERM', onInterrupt)
   let sound = true
   for (let run = 1; run <= options.repeat && !interrupt.signal.aborted; run++) {
     const machine = machineCard()
@@ -78,6 +82,7 @@ async function bench(options: Options, command: string): Promise<number> {
     sound &&= parts.every(isSound)
   }
   process.removeListener('SIGINT', onInterrupt)
+  process.removeListener('SIGTERM', onInterrupt)
   return sound ? EXIT.sound : EXIT.unsound
 }
 

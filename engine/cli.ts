@@ -31,8 +31,8 @@ async function upCommand(): Promise<number> {
     if (madeKey) console.log(`operator key, shown once: ${madeKey}`)
   })
   const asked = new Promise<void>(resolve => {
-    process.once('SIGTERM', resolve)
-    process.once('SIGINT', resolve)
+    process.on('SIGTERM', resolve)
+    process.on('SIGINT', resolve)
   })
   await Promise.race([asked, node.failed]).catch(async (cause: Error) => {
     await node.stop()
@@ -63,7 +63,9 @@ async function main(): Promise<number> {
   const name = process.argv[2] ?? 'help'
   const command = COMMANDS[name === '--help' || name === '-h' ? 'help' : name]
   if (command) return command()
-  console.error(`fairgrab: there is no command "${name}"; did you mean ${nearest(name, Object.keys(COMMANDS))}? Try fairgrab help`)
+  console.error(
+    `fairgrab: there is no command "${name}"; did you mean ${nearest(name, Object.keys(COMMANDS))}? Try fairgrab help`,
+  )
   return 2
 }
 

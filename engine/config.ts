@@ -43,9 +43,20 @@ export const SETTINGS = [
   count('FAIRGRAB_BATCHES_IN_FLIGHT', 'batches', 4, [1, 4], 'Script calls of one round under way at once.'),
   count('FAIRGRAB_SOCKETS', 'sockets', 18000, [1, 1_000_000], 'Stream sockets one worker accepts.'),
   count('FAIRGRAB_RATE_USER', 'requests/s', 20, [0, 1_000_000], 'What one user token may ask; 0 is no limit.'),
-  count('FAIRGRAB_RATE_ADDRESS', 'requests/s', 200, [0, 1_000_000], 'What one address may ask without a key; 0 is no limit.'),
+  count(
+    'FAIRGRAB_RATE_ADDRESS',
+    'requests/s',
+    200,
+    [0, 1_000_000],
+    'What one address may ask without a key; 0 is no limit.',
+  ),
   count('FAIRGRAB_RATE_KEY', 'requests/s', 0, [0, 10_000_000], 'What one API key may ask; 0 is no limit.'),
-  row('FAIRGRAB_ORIGINS', 'origins', '', 'Origins besides its own from which browsers may open the stream, comma separated.'),
+  row(
+    'FAIRGRAB_ORIGINS',
+    'origins',
+    '',
+    'Origins besides its own from which browsers may open the stream, comma separated.',
+  ),
   row('LOG_LEVEL', 'level', 'info', 'The least level that is logged.', {
     choices: ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'],
   }),

@@ -35,8 +35,6 @@ const TICK_MS = 100
 /** Between two sweeps of one worker, at most: money that time moves is this late. */
 const SWEEP_MS = 30_000
 const DRAIN_MS = 5000
-/** How long a draining worker goes on listening, so that probes see it and send traffic elsewhere. */
-const NOTICE_MS = 500
 
 export interface WorkerOptions {
   readonly config: Config
@@ -48,8 +46,11 @@ export interface WorkerOptions {
 export interface Worker {
   readonly port: number
   readonly metrics: () => Promise<object[]>
-  /** Answers what is under way, says goodbye to the sockets, and closes everything. */
-  drain(): Promise<void>
+  /**
+   * Turns `readyz`, goes on listening for `noticeMs` so that probes see it, answers what is under way, says goodbye to
+   * the sockets, and closes everything.
+   */
+  drain(noticeMs: number): Promise<void>
 }
 
 interface Parts {
@@ -65,21 +66,12 @@ interface Parts {
 }
 
 export async function startWorker({ config, log, metricsText }: WorkerOptions): Promise<Worker> {
-  const clock = realClock
-  const random = realRandom
-  const store = openStore({
-    url: config.redisUrl,
-    durability: config.durability,
-    clock,
-    random,
-    heard: (link, event, detail) => log[event === 'up' ? 'info' : 'warn']({ link, detail }, `redis ${event}`),
-  })
+  const [clock, random] = [realClock, realRandom]
+  const store = storeOf(config, log)
   const metrics = new Metrics(cause => log.error({ err: cause }, 'bug'))
   const health = healthOf(config, log, store)
   await health.start()
-  const secret = config.voucherSecret === '' ? await store.vouchers.secret() : Buffer.from(config.voucherSecret, 'hex')
-  // Redis may have appeared after the first look; whoever is told that this node serves should find it ready.
-  if (health.report.problems.length > 0) await health.check()
+  const secret = await voucherSecret(config, store, health)
   let feed: StockFeed | undefined
   const rounds = new Rounds({
     store,
@@ -101,7 +93,7 @@ export async function startWorker({ config, log, metricsText }: WorkerOptions): 
   const campaigns = new Campaigns({ store, clock, random, serverTimeMs: () => rounds.serverTimeMs() })
   const sweep = new Sweep(store, campaigns)
   const parts = { store, rounds, campaigns, sweep, secret, health, metrics, clock, random }
-  const { server, stream, own } = await openServer(config, parts, metricsText)
+  const { server, stream, own, underWay } = await openServer(config, parts, metricsText)
   feed = stockFeed(parts, server)
   const told = (what: string) => (cause: unknown) => log.warn({ err: cause }, what)
   const stopTick = every(clock, TICK_MS, () => rounds.tick(), told('tick'))
@@ -109,9 +101,9 @@ export async function startWorker({ config, log, metricsText }: WorkerOptions): 
   return {
     port: server.port,
     metrics: own,
-    drain: async () => {
+    drain: async noticeMs => {
       health.drain()
-      await drained(() => rounds.unanswered + store.vouchers.waiting, clock)
+      await drained(() => rounds.unanswered + underWay.requests, clock, noticeMs)
       stream.restart()
       server.stopListening()
       stopTick()
@@ -125,18 +117,33 @@ export async function startWorker({ config, log, metricsText }: WorkerOptions): 
   }
 }
 
-/** Judges the server that the store talks to; what it finds is told once, in words with their mend. */
-function healthOf({ durability }: Config, log: Log, store: Store): Health {
-  return new Health({
+const storeOf = (config: Config, log: Log): Store =>
+  openStore({
+    url: config.redisUrl,
+    durability: config.durability,
+    clock: realClock,
+    random: realRandom,
+    heard: (link, event, detail) => log[event === 'up' ? 'info' : 'warn']({ link, detail }, `redis ${event}`),
+  })
+
+const healthOf = (config: Config, log: Log, store: Store): Health =>
+  new Health({
     check: store.health,
     connected: store.ready,
     clock: realClock,
-    durability,
+    durability: config.durability,
     changed: ({ problems, warnings }) => {
       for (const { what, mend } of problems) log.error({ mend }, `granting is stopped: ${what}`)
       for (const { what, mend } of warnings) log.warn({ mend }, what)
     },
   })
+
+/** What voucher codes derive from. A node that starts before its Redis waits here, and is judged anew when it came. */
+async function voucherSecret(config: Config, store: Store, health: Health): Promise<Buffer> {
+  if (config.voucherSecret !== '') return Buffer.from(config.voucherSecret, 'hex')
+  const secret = await store.vouchers.secret()
+  if (health.report.problems.length > 0) await health.check()
+  return secret
 }
 
 async function openServer(config: Config, parts: Parts, metricsText: WorkerOptions['metricsText']) {
@@ -164,6 +171,7 @@ async function openServer(config: Config, parts: Parts, metricsText: WorkerOptio
     rounds,
     ...campaignParts(parts),
     metrics,
+    underWay: { requests: 0 },
     health: () => health.report,
     metricsText: () => metricsText(own),
   }
@@ -177,7 +185,7 @@ async function openServer(config: Config, parts: Parts, metricsText: WorkerOptio
     stream,
     frameBytesMax: FRAME_BYTES_MAX,
   })
-  return { server, stream, own }
+  return { server, stream, own, underWay: services.underWay }
 }
 
 /** The rules of campaigns and of what happens after the claim. */
@@ -211,10 +219,10 @@ function stockFeed({ rounds, clock, metrics }: Parts, server: Server): StockFeed
   })
 }
 
-/** Resolves when probes could see `readyz` turn and everything asked of Redis is answered, or when the drain's time is over. */
-async function drained(unanswered: () => number, clock: Clock): Promise<void> {
+/** Resolves when probes could see `readyz` turn and everything is answered, or when the drain's time is over. */
+async function drained(unanswered: () => number, clock: Clock, noticeMs: number): Promise<void> {
   const start = clock.monotonicMs()
   const waits = (ms: number) => new Promise<void>(done => clock.after(ms, done))
-  await waits(NOTICE_MS)
+  await waits(noticeMs)
   while (unanswered() > 0 && clock.monotonicMs() < start + DRAIN_MS) await waits(10)
 }

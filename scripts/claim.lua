@@ -9,22 +9,22 @@
 -- @arg epoch    the epoch the engine believes in; another one is fenced
 -- @arg users    MessagePack array of holder keys, at most 512
 -- @arg pools    a byte a claim, or one byte for all
--- @reply [outcome, notice, first, rest, exceptions]: claims not among the exceptions have the outcome `rest`; when
---        that is granted, they have the sequences first, first+1, … An exception is 8 bytes: index u16, outcome u8,
---        sequence u32, pool u8, big endian. outcome is granted when the batch was decided, fenced when it was not.
+-- @reply [outcome, notice, first, rest, exceptions]: outcome is granted when the batch was decided, else fenced. Claims
+--        not among the exceptions have the outcome `rest`: granted (with the sequences first, first+1, …), sold_out,
+--        not_open, paused, closed. An exception is 8 bytes: index u16, outcome u8, sequence u32, pool u8, big endian.
 -- @cost one HLEN, one EXISTS, one HMGET, one HSET, one XADD, one HSET, one PUBLISH a batch; 1.5 µs a granted claim,
 --       0.3 µs a refused one
 -- @include round
 -- @include log
+-- @include shut
 local round = round_read(KEYS[1], ARGV[2])
 if not round then return { CODE.fenced } end
 -- A round that lost its holders or its log would sell its places a second time.
 if redis.call('HLEN', KEYS[2]) ~= round.sequence or redis.call('EXISTS', KEYS[3]) == 0 then return { CODE.fenced } end
 local users, pools = cmsgpack.unpack(ARGV[3]), ARGV[4]
 local held = redis.call('HMGET', KEYS[2], unpack(users))
-local shut = ({ [SCHEDULED] = CODE.not_open, [PAUSED] = CODE.paused, [CLOSED] = CODE.closed })[round.state]
+local shut, total, granted = shut_outcome(round), round.total, round.granted
 local rest = shut or (round_remaining(round) > 0 and CODE.granted or CODE.sold_out)
-local total, granted = round.total, round.granted
 local first, one_pool = round.sequence + 1, #pools == 1 and pools:byte(1)
 local seen, puts, puts_n, exceptions = {}, {}, 0, {}
 for i = 1, #users do

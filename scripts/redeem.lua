@@ -24,12 +24,12 @@
 -- @arg pool         the pool that granted it
 -- @arg answer       the redemption as JSON without its time
 -- @reply [outcome, replies]: wrong_day with the time (ms), fenced, or granted with a reply each: [outcome, at, answer],
---        granted or replayed with the redemption that stands, voucher_locked with the lock's end, or another refusal
+--        granted or replayed with the redemption that stands; voucher_locked with the lock's end; already_redeemed,
+--        expired, deactivated, idempotency_mismatch, order_limit, merchant_limit, budget_exceeded
 -- @cost a redemption: two HGET, one XADD, its share of five HSET; 35 µs
 -- @include hash
 -- @include ledger
 -- @include voucher
--- @include refusal
 -- @include request
 -- @include redemption
 -- @include usage

@@ -10,19 +10,19 @@
  *
  * What an outcome lets a client conclude is read from the outcome table, never listed again here.
  */
-import { CODES, type Code, codeOf } from '../../engine/base/codes.ts'
+import { CODES, codeOf } from '../../engine/base/codes.ts'
 import { Columns, fingerprint, type Row } from './columns.ts'
 
 /** No answer came: the connection broke or the run ended. */
 export const NO_ANSWER = 255
 
-/** What an outcome says about the claim. PERHAPS covers an entry in a draw: it may become a grant later. */
+/** What an outcome says about the claim. */
 export const GRANT = 1
 export const REFUSAL = 2
 export const PERHAPS = 3
 
 const MEANING = {
-  yes: (code: Code) => (code === 'entered' ? PERHAPS : GRANT),
+  yes: () => GRANT,
   no: () => REFUSAL,
   maybe: () => PERHAPS,
 }
@@ -31,7 +31,7 @@ const MEANING = {
 export const MEANINGS = Uint8Array.from({ length: 256 }, (_, number) => {
   const code = codeOf(number)
   if (number === NO_ANSWER) return PERHAPS
-  return code === undefined ? 0 : MEANING[CODES[code].executed](code)
+  return code === undefined ? 0 : MEANING[CODES[code].executed]()
 })
 
 const SHAPE = {

@@ -25,7 +25,6 @@ const QUOTE = 34
 const BY_STATUS: Readonly<Record<number, number>> = {
   [CODES.granted.status]: CODES.granted.number,
   [CODES.replayed.status]: CODES.replayed.number,
-  [CODES.entered.status]: CODES.entered.number,
 }
 
 /** The bytes of a claim and where the nine digits of its user stand. */

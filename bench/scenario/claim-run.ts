@@ -65,7 +65,7 @@ export interface Reading {
 }
 
 /** Seconds between the making of a round and its opening at the pace `real`: planning, connecting, the bots' lead. */
-const LEAD_S = 4
+const LEAD_S = 10
 const PLANNED_PER_S = 700_000
 /** Less than this before the opening, the first taps of the bots would already be late. */
 const LEAD_LEFT_MS_MIN = 1500

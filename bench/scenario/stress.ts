@@ -1,6 +1,7 @@
 /**
- * Three loads that no day has, each of which asks one question of the engine.
+ * Four loads that no day has, each of which asks one question of the engine.
  *
+ * `drain`: everybody asks once and gets a pack. How many grants a second, and what does one cost?
  * `sold-out`: one pack, and everybody asks four times. How many refusals a second, and are they certainly true?
  * `duplicates`: every user asks ten times from at least two processes at once, and half of them can win. Does a natural key
  * hold when its repeats meet? `in-flight`: all frames are sent before the first answer is read, so a million claims are
@@ -14,7 +15,7 @@ import type { Options } from '../options.ts'
 import type { Stage } from '../stage.ts'
 import { type ClaimRun, runClaims } from './claim-run.ts'
 
-export type StressName = 'sold-out' | 'duplicates' | 'in-flight'
+export type StressName = 'drain' | 'sold-out' | 'duplicates' | 'in-flight'
 
 interface Stress {
   readonly people: number
@@ -27,6 +28,7 @@ interface Stress {
 const FRAME_MAX = 4096
 
 const STRESSES: Readonly<Record<StressName, Stress>> = {
+  drain: { people: 1_000_000, stockShare: 1, taps: 1, scale: 0.5, change: () => ({ expected: [] }) },
   'sold-out': { people: 1_000_000, stockShare: 0, taps: 4, scale: 0.2, change: () => ({}) },
   duplicates: {
     people: 1_000_000,

@@ -63,7 +63,9 @@ export class UserTokens {
     if (keys.publicKey === '') return
     this.#publicKey = readKey(keys.publicKey)
     if (this.#publicKey?.asymmetricKeyType !== 'ed25519')
-      throw new Error('FAIRGRAB_JWT_PUBLIC_KEY is not an Ed25519 key; make one with: openssl genpkey -algorithm ed25519')
+      throw new Error(
+        'FAIRGRAB_JWT_PUBLIC_KEY is not an Ed25519 key; make one with: openssl genpkey -algorithm ed25519',
+      )
   }
 
   /** What a token proves, or undefined for one that proves nothing, whatever the reason. */
@@ -106,7 +108,8 @@ export class UserTokens {
     if (!isRecord(body)) return undefined
     const { sub, exp, nbf, region, cohort } = body
     if (!isUserId(sub) || typeof exp !== 'number' || !Number.isFinite(exp)) return undefined
-    if (nbf !== undefined && (typeof nbf !== 'number' || nbf * 1000 > this.#clock.wallMs() + LEEWAY_MS)) return undefined
+    if (nbf !== undefined && (typeof nbf !== 'number' || nbf * 1000 > this.#clock.wallMs() + LEEWAY_MS))
+      return undefined
     if (!optionalText(region) || !optionalText(cohort)) return undefined
     return {
       userId: sub,

@@ -16,6 +16,9 @@ export const POOLS_MAX = 16
 /** Claims in one script call. 512 keep the script under 2 ms; `unpack` in Lua fails at about 8,000 values. */
 export const BATCH_CLAIMS_MAX = 512
 
+/** Holders of one round that a worker remembers exactly, about 25 bytes each; beyond it holders are asked of Redis. */
+export const HOLDERS_KNOWN_MAX = 4_000_000
+
 /** Batches in flight of one round of one worker. Bounds the doubt after a lost connection to 4 x 512 claims. */
 export const BATCHES_IN_FLIGHT_MAX = 4
 
@@ -61,6 +64,12 @@ export const LIST_ROWS_DEFAULT = 100
 
 /** Stock frames a second a round on the stream. */
 export const STOCK_FRAMES_PER_S_MAX = 20
+
+/**
+ * How long a worker may refuse on a notice that it confirmed, milliseconds. A change that lets grants resume grants
+ * nothing until it has passed, and is answered to its operator then.
+ */
+export const LEASE_MS = 250
 
 /** Longest wait for one answer, milliseconds: after it `unknown` (dispatched) or `overloaded` (queued). */
 export const ANSWER_DEADLINE_MS = 2000

@@ -5,7 +5,7 @@
  * key and ten bytes. A request becomes several ManyAsks when its claims name different pools.
  */
 import { CODE_CHARS } from '../auth/voucher-codes.ts'
-import { type Code, CODES, codeOf } from '../base/codes.ts'
+import { CODES, type Code, codeOf } from '../base/codes.ts'
 import { holderEnd, holderOf, writeHolder } from '../base/holder.ts'
 import type { Ask, Run } from './claim-queue.ts'
 
@@ -29,8 +29,9 @@ export class SingleAsk implements Ask {
   sequence = 0
   /** Milliseconds since 1970, Redis's clock; 0 while it is not known. */
   at = 0
-  /** Where this grant's codes begin in `codeBytes`, which a batch shares. */
+  /** Where this grant's codes lie in `codeBytes`, which a batch shares. */
   codeAt = 0
+  codeEnd = 0
   codeBytes: Buffer = NO_CODES
   readonly done: (ask: SingleAsk) => void
   readonly #settled: (ask: SingleAsk) => void
@@ -51,7 +52,7 @@ export class SingleAsk implements Ask {
 
   /** The voucher codes by place; made into strings only where they are asked for. */
   get codes(): readonly string[] {
-    const text = this.codeBytes.toString('latin1', this.codeAt)
+    const text = this.codeBytes.toString('latin1', this.codeAt, this.codeEnd)
     return Array.from({ length: Math.floor(text.length / CODE_CHARS) }, (_, place) =>
       text.slice(place * CODE_CHARS, (place + 1) * CODE_CHARS),
     )
@@ -59,6 +60,13 @@ export class SingleAsk implements Ask {
 
   get holds(): boolean {
     return this.outcome === CODES.granted.number || this.outcome === CODES.replayed.number
+  }
+
+  /** It is known to hold, from before. */
+  hold(sequence: number, pool: number): void {
+    this.outcome = CODES.replayed.number
+    this.sequence = sequence
+    this.pool = pool
   }
 
   write(into: Buffer, at: number): number {
@@ -105,6 +113,13 @@ export class Answers {
   /** Answers `count` claims that need not be asked. */
   refuse(i: number, outcome: number): void {
     this.outcomes[i] = outcome
+  }
+
+  /** Answers a claim that is known to hold, from before. */
+  hold(i: number, sequence: number, pool: number): void {
+    this.outcomes[i] = CODES.replayed.number
+    this.sequences[i] = sequence
+    this.pools[i] = pool
   }
 
   /** Counts claims off; the last one ends the request. */
@@ -162,7 +177,8 @@ export class ManyAsk implements Ask {
 
   fail(from: number, count: number, code: Code): void {
     const outcome = CODES[code].number
-    for (let i = from; i < from + count; i++) this.#answers.refuse(this.#index ? (this.#index[i] as number) : i, outcome)
+    for (let i = from; i < from + count; i++)
+      this.#answers.refuse(this.#index ? (this.#index[i] as number) : i, outcome)
     this.#answers.close(count)
   }
 }

@@ -16,6 +16,7 @@ import { CODES } from '../base/codes.ts'
 import { HOLDER_BYTES_MAX, writeArrayHead } from '../base/holder.ts'
 import { ANSWER_DEADLINE_MS } from '../base/limits.ts'
 import { type ClaimStore, type Decision, EXCEPTION_BYTES } from '../store/claim-store.ts'
+import type { SentBatch } from './holdings.ts'
 
 /** A run of answers: `count` claims from `from` on, all with `outcome`; granted ones have consecutive sequences. */
 export interface Run {
@@ -55,6 +56,9 @@ interface Part {
 /** What a claim that left the queue late is given beyond the deadline before it is told `unknown`. */
 const GRACE_MS = 300
 
+/** Turns of the event loop that a batch may go on growing; a turn without news ends it at once. */
+const TURNS_MAX = 4
+
 export interface QueueOptions {
   readonly roundId: string
   readonly store: ClaimStore
@@ -63,7 +67,7 @@ export interface QueueOptions {
   readonly batchesInFlight: number
   readonly epoch: () => string
   /** Told of each decision before its claims are, with the monotonic time at which the batch left. */
-  readonly decided: (decision: Decision, sentAt: number, claims: number) => void
+  readonly decided: (decision: Decision, sentAt: number, batch: SentBatch) => void
   /** Told when a batch's claims have all been answered. */
   readonly answered: () => void
   readonly failed: (fault: unknown) => void
@@ -114,14 +118,25 @@ export class ClaimQueue {
     }
   }
 
-  /** Waits for the end of this turn of the event loop, so that everything the sockets brought leaves together. */
+  /**
+   * Sends at the end of this turn of the event loop, or of a later one while each turn still brings claims: those who
+   * were just answered ask again at once, and one full batch is cheaper for everybody than two half ones.
+   */
   #schedule(): void {
     if (this.#scheduled || !this.#worthSending()) return
     this.#scheduled = true
-    setImmediate(() => {
+    let seen = 0
+    let turns = 0
+    const turn = () => {
+      if (this.#waiting > seen && this.#waiting < this.#options.batchClaims && ++turns < TURNS_MAX) {
+        seen = this.#waiting
+        setImmediate(turn)
+        return
+      }
       this.#scheduled = false
       while (this.#worthSending()) this.#send()
-    })
+    }
+    setImmediate(turn)
   }
 
   #worthSending(): boolean {
@@ -147,8 +162,9 @@ export class ClaimQueue {
     const sentAt = clock.monotonicMs()
     this.#inFlight++
     this.#dispatched.add(parts)
-    store.claim(roundId, epoch(), users, poolBytes(parts, claims)).then(
-      decision => this.#settle(parts, decision, sentAt, claims),
+    const batch = { users, pools: poolBytes(parts, claims), claims }
+    store.claim(roundId, epoch(), users, batch.pools).then(
+      decision => this.#settle(parts, decision, sentAt, batch),
       fault => this.#fail(parts, fault),
     )
   }
@@ -167,10 +183,10 @@ export class ClaimQueue {
     }
   }
 
-  #settle(parts: readonly Part[], decision: Decision, sentAt: number, claims: number): void {
+  #settle(parts: readonly Part[], decision: Decision, sentAt: number, batch: SentBatch): void {
     this.#inFlight--
     this.#dispatched.delete(parts)
-    this.#options.decided(decision, sentAt, claims)
+    this.#options.decided(decision, sentAt, batch)
     settleParts(parts, decision)
     this.#options.answered()
     this.#schedule()
@@ -214,7 +230,8 @@ function settleParts(parts: readonly Part[], { rest, first, exceptions, notice: 
       const stop = more ? Math.min(end, exceptions.readUInt16BE(exception)) : end
       if (stop > place) {
         const run = stop - place
-        if (!givenUp) ask.settle({ from: next, count: run, outcome: rest, sequence: granted ? sequence : 0, pool: undefined, at })
+        if (!givenUp)
+          ask.settle({ from: next, count: run, outcome: rest, sequence: granted ? sequence : 0, pool: undefined, at })
         if (granted) sequence += run
         next += run
         place = stop

@@ -1,17 +1,18 @@
 /**
- * Claims of one round in one worker: answers at once what is certainly refused, queues the rest, and gives holders
- * their vouchers. Steps 4 and 7 of "how one claim runs" (docs/ARCHITECTURE.md); step 5 is claim-queue.ts, step 6
+ * Claims of one round in one worker: answers at once holders it knows and what is certainly refused, queues the rest,
+ * and gives holders their vouchers. Steps 4 and 7 of "how one claim runs" (docs/ARCHITECTURE.md); step 5 is claim-queue.ts, step 6
  * scripts/claim.lua.
  */
 import { CODE_CHARS } from '../auth/voucher-codes.ts'
-import { type Code, CODES } from '../base/codes.ts'
 import type { Clock } from '../base/clock.ts'
+import { CODES, type Code } from '../base/codes.ts'
 import { HOLDER_BYTES_MAX, holderEnd, holderOf, writeHolder } from '../base/holder.ts'
 import type { ClaimStore, Decision } from '../store/claim-store.ts'
 import { Answers, type ClaimRequest, ManyAsk, SingleAsk } from './asks.ts'
 import { ClaimQueue } from './claim-queue.ts'
 import { GrantTimes } from './grant-times.ts'
-import { type RoundView, refusalNumber } from './round-view.ts'
+import type { SentBatch } from './holdings.ts'
+import type { RoundView } from './round-view.ts'
 
 export interface ClaimsOptions {
   readonly view: RoundView
@@ -49,7 +50,7 @@ export class Claims {
       batchClaims,
       batchesInFlight,
       epoch: () => view.notice.epoch,
-      decided: (decision, sentAt, claims) => this.#decided(decision, sentAt, claims),
+      decided: (decision, sentAt, batch) => this.#decided(decision, sentAt, batch),
       answered: () => this.#finishSingles(),
       failed: options.failed,
     })
@@ -59,7 +60,16 @@ export class Claims {
   ask(request: ClaimRequest, done: (ask: SingleAsk) => void): void {
     const now = this.#options.clock.monotonicMs()
     const ask = new SingleAsk(request, now, done, this.#collect)
-    const refusal = this.#refusal(request, now)
+    const { holdings } = this.view
+    const entry = holdings.findText(holderOf(request.userId, request.slot))
+    if (entry >= 0) {
+      ask.hold(holdings.sequenceOf(entry), holdings.poolOf(entry))
+      this.#options.refused(ask.outcome, 1)
+      this.#options.load.unanswered++
+      this.#collectKnown(ask)
+      return
+    }
+    const refusal = this.#refusal(request.slot, now)
     if (refusal !== undefined) {
       ask.outcome = refusal
       this.#options.refused(refusal, 1)
@@ -75,32 +85,31 @@ export class Claims {
     const now = this.#options.clock.monotonicMs()
     const answers = this.#answers(count, done)
     const gate = this.#options.gate(count)
-    if (gate) return this.#refuseAll(answers, CODES[gate].number)
-    const refusal = this.view.refusalOfAll(now)
-    if (!refusal) return this.#queue.push(new ManyAsk({ answers, users, count, pool, askedAt: now }))
-    this.#askHolders({ answers, users, pool, askedAt: now, refusal: refusalNumber(refusal) })
+    const refusal = gate ?? this.view.refusal(now)
+    const left = this.#sift(answers, users, refusal && CODES[refusal].number)
+    if (left.places.length === count) this.#queue.push(new ManyAsk({ answers, users, count, pool, askedAt: now }))
+    else if (left.places.length > 0) {
+      const index = Uint16Array.from(left.places)
+      this.#queue.push(new ManyAsk({ answers, users: left.users, count: index.length, pool, askedAt: now, index }))
+    }
+    if (left.places.length < count) answers.close(count - left.places.length)
   }
 
   /** Asks for claims that may differ in slot and pool. A place without a request is refused with its number. */
   askMany(requests: readonly (ClaimRequest | number)[], done: (answers: Answers) => void): void {
     const now = this.#options.clock.monotonicMs()
     const answers = this.#answers(requests.length, done)
-    const gate = this.#options.gate(requests.length)
-    if (gate) return this.#refuseAll(answers, CODES[gate].number)
     const byPool = new Map<number, number[]>()
-    let refused = 0
+    let answered = 0
     for (const [i, request] of requests.entries()) {
-      const outcome = typeof request === 'number' ? request : this.#refusal(request, now)
-      if (outcome !== undefined) {
-        answers.refuse(i, outcome)
-        this.#options.refused(outcome, 1)
-        refused++
-      } else {
-        const pool = (request as ClaimRequest).pool
-        const places = byPool.get(pool)
-        if (places) places.push(i)
-        else byPool.set(pool, [i])
+      if (typeof request === 'number' || this.#answersNow(answers, i, request, now)) {
+        if (typeof request === 'number') answers.refuse(i, request)
+        answered++
+        continue
       }
+      const places = byPool.get(request.pool)
+      if (places) places.push(i)
+      else byPool.set(request.pool, [i])
     }
     for (const [pool, places] of byPool) {
       const users = Buffer.allocUnsafe(places.length * HOLDER_BYTES_MAX)
@@ -110,9 +119,11 @@ export class Claims {
         at = writeHolder(users, at, holderOf(userId, slot))
       }
       const index = Uint16Array.from(places)
-      this.#queue.push(new ManyAsk({ answers, users: users.subarray(0, at), count: places.length, pool, askedAt: now, index }))
+      this.#queue.push(
+        new ManyAsk({ answers, users: users.subarray(0, at), count: places.length, pool, askedAt: now, index }),
+      )
     }
-    if (refused > 0) answers.close(refused)
+    if (answered > 0) answers.close(answered)
   }
 
   sweep(now: number): void {
@@ -129,6 +140,12 @@ export class Claims {
     this.#singles.push(ask)
   }
 
+  /** Collects a claim that is answered without a batch: those of one turn of the event loop are finished together. */
+  #collectKnown(ask: SingleAsk): void {
+    if (this.#singles.length === 0) setImmediate(() => this.#finishSingles())
+    this.#singles.push(ask)
+  }
+
   #answers(count: number, done: (answers: Answers) => void): Answers {
     this.#options.load.unanswered += count
     return new Answers(count, answers => {
@@ -137,50 +154,55 @@ export class Claims {
     })
   }
 
-  /** The outcome number of a claim that need not be asked, or undefined. */
-  #refusal(request: ClaimRequest, now: number): number | undefined {
-    if (request.slot > this.view.config.per_user) return CODES.limit_reached.number
-    const gate = this.#options.gate(1)
-    if (gate) return CODES[gate].number
-    const refusal = this.view.refusal(now, holderOf(request.userId, request.slot))
-    return refusal && refusalNumber(refusal)
+  /** The outcome number of a claim by a stranger that need not be asked, or undefined. */
+  #refusal(slot: number, now: number): number | undefined {
+    if (slot > this.view.config.per_user) return CODES.limit_reached.number
+    const code = this.#options.gate(1) ?? this.view.refusal(now)
+    return code && CODES[code].number
   }
 
-  /** The round is shut: only those who may hold a grant are asked about, the others are refused. */
-  #askHolders(frame: { answers: Answers; users: Uint8Array; pool: number; askedAt: number; refusal: number }): void {
-    const { answers, users, pool, askedAt, refusal } = frame
-    const { count, outcomes } = answers
-    outcomes.fill(refusal)
+  /** Answers the i-th of many claims where that needs no asking. */
+  #answersNow(answers: Answers, i: number, { userId, slot }: ClaimRequest, now: number): boolean {
+    const { holdings } = this.view
+    const entry = holdings.findText(holderOf(userId, slot))
+    const outcome = entry >= 0 ? CODES.replayed.number : this.#refusal(slot, now)
+    if (outcome === undefined) return false
+    if (entry >= 0) answers.hold(i, holdings.sequenceOf(entry), holdings.poolOf(entry))
+    else answers.refuse(i, outcome)
+    this.#options.refused(outcome, 1)
+    return true
+  }
+
+  /** Answers those who are known to hold, and with `refusal` everybody else; what is left must be asked. */
+  #sift(answers: Answers, users: Uint8Array, refusal: number | undefined): { places: number[]; users: Uint8Array } {
+    const { holdings } = this.view
+    const left = Buffer.allocUnsafe(refusal === undefined ? users.length : 0)
     const places: number[] = []
-    const spans: number[] = []
-    for (let i = 0, at = 0; i < count; i++) {
-      const end = holderEnd(users, at)
-      if (this.view.mayHoldBytes(users, users[at] === 0xd9 ? at + 2 : at + 1, end)) {
+    let held = 0
+    let to = 0
+    for (let i = 0, at = 0; i < answers.count; i++) {
+      const start = at
+      at = holderEnd(users, start)
+      const entry = holdings.find(users, users[start] === 0xd9 ? start + 2 : start + 1, at)
+      if (entry >= 0) {
+        answers.hold(i, holdings.sequenceOf(entry), holdings.poolOf(entry))
+        held++
+      } else if (refusal !== undefined) answers.refuse(i, refusal)
+      else {
+        for (let byte = start; byte < at; byte++) left[to++] = users[byte] as number
         places.push(i)
-        spans.push(at, end)
       }
-      at = end
     }
-    if (places.length > 0) {
-      const asked = Buffer.concat(places.map((_, k) => users.subarray(spans[2 * k], spans[2 * k + 1])))
-      const index = Uint16Array.from(places)
-      this.#queue.push(new ManyAsk({ answers, users: asked, count: places.length, pool, askedAt, index }))
-    }
-    if (places.length === count) return
-    this.#options.refused(refusal, count - places.length)
-    answers.close(count - places.length)
+    this.#options.refused(CODES.replayed.number, held)
+    if (refusal !== undefined) this.#options.refused(refusal, answers.count - held)
+    return { places, users: left.subarray(0, to) }
   }
 
-  #refuseAll(answers: Answers, outcome: number): void {
-    answers.outcomes.fill(outcome)
-    this.#options.refused(outcome, answers.count)
-    answers.close(answers.count)
-  }
-
-  #decided(decision: Decision, sentAt: number, claims: number): void {
+  #decided(decision: Decision, sentAt: number, batch: SentBatch): void {
+    this.view.holdings.addBatch(batch, decision)
     this.view.take(decision.notice, sentAt)
     this.times.remember(decision.first, decision.notice.sequence, decision.notice.at)
-    this.#options.decided(decision, claims, (this.#options.clock.monotonicMs() - sentAt) / 1000)
+    this.#options.decided(decision, batch.claims, (this.#options.clock.monotonicMs() - sentAt) / 1000)
   }
 
   /** Gives the singles of a batch their vouchers, all codes in one cipher call, and answers them. */
@@ -209,6 +231,7 @@ export class Claims {
         ask.codeBytes = codes
         ask.codeAt = at
         at += packBytes
+        ask.codeEnd = at
       }
       ask.done(ask)
     }

@@ -1,11 +1,11 @@
 /**
  * What operators do: campaigns and rounds are made here, and rounds are opened, paused, resumed, closed and restocked.
- * A change that lets grants resume (open, resume, adding stock) is answered LEASE_MS after it was made, so that no
- * worker's local refusal outlives it (round-view.ts); the others take effect at once and are answered at once.
+ * A change that lets grants resume (open, resume, adding stock) takes effect LEASE_MS after it was made and is answered
+ * then, so that no worker's local refusal outlives it (round-view.ts); the others take effect and are answered at once.
  */
 import { Refusal } from '../base/assert.ts'
 import { type Clock, rfc3339 } from '../base/clock.ts'
-import { STOCK_MAX, VOUCHERS_PER_ROUND_MAX } from '../base/limits.ts'
+import { LEASE_MS, STOCK_MAX, VOUCHERS_PER_ROUND_MAX } from '../base/limits.ts'
 import { newId, type Random } from '../base/random.ts'
 import { totalOf } from '../store/notice.ts'
 import type { Turned, TurnVerb } from '../store/round-store.ts'
@@ -13,7 +13,6 @@ import type { Store } from '../store/store.ts'
 import { budgetOf, type Campaign, type CampaignRules, type Campaigns } from './campaigns.ts'
 import type { Claims } from './claims.ts'
 import { type Allocation, packAmount, type RoundConfig, vouchersOf } from './round-config.ts'
-import { LEASE_MS } from './round-view.ts'
 import type { Rounds } from './rounds.ts'
 
 export interface RoundRules {
@@ -158,7 +157,7 @@ export class Lifecycle {
   }
 
   #leaseEnds(): Promise<void> {
-    return new Promise(resolve => this.#clock.after(LEASE_MS, resolve))
+    return new Promise(resolve => this.#clock.after(LEASE_MS + 2, resolve))
   }
 }
 

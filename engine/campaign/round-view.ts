@@ -4,21 +4,19 @@
  *
  * A refusal is *certainly true* when all of this holds.
  *   1. The notice says that nobody can be granted: not open yet, sold out, paused or closed.
- *   2. It was confirmed by a reply whose request left this worker at most LEASE_MS ago. A change that lets grants
- *      resume (open, resume, restock) is answered to its operator only LEASE_MS after it was made, so a refusal on
- *      an older notice still lies before that answer in real time: clients can never tell that it was late.
- *   3. The holder filter covers every grant up to the notice's sequence, and the key is not in it.
+ *   2. It was confirmed by a reply whose request left this worker at most LEASE_MS ago. After a change that lets
+ *      grants resume (open, resume, restock) the script grants nothing for LEASE_MS, and the operator is answered
+ *      then. So a refusal on an older notice lies before every grant and before that answer: nobody can tell.
+ *   3. The holdings cover every grant up to the notice's sequence, and the key is not among them.
  * Everything else is asked of Redis. A lapsed lease renews itself: the next batch's reply confirms again.
  */
 import { VoucherCodes } from '../auth/voucher-codes.ts'
-import { type ClaimCode, CODES } from '../base/codes.ts'
+import type { ClaimCode } from '../base/codes.ts'
+import { HOLDERS_KNOWN_MAX, LEASE_MS } from '../base/limits.ts'
 import type { ClaimStore } from '../store/claim-store.ts'
 import { type Notice, totalOf } from '../store/notice.ts'
-import { HolderFilter } from './holder-filter.ts'
+import { Holdings } from './holdings.ts'
 import { type RoundConfig, type Template, vouchersOf } from './round-config.ts'
-
-/** How long a confirmed notice may be used to refuse. Operators wait this long for an answer to open or restock. */
-export const LEASE_MS = 250
 
 export type PublicState = 'scheduled' | 'open' | 'paused' | 'closed' | 'sold_out'
 
@@ -30,8 +28,7 @@ export class RoundView {
   readonly #seed: number
   #notice: Notice
   #confirmedAt: number
-  #filter: HolderFilter | undefined
-  #covered = 0
+  #holdings: Holdings
   #covering = false
 
   constructor(options: {
@@ -53,6 +50,7 @@ export class RoundView {
     this.#store = options.store
     this.#seed = options.seed
     this.#notice = options.notice
+    this.#holdings = this.#fresh()
     this.#confirmedAt = options.confirmedAt
   }
 
@@ -80,48 +78,43 @@ export class RoundView {
     if (sentAt !== undefined && sentAt > this.#confirmedAt) this.#confirmedAt = sentAt
     const news = !same || notice.version > last.version || notice.state !== last.state
     if (!same || notice.version > last.version || notice.at >= last.at) this.#notice = notice
-    if (!same) {
-      this.#filter = undefined
-      this.#covered = 0
-    }
-    if (this.#isShut() && this.#covered < this.#notice.sequence) this.#cover()
+    if (!same) this.#holdings = this.#fresh()
+    if (this.#isShut() && this.#holdings.covered < this.#notice.sequence) this.#cover()
     return news
   }
 
-  /** The refusal that is certainly true for this key now, or undefined: then Redis decides. */
-  refusal(now: number, holder: string): ClaimCode | undefined {
-    const refusal = this.refusalOfAll(now)
-    if (!refusal || this.#notice.sequence === 0) return refusal
-    return this.#filter?.mayHold(holder) === false ? refusal : undefined
+  /** What this worker knows to be granted. */
+  get holdings(): Holdings {
+    return this.#holdings
   }
 
-  /** The refusal of everybody who holds nothing; `mayHoldBytes` tells who that is. */
-  refusalOfAll(now: number): ClaimCode | undefined {
+  /** The refusal that is certainly true now for everybody who is not in `holdings`, or undefined: then Redis decides. */
+  refusal(now: number): ClaimCode | undefined {
     if (now - this.#confirmedAt > LEASE_MS || !this.#isShut()) return undefined
     const { state, sequence, opensAt, at } = this.#notice
-    if (sequence > 0 && (this.#covered < sequence || !this.#filter)) return undefined
+    if (this.#holdings.covered < sequence) return undefined
     if (state === 'open') return 'sold_out'
     // Redis's clock now is at most what it was when it answered plus all the time since the question left.
     if (state === 'scheduled' && opensAt > 0 && at + (now - this.#confirmedAt) + 1 >= opensAt) return undefined
     return state === 'scheduled' ? 'not_open' : state
   }
 
-  mayHoldBytes(bytes: Uint8Array, from: number, to: number): boolean {
-    return this.#notice.sequence > 0 && this.#filter?.mayHoldBytes(bytes, from, to) !== false
+  #fresh(): Holdings {
+    return new Holdings(Math.max(totalOf(this.#notice), this.#notice.sequence), this.#seed)
   }
 
   #isShut(): boolean {
     return this.#notice.state !== 'open' || this.#notice.sequence >= totalOf(this.#notice)
   }
 
-  /** Reads the log until the filter covers every grant. Failing is harmless: refusals just keep asking Redis. */
+  /** Reads the log until the holdings cover every grant. Failing is harmless: refusals just keep asking Redis. */
   #cover(): void {
-    if (this.#covering || this.#notice.sequence === 0) return
+    if (this.#covering || this.#notice.sequence > HOLDERS_KNOWN_MAX) return
     this.#covering = true
     this.#readLog().then(
       () => {
         this.#covering = false
-        if (this.#isShut() && this.#covered < this.#notice.sequence) this.#cover()
+        if (this.#isShut() && this.#holdings.covered < this.#notice.sequence) this.#cover()
       },
       () => {
         this.#covering = false
@@ -130,20 +123,12 @@ export class RoundView {
   }
 
   async #readLog(): Promise<void> {
-    const { epoch } = this.#notice
-    if (!this.#filter || this.#notice.sequence > this.#filter.capacity) {
-      this.#filter = new HolderFilter(Math.max(totalOf(this.#notice), this.#notice.sequence), this.#seed)
-      this.#covered = 0
-    }
-    const filter = this.#filter
-    for await (const batch of this.#store.batches(this.id, this.#covered + 1)) {
-      if (this.#notice.epoch !== epoch || filter !== this.#filter) return
-      if (batch.firstSequence + batch.holders.length - 1 > filter.capacity) return
-      for (const holder of batch.holders) filter.add(holder)
-      this.#covered = batch.firstSequence + batch.holders.length - 1
+    if (this.#notice.sequence > this.#holdings.capacity) this.#holdings = this.#fresh()
+    const holdings = this.#holdings
+    for await (const { firstSequence, holders, poolOf } of this.#store.batches(this.id, holdings.covered + 1)) {
+      if (holdings !== this.#holdings) return
+      for (const [i, holder] of holders.entries()) holdings.addText(holder, firstSequence + i, poolOf(i))
+      holdings.coverTo(firstSequence + holders.length - 1)
     }
   }
 }
-
-/** The stored state as an outcome number, for a claim that is refused. */
-export const refusalNumber = (code: ClaimCode): number => CODES[code].number

@@ -35,7 +35,11 @@ export class StockFeed {
     const period = Math.max(PERIOD_MS, (watching * VIEWER_COST_MS) / SHARE)
     const wait = (this.#lastTold.get(roundId) ?? -Infinity) + period - clock.monotonicMs()
     if (wait <= 0) this.#tell(roundId)
-    else this.#pending.set(roundId, clock.after(wait, () => this.#tell(roundId)))
+    else
+      this.#pending.set(
+        roundId,
+        clock.after(wait, () => this.#tell(roundId)),
+      )
   }
 
   close(): void {

@@ -41,7 +41,12 @@ export const METRICS = [
   { name: 'fairgrab_bugs_total', type: 'counter', labels: [], help: 'Requests that met a bug of the engine.' },
   { name: 'fairgrab_redis_up', type: 'gauge', labels: [], help: 'Workers whose connections to Redis are up.' },
   { name: 'fairgrab_redis_memory_bytes', type: 'gauge', labels: [], help: 'What Redis uses, at the last check.' },
-  { name: 'fairgrab_event_loop_delay_seconds', type: 'gauge', labels: [], help: 'p99 since the last scrape, worst worker.' },
+  {
+    name: 'fairgrab_event_loop_delay_seconds',
+    type: 'gauge',
+    labels: [],
+    help: 'p99 since the last scrape, worst worker.',
+  },
   { name: 'fairgrab_resident_memory_bytes', type: 'gauge', labels: [], help: 'Resident memory of the workers.' },
   { name: 'fairgrab_cpu_seconds_total', type: 'counter', labels: [], help: 'CPU time of the workers.' },
 ] as const satisfies readonly Row[]
@@ -119,7 +124,8 @@ export class Metrics {
     for (let outcome = 0; outcome < 256; outcome++) {
       const more = (this.#outcomes[outcome] as number) - (this.#told[outcome] as number)
       const code = codeOf(outcome)
-      if (code && (more > 0 || outcome <= CODES.fenced.number)) this.#counters.get('fairgrab_claims_total')?.inc({ outcome: code }, more)
+      if (code && (more > 0 || outcome <= CODES.fenced.number))
+        this.#counters.get('fairgrab_claims_total')?.inc({ outcome: code }, more)
       this.#told[outcome] = this.#outcomes[outcome] as number
     }
     this.#set('fairgrab_claims_unanswered', gauges.unanswered())

@@ -7,11 +7,10 @@ import { type ChildProcess, fork } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { connect, createServer } from 'node:net'
 import { fileURLToPath } from 'node:url'
-import { AggregatorRegistry } from 'prom-client'
 import { type Config, childEnvironment } from '../config.ts'
 import { openLog } from '../ops/log.ts'
 import { verifyBinary } from '../server/binary.ts'
-import { type EmbeddedRedis, startEmbedded } from '../store/embedded.ts'
+import { type EmbeddedRedis, embeddedUrl, startEmbedded } from '../store/embedded.ts'
 import type { FromSupervisor, FromWorker } from './messages.ts'
 
 const WORKER = fileURLToPath(new URL('./worker.ts', import.meta.url))
@@ -42,6 +41,15 @@ function taken(host: string, port: number): Promise<boolean> {
     })
     probe.once('error', () => done(false))
   })
+}
+
+/** The same for a while: the workers of a node that was killed leave its port a moment later. */
+async function staysTaken(host: string, port: number): Promise<boolean> {
+  for (let tries = 0; await taken(host, port); tries++) {
+    if (tries === 20) return true
+    await new Promise(done => setTimeout(done, 100))
+  }
+  return false
 }
 
 function freePort(host: string): Promise<number> {
@@ -115,8 +123,9 @@ class Crew {
       case 'collected':
         return this.#collecting.get(message.id)?.(message.json)
       case 'ask':
-        this.#metrics().then(text => {
-          if (hand.process.connected) hand.process.send({ kind: 'answer', id: message.id, text } satisfies FromSupervisor)
+        void this.#metrics().then(text => {
+          if (hand.process.connected)
+            hand.process.send({ kind: 'answer', id: message.id, text } satisfies FromSupervisor)
         })
     }
   }
@@ -146,6 +155,8 @@ class Crew {
       for (const { process: hand } of able) hand.send({ kind: 'collect', id } satisfies FromSupervisor)
     })
     this.#collecting.delete(id)
+    // Asked for first at the first scrape: it would cost the start 30 ms.
+    const { AggregatorRegistry } = await import('prom-client')
     return AggregatorRegistry.aggregate(parts).metrics()
   }
 }
@@ -160,25 +171,32 @@ export interface Told {
 /** Starts a node and resolves when it serves. Throws with words for the terminal. */
 export async function up(config: Config, told: (facts: Told) => void): Promise<Node> {
   const log = openLog(config.logLevel, 'supervisor')
-  if (config.port !== 0 && (await taken(config.host, config.port)))
-    throw new Error(`port ${config.port} is taken; stop what listens there or set PORT to another one (0 takes a free one)`)
+  if (config.port !== 0 && (await staysTaken(config.host, config.port)))
+    throw new Error(
+      `port ${config.port} is taken; stop what listens there or set PORT to another one (0 takes a free one)`,
+    )
   const port = config.port === 0 ? await freePort(config.host) : config.port
   const binary = verifyBinary()
-  const embedded = config.redisUrl === '' ? await startEmbedded(config.dataDir, config.durability) : undefined
   const madeKey = config.keys === '' ? randomBytes(24).toString('base64url') : undefined
-  const redisUrl = embedded?.url ?? config.redisUrl
   const env = {
     PORT: String(port),
     HOST: config.host,
-    REDIS_URL: redisUrl,
+    REDIS_URL: config.redisUrl === '' ? embeddedUrl(config.dataDir) : config.redisUrl,
     FAIRGRAB_KEYS: madeKey ? `operator:${madeKey}` : config.keys,
   }
+  // The workers load while Redis starts; they wait for it as they wait for any Redis that is away.
+  const starting = config.redisUrl === '' ? startEmbedded(config.dataDir, config.durability) : undefined
   const crew = new Crew(env, config.workers, (level, message) => log[level](message))
   const stop = async () => {
     await crew.stop()
-    await embedded?.stop()
+    await starting?.then(
+      redis => redis.stop(),
+      () => {},
+    )
   }
+  let embedded: EmbeddedRedis | undefined
   try {
+    embedded = await starting
     await Promise.all([crew.ready, binary])
   } catch (cause) {
     await stop()
@@ -192,7 +210,7 @@ export async function up(config: Config, told: (facts: Told) => void): Promise<N
 function node(url: string, crew: Crew, embedded: EmbeddedRedis | undefined, stop: () => Promise<void>): Node {
   let stopping = false
   const failed = new Promise<never>((_, reject) => {
-    embedded?.ended.then(() => {
+    void embedded?.ended.then(() => {
       if (!stopping) reject(new Error('the embedded redis-server ended by itself; its last words stand above'))
     })
   })

@@ -10,6 +10,9 @@ import { askSupervisor, type FromSupervisor, tell } from './messages.ts'
 const config = readConfig()
 const log = openLog(config.logLevel, 'worker')
 
+/** How long a draining worker goes on listening, so that probes see it and send traffic elsewhere. */
+const NOTICE_MS = 500
+
 /** A bug that nobody caught: stop, and let the supervisor start a sound process. */
 const die = (cause: unknown) => {
   log.fatal({ err: cause }, 'this worker ends because of a bug')
@@ -33,15 +36,15 @@ const worker = await startWorker({
 })
 
 let draining = false
-const drain = () => {
+const drain = (noticeMs: number) => {
   if (draining) return
   draining = true
-  worker.drain().then(() => process.exit(0), die)
+  worker.drain(noticeMs).then(() => process.exit(0), die)
 }
 process.off('disconnect', leave)
-process.on('disconnect', drain)
+process.on('disconnect', () => drain(0))
 process.on('message', (message: FromSupervisor) => {
-  if (message.kind === 'drain') drain()
+  if (message.kind === 'drain') drain(NOTICE_MS)
   if (message.kind === 'collect') worker.metrics().then(json => tell({ kind: 'collected', id: message.id, json }), die)
 })
 tell({ kind: 'ready', port: worker.port })

@@ -17,8 +17,12 @@ export async function verifyBinary(): Promise<{ readonly build: string; readonly
   const expected = SUMS[build]
   if (!expected) return { build, verified: false }
   const file = new URL(`./bin/uws_${build}.node`, import.meta.resolve('uWebSockets.js'))
-  const sum = createHash('sha256').update(await readFile(file)).digest('hex')
+  const sum = createHash('sha256')
+    .update(await readFile(file))
+    .digest('hex')
   if (sum !== expected)
-    throw new Error(`uWebSockets.js: the binary ${build} has SHA-256 ${sum}, reviewed was ${expected}; run npm install again`)
+    throw new Error(
+      `uWebSockets.js: the binary ${build} has SHA-256 ${sum}, reviewed was ${expected}; run npm install again`,
+    )
   return { build, verified: true }
 }

@@ -22,7 +22,8 @@ export function claimRequest(round: Claims, body: NamedClaim, caller: Caller): C
   const userId = caller.user?.userId ?? body.user_id
   if (caller.user && body.user_id !== undefined && body.user_id !== userId)
     return { code: 'forbidden', detail: 'a user token claims for its own user only' }
-  if (!caller.user && !may(caller, 'claim-any')) return { code: 'forbidden', detail: `the role ${caller.role} may not claim` }
+  if (!caller.user && !may(caller, 'claim-any'))
+    return { code: 'forbidden', detail: `the role ${caller.role} may not claim` }
   if (userId === undefined) return { code: 'invalid', detail: 'user_id: a key must say for whom it claims' }
   const pool = poolOf(round, body.pool, caller)
   return typeof pool === 'number' ? { userId, slot: body.slot, pool } : pool

@@ -14,7 +14,9 @@ import type { Exchange, Headers } from './uws.ts'
 
 /** As much of a zod schema as the gateway needs. */
 export interface Schema {
-  safeParse(value: unknown): { success: true; data: unknown } | { success: false; error: Parameters<typeof complaint>[0] }
+  safeParse(
+    value: unknown,
+  ): { success: true; data: unknown } | { success: false; error: Parameters<typeof complaint>[0] }
 }
 
 export interface Route {
@@ -116,10 +118,12 @@ function run(services: Services, route: Route, exchange: Exchange, admitted: Adm
   const encoding = answerEncoding(exchange.accept, exchange.contentType)
   const query = new URLSearchParams(exchange.query)
   const call: Call = { exchange, caller, params: exchange.params, query, body, encoding }
+  services.underWay.requests++
   Promise.resolve()
     .then(() => route.handle(services, call))
     .then(answer => answer && send(exchange, encoding, answer, headers))
     .catch((cause: unknown) => fail(services, exchange, cause))
+    .finally(() => services.underWay.requests--)
 }
 
 function send(exchange: Exchange, encoding: Encoding, answer: Answer, limited: Headers): void {

@@ -34,6 +34,8 @@ export interface Services {
   readonly reports: Reports
   readonly merchants: Merchants
   readonly metrics: Metrics
+  /** What a drain waits for besides claims: requests that a route has not answered yet. */
+  readonly underWay: { requests: number }
   readonly health: () => HealthReport
   /** The metrics of all workers of this node, as Prometheus's text. */
   readonly metricsText: () => Promise<string>

@@ -5,8 +5,8 @@
  * is absolute, and a reader that catches up gets the newest again. Answers to claims are never dropped.
  */
 import { type Caller, type Callers, may } from '../auth/callers.ts'
-import { CLOSE_CODES, CODES, type Code } from '../base/codes.ts'
 import { rfc3339 } from '../base/clock.ts'
+import { CLOSE_CODES, CODES, type Code } from '../base/codes.ts'
 import { HOLDER_BYTES_MAX, writeHolder } from '../base/holder.ts'
 import { FRAME_BYTES_MAX, TOPICS_PER_SOCKET_MAX } from '../base/limits.ts'
 import type { Answers } from '../campaign/asks.ts'
@@ -16,8 +16,8 @@ import { type ClaimsFrame, packResults, replayedPlaces, scanClaimsFrame, WORDS }
 import { decode, encode, Malformed } from '../wire/encoding.ts'
 import { complaint, type StreamFrame, streamFrame } from '../wire/schemas.ts'
 import { type EncodedFrame, encodeFrame } from '../wire/stock-frame.ts'
-import { refusalExtra, wordsOf } from './claim-routes.ts'
 import { claimRequest, poolOf } from './claim-request.ts'
+import { refusalExtra, wordsOf } from './claim-routes.ts'
 import { publicRound } from './round-routes.ts'
 import type { Services } from './services.ts'
 import type { StreamHandler, StreamSocket } from './uws.ts'
@@ -108,7 +108,7 @@ export class Stream implements StreamHandler {
 
   #packedClaims(socket: StreamSocket, { caller }: Session, frame: ClaimsFrame): void {
     const { id, roundId, count } = frame
-    if (!may(caller, 'claim-any')) return this.#end(socket, 'forbidden')
+    if (!may(caller, 'claim-any')) return this.#mayNot(socket, caller)
     const users = Uint8Array.from(frame.users)
     this.#withRound(socket, id, roundId, round => {
       const pool = poolOf(round, frame.pool, caller)
@@ -178,7 +178,7 @@ export class Stream implements StreamHandler {
 
   #claim(socket: StreamSocket, { caller }: Session, frame: FrameOf<'claim'>): void {
     const { id } = frame
-    if (!may(caller, 'claim-any') && !may(caller, 'claim-own')) return this.#end(socket, 'forbidden')
+    if (!may(caller, 'claim-any') && !may(caller, 'claim-own')) return this.#mayNot(socket, caller)
     this.#withRound(socket, id, frame.round_id, round => {
       const request = claimRequest(round, frame, caller)
       if ('code' in request) return this.#error(socket, id, request.code, request.detail)
@@ -193,7 +193,7 @@ export class Stream implements StreamHandler {
   }
 
   #claims(socket: StreamSocket, { caller }: Session, frame: FrameOf<'claims'>): void {
-    if (!may(caller, 'claim-any')) return this.#end(socket, 'forbidden')
+    if (!may(caller, 'claim-any')) return this.#mayNot(socket, caller)
     const { id, user_ids } = frame
     this.#withRound(socket, id, frame.round_id, round => {
       const pool = poolOf(round, frame.pool, caller)
@@ -236,6 +236,11 @@ export class Stream implements StreamHandler {
 
   #sendEncoded(socket: StreamSocket, frame: EncodedFrame): void {
     socket.send(socket.msgpack ? frame.msgpack : frame.json)
+  }
+
+  /** Ends a socket that claims without the right to: nobody is to show a credential, somebody is to ask another. */
+  #mayNot(socket: StreamSocket, caller: Caller): void {
+    this.#end(socket, caller.role === 'anonymous' ? 'unauthorized' : 'forbidden')
   }
 
   #end(socket: StreamSocket, why: keyof typeof CLOSE_CODES): void {

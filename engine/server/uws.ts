@@ -9,6 +9,10 @@ import * as uws from 'uWebSockets.js'
 import { BACKPRESSURE_BYTES_MAX, SOCKET_IDLE_S } from '../base/limits.ts'
 import { statusLine } from './status-line.ts'
 
+/** How long a streamed answer waits for a reader who seems slow before it looks again; doubled while he is. */
+const WRITABLE_MS = 10
+const WRITABLE_MS_MAX = 1000
+
 export type Headers = readonly (readonly [name: string, value: string])[]
 
 /** A part of a path without its percent signs; one that stands for no text stays as it is and is found nowhere. */
@@ -95,28 +99,35 @@ export class Exchange {
   async stream(type: string, parts: AsyncIterable<string>): Promise<void> {
     if (!this.#open) return
     this.#res.cork(() => this.#res.writeStatus(statusLine(200, type)))
+    let waits = 0
     for await (const part of parts) {
       if (!this.#open) return
-      let wrote = true
-      this.#res.cork(() => {
-        wrote = this.#res.write(part)
-      })
-      if (!wrote) await this.#writable()
+      if (this.#res.write(part)) waits = 0
+      else await this.#writable(Math.min(WRITABLE_MS_MAX, WRITABLE_MS * 2 ** waits++))
     }
     if (!this.#open) return
     this.#open = false
     this.#res.cork(() => this.#res.end())
   }
 
-  #writable(): Promise<void> {
+  /**
+   * Resolves when the client has made room, or after `most` milliseconds: the library corks a write by itself, and what
+   * it calls backpressure may be gone when the cork is out; then nothing ever becomes writable again.
+   */
+  #writable(most: number): Promise<void> {
     return new Promise(resolve => {
-      this.#res.onWritable(() => {
+      const timer = setTimeout(resolve, most)
+      const done = () => {
+        clearTimeout(timer)
         resolve()
+      }
+      this.#res.onWritable(() => {
+        done()
         return true
       })
       this.#res.onAborted(() => {
         this.#open = false
-        resolve()
+        done()
       })
     })
   }

@@ -74,7 +74,10 @@ export class ClaimStore {
       [keys.roundChannel(roundId), epoch, users, pools],
     )
     if (outcome !== CODES.granted.number)
-      throw new Fault('fenced', `round ${roundId}: its keys in Redis are not all there, or of another epoch; restore a backup`)
+      throw new Fault(
+        'fenced',
+        `round ${roundId}: its keys in Redis are not all there, or of another epoch; restore a backup`,
+      )
     return {
       notice: parseNotice(text(notice)),
       first: number(first),
@@ -116,7 +119,7 @@ export class ClaimStore {
         if (batch) yield batch
       }
       if (page.length < pageEntries) return
-      from = `(${(page.at(-1)?.[0] as Buffer).toString('latin1')}`
+      from = `(${String(page.at(-1)?.[0])}`
     }
   }
 }

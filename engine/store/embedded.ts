@@ -39,6 +39,9 @@ function socketOf(dir: string): string {
   return join(tmpdir(), `fairgrab-${createHash('sha256').update(dir).digest('hex').slice(0, 16)}.sock`)
 }
 
+/** Where the embedded server of a data folder is, before it runs. */
+export const embeddedUrl = (dataDir: string): string => `unix://${socketOf(resolve(dataDir))}`
+
 /** Asks the server on a socket for its process id; undefined when nobody answers. */
 function pidBehind(socket: string): Promise<number | undefined> {
   return new Promise(done => {
@@ -94,7 +97,10 @@ export async function startEmbedded(dataDir: string, durability: Durability): Pr
   const left = existsSync(socket) ? await pidBehind(socket) : undefined
   if (left !== undefined) return adopted(socket, left)
   for (const server of SERVERS) {
-    const child = spawn(server, settings(dir, socket, durability), { stdio: ['ignore', 'pipe', 'inherit'], detached: true })
+    const child = spawn(server, settings(dir, socket, durability), {
+      stdio: ['ignore', 'pipe', 'inherit'],
+      detached: true,
+    })
     if (await ready(child)) return running(child, socket)
   }
   throw new Error(

@@ -29,7 +29,12 @@ const set = (name: string, value: string) => `redis-cli CONFIG SET ${name} ${val
  * The first release of each line without CVE-2025-49844 (use after free in the Lua engine). The 7.0 line got no
  * upstream release; distributions patched it under its old number, so there the question goes to the operator.
  */
-const SAFE_VERSIONS: Readonly<Record<string, string>> = { '6.2': '6.2.20', '7.2': '7.2.11', '7.4': '7.4.6', '8.0': '8.0.4' }
+const SAFE_VERSIONS: Readonly<Record<string, string>> = {
+  '6.2': '6.2.20',
+  '7.2': '7.2.11',
+  '7.4': '7.4.6',
+  '8.0': '8.0.4',
+}
 
 const older = (a: string, b: string): boolean => {
   const [x, y] = [a.split('.').map(Number), b.split('.').map(Number)]
@@ -78,9 +83,15 @@ function warningsOf(info: Facts, config: Facts): Finding[] {
   const safe = SAFE_VERSIONS[version.split('.').slice(0, 2).join('.')]
   const warnings: Finding[] = []
   if (safe && older(version, safe))
-    warnings.push({ what: `version ${version} has CVE-2025-49844 (Lua engine)`, mend: `upgrade Redis to ${safe} or later` })
+    warnings.push({
+      what: `version ${version} has CVE-2025-49844 (Lua engine)`,
+      mend: `upgrade Redis to ${safe} or later`,
+    })
   if (version.startsWith('7.0.'))
-    warnings.push({ what: `version ${version}: CVE-2025-49844 is fixed by distributions only`, mend: 'keep its security updates on' })
+    warnings.push({
+      what: `version ${version}: CVE-2025-49844 is fixed by distributions only`,
+      mend: 'keep its security updates on',
+    })
   if (config.appendfsync === undefined)
     warnings.push({ what: 'CONFIG GET is not allowed: appendfsync is not verified', mend: 'allow +config|get' })
   return warnings

@@ -153,10 +153,11 @@ export class Link {
   }
 
   #write(client: Redis, request: Request): void {
+    const again = request.written
     request.written = true
     request.send(client).then(
       reply => this.#answer(request, reply),
-      cause => this.#failed(client, request, cause),
+      cause => this.#failed(client, request, { cause, again }),
     )
   }
 
@@ -164,15 +165,18 @@ export class Link {
     if (this.#requests.delete(request)) request.resolve(reply)
   }
 
-  /** A server's error is an answer; a lost connection is not: the request stays for the next connection. */
-  #failed(client: Redis, request: Request, cause: unknown): void {
+  /**
+   * A server's error is an answer; a lost connection is not: the request stays for the next connection. A refusal says
+   * that nothing was executed only when it is the first try's; an earlier one may have been executed unheard.
+   */
+  #failed(client: Redis, request: Request, { cause, again }: { cause: unknown; again: boolean }): void {
     if (!isReplyError(cause)) return
     const word = cause.message.split(' ', 1)[0] as string
     if (NOT_NOW.has(word)) {
       client.disconnect()
       return
     }
-    this.#settle(request, new Fault('unavailable', `Redis refused: ${cause.message}`, cause))
+    this.#settle(request, new Fault(again ? 'unknown' : 'unavailable', `Redis refused: ${cause.message}`, cause))
   }
 
   #settle(request: Request, fault: Fault): void {

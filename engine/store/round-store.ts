@@ -49,9 +49,12 @@ const text = (reply: Reply | undefined): string => (reply as Buffer).toString('u
 export class RoundStore {
   readonly #link: Link
   readonly #scripts: Readonly<Record<ScriptName, Script>>
+  readonly #leaseMs: number
 
-  constructor(link: Link, scripts: Readonly<Record<ScriptName, Script>>) {
+  /** `leaseMs`: for how long a change that lets grants resume grants nothing. */
+  constructor(link: Link, scripts: Readonly<Record<ScriptName, Script>>, leaseMs: number) {
     this.#link = link
+    this.#leaseMs = leaseMs
     this.#scripts = scripts
   }
 
@@ -118,11 +121,11 @@ export class RoundStore {
   }
 
   turn(id: string, epoch: string, verb: TurnVerb, request: string): Promise<Turned> {
-    return this.#change('round-turn', id, [keys.roundChannel(id), epoch, verb, request])
+    return this.#change('round-turn', id, [keys.roundChannel(id), epoch, verb, this.#leaseMs, request])
   }
 
   restock(id: string, epoch: string, { pool, add, most, request }: Restock): Promise<Turned> {
-    return this.#change('restock', id, [keys.roundChannel(id), epoch, pool, add, most, request])
+    return this.#change('restock', id, [keys.roundChannel(id), epoch, pool, add, most, this.#leaseMs, request])
   }
 
   /** Commits `amount` minor units for a request, replacing what it had; false when the budget does not hold it. */

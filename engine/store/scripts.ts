@@ -23,9 +23,9 @@ const VOUCHER = [...BOOK, 'vouchers', 'touched', 'due'] as const
 export const SCRIPTS = {
   claim: { keys: ['state', 'holders', 'log'], args: ['channel', 'epoch', 'users', 'pools'] },
   'round-create': { keys: ['state', 'log'], args: ['channel', 'epoch', 'opens', 'closes', 'config', 'totals'] },
-  'round-turn': { keys: ['state', 'log'], args: ['channel', 'epoch', 'verb', 'request'] },
+  'round-turn': { keys: ['state', 'log'], args: ['channel', 'epoch', 'verb', 'lease', 'request'] },
   'round-read': { keys: ['state'], args: [] },
-  restock: { keys: ['state', 'log'], args: ['channel', 'epoch', 'pool', 'add', 'most', 'request'] },
+  restock: { keys: ['state', 'log'], args: ['channel', 'epoch', 'pool', 'add', 'most', 'lease', 'request'] },
   budget: { keys: ['budget'], args: ['request', 'amount', 'most'] },
   'campaign-create': { keys: BOOK, args: ['funds'] },
   book: { keys: BOOK, args: ['round', 'sequence', 'amount', 'source'] },

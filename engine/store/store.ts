@@ -3,6 +3,7 @@
  * stock events) and offers one typed method a script. Above this room nobody knows what a key or a command is.
  */
 import type { Clock } from '../base/clock.ts'
+import { LEASE_MS } from '../base/limits.ts'
 import type { Random } from '../base/random.ts'
 import { ClaimStore } from './claim-store.ts'
 import { type EventListener, listenToStock } from './events.ts'
@@ -18,6 +19,8 @@ export interface StoreOptions {
   readonly durability: Durability
   readonly clock: Clock
   readonly random: Random
+  /** LEASE_MS where nothing else is said; only a store without workers may do with less. */
+  readonly leaseMs?: number
   readonly heard?: (link: string, event: 'up' | 'down', detail: string) => void
 }
 
@@ -43,7 +46,7 @@ export function openStore(options: StoreOptions): Store {
   const reads = link('reads')
   return {
     claims: new ClaimStore(claims, reads, scripts),
-    rounds: new RoundStore(reads, scripts),
+    rounds: new RoundStore(reads, scripts, options.leaseMs ?? LEASE_MS),
     vouchers: new VoucherStore(changes, reads, scripts),
     ledger: new LedgerStore(changes, reads, scripts),
     ready: () => claims.ready && changes.ready && reads.ready,

@@ -144,11 +144,6 @@ export class VoucherStore {
     this.#redemptions = new Batcher({ ...bounds, send: (campaignId, calls) => this.#redeem(campaignId, calls) })
   }
 
-  /** Changes without an answer. */
-  get waiting(): number {
-    return this.#changes.waiting
-  }
-
   /**
    * The secret all nodes derive voucher codes from: made once, kept with the state that depends on it. A node that
    * starts before its Redis waits here for as long as it takes.

@@ -50,7 +50,12 @@ export interface ClaimWords {
 }
 
 /** `states` by place where a voucher was touched; without it all are active, as at the moment of granting. */
-export function claimAnswer(round: RoundWords, grant: GrantWords, replayed: boolean, states?: readonly string[]): ClaimWords {
+export function claimAnswer(
+  round: RoundWords,
+  grant: GrantWords,
+  replayed: boolean,
+  states?: readonly string[],
+): ClaimWords {
   return {
     outcome: 'granted',
     ...(replayed ? { replayed } : {}),

@@ -73,9 +73,11 @@ export function scanClaimsFrame(bytes: Buffer): ClaimsFrame | undefined {
   for (let left = fields & 15; left > 0; left--) {
     const field = scan.text()
     if (field === 'id') {
-      if ((id = scan.uint()) < 0) return undefined
+      id = scan.uint()
+      if (id < 0) return undefined
     } else if (field === 'op' || field === 'round_id' || field === 'pool') {
-      if ((texts[field] = scan.text()) === undefined) return undefined
+      texts[field] = scan.text()
+      if (texts[field] === undefined) return undefined
     } else if (field === 'user_ids') {
       count = scan.arrayLength()
       users = takeUsers(scan, count)

@@ -15,8 +15,12 @@ export interface ContractRoute {
   readonly body?: unknown
 }
 
-const schemaOf = (schema: unknown): object => {
-  const { $schema: _, ...rest } = z.toJSONSchema(schema as z.ZodType, { io: 'input', unrepresentable: 'any' })
+/** A schema whose named parts went to `shared`, the document's own `components.schemas`, where its references lead. */
+function schemaOf(schema: unknown, shared: Record<string, unknown>): object {
+  const made = z.toJSONSchema(schema as z.ZodType, { io: 'input', unrepresentable: 'any' })
+  const text = JSON.stringify(made).replaceAll('"#/$defs/', '"#/components/schemas/')
+  const { $schema: _, $defs, ...rest } = JSON.parse(text) as { $schema: string; $defs?: Record<string, unknown> }
+  Object.assign(shared, $defs)
   return rest
 }
 
@@ -33,9 +37,13 @@ const PROBLEM = {
   },
 }
 
-function operation({ path, right, summary, body }: ContractRoute, claimPath: boolean): object {
+function operation(
+  { path, right, summary, body }: ContractRoute,
+  claimPath: boolean,
+  shared: Record<string, unknown>,
+): object {
   const schema = claimPath ? claim : body
-  const json = schema === undefined ? undefined : schemaOf(schema)
+  const json = schema === undefined ? undefined : schemaOf(schema, shared)
   const parameters = [...path.matchAll(/\{(\w+)\}/g)].map(match => ({
     name: match[1],
     in: 'path',
@@ -48,7 +56,12 @@ function operation({ path, right, summary, body }: ContractRoute, claimPath: boo
     security: right === 'public' && !claimPath ? [{}] : [{ bearer: [] }],
     ...(json === undefined
       ? {}
-      : { requestBody: { required: true, content: Object.fromEntries(Object.values(MEDIA_TYPES).map(type => [type, { schema: json }])) } }),
+      : {
+          requestBody: {
+            required: true,
+            content: Object.fromEntries(Object.values(MEDIA_TYPES).map(type => [type, { schema: json }])),
+          },
+        }),
     responses: {
       '2XX': { description: 'Done' },
       default: {
@@ -62,22 +75,27 @@ function operation({ path, right, summary, body }: ContractRoute, claimPath: boo
 /** The OpenAPI 3.1 document of the routes. */
 export function openApi(routes: readonly ContractRoute[], version: string): object {
   const paths: Record<string, Record<string, object>> = {}
+  const schemas: Record<string, unknown> = {}
   for (const route of routes) {
     paths[route.path] ??= {}
     const isClaim = route.method === 'post' && route.path === '/v1/rounds/{id}/claims'
-    ;(paths[route.path] as Record<string, object>)[route.method] = operation(route, isClaim)
+    ;(paths[route.path] as Record<string, object>)[route.method] = operation(route, isClaim, schemas)
   }
   return {
     openapi: '3.1.0',
     info: { title: 'fairgrab', version, license: { name: 'Apache-2.0' } },
     paths,
-    components: { securitySchemes: { bearer: { type: 'http', scheme: 'bearer' } } },
+    components: { schemas, securitySchemes: { bearer: { type: 'http', scheme: 'bearer' } } },
   }
 }
 
 const object = (op: string, properties: Readonly<Record<string, object>>) => ({
   name: op,
-  payload: { type: 'object', required: ['op', ...Object.keys(properties)], properties: { op: { const: op }, ...properties } },
+  payload: {
+    type: 'object',
+    required: ['op', ...Object.keys(properties)],
+    properties: { op: { const: op }, ...properties },
+  },
 })
 const text = { type: 'string' }
 const integer = { type: 'integer' }
@@ -106,12 +124,16 @@ const SENT = {
 
 /** The AsyncAPI 3 document of the stream. */
 export function asyncApi(version: string): object {
-  const { oneOf } = schemaOf(streamFrame) as { oneOf: { properties: { op: { const: string } } }[] }
-  const received = Object.fromEntries(oneOf.map(payload => [payload.properties.op.const, { name: payload.properties.op.const, payload }]))
+  const schemas: Record<string, unknown> = {}
+  const { oneOf } = schemaOf(streamFrame, schemas) as { oneOf: { properties: { op: { const: string } } }[] }
+  const received = Object.fromEntries(
+    oneOf.map(payload => [payload.properties.op.const, { name: payload.properties.op.const, payload }]),
+  )
   const refs = (messages: object) => Object.keys(messages).map(name => ({ $ref: `#/channels/stream/messages/${name}` }))
   return {
     asyncapi: '3.0.0',
     info: { title: 'fairgrab stream', version },
+    components: { schemas },
     channels: { stream: { address: '/v1/stream', messages: { ...received, ...SENT } } },
     operations: {
       receive: { action: 'receive', channel: { $ref: '#/channels/stream' }, messages: refs(received) },

@@ -5,10 +5,10 @@
 import { CODES, type Code } from '../base/codes.ts'
 import type { Encoding } from './encoding.ts'
 
-export const PROBLEM_TYPES = { json: 'application/problem+json', msgpack: 'application/vnd.msgpack' } as const satisfies Record<
-  Encoding,
-  string
->
+export const PROBLEM_TYPES = {
+  json: 'application/problem+json',
+  msgpack: 'application/vnd.msgpack',
+} as const satisfies Record<Encoding, string>
 
 export interface Problem {
   readonly type: string
@@ -29,7 +29,6 @@ const RETRY_AFTER_S: Partial<Record<Code, number>> = {
   fenced: 2,
   unavailable: 1,
   unknown: 1,
-  voucher_locked: 5,
 }
 
 export function problem(code: Code, detail?: string, extra: Readonly<Record<string, unknown>> = {}): Problem {

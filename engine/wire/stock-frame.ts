@@ -14,7 +14,12 @@ export interface StockWords {
   readonly epoch: string
   readonly version: number
   readonly at: string
-  readonly pools?: readonly { readonly name: string; readonly total: number; readonly granted: number; readonly remaining: number }[]
+  readonly pools?: readonly {
+    readonly name: string
+    readonly total: number
+    readonly granted: number
+    readonly remaining: number
+  }[]
 }
 
 export interface EncodedFrame {

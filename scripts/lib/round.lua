@@ -4,14 +4,15 @@ local SCHEDULED, OPEN, PAUSED, CLOSED = 1, 2, 3, 4
 
 -- The state as a table, or nil when it is missing or of another epoch: then nothing may be done (fenced).
 local function round_read(key, epoch)
-  local f = redis.call('HMGET', key, 'epoch', 'version', 'state', 'opens', 'closes', 'last', 'sequence', 'pools', 't0', 'g0')
+  local f = redis.call('HMGET', key, 'epoch', 'version', 'state', 'opens', 'closes', 'last', 'sequence', 'pools', 't0', 'g0',
+    'holds', 'holds_as')
   if not f[1] or (epoch ~= '' and f[1] ~= epoch) then return nil end
   local time = redis.call('TIME')
   local now = math.floor(time[1] * 1000 + time[2] / 1000)
   local round = {
     key = key, epoch = f[1], version = tonumber(f[2]), state = tonumber(f[3]), opens = tonumber(f[4]),
     closes = tonumber(f[5]), now = math.max(now, tonumber(f[6])), sequence = tonumber(f[7]),
-    pools = tonumber(f[8]), total = { [0] = tonumber(f[9]) }, granted = { [0] = tonumber(f[10]) },
+    holds = tonumber(f[11]) or 0, holds_as = tonumber(f[12]) or 0, pools = tonumber(f[8]), total = { [0] = tonumber(f[9]) }, granted = { [0] = tonumber(f[10]) },
   }
   for pool = 1, round.pools - 1 do
     local p = redis.call('HMGET', key, 't' .. pool, 'g' .. pool)

@@ -48,6 +48,8 @@ describe('one node through the outages of its Redis', () => {
     await redis.stop()
   })
 
+  const claim = (user_id: string) => new Api(node.url, KEYS.operator).post(`/v1/rounds/${roundId}/claims`, { user_id })
+
   /** Claims while `fault` lasts, asks everybody again, audits; resolves with what people were told. */
   async function claimThrough(fault: (crowd: Crowd) => Promise<void>): Promise<Crowd> {
     roundId = (await openRound(node.url, PEOPLE)).id
@@ -79,7 +81,8 @@ describe('one node through the outages of its Redis', () => {
     await last(ABSENT_MS)
     await redis.restart()
     await node.serves()
-    expect((await new Api(node.url).get('/readyz')).status).toBe(200)
+    roundId = (await openRound(node.url, 1)).id
+    expect((await claim('first')).status).toBe(201)
   })
 
   test('frozen for a second: late execution is harmless', async () => {
@@ -113,12 +116,11 @@ describe('one node through the outages of its Redis', () => {
   })
 
   test('a replica that only reads: no grants, words, and service when it is the primary again', async () => {
-    const claim = () => new Api(node.url, KEYS.operator).post(`/v1/rounds/${roundId}/claims`, { user_id: 'replica' })
     await claimThrough(async () => {
       node.forgetWords()
       await admin.replicaof('127.0.0.1', '1')
       await node.says(/granting is stopped: .*(slave|replica)/)
-      expectProblem(await claim(), 'fenced')
+      expectProblem(await claim('second'), 'fenced')
       await admin.replicaof('NO', 'ONE')
     })
   })

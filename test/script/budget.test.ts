@@ -1,5 +1,8 @@
 /**
  * scripts/budget.lua: money is committed once a request, never beyond the most, exactly up to 2^52 minor units.
+ *
+ * The raw hash is read after each call, because the sum and its parts have to agree whatever was refused. Amounts near
+ * the limit are tried on purpose: Lua's numbers are doubles, and its default text form would round them.
  */
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { AMOUNT_MAX } from '../../engine/base/limits.ts'

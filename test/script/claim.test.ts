@@ -29,7 +29,11 @@ test('a batch is numbered, held in 5 bytes a holder, logged once and counted in 
   const before = await room.notice(id)
   const decision = await room.claims.claim(id, room.epoch, packUsers(['a', 'b', 'c/2']), Buffer.from([0]))
   expect(decision).toMatchObject({ first: 1, rest: CODES.granted.number, exceptions: Buffer.alloc(0) })
-  expect(decision.notice).toMatchObject({ version: before.version + 1, sequence: 3, pools: [{ total: 10, granted: 3 }] })
+  expect(decision.notice).toMatchObject({
+    version: before.version + 1,
+    sequence: 3,
+    pools: [{ total: 10, granted: 3 }],
+  })
   expect(await room.holders(id)).toEqual({
     a: { sequence: 1, pool: 0, bytes: 5 },
     b: { sequence: 2, pool: 0, bytes: 5 },
@@ -56,7 +60,12 @@ test('a claim that is asked again gets its sequence and pool, and changes nothin
 
 test('a holder twice in one batch is granted once, and both get that answer', async () => {
   const id = await room.newRound({ totals: [1] })
-  expect(await room.claim(id, ['a', 'a', 'b', 'a'])).toEqual([granted(1), replayed(1), refused('sold_out'), replayed(1)])
+  expect(await room.claim(id, ['a', 'a', 'b', 'a'])).toEqual([
+    granted(1),
+    replayed(1),
+    refused('sold_out'),
+    replayed(1),
+  ])
   expect(Object.keys(await room.holders(id))).toEqual(['a'])
 })
 
@@ -106,7 +115,10 @@ test('a full batch of 512 in one call, and every grant is found again by its seq
   const batch = await room.claims.batchOf(id, 300)
   expect(batch).toMatchObject({ firstSequence: 1 })
   expect(batch?.holders[299]).toBe(longest[299])
-  expect(await room.claims.batchOf(id, BATCH_CLAIMS_MAX + 1)).toMatchObject({ firstSequence: 513, holders: ['one.more'] })
+  expect(await room.claims.batchOf(id, BATCH_CLAIMS_MAX + 1)).toMatchObject({
+    firstSequence: 513,
+    holders: ['one.more'],
+  })
   expect(await room.claims.batchOf(id, BATCH_CLAIMS_MAX + 2)).toBeUndefined()
   expect(await room.claims.holdings(id, [longest[4]!, 'nobody'])).toEqual([{ sequence: 5, pool: 0 }, undefined])
 })
@@ -167,7 +179,9 @@ test('time never goes back: a grant is never dated before the newest change', as
 test('a missing state and another epoch are fenced, and nothing is written', async () => {
   const fenced = { name: 'Fault', code: 'fenced' }
   await expect(room.claim('rnd_nowhere', ['a'])).rejects.toMatchObject(fenced)
-  expect(await room.link.request(client => client.exists(keys.roundState('rnd_nowhere'), keys.roundHolders('rnd_nowhere')))).toBe(0)
+  expect(
+    await room.link.request(client => client.exists(keys.roundState('rnd_nowhere'), keys.roundHolders('rnd_nowhere'))),
+  ).toBe(0)
   const id = await room.newRound()
   const before = await room.state(id)
   await expect(room.claim(id, ['a'], 0, '00000000000000ab')).rejects.toMatchObject(fenced)
@@ -177,6 +191,19 @@ test('a missing state and another epoch are fenced, and nothing is written', asy
   await room.link.request(client => client.del(keys.roundState(id)))
   await expect(room.claim(id, ['a'])).rejects.toMatchObject(fenced)
   expect(await room.link.request(client => client.exists(keys.roundState(id)))).toBe(0)
+})
+
+test.each([
+  ['holders', keys.roundHolders],
+  ['log', keys.roundLog],
+] as const)('a round that lost its %s is fenced and sells no place again', async (_, lost) => {
+  const id = await room.newRound({ totals: [3] })
+  await room.claim(id, ['a'])
+  const before = await room.state(id)
+  await room.link.request(client => client.del(lost(id)))
+  await expect(room.claim(id, ['a', 'b'])).rejects.toMatchObject({ name: 'Fault', code: 'fenced' })
+  expect(await room.state(id)).toEqual(before)
+  expect(await room.link.request(client => client.exists(lost(id)))).toBe(0)
 })
 
 test('each change is announced once, with absolute values and the next version', async () => {

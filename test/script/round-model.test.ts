@@ -51,20 +51,30 @@ function replay(log: Awaited<ReturnType<typeof room.log>>, totals: readonly numb
 
 async function checkLaws(model: RoundModel, { id }: Real, start: readonly number[]): Promise<void> {
   const [notice, holders, log] = await Promise.all([room.notice(id), room.holders(id), room.log(id)])
-  expect(notice).toMatchObject({ version: model.version, state: model.state, sequence: model.grants.length, pools: model.pools })
+  expect(notice).toMatchObject({
+    version: model.version,
+    state: model.state,
+    sequence: model.grants.length,
+    pools: model.pools,
+  })
   for (const pool of notice.pools) expect(pool.granted).toBeLessThanOrEqual(pool.total)
   const sequences = Object.values(holders).map(({ sequence }) => sequence)
   expect(sequences.toSorted((a, b) => a - b)).toEqual(sequences.map((_, i) => i + 1))
-  expect(Object.entries(holders).map(([holder, { sequence, pool }]) => [sequence, holder, pool]).sort()).toEqual(
-    model.grants.map(({ holder, pool }, i) => [i + 1, holder, pool]).sort(),
-  )
+  expect(
+    Object.entries(holders)
+      .map(([holder, { sequence, pool }]) => [sequence, holder, pool])
+      .sort(),
+  ).toEqual(model.grants.map(({ holder, pool }, i) => [i + 1, holder, pool]).sort())
   expect(replay(log, start)).toEqual({ pools: notice.pools, holders, sequence: notice.sequence })
 }
 
 const step = (text: string, run: Step['run']): Step => ({ check: () => true, run, toString: () => text })
 
 const claimStep = fc
-  .array(fc.tuple(fc.integer({ min: 0, max: 11 }), fc.integer({ min: 1, max: 2 }), fc.nat(POOLS - 1)), { minLength: 1, maxLength: 8 })
+  .array(fc.tuple(fc.integer({ min: 0, max: 11 }), fc.integer({ min: 1, max: 2 }), fc.nat(POOLS - 1)), {
+    minLength: 1,
+    maxLength: 8,
+  })
   .chain(rows => fc.boolean().map(onePool => ({ rows, onePool })))
   .map(({ rows, onePool }) => {
     const holders = rows.map(([user, slot]) => (slot === 1 ? `u${user}` : `u${user}/${slot}`))
@@ -106,7 +116,10 @@ const readStep = fc.nat(11).map(user =>
 )
 
 test(`random rounds end as the model says, law by law (seed ${seed})`, { timeout: 25_000 }, async () => {
-  const steps = fc.commands([claimStep, claimStep, claimStep, turnStep, restockStep, readStep], { maxCommands: 40, size: 'max' })
+  const steps = fc.commands([claimStep, claimStep, claimStep, turnStep, restockStep, readStep], {
+    maxCommands: 40,
+    size: 'max',
+  })
   const totals = fc.array(fc.nat(4), { minLength: POOLS, maxLength: POOLS })
   let ran = 0
   const property = fc.asyncProperty(totals, fc.boolean(), steps, async (start, open, commands) => {

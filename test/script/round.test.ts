@@ -17,7 +17,8 @@ beforeAll(async () => {
 afterAll(() => room[Symbol.asyncDispose]())
 
 let request = 0
-const turn = (id: string, verb: TurnVerb, by = `r${++request}`, epoch = room.epoch) => room.rounds.turn(id, epoch, verb, by)
+const turn = (id: string, verb: TurnVerb, by = `r${++request}`, epoch = room.epoch) =>
+  room.rounds.turn(id, epoch, verb, by)
 const restock = (id: string, add: number, more: { pool?: number; most?: number; by?: string; epoch?: string } = {}) =>
   room.rounds.restock(id, more.epoch ?? room.epoch, {
     pool: more.pool ?? 0,
@@ -46,7 +47,9 @@ test('a new round has its state, its log and nothing else', async () => {
     config: '{}',
   })
   expect(Number(state.last)).toBeGreaterThanOrEqual(now)
-  expect(await room.log(id)).toEqual([{ id: '0-1', fields: { at: state.last, kind: 'create', request: '', amount: '0' } }])
+  expect(await room.log(id)).toEqual([
+    { id: '0-1', fields: { at: state.last, kind: 'create', request: '', amount: '0' } },
+  ])
   expect(await room.holders(id)).toEqual({})
   expect(await room.link.request(client => client.ttl(keys.roundState(id)))).toBe(-1)
 })
@@ -100,7 +103,9 @@ test('opening dates the window to now, closing ends it now, both are logged', as
   await room.claim(id, ['a', 'b'])
   const closed = await turn(id, 'close', 'enough')
   expect(closed.notice.closesAt).toBe(closed.notice.at)
-  const entries = (await room.log(id)).map(({ id: entry, fields }) => `${entry} ${fields.kind ?? 'grants'} ${fields.request ?? ''}`)
+  const entries = (await room.log(id)).map(
+    ({ id: entry, fields }) => `${entry} ${fields.kind ?? 'grants'} ${fields.request ?? ''}`,
+  )
   expect(entries).toEqual(['0-1 create ', '0-2 open early', '2-0 grants ', '2-1 close enough'])
 })
 
@@ -148,7 +153,10 @@ test('unsold stock can be taken back down to what is granted, pool by pool', asy
   expect(await restock(id, -4)).toMatchObject({ code: 'below_granted' })
   expect(await restock(id, -3, { pool: 1 })).toMatchObject({ code: 'below_granted' })
   expect(await room.state(id)).toEqual(before)
-  expect(await restock(id, -3)).toMatchObject({ code: 'granted', notice: { pools: [{ total: 2, granted: 2 }, { total: 3 }] } })
+  expect(await restock(id, -3)).toMatchObject({
+    code: 'granted',
+    notice: { pools: [{ total: 2, granted: 2 }, { total: 3 }] },
+  })
   expect((await room.claim(id, ['d', 'e'], [0, 1])).map(({ outcome }) => outcome)).toEqual(['sold_out', 'granted'])
 })
 
@@ -184,7 +192,19 @@ test('a missing state and another epoch are fenced for every script, and nothing
   await expect(turn('rnd_none', 'open')).rejects.toMatchObject(fenced)
   await expect(restock('rnd_none', 1)).rejects.toMatchObject(fenced)
   expect(await room.rounds.read('rnd_none')).toBeUndefined()
-  expect(await room.link.request(client => client.exists(keys.roundState('rnd_none'), keys.roundLog('rnd_none')))).toBe(0)
+  expect(await room.link.request(client => client.exists(keys.roundState('rnd_none'), keys.roundLog('rnd_none')))).toBe(
+    0,
+  )
+})
+
+test('a round that lost its log is neither turned nor restocked', async () => {
+  const fenced = { name: 'Fault', code: 'fenced' }
+  const id = await room.newRound()
+  const before = await room.state(id)
+  await room.link.request(client => client.del(keys.roundLog(id)))
+  await expect(turn(id, 'pause')).rejects.toMatchObject(fenced)
+  await expect(restock(id, 1)).rejects.toMatchObject(fenced)
+  expect(await room.state(id)).toEqual(before)
 })
 
 test('reading changes nothing and gives the configuration as it was given', async () => {
@@ -196,8 +216,43 @@ test('reading changes nothing and gives the configuration as it was given', asyn
   expect(await room.state(id)).toEqual(before)
 })
 
-test.each(['round-create', 'round-turn', 'round-read', 'restock'] as const)('every outcome that %s names was answered', name => {
-  const { named, seen } = room.outcomes(name)
-  expect(named).toContain('granted')
-  expect(seen).toEqual(named)
+test.each(['round-create', 'round-turn', 'round-read', 'restock'] as const)(
+  'every outcome that %s names was answered',
+  name => {
+    const { named, seen } = room.outcomes(name)
+    expect(named).toContain('granted')
+    expect(seen).toEqual(named)
+  },
+)
+
+test('after open, resume and restock nothing is granted until the lease has passed, and holders are still answered', async () => {
+  const leaseMs = 60
+  const slow = await openScriptRoom(leaseMs)
+  try {
+    const outcomes = async (id: string, ...users: string[]) =>
+      (await slow.claim(id, users)).map(({ outcome }) => outcome)
+    const untilGranted = async (id: string, refusal: string, changed: Promise<{ notice: { at: number } }>) => {
+      const { at } = (await changed).notice
+      for (let turn = 0; ; turn++) {
+        const [outcome] = await outcomes(id, `${refusal}-${turn}`)
+        if (outcome === 'granted') break
+        expect(outcome).toBe(refusal)
+      }
+      const last = (await slow.rounds.read(id))?.notice
+      expect(last?.at).toBeGreaterThanOrEqual(at + leaseMs)
+    }
+    const id = await slow.newRound({ totals: [2], open: false })
+    const { epoch } = (await slow.rounds.read(id))?.notice ?? { epoch: '' }
+    await untilGranted(id, 'not_open', slow.rounds.turn(id, epoch, 'open', 'a'))
+    await slow.rounds.turn(id, epoch, 'pause', 'b')
+    await untilGranted(id, 'paused', slow.rounds.turn(id, epoch, 'resume', 'c'))
+    expect(await outcomes(id, 'late')).toEqual(['sold_out'])
+    await untilGranted(id, 'sold_out', slow.rounds.restock(id, epoch, { pool: 0, add: 5, most: 99, request: 'd' }))
+    const held = (await slow.rounds.read(id))?.notice.sequence
+    await slow.rounds.restock(id, epoch, { pool: 0, add: 1, most: 99, request: 'e' })
+    expect(await outcomes(id, 'at-once'), 'stock that was not out is not held back').toEqual(['granted'])
+    expect(held).toBe(3)
+  } finally {
+    await slow[Symbol.asyncDispose]()
+  }
 })

@@ -28,186 +28,187 @@ afterAll(async () => {
   await redis.stop()
 })
 
-describe.each(['json', 'msgpack'] as const)('%s', encoding => {
-  let operator: Api
-  let api: Api
-  beforeAll(() => {
-    operator = new Api(worker.url, KEYS.operator, encoding)
-    api = operator.as(KEYS.platform)
-  })
-  const claim = (round: Round, body: Fields, from = api) =>
-    from.post<Granted & Fields>(`/v1/rounds/${round.id}/claims`, body)
-  const turn = async (round: Round, verb: string, body?: Fields) =>
-    expect((await operator.post(`/v1/rounds/${round.id}/${verb}`, body)).status).toBe(200)
-
-  /** Asks often enough for the worker to answer by itself. */
-  async function expectRefused(round: Round, code: Code, more: Fields = {}, ask: Fields = {}): Promise<void> {
-    for (let i = 0; i < ASKED_TIMES; i++) {
-      const reply = await claim(round, { user_id: `stranger-${i}`, ...ask })
-      expectProblem(reply, code, { outcome: code, ...more })
-    }
-  }
-
-  test('a grant has exactly its fields, and asking again gives the same bytes', async () => {
-    const round = await makeRound(operator, { stock: 3 })
-    const first = await claim(round, { user_id: 'u1' })
-    expect([first.status, first.body]).toEqual([
-      201,
-      {
-        outcome: 'granted',
-        claim: {
-          id: expect.stringMatching(/^clm_\w+$/),
-          round_id: round.id,
-          user_id: 'u1',
-          pool: 'general',
-          slot: 1,
-          sequence: 1,
-          granted_at: expect.stringMatching(TIME),
-        },
-        vouchers: [0, 1].map(() => ({
-          code: expect.stringMatching(/^[0-9A-HJKMNP-TV-Z]{20}$/),
-          template: '40-10',
-          state: 'active',
-          expires_at: new Date(Date.parse(first.body.claim.granted_at) + 604_800_000).toISOString(),
-        })),
-      },
-    ])
-    const again = await claim(round, { user_id: 'u1', pool: 'general', slot: 1 })
-    expect([again.status, again.body]).toEqual([200, { ...first.body, replayed: true }])
-    const others = await Promise.all([1, 2, 3].map(() => claim(round, { user_id: 'u1' })))
-    for (const other of others) expect([other.status, other.bytes]).toEqual([200, again.bytes])
-    const next = await claim(round, { user_id: 'u2' })
-    expect(next.body.claim.sequence).toBe(2)
-    expect(new Set([...first.body.vouchers, ...next.body.vouchers].map(({ code }) => code)).size).toBe(4)
-    const read = await api.get(`/v1/rounds/${round.id}/claims/u1`)
-    expect([read.status, read.body]).toEqual([200, first.body])
-  })
-
-  test('a round that is not open says when it will be', async () => {
-    const scheduled = await makeRound(operator, { opens_at: FAR })
-    const more = { opens_at: FAR, server_time: expect.stringMatching(TIME), retry_after_s: expect.any(Number) }
-    await expectRefused(scheduled, 'not_open', more)
-    const told = (await claim(scheduled, { user_id: 'u1' })).body
-    expect(Math.abs(Date.parse(told.server_time as string) - Date.now())).toBeLessThan(2000)
-    expect(told.retry_after_s).toBeGreaterThan(86_400)
-    const byHand = await makeRound(operator, { opens_at: null })
-    await expectRefused(byHand, 'not_open', { ...more, opens_at: null })
-    await turn(byHand, 'open')
-    expect((await claim(byHand, { user_id: 'u1' })).status).toBe(201)
-  })
-
-  test('a holder gets his claim in every state; the others are told the state', async () => {
-    const round = await makeRound(operator, { stock: 1 })
-    const held = await claim(round, { user_id: 'holder' })
-    expect(held.status).toBe(201)
-    const expectHeld = async () => {
-      const replies = await Promise.all([1, 2].map(() => claim(round, { user_id: 'holder' })))
-      for (const { status, body } of replies) expect([status, body]).toEqual([200, { ...held.body, replayed: true }])
-      expect((await api.get(`/v1/rounds/${round.id}/claims/holder`)).body).toEqual(held.body)
-    }
-    await expectRefused(round, 'sold_out')
-    await expectHeld()
-    await turn(round, 'pause')
-    await expectRefused(round, 'paused', { retry_after_s: expect.any(Number) })
-    await expectHeld()
-    await turn(round, 'resume')
-    await expectRefused(round, 'sold_out')
-    await turn(round, 'stock', { add: 1 })
-    expect((await claim(round, { user_id: 'late' })).body.claim.sequence).toBe(2)
-    await turn(round, 'close')
-    await expectRefused(round, 'closed')
-    await expectHeld()
-    expect((await operator.get<Round>(`/v1/rounds/${round.id}`)).body.stock.granted).toBe(2)
-  })
-
-  test('slots are packs of their own, up to the limit', async () => {
-    const round = await makeRound(operator, { stock: 10 }, { limits: { per_user: 3 } })
-    const packs = await Promise.all([1, 2, 3].map(slot => claim(round, { user_id: 'u1', slot })))
-    expect(packs.map(({ status }) => status)).toEqual([201, 201, 201])
-    expect(packs.map(({ body }) => body.claim.slot)).toEqual([1, 2, 3])
-    expect(packs.map(({ body }) => body.claim.sequence).sort()).toEqual([1, 2, 3])
-    await expectRefused(round, 'limit_reached', {}, { slot: 4 })
-    await expectRefused(round, 'limit_reached', {}, { user_id: 'u1', slot: 255 })
-    for (const [i, pack] of packs.entries()) {
-      expect((await claim(round, { user_id: 'u1', slot: i + 1 })).body).toEqual({ ...pack.body, replayed: true })
-      expect((await api.get(`/v1/rounds/${round.id}/claims/u1?slot=${i + 1}`)).body).toEqual(pack.body)
-    }
-    expectProblem(await api.get(`/v1/rounds/${round.id}/claims/u2`), 'not_found')
-    expectProblem(await api.get(`/v1/rounds/${round.id}/claims/u1?slot=4`), 'not_found')
-  })
-
-  test('pools are claimed by name and by cohort, and end one by one', async () => {
-    const round = await makeRound(operator, { stock: 5, pools: [{ name: 'assisted', stock: 2 }] })
-    const own = operator.as(userToken('helped', { claims: { cohort: 'assisted' } }))
-    const helped = await claim(round, {}, own)
-    expect(helped.body.claim).toMatchObject({ user_id: 'helped', pool: 'assisted', sequence: 1 })
-    const stranger = operator.as(userToken('other', { claims: { cohort: 'nowhere' } }))
-    expect((await claim(round, {}, stranger)).body.claim).toMatchObject({ pool: 'general', sequence: 2 })
-    const sly = operator.as(userToken('sly'))
-    expectProblem(await claim(round, { pool: 'assisted' }, sly), 'not_eligible')
-    expect((await claim(round, { user_id: 'named', pool: 'assisted' })).body.claim.pool).toBe('assisted')
-    await expectRefused(round, 'sold_out', {}, { pool: 'assisted' })
-    expectProblem(await claim(round, { user_id: 'u', pool: 'unknown' }), 'invalid', {
-      detail: expect.stringContaining('pool'),
+for (const encoding of ['json', 'msgpack'] as const)
+  describe(encoding, () => {
+    let operator: Api
+    let api: Api
+    beforeAll(() => {
+      operator = new Api(worker.url, KEYS.operator, encoding)
+      api = operator.as(KEYS.platform)
     })
-    expect((await claim(round, { user_id: 'fourth' })).body.claim.sequence).toBe(4)
-    expect((await claim(round, { user_id: 'helped' })).body).toEqual({ ...helped.body, replayed: true })
-    const { pools, stock } = (await operator.get<Round>(`/v1/rounds/${round.id}`)).body
-    expect(pools.map(pool => [pool.granted, pool.remaining])).toEqual([
-      [2, 1],
-      [2, 0],
-    ])
-    expect(stock).toMatchObject({ granted: 4, remaining: 1 })
-  })
+    const claim = (round: Round, body: Fields, from = api) =>
+      from.post<Granted & Fields>(`/v1/rounds/${round.id}/claims`, body)
+    const turn = async (round: Round, verb: string, body?: Fields) =>
+      expect((await operator.post(`/v1/rounds/${round.id}/${verb}`, body)).status).toBe(200)
 
-  test('a user token claims and reads for its own user only', async () => {
-    const round = await makeRound(operator)
-    const user = operator.as(userToken('me@example:1'))
-    const mine = await claim(round, { user_id: 'me@example:1' }, user)
-    expect([mine.status, mine.body.claim.user_id]).toEqual([201, 'me@example:1'])
-    expect((await claim(round, {}, user)).body).toEqual({ ...mine.body, replayed: true })
-    expectProblem(await claim(round, { user_id: 'other' }, user), 'forbidden')
-    expect((await claim(round, { user_id: 'other' })).body.claim.sequence).toBe(2)
-    const path = (id: string) => `/v1/rounds/${round.id}/claims/${encodeURIComponent(id)}`
-    const read = await user.get(path('me@example:1'))
-    expect([read.status, read.body]).toEqual([200, mine.body])
-    expect((await api.get(path('me@example:1'))).body).toEqual(mine.body)
-    expect((await api.get(`/v1/rounds/${round.id}/claims/me@example:1`)).body).toEqual(mine.body)
-    expectProblem(await user.get(path('other')), 'not_found')
-    expectProblem(await user.get(path('nobody')), 'not_found')
-  })
+    /** Asks often enough for the worker to answer by itself. */
+    async function expectRefused(round: Round, code: Code, more: Fields = {}, ask: Fields = {}): Promise<void> {
+      for (let i = 0; i < ASKED_TIMES; i++) {
+        const reply = await claim(round, { user_id: `stranger-${i}`, ...ask })
+        expectProblem(reply, code, { outcome: code, ...more })
+      }
+    }
 
-  test('wrong claims are refused by the name of the field and cost nothing', async () => {
-    const round = await makeRound(operator, { stock: 2 })
-    await claim(round, { user_id: 'holder' })
-    const before = (await api.get(`/v1/rounds/${round.id}`)).body
-    const wrong: readonly (readonly [Fields, string])[] = [
-      [{}, 'user_id'],
-      [{ user_id: '' }, 'user_id'],
-      [{ user_id: 'x'.repeat(65) }, 'user_id'],
-      [{ user_id: 'a{b}' }, 'user_id'],
-      [{ user_id: 'a/2' }, 'user_id'],
-      [{ user_id: 'a\r\nb' }, 'user_id'],
-      [{ user_id: 'ü' }, 'user_id'],
-      [{ user_id: 7 }, 'user_id'],
-      [{ user_id: null }, 'user_id'],
-      [{ user_id: ['holder'] }, 'user_id'],
-      [{ user_id: 'a', slot: 0 }, 'slot'],
-      [{ user_id: 'a', slot: 256 }, 'slot'],
-      [{ user_id: 'a', slot: 1.5 }, 'slot'],
-      [{ user_id: 'a', slot: '1' }, 'slot'],
-      [{ user_id: 'a', pool: '' }, 'pool'],
-      [{ user_id: 'a', pool: 3 }, 'pool'],
-      [{ user_id: 'a', priority: 1 }, 'priority'],
-    ]
-    for (const [body, field] of wrong)
-      expectProblem(await claim(round, body), 'invalid', { detail: expect.stringContaining(field) })
-    expectProblem(await api.post('/v1/rounds/rnd_none/claims', { user_id: 'a' }), 'not_found')
-    expectProblem(await api.post('/v1/rounds/nonsense/claims', { user_id: 'a' }), 'not_found')
-    expect((await api.get(`/v1/rounds/${round.id}`)).body).toEqual(before)
-    expect((await claim(round, { user_id: 'x'.repeat(64) })).body.claim.sequence).toBe(2)
+    test('a grant has exactly its fields, and asking again gives the same bytes', async () => {
+      const round = await makeRound(operator, { stock: 3 })
+      const first = await claim(round, { user_id: 'u1' })
+      expect([first.status, first.body]).toEqual([
+        201,
+        {
+          outcome: 'granted',
+          claim: {
+            id: expect.stringMatching(/^clm_\w+$/),
+            round_id: round.id,
+            user_id: 'u1',
+            pool: 'general',
+            slot: 1,
+            sequence: 1,
+            granted_at: expect.stringMatching(TIME),
+          },
+          vouchers: [0, 1].map(() => ({
+            code: expect.stringMatching(/^[0-9A-HJKMNP-TV-Z]{20}$/),
+            template: '40-10',
+            state: 'active',
+            expires_at: new Date(Date.parse(first.body.claim.granted_at) + 604_800_000).toISOString(),
+          })),
+        },
+      ])
+      const again = await claim(round, { user_id: 'u1', pool: 'general', slot: 1 })
+      expect([again.status, again.body]).toEqual([200, { ...first.body, replayed: true }])
+      const others = await Promise.all([1, 2, 3].map(() => claim(round, { user_id: 'u1' })))
+      for (const other of others) expect([other.status, other.bytes]).toEqual([200, again.bytes])
+      const next = await claim(round, { user_id: 'u2' })
+      expect(next.body.claim.sequence).toBe(2)
+      expect(new Set([...first.body.vouchers, ...next.body.vouchers].map(({ code }) => code)).size).toBe(4)
+      const read = await api.get(`/v1/rounds/${round.id}/claims/u1`)
+      expect([read.status, read.body]).toEqual([200, first.body])
+    })
+
+    test('a round that is not open says when it will be', async () => {
+      const scheduled = await makeRound(operator, { opens_at: FAR })
+      const more = { opens_at: FAR, server_time: expect.stringMatching(TIME), retry_after_s: expect.any(Number) }
+      await expectRefused(scheduled, 'not_open', more)
+      const told = (await claim(scheduled, { user_id: 'u1' })).body
+      expect(Math.abs(Date.parse(told.server_time as string) - Date.now())).toBeLessThan(2000)
+      expect(told.retry_after_s).toBeGreaterThan(86_400)
+      const byHand = await makeRound(operator, { opens_at: null })
+      await expectRefused(byHand, 'not_open', { ...more, opens_at: null })
+      await turn(byHand, 'open')
+      expect((await claim(byHand, { user_id: 'u1' })).status).toBe(201)
+    })
+
+    test('a holder gets his claim in every state; the others are told the state', async () => {
+      const round = await makeRound(operator, { stock: 1 })
+      const held = await claim(round, { user_id: 'holder' })
+      expect(held.status).toBe(201)
+      const expectHeld = async () => {
+        const replies = await Promise.all([1, 2].map(() => claim(round, { user_id: 'holder' })))
+        for (const { status, body } of replies) expect([status, body]).toEqual([200, { ...held.body, replayed: true }])
+        expect((await api.get(`/v1/rounds/${round.id}/claims/holder`)).body).toEqual(held.body)
+      }
+      await expectRefused(round, 'sold_out')
+      await expectHeld()
+      await turn(round, 'pause')
+      await expectRefused(round, 'paused', { retry_after_s: expect.any(Number) })
+      await expectHeld()
+      await turn(round, 'resume')
+      await expectRefused(round, 'sold_out')
+      await turn(round, 'stock', { add: 1 })
+      expect((await claim(round, { user_id: 'late' })).body.claim.sequence).toBe(2)
+      await turn(round, 'close')
+      await expectRefused(round, 'closed')
+      await expectHeld()
+      expect((await operator.get<Round>(`/v1/rounds/${round.id}`)).body.stock.granted).toBe(2)
+    })
+
+    test('slots are packs of their own, up to the limit', async () => {
+      const round = await makeRound(operator, { stock: 10 }, { limits: { per_user: 3 } })
+      const packs = await Promise.all([1, 2, 3].map(slot => claim(round, { user_id: 'u1', slot })))
+      expect(packs.map(({ status }) => status)).toEqual([201, 201, 201])
+      expect(packs.map(({ body }) => body.claim.slot)).toEqual([1, 2, 3])
+      expect(packs.map(({ body }) => body.claim.sequence).sort()).toEqual([1, 2, 3])
+      await expectRefused(round, 'limit_reached', {}, { slot: 4 })
+      await expectRefused(round, 'limit_reached', {}, { user_id: 'u1', slot: 255 })
+      for (const [i, pack] of packs.entries()) {
+        expect((await claim(round, { user_id: 'u1', slot: i + 1 })).body).toEqual({ ...pack.body, replayed: true })
+        expect((await api.get(`/v1/rounds/${round.id}/claims/u1?slot=${i + 1}`)).body).toEqual(pack.body)
+      }
+      expectProblem(await api.get(`/v1/rounds/${round.id}/claims/u2`), 'not_found')
+      expectProblem(await api.get(`/v1/rounds/${round.id}/claims/u1?slot=4`), 'not_found')
+    })
+
+    test('pools are claimed by name and by cohort, and end one by one', async () => {
+      const round = await makeRound(operator, { stock: 5, pools: [{ name: 'assisted', stock: 2 }] })
+      const own = operator.as(userToken('helped', { claims: { cohort: 'assisted' } }))
+      const helped = await claim(round, {}, own)
+      expect(helped.body.claim).toMatchObject({ user_id: 'helped', pool: 'assisted', sequence: 1 })
+      const stranger = operator.as(userToken('other', { claims: { cohort: 'nowhere' } }))
+      expect((await claim(round, {}, stranger)).body.claim).toMatchObject({ pool: 'general', sequence: 2 })
+      const sly = operator.as(userToken('sly'))
+      expectProblem(await claim(round, { pool: 'assisted' }, sly), 'not_eligible')
+      expect((await claim(round, { user_id: 'named', pool: 'assisted' })).body.claim.pool).toBe('assisted')
+      await expectRefused(round, 'sold_out', {}, { pool: 'assisted' })
+      expectProblem(await claim(round, { user_id: 'u', pool: 'unknown' }), 'invalid', {
+        detail: expect.stringContaining('pool'),
+      })
+      expect((await claim(round, { user_id: 'fourth' })).body.claim.sequence).toBe(4)
+      expect((await claim(round, { user_id: 'helped' })).body).toEqual({ ...helped.body, replayed: true })
+      const { pools, stock } = (await operator.get<Round>(`/v1/rounds/${round.id}`)).body
+      expect(pools.map(pool => [pool.granted, pool.remaining])).toEqual([
+        [2, 1],
+        [2, 0],
+      ])
+      expect(stock).toMatchObject({ granted: 4, remaining: 1 })
+    })
+
+    test('a user token claims and reads for its own user only', async () => {
+      const round = await makeRound(operator)
+      const user = operator.as(userToken('me@example:1'))
+      const mine = await claim(round, { user_id: 'me@example:1' }, user)
+      expect([mine.status, mine.body.claim.user_id]).toEqual([201, 'me@example:1'])
+      expect((await claim(round, {}, user)).body).toEqual({ ...mine.body, replayed: true })
+      expectProblem(await claim(round, { user_id: 'other' }, user), 'forbidden')
+      expect((await claim(round, { user_id: 'other' })).body.claim.sequence).toBe(2)
+      const path = (id: string) => `/v1/rounds/${round.id}/claims/${encodeURIComponent(id)}`
+      const read = await user.get(path('me@example:1'))
+      expect([read.status, read.body]).toEqual([200, mine.body])
+      expect((await api.get(path('me@example:1'))).body).toEqual(mine.body)
+      expect((await api.get(`/v1/rounds/${round.id}/claims/me@example:1`)).body).toEqual(mine.body)
+      expectProblem(await user.get(path('other')), 'not_found')
+      expectProblem(await user.get(path('nobody')), 'not_found')
+    })
+
+    test('wrong claims are refused by the name of the field and cost nothing', async () => {
+      const round = await makeRound(operator, { stock: 2 })
+      await claim(round, { user_id: 'holder' })
+      const before = (await api.get(`/v1/rounds/${round.id}`)).body
+      const wrong: readonly (readonly [Fields, string])[] = [
+        [{}, 'user_id'],
+        [{ user_id: '' }, 'user_id'],
+        [{ user_id: 'x'.repeat(65) }, 'user_id'],
+        [{ user_id: 'a{b}' }, 'user_id'],
+        [{ user_id: 'a/2' }, 'user_id'],
+        [{ user_id: 'a\r\nb' }, 'user_id'],
+        [{ user_id: 'ü' }, 'user_id'],
+        [{ user_id: 7 }, 'user_id'],
+        [{ user_id: null }, 'user_id'],
+        [{ user_id: ['holder'] }, 'user_id'],
+        [{ user_id: 'a', slot: 0 }, 'slot'],
+        [{ user_id: 'a', slot: 256 }, 'slot'],
+        [{ user_id: 'a', slot: 1.5 }, 'slot'],
+        [{ user_id: 'a', slot: '1' }, 'slot'],
+        [{ user_id: 'a', pool: '' }, 'pool'],
+        [{ user_id: 'a', pool: 3 }, 'pool'],
+        [{ user_id: 'a', priority: 1 }, 'priority'],
+      ]
+      for (const [body, field] of wrong)
+        expectProblem(await claim(round, body), 'invalid', { detail: expect.stringContaining(field) })
+      expectProblem(await api.post('/v1/rounds/rnd_none/claims', { user_id: 'a' }), 'not_found')
+      expectProblem(await api.post('/v1/rounds/nonsense/claims', { user_id: 'a' }), 'not_found')
+      expect((await api.get(`/v1/rounds/${round.id}`)).body).toEqual(before)
+      expect((await claim(round, { user_id: 'x'.repeat(64) })).body.claim.sequence).toBe(2)
+    })
   })
-})
 
 const NOW = Math.floor(Date.now() / 1000)
 const SPOILT: readonly (readonly [why: string, token: TokenParts])[] = [

@@ -51,179 +51,184 @@ const CAMPAIGN = {
   ],
   limits: { per_user: 1 },
 }
+const DEFAULTS = { timezone: 'UTC', on_expiry: 'returned' }
 const PERCENT = { type: 'percent_off', percent_off: 12.5, minimum_amount: 0, maximum_discount_amount: 500 }
 
-const DEFAULTS = { timezone: 'UTC', on_expiry: 'returned' }
-
-describe.each(['json', 'msgpack'] as const)('%s', encoding => {
-  let api: Api
-  beforeAll(() => {
-    api = new Api(worker.url, KEYS.operator, encoding)
-  })
-
-  test('a campaign is made, listed and read with exactly its fields', async () => {
-    const made = await api.post('/v1/campaigns', CAMPAIGN)
-    expect(made.status).toBe(201)
-    const shown = { ...CAMPAIGN, ...DEFAULTS, id: expect.stringMatching(/^cmp_[0-9a-z]+$/), created_at: expect.stringMatching(TIME) }
-    expect(made.body).toEqual(shown)
-    const read = await api.get(`/v1/campaigns/${made.body.id}`)
-    expect([read.status, read.body]).toEqual([200, made.body])
-    const plain = { name: 'percent', currency: 'USD', pack: [{ template: 'p', discount: PERCENT, valid_for_s: 60 }] }
-    const percent = await api.post('/v1/campaigns', plain)
-    expect(percent.body).toMatchObject({ pack: [{ quantity: 1, discount: PERCENT }], limits: { per_user: 1 } })
-    const list = await api.get<{ data: Fields[] }>('/v1/campaigns')
-    expect(list.body).toMatchObject({ has_more: false, next_cursor: null })
-    expect(list.body.data).toContainEqual(made.body)
-    expectProblem(await api.get('/v1/campaigns/cmp_none'), 'not_found')
-  })
-
-  test('a round is made, turned and read with exactly its fields', async () => {
-    const campaign = await makeCampaign(api, CAMPAIGN)
-    const rules = { stock: 100, opens_at: FAR, closes_at: '2126-12-01T14:00:00.000+02:00' }
-    const made = await api.post<Round>(`/v1/campaigns/${campaign}/rounds`, {
-      ...rules,
-      allocation: { mode: 'fcfs' },
-      pools: [{ name: 'assisted', stock: 5 }],
+for (const encoding of ['json', 'msgpack'] as const)
+  describe(encoding, () => {
+    let api: Api
+    beforeAll(() => {
+      api = new Api(worker.url, KEYS.operator, encoding)
     })
-    expect(made.status).toBe(201)
-    const stock = { total: 100, granted: 0, remaining: 100, epoch: expect.stringMatching(/./), version: 1 }
-    const scheduled = {
-      id: expect.stringMatching(/^rnd_[0-9a-z]+$/),
-      campaign_id: campaign,
-      state: 'scheduled',
-      opens_at: FAR,
-      closes_at: '2126-12-01T12:00:00.000Z',
-      allocation: { mode: 'fcfs' },
-      stock,
-      pools: [
-        { name: 'general', total: 95, granted: 0, remaining: 95 },
-        { name: 'assisted', total: 5, granted: 0, remaining: 5 },
-      ],
-    }
-    expect(made.body).toEqual(scheduled)
-    const path = `/v1/rounds/${made.body.id}`
-    expect((await api.as('').get(path)).body).toEqual(made.body)
-    const opened = await api.post<Round>(`${path}/open`)
-    expect(opened.status).toBe(200)
-    expect(opened.body).toEqual({
-      ...made.body,
-      state: 'open',
-      opens_at: expect.stringMatching(TIME),
-      stock: { ...stock, version: 2 },
+
+    test('a campaign is made, listed and read with exactly its fields', async () => {
+      const made = await api.post('/v1/campaigns', CAMPAIGN)
+      expect(made.status).toBe(201)
+      const shown = {
+        ...CAMPAIGN,
+        ...DEFAULTS,
+        id: expect.stringMatching(/^cmp_[0-9a-z]+$/),
+        created_at: expect.stringMatching(TIME),
+      }
+      expect(made.body).toEqual(shown)
+      const read = await api.get(`/v1/campaigns/${made.body.id}`)
+      expect([read.status, read.body]).toEqual([200, made.body])
+      const plain = { name: 'percent', currency: 'USD', pack: [{ template: 'p', discount: PERCENT, valid_for_s: 60 }] }
+      const percent = await api.post('/v1/campaigns', plain)
+      expect(percent.body).toMatchObject({ pack: [{ quantity: 1, discount: PERCENT }], limits: { per_user: 1 } })
+      const list = await api.get<{ data: Fields[] }>('/v1/campaigns')
+      expect(list.body).toMatchObject({ has_more: false, next_cursor: null })
+      expect(list.body.data).toContainEqual(made.body)
+      expectProblem(await api.get('/v1/campaigns/cmp_none'), 'not_found')
     })
-    expect(Math.abs(Date.parse(opened.body.opens_at as string) - Date.now())).toBeLessThan(5000)
-    for (const [verb, state] of [
-      ['pause', 'paused'],
-      ['resume', 'open'],
-      ['close', 'closed'],
-    ] as const) {
-      const turned = await api.post<Round>(`${path}/${verb}`)
-      expect([turned.status, turned.body.state]).toEqual([200, state])
-      expect((await api.get(path)).body).toEqual(turned.body)
-    }
-  })
 
-  test('a turn that the state does not allow is wrong_state and changes nothing', async () => {
-    const round = await makeRound(api, { opens_at: null })
-    expect(round).toMatchObject({ state: 'scheduled', opens_at: null, closes_at: null })
-    for (const past of ['1970-01-01T00:00:00.000Z', '1969-12-31T23:59:59.999Z', '2020-01-01T00:00:00.000+14:00'])
-      expect(await makeRound(api, { opens_at: past })).toMatchObject({ state: 'open' })
-    const path = `/v1/rounds/${round.id}`
-    const turn = async (verb: string) => (await api.post(`${path}/${verb}`)).status
-    const refusals = {
-      scheduled: ['pause', 'resume'],
-      open: ['open', 'resume'],
-      paused: ['open', 'pause'],
-      closed: ['open', 'pause', 'resume', 'close'],
-    }
-    const ways = { scheduled: 'open', open: 'pause', paused: 'close', closed: '' }
-    for (const [state, verbs] of Object.entries(refusals)) {
-      const before = (await api.get<Round>(path)).body
-      expect(before.state).toBe(state)
-      for (const verb of verbs) expectProblem(await api.post(`${path}/${verb}`), 'wrong_state')
-      expect((await api.get(path)).body).toEqual(before)
-      const way = ways[state as keyof typeof ways]
-      if (way !== '') expect(await turn(way)).toBe(200)
-    }
-    expectProblem(await api.post(`${path}/stock`, { add: 1 }), 'wrong_state')
-    expectProblem(await api.post('/v1/rounds/rnd_none/open'), 'not_found')
-  })
-
-  test('stock is added and taken back by pool, never below what is granted', async () => {
-    const round = await makeRound(api, { stock: 4, pools: [{ name: 'assisted', stock: 1 }] })
-    const path = `/v1/rounds/${round.id}`
-    const claim = (user_id: string, pool: string) => api.post(`${path}/claims`, { user_id, pool })
-    for (const user of ['a', 'b', 'c']) expect((await claim(user, 'general')).status).toBe(201)
-    expect((await claim('d', 'assisted')).status).toBe(201)
-    expect((await api.get<Round>(path)).body.state).toBe('sold_out')
-    const more = await api.post<Round>(`${path}/stock`, { add: 10, pool: 'assisted' })
-    expect([more.status, more.body.state, more.body.stock.remaining]).toEqual([200, 'open', 10])
-    expect(more.body.pools[1]).toEqual({ name: 'assisted', total: 11, granted: 1, remaining: 10 })
-    expectProblem(await api.post(`${path}/stock`, { add: -1 }), 'below_granted')
-    expectProblem(await api.post(`${path}/stock`, { add: -11, pool: 'assisted' }), 'below_granted')
-    const less = await api.post<Round>(`${path}/stock`, { add: -10, pool: 'assisted' })
-    expect(less.body).toMatchObject({ state: 'sold_out', stock: { total: 4, granted: 4, remaining: 0 } })
-    expectProblem(await api.post(`${path}/stock`, { add: 5, pool: 'nobody' }), 'invalid', {
-      detail: expect.stringContaining('pool'),
-    })
-  })
-
-  test('the budget of a campaign bounds its rounds and their new stock together', async () => {
-    const worth = 2 * 1000
-    const campaign = await makeCampaign(api, { budget: { max_amount: 10 * worth } })
-    const rounds = `/v1/campaigns/${campaign}/rounds`
-    expectProblem(await api.post(rounds, { stock: 11 }), 'budget_exceeded')
-    const first = await api.post<Round>(rounds, { stock: 6 })
-    expect(first.status).toBe(201)
-    expectProblem(await api.post(rounds, { stock: 5 }), 'budget_exceeded')
-    const path = `/v1/rounds/${first.body.id}/stock`
-    expectProblem(await api.post(path, { add: 5 }), 'budget_exceeded')
-    expect((await api.post(path, { add: 4 })).status).toBe(200)
-    expect((await api.post(path, { add: -3 })).status).toBe(200)
-    expect((await api.post(rounds, { stock: 4 })).status).toBe(422)
-    expect((await api.post(rounds, { stock: 3 })).status).toBe(201)
-  })
-
-  test('lists page by limit and cursor, and stream as NDJSON', async () => {
-    const campaign = await makeCampaign(api)
-    const ids: string[] = []
-    for (let i = 0; i < 5; i++) {
-      const made = await api.post<Round>(`/v1/campaigns/${campaign}/rounds`, { stock: 1 })
-      ids.push(made.body.id)
-    }
-    const path = `/v1/campaigns/${campaign}/rounds`
-    const seen: string[] = []
-    let cursor = ''
-    for (let page = 0; page < 3; page++) {
-      const { body } = await api.get<{ data: Round[]; has_more: boolean; next_cursor: string | null }>(
-        `${path}?limit=2${cursor}`,
-      )
-      seen.push(...body.data.map(round => round.id))
-      expect(body.has_more).toBe(page < 2)
-      expect(body.next_cursor === null).toBe(page === 2)
-      cursor = `&cursor=${body.next_cursor}`
-    }
-    expect(seen).toEqual(ids)
-    for (const wrong of ['limit=0', 'limit=1001', 'limit=x', 'limit=1.5', 'cursor=nowhere'])
-      expectProblem(await api.get(`${path}?${wrong}`), 'invalid', {
-        detail: expect.stringContaining(wrong.split('=')[0] as string),
+    test('a round is made, turned and read with exactly its fields', async () => {
+      const campaign = await makeCampaign(api, CAMPAIGN)
+      const rules = { stock: 100, opens_at: FAR, closes_at: '2126-12-01T14:00:00.000+02:00' }
+      const made = await api.post<Round>(`/v1/campaigns/${campaign}/rounds`, {
+        ...rules,
+        allocation: { mode: 'fcfs' },
+        pools: [{ name: 'assisted', stock: 5 }],
       })
-    const newest = await api.get<{ data: Round[] }>('/v1/rounds?limit=5')
-    expect(newest.body.data.map(round => round.id)).toEqual(ids.toReversed())
-    for (const list of [path, '/v1/campaigns', '/v1/rounds']) {
-      const lines = await api.get(list, { accept: 'application/x-ndjson' })
-      expect([list, lines.status, lines.headers.get('content-type')]).toEqual([list, 200, 'application/x-ndjson'])
-      const rows = lines.bytes
-        .toString()
-        .trimEnd()
-        .split('\n')
-        .map(line => JSON.parse(line) as Fields)
-      expect(rows.every(row => typeof row.id === 'string')).toBe(true)
-      if (list === path) expect(rows.map(row => row.id)).toEqual(ids)
-    }
-    expectProblem(await api.get('/v1/campaigns/cmp_none/rounds'), 'not_found')
+      expect(made.status).toBe(201)
+      const stock = { total: 100, granted: 0, remaining: 100, epoch: expect.stringMatching(/./), version: 1 }
+      const scheduled = {
+        id: expect.stringMatching(/^rnd_[0-9a-z]+$/),
+        campaign_id: campaign,
+        state: 'scheduled',
+        opens_at: FAR,
+        closes_at: '2126-12-01T12:00:00.000Z',
+        allocation: { mode: 'fcfs' },
+        stock,
+        pools: [
+          { name: 'general', total: 95, granted: 0, remaining: 95 },
+          { name: 'assisted', total: 5, granted: 0, remaining: 5 },
+        ],
+      }
+      expect(made.body).toEqual(scheduled)
+      const path = `/v1/rounds/${made.body.id}`
+      expect((await api.as('').get(path)).body).toEqual(made.body)
+      const opened = await api.post<Round>(`${path}/open`)
+      expect(opened.status).toBe(200)
+      expect(opened.body).toEqual({
+        ...made.body,
+        state: 'open',
+        opens_at: expect.stringMatching(TIME),
+        stock: { ...stock, version: 2 },
+      })
+      expect(Math.abs(Date.parse(opened.body.opens_at as string) - Date.now())).toBeLessThan(5000)
+      for (const [verb, state] of [
+        ['pause', 'paused'],
+        ['resume', 'open'],
+        ['close', 'closed'],
+      ] as const) {
+        const turned = await api.post<Round>(`${path}/${verb}`)
+        expect([turned.status, turned.body.state]).toEqual([200, state])
+        expect((await api.get(path)).body).toEqual(turned.body)
+      }
+    })
+
+    test('a turn that the state does not allow is wrong_state and changes nothing', async () => {
+      const round = await makeRound(api, { opens_at: null })
+      expect(round).toMatchObject({ state: 'scheduled', opens_at: null, closes_at: null })
+      for (const past of ['1970-01-01T00:00:00.000Z', '1969-12-31T23:59:59.999Z', '2020-01-01T00:00:00.000+14:00'])
+        expect(await makeRound(api, { opens_at: past })).toMatchObject({ state: 'open' })
+      const path = `/v1/rounds/${round.id}`
+      const turn = async (verb: string) => (await api.post(`${path}/${verb}`)).status
+      const refusals = {
+        scheduled: ['pause', 'resume'],
+        open: ['open', 'resume'],
+        paused: ['open', 'pause'],
+        closed: ['open', 'pause', 'resume', 'close'],
+      }
+      const ways = { scheduled: 'open', open: 'pause', paused: 'close', closed: '' }
+      for (const [state, verbs] of Object.entries(refusals)) {
+        const before = (await api.get<Round>(path)).body
+        expect(before.state).toBe(state)
+        for (const verb of verbs) expectProblem(await api.post(`${path}/${verb}`), 'wrong_state')
+        expect((await api.get(path)).body).toEqual(before)
+        const way = ways[state as keyof typeof ways]
+        if (way !== '') expect(await turn(way)).toBe(200)
+      }
+      expectProblem(await api.post(`${path}/stock`, { add: 1 }), 'wrong_state')
+      expectProblem(await api.post('/v1/rounds/rnd_none/open'), 'not_found')
+    })
+
+    test('stock is added and taken back by pool, never below what is granted', async () => {
+      const round = await makeRound(api, { stock: 4, pools: [{ name: 'assisted', stock: 1 }] })
+      const path = `/v1/rounds/${round.id}`
+      const claim = (user_id: string, pool: string) => api.post(`${path}/claims`, { user_id, pool })
+      for (const user of ['a', 'b', 'c']) expect((await claim(user, 'general')).status).toBe(201)
+      expect((await claim('d', 'assisted')).status).toBe(201)
+      expect((await api.get<Round>(path)).body.state).toBe('sold_out')
+      const more = await api.post<Round>(`${path}/stock`, { add: 10, pool: 'assisted' })
+      expect([more.status, more.body.state, more.body.stock.remaining]).toEqual([200, 'open', 10])
+      expect(more.body.pools[1]).toEqual({ name: 'assisted', total: 11, granted: 1, remaining: 10 })
+      expectProblem(await api.post(`${path}/stock`, { add: -1 }), 'below_granted')
+      expectProblem(await api.post(`${path}/stock`, { add: -11, pool: 'assisted' }), 'below_granted')
+      const less = await api.post<Round>(`${path}/stock`, { add: -10, pool: 'assisted' })
+      expect(less.body).toMatchObject({ state: 'sold_out', stock: { total: 4, granted: 4, remaining: 0 } })
+      expectProblem(await api.post(`${path}/stock`, { add: 5, pool: 'nobody' }), 'invalid', {
+        detail: expect.stringContaining('pool'),
+      })
+    })
+
+    test('the budget of a campaign bounds its rounds and their new stock together', async () => {
+      const worth = 2 * 1000
+      const campaign = await makeCampaign(api, { budget: { max_amount: 10 * worth } })
+      const rounds = `/v1/campaigns/${campaign}/rounds`
+      expectProblem(await api.post(rounds, { stock: 11 }), 'budget_exceeded')
+      const first = await api.post<Round>(rounds, { stock: 6 })
+      expect(first.status).toBe(201)
+      expectProblem(await api.post(rounds, { stock: 5 }), 'budget_exceeded')
+      const path = `/v1/rounds/${first.body.id}/stock`
+      expectProblem(await api.post(path, { add: 5 }), 'budget_exceeded')
+      expect((await api.post(path, { add: 4 })).status).toBe(200)
+      expect((await api.post(path, { add: -3 })).status).toBe(200)
+      expect((await api.post(rounds, { stock: 4 })).status).toBe(422)
+      expect((await api.post(rounds, { stock: 3 })).status).toBe(201)
+    })
+
+    test('lists page by limit and cursor, and stream as NDJSON', async () => {
+      const campaign = await makeCampaign(api)
+      const ids: string[] = []
+      for (let i = 0; i < 5; i++) {
+        const made = await api.post<Round>(`/v1/campaigns/${campaign}/rounds`, { stock: 1 })
+        ids.push(made.body.id)
+      }
+      const path = `/v1/campaigns/${campaign}/rounds`
+      const seen: string[] = []
+      let cursor = ''
+      for (let page = 0; page < 3; page++) {
+        const { body } = await api.get<{ data: Round[]; has_more: boolean; next_cursor: string | null }>(
+          `${path}?limit=2${cursor}`,
+        )
+        seen.push(...body.data.map(round => round.id))
+        expect(body.has_more).toBe(page < 2)
+        expect(body.next_cursor === null).toBe(page === 2)
+        cursor = `&cursor=${body.next_cursor}`
+      }
+      expect(seen).toEqual(ids)
+      for (const wrong of ['limit=0', 'limit=1001', 'limit=x', 'limit=1.5', 'cursor=nowhere'])
+        expectProblem(await api.get(`${path}?${wrong}`), 'invalid', {
+          detail: expect.stringContaining(wrong.split('=')[0] as string),
+        })
+      const newest = await api.get<{ data: Round[] }>('/v1/rounds?limit=5')
+      expect(newest.body.data.map(round => round.id)).toEqual(ids.toReversed())
+      for (const list of [path, '/v1/campaigns', '/v1/rounds']) {
+        const lines = await api.get(list, { accept: 'application/x-ndjson' })
+        expect([list, lines.status, lines.headers.get('content-type')]).toEqual([list, 200, 'application/x-ndjson'])
+        const rows = lines.bytes
+          .toString()
+          .trimEnd()
+          .split('\n')
+          .map(line => JSON.parse(line) as Fields)
+        expect(rows.every(row => typeof row.id === 'string')).toBe(true)
+        if (list === path) expect(rows.map(row => row.id)).toEqual(ids)
+      }
+      expectProblem(await api.get('/v1/campaigns/cmp_none/rounds'), 'not_found')
+    })
   })
-})
 
 const template = (change: Fields) => ({ ...CAMPAIGN, pack: [{ ...CAMPAIGN.pack[0], ...change }] })
 const WRONG_CAMPAIGNS: readonly (readonly [body: unknown, field: string])[] = [

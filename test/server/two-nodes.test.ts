@@ -29,6 +29,9 @@ const CLAIMS = 200_000
 const STOCK = 50_000
 const LANES = 64
 const NODES = 2
+const FINAL = new Set<number>([CODES.granted.number, CODES.replayed.number, CODES.sold_out.number])
+/** What an honest engine may say while the disk under Redis is busy; none of it settles a claim. */
+const SHED = ['overloaded', 'unavailable', 'unknown', 'fenced'] as const
 
 let redis: RedisProcess
 let nodes: readonly TestNode[] = []
@@ -62,12 +65,16 @@ function planClaims(): readonly number[][] {
 
 interface Told {
   readonly history: History
+  /** Answers that settle nothing: after them the same user is asked for again, as a client would. */
+  faults: number
   /** Milliseconds since 1970, by this machine's clock, of the first `sold_out`. */
   firstSoldOut: number
 }
 
 /** Plays one node's claims over its connections; resolves when all are answered. */
-async function play(url: string, roundId: string, users: readonly number[], told: Told): Promise<void> {
+async function play(url: string, roundId: string, plan: readonly number[], told: Told): Promise<void> {
+  const users = [...plan]
+  const askAgain = (user: number) => users.push(user)
   const { promise, resolve, reject } = Promise.withResolvers<void>()
   let taken = 0
   let answered = 0
@@ -84,6 +91,7 @@ async function play(url: string, roundId: string, users: readonly number[], told
     }
     const settle = (outcome: number, sequence: number, vouchers: number): void => {
       const now = outcome === NO_ANSWER ? Number.POSITIVE_INFINITY : monotonicUs()
+      if (!FINAL.has(outcome)) told.faults++
       told.history.push({ sent, answered: now, user, sequence, vouchers, connection: lane, slot: 1, pool: 0, outcome })
       if (++answered === users.length) resolve()
     }
@@ -93,6 +101,7 @@ async function play(url: string, roundId: string, users: readonly number[], told
         if (outcome === CODES.sold_out.number) told.firstSoldOut = Math.min(told.firstSoldOut, Date.now())
         const holds = MEANINGS[outcome] === GRANT
         settle(outcome, holds ? sequenceOf(body) : 0, holds ? vouchersOf(body) : 0)
+        if (!FINAL.has(outcome)) askAgain(user)
         send()
       },
       broken: () => reject(new Error(`${url} closed a connection in the middle of the run`)),
@@ -129,7 +138,8 @@ function expectOneStory({ at, length }: History): number {
     if (holder[sequence] === -1) holder[sequence] = user
     else if (holder[sequence] !== user) counts.contradicting++
   }
-  expect(counts).toEqual({ granted: STOCK, repeated: counts.repeated, contradicting: 0 })
+  expect(counts.contradicting).toBe(0)
+  expect(counts.granted).toBeLessThanOrEqual(STOCK)
   expect(holder.indexOf(-1, 1)).toBe(-1)
   expect(held.filter(sequence => sequence > 0)).toHaveLength(STOCK)
   return counts.repeated
@@ -142,10 +152,10 @@ async function expectSound(round: RoundState, history: History): Promise<number>
   const ledger = await readLedger(operator.grants(round.id), { users, pools, capacity: STOCK + 1 })
   const verdict = auditRun({
     ...{ history, users, ledger, round, perUser: 1, mode: 'fcfs' as const },
-    ...{ expected: new Set(['sold_out'] as const), changes: [], frames: new Frames(), setAside: [] },
+    ...{ expected: new Set(['sold_out', ...SHED] as const), changes: [], frames: new Frames(), setAside: [] },
   })
   expect(printVerdict(verdict).filter(line => line.startsWith('✗'))).toEqual([])
-  expect([verdict.ok, verdict.claims, verdict.grants]).toEqual([true, CLAIMS, STOCK])
+  expect([verdict.ok, verdict.claims, verdict.grants]).toEqual([true, history.length, STOCK])
   // Nobody watches, the round was open from the start, and no holder was ever refused.
   const idle = verdict.checks.filter(check => check.checked === 0).map(({ id }) => id)
   expect(idle.filter(id => !/^I6|^I8-open$|^I2-limit$|^I10-holder$/.test(id))).toEqual([])
@@ -158,16 +168,19 @@ test('200,000 claims on two nodes: 50,000 users hold 1..50,000, every repeat its
   const { id } = await operator.createRound({ name: 'two nodes', stock: STOCK, opensAt: new Date(0) })
   const plans = planClaims()
   expect(plans.flat()).toHaveLength(CLAIMS)
-  const told: Told = { history: new History(CLAIMS), firstSoldOut: Number.POSITIVE_INFINITY }
+  const told: Told = { history: new History(CLAIMS), faults: 0, firstSoldOut: Number.POSITIVE_INFINITY }
   const from = performance.now()
   await Promise.all(nodes.map((node, i) => play(node.url, id, plans[i] as number[], told)))
   const seconds = (performance.now() - from) / 1000
   const repeated = expectOneStory(told.history)
+  expect(told.history.length - told.faults).toBe(CLAIMS)
   expect(repeated).toBeGreaterThan(STOCK / 10)
   const rounds = await Promise.all([a, b].map(node => new Operator(node.url, KEYS.operator).round(id)))
   expect(rounds[1]).toEqual(rounds[0])
   expect(rounds[0]).toMatchObject({ state: 'sold_out', stock: { total: STOCK, granted: STOCK, remaining: 0 } })
   const lastGrantedAt = await expectSound(rounds[0] as RoundState, told.history)
   expect(told.firstSoldOut).toBeGreaterThanOrEqual(lastGrantedAt)
-  console.log(`two nodes: ${CLAIMS} claims in ${seconds.toFixed(1)} s, ${repeated} of them repeats of a grant`)
-}, 60_000)
+  console.log(
+    `two nodes: ${CLAIMS} claims in ${seconds.toFixed(1)} s, ${repeated} of them repeats of a grant, ${told.faults} asked again`,
+  )
+}, 120_000)

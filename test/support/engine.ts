@@ -56,7 +56,7 @@ export async function startTestWorker(
     log: openLog(config.logLevel, 'test'),
     metricsText: async own => AggregatorRegistry.aggregate([await own()]).metrics(),
   })
-  return { url: `http://127.0.0.1:${worker.port}`, stop: () => worker.drain() }
+  return { url: `http://127.0.0.1:${worker.port}`, stop: () => worker.drain(0) }
 }
 
 export interface TestNode {

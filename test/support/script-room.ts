@@ -6,6 +6,7 @@
  * a script ends by comparing them with the outcomes that the script's text names, so an outcome that nothing reaches
  * is found. Rejected: mocks of Redis, because the clock, HMGET's nils and cmsgpack are half of what a script is.
  */
+import { readFileSync } from 'node:fs'
 import { realClock } from '../../engine/base/clock.ts'
 import { CODES, codeOf } from '../../engine/base/codes.ts'
 import { HOLDER_BYTES_MAX, writeArrayHead, writeHolder } from '../../engine/base/holder.ts'
@@ -44,7 +45,8 @@ class NotingLink extends Link {
       if (exceptions.length / EXCEPTION_BYTES < (args[2] as Buffer).readUInt16BE(1)) numbers.push(reply[3] as number)
       for (let at = 2; at < exceptions.length; at += EXCEPTION_BYTES) numbers.push(exceptions[at] as number)
     }
-    if (script.name === 'redeem' && Array.isArray(reply[1])) numbers.push(...((reply[1] ?? []) as Reply[]).map(each => (each as Reply[])[0] as number))
+    if (script.name === 'redeem' && Array.isArray(reply[1]))
+      numbers.push(...((reply[1] ?? []) as Reply[]).map(each => (each as Reply[])[0] as number))
     const seen = this.seen.get(script.name) ?? new Set()
     for (const number of numbers) seen.add(codeOf(number) ?? `no outcome: ${number}`)
     this.seen.set(script.name, seen)
@@ -94,18 +96,22 @@ export class ScriptRoom {
   readonly vouchers: VoucherStore
   readonly ledger: LedgerStore
 
-  constructor(url: string) {
+  constructor(url: string, leaseMs: number) {
     this.url = url
     this.link = new NotingLink({ url, scripts: this.scripts, clock: realClock, random: realRandom })
     this.claims = new ClaimStore(this.link, this.link, this.scripts)
-    this.rounds = new RoundStore(this.link, this.scripts)
+    this.rounds = new RoundStore(this.link, this.scripts, leaseMs)
     this.vouchers = new VoucherStore(this.link, this.link, this.scripts)
     this.ledger = new LedgerStore(this.link, this.link, this.scripts)
   }
 
   /** The codes that a script's text names, and those that it answered with so far. */
   outcomes(name: ScriptName): { readonly named: readonly string[]; readonly seen: readonly string[] } {
-    const named = [...this.scripts[name].source.matchAll(/\bCODE\.(\w+)/g)].map(match => match[1] as string)
+    const text = readFileSync(new URL(`../../scripts/${name}.lua`, import.meta.url), 'utf8')
+    const reply = text.match(/@reply([\s\S]*?)-- @/)?.[1] ?? ''
+    const inCode = [...text.matchAll(/\bCODE\.(\w+)/g)].map(match => match[1] as string)
+    const inReply = [...reply.matchAll(/\w+/g)].map(match => match[0]).filter(word => word in CODES)
+    const named = [...inCode, ...inReply]
     return { named: [...new Set(named)].sort(), seen: [...(this.link.seen.get(name) ?? [])].sort() }
   }
 
@@ -197,9 +203,9 @@ export class ScriptRoom {
 }
 
 /** A room over a Redis of its own; `close` ends both. */
-export async function openScriptRoom(): Promise<ScriptRoom & AsyncDisposable> {
+export async function openScriptRoom(leaseMs = 0): Promise<ScriptRoom & AsyncDisposable> {
   const redis = await startRedis()
-  const room = new ScriptRoom(redis.url)
+  const room = new ScriptRoom(redis.url, leaseMs)
   const dispose = async () => {
     await room.link.close()
     await redis.stop()

@@ -26,18 +26,31 @@ test('each key is its role, under a name that does not tell the key', () => {
   expect(callers().of('operator-key')).toEqual(callers('operator:operator-key').of('operator-key'))
 })
 
-test.each(['operator-ke', 'operator-keyy', 'Operator-key', 'operator:operator-key', 'x', 'a.b.c', 'k'.repeat(CREDENTIAL_BYTES_MAX + 1)])(
-  'the credential %s is nobody of ours',
-  credential => {
-    expect(callers().of(credential)).toBeUndefined()
-  },
-)
+test.each([
+  'operator-ke',
+  'operator-keyy',
+  'Operator-key',
+  'operator:operator-key',
+  'x',
+  'a.b.c',
+  'k'.repeat(CREDENTIAL_BYTES_MAX + 1),
+])('the credential %s is nobody of ours', credential => {
+  expect(callers().of(credential)).toBeUndefined()
+})
 
 test('the header needs the scheme and one credential; none at all is anonymous', () => {
   expect(callers().ofHeader('')).toBe(ANONYMOUS)
   expect(callers().of('')).toBe(ANONYMOUS)
-  for (const scheme of ['Bearer', 'bearer', 'BEARER']) expect(callers().ofHeader(`${scheme} viewer-key`)?.role).toBe('viewer')
-  for (const header of ['Bearer', 'Bearer  viewer-key', 'Basic viewer-key', 'viewer-key', 'Bearer\tviewer-key', 'Bearerviewer-key'])
+  for (const scheme of ['Bearer', 'bearer', 'BEARER'])
+    expect(callers().ofHeader(`${scheme} viewer-key`)?.role).toBe('viewer')
+  for (const header of [
+    'Bearer',
+    'Bearer  viewer-key',
+    'Basic viewer-key',
+    'viewer-key',
+    'Bearer\tviewer-key',
+    'Bearerviewer-key',
+  ])
     expect(callers().ofHeader(header), header).toBeUndefined()
 })
 
@@ -77,7 +90,9 @@ test('a guess costs the same whether its first or its last character is wrong, o
   }
   const right = looked(key)
   expect(right).toBeGreaterThanOrEqual(key.length)
-  expect(['Xperator-key', 'operator-keX', 'X'.repeat(12), 'X', 'X'.repeat(400)].map(looked)).toEqual(Array(5).fill(right))
+  expect(['Xperator-key', 'operator-keX', 'X'.repeat(12), 'X', 'X'.repeat(400)].map(looked)).toEqual(
+    Array(5).fill(right),
+  )
 })
 
 test("keys may stand among spaces, empty entries do not count, and a merchant's key may name its merchant", () => {
@@ -90,7 +105,10 @@ test("keys may stand among spaces, empty entries do not count, and a merchant's 
 })
 
 test.each([
-  ['admin:some-long-key', 'FAIRGRAB_KEYS: entry 1 has no role; write one of operator, platform, merchant, viewer, a colon and the key'],
+  [
+    'admin:some-long-key',
+    'FAIRGRAB_KEYS: entry 1 has no role; write one of operator, platform, merchant, viewer, a colon and the key',
+  ],
   ['operator:operator-key,Viewer:some-long-key', 'FAIRGRAB_KEYS: entry 2 has no role'],
   ['user:some-long-key', 'FAIRGRAB_KEYS: entry 1 has no role'],
   ['anonymous:some-long-key', 'FAIRGRAB_KEYS: entry 1 has no role'],

@@ -30,12 +30,19 @@ test('the bytes say what the object says, field by field and in the same order',
   fc.assert(
     fc.property(vouchers, grants, word, (pack, batch, pool) => {
       const round: RoundWords = { id: 'rnd_0123456789abcdef', pools: ['general', pool], vouchers: pack }
-      const codes = new VoucherCodes({ secret: Buffer.alloc(32, 1), roundId: round.id, roundNumber: 9, packVouchers: pack.length })
+      const codes = new VoucherCodes({
+        secret: Buffer.alloc(32, 1),
+        roundId: round.id,
+        roundNumber: 9,
+        packVouchers: pack.length,
+      })
       const writer = new ClaimJson(round)
       const sequences = batch.map(({ sequence }) => sequence)
       const codeBytes = codes.mintBytes(sequences, batch.length)
       for (const [i, { replayed, ...grant }] of batch.entries()) {
-        const written = Buffer.from(writer.bytes({ ...grant, codeBytes, codeAt: i * pack.length * 20 }, replayed)).toString('utf8')
+        const written = Buffer.from(
+          writer.bytes({ ...grant, codeBytes, codeAt: i * pack.length * 20 }, replayed),
+        ).toString('utf8')
         const object = claimAnswer(round, { ...grant, codes: codes.mint([grant.sequence], 1) }, replayed)
         expect(written).toBe(JSON.stringify(object))
       }
@@ -62,7 +69,14 @@ test('the largest answer fits, also right after the smallest', () => {
 })
 
 test('an id is a name for round and sequence; states are those that are given', () => {
-  const round: RoundWords = { id: 'rnd_abc', pools: ['general'], vouchers: [{ template: 't', valid_for_s: 2 }, { template: 't', valid_for_s: 2 }] }
+  const round: RoundWords = {
+    id: 'rnd_abc',
+    pools: ['general'],
+    vouchers: [
+      { template: 't', valid_for_s: 2 },
+      { template: 't', valid_for_s: 2 },
+    ],
+  }
   const grant = { userId: 'u', slot: 1, pool: 0, sequence: 7, at: Date.UTC(2026, 11, 1, 10), codes: ['A', 'B'] }
   expect(claimId('rnd_abc', 7)).toBe('clm_abc_7')
   expect(claimAnswer(round, grant, false, ['redeemed'])).toEqual({

@@ -8,7 +8,7 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { Fault, type FaultCode } from '../../engine/base/assert.ts'
-import { type Code, CODES, codeOf } from '../../engine/base/codes.ts'
+import { CODES, type Code, codeOf } from '../../engine/base/codes.ts'
 import { holdersIn, writeHolder } from '../../engine/base/holder.ts'
 import { ANSWER_DEADLINE_MS } from '../../engine/base/limits.ts'
 import { type Ask, ClaimQueue, type Run } from '../../engine/campaign/claim-queue.ts'
@@ -47,7 +47,11 @@ class NotingAsk implements Ask {
 
   settle({ from, count, outcome, sequence, pool }: Run): void {
     for (let i = 0; i < count; i++)
-      this.told[from + i]?.push({ code: codeOf(outcome) as Code, sequence: sequence && sequence + i, pool: pool ?? this.pool })
+      this.told[from + i]?.push({
+        code: codeOf(outcome) as Code,
+        sequence: sequence && sequence + i,
+        pool: pool ?? this.pool,
+      })
   }
 
   fail(from: number, count: number, code: FaultCode): void {
@@ -64,9 +68,9 @@ interface Call {
 
 /** An answer is taken in this turn of the event loop, what it lets go leaves at the end of the next. */
 const turnEnds = () => new Promise(resolve => setImmediate(resolve))
+/** A batch may go on growing for a few turns, and is sent at the latest after these. */
 const settled = async () => {
-  await turnEnds()
-  await turnEnds()
+  for (let turn = 0; turn < 6; turn++) await turnEnds()
 }
 
 function queueOf({ batchClaims = 8, batchesInFlight = 4 } = {}) {
@@ -77,7 +81,12 @@ function queueOf({ batchClaims = 8, batchesInFlight = 4 } = {}) {
     claim: (_round: string, _epoch: string, users: Buffer, pools: Buffer) => {
       const { promise, resolve, reject } = Promise.withResolvers<Decision>()
       const holders = holdersIn(users)
-      calls.push({ holders, pools: pools.length === 1 ? holders.map(() => pools[0] as number) : [...pools], answer: resolve, fail: reject })
+      calls.push({
+        holders,
+        pools: pools.length === 1 ? holders.map(() => pools[0] as number) : [...pools],
+        answer: resolve,
+        fail: reject,
+      })
       return promise
     },
   } as unknown as ClaimStore
@@ -88,7 +97,7 @@ function queueOf({ batchClaims = 8, batchesInFlight = 4 } = {}) {
     batchClaims,
     batchesInFlight,
     epoch: () => 'e',
-    decided: (_decision, _sentAt, claims) => heard.push(`decided ${claims}`),
+    decided: (_decision, _sentAt, batch) => heard.push(`decided ${batch.claims}`),
     answered: () => heard.push('answered'),
     failed: fault => heard.push(`failed ${fault instanceof Error ? fault.message : fault}`),
   })
@@ -114,10 +123,25 @@ function decisionOf(each: readonly Told[], at = 1000): Decision {
     row[7] = pool
     return [row]
   })
-  const notice: Decision['notice'] = { epoch: 'e', version: 1, state: 'open', sequence: 0, at, opensAt: 0, closesAt: 0, pools: [] }
-  return { notice, first: firstNew?.sequence ?? 1, rest: CODES[rest === 'replayed' ? 'sold_out' : rest].number, exceptions: Buffer.concat(rows) }
+  const notice: Decision['notice'] = {
+    epoch: 'e',
+    version: 1,
+    state: 'open',
+    sequence: 0,
+    at,
+    opensAt: 0,
+    closesAt: 0,
+    pools: [],
+  }
+  return {
+    notice,
+    first: firstNew?.sequence ?? 1,
+    rest: CODES[rest === 'replayed' ? 'sold_out' : rest].number,
+    exceptions: Buffer.concat(rows),
+  }
 }
-const grantAll = (call: Call, from = 1): void => call.answer(decisionOf(call.holders.map((_, i) => ({ code: 'granted', sequence: from + i, pool: 0 }))))
+const grantAll = (call: Call, from = 1): void =>
+  call.answer(decisionOf(call.holders.map((_, i) => ({ code: 'granted', sequence: from + i, pool: 0 }))))
 
 test('what arrives in one turn of the event loop leaves together, what arrives later with the next', async () => {
   const { calls, push } = queueOf()
@@ -133,7 +157,13 @@ test('what arrives in one turn of the event loop leaves together, what arrives l
   expect(calls.map(({ holders }) => holders.length)).toEqual([2, 3])
   grantAll(calls[1]!, 3)
   await settled()
-  expect([...first, ...later].map(ask => ask.told[0]?.map(({ sequence }) => sequence))).toEqual([[1], [2], [3], [4], [5]])
+  expect([...first, ...later].map(ask => ask.told[0]?.map(({ sequence }) => sequence))).toEqual([
+    [1],
+    [2],
+    [3],
+    [4],
+    [5],
+  ])
 })
 
 test('batches grow to the cap, a large ask is cut, and its rest goes on where it ended', async () => {
@@ -143,7 +173,9 @@ test('batches grow to the cap, a large ask is cut, and its rest goes on where it
   expect(calls.map(({ holders }) => holders.length)).toEqual([8, 8, 8, 6])
   for (const [i, call] of calls.entries()) grantAll(call, 1 + 8 * i)
   await settled()
-  expect(ask.told.map(told => told.map(({ sequence }) => sequence))).toEqual(Array.from({ length: 30 }, (_, i) => [i + 1]))
+  expect(ask.told.map(told => told.map(({ sequence }) => sequence))).toEqual(
+    Array.from({ length: 30 }, (_, i) => [i + 1]),
+  )
 })
 
 test('a second batch leaves early only when it is half full, and never more than the bound', async () => {
@@ -229,14 +261,28 @@ test('a sweep sheds what was never sent as overloaded, and calls unknown what wa
   expect([young.told.flat(), queue.waiting]).toEqual([[], 1])
   clock.advance(ANSWER_DEADLINE_MS - 2)
   queue.sweep(clock.monotonicMs())
-  expect(cut.told.slice(0, 4).flat().map(({ code }) => code)).toEqual(Array(4).fill('unknown'))
+  expect(
+    cut.told
+      .slice(0, 4)
+      .flat()
+      .map(({ code }) => code),
+  ).toEqual(Array(4).fill('unknown'))
   grantAll(calls[0]!)
   await settled()
   expect(cut.told.map(told => told.length)).toEqual(Array(6).fill(1))
   expect(calls[1]?.holders).toEqual(['a2.0'])
 })
 
-const CODE_CHOICE: readonly Code[] = ['granted', 'granted', 'granted', 'replayed', 'sold_out', 'sold_out', 'paused', 'closed']
+const CODE_CHOICE: readonly Code[] = [
+  'granted',
+  'granted',
+  'granted',
+  'replayed',
+  'sold_out',
+  'sold_out',
+  'paused',
+  'closed',
+]
 
 /** Answers a call by chance and notes what each holder has to be told. */
 function decide(next: () => number, call: Call, sequence: number, expected: Map<string, Told | FaultCode>): number {
@@ -284,7 +330,8 @@ async function runPlan({ sizes, batchClaims, batchesInFlight, salt }: Plan): Pro
     if (next() < 0.5) await turn()
     if (next() < 0.1) clock.advance(below(next, 2 * ANSWER_DEADLINE_MS))
     if (next() < 0.3) queue.sweep(clock.monotonicMs())
-    if (next() < 0.5 && open.length > 0) sequence = decide(next, open.splice(below(next, open.length), 1)[0] as Call, sequence, expected)
+    if (next() < 0.5 && open.length > 0)
+      sequence = decide(next, open.splice(below(next, open.length), 1)[0] as Call, sequence, expected)
   }
   for (await turn(); open.length > 0; await turn()) {
     for (const call of open) sequence = decide(next, call, sequence, expected)

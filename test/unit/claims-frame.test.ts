@@ -70,7 +70,10 @@ test('every good frame is taken by the fast lane, and read as the ordinary way r
 
 test('a frame with the most claims is taken, one more is not', () => {
   const frame = (count: number) =>
-    encode({ op: 'claims', id: 1, round_id: 'rnd_a', user_ids: Array.from({ length: count }, (_, i) => `u${i}`) }, 'msgpack')
+    encode(
+      { op: 'claims', id: 1, round_id: 'rnd_a', user_ids: Array.from({ length: count }, (_, i) => `u${i}`) },
+      'msgpack',
+    )
   expect(scanned(frame(CLAIMS_PER_REQUEST_MAX))?.users).toHaveLength(CLAIMS_PER_REQUEST_MAX)
   expect(scanClaimsFrame(frame(CLAIMS_PER_REQUEST_MAX + 1))).toBeUndefined()
 })
@@ -121,7 +124,9 @@ function mutate(next: () => number, good: Buffer, other: Buffer): Buffer {
 
 test('100,000 mutated frames: never an error, never a byte beyond, never another reading', { timeout: 20_000 }, () => {
   const next = random(4)
-  const good = fc.sample(frames, { seed, numRuns: 60 }).map(frame => encode({ ...frame, user_ids: (frame.user_ids as string[]).slice(0, 4) }, 'msgpack'))
+  const good = fc
+    .sample(frames, { seed, numRuns: 60 })
+    .map(frame => encode({ ...frame, user_ids: (frame.user_ids as string[]).slice(0, 4) }, 'msgpack'))
   let taken = 0
   for (let i = 0; i < 100_000; i++) {
     const bytes = mutate(next, good[i % good.length] as Buffer, good[below(next, good.length)] as Buffer)
@@ -131,18 +136,26 @@ test('100,000 mutated frames: never an error, never a byte beyond, never another
     if (frame === undefined) continue
     taken++
     const expected = ordinary(bytes)
-    if (JSON.stringify(frame) !== JSON.stringify(expected)) expect({ frame, hex: bytes.toString('hex') }).toEqual({ frame: expected })
+    if (JSON.stringify(frame) !== JSON.stringify(expected))
+      expect({ frame, hex: bytes.toString('hex') }).toEqual({ frame: expected })
   }
   expect(taken).toBeGreaterThan(1000)
 })
 
-const columns = fc.array(fc.tuple(fc.constantFrom(...Object.values(CODES).map(({ number }) => number)), fc.nat(2 ** 32 - 1)), {
-  minLength: 1,
-  maxLength: 300,
-})
+const columns = fc.array(
+  fc.tuple(fc.constantFrom(...Object.values(CODES).map(({ number }) => number)), fc.nat(2 ** 32 - 1)),
+  {
+    minLength: 1,
+    maxLength: 300,
+  },
+)
 
 function columnsOf(rows: readonly (readonly [number, number])[]): Columns {
-  return { count: rows.length, outcomes: Uint8Array.from(rows, row => row[0]), sequences: Uint32Array.from(rows, row => row[1]) }
+  return {
+    count: rows.length,
+    outcomes: Uint8Array.from(rows, row => row[0]),
+    sequences: Uint32Array.from(rows, row => row[1]),
+  }
 }
 
 test('results are what anybody decodes: words, sequences, and the places that were granted before', () => {
@@ -163,15 +176,24 @@ test('results are what anybody decodes: words, sequences, and the places that we
 })
 
 test('the largest results fit, with the longest word and every place replayed', () => {
-  const longest = Object.values(CODES).toSorted((a, b) => (WORDS[b.number] as string).length - (WORDS[a.number] as string).length)[0]
+  const longest = Object.values(CODES).toSorted(
+    (a, b) => (WORDS[b.number] as string).length - (WORDS[a.number] as string).length,
+  )[0]
   for (const outcome of [longest?.number as number, CODES.replayed.number]) {
     const rows = Array.from({ length: CLAIMS_PER_REQUEST_MAX }, () => [outcome, 2 ** 32 - 1] as const)
-    const read = decode(Buffer.from(packResults(2 ** 32 - 1, columnsOf(rows))), 'msgpack') as { outcomes: string[]; replayed?: number[] }
+    const read = decode(Buffer.from(packResults(2 ** 32 - 1, columnsOf(rows))), 'msgpack') as {
+      outcomes: string[]
+      replayed?: number[]
+    }
     expect(new Set(read.outcomes)).toEqual(new Set([WORDS[outcome]]))
     expect(read.replayed?.length).toBe(outcome === CODES.replayed.number ? CLAIMS_PER_REQUEST_MAX : undefined)
   }
 })
 
 test('a replayed claim is said to be granted, a number that no outcome has is a bug of ours', () => {
-  expect([WORDS[CODES.granted.number], WORDS[CODES.replayed.number], WORDS[255]]).toEqual(['granted', 'granted', 'internal'])
+  expect([WORDS[CODES.granted.number], WORDS[CODES.replayed.number], WORDS[255]]).toEqual([
+    'granted',
+    'granted',
+    'internal',
+  ])
 })

@@ -69,10 +69,7 @@ const MESSAGES: readonly (readonly [Record<string, string>, string])[] = [
     { FAIRGRAB_VOUCHER_SECRET: 'z'.repeat(64) },
     'FAIRGRAB_VOUCHER_SECRET (from the environment) is not 64 hex digits; make one with: openssl rand -hex 32',
   ],
-  [
-    { FAIRGRAB_WORKER: '2' },
-    'FAIRGRAB_WORKER (from the environment) is not a setting; did you mean FAIRGRAB_WORKERS?',
-  ],
+  [{ FAIRGRAB_WORKER: '2' }, 'FAIRGRAB_WORKER (from the environment) is not a setting; did you mean FAIRGRAB_WORKERS?'],
   [{ FAIRGRAB_KEYZ: '' }, 'FAIRGRAB_KEYZ (from the environment) is not a setting; did you mean FAIRGRAB_KEYS?'],
   [
     { FAIRGRAB_RATE_ADRESS: '1' },
@@ -119,7 +116,14 @@ test('an empty environment gives the defaults, and an empty value is no value', 
   const config = readConfig({})
   expect(config).toEqual(readConfig(Object.fromEntries(SETTINGS.map(({ name }) => [name, '']))))
   expect(config).toMatchObject({ port: 8080, host: '127.0.0.1', redisUrl: '', dataDir: './data', durability: 'always' })
-  expect(config).toMatchObject({ batchClaims: 512, batchesInFlight: 4, rateUser: 20, rateAddress: 200, rateKey: 0, origins: [] })
+  expect(config).toMatchObject({
+    batchClaims: 512,
+    batchesInFlight: 4,
+    rateUser: 20,
+    rateAddress: 200,
+    rateKey: 0,
+    origins: [],
+  })
   expect(config.workers).toBeGreaterThanOrEqual(1)
 })
 
@@ -129,7 +133,14 @@ test('with keys it listens everywhere, without them on this machine only, unless
 })
 
 test('the bounds themselves are allowed, and variables of others are left alone', () => {
-  const env = { PORT: '65535', FAIRGRAB_BATCH_CLAIMS: '1', FAIRGRAB_WORKERS: '64', HOME: '/x', FAIRGRAB_URL: 'u', FAIRGRAB_KEY: 'k' }
+  const env = {
+    PORT: '65535',
+    FAIRGRAB_BATCH_CLAIMS: '1',
+    FAIRGRAB_WORKERS: '64',
+    HOME: '/x',
+    FAIRGRAB_URL: 'u',
+    FAIRGRAB_KEY: 'k',
+  }
   expect(readConfig(env)).toMatchObject({ port: 65535, batchClaims: 1, workers: 64 })
   expect(readConfig({ FAIRGRAB_ORIGINS: 'https://a.example,https://b.example' }).origins).toEqual([
     'https://a.example',
@@ -142,5 +153,10 @@ test('the bounds themselves are allowed, and variables of others are left alone'
 test('the nearest word by single edits', () => {
   expect(distance('kitten', 'sitting')).toBe(3)
   expect([distance('', 'abc'), distance('abc', ''), distance('a', 'a')]).toEqual([3, 3, 0])
-  expect(nearest('FAIRGRAB_DURABLE', SETTINGS.map(({ name }) => name))).toBe('FAIRGRAB_DURABILITY')
+  expect(
+    nearest(
+      'FAIRGRAB_DURABLE',
+      SETTINGS.map(({ name }) => name),
+    ),
+  ).toBe('FAIRGRAB_DURABILITY')
 })

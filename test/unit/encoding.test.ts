@@ -6,10 +6,19 @@
  * date, a set, a class of its own), a prototype that a client could reach.
  */
 import fc from 'fast-check'
-import { describe, expect, test } from 'vitest'
+import { expect, test } from 'vitest'
 import { CLAIMS_PER_REQUEST_MAX, STOCK_MAX } from '../../engine/base/limits.ts'
 import { answerEncoding, decode, type Encoding, encode, encodingOf, Malformed } from '../../engine/wire/encoding.ts'
-import * as schemas from '../../engine/wire/schemas.ts'
+import {
+  claim,
+  claimsBatch,
+  complaint,
+  newCampaign,
+  newRound,
+  redemption,
+  restock,
+  streamFrame,
+} from '../../engine/wire/schemas.ts'
 import { below, random, seed } from '../support/seed.ts'
 
 const ENCODINGS: readonly Encoding[] = ['json', 'msgpack']
@@ -25,60 +34,64 @@ function isPlain(value: unknown): boolean {
   return Object.values(value).every(isPlain)
 }
 
-describe.each(ENCODINGS)('%s', encoding => {
-  test('what is encoded comes back', () => {
-    const json = fc.jsonValue({ depthSize: 'small' }).filter(value => !JSON.stringify(value).includes('__proto__') && !Object.is(value, -0))
-    fc.assert(
-      fc.property(json, value => {
-        const text = JSON.stringify(value)
-        expect(JSON.stringify(decode(encode(JSON.parse(text), encoding), encoding))).toBe(text)
-      }),
-      { seed },
-    )
-  })
+test.each(ENCODINGS)('%s: what is encoded comes back', encoding => {
+  const json = fc
+    .jsonValue({ depthSize: 'small' })
+    .filter(value => !JSON.stringify(value).includes('__proto__') && !Object.is(value, -0))
+  fc.assert(
+    fc.property(json, value => {
+      const text = JSON.stringify(value)
+      expect(JSON.stringify(decode(encode(JSON.parse(text), encoding), encoding))).toBe(text)
+    }),
+    { seed },
+  )
+})
 
-  test('16 levels are read, 17 are not, wherever the deepest lies', () => {
-    const wide = (depth: number) => ({ first: 1, list: ['x', 2, null, nest(depth - 2)] })
-    for (const shape of [nest, wide, (depth: number) => ({ a: { b: nest(depth - 2, 'some longer text behind it') } })]) {
-      expect(decode(encode(shape(16), encoding), encoding)).toEqual(shape(16))
-      expect(() => decode(encode(shape(17), encoding), encoding)).toThrow(Malformed)
+test.each(ENCODINGS)('%s: 16 levels are read, 17 are not, wherever the deepest lies', encoding => {
+  const wide = (depth: number) => ({ first: 1, list: ['x', 2, null, nest(depth - 2)] })
+  for (const shape of [nest, wide, (depth: number) => ({ a: { b: nest(depth - 2, 'some longer text behind it') } })]) {
+    expect(decode(encode(shape(16), encoding), encoding)).toEqual(shape(16))
+    expect(() => decode(encode(shape(17), encoding), encoding)).toThrow(Malformed)
+  }
+})
+
+test.each(ENCODINGS)('%s: 100,000 levels end as malformed and not as an end of the process', encoding => {
+  const bytes =
+    encoding === 'json' ? Buffer.from('['.repeat(100_000) + ']'.repeat(100_000)) : Buffer.alloc(100_000, 0x91)
+  expect(() => decode(bytes, encoding)).toThrow(Malformed)
+  const maps = encoding === 'json' ? Buffer.from('{"a":'.repeat(50_000)) : Buffer.from('81a161'.repeat(50_000), 'hex')
+  expect(() => decode(maps, encoding)).toThrow(Malformed)
+})
+
+test.each(ENCODINGS)('%s: a name that is a prototype reaches no prototype, and no schema takes it', encoding => {
+  const hostile = '{"user_id":"u1","__proto__":{"slot":3,"polluted":true}}'
+  const bytes =
+    encoding === 'json'
+      ? Buffer.from(hostile)
+      : Buffer.from('82a7757365725f6964a27531a95f5f70726f746f5f5f81a4736c6f7403', 'hex')
+  const value = decode(bytes, encoding)
+  expect(Object.getPrototypeOf(value)).toBe(Object.prototype)
+  expect(({} as Record<string, unknown>).polluted).toBeUndefined()
+  const parsed = claim.safeParse(value)
+  expect(parsed.success ? parsed.data.slot : 'refused').not.toBe(3)
+})
+
+test.each(ENCODINGS)('%s: random bytes give data or Malformed, and nothing is read behind the end', encoding => {
+  const next = random(encoding.length)
+  let read = 0
+  for (let i = 0; i < 50_000; i++) {
+    const around = Buffer.alloc(64, 0xc0)
+    const length = 1 + below(next, 24)
+    for (let at = 0; at < length; at++) around[at] = encoding === 'json' ? 32 + below(next, 95) : below(next, 256)
+    try {
+      const value = decode(around.subarray(0, length), encoding)
+      read++
+      if (!isPlain(value)) throw new Error(`${around.subarray(0, length).toString('hex')} is more than data`)
+    } catch (cause) {
+      if (!(cause instanceof Malformed)) throw cause
     }
-  })
-
-  test('100,000 levels end as malformed and not as an end of the process', () => {
-    const bytes = encoding === 'json' ? Buffer.from('['.repeat(100_000) + ']'.repeat(100_000)) : Buffer.alloc(100_000, 0x91)
-    expect(() => decode(bytes, encoding)).toThrow(Malformed)
-    const maps = encoding === 'json' ? Buffer.from('{"a":'.repeat(50_000)) : Buffer.from('81a161'.repeat(50_000), 'hex')
-    expect(() => decode(maps, encoding)).toThrow(Malformed)
-  })
-
-  test('a name that is a prototype reaches no prototype, and no schema takes it', () => {
-    const hostile = '{"user_id":"u1","__proto__":{"slot":3,"polluted":true}}'
-    const bytes = encoding === 'json' ? Buffer.from(hostile) : Buffer.from('82a7757365725f6964a27531a95f5f70726f746f5f5f81a4736c6f7403', 'hex')
-    const value = decode(bytes, encoding)
-    expect(Object.getPrototypeOf(value)).toBe(Object.prototype)
-    expect(({} as Record<string, unknown>).polluted).toBeUndefined()
-    const parsed = schemas.claim.safeParse(value)
-    expect(parsed.success ? parsed.data.slot : 'refused').not.toBe(3)
-  })
-
-  test('random bytes give data or Malformed, and nothing is read behind the end', () => {
-    const next = random(encoding.length)
-    let read = 0
-    for (let i = 0; i < 50_000; i++) {
-      const around = Buffer.alloc(64, 0xc0)
-      const length = 1 + below(next, 24)
-      for (let at = 0; at < length; at++) around[at] = encoding === 'json' ? 32 + below(next, 95) : below(next, 256)
-      try {
-        const value = decode(around.subarray(0, length), encoding)
-        read++
-        if (!isPlain(value)) throw new Error(`${around.subarray(0, length).toString('hex')} is more than data`)
-      } catch (cause) {
-        if (!(cause instanceof Malformed)) throw cause
-      }
-    }
-    expect(read).toBeGreaterThan(0)
-  })
+  }
+  expect(read).toBeGreaterThan(0)
 })
 
 test.each([
@@ -120,9 +133,10 @@ const pack = [{ template: '40-10', quantity: 5, discount, valid_for_s: 60 }]
 const campaign = { name: 'x', currency: 'CNY', pack }
 const round = { stock: 10 }
 const order = { id: 'o', amount: 1, currency: 'CNY' }
-const redemption = { code: 'C', order, merchant_id: 'm' }
+const redeeming = { code: 'C', order, merchant_id: 'm' }
 
-type Name = 'newCampaign' | 'newRound' | 'restock' | 'claim' | 'claimsBatch' | 'redemption' | 'streamFrame'
+const SCHEMAS = { claim, claimsBatch, newCampaign, newRound, redemption, restock, streamFrame } as const
+type Name = keyof typeof SCHEMAS
 const WRONG: readonly (readonly [Name, unknown, string])[] = [
   ['claim', { user_id: 'a/b' }, 'user_id: must be 1..64 of A-Z a-z 0-9 . _ : @ -'],
   ['claim', { user_id: '' }, 'user_id: '],
@@ -146,27 +160,61 @@ const WRONG: readonly (readonly [Name, unknown, string])[] = [
   ['newCampaign', { ...campaign, pack: [] }, 'pack: '],
   ['newCampaign', { ...campaign, pack: [pack[0], pack[0]] }, 'pack: must name each template once'],
   ['newCampaign', { ...campaign, pack: [{ ...pack[0], quantity: 65 }] }, 'pack.0.quantity: '],
-  ['newCampaign', { ...campaign, pack: [{ ...pack[0], quantity: 40 }, { ...pack[0], template: 'b', quantity: 40 }] }, 'pack: must hold at most 64 vouchers'],
-  ['newCampaign', { ...campaign, pack: [{ ...pack[0], discount: { ...discount, amount_off: 0 } }] }, 'pack.0.discount.amount_off: '],
+  [
+    'newCampaign',
+    {
+      ...campaign,
+      pack: [
+        { ...pack[0], quantity: 40 },
+        { ...pack[0], template: 'b', quantity: 40 },
+      ],
+    },
+    'pack: must hold at most 64 vouchers',
+  ],
+  [
+    'newCampaign',
+    { ...campaign, pack: [{ ...pack[0], discount: { ...discount, amount_off: 0 } }] },
+    'pack.0.discount.amount_off: ',
+  ],
   ['newCampaign', { ...campaign, pack: [{ ...pack[0], discount: { type: 'gift' } }] }, 'pack.0.discount.type: '],
-  ['newCampaign', { ...campaign, pack: [{ ...pack[0], discount: { ...percentOff, percent_off: 101 } }] }, 'pack.0.discount.percent_off: '],
-  ['newCampaign', { ...campaign, pack: [{ ...pack[0], discount: { ...discount, off: 1 } }] }, 'unknown field pack.0.discount.off'],
+  [
+    'newCampaign',
+    { ...campaign, pack: [{ ...pack[0], discount: { ...percentOff, percent_off: 101 } }] },
+    'pack.0.discount.percent_off: ',
+  ],
+  [
+    'newCampaign',
+    { ...campaign, pack: [{ ...pack[0], discount: { ...discount, off: 1 } }] },
+    'unknown field pack.0.discount.off',
+  ],
   ['newCampaign', { ...campaign, budget: { max_amount: 2 ** 53 } }, 'budget.max_amount: '],
   ['newCampaign', { ...campaign, limits: { per_user: 256 } }, 'limits.per_user: '],
   ['newRound', {}, 'stock: '],
   ['newRound', { stock: 0 }, 'stock: '],
   ['newRound', { stock: STOCK_MAX + 1 }, 'stock: '],
   ['newRound', { ...round, opens_at: 'tomorrow' }, 'opens_at: '],
-  ['newRound', { ...round, opens_at: '2026-12-01T10:00:00.000Z', closes_at: '2026-12-01T10:00:00.000Z' }, 'closes_at: must be later than opens_at'],
+  [
+    'newRound',
+    { ...round, opens_at: '2026-12-01T10:00:00.000Z', closes_at: '2026-12-01T10:00:00.000Z' },
+    'closes_at: must be later than opens_at',
+  ],
   ['newRound', { ...round, pools: [{ name: 'a', stock: 11 }] }, 'pools: must not set aside more than stock'],
-  ['newRound', { ...round, pools: [{ name: 'general', stock: 1 }] }, 'pools: must have different names; general is the rest of the stock'],
-  ['newRound', { ...round, pools: Array.from({ length: 16 }, (_, i) => ({ name: `p${i}`, stock: 1 })), stock: 99 }, 'pools: '],
+  [
+    'newRound',
+    { ...round, pools: [{ name: 'general', stock: 1 }] },
+    'pools: must have different names; general is the rest of the stock',
+  ],
+  [
+    'newRound',
+    { ...round, pools: Array.from({ length: 16 }, (_, i) => ({ name: `p${i}`, stock: 1 })), stock: 99 },
+    'pools: ',
+  ],
   ['newRound', { ...round, allocation: { mode: 'chance' } }, 'allocation.mode: '],
   ['restock', { add: 0 }, 'add: must not be 0'],
   ['restock', {}, 'add: '],
-  ['redemption', { ...redemption, order: { ...order, amount: -1 } }, 'order.amount: '],
-  ['redemption', { ...redemption, order: { ...order, amount: 1.5 } }, 'order.amount: '],
-  ['redemption', { ...redemption, order: { ...order, id: 'x'.repeat(129) } }, 'order.id: '],
+  ['redemption', { ...redeeming, order: { ...order, amount: -1 } }, 'order.amount: '],
+  ['redemption', { ...redeeming, order: { ...order, amount: 1.5 } }, 'order.amount: '],
+  ['redemption', { ...redeeming, order: { ...order, id: 'x'.repeat(129) } }, 'order.id: '],
   ['redemption', { code: 'C', order }, 'merchant_id: '],
   ['streamFrame', { op: 'clam', id: 1 }, 'op: '],
   ['streamFrame', { op: 'ping' }, 'id: '],
@@ -175,16 +223,26 @@ const WRONG: readonly (readonly [Name, unknown, string])[] = [
 ]
 
 test.each(WRONG)('%s refuses %o', (name, body, words) => {
-  const { success, error } = schemas[name].safeParse(body)
+  const { success, error } = SCHEMAS[name].safeParse(body)
   expect(success).toBe(false)
-  if (error) expect(schemas.complaint(error)).toContain(words)
+  if (error) expect(complaint(error)).toContain(words)
 })
 
 test('what is left out gets its default', () => {
-  expect(schemas.claim.parse({})).toEqual({ slot: 1 })
+  expect(claim.parse({})).toEqual({ slot: 1 })
   const fcfs = { mode: 'fcfs' }
-  const byItself = { timezone: 'UTC', on_expiry: 'returned', limits: { per_user: 1 } }
-  expect(schemas.newRound.parse(round)).toEqual({ stock: 10, opens_at: null, closes_at: null, allocation: fcfs, pools: [] })
-  expect(schemas.newCampaign.parse(campaign)).toEqual({ ...campaign, ...byItself })
-  expect(schemas.restock.parse({ add: -3 })).toEqual({ add: -3, pool: 'general' })
+  expect(newRound.parse(round)).toEqual({
+    stock: 10,
+    opens_at: null,
+    closes_at: null,
+    allocation: fcfs,
+    pools: [],
+  })
+  expect(newCampaign.parse(campaign)).toEqual({
+    ...campaign,
+    timezone: 'UTC',
+    on_expiry: 'returned',
+    limits: { per_user: 1 },
+  })
+  expect(restock.parse({ add: -3 })).toEqual({ add: -3, pool: 'general' })
 })

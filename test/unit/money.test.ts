@@ -18,7 +18,12 @@ const percent = (share: number, most = AMOUNT_MAX): Discount => ({
   minimum_amount: 0,
   maximum_discount_amount: most,
 })
-const template = (name: string, quantity: number, discount: Discount): Template => ({ template: name, quantity, discount, valid_for_s: 60 })
+const template = (name: string, quantity: number, discount: Discount): Template => ({
+  template: name,
+  quantity,
+  discount,
+  valid_for_s: 60,
+})
 const amounts = fc.oneof(fc.integer({ min: 0, max: 100_000 }), fc.integer({ min: 0, max: AMOUNT_MAX }))
 
 test('a discount, row by row', () => {
@@ -60,10 +65,13 @@ test('a share is exact and rounded down, never above the most, never above the o
 })
 
 test('a share that hundredths cannot say is refused at the door, so what is stated is what is paid', () => {
-  const campaign = (discount: object) => newCampaign.safeParse({ name: 'x', currency: 'CNY', pack: [{ template: 't', discount, valid_for_s: 60 }] })
+  const campaign = (discount: object) =>
+    newCampaign.safeParse({ name: 'x', currency: 'CNY', pack: [{ template: 't', discount, valid_for_s: 60 }] })
   const percentOff = (share: number) => campaign({ ...percent(share) })
-  for (const share of [0.01, 0.07, 1.15, 4.35, 8.2, 33.33, 57, 99.99, 100]) expect(percentOff(share).success, String(share)).toBe(true)
-  for (const share of [0.001, 0.005, 33.339, 99.999, 0, -1, 100.01]) expect(percentOff(share).success, String(share)).toBe(false)
+  for (const share of [0.01, 0.07, 1.15, 4.35, 8.2, 33.33, 57, 99.99, 100])
+    expect(percentOff(share).success, String(share)).toBe(true)
+  for (const share of [0.001, 0.005, 33.339, 99.999, 0, -1, 100.01])
+    expect(percentOff(share).success, String(share)).toBe(false)
 })
 
 test('a pack costs at most the sum of its vouchers, each at its most', () => {

@@ -1,5 +1,8 @@
 /**
  * What goes by the clock: rates, the feed of stock frames, and the times of grants, with a clock moved by hand.
+ *
+ * The feed is tried with random gaps between changes: whatever they are, no second has more frames than the limit and
+ * the last state is told. Real timers were rejected, they would make the bounds a matter of the machine's mood.
  */
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'

@@ -19,11 +19,18 @@ const clock = new HandClock()
 const NOW_S = clock.wallMs() / 1000
 const LEEWAY_S = 60
 
-const part = (value: unknown): string => Buffer.from(typeof value === 'string' ? value : JSON.stringify(value)).toString('base64url')
+const part = (value: unknown): string =>
+  Buffer.from(typeof value === 'string' ? value : JSON.stringify(value)).toString('base64url')
 const GOOD = { sub: 'u1', exp: NOW_S + 600 }
 type Signer = (text: string) => Buffer
-const hs = (key: string | Buffer, hash = 'sha256'): Signer => text => createHmac(hash, key).update(text).digest()
-const ed = (key: KeyObject): Signer => text => sign(null, Buffer.from(text), key)
+const hs =
+  (key: string | Buffer, hash = 'sha256'): Signer =>
+  text =>
+    createHmac(hash, key).update(text).digest()
+const ed =
+  (key: KeyObject): Signer =>
+  text =>
+    sign(null, Buffer.from(text), key)
 
 interface Parts {
   readonly header?: unknown
@@ -54,7 +61,12 @@ test.each([
 
 test('what a token proves is its user, his region and cohort, its end, and nothing else', () => {
   const body = { ...GOOD, region: 'hz', cohort: 'assisted', role: 'operator', expiresAt: 1 }
-  expect(both().verify(token({ body }))).toEqual({ userId: 'u1', region: 'hz', cohort: 'assisted', expiresAt: GOOD.exp * 1000 })
+  expect(both().verify(token({ body }))).toEqual({
+    userId: 'u1',
+    region: 'hz',
+    cohort: 'assisted',
+    expiresAt: GOOD.exp * 1000,
+  })
   expect(both().verify(token())).toEqual({ userId: 'u1', expiresAt: GOOD.exp * 1000 })
 })
 
@@ -89,7 +101,10 @@ const BAD: readonly (readonly [string, string])[] = [
   ['EdDSA with another key', token({ header: { alg: 'EdDSA' }, signer: ed(other.privateKey) })],
   ['EdDSA with zeros', token({ header: { alg: 'EdDSA' }, signer: () => Buffer.alloc(64) })],
   ['EdDSA claiming HS256', token({ signer: ed(privateKey) })],
-  ['a key in its header', token({ header: { alg: 'EdDSA', jwk: other.publicKey.export({ format: 'jwk' }) }, signer: ed(other.privateKey) })],
+  [
+    'a key in its header',
+    token({ header: { alg: 'EdDSA', jwk: other.publicKey.export({ format: 'jwk' }) }, signer: ed(other.privateKey) }),
+  ],
   ['a critical extension', withHeader({ crit: ['exp'] })],
   ['an empty list of critical extensions', withHeader({ crit: [] })],
   ['unencoded payload', withHeader({ b64: false, crit: ['b64'] })],
@@ -185,7 +200,9 @@ test('a token that was verified before still ends at its time', () => {
 })
 
 test('a key that is no Ed25519 key stops the start, and says how to make one', () => {
-  const rsa = generateKeyPairSync('rsa', { modulusLength: 2048 }).publicKey.export({ type: 'spki', format: 'pem' }).toString()
+  const rsa = generateKeyPairSync('rsa', { modulusLength: 2048 })
+    .publicKey.export({ type: 'spki', format: 'pem' })
+    .toString()
   const mend = 'FAIRGRAB_JWT_PUBLIC_KEY is not an Ed25519 key; make one with: openssl genpkey -algorithm ed25519'
   expect(() => new UserTokens({ secret: '', publicKey: rsa }, clock)).toThrow(mend)
   expect(() => new UserTokens({ secret: '', publicKey: 'not a key' }, clock)).toThrow(mend)

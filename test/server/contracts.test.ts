@@ -1,0 +1,253 @@
+/**
+ * What the engine says about itself: /openapi.json, /asyncapi.json, /livez, /readyz, /metrics.
+ *
+ * The documents are read as an outsider would: every route and every op has to be in them, every reference has to lead
+ * somewhere, the examples of the contract have to pass the served schemas and spoilt ones must not, and the frames of a
+ * real socket have to fit what the stream's document promises. Metrics are parsed by the rules of Prometheus's text
+ * format, line by line, and the claims they count are those that this file asked for.
+ */
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { z } from 'zod'
+import { CODES } from '../../engine/base/codes.ts'
+import { METRICS } from '../../engine/ops/metrics.ts'
+import { ROUTES } from '../../engine/server/routes.ts'
+import { Api, type Fields, MEDIA, makeRound, type Round } from '../support/api.ts'
+import { KEYS, startTestWorker, type TestWorker } from '../support/engine.ts'
+import { readMetrics, sumOf } from '../support/metrics.ts'
+import { type RedisServer, startRedis } from '../support/redis.ts'
+import { openStream } from '../support/stream-client.ts'
+
+let redis: RedisServer
+let worker: TestWorker
+let api: Api
+beforeAll(async () => {
+  redis = await startRedis({ appendfsync: 'always' })
+  worker = await startTestWorker(redis.url)
+  api = new Api(worker.url, KEYS.operator)
+})
+afterAll(async () => {
+  await worker.stop()
+  await redis.stop()
+})
+
+/** What a pointer such as `#/components/schemas/X` leads to. */
+function resolve(document: unknown, pointer: string): unknown {
+  const parts = pointer
+    .replace(/^#\//, '')
+    .split('/')
+    .map(part => part.replaceAll('~1', '/').replaceAll('~0', '~'))
+  return parts.reduce<unknown>((value, part) => (value as Fields | undefined)?.[part], document)
+}
+
+function referencesOf(value: unknown): readonly string[] {
+  if (typeof value !== 'object' || value === null) return []
+  const own = '$ref' in value && typeof value.$ref === 'string' ? [value.$ref] : []
+  return [...own, ...Object.values(value).flatMap(referencesOf)]
+}
+
+/** A schema of a document with its references put in place, so that it can stand alone. */
+function standalone(document: unknown, schema: unknown): unknown {
+  if (typeof schema !== 'object' || schema === null) return schema
+  if (Array.isArray(schema)) return schema.map(item => standalone(document, item))
+  if ('$ref' in schema && typeof schema.$ref === 'string') return standalone(document, resolve(document, schema.$ref))
+  return Object.fromEntries(Object.entries(schema).map(([name, value]) => [name, standalone(document, value)]))
+}
+
+const passes = (document: unknown, schema: unknown, value: unknown): boolean =>
+  z.fromJSONSchema(standalone(document, schema) as Parameters<typeof z.fromJSONSchema>[0]).safeParse(value).success
+
+const CAMPAIGN = {
+  name: 'Hangzhou spring 2020',
+  sponsor: 'hangzhou',
+  currency: 'CNY',
+  budget: { max_amount: 7_500_000_000 },
+  pack: [
+    {
+      template: '40-10',
+      quantity: 5,
+      discount: { type: 'amount_off', amount_off: 1000, minimum_amount: 4000 },
+      valid_for_s: 604_800,
+      max_per_order: 1,
+      max_per_merchant_per_day: 2,
+      merchant_tags: ['small_shop'],
+    },
+  ],
+  limits: { per_user: 1 },
+}
+/** The bodies of the contract, by method and path. */
+const EXAMPLES: Readonly<Record<string, Fields>> = {
+  'post /v1/campaigns': CAMPAIGN,
+  'post /v1/campaigns/{id}/rounds': {
+    stock: 100_000,
+    opens_at: '2026-12-01T10:00:00.000Z',
+    closes_at: '2026-12-01T12:00:00.000Z',
+    allocation: { mode: 'fcfs' },
+    pools: [{ name: 'assisted', stock: 5000 }],
+  },
+  'post /v1/rounds/{id}/stock': { add: 1000, pool: 'general' },
+  'post /v1/rounds/{id}/claims': { user_id: 'u1', pool: 'general', slot: 1 },
+  'post /v1/rounds/{id}/claims/batch': { claims: [{ user_id: 'u1' }, { user_id: 'u2', slot: 2 }] },
+  'post /v1/vouchers/{code}/lock': { order_id: 'o1', ttl_s: 30 },
+  'post /v1/vouchers/{code}/unlock': { order_id: 'o1' },
+  'post /v1/redemptions': {
+    code: '00068N2QZV0688WT548J',
+    order: { id: 'o1', amount: 5000, currency: 'CNY' },
+    merchant_id: 'm1',
+    store_id: 's1',
+  },
+  'post /v1/redemptions/{id}/reversals': { type: 'full', reason: 'refund' },
+  'post /v1/campaigns/{id}/settlements': { business_date: '2026-12-01' },
+}
+
+interface Operation {
+  readonly summary: string
+  readonly security: readonly Fields[]
+  readonly parameters: readonly Fields[]
+  readonly requestBody?: { readonly content: Readonly<Record<string, { readonly schema: unknown }>> }
+  readonly responses: Fields
+}
+
+test('/openapi.json has every route, its references lead somewhere, and the examples pass its schemas', async () => {
+  const reply = await api.as('').get<Fields & { paths: Record<string, Record<string, Operation>> }>('/openapi.json')
+  expect([reply.status, reply.headers.get('content-type'), reply.body.openapi]).toEqual([200, MEDIA.json, '3.1.0'])
+  const { paths } = reply.body
+  const told = Object.entries(paths).flatMap(([path, methods]) =>
+    Object.keys(methods).map(method => `${method} ${path}`),
+  )
+  expect(told.sort()).toEqual(ROUTES.map(({ method, path }) => `${method} ${path}`).sort())
+  const lost = referencesOf(reply.body).filter(pointer => resolve(reply.body, pointer) === undefined)
+  expect(lost).toEqual([])
+  let checked = 0
+  for (const route of told) {
+    const [method = '', path = ''] = route.split(' ')
+    const { summary, parameters, requestBody, responses } = resolve(
+      { paths },
+      `#/paths/${path.replaceAll('/', '~1')}/${method}`,
+    ) as Operation
+    expect([route, summary.length > 3, Object.keys(responses).length > 0]).toEqual([route, true, true])
+    expect(parameters.map(({ name }) => name)).toEqual([...path.matchAll(/\{(\w+)\}/g)].map(match => match[1]))
+    const example = EXAMPLES[route]
+    if (example === undefined) continue
+    expect([route, Object.keys(requestBody?.content ?? {}).sort()]).toEqual([route, Object.values(MEDIA).sort()])
+    for (const { schema } of Object.values(requestBody?.content ?? {})) {
+      expect([route, passes(reply.body, schema, example)]).toEqual([route, true])
+      expect([route, passes(reply.body, schema, { ...example, unheard_of: 1 })]).toEqual([route, false])
+      checked++
+    }
+  }
+  expect(checked).toBeGreaterThanOrEqual(2 * 6)
+})
+
+test('/asyncapi.json has every op, and the frames of a real socket fit it', async () => {
+  const reply = await api.as('').get('/asyncapi.json')
+  expect([reply.status, reply.body.asyncapi]).toEqual([200, '3.0.0'])
+  const lost = referencesOf(reply.body).filter(pointer => resolve(reply.body, pointer) === undefined)
+  expect(lost).toEqual([])
+  const messages = resolve(reply.body, '#/channels/stream/messages') as Readonly<Record<string, { payload: unknown }>>
+  const sent: readonly Fields[] = [
+    { op: 'subscribe', id: 1, topics: ['stock:rnd_x'] },
+    { op: 'unsubscribe', id: 2, topics: ['stock:rnd_x'] },
+    { op: 'claim', id: 3, round_id: 'rnd_x', user_id: 'u1' },
+    { op: 'claims', id: 4, round_id: 'rnd_x', user_ids: ['u1', 'u2'] },
+    { op: 'ping', id: 5 },
+  ]
+  const round = await makeRound(api, { stock: 2 })
+  const socket = await openStream(worker.url, { credential: KEYS.platform })
+  const frames: Fields[] = [await socket.next('welcome')]
+  for (const frame of sent) {
+    const op = frame.op as string
+    expect([op, passes(reply.body, messages[op]?.payload, frame)]).toEqual([op, true])
+    expect([op, passes(reply.body, messages[op]?.payload, { ...frame, more: 1 })]).toEqual([op, false])
+    const real = JSON.parse(JSON.stringify(frame).replaceAll('rnd_x', round.id)) as Fields
+    frames.push(await socket.ask(real))
+  }
+  frames.push(await socket.next('stock'), await socket.ask({ op: 'dance', id: 6 }))
+  await socket.close()
+  expect(frames.map(frame => frame.op)).toEqual([
+    'welcome',
+    'subscribed',
+    'unsubscribed',
+    'result',
+    'results',
+    'pong',
+    'stock',
+    'error',
+  ])
+  for (const frame of frames) {
+    const op = frame.op as string
+    expect([op, passes(reply.body, messages[op]?.payload, frame)]).toEqual([op, true])
+  }
+})
+
+test('/livez and /readyz speak plainly, ?verbose says why', async () => {
+  const nobody = api.as('')
+  const live = await nobody.get('/livez')
+  expect([live.status, String(live.body)]).toEqual([200, 'ok\n'])
+  const ready = await nobody.get('/readyz')
+  expect([ready.status, String(ready.body)]).toEqual([200, 'ok\n'])
+  const verbose = await nobody.get('/readyz?verbose')
+  expect([verbose.status, verbose.body]).toMatchObject([
+    200,
+    { ready: true, draining: false, durability: 'always', problems: [] },
+  ])
+})
+
+test('a server without the promised durability is not ready, grants nothing, and says what to type', async () => {
+  const careless = await startRedis({ appendfsync: 'everysec' })
+  const unready = await startTestWorker(careless.url, { LOG_LEVEL: 'silent' })
+  const asked = new Api(unready.url, KEYS.operator)
+  const verbose = await asked.get('/readyz?verbose')
+  expect([verbose.status, verbose.body]).toMatchObject([
+    503,
+    {
+      ready: false,
+      problems: [
+        {
+          what: expect.stringContaining('appendfsync'),
+          mend: expect.stringContaining('CONFIG SET appendfsync always'),
+        },
+      ],
+    },
+  ])
+  expect((await asked.get('/livez')).status).toBe(200)
+  const round = await makeRound(asked)
+  for (let i = 0; i < 3; i++)
+    expect(await asked.post(`/v1/rounds/${round.id}/claims`, { user_id: 'u1' })).toMatchObject({
+      status: 503,
+      body: { code: 'fenced' },
+    })
+  expect((await asked.get<Round>(`/v1/rounds/${round.id}`)).body.stock.granted).toBe(0)
+  await unready.stop()
+  await careless.stop()
+})
+
+test('/metrics is Prometheus text, has the whole table, and counts each claim once', async () => {
+  const claimsBy = async () => {
+    const { body } = await api.as('').get('/metrics')
+    return readMetrics(String(body))
+  }
+  const before = await claimsBy()
+  const round = await makeRound(api, { stock: 5 }, { limits: { per_user: 2 } })
+  const path = `/v1/rounds/${round.id}/claims`
+  const claims = Array.from({ length: 20 }, (_, i) => ({ user_id: `m${i % 10}`, slot: i === 19 ? 3 : 1 }))
+  await api.post(`${path}/batch`, { claims })
+  for (const user_id of ['m0', 'm9', 'late']) await api.post(path, { user_id })
+  await api.post(`/v1/rounds/${round.id}/pause`)
+  for (let i = 0; i < 3; i++) await api.post(path, { user_id: `p${i}` })
+  await api.post(path, { user_id: 'not well formed' })
+  const after = await claimsBy()
+  const moved = (code: string) =>
+    sumOf(after, 'fairgrab_claims_total', { outcome: code }) - sumOf(before, 'fairgrab_claims_total', { outcome: code })
+  const counts = Object.fromEntries(
+    Object.keys(CODES)
+      .map(code => [code, moved(code)])
+      .filter(([, count]) => count !== 0),
+  )
+  expect(counts).toEqual({ granted: 5, replayed: 6, sold_out: 11, limit_reached: 1, paused: 3 })
+  expect(after.families.map(({ name }) => name).sort()).toEqual(METRICS.map(({ name }) => name).sort())
+  for (const { name, type, help } of METRICS) expect(after.families).toContainEqual({ name, type, help })
+  expect(sumOf(after, 'fairgrab_stock_granted', { round: round.id })).toBe(5)
+  expect(sumOf(after, 'fairgrab_oversold')).toBe(0)
+  expect(sumOf(after, 'fairgrab_bugs_total')).toBe(0)
+  expect(sumOf(after, 'fairgrab_batch_claims_count')).toBeGreaterThan(0)
+})

@@ -1,0 +1,105 @@
+/**
+ * Rate limits: users and addresses have one, keys have none unless the configuration says so.
+ *
+ * The rates are set so low that a handful of requests uses them up within one second, and the wait for a bucket to
+ * fill again is the `Retry-After` that the engine itself names. A limited request may cost nothing but itself: others
+ * are served, and what was granted stays.
+ */
+import { setTimeout as until } from 'node:timers/promises'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { Api, expectProblem, makeRound, type Reply, type Round } from '../support/api.ts'
+import { KEYS, startTestWorker, type TestWorker } from '../support/engine.ts'
+import { type RedisServer, startRedis } from '../support/redis.ts'
+import { openStream } from '../support/stream-client.ts'
+import { userToken } from '../support/user-token.ts'
+
+const USER_RATE = 5
+const ADDRESS_RATE = 8
+
+let redis: RedisServer
+let worker: TestWorker
+let api: Api
+let round: Round
+beforeAll(async () => {
+  redis = await startRedis({ appendfsync: 'always' })
+  const settings = { FAIRGRAB_RATE_USER: String(USER_RATE), FAIRGRAB_RATE_ADDRESS: String(ADDRESS_RATE) }
+  worker = await startTestWorker(redis.url, settings)
+  api = new Api(worker.url, KEYS.operator)
+  round = await makeRound(api)
+})
+afterAll(async () => {
+  await worker.stop()
+  await redis.stop()
+})
+
+/** Asks until the engine limits; returns what was answered before, and the limit. */
+async function untilLimited(
+  ask: () => Promise<Reply>,
+): Promise<{ readonly passed: readonly Reply[]; readonly limited: Reply }> {
+  const passed: Reply[] = []
+  for (;;) {
+    const reply = await ask()
+    if (reply.status === 429) return { passed, limited: reply }
+    passed.push(reply)
+    if (passed.length > 100) throw new Error('a hundred requests passed within a second')
+  }
+}
+
+function expectLimit(reply: Reply, rate: number): number {
+  expect(reply.headers.get('ratelimit-policy')).toBe(`"default";q=${rate};w=1`)
+  const left = /^"default";r=(\d+);t=1$/.exec(reply.headers.get('ratelimit') ?? '')?.[1]
+  expect(left).toBeDefined()
+  return Number(left)
+}
+
+test('a user is limited by himself, is told when to come back, and keeps what he has', async () => {
+  const [one, two] = ['one', 'two'].map(name => api.as(userToken(name))) as [Api, Api]
+  const path = `/v1/rounds/${round.id}/claims`
+  const { passed, limited } = await untilLimited(() => one.post(path, {}))
+  expect(passed.length).toBeGreaterThanOrEqual(USER_RATE)
+  expect(passed.map(reply => expectLimit(reply, USER_RATE))[0]).toBe(USER_RATE - 1)
+  expectProblem(limited, 'rate_limited', { retry_after_s: 1 })
+  expect(expectLimit(limited, USER_RATE)).toBe(0)
+  expect((await two.post(path, {})).status).toBe(201)
+  expect((await api.post(path, { user_id: 'one' })).body).toMatchObject({
+    replayed: true,
+    claim: (passed[0] as Reply).body.claim,
+  })
+  await until(1000 * Number(limited.headers.get('retry-after')))
+  const again = await one.post(path, {})
+  expect([again.status, expectLimit(again, USER_RATE)]).toEqual([200, USER_RATE - 1])
+  const refused = await one.post(path, { user_id: 'two' })
+  expectProblem(refused, 'forbidden')
+  expect((await one.get(`${path}/one`)).status).toBe(200)
+})
+
+test('callers without a credential are limited by address; a socket gets an error and stays', async () => {
+  const nobody = api.as('')
+  const path = `/v1/rounds/${round.id}`
+  const { passed, limited } = await untilLimited(() => nobody.get(path))
+  expect(passed.length).toBeGreaterThanOrEqual(ADDRESS_RATE)
+  expectProblem(limited, 'rate_limited')
+  expectLimit(limited, ADDRESS_RATE)
+  await until(1000)
+  const socket = await openStream(worker.url)
+  for (let id = 1; id <= 3 * ADDRESS_RATE; id++) socket.send({ op: 'ping', id })
+  expect(await socket.next('error')).toMatchObject({ code: 'rate_limited' })
+  await until(1000)
+  expect(await socket.ask({ op: 'ping', id: 'later' })).toMatchObject({ op: 'pong' })
+  await socket.close()
+})
+
+test('keys have no limit by default, and the one of the configuration where there is one', async () => {
+  for (const key of Object.values(KEYS)) {
+    const replies = await Promise.all(Array.from({ length: 50 }, () => api.as(key).get(`/v1/rounds/${round.id}`)))
+    expect(new Set(replies.map(({ status }) => status))).toEqual(new Set([200]))
+    expect(replies[0]?.headers.get('ratelimit')).toBeNull()
+  }
+  const limited = await startTestWorker(redis.url, { FAIRGRAB_RATE_KEY: '3' })
+  const viewer = new Api(limited.url, KEYS.viewer)
+  const { passed } = await untilLimited(() => viewer.get(`/v1/rounds/${round.id}`))
+  expect(passed.length).toBeGreaterThanOrEqual(3)
+  expectLimit(passed[0] as Reply, 3)
+  expect((await viewer.as(KEYS.platform).get(`/v1/rounds/${round.id}`)).status).toBe(200)
+  await limited.stop()
+})

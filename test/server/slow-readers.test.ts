@@ -1,0 +1,76 @@
+/**
+ * A reader who stops reading: he delays nobody, loses no answer to his claims, and sees the last state of the stock.
+ *
+ * The socket of the test is paused, so the kernel's buffers and then the engine's fill up: frames of 4,096 claims
+ * are answered into it until there are some eight megabytes. Meanwhile another reader of the same round is served at
+ * once. When the slow one reads again, every answer has to be there, complete and in its place, and the last stock
+ * frame has to show the end, though frames before it may have been dropped.
+ */
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { CLAIMS_PER_REQUEST_MAX } from '../../engine/base/limits.ts'
+import { Api, type Fields, makeRound, type Round } from '../support/api.ts'
+import { KEYS, startTestWorker, type TestWorker } from '../support/engine.ts'
+import { type RedisServer, startRedis } from '../support/redis.ts'
+import { openStream, SUBPROTOCOLS } from '../support/stream-client.ts'
+
+const FRAMES = 100
+/** So many frames are sent before the quick reader's claim, which is decided behind them, gives the engine time. */
+const FRAMES_AT_ONCE = 10
+
+let redis: RedisServer
+let worker: TestWorker
+let api: Api
+beforeAll(async () => {
+  redis = await startRedis({ appendfsync: 'always' })
+  worker = await startTestWorker(redis.url)
+  api = new Api(worker.url, KEYS.operator)
+})
+afterAll(async () => {
+  await worker.stop()
+  await redis.stop()
+})
+
+test.each(['json', 'msgpack'] as const)(
+  '%s: no answer is lost, nobody is delayed, the last stock comes',
+  async encoding => {
+    const round = await makeRound(api, { stock: CLAIMS_PER_REQUEST_MAX + 1000 })
+    const topics = [`stock:${round.id}`]
+    const slow = await openStream(worker.url, { credential: KEYS.platform, protocols: [SUBPROTOCOLS[encoding]] })
+    const quick = await openStream(worker.url, { credential: KEYS.platform, protocols: [SUBPROTOCOLS[encoding]] })
+    for (const socket of [slow, quick]) await socket.ask({ op: 'subscribe', id: 'watch', topics })
+    const user_ids = Array.from({ length: CLAIMS_PER_REQUEST_MAX }, (_, i) => `a-user-of-the-slow-reader-${i}`)
+    slow.pause()
+    for (let id = 1; id <= FRAMES; id++) {
+      slow.send({ op: 'claims', id, round_id: round.id, user_ids })
+      if (id % FRAMES_AT_ONCE > 0) continue
+      const asked = performance.now()
+      const claim = { op: 'claim', id, round_id: round.id, user_id: `quick-${id}` }
+      expect(await quick.ask(claim)).toMatchObject({ outcome: 'granted' })
+      expect(performance.now() - asked).toBeLessThan(2000)
+    }
+    for (let i = 0; i < 20; i++) await api.post(`/v1/rounds/${round.id}/claims`, { user_id: `more-${i}` })
+    await api.post(`/v1/rounds/${round.id}/close`)
+    const { body: end } = await api.get<Round>(`/v1/rounds/${round.id}`)
+    expect(await quick.next(frame => frame.version === end.stock.version)).toMatchObject({ state: 'closed' })
+    slow.resume()
+    const answers: Fields[] = []
+    for (let id = 1; id <= FRAMES; id++) answers.push(await slow.next(frame => frame.id === id))
+    const rows = (await api.get(`/v1/rounds/${round.id}/claims`, { accept: 'application/x-ndjson' })).bytes.toString()
+    const held = new Map(
+      rows
+        .trimEnd()
+        .split('\n')
+        .map(line => JSON.parse(line) as Fields)
+        .map(row => [row.user_id, row.sequence]),
+    )
+    const expected = user_ids.map(user => held.get(user))
+    for (const { id, sequences, outcomes } of answers) {
+      const wrong = (sequences as number[]).findIndex((sequence, i) => sequence !== expected[i])
+      expect([id, wrong, (sequences as number[])[wrong], expected[wrong]]).toEqual([id, -1, undefined, undefined])
+      expect(new Set(outcomes as string[])).toEqual(new Set(['granted']))
+    }
+    const last = await slow.next(frame => frame.op === 'stock' && frame.version === end.stock.version)
+    expect(last).toMatchObject({ state: 'closed', granted: end.stock.granted })
+    await Promise.all([slow.close(), quick.close()])
+  },
+)
