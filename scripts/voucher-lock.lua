@@ -18,7 +18,6 @@
 -- @include hash
 -- @include ledger
 -- @include voucher
--- @include refusal
 local book = voucher_open(KEYS[1], KEYS[2], KEYS[3], KEYS[4])
 if not book then return { CODE.fenced } end
 local keys = { vouchers = KEYS[4], touched = KEYS[5], due = KEYS[6] }

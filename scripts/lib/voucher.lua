@@ -9,6 +9,9 @@ local TURNS = {
   deactivated = {},
 }
 
+-- What a voucher in a final state answers to whoever wants to use it.
+local REFUSES = { redeemed = CODE.already_redeemed, expired = CODE.expired, deactivated = CODE.deactivated }
+
 -- The account that a voucher's money is in, by its stored state; the other states hold none.
 local HOLDS = { active = 'allocated', locked = 'reserved' }
 

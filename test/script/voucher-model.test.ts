@@ -1,0 +1,257 @@
+/**
+ * The scripts that turn vouchers and a naive model of them, side by side on random sequences of everything that can be
+ * done with a voucher, the passing of time included.
+ *
+ * After each step the laws are checked on Redis itself: entries balance and chain, balances are the entries' sum and the
+ * model's accounts, every voucher stands as the model says, and what the records hold is what the accounts hold. At the
+ * end of the run every turn of the state machine and every refusal must have been met, so a sequence that stopped
+ * reaching one is found.
+ */
+import fc from 'fast-check'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { VOUCHER_TURNS } from '../../engine/campaign/voucher-states.ts'
+import { bucketEnds, bucketOf, type VoucherFacts } from '../../engine/store/voucher-store.ts'
+import { effort } from '../support/effort.ts'
+import { expectSoundLedger } from '../support/ledger-audit.ts'
+import { openScriptRoom } from '../support/script-room.ts'
+import { seed } from '../support/seed.ts'
+import { LOCK_MS, MOST, VoucherModel, WORTH } from '../support/voucher-model.ts'
+
+const VOUCHERS = 5
+/** Time passes in multiples of four seconds, so that no moment of a test lies on the edge of a lock, a validity or a minute. */
+const BEAT_MS = 4000
+const VALID_MS = 602_000
+const RUNS = effort(100, 2000)
+
+let room: Awaited<ReturnType<typeof openScriptRoom>>
+beforeAll(async () => {
+  room = await openScriptRoom()
+})
+afterAll(() => room[Symbol.asyncDispose]())
+
+/** The campaign under test, and when it began by Redis's clock; times of the model count from there. */
+interface Real {
+  readonly id: string
+  readonly start: number
+}
+type Step = fc.AsyncCommand<VoucherModel, Real>
+
+const met = new Set<string>()
+let made = 0
+
+const facts = ({ start }: Real, serial: number): VoucherFacts => ({
+  roundNumber: 1,
+  serial,
+  template: 0,
+  expiresAt: start + VALID_MS,
+  worth: WORTH,
+})
+const keyed = () => ({ caller: 'merchant:m', key: `k${++made}`, fingerprint: 'f' })
+const step = (text: string, run: Step['run']): Step => ({ check: () => true, run, toString: () => text })
+
+/** Both sides do it; the answers are compared, and the turn or the refusal is noted. */
+async function both(
+  what: string,
+  model: VoucherModel,
+  serial: number,
+  ask: () => Promise<string>,
+  tell: () => string,
+): Promise<void> {
+  const before = model.stateOf(serial)
+  const answer = await ask()
+  expect(answer, `${what} of ${serial}`).toBe(tell())
+  met.add(answer === 'granted' ? `${before} ${what} ${model.stateOf(serial)}` : answer)
+}
+
+const serials = fc.nat(VOUCHERS - 1)
+const orders = fc.constantFrom('o1', 'o2', 'o3', 'o4')
+
+const lockStep = fc.tuple(serials, fc.constantFrom('o1', 'o1', 'o2')).map(([serial, order]) =>
+  step(`lock ${serial} for ${order}`, (model, real) => {
+    const lock = { by: 'p', order, ttlMs: LOCK_MS, id: `lck_${++made}` }
+    const ask = async () => (await room.vouchers.lock(real.id, facts(real, serial), lock)).code
+    return both('lock', model, serial, ask, () => model.lock(serial, order))
+  }),
+)
+
+const unlockStep = fc.tuple(serials, fc.constantFrom('o1', 'o1', 'o2')).map(([serial, order]) =>
+  step(`unlock ${serial} of ${order}`, (model, real) => {
+    const ask = async () => (await room.vouchers.unlock(real.id, facts(real, serial), { by: 'p', order })).code
+    return both('unlock', model, serial, ask, () => model.unlock(serial, order))
+  }),
+)
+
+const redeemStep = fc
+  .record({
+    serial: serials,
+    order: orders,
+    merchant: fc.constantFrom('m1', 'm2', 'm3'),
+    user: fc.constantFrom('u1', 'u2', 'u3'),
+    discount: fc.constantFrom(WORTH, WORTH, 400, 0),
+    date: fc.constantFrom('2026-12-01', '2026-12-01', '2026-12-02'),
+  })
+  .map(({ serial, date, ...of }) =>
+    step(`redeem ${serial} with ${JSON.stringify(of)} on ${date}`, (model, real) => {
+      const id = `rdm_${++made}`
+      const day = { date, startsAt: 1, endsAt: 4e12 }
+      const rest = {
+        voucher: facts(real, serial),
+        day,
+        most: MOST,
+        id,
+        gross: 5000,
+        pool: 'general',
+        answer: `{"id":"${id}"}`,
+      }
+      const ask = async () => (await room.vouchers.redeem(real.id, { ...keyed(), ...rest, ...of })).code
+      return both('redeem', model, serial, ask, () => model.redeem(serial, { id, day: date, ...of }))
+    }),
+  )
+
+/** Something is done to one of the redemptions so far, picked by a number. */
+const onRedemption = (
+  text: string,
+  run: (model: VoucherModel, real: Real, redemption: VoucherModel['redemptions'][number]) => Promise<void>,
+) =>
+  fc.nat(20).map(pick =>
+    step(`${text} ${pick}`, async (model, real) => {
+      const redemption = model.redemptions[pick % Math.max(1, model.redemptions.length)]
+      if (redemption) await run(model, real, redemption)
+    }),
+  )
+
+const reverseStep = fc.constantFrom(0, 0, 0, 1, 300, WORTH + 1).chain(part =>
+  onRedemption(`reverse ${part} of`, (model, real, redemption) => {
+    const id = `rev_${++made}`
+    const ask = async () => {
+      const call = {
+        ...keyed(),
+        redemption: redemption.id,
+        id,
+        amount: part,
+        unused: 'returned',
+        merchant: '',
+        note: '',
+      } as const
+      return (await room.vouchers.reverse(real.id, { ...call, answer: `{"id":"${id}","amount":` })).code
+    }
+    return both('reverse', model, redemption.serial, ask, () => model.reverse(redemption, part))
+  }),
+)
+
+const holdStep = onRedemption('hold', (model, real, redemption) => {
+  const call = { redemption: redemption.id, unused: 'returned', by: 'o', note: 'n' } as const
+  const ask = async () => (await room.vouchers.deactivate(real.id, call)).code
+  return both('deactivate', model, redemption.serial, ask, () => model.hold(redemption))
+})
+
+const deactivateStep = serials.map(serial =>
+  step(`deactivate ${serial}`, (model, real) => {
+    const call = { voucher: facts(real, serial), unused: 'returned', by: 'o', note: 'n' } as const
+    const ask = async () => (await room.vouchers.deactivate(real.id, call)).code
+    return both('deactivate', model, serial, ask, () => model.deactivate(serial))
+  }),
+)
+
+const timeStep = fc
+  .constantFrom(1, 3, 3, 75, 151)
+  .map(beats => beats * BEAT_MS)
+  .map(ms =>
+    step(`${ms} ms pass`, async (model, real) => {
+      const before = model.vouchers.map((_, serial) => model.stateOf(serial))
+      model.now += ms
+      await room.moveClock(real.id, real.start + model.now - (await room.now()))
+      for (const [serial, state] of before.entries())
+        if (state !== 'expired' && model.stateOf(serial) === 'expired') met.add(`${state} expire expired`)
+    }),
+  )
+
+const sweepStep = fc.constant(
+  step('sweep', async (model, real) => {
+    const { expiresAt } = facts(real, 0)
+    const ends = bucketEnds(expiresAt)
+    while ((await room.ledger.due(real.id, 2, 'returned')) === 2);
+    const run = {
+      roundNumber: 1,
+      template: 0,
+      from: 0,
+      to: VOUCHERS,
+      quantity: 1,
+      worth: WORTH,
+      endsAt: ends,
+      unused: 'returned',
+    } as const
+    await room.ledger.expire(real.id, { ...run, buckets: [bucketOf(1, 0, expiresAt)] })
+    model.sweep(ends - real.start)
+  }),
+)
+
+async function checkLaws(model: VoucherModel, real: Real): Promise<void> {
+  const { balances, records } = await expectSoundLedger(room.link, real.id)
+  for (const account of new Set([...Object.keys(balances), ...Object.keys(model.accounts)]))
+    expect(balances[account] ?? 0n, account).toBe(BigInt(model.accounts[account] ?? 0))
+  const all = model.vouchers.map((_, serial) => serial)
+  const read = await room.vouchers.read(
+    real.id,
+    all.map(serial => facts(real, serial)),
+  )
+  expect(read.vouchers.map(({ state }) => state)).toEqual(all.map(serial => model.stateOf(serial)))
+  expect(Object.keys(records).length).toBe(model.vouchers.filter(({ touched }) => touched).length)
+}
+
+const TURNS = Object.entries(VOUCHER_TURNS).flatMap(([from, turns]) =>
+  Object.entries(turns).map(([verb, to]) => `${from} ${verb} ${to}`),
+)
+const REFUSALS =
+  'already_redeemed expired deactivated voucher_locked order_limit merchant_limit budget_exceeded not_reversible over_redeemed replayed'
+
+/** A campaign whose clock begins a second behind a full minute. */
+async function begin(): Promise<Real> {
+  const id = await room.newCampaign(1e6)
+  await room.ledger.book(id, 1, { sequence: VOUCHERS, amount: WORTH, source: 'available' })
+  const now = await room.now()
+  const start = Math.ceil(now / 60_000) * 60_000 + 1000
+  await room.moveClock(id, start - now)
+  return { id, start }
+}
+
+test(`random campaigns end as the model says, law by law (seed ${seed})`, {
+  timeout: effort(60_000, 1_800_000),
+}, async () => {
+  const steps = fc.commands(
+    [
+      lockStep,
+      unlockStep,
+      redeemStep,
+      redeemStep,
+      redeemStep,
+      reverseStep,
+      holdStep,
+      deactivateStep,
+      timeStep,
+      sweepStep,
+    ],
+    { maxCommands: 40, size: 'max' },
+  )
+  const property = fc.asyncProperty(steps, async commands => {
+    const checked = [...commands].map(command =>
+      step(String(command), async (model, real) => {
+        await command.run(model, real)
+        await checkLaws(model, real)
+      }),
+    )
+    await fc.asyncModelRun(async () => {
+      return { model: new VoucherModel(VOUCHERS, VALID_MS), real: await begin() }
+    }, checked)
+  })
+  await fc.assert(property, { seed, numRuns: RUNS })
+  expect([...TURNS, ...REFUSALS.split(' ')].filter(what => !met.has(what))).toEqual([])
+})
+
+test('the comparison itself can fail: a model that forgets a redemption is found', async () => {
+  const real = await begin()
+  const model = new VoucherModel(VOUCHERS, VALID_MS)
+  await checkLaws(model, real)
+  await room.vouchers.lock(real.id, facts(real, 0), { by: 'p', order: 'o', ttlMs: LOCK_MS, id: 'lck_x' })
+  await expect(checkLaws(model, real)).rejects.toThrow('allocated')
+})
