@@ -5,6 +5,7 @@
  * in Redis where a business day or a validity has to pass. What a forged code costs is counted in commands that Redis
  * was asked, because a stop-watch on a busy machine proves nothing.
  */
+import { createHash } from 'node:crypto'
 import { Redis } from 'ioredis'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import * as keys from '../../engine/store/keys.ts'
@@ -176,33 +177,10 @@ test('reversals: full restores, partial does not, repeats are byte for byte', as
     expectProblem(await merchant.post(`/v1/redemptions/${id}/reversals`, full, freshKey()), 'not_found')
 })
 
-test('a campaign from funding to settlement: balances, entries, files, report, study', async () => {
-  const campaign = { pack: one(), budget: { max_amount: 20_000 }, timezone: 'Asia/Shanghai', on_expiry: 'available' }
-  const round = await makeRound(operator, {}, campaign)
+/** The day of a redemption is settled: once, with files whose sums are those that were told. */
+async function expectSettlement(round: Round, redeemedAt: string): Promise<void> {
   const path = `/v1/campaigns/${round.campaign_id}`
-  const [kept, back, off] = [await voucher(round, 'anna'), await voucher(round, 'ben'), await voucher(round, 'carl')]
-  expect(await balances(round)).toMatchObject({ sponsor_funds: -20_000, available: 17_000, allocated: 3000 })
-  const { body: made } = await redeem(kept)
-  const { body: undone } = await redeem(back, { merchant_id: 'm2' })
-  await merchant.post(`/v1/redemptions/${undone.id}/reversals`, { type: 'partial', amount: 400 }, freshKey())
-  const gone = await operator.post(`/v1/vouchers/${off}/deactivate`, { reason: 'lost' })
-  expect(gone.body.state).toBe('deactivated')
-  expectProblem(await redeem(off), 'deactivated')
-  expectProblem(await operator.post(`/v1/vouchers/${kept}/deactivate`, { reason: 'lost' }), 'already_redeemed')
-  const standing = await balances(round)
-  expect(standing).toMatchObject({ available: 18_400, allocated: 0, 'payable:m1': 1000, 'payable:m2': 600 })
-  expect(Object.values(standing).reduce((sum, amount) => sum + amount, 0)).toBe(0)
-  const entries = await operator.get<{ data: Fields[]; has_more: boolean; next_cursor: string }>(
-    `${path}/ledger/entries?limit=2`,
-  )
-  expect(entries.body.data.map(({ kind }) => kind)).toEqual(['fund', 'redeem'])
-  const more = await operator.get<{ data: Fields[] }>(`${path}/ledger/entries?cursor=${entries.body.next_cursor}`)
-  expect(more.body.data.map(({ kind }) => kind)).toEqual(['redeem', 'reverse', 'deactivate'])
-  expectProblem(await operator.get(`${path}/ledger/entries?cursor=x`), 'invalid')
-
-  const date = new Intl.DateTimeFormat('en-CA', { timeZone: 'Asia/Shanghai' }).format(
-    Date.parse(made.redeemed_at as string),
-  )
+  const date = new Intl.DateTimeFormat('en-CA', { timeZone: 'Asia/Shanghai' }).format(Date.parse(redeemedAt))
   expectProblem(await operator.post(`${path}/settlements`, { business_date: date }), 'day_open')
   expectProblem(await operator.post(`${path}/settlements`, { business_date: '2026-02-30' }), 'invalid')
   expectProblem(await operator.get(`${path}/settlements/${date}`), 'not_found')
@@ -234,13 +212,15 @@ test('a campaign from funding to settlement: balances, entries, files, report, s
     ['application/x-ndjson', 'sha256_ndjson'],
   ] as const) {
     const file = await operator.get(`${path}/settlements/${date}`, { accept })
-    const { createHash } = await import('node:crypto')
     expect([file.headers.get('content-type'), createHash('sha256').update(file.bytes).digest('hex')]).toEqual([
       expect.stringContaining(accept),
       settled.body[sum],
     ])
   }
+}
 
+async function expectReport(round: Round): Promise<void> {
+  const path = `/v1/campaigns/${round.campaign_id}`
   const report = await operator.get(`${path}/report`)
   expect(report.body).toMatchObject({
     packs: 3,
@@ -259,6 +239,33 @@ test('a campaign from funding to settlement: balances, entries, files, report, s
   ])
   for (const { person } of study.body.data) expect(person).toMatch(/^[0-9a-f]{20}$/)
   expect(JSON.stringify(study.body)).not.toContain('anna')
+}
+
+test('a campaign from funding to settlement: balances, entries, files, report, study', async () => {
+  const campaign = { pack: one(), budget: { max_amount: 20_000 }, timezone: 'Asia/Shanghai', on_expiry: 'available' }
+  const round = await makeRound(operator, {}, campaign)
+  const path = `/v1/campaigns/${round.campaign_id}`
+  const [kept, back, off] = [await voucher(round, 'anna'), await voucher(round, 'ben'), await voucher(round, 'carl')]
+  expect(await balances(round)).toMatchObject({ sponsor_funds: -20_000, available: 17_000, allocated: 3000 })
+  const { body: made } = await redeem(kept)
+  const { body: undone } = await redeem(back, { merchant_id: 'm2' })
+  await merchant.post(`/v1/redemptions/${undone.id}/reversals`, { type: 'partial', amount: 400 }, freshKey())
+  const gone = await operator.post(`/v1/vouchers/${off}/deactivate`, { reason: 'lost' })
+  expect(gone.body.state).toBe('deactivated')
+  expectProblem(await redeem(off), 'deactivated')
+  expectProblem(await operator.post(`/v1/vouchers/${kept}/deactivate`, { reason: 'lost' }), 'already_redeemed')
+  const standing = await balances(round)
+  expect(standing).toMatchObject({ available: 18_400, allocated: 0, 'payable:m1': 1000, 'payable:m2': 600 })
+  expect(Object.values(standing).reduce((sum, amount) => sum + amount, 0)).toBe(0)
+  const entries = await operator.get<{ data: Fields[]; has_more: boolean; next_cursor: string }>(
+    `${path}/ledger/entries?limit=2`,
+  )
+  expect(entries.body.data.map(({ kind }) => kind)).toEqual(['fund', 'redeem'])
+  const more = await operator.get<{ data: Fields[] }>(`${path}/ledger/entries?cursor=${entries.body.next_cursor}`)
+  expect(more.body.data.map(({ kind }) => kind)).toEqual(['redeem', 'reverse', 'deactivate'])
+  expectProblem(await operator.get(`${path}/ledger/entries?cursor=x`), 'invalid')
+  await expectSettlement(round, made.redeemed_at as string)
+  await expectReport(round)
 })
 
 test('expired money is free again where the campaign says so, and a hold takes what is not settled', async () => {
