@@ -10,7 +10,7 @@
  */
 
 import { expect, test } from 'vitest'
-import { Crowd, openRound } from '../support/crowd.ts'
+import { ANSWER_MS_MAX, Crowd, openRound } from '../support/crowd.ts'
 import { effort } from '../support/effort.ts'
 import { startNodeProcess } from '../support/node-process.ts'
 import { startLocalRedis } from '../support/redis.ts'
@@ -55,7 +55,7 @@ test(
     expect(crowd.granted).toBe(STOCK)
     expect(Math.min(cuts.request, cuts.reply)).toBeGreaterThan(CUTS / 4)
     expect(crowd.count('no_answer')).toBe(0)
-    expect(crowd.slowestMs).toBeLessThan(2500)
+    expect(crowd.slowestMs).toBeLessThan(ANSWER_MS_MAX)
   },
   effort(30_000, 600_000),
 )

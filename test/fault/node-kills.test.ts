@@ -11,7 +11,7 @@
 
 import { existsSync } from 'node:fs'
 import { expect, test } from 'vitest'
-import { Crowd, openRound } from '../support/crowd.ts'
+import { ANSWER_MS_MAX, Crowd, openRound } from '../support/crowd.ts'
 import { effort } from '../support/effort.ts'
 import { type NodeProcess, startNodeProcess } from '../support/node-process.ts'
 import { random } from '../support/seed.ts'
@@ -63,7 +63,7 @@ test(
     await crowd.askAgain()
     expect(await crowd.audit()).toEqual({ faults: [], granted: STOCK, remaining: 0 })
     expect(crowd.granted).toBe(STOCK)
-    expect(crowd.slowestMs).toBeLessThan(2500)
+    expect(crowd.slowestMs).toBeLessThan(ANSWER_MS_MAX)
     const adopted = node.redisPid
     expect(await node.stop()).toBe(0)
     expect(isAlive(adopted)).toBe(false)

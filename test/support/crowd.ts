@@ -34,6 +34,12 @@ const SHY_EACH = 5
 /** Outcomes after which nobody asks again. The others say: not now. */
 const FINAL = new Set<number>((['granted', 'replayed', 'sold_out', 'closed'] as const).map(code => CODES[code].number))
 
+/**
+ * The longest that any answer may take, as a client sees it, milliseconds: the engine's deadline and its grace, and what
+ * two busy cores add to that when other test files run beside this one.
+ */
+export const ANSWER_MS_MAX = 3500
+
 export interface CrowdOptions {
   readonly url: string
   readonly roundId: string
