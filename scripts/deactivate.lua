@@ -14,7 +14,7 @@
 -- @arg unused       available or returned
 -- @arg by           the caller
 -- @arg note         the reason
--- @reply [outcome]: granted; replayed when it was so before; already_redeemed (a voucher only), expired,
+-- @reply [outcome]: granted; replayed when that was done before; already_redeemed (a voucher only), expired,
 --        not_reversible (nothing of the redemption is left), fenced
 -- @cost one HLEN, three HSET, two HINCRBY, one XADD
 -- @include hash

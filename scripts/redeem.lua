@@ -1,6 +1,5 @@
 #!lua
--- Redeems vouchers, each exactly once, in one atom with its request, lock, limits and money; those that came together
--- share a call.
+-- Redeems vouchers, each exactly once, in one atom with its request, lock, limits and money. They share a call.
 -- @key state        campaignState
 -- @key balances     campaignBalances
 -- @key ledger       campaignLedger
@@ -23,9 +22,9 @@
 -- @arg gross        the order's amount, minor units
 -- @arg pool         the pool that granted it
 -- @arg answer       the redemption as JSON without its time
--- @reply [outcome, replies]: wrong_day with the time (ms), fenced, or granted with a reply each: [outcome, at, answer],
---        granted or replayed with the redemption that stands; voucher_locked with the lock's end; already_redeemed,
---        expired, deactivated, idempotency_mismatch, order_limit, merchant_limit, budget_exceeded
+-- @reply [outcome, replies]: wrong_day with the time (ms), fenced, or granted with [outcome, at, answer] each: granted or
+--        replayed with the redemption that stands, voucher_locked with the lock's end, idempotency_mismatch, expired,
+--        already_redeemed, deactivated, order_limit, merchant_limit, budget_exceeded
 -- @cost a redemption: two HGET, one XADD, its share of five HSET; 35 µs
 -- @include hash
 -- @include ledger

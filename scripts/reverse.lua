@@ -22,7 +22,7 @@
 -- @arg note         the reason
 -- @arg answer       the reversal's JSON up to its amount
 -- @reply [outcome, at, answer]: granted or replayed with the time (ms) and JSON of the reversal that stands; not_found,
---        not_reversible (nothing is left), over_redeemed, idempotency_mismatch, fenced
+--        not_reversible (nothing of it is left), over_redeemed, idempotency_mismatch, fenced
 -- @cost two HMGET, five HSET, up to eight HINCRBY, one ZADD, one XADD
 -- @include hash
 -- @include ledger

@@ -177,11 +177,10 @@ test('reversals: full restores, partial does not, repeats are byte for byte', as
     expectProblem(await merchant.post(`/v1/redemptions/${id}/reversals`, full, freshKey()), 'not_found')
 })
 
-async function expectSettled(round: Round, made: Fields): Promise<void> {
+/** The day of a redemption is settled: once, with files whose sums are those that were told. */
+async function expectSettlement(round: Round, redeemedAt: string): Promise<void> {
   const path = `/v1/campaigns/${round.campaign_id}`
-  const date = new Intl.DateTimeFormat('en-CA', { timeZone: 'Asia/Shanghai' }).format(
-    Date.parse(made.redeemed_at as string),
-  )
+  const date = new Intl.DateTimeFormat('en-CA', { timeZone: 'Asia/Shanghai' }).format(Date.parse(redeemedAt))
   expectProblem(await operator.post(`${path}/settlements`, { business_date: date }), 'day_open')
   expectProblem(await operator.post(`${path}/settlements`, { business_date: '2026-02-30' }), 'invalid')
   expectProblem(await operator.get(`${path}/settlements/${date}`), 'not_found')
@@ -220,7 +219,8 @@ async function expectSettled(round: Round, made: Fields): Promise<void> {
   }
 }
 
-async function expectReported(path: string): Promise<void> {
+async function expectReport(round: Round): Promise<void> {
+  const path = `/v1/campaigns/${round.campaign_id}`
   const report = await operator.get(`${path}/report`)
   expect(report.body).toMatchObject({
     packs: 3,
@@ -264,9 +264,8 @@ test('a campaign from funding to settlement: balances, entries, files, report, s
   const more = await operator.get<{ data: Fields[] }>(`${path}/ledger/entries?cursor=${entries.body.next_cursor}`)
   expect(more.body.data.map(({ kind }) => kind)).toEqual(['redeem', 'reverse', 'deactivate'])
   expectProblem(await operator.get(`${path}/ledger/entries?cursor=x`), 'invalid')
-
-  await expectSettled(round, made)
-  await expectReported(path)
+  await expectSettlement(round, made.redeemed_at as string)
+  await expectReport(round)
 })
 
 test('expired money is free again where the campaign says so, and a hold takes what is not settled', async () => {

@@ -51,8 +51,9 @@ const CAMPAIGN = {
   ],
   limits: { per_user: 1 },
 }
-const DEFAULTS = { timezone: 'UTC', on_expiry: 'returned' }
 const PERCENT = { type: 'percent_off', percent_off: 12.5, minimum_amount: 0, maximum_discount_amount: 500 }
+
+const DEFAULTS = { timezone: 'UTC', on_expiry: 'returned' }
 
 for (const encoding of ['json', 'msgpack'] as const)
   describe(encoding, () => {

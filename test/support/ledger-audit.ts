@@ -31,16 +31,37 @@ export function legsOf(text = ''): [string, bigint][] {
 
 export const sumOf = (amounts: Iterable<bigint>): bigint => [...amounts].reduce((sum, amount) => sum + amount, 0n)
 
+const PAGE = 2000
+
+/** All entries, a page at a time: a reply that takes long would look like a dead connection. */
+async function wholeStream(link: Link, key: string): Promise<[id: string, fields: string[]][]> {
+  const all: [string, string[]][] = []
+  for (let from = '-'; ; from = `(${all.at(-1)?.[0]}`) {
+    const start = from
+    const page = await link.request(client => client.xrange(key, start, '+', 'COUNT', PAGE))
+    all.push(...page)
+    if (page.length < PAGE) return all
+  }
+}
+
+/** All fields of a hash that nobody writes meanwhile. */
+async function wholeHash(link: Link, key: string): Promise<Record<string, string>> {
+  const all: Record<string, string> = {}
+  for (let cursor = '0'; ; ) {
+    const at = cursor
+    const [next, flat] = await link.request(client => client.hscan(key, at, 'COUNT', PAGE))
+    for (let i = 0; i + 1 < flat.length; i += 2) all[flat[i] as string] = flat[i + 1] as string
+    if (next === '0') return all
+    cursor = next
+  }
+}
+
 /** Reads a campaign's ledger and checks all that must hold of it by itself. */
 export async function expectSoundLedger(link: Link, campaignId: string): Promise<LedgerState> {
-  const [stream, kept, state, records] = await link.request(client =>
-    Promise.all([
-      client.xrange(keys.campaignLedger(campaignId), '-', '+'),
-      client.hgetall(keys.campaignBalances(campaignId)),
-      client.hgetall(keys.campaignState(campaignId)),
-      client.hgetall(keys.campaignVouchers(campaignId)),
-    ]),
-  )
+  const stream = await wholeStream(link, keys.campaignLedger(campaignId))
+  const kept = await wholeHash(link, keys.campaignBalances(campaignId))
+  const state = await wholeHash(link, keys.campaignState(campaignId))
+  const records = await wholeHash(link, keys.campaignVouchers(campaignId))
   const added: Record<string, bigint> = {}
   let chain = ''
   const entries = stream.map(([id, flat]) => {

@@ -231,6 +231,7 @@ test.each(WRONG)('%s refuses %o', (name, body, words) => {
 test('what is left out gets its default', () => {
   expect(claim.parse({})).toEqual({ slot: 1 })
   const fcfs = { mode: 'fcfs' }
+  const byItself = { timezone: 'UTC', on_expiry: 'returned', limits: { per_user: 1 } }
   expect(newRound.parse(round)).toEqual({
     stock: 10,
     opens_at: null,
@@ -238,11 +239,6 @@ test('what is left out gets its default', () => {
     allocation: fcfs,
     pools: [],
   })
-  expect(newCampaign.parse(campaign)).toEqual({
-    ...campaign,
-    timezone: 'UTC',
-    on_expiry: 'returned',
-    limits: { per_user: 1 },
-  })
+  expect(newCampaign.parse(campaign)).toEqual({ ...campaign, ...byItself })
   expect(restock.parse({ add: -3 })).toEqual({ add: -3, pool: 'general' })
 })
