@@ -22,6 +22,8 @@ const VOUCHERS = 5
 const BEAT_MS = 4000
 const VALID_MS = 602_000
 const RUNS = effort(100, 2000)
+/** The rarest turn is met about four times in a round; a round without one is followed by the next seed. */
+const ROUNDS_MAX = 6
 
 let room: Awaited<ReturnType<typeof openScriptRoom>>
 beforeAll(async () => {
@@ -66,13 +68,15 @@ async function both(
 const serials = fc.nat(VOUCHERS - 1)
 const orders = fc.constantFrom('o1', 'o2', 'o3', 'o4')
 
-const lockStep = fc.tuple(serials, fc.constantFrom('o1', 'o1', 'o2')).map(([serial, order]) =>
-  step(`lock ${serial} for ${order}`, (model, real) => {
-    const lock = { by: 'p', order, ttlMs: LOCK_MS, id: `lck_${++made}` }
-    const ask = async () => (await room.vouchers.lock(real.id, facts(real, serial), lock)).code
-    return both('lock', model, serial, ask, () => model.lock(serial, order))
-  }),
-)
+function lock(model: VoucherModel, real: Real, serial: number, order: string): Promise<void> {
+  const lock = { by: 'p', order, ttlMs: LOCK_MS, id: `lck_${++made}` }
+  const ask = async () => (await room.vouchers.lock(real.id, facts(real, serial), lock)).code
+  return both('lock', model, serial, ask, () => model.lock(serial, order))
+}
+
+const lockStep = fc
+  .tuple(serials, fc.constantFrom('o1', 'o1', 'o2'))
+  .map(([serial, order]) => step(`lock ${serial} for ${order}`, (model, real) => lock(model, real, serial, order)))
 
 const unlockStep = fc.tuple(serials, fc.constantFrom('o1', 'o1', 'o2')).map(([serial, order]) =>
   step(`unlock ${serial} of ${order}`, (model, real) => {
@@ -81,32 +85,46 @@ const unlockStep = fc.tuple(serials, fc.constantFrom('o1', 'o1', 'o2')).map(([se
   }),
 )
 
+type Redeem = Parameters<VoucherModel['redeem']>[1]
+
+function redeem(model: VoucherModel, real: Real, serial: number, of: Omit<Redeem, 'id'>): Promise<void> {
+  const id = `rdm_${++made}`
+  const { day: date, ...more } = of
+  const day = { date, startsAt: 1, endsAt: 4e12 }
+  const rest = {
+    voucher: facts(real, serial),
+    day,
+    most: MOST,
+    id,
+    gross: 5000,
+    pool: 'general',
+    answer: `{"id":"${id}"}`,
+  }
+  const ask = async () => (await room.vouchers.redeem(real.id, { ...keyed(), ...rest, ...more })).code
+  return both('redeem', model, serial, ask, () => model.redeem(serial, { ...of, id }))
+}
+
+const uses = fc.record({
+  order: orders,
+  merchant: fc.constantFrom('m1', 'm2', 'm3'),
+  user: fc.constantFrom('u1', 'u2', 'u3'),
+  discount: fc.constantFrom(WORTH, WORTH, 400, 0),
+  day: fc.constantFrom('2026-12-01', '2026-12-01', '2026-12-02'),
+})
+
 const redeemStep = fc
-  .record({
-    serial: serials,
-    order: orders,
-    merchant: fc.constantFrom('m1', 'm2', 'm3'),
-    user: fc.constantFrom('u1', 'u2', 'u3'),
-    discount: fc.constantFrom(WORTH, WORTH, 400, 0),
-    date: fc.constantFrom('2026-12-01', '2026-12-01', '2026-12-02'),
-  })
-  .map(({ serial, date, ...of }) =>
-    step(`redeem ${serial} with ${JSON.stringify(of)} on ${date}`, (model, real) => {
-      const id = `rdm_${++made}`
-      const day = { date, startsAt: 1, endsAt: 4e12 }
-      const rest = {
-        voucher: facts(real, serial),
-        day,
-        most: MOST,
-        id,
-        gross: 5000,
-        pool: 'general',
-        answer: `{"id":"${id}"}`,
-      }
-      const ask = async () => (await room.vouchers.redeem(real.id, { ...keyed(), ...rest, ...of })).code
-      return both('redeem', model, serial, ask, () => model.redeem(serial, { id, day: date, ...of }))
-    }),
+  .tuple(serials, uses)
+  .map(([serial, of]) =>
+    step(`redeem ${serial} with ${JSON.stringify(of)}`, (model, real) => redeem(model, real, serial, of)),
   )
+
+/** What a till does: it locks for its order, and redeems with the same one. Two random steps seldom meet like that. */
+const tillStep = fc.tuple(serials, uses).map(([serial, of]) =>
+  step(`lock and redeem ${serial} with ${JSON.stringify(of)}`, async (model, real) => {
+    await lock(model, real, serial, of.order)
+    await redeem(model, real, serial, of)
+  }),
+)
 
 /** Something is done to one of the redemptions so far, picked by a number. */
 const onRedemption = (
@@ -216,7 +234,7 @@ async function begin(): Promise<Real> {
 }
 
 test(`random campaigns end as the model says, law by law (seed ${seed})`, {
-  timeout: effort(60_000, 1_800_000),
+  timeout: effort(120_000, 1_800_000),
 }, async () => {
   const steps = fc.commands(
     [
@@ -224,7 +242,7 @@ test(`random campaigns end as the model says, law by law (seed ${seed})`, {
       unlockStep,
       redeemStep,
       redeemStep,
-      redeemStep,
+      tillStep,
       reverseStep,
       holdStep,
       deactivateStep,
@@ -244,8 +262,10 @@ test(`random campaigns end as the model says, law by law (seed ${seed})`, {
       return { model: new VoucherModel(VOUCHERS, VALID_MS), real: await begin() }
     }, checked)
   })
-  await fc.assert(property, { seed, numRuns: RUNS })
-  expect([...TURNS, ...REFUSALS.split(' ')].filter(what => !met.has(what))).toEqual([])
+  const missing = () => [...TURNS, ...REFUSALS.split(' ')].filter(what => !met.has(what))
+  for (let round = 0; round < ROUNDS_MAX && (round === 0 || missing().length > 0); round++)
+    await fc.assert(property, { seed: seed + round, numRuns: RUNS })
+  expect(missing()).toEqual([])
 })
 
 test('the comparison itself can fail: a model that forgets a redemption is found', async () => {

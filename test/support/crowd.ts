@@ -212,6 +212,8 @@ export class Crowd implements Disposable {
   readonly #todo: { readonly single: number[]; readonly frame: number[] } = { single: [], frame: [] }
   readonly #holds: Uint8Array
   readonly #gone: Uint8Array
+  /** Who once got no definite answer: an earlier claim of his may be granted, so no later refusal sends him away. */
+  readonly #doubts: Uint8Array
   readonly #waiting = new Set<{ readonly holds: () => boolean; readonly resolve: () => void }>()
   readonly #later: { readonly user: number; readonly todo: number[] }[] = []
   readonly #asked: Uint8Array
@@ -226,6 +228,7 @@ export class Crowd implements Disposable {
     this.history = new History(options.people)
     this.#holds = new Uint8Array(options.people)
     this.#gone = new Uint8Array(options.people)
+    this.#doubts = new Uint8Array(options.people)
     this.#asked = new Uint8Array(options.people)
     const { streams, singleLanes, singles, people } = this.#options
     if (singles > 0)
@@ -338,7 +341,9 @@ export class Crowd implements Disposable {
     }
     this.#tell()
     const final = FINAL.has(outcome)
-    const leaves = !final && user % SHY_EACH === 0 && MEANINGS[outcome] === REFUSAL
+    const refused = !final && MEANINGS[outcome] === REFUSAL
+    if (!final && !refused) this.#doubts[user] = 1
+    const leaves = refused && user % SHY_EACH === 0 && this.#doubts[user] === 0
     if (leaves) this.#gone[user] = 1
     if (!final && !leaves && !this.#quitting) this.#askLater(user, todo)
     this.#asking--
