@@ -33,7 +33,8 @@ elseif draw[7] ~= ARGV[3] and round.now < tonumber(draw[8]) then
 end
 if phase == 'open' then
   phase, base = 'closed', round.sequence
-  redis.call('HSET', KEYS[2], 'phase', phase, 'base', base, 'final', round.state == CLOSED and 1 or 0)
+  redis.call('HSET', KEYS[2], 'phase', phase, 'base', base, 'final', round.state == CLOSED and 1 or 0,
+    'first ' .. draw[1], draw[3])
   round.state = DRAWING
   log_change(KEYS[3], round, 'draw ' .. draw[1], '', 0)
   round_write(round, ARGV[1], 'state', DRAWING)
