@@ -63,7 +63,8 @@ interface Hall {
 
 /** The pool that gives an entrant a seat, or -1. */
 function seatFor({ order, left }: Hall, own: number): number {
-  const [first, second] = order === 'general-first' ? [GENERAL, own] : [own, GENERAL]
+  const first = order === 'general-first' ? GENERAL : own
+  const second = order === 'general-first' ? own : GENERAL
   if ((left[first] as number) > 0) return first
   return (left[second] as number) > 0 ? second : -1
 }
@@ -74,12 +75,18 @@ function seatsMatter({ left, coming }: Hall): boolean {
   return left.some((seats, pool) => seats > 0 && (pool === GENERAL ? anybody : (coming[pool] as number) > 0))
 }
 
-function countPools(entries: Uint8Array, n: number, pools: number): number[] {
+/** Each entrant's pool in a row of its own, since the walk jumps about in it, and how many entrants a pool has. */
+function poolsOf(entries: Uint8Array, n: number, pools: number) {
+  const own = new Uint8Array(n)
   const counts = new Array<number>(256).fill(0)
-  for (let i = 0; i < n; i++) counts[poolAt(entries, i)]!++
+  for (let i = 0; i < n; i++) {
+    const pool = poolAt(entries, i)
+    own[i] = pool
+    counts[pool]!++
+  }
   const stranger = counts.findIndex((count, pool) => count > 0 && pool >= pools)
   if (stranger >= 0) throw new RangeError(`an entry names pool ${stranger}, and the rules have ${pools} pools`)
-  return counts.slice(0, pools)
+  return { own, counts: counts.slice(0, pools) }
 }
 
 /**
@@ -87,11 +94,8 @@ function countPools(entries: Uint8Array, n: number, pools: number): number[] {
  * Throws RangeError when an entry names a pool that the rules do not have.
  */
 export function allocate(order: ScoreOrder, entries: Uint8Array, { pools, quota_order, waitlist }: Quotas): Allocation {
-  const hall: Hall = {
-    order: quota_order,
-    left: pools.map(({ total }) => total),
-    coming: countPools(entries, order.count, pools.length),
-  }
+  const { own, counts } = poolsOf(entries, order.count, pools.length)
+  const hall: Hall = { order: quota_order, left: pools.map(({ total }) => total), coming: counts }
   const stock = hall.left.reduce((sum, total) => sum + total, 0)
   const winners = new Uint32Array(Math.min(stock, order.count))
   const seats = new Uint8Array(winners.length)
@@ -101,9 +105,9 @@ export function allocate(order: ScoreOrder, entries: Uint8Array, { pools, quota_
   let walked = 0
   if (winners.length + waiting.length > 0)
     order.walk(index => {
-      const own = poolAt(entries, index)
-      hall.coming[own]!--
-      const seat = seatFor(hall, own)
+      const pool = own[index] as number
+      hall.coming[pool]!--
+      const seat = seatFor(hall, pool)
       if (seat >= 0) {
         hall.left[seat]!--
         winners[won] = index

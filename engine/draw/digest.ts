@@ -1,9 +1,9 @@
 /**
  * SHA-256 and hexadecimal, the two words that every file of this room speaks.
  *
- * `sha256` takes its parts in one call: a hash object with an update a part costs 1.5 times what joining a few dozen
- * bytes and the one-shot function do, and ten million entries have 320,000 hashes. Parts of more than a few kilobytes
- * do not occur here.
+ * `writeHash` serves the trees, where ten million entries have 312,000 hashes: the hash comes as a text of 32 characters
+ * and is written into its place, which is half the price of a Buffer an answer (0.5 µs a node); a hash object with
+ * updates costs three times that.
  * Hexadecimal is lower case everywhere, so that two files that say the same thing have the same bytes.
  */
 import { hash } from 'node:crypto'
@@ -14,6 +14,11 @@ export const HASH_BYTES = 32
 export function sha256(...parts: readonly Uint8Array[]): Buffer {
   const whole = parts.length === 1 ? (parts[0] as Uint8Array) : Buffer.concat(parts)
   return hash('sha256', whole, 'buffer')
+}
+
+/** Writes the SHA-256 of `input` into `target` at a place. */
+export function writeHash(input: Uint8Array, target: Buffer, at: number): void {
+  target.write(hash('sha256', input, 'binary'), at, 'latin1')
 }
 
 /** Whether a text is lower case hexadecimal of exactly so many bytes. */

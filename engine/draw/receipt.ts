@@ -19,7 +19,7 @@ import { z } from 'zod'
 import { isHex } from './digest.ts'
 import { RECORD_BYTES, recordOf, TAG_BYTES } from './entry.ts'
 import { checkShape } from './json-file.ts'
-import { foldPath, hashLeaf, isStep, MerkleTree, type Step } from './merkle.ts'
+import { batchTree, foldPath, hashLeaf, isStep, type Step } from './merkle.ts'
 import { KEY_ID_BYTES, keyIdOf, SIGNATURE_BYTES, type SigningKey, verifySignature } from './signing-key.ts'
 
 const DOMAIN = 'fairgrab/receipt/v1'
@@ -66,7 +66,7 @@ function messageOf({ roundId, window, at }: BatchHead, root: string): Buffer {
 export function signBatch(head: BatchHead, records: Buffer, key: SigningKey): readonly Receipt[] {
   const count = records.length / RECORD_BYTES
   const recordAt = (i: number) => records.subarray(i * RECORD_BYTES, (i + 1) * RECORD_BYTES)
-  const tree = new MerkleTree(Array.from({ length: count }, (_, i) => hashLeaf(recordAt(i))))
+  const tree = batchTree(records)
   const root = tree.root.toString('hex')
   const signature = key.sign(messageOf(head, root)).toString('hex')
   return Array.from({ length: count }, (_, i) => ({
