@@ -12,10 +12,10 @@ import { BATCH_CLAIMS_MAX } from '../base/limits.ts'
 import type { DrawPhase, TakenDraw } from '../store/draw-store.ts'
 import type { Store } from '../store/store.ts'
 import type { Claims } from './claims.ts'
-import { drawFiles } from './draw-files.ts'
+import { stepFrom } from './draw-files.ts'
 import type { RoundConfig } from './round-config.ts'
 import type { Rounds } from './rounds.ts'
-import { windowRules } from './window-rules.ts'
+import { beaconSecret, windowRules } from './window-rules.ts'
 
 export interface DrawsOptions {
   readonly store: Store
@@ -135,29 +135,22 @@ export class Draws {
     const { id } = round.view
     const { window, first, entries } = taken
     let { phase } = taken
-    const records = await store.entries.records(id, first, entries)
-    while (phase !== 'drawn') {
-      const files = await store.draws.files(id, window)
-      const step = drawFiles[phase as keyof typeof drawFiles]
+    let list: Promise<Buffer> | undefined
+    const records = () => {
+      list ??= store.entries.records(id, first, entries)
+      return list
+    }
+    for (let step = stepFrom(phase); step; step = stepFrom(phase)) {
+      const published = await store.draws.files(id, window)
       const at = rfc3339(rounds.serverTimeMs())
-      const facts = {
-        records,
-        files,
-        at,
-        key: rounds.signingKey,
-        secret: () => rounds.secretsOf(id).beaconSecret(window),
-      }
-      const code = await store.draws.write(id, {
-        window,
-        from: phase,
-        to: step.to,
-        name: step.name,
-        bytes: step.make(facts),
-      })
+      const secret = () => beaconSecret(rounds.secretsOf(id), window)
+      const files = await step.make({ files: published, records, at, key: rounds.signingKey, secret })
+      if (!files) return
+      const code = await store.draws.write(id, { window, from: phase, to: step.to, files })
       if (code === 'wrong_state') return
       phase = code === 'granted' ? step.to : ((await store.draws.state(id))?.phase as DrawPhase)
-      if (phase === 'open' || phase === 'done') return
     }
+    if (phase !== 'drawn') return
     await this.#grant(round, taken)
   }
 
