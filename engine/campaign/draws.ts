@@ -5,10 +5,14 @@
  * follows is a function of rules, list and beacon: so whoever computes it again computes the same bytes, and what
  * was published once stays (draw-write.lua compares before it sets).
  */
-import type { Clock } from '../base/clock.ts'
-import { rfc3339 } from '../base/clock.ts'
+import { Refusal } from '../base/assert.ts'
+import { type Clock, rfc3339 } from '../base/clock.ts'
 import { holderOfTag } from '../base/holder.ts'
 import { BATCH_CLAIMS_MAX } from '../base/limits.ts'
+import { verifyBeacon, writeBeacon } from '../draw/beacon.ts'
+import { parseCommit } from '../draw/commitment.ts'
+import { BundleError } from '../draw/json-file.ts'
+import { parseRules } from '../draw/rules.ts'
 import type { DrawPhase, TakenDraw } from '../store/draw-store.ts'
 import type { Store } from '../store/store.ts'
 import type { Claims } from './claims.ts'
@@ -30,6 +34,12 @@ export interface Announced {
   readonly closesAt: number
   /** Stock of each pool. */
   readonly totals: readonly number[]
+}
+
+/** What drand publishes of a round; the signature has 96 hexadecimal digits. */
+export interface DrandBeacon {
+  readonly round: number
+  readonly signature: string
 }
 
 /** Between two looks at the list of rounds that are to be drawn. */
@@ -83,6 +93,25 @@ export class Draws {
     const facts = { config: view.config, secrets: rounds.secretsOf(view.id), window: 0, closesAt, pools }
     const next = windowRules({ ...facts, opensAt: Math.max(opensAt, at) })
     await store.draws.open(view.id, { window: 0, ...next, isNew: false })
+  }
+
+  /** Publishes the public beacon that a committed list waits for. Throws `wrong_state`, or `invalid` when it is not that. */
+  async reveal({ view }: Claims, { round, signature }: DrandBeacon): Promise<void> {
+    const { store } = this.#options
+    const state = await store.draws.state(view.id)
+    const files = state ? await store.draws.files(view.id, state.window) : {}
+    if (!state || state.phase !== 'committed')
+      throw new Refusal('wrong_state', 'no committed list of this round waits for its beacon', { state: view.state })
+    const beacon = { kind: 'drand', round, signature } as const
+    try {
+      const { commit } = parseCommit(files['commit.json'] as Buffer)
+      verifyBeacon(parseRules(files['rules.json'] as Buffer).beacon, beacon, commit.committed_at)
+    } catch (cause) {
+      if (cause instanceof BundleError) throw new Refusal('invalid', cause.message)
+      throw cause
+    }
+    const published = { 'beacon.json': writeBeacon(beacon) }
+    await store.draws.write(view.id, { window: state.window, from: 'committed', to: 'beacon', files: published }, true)
   }
 
   #isDue({ view, entries }: Claims): boolean {
