@@ -13,7 +13,7 @@ import { findTag, RECORD_BYTES } from '../draw/entry.ts'
 import { leafAt, RecordTree } from '../draw/merkle.ts'
 import { parseRules } from '../draw/rules.ts'
 import type { DrawPhase, DrawState } from '../store/draw-store.ts'
-import { drandBeacon } from '../wire/schemas.ts'
+import { drandBeacon, lapse } from '../wire/schemas.ts'
 import type { Route } from './gateway.ts'
 import type { Call, Services } from './services.ts'
 
@@ -70,6 +70,13 @@ async function reveal({ lifecycle, draws }: Services, { params, body }: Call) {
   const round = await lifecycle.round(params[0] as string)
   await draws.reveal(round, body as DrandBeacon)
   return { status: 200, body: { round_id: round.view.id, state: 'beacon' } }
+}
+
+async function lapseSeat({ lifecycle, promotions }: Services, { params, body, caller }: Call) {
+  const round = await lifecycle.round(params[0] as string)
+  const { tag } = body as { tag: string }
+  const promoted = await promotions.lapse(caller, round, tag)
+  return { status: 200, body: promoted ?? { pool: null, from: tag, to: null, at: null } }
 }
 
 async function showDraw(services: Services, call: Call) {
@@ -136,6 +143,14 @@ export const DRAW_ROUTES: readonly Route[] = [
     summary: 'The public beacon that a committed list waits for; its signature is verified',
     body: drandBeacon,
     handle: reveal,
+  },
+  {
+    method: 'post',
+    path: '/v1/rounds/{id}/draw/lapses',
+    right: 'operate',
+    summary: 'A seat of a lottery lapses and goes to the next of the waitlist',
+    body: lapse,
+    handle: lapseSeat,
   },
   route('/proof', 'That the entry of a tag is in the list: its leaf and the path to the root', showProof),
   route('/key', 'The public keys of receipts and commitments', showKey),
