@@ -42,6 +42,9 @@ export interface DrandBeacon {
   readonly signature: string
 }
 
+/** Batches of grants on their way to Redis at once. */
+const GRANTS_IN_FLIGHT = 8
+
 /** Between two looks at the list of rounds that are to be drawn. */
 const LOOK_MS = 1000
 
@@ -190,14 +193,18 @@ export class Draws {
     const result = await store.draws.file(id, window, 'result.json')
     const { winners } = JSON.parse(String(result)) as { readonly winners: readonly string[] }
     const done = Math.max(0, notice.sequence - base)
+    let grants: Promise<void>[] = []
     for (let at = done - (done % BATCH_CLAIMS_MAX); at < winners.length; at += BATCH_CLAIMS_MAX) {
       const part = winners.slice(at, at + BATCH_CLAIMS_MAX).map(line => line.split(':') as [string, string])
-      await store.draws.grant(id, notice.epoch, {
-        first: base + at + 1,
-        holders: part.map(([tag]) => holderOfTag(Buffer.from(tag, 'hex'))),
-        pools: Buffer.from(part.map(([, pool]) => config.pools.indexOf(pool))),
-      })
+      const holders = part.map(([tag]) => holderOfTag(Buffer.from(tag, 'hex')))
+      const pools = Buffer.from(part.map(([, pool]) => config.pools.indexOf(pool)))
+      // One connection keeps their order, and the script takes them in no other.
+      grants.push(store.draws.grant(id, notice.epoch, { first: base + at + 1, holders, pools }))
+      if (grants.length < GRANTS_IN_FLIGHT) continue
+      await Promise.all(grants)
+      grants = []
     }
+    await Promise.all(grants)
     const now = (await store.rounds.read(id))?.notice ?? notice
     const facts = { config, secrets: rounds.secretsOf(id), window: window + 1, pools: now.pools }
     const goesOn = config.allocation.mode === 'window' && now.pools.some(pool => pool.total > pool.granted)

@@ -20,6 +20,7 @@ const PINNED: Readonly<Record<string, string>> = {
   deactivate: 'c2fd0cb2bf9b0f28562ee151661284af5ec0ec0e',
   'draw-finish': '69d17ae77d69a7443ca8cf6164e09585afbc9688',
   'draw-grant': '300c947b4859e40d3087092f71da394a3ddc5581',
+  'draw-lapse': '47aec05c2f835bab58bf24fe0cdb9aa2a4038651',
   'draw-open': '8962f8f325efe0548a9b38b4e798575f09cfad95',
   'draw-take': '7f1b279e01f2eb36ee9c300ec8ed7b0a92d1e634',
   'draw-write': 'b589f97c0aedce6180792b51c22d77ec5ca193e1',
