@@ -38,8 +38,8 @@ export class Exchange {
   readonly idempotencyKey: string
   #open = true
 
-  /** Each read of the request is a call into the library; a `lean` exchange leaves out what a claim does not need. */
-  constructor(res: uws.HttpResponse, req: uws.HttpRequest, params: number, lean = false) {
+  /** `count` is the number of the path's parts. Each read of the request is a call into the library; a `lean` exchange leaves out what a claim does not need. */
+  constructor(res: uws.HttpResponse, req: uws.HttpRequest, count: number, lean = false) {
     this.#res = res
     res.onAborted(() => {
       this.#open = false
@@ -47,7 +47,9 @@ export class Exchange {
     this.method = lean ? '' : req.getMethod()
     this.path = lean ? '' : req.getUrl()
     this.query = lean ? '' : req.getQuery()
-    this.params = params === 0 ? [] : Array.from({ length: params }, (_, i) => decoded(req.getParameter(i) ?? ''))
+    const params: string[] = []
+    for (let i = 0; i < count; i++) params.push(decoded(req.getParameter(i) ?? ''))
+    this.params = params
     this.authorization = req.getHeader('authorization')
     this.contentType = req.getHeader('content-type')
     this.accept = req.getHeader('accept')
