@@ -94,7 +94,7 @@ export async function startWorker({ config, log, metricsText }: WorkerOptions): 
   const sweep = new Sweep(store, campaigns)
   const parts = { store, rounds, campaigns, sweep, secret, health, metrics, clock, random }
   const { server, stream, own, underWay } = await openServer(config, parts, metricsText)
-  feed = stockFeed(parts, server)
+  feed = stockFeed(parts, server, stream)
   const told = (what: string) => (cause: unknown) => log.warn({ err: cause }, what)
   const stopTick = every(clock, TICK_MS, () => rounds.tick(), told('tick'))
   const stopSweep = every(clock, jitter(random, SWEEP_MS), () => sweep.all(), told('sweep'))
@@ -203,17 +203,19 @@ function campaignParts({ store, rounds, campaigns, sweep, clock, random, secret 
   }
 }
 
-/** Stock to the stream's topics, one encoded frame for all viewers of an encoding. */
-function stockFeed({ rounds, clock, metrics }: Parts, server: Server): StockFeed {
+/** Stock to the stream's topics, encoded once for all who are told now. */
+function stockFeed({ rounds, clock, metrics }: Parts, server: Server, stream: Stream): StockFeed {
   return new StockFeed({
     clock,
-    viewers: roundId => server.viewers(topicOf(roundId, true)) + server.viewers(topicOf(roundId, false)),
-    tell: roundId => {
+    viewers: roundId => stream.viewers(roundId),
+    tell: (roundId, cohorts) => {
       const round = rounds.peek(roundId)
       if (!round) return
       const frame = stockFrame(round)
-      server.publish(topicOf(roundId, false), frame.json, false)
-      server.publish(topicOf(roundId, true), frame.msgpack, true)
+      for (const cohort of cohorts) {
+        server.publish(topicOf(roundId, cohort, false), frame.json, false)
+        server.publish(topicOf(roundId, cohort, true), frame.msgpack, true)
+      }
       metrics.count('fairgrab_stock_frames_total')
     },
   })

@@ -1,9 +1,9 @@
 /**
  * One viewer's WebSocket, as thin as it can be: tens of thousands of them share two cores with what they watch.
  *
- * It speaks as much of RFC 6455 as a viewer needs: the handshake, one masked text frame to subscribe, and whole,
- * unmasked frames of the server; it takes no part in pings, since a bench is shorter than the engine's idle limit. All
- * sockets of a process read into one buffer, so a frame is a view that is gone when the callback returns.
+ * It speaks as much of RFC 6455 as a viewer needs: the handshake, one masked text frame to subscribe, whole unmasked
+ * frames of the server, and pongs. All sockets of a process read into one buffer, so a frame is a view that is gone
+ * when the callback returns.
  * The library `ws` was rejected here: with it a viewer costs three times as much as the engine's side of the frame.
  */
 
@@ -13,7 +13,16 @@ import { connect, type Socket } from 'node:net'
 const input = Buffer.allocUnsafe(64 * 1024)
 const HEAD_END = Buffer.from('\r\n\r\n')
 const CLOSE = 0x88
+const PING = 0x89
+const PONG = Buffer.from([0x8a, 0x80, 0, 0, 0, 0])
 const LENGTH_16 = 126
+
+export interface ViewerAddress {
+  readonly url: string
+  readonly key: string
+  /** The address to come from: one address has some 28,000 ports for one server. */
+  readonly from: string | undefined
+}
 
 export interface ViewerOwner {
   opened(): void
@@ -29,14 +38,20 @@ export class ViewerSocket {
   /** What came of a frame whose end is still to come; nearly always nothing. */
   #rest: Buffer = Buffer.alloc(0)
 
-  constructor(url: string, key: string, owner: ViewerOwner) {
+  constructor({ url, key, from }: ViewerAddress, owner: ViewerOwner) {
     const { hostname, port, host } = new URL(url)
     this.#owner = owner
     const callback = (length: number) => {
       this.#receive(input.subarray(0, length))
       return true
     }
-    this.#socket = connect({ host: hostname, port: Number(port), noDelay: true, onread: { buffer: input, callback } })
+    const to = {
+      host: hostname,
+      port: Number(port),
+      noDelay: true,
+      ...(from === undefined ? {} : { localAddress: from }),
+    }
+    this.#socket = connect({ ...to, onread: { buffer: input, callback } })
     const lines = [
       'GET /v1/stream HTTP/1.1',
       `Host: ${host}`,
@@ -92,6 +107,7 @@ export class ViewerSocket {
       const end = at + head + length
       if (end > bytes.length) return at
       if (bytes[at] === CLOSE) this.#socket.destroy()
+      else if (bytes[at] === PING) this.#socket.write(PONG)
       else this.#owner.received(bytes.subarray(at + head, end))
       at = end
     }

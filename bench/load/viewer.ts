@@ -21,6 +21,7 @@ export interface ViewerJob {
   readonly sockets: number
   readonly firstViewer: number
   readonly framesFile: string
+  readonly from: string | undefined
 }
 
 export type ToViewers =
@@ -75,9 +76,9 @@ class Viewers {
 
   /** Resolves with the snapshot, so that a viewer who is ready is really watching. */
   #open(viewer: number): Promise<void> {
-    const { url, key, roundId } = this.#job
+    const { roundId } = this.#job
     return new Promise((resolve, reject) => {
-      const socket = new ViewerSocket(url, key, {
+      const socket = new ViewerSocket(this.#job, {
         opened: () => socket.send(JSON.stringify({ op: 'subscribe', id: 1, topics: [`stock:${roundId}`] })),
         received: frame => {
           if (this.#receive(viewer, frame)) resolve()

@@ -7,6 +7,7 @@
  * (the limit is on open files) the bench starts the engine with as many workers as they need.
  */
 
+import { platform } from 'node:os'
 import { join } from 'node:path'
 import { Frames } from '../audit/frames.ts'
 import { Member } from '../load/member.ts'
@@ -38,7 +39,8 @@ class Watching implements Audience {
     this.#members = this.#files.map((framesFile, index) => {
       const member: ViewerMember = new Member('./viewer.ts')
       const { url, key } = stage.engine
-      const job = { url, key, roundId, sockets, firstViewer: index * VIEWERS_PER_PROCESS, framesFile }
+      const from = ownAddress(url, index)
+      const job = { url, key, roundId, sockets, firstViewer: index * VIEWERS_PER_PROCESS, framesFile, from }
       member.send({ type: 'job', job })
       return member
     })
@@ -72,6 +74,11 @@ class Watching implements Audience {
   kill(): void {
     for (const member of this.#members) member.kill()
   }
+}
+
+/** Where Linux gives all of 127/8 to the loopback, each process comes from an address of its own, with its own ports. */
+function ownAddress(url: string, index: number): string | undefined {
+  return platform() === 'linux' && new URL(url).hostname === '127.0.0.1' ? `127.0.0.${index + 2}` : undefined
 }
 
 /** The drain alone, then the same drain under the eyes of the viewers: what do they cost those who claim? */

@@ -228,7 +228,6 @@ export interface ServerOptions {
 export interface Server {
   readonly port: number
   publish(topic: string, message: string | Uint8Array, binary: boolean): void
-  viewers(topic: string): number
   /** Stops accepting connections. */
   stopListening(): void
   /** Ends everything that is left. */
@@ -265,7 +264,6 @@ function listening(app: uws.TemplatedApp, token: uws.us_listen_socket): Server {
     publish: (topic, message, binary) => {
       app.publish(topic, message, binary)
     },
-    viewers: topic => app.numSubscribers(topic),
     stopListening: () => uws.us_listen_socket_close(token),
     close: () => {
       app.close()
