@@ -6,6 +6,7 @@
  * tenth of the worker's time: a thousand viewers of one worker see nine frames a second, eighteen thousand see one in
  * two seconds. Many viewers are not told in one burst, which would stop the claims for a fifth of a second and be old
  * when it reaches the last of them: they are split into cohorts that take turns, each with the stock of its moment.
+ * When the stock stands still nobody claims, and the last state goes to those who lack it five times as fast.
  */
 import type { Clock } from '../base/clock.ts'
 import { STOCK_FRAMES_PER_S_MAX } from '../base/limits.ts'
@@ -16,7 +17,8 @@ export const COHORTS = 32
 const PERIOD_MS = 1000 / STOCK_FRAMES_PER_S_MAX
 /** Mostly the system's: `npm run bench -- --scenario viewers` on two cores. */
 const VIEWER_COST_MS = 0.011
-const SHARE = 0.1
+/** The part of the worker's time that frames may take while the stock moves, and once it stands still. */
+const SHARE = { moving: 0.1, still: 0.5 } as const
 
 export interface FeedOptions {
   readonly clock: Clock
@@ -29,6 +31,8 @@ export interface FeedOptions {
 interface Turn {
   next: number
   left: number
+  /** Something changed since the last ones were told. */
+  moving: boolean
   /** Monotonic milliseconds from which the next ones may be told. */
   dueAt: number
   cancel: (() => void) | undefined
@@ -45,12 +49,13 @@ export class StockFeed {
   /** Something of the round's stock or state moved. */
   changed(roundId: string): void {
     const { clock, viewers } = this.#options
-    const turn = this.#turns.get(roundId) ?? { next: 0, left: 0, dueAt: -Infinity, cancel: undefined }
+    const turn = this.#turns.get(roundId) ?? { next: 0, left: 0, moving: true, dueAt: -Infinity, cancel: undefined }
     if (turn.left < COHORTS) {
       if (viewers(roundId) === 0) return
       turn.left = COHORTS
       this.#turns.set(roundId, turn)
     }
+    turn.moving = true
     if (turn.cancel) return
     const wait = turn.dueAt - clock.monotonicMs()
     if (wait <= 0) this.#tell(roundId, turn)
@@ -70,7 +75,9 @@ export class StockFeed {
   #tell(roundId: string, turn: Turn): void {
     const { clock, viewers, tell } = this.#options
     turn.cancel = undefined
-    const period = Math.max(PERIOD_MS, (viewers(roundId) * VIEWER_COST_MS) / SHARE)
+    const share = turn.moving ? SHARE.moving : SHARE.still
+    turn.moving = false
+    const period = Math.max(PERIOD_MS, (viewers(roundId) * VIEWER_COST_MS) / share)
     const together = Math.ceil((COHORTS * PERIOD_MS) / period)
     const cohorts = Array.from({ length: Math.min(together, turn.left) }, (_, i) => (turn.next + i) % COHORTS)
     turn.next = (turn.next + cohorts.length) % COHORTS

@@ -150,10 +150,20 @@ describe('the feed of stock frames', () => {
       const times = told.filter(({ cohorts }) => cohorts.includes(cohort))
       expect(times.length).toBeGreaterThanOrEqual(5)
       expect(times.at(-1)?.saw).toBe(stock())
-      for (const [i, { at }] of times.slice(1).entries()) expect(at - times[i]!.at).toBeGreaterThanOrEqual(1979)
+      const whileMoving = times.filter(({ at }) => at < start + 10_000)
+      for (const [i, { at }] of whileMoving.slice(1).entries())
+        expect(at - whileMoving[i]!.at).toBeGreaterThanOrEqual(1979)
     }
     expect(Math.max(...told.map(({ cohorts }) => cohorts.length))).toBe(1)
     expect(clock.waiting).toBe(0)
+  })
+
+  test('once the stock stands still, the last state reaches 18,000 viewers within half a second', () => {
+    const { clock, told, change, stock } = feedOf(18_000)
+    change()
+    clock.advance(500)
+    const knowing = new Set(told.filter(({ saw }) => saw === stock()).flatMap(({ cohorts }) => cohorts))
+    expect(knowing.size).toBe(COHORTS)
   })
 
   test('closing cancels what is due', () => {
