@@ -23,6 +23,8 @@ const STOPPED_WITHIN_MS = 10_000
 export interface EngineSettings {
   readonly durability: string
   readonly workers: number | undefined
+  /** Stream sockets that one worker accepts. */
+  readonly sockets?: number
 }
 
 export interface RunningEngine {
@@ -83,6 +85,7 @@ export async function startEngine(settings: EngineSettings): Promise<RunningEngi
     FAIRGRAB_DATA_DIR: join(directory, 'data'),
     FAIRGRAB_DURABILITY: settings.durability,
     ...(settings.workers === undefined ? {} : { FAIRGRAB_WORKERS: String(settings.workers) }),
+    ...(settings.sockets === undefined ? {} : { FAIRGRAB_SOCKETS: String(settings.sockets) }),
   }
   const cli = fileURLToPath(new URL('../engine/cli.ts', import.meta.url))
   // Its own process group: an interrupt of the terminal reaches the bench, which stops the engine when it is done.

@@ -52,7 +52,7 @@ export const FLAGS = {
   pace: choice(['real', 'max'], 'the planned times, or the planned order as fast as it goes (default max)'),
   frame: number(1, 4096, 'claims of a stream frame (default 512)'),
   window: number(1, 4096, 'unanswered frames of a stream connection (default 4)'),
-  connections: number(1, 20_000, 'connections of all generators together (default: stream 4, http 64, viewers 1000)'),
+  connections: number(1, 72_000, 'connections of all generators together (default: stream 4, http 64, viewers 1000)'),
   processes: number(1, 64, 'generator processes (default 1)'),
   seconds: number(1, 3600, 'length of the scenarios that have no plan (default 10)'),
   seed: number(0, 2 ** 31, 'the same seed makes the same people (default 1)'),

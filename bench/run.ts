@@ -29,6 +29,9 @@ import type { Stage } from './stage.ts'
 
 const EXIT = { sound: 0, error: 1, usage: 2, unsound: 99 } as const
 
+/** Under the 20,000 open files that a process may have on many systems. */
+const SOCKETS_A_WORKER = 18_000
+
 const SCENES: Readonly<Record<ScenarioName, (stage: Stage) => Promise<MeasuredPart[]>>> = {
   release: playRelease,
   drain: stage => playStress(stage, 'drain'),
@@ -40,9 +43,16 @@ const SCENES: Readonly<Record<ScenarioName, (stage: Stage) => Promise<MeasuredPa
   autocannon: playAutocannon,
 }
 
+/** Viewers need sockets, and a process has only so many files: the system spreads them over the workers, not evenly. */
+function seatsFor({ scenario, connections = 0, workers }: Options) {
+  if (scenario !== 'viewers' || connections <= SOCKETS_A_WORKER) return { workers }
+  const needed = Math.ceil(connections / SOCKETS_A_WORKER)
+  return { workers: Math.max(workers ?? 0, needed), sockets: Math.floor(SOCKETS_A_WORKER * 1.05) }
+}
+
 function engineFor(options: Options): Promise<RunningEngine> {
   if (options.url !== undefined) return Promise.resolve(foreignEngine(options.url, options.key ?? ''))
-  return startEngine({ durability: options.durability, workers: options.workers })
+  return startEngine({ durability: options.durability, ...seatsFor(options) })
 }
 
 async function play(options: Options, interrupted: AbortSignal, live: LiveLine): Promise<MeasuredPart[]> {

@@ -2,8 +2,9 @@
  * The set-up step of `npm start`, `npm test` and `npm run bench`: installs what is missing, one plain line each.
  *
  * It looks for the npm packages (a stamp in node_modules holds the hash of the lock file they came from), for a
- * redis-server or valkey-server unless REDIS_URL names one, and with `--test` for a Chromium. What is missing
- * comes from the system's package manager; what cannot be installed ends in exit 1 and the words to type.
+ * redis-server or valkey-server unless REDIS_URL names one, with `--test` for a Chromium, and with `--peers` for the
+ * benchmark's rivals. What is missing comes from the system's package manager; what cannot be installed ends in
+ * exit 1 and the words to type.
  *
  * Plain JavaScript, synchronous and without packages: it runs before there are any, on any Node from 18 on, and
  * when nothing is missing it only reads two small files, because the first claim is served within a second.
@@ -23,6 +24,7 @@ const NODE = join(ROOT, 'node_modules', '.bin', 'node')
 const POLICY = process.env.POLICY_RC_D ?? '/usr/sbin/policy-rc.d'
 
 const REDIS = ['redis-server', 'valkey-server']
+const PEERS = ['wrk', 'nginx', 'redis-benchmark']
 const CHROMIUM = [
   'chromium',
   'chromium-browser',
@@ -39,6 +41,8 @@ const MANAGERS = [
     root: true,
     redis: 'apt-get update -q && apt-get install -y -q --no-install-recommends redis-server',
     chromium: 'apt-get update -q && apt-get install -y -q --no-install-recommends chromium',
+    peers:
+      'apt-get update -q && apt-get install -y -q --no-install-recommends redis-server wrk nginx libnginx-mod-http-lua lua-nginx-redis',
   },
   {
     name: 'dnf',
@@ -66,7 +70,7 @@ const WITHOUT_SERVICE = `
     printf '#!/bin/sh\\nexit 101\\n' > "$0" && chmod 755 "$0"
   fi
   eval "$1" || exit 1
-  if [ -d /run/systemd/system ]; then systemctl disable redis-server >/dev/null 2>&1 || true; fi
+  if [ -d /run/systemd/system ]; then systemctl disable redis-server nginx >/dev/null 2>&1 || true; fi
 `
 
 const say = line => console.log(`set-up: ${line}`)
@@ -135,7 +139,7 @@ function installPackages() {
 /** Installs `what` and says whether a program of `names` is there now; never asks for a password. */
 function installed(what, names) {
   const manager = MANAGERS.find(({ name }) => find([name]))
-  if (!manager) return false
+  if (!manager?.[what]) return false
   const elevate = manager.root && process.getuid?.() !== 0
   if (elevate && !(find(['sudo']) && succeeds('sudo', ['-n', 'true']))) return false
   say(`${names[0]} is missing: ${manager[what]}`)
@@ -152,7 +156,7 @@ function installed(what, names) {
 
 function typed(what) {
   const manager = MANAGERS.find(({ name }) => find([name]))
-  if (!manager) return `install ${what} so that it is on PATH`
+  if (!manager?.[what]) return `install ${what} so that it is on PATH`
   return manager.root ? `sudo sh -c '${manager[what]}'` : manager[what]
 }
 
@@ -177,7 +181,16 @@ function installChromium() {
   stop(['the browser tests need Chromium, and it could not be installed. Type:', `  ${typed('chromium')}`])
 }
 
+/** The rivals and their load; only Debian has all of them as packages, elsewhere the list is what to install by hand. */
+function installPeers() {
+  for (const program of PEERS) {
+    if (find([program]) || installed('peers', [program])) continue
+    stop([`the comparison needs ${program} and it could not be installed. Type:`, `  ${typed('peers')}`])
+  }
+}
+
 const forTests = process.argv.includes('--test')
 installPackages()
 installRedis(forTests)
 if (forTests) installChromium()
+if (process.argv.includes('--peers')) installPeers()

@@ -18,7 +18,7 @@ import { Reports } from './campaign/report.ts'
 import type { RoundView } from './campaign/round-view.ts'
 import { Rounds } from './campaign/rounds.ts'
 import { Settlements } from './campaign/settlement.ts'
-import { StockFeed } from './campaign/stock-feed.ts'
+import { COHORTS, StockFeed } from './campaign/stock-feed.ts'
 import { Sweep } from './campaign/sweep.ts'
 import { Vouchers } from './campaign/vouchers.ts'
 import type { Config } from './config.ts'
@@ -105,7 +105,7 @@ export async function startWorker({ config, log, metricsText }: WorkerOptions): 
   const draws = new Draws({ store, rounds, clock, failed: told('draw') })
   const parts = { store, rounds, draws, campaigns, sweep, secret, health, metrics, clock, random }
   const { server, stream, own, underWay } = await openServer(config, parts, metricsText)
-  feed = stockFeed(parts, server)
+  feed = stockFeed(parts, server, stream)
   tellDrawn = drawnFeed(parts, server, told('drawn'))
   const stopTick = every(clock, TICK_MS, () => rounds.tick(), told('tick'))
   const stopDraws = every(clock, TICK_MS, () => draws.tick(), told('draws'))
@@ -220,17 +220,19 @@ function campaignParts({ store, rounds, draws, campaigns, sweep, clock, random, 
   }
 }
 
-/** Stock to the stream's topics, one encoded frame for all viewers of an encoding. */
-function stockFeed({ rounds, clock, metrics }: Parts, server: Server): StockFeed {
+/** Stock to the stream's topics, encoded once for all who are told now. */
+function stockFeed({ rounds, clock, metrics }: Parts, server: Server, stream: Stream): StockFeed {
   return new StockFeed({
     clock,
-    viewers: roundId => server.viewers(topicOf(roundId, true)) + server.viewers(topicOf(roundId, false)),
-    tell: roundId => {
+    viewers: roundId => stream.viewers(roundId),
+    tell: (roundId, cohorts) => {
       const round = rounds.peek(roundId)
       if (!round) return
       const frame = stockFrame(round)
-      server.publish(topicOf(roundId, false), frame.json, false)
-      server.publish(topicOf(roundId, true), frame.msgpack, true)
+      for (const cohort of cohorts) {
+        server.publish(topicOf(roundId, cohort, false), frame.json, false)
+        server.publish(topicOf(roundId, cohort, true), frame.msgpack, true)
+      }
       metrics.count('fairgrab_stock_frames_total')
     },
   })
@@ -245,8 +247,10 @@ function drawnFeed({ store, metrics }: Parts, server: Server, failed: (cause: un
         if (!files['result.json']) return
         metrics.count('fairgrab_draws_total')
         const frame = drawnFrame(view.id, window, files)
-        server.publish(topicOf(view.id, false), frame.json, false)
-        server.publish(topicOf(view.id, true), frame.msgpack, true)
+        for (let cohort = 0; cohort < COHORTS; cohort++) {
+          server.publish(topicOf(view.id, cohort, false), frame.json, false)
+          server.publish(topicOf(view.id, cohort, true), frame.msgpack, true)
+        }
       })
       .catch(failed)
   }

@@ -8,11 +8,11 @@
  * Sockets are opened a few at a time: a burst of a thousand handshakes would measure the listen queue.
  */
 
-import { WebSocket } from 'ws'
 import { Frames } from '../audit/frames.ts'
 import { Latency } from '../measure/latency.ts'
 import { serveBench } from './member.ts'
 import { monotonicUs } from './recorder.ts'
+import { ViewerSocket } from './viewer-socket.ts'
 
 export interface ViewerJob {
   readonly url: string
@@ -21,6 +21,7 @@ export interface ViewerJob {
   readonly sockets: number
   readonly firstViewer: number
   readonly framesFile: string
+  readonly from: string | undefined
 }
 
 export type ToViewers =
@@ -56,7 +57,7 @@ class Viewers {
   readonly #frames = new Frames(1 << 14)
   readonly #ages = new Latency()
   readonly #versions: number[] = []
-  readonly #sockets: WebSocket[] = []
+  readonly #sockets: ViewerSocket[] = []
   #lastBytes: Buffer = Buffer.alloc(0)
   #lastWords: StockWords | undefined
   #closed = 0
@@ -75,28 +76,26 @@ class Viewers {
 
   /** Resolves with the snapshot, so that a viewer who is ready is really watching. */
   #open(viewer: number): Promise<void> {
-    const { url, key, roundId } = this.#job
-    const socket = new WebSocket(`${url.replace(/^http/, 'ws')}/v1/stream`, ['fairgrab.json.v1'], {
-      headers: { authorization: `Bearer ${key}` },
-      perMessageDeflate: false,
-    })
-    this.#sockets.push(socket)
+    const { roundId } = this.#job
     return new Promise((resolve, reject) => {
-      socket.on('open', () => socket.send(JSON.stringify({ op: 'subscribe', id: 1, topics: [`stock:${roundId}`] })))
-      socket.on('message', (data: Buffer) => {
-        if (this.#receive(viewer, data)) resolve()
+      const socket = new ViewerSocket(this.#job, {
+        opened: () => socket.send(JSON.stringify({ op: 'subscribe', id: 1, topics: [`stock:${roundId}`] })),
+        received: frame => {
+          if (this.#receive(viewer, frame)) resolve()
+        },
+        closed: why => {
+          reject(why)
+          if (!this.#leaving) this.#closed++
+        },
       })
-      socket.on('error', reject)
-      socket.on('close', () => {
-        if (!this.#leaving) this.#closed++
-      })
+      this.#sockets.push(socket)
     })
   }
 
-  #receive(viewer: number, data: Buffer): boolean {
-    if (!data.equals(this.#lastBytes)) {
+  #receive(viewer: number, data: Uint8Array): boolean {
+    if (this.#lastBytes.compare(data) !== 0) {
       this.#lastBytes = Buffer.from(data)
-      const words = JSON.parse(data.toString('utf8')) as StockWords
+      const words = JSON.parse(this.#lastBytes.toString('utf8')) as StockWords
       this.#lastWords = words.op === 'stock' ? words : undefined
     }
     const words = this.#lastWords
@@ -117,7 +116,7 @@ class Viewers {
       await new Promise(resolve => setTimeout(resolve, POLL_MS))
     }
     this.#leaving = true
-    for (const socket of this.#sockets) socket.close(1000)
+    for (const socket of this.#sockets) socket.close()
     await this.#frames.save(this.#job.framesFile)
     return { ages: this.#ages.encode(), frames: this.#frames.length, current: current(), closed: this.#closed }
   }

@@ -10,9 +10,9 @@ import { type Chart, drawChart, escapeHtml } from './chart.ts'
 import { isSound, type PartResult, type Summary } from './result.ts'
 import { figureLine, machineLines } from './result-text.ts'
 
-const STYLE = `:root{color-scheme:light dark;--c0:#1664c0;--c1:#b3541e;--c2:#2e7d32}
-@media(prefers-color-scheme:dark){:root{--c0:#7db4ff;--c1:#ffb07a;--c2:#8fd694}}
-body{font:16px/1.5 system-ui,sans-serif;max-width:52rem;margin:2rem auto;padding:0 1rem}
+const STYLE = `:root{color-scheme:light dark;--page:#fff;--ink:#1c1e21;--c0:#1664c0;--c1:#b3541e;--c2:#2e7d32}
+@media(prefers-color-scheme:dark){:root{--page:#14171c;--ink:#e6e8eb;--c0:#7db4ff;--c1:#ffb07a;--c2:#8fd694}}
+body{background:var(--page);color:var(--ink);font:16px/1.5 system-ui,sans-serif;max-width:52rem;margin:2rem auto;padding:0 1rem}
 pre{white-space:pre-wrap;overflow-wrap:anywhere;font:13px/1.45 ui-monospace,monospace}figure{margin:1.5rem 0}svg{width:100%;height:auto}
 svg text{font:11px system-ui,sans-serif;fill:currentColor}.grid{stroke:currentColor;opacity:.15}.line{fill:none;stroke-width:1.5}
 .c0{stroke:var(--c0)}.c1{stroke:var(--c1)}.c2{stroke:var(--c2)}.k0{color:var(--c0)}.k1{color:var(--c1)}.k2{color:var(--c2)}
@@ -90,10 +90,10 @@ export function reportPage(summary: Summary): string {
   const sound = summary.parts.every(isSound)
   return `<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>fairgrab bench</title>
-<style>${STYLE}</style></head><body><h1>fairgrab bench</h1>
+<style>${STYLE}</style></head><body><main><h1>fairgrab bench</h1>
 <p class="verdict">${sound ? '✓ every part is sound' : '✗ a part is void or broke a promise'}</p>
 <pre>${escapeHtml([...machineLines(summary.machine), `taken at ${summary.machine.taken_at}`, `seed ${summary.seed}; command: ${summary.command}`].join('\n'))}</pre>
 ${summary.parts.map(partSection).join('\n')}
-</body></html>
+</main></body></html>
 `
 }

@@ -7,6 +7,7 @@
  * hold when its repeats meet? `in-flight`: all frames are sent before the first answer is read, so a million claims are
  * unanswered at once. Does the engine keep them all, answer each, and say `overloaded` only where nothing was done?
  *
+ * At the pace `real` the taps are spread over `--seconds`, which makes an open loop of a constant rate of any of them.
  * They differ in a few numbers of a claim run, so they are rows of a table and not programs.
  */
 
@@ -64,7 +65,12 @@ export function stressRun(options: Options, name: StressName): ClaimRun {
   const stock = Math.max(1, Math.round(people * stress.stockShare))
   const run: ClaimRun = {
     name: `${name} over ${transport}`,
-    plan: { shape: 'late', sizes: { people, stock, bots: 0 }, taps: stress.taps, secondsPerTap: 1 },
+    plan: {
+      shape: 'late',
+      sizes: { people, stock, bots: 0 },
+      taps: stress.taps,
+      secondsPerTap: options.pace === 'real' ? options.seconds : 1,
+    },
     transport,
     pace: options.pace,
     frame: options.frame,

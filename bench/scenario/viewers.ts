@@ -1,11 +1,13 @@
 /**
- * The viewers: a thousand sockets in two processes watch the stock go while others claim at a steady pace.
+ * The viewers: sockets in two processes watch the stock go while others drain it as fast as they can.
  *
- * The question is how old a stock frame is when it arrives, for all sockets and all frames, and whether everybody saw
- * the last one. Claims come at two thousand a second in an open loop, so that the stock changes all the time and the
- * fan-out, not the claiming, is the load. The frames go through the audit like everything else.
+ * Two questions: how old is a stock frame when it arrives, over all sockets and all frames, and what does the showing
+ * cost those who claim? So the same drain is played twice, alone and watched, in one run. The frames go through the
+ * audit like everything else, and everybody has to see the last one. With more viewers than a worker may have sockets
+ * (the limit is on open files) the bench starts the engine with as many workers as they need.
  */
 
+import { platform } from 'node:os'
 import { join } from 'node:path'
 import { Frames } from '../audit/frames.ts'
 import { Member } from '../load/member.ts'
@@ -14,13 +16,14 @@ import { mergeLatencies } from '../measure/latency.ts'
 import { figure, type MeasuredPart } from '../measure/result.ts'
 import type { Stage } from '../stage.ts'
 import { latencyFigures } from './claim-part.ts'
-import { type Audience, type AudienceReport, runClaims } from './claim-run.ts'
+import { type Audience, type AudienceReport, type ClaimRun, runClaims } from './claim-run.ts'
 
 const VIEWERS_DEFAULT = 1000
 const VIEWER_PROCESSES = 2
 /** Viewer numbers of a process begin at a multiple of this. */
 const VIEWERS_PER_PROCESS = 65_536
-const CLAIMS_PER_S = 2000
+/** About what two cores grant a second, so that `--seconds` is roughly the length of a drain. */
+const CLAIMS_PER_S = 200_000
 
 type ViewerMember = Member<ToViewers, FromViewers>
 
@@ -36,7 +39,8 @@ class Watching implements Audience {
     this.#members = this.#files.map((framesFile, index) => {
       const member: ViewerMember = new Member('./viewer.ts')
       const { url, key } = stage.engine
-      const job = { url, key, roundId, sockets, firstViewer: index * VIEWERS_PER_PROCESS, framesFile }
+      const from = ownAddress(url, index)
+      const job = { url, key, roundId, sockets, firstViewer: index * VIEWERS_PER_PROCESS, framesFile, from }
       member.send({ type: 'job', job })
       return member
     })
@@ -72,27 +76,45 @@ class Watching implements Audience {
   }
 }
 
+/** Where Linux gives all of 127/8 to the loopback, each process comes from an address of its own, with its own ports. */
+function ownAddress(url: string, index: number): string | undefined {
+  return platform() === 'linux' && new URL(url).hostname === '127.0.0.1' ? `127.0.0.${index + 2}` : undefined
+}
+
+/** The drain alone, then the same drain under the eyes of the viewers: what do they cost those who claim? */
 export async function playViewers(stage: Stage): Promise<MeasuredPart[]> {
   const { options } = stage
   const people = Math.max(2, Math.round(CLAIMS_PER_S * options.seconds * (options.scale ?? 1)))
-  const stock = Math.ceil(people * 0.8)
-  const part = await runClaims(stage, {
-    name: 'viewers of the stock',
-    plan: { shape: 'late', sizes: { people, stock, bots: 0 }, taps: 1, secondsPerTap: options.seconds },
+  const drain: Omit<ClaimRun, 'name'> = {
+    plan: { shape: 'late', sizes: { people, stock: people, bots: 0 }, taps: 1, secondsPerTap: 1 },
     transport: 'stream',
-    pace: 'real',
+    pace: 'max',
     frame: options.frame,
     window: options.window,
-    connections: 2,
+    connections: 4,
     processes: 1,
     sameUsers: false,
-    retries: false,
-    expected: ['sold_out'],
-    settings: { scenario: 'viewers', pace: 'real' },
-    notes: ["the engine's cpu a claim holds the fan-out of the frames, which is most of it"],
+    retries: true,
+    expected: ['overloaded'],
+    settings: { scenario: 'viewers', people },
+  }
+  const alone = await runClaims(stage, { ...drain, name: 'drain without viewers' })
+  const watched = await runClaims(stage, {
+    ...drain,
+    name: 'drain with viewers',
+    notes: ["the engine's cpu a claim holds the fan-out of the frames"],
     audience: round => new Watching(stage, round.id).ready(),
   })
-  const late = part.figures.find(({ name }) => name === 'viewers without the last frame')?.value ?? 0
-  if (late === 0) return [part]
-  return [{ ...part, problems: [...part.problems, `${late} viewers never saw the last stock frame`] }]
+  return [alone, judged(watched, rateOf(watched) / rateOf(alone))]
+}
+
+const valueIn = (part: MeasuredPart, name: string): number => part.figures.find(one => one.name === name)?.value ?? 0
+const rateOf = (part: MeasuredPart): number => valueIn(part, 'grants')
+
+/** Adds what the viewers cost, and a problem when somebody never saw the end. */
+function judged(part: MeasuredPart, ratio: number): MeasuredPart {
+  const figures = [figure('grants/s against no viewers', ratio, '×', 'higher'), ...part.figures]
+  const late = valueIn(part, 'viewers without the last frame')
+  if (late === 0) return { ...part, figures }
+  return { ...part, figures, problems: [...part.problems, `${late} viewers never saw the last stock frame`] }
 }

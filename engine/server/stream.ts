@@ -11,6 +11,7 @@ import { HOLDER_BYTES_MAX, writeHolder } from '../base/holder.ts'
 import { FRAME_BYTES_MAX, TOPICS_PER_SOCKET_MAX } from '../base/limits.ts'
 import type { Answers } from '../campaign/asks.ts'
 import type { Claims } from '../campaign/claims.ts'
+import { COHORTS } from '../campaign/stock-feed.ts'
 import { claimAnswer } from '../wire/claim-answer.ts'
 import { type ClaimsFrame, packResults, replayedPlaces, scanClaimsFrame, WORDS } from '../wire/claims-frame.ts'
 import { decode, encode, Malformed } from '../wire/encoding.ts'
@@ -28,9 +29,12 @@ type FrameId = StreamFrame['id']
 interface Session {
   readonly caller: Caller
   readonly topics: Set<string>
+  readonly cohort: number
 }
 
-export const topicOf = (roundId: string, msgpack: boolean): string => `${msgpack ? 'm' : 'j'}:${roundId}`
+/** The library's topic for the viewers of a round in one encoding and one cohort (campaign/stock-feed.ts). */
+export const topicOf = (roundId: string, cohort: number, msgpack: boolean): string =>
+  `${msgpack ? 'm' : 'j'}:${cohort}:${roundId}`
 
 /** A round's stock frame as of its newest notice. */
 export function stockFrame({ view }: Claims): EncodedFrame {
@@ -55,6 +59,8 @@ export interface StreamOptions {
 export class Stream implements StreamHandler {
   readonly #options: StreamOptions
   readonly #sessions = new Map<StreamSocket, Session>()
+  readonly #viewers = new Map<string, number>()
+  #opened = 0
 
   constructor(options: StreamOptions) {
     this.#options = options
@@ -62,6 +68,11 @@ export class Stream implements StreamHandler {
 
   get sockets(): number {
     return this.#sessions.size
+  }
+
+  /** How many sockets watch a round. */
+  viewers(roundId: string): number {
+    return this.#viewers.get(roundId) ?? 0
   }
 
   readonly refuses = (request: { origin: string; host: string; credential: string }): number | undefined => {
@@ -73,7 +84,7 @@ export class Stream implements StreamHandler {
   readonly opened = (socket: StreamSocket): void => {
     const caller = this.#options.callers.of(socket.credential)
     if (!caller) return this.#end(socket, 'unauthorized')
-    this.#sessions.set(socket, { caller, topics: new Set() })
+    this.#sessions.set(socket, { caller, topics: new Set(), cohort: this.#opened++ % COHORTS })
     const server_time = rfc3339(this.#options.services.rounds.serverTimeMs())
     this.#send(socket, { op: 'welcome', server_time, max_frame_bytes: FRAME_BYTES_MAX })
   }
@@ -98,6 +109,7 @@ export class Stream implements StreamHandler {
   }
 
   readonly closed = (socket: StreamSocket): void => {
+    for (const roundId of this.#sessions.get(socket)?.topics ?? []) this.#watches(roundId, -1)
     this.#sessions.delete(socket)
   }
 
@@ -156,9 +168,11 @@ export class Stream implements StreamHandler {
     const ids = topics.map(topic => topic.slice('stock:'.length))
     Promise.all(ids.map(roundId => this.#options.services.lifecycle.round(roundId))).then(
       rounds => {
-        for (const round of rounds) {
-          socket.subscribe(topicOf(round.view.id, socket.msgpack))
-          session.topics.add(round.view.id)
+        for (const { view } of rounds) {
+          if (!socket.open || session.topics.has(view.id)) continue
+          socket.subscribe(topicOf(view.id, session.cohort, socket.msgpack))
+          session.topics.add(view.id)
+          this.#watches(view.id, 1)
         }
         this.#send(socket, { op: 'subscribed', id, topics })
         for (const round of rounds) this.#sendEncoded(socket, stockFrame(round))
@@ -170,10 +184,17 @@ export class Stream implements StreamHandler {
   #unsubscribe(socket: StreamSocket, session: Session, { id, topics }: FrameOf<'unsubscribe'>): void {
     for (const topic of topics) {
       const roundId = topic.slice('stock:'.length)
-      socket.unsubscribe(topicOf(roundId, socket.msgpack))
-      session.topics.delete(roundId)
+      if (!session.topics.delete(roundId)) continue
+      socket.unsubscribe(topicOf(roundId, session.cohort, socket.msgpack))
+      this.#watches(roundId, -1)
     }
     this.#send(socket, { op: 'unsubscribed', id, topics })
+  }
+
+  #watches(roundId: string, more: 1 | -1): void {
+    const viewers = this.viewers(roundId) + more
+    if (viewers === 0) this.#viewers.delete(roundId)
+    else this.#viewers.set(roundId, viewers)
   }
 
   #claim(socket: StreamSocket, { caller }: Session, frame: FrameOf<'claim'>): void {

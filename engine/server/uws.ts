@@ -38,8 +38,8 @@ export class Exchange {
   readonly idempotencyKey: string
   #open = true
 
-  /** Each read of the request is a call into the library; a `lean` exchange leaves out what a claim does not need. */
-  constructor(res: uws.HttpResponse, req: uws.HttpRequest, params: number, lean = false) {
+  /** `count` is the number of the path's parts. Each read of the request is a call into the library; a `lean` exchange leaves out what a claim does not need. */
+  constructor(res: uws.HttpResponse, req: uws.HttpRequest, count: number, lean = false) {
     this.#res = res
     res.onAborted(() => {
       this.#open = false
@@ -47,7 +47,9 @@ export class Exchange {
     this.method = lean ? '' : req.getMethod()
     this.path = lean ? '' : req.getUrl()
     this.query = lean ? '' : req.getQuery()
-    this.params = params === 0 ? [] : Array.from({ length: params }, (_, i) => decoded(req.getParameter(i) ?? ''))
+    const params: string[] = []
+    for (let i = 0; i < count; i++) params.push(decoded(req.getParameter(i) ?? ''))
+    this.params = params
     this.authorization = req.getHeader('authorization')
     this.contentType = req.getHeader('content-type')
     this.accept = req.getHeader('accept')
@@ -226,7 +228,6 @@ export interface ServerOptions {
 export interface Server {
   readonly port: number
   publish(topic: string, message: string | Uint8Array, binary: boolean): void
-  viewers(topic: string): number
   /** Stops accepting connections. */
   stopListening(): void
   /** Ends everything that is left. */
@@ -263,7 +264,6 @@ function listening(app: uws.TemplatedApp, token: uws.us_listen_socket): Server {
     publish: (topic, message, binary) => {
       app.publish(topic, message, binary)
     },
-    viewers: topic => app.numSubscribers(topic),
     stopListening: () => uws.us_listen_socket_close(token),
     close: () => {
       app.close()

@@ -85,16 +85,34 @@ export interface GrantBytes extends Omit<GrantWords, 'codes'> {
 
 const CODE_BYTES = 20
 const HEAD_BYTES_MAX = 512
-let scratch = Buffer.allocUnsafe(16 * 1024)
+const ZERO = 0x30
 
-/** Writes the JSON of `claimAnswer` of one round as bytes: a head of its own, then the vouchers with codes put in. */
+/** What an answer must share with the one before it, so that only its user, sequence and codes are written anew. */
+interface Layout {
+  readonly at: number
+  readonly replayed: boolean
+  readonly pool: number
+  readonly slot: number
+  readonly userChars: number
+  readonly digits: number
+}
+
+/**
+ * Writes the JSON of `claimAnswer` of one round as bytes. The answers of a batch differ in few places, so the last
+ * answer stays in the buffer and is written over there; one with another layout is laid out from text.
+ */
 export class ClaimJson {
   readonly #round: RoundWords
-  #at = Number.NaN
-  #grantedAt = ''
-  #vouchers = Buffer.alloc(0)
-  /** Where the codes go in `#vouchers`. */
+  #bytes = Buffer.alloc(0)
+  #layout: Layout = { at: Number.NaN, replayed: false, pool: 0, slot: 0, userChars: 0, digits: 0 }
+  #size = 0
+  #userAt = 0
+  /** Behind the last digit of the sequence, in the claim's id and in its own field. */
+  #sequenceEnds: readonly [number, number] = [0, 0]
+  /** Where the codes go, from the start of the vouchers. */
   readonly #places: number[] = []
+  #vouchersAt = 0
+  #vouchers = Buffer.alloc(0)
 
   constructor(round: RoundWords) {
     this.#round = round
@@ -102,28 +120,49 @@ export class ClaimJson {
 
   /** The bytes are a view of a buffer that the next call reuses: send them at once. */
   bytes(grant: GrantBytes, replayed: boolean): Uint8Array {
-    if (grant.at !== this.#at) this.#turn(grant.at)
-    const { id, pools } = this.#round
-    const size = HEAD_BYTES_MAX + this.#vouchers.length
-    if (scratch.length < size) scratch = Buffer.allocUnsafe(2 * size)
-    const into = scratch
-    const head = `{"outcome":"granted",${replayed ? '"replayed":true,' : ''}"claim":{"id":"${claimId(id, grant.sequence)}","round_id":"${id}","user_id":"${grant.userId}","pool":"${pools[grant.pool]}","slot":${grant.slot},"sequence":${grant.sequence},"granted_at":"${this.#grantedAt}"},"vouchers":[`
-    const from = into.write(head, 0, 'latin1')
-    into.set(this.#vouchers, from)
-    const { codeBytes } = grant
+    const { userId, sequence, codeBytes } = grant
+    const { at, pool, slot, userChars, digits, replayed: was } = this.#layout
+    const size = digitsOf(sequence)
+    const alike = at === grant.at && was === replayed && pool === grant.pool && slot === grant.slot
+    if (!alike || userChars !== userId.length || digits !== size) this.#lay(grant, replayed, size)
+    const into = this.#bytes
+    for (let i = 0; i < userId.length; i++) into[this.#userAt + i] = userId.charCodeAt(i)
+    const [first, second] = this.#sequenceEnds
+    for (let i = 1, rest = sequence; i <= size; i++) {
+      const left = Math.floor(rest / 10)
+      into[first - i] = into[second - i] = ZERO + rest - left * 10
+      rest = left
+    }
     let code = grant.codeAt
     for (const place of this.#places) {
-      const to = from + place
+      const to = this.#vouchersAt + place
       for (let i = 0; i < CODE_BYTES; i++) into[to + i] = codeBytes[code + i] as number
       code += CODE_BYTES
     }
-    return into.subarray(0, from + this.#vouchers.length)
+    return into.subarray(0, this.#size)
+  }
+
+  /** Lays out an answer with room for the user, the sequence and the codes. */
+  #lay({ at, pool, slot, userId }: GrantBytes, replayed: boolean, digits: number): void {
+    if (at !== this.#layout.at) this.#turn(at)
+    const { id, pools } = this.#round
+    const most = HEAD_BYTES_MAX + this.#vouchers.length
+    if (this.#bytes.length < most) this.#bytes = Buffer.allocUnsafe(2 * most)
+    const sequence = '0'.repeat(digits)
+    const toId = `{"outcome":"granted",${replayed ? '"replayed":true,' : ''}"claim":{"id":"clm_${id.slice(4)}_${sequence}`
+    const toUser = `${toId}","round_id":"${id}","user_id":"`
+    const toSequence = `${toUser}${' '.repeat(userId.length)}","pool":"${pools[pool]}","slot":${slot},"sequence":${sequence}`
+    const head = `${toSequence},"granted_at":"${rfc3339(at)}"},"vouchers":[`
+    this.#vouchersAt = this.#bytes.write(head, 0, 'latin1')
+    this.#bytes.set(this.#vouchers, this.#vouchersAt)
+    this.#size = this.#vouchersAt + this.#vouchers.length
+    this.#userAt = toUser.length
+    this.#sequenceEnds = [toId.length, toSequence.length]
+    this.#layout = { at, replayed, pool, slot, userChars: userId.length, digits }
   }
 
   /** A batch shares one moment, so the vouchers but for their codes are made once for all its grants. */
   #turn(at: number): void {
-    this.#at = at
-    this.#grantedAt = rfc3339(at)
     this.#places.length = 0
     let text = ''
     for (const { template, valid_for_s } of this.#round.vouchers) {
@@ -134,4 +173,10 @@ export class ClaimJson {
     }
     this.#vouchers = Buffer.from(`${text}]}`)
   }
+}
+
+function digitsOf(sequence: number): number {
+  let digits = 1
+  for (let most = 10; sequence >= most; most *= 10) digits++
+  return digits
 }

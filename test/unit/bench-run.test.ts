@@ -103,10 +103,12 @@ test.each(['sold-out', 'duplicates', 'in-flight'])('%s is sound', { timeout: PAT
 })
 
 test('viewers see the last frame, and their frames are audited', { timeout: PATIENCE_MS }, async () => {
-  const flags = ['--scenario', 'viewers', '--connections', '40', '--seconds', '2']
+  const flags = ['--scenario', 'viewers', '--connections', '40', '--seconds', '1', '--scale', '0.2']
   const { code } = await bench([...flags, '--out', join(folder, 'viewers')])
-  const [part] = (await summaryIn('viewers')).parts
+  const [alone, part] = (await summaryIn('viewers')).parts
   expect(code).toBe(0)
+  expect(alone?.figures.map(({ name }) => name)).not.toContain('viewers')
+  expect(part?.figures.map(({ name }) => name)).toContain('grants/s against no viewers')
   expect(part?.latencies['frame-age']?.count).toBeGreaterThan(40)
   expect(part?.audit?.lines.find(line => line.includes('I6-version'))).toMatch(/✓/)
 })

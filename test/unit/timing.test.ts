@@ -10,7 +10,7 @@ import type { Caller } from '../../engine/auth/callers.ts'
 import { every } from '../../engine/base/clock.ts'
 import { RATE_BUCKETS_MAX, STOCK_FRAMES_PER_S_MAX } from '../../engine/base/limits.ts'
 import { GrantTimes } from '../../engine/campaign/grant-times.ts'
-import { StockFeed } from '../../engine/campaign/stock-feed.ts'
+import { COHORTS, StockFeed } from '../../engine/campaign/stock-feed.ts'
 import { RateLimits } from '../../engine/server/rate-limits.ts'
 import type { ClaimStore, LogBatch } from '../../engine/store/claim-store.ts'
 import { HandClock } from '../support/hand-clock.ts'
@@ -84,12 +84,12 @@ describe('rates', () => {
 describe('the feed of stock frames', () => {
   function feedOf(viewers = 1) {
     const clock = new HandClock()
-    const told: { at: number; round: string; saw: number }[] = []
+    const told: { at: number; round: string; cohorts: readonly number[]; saw: number }[] = []
     let stock = 0
     const feed = new StockFeed({
       clock,
       viewers: () => viewers,
-      tell: round => told.push({ at: clock.monotonicMs(), round, saw: stock }),
+      tell: (round, cohorts) => told.push({ at: clock.monotonicMs(), round, cohorts, saw: stock }),
     })
     const change = (round = 'r') => {
       stock++
@@ -137,18 +137,42 @@ describe('the feed of stock frames', () => {
     expect([unseen.told.length, unseen.clock.waiting]).toEqual([0, 0])
   })
 
-  test('100,000 viewers slow it to once in 1.2 s, and closing cancels what is due', () => {
-    const { clock, feed, told, change } = feedOf(100_000)
+  test('18,000 viewers are told in turns, each once in two seconds and with the stock of the moment', () => {
+    const { clock, told, change, stock } = feedOf(18_000)
+    const start = clock.monotonicMs()
+    for (let ms = 0; ms < 10_000; ms += 10) {
+      change()
+      clock.advance(10)
+    }
+    clock.advance(2000)
+    for (const { at, saw } of told) expect(saw).toBeGreaterThanOrEqual(Math.min(stock(), Math.floor((at - start) / 10)))
+    for (let cohort = 0; cohort < COHORTS; cohort++) {
+      const times = told.filter(({ cohorts }) => cohorts.includes(cohort))
+      expect(times.length).toBeGreaterThanOrEqual(5)
+      expect(times.at(-1)?.saw).toBe(stock())
+      const whileMoving = times.filter(({ at }) => at < start + 10_000)
+      for (const [i, { at }] of whileMoving.slice(1).entries())
+        expect(at - whileMoving[i]!.at).toBeGreaterThanOrEqual(1979)
+    }
+    const moving = told.filter(({ at }) => at < start + 10_000)
+    expect(Math.max(...moving.map(({ cohorts }) => cohorts.length))).toBe(1)
+    expect(clock.waiting).toBe(0)
+  })
+
+  test('once the stock stands still, the last state reaches 18,000 viewers within half a second', () => {
+    const { clock, told, change, stock } = feedOf(18_000)
     change()
-    change()
-    clock.advance(1199)
-    expect(told).toHaveLength(1)
-    clock.advance(1)
-    expect(told).toHaveLength(2)
+    clock.advance(500)
+    const knowing = new Set(told.filter(({ saw }) => saw === stock()).flatMap(({ cohorts }) => cohorts))
+    expect(knowing.size).toBe(COHORTS)
+  })
+
+  test('closing cancels what is due', () => {
+    const { clock, feed, told, change } = feedOf(18_000)
     change()
     feed.close()
     clock.advance(10_000)
-    expect(told).toHaveLength(2)
+    expect(told).toHaveLength(1)
   })
 })
 
