@@ -16,6 +16,7 @@ import { writePromotion } from '../../engine/draw/promotions.ts'
 import { draw } from '../../engine/draw/result.ts'
 import { hashRules, parseRules, type Rules, writeRules } from '../../engine/draw/rules.ts'
 import { signingKeyOf } from '../../engine/draw/signing-key.ts'
+import { verifyBundle } from '../../engine/draw/verification.ts'
 import { RECORD } from './draw-model.ts'
 
 export const KEY = signingKeyOf(Buffer.alloc(32, 1))
@@ -144,4 +145,12 @@ export function goldenBundle(): BundleFiles {
     },
   ]
   return new Map([...files, ['promotions.log', Buffer.from(lines.map(writePromotion).join(''))]])
+}
+
+/** The lines of the checks that a bundle fails, by name. */
+export function failuresOf(files: BundleFiles): Readonly<Record<string, string>> {
+  const { checks, ok } = verifyBundle(files)
+  const failed = checks.filter(check => !check.ok)
+  if (ok !== (failed.length === 0)) throw new Error('the verdict is not that of its checks')
+  return Object.fromEntries(failed.map(({ name, detail }) => [name, detail]))
 }
