@@ -1,9 +1,10 @@
 /**
- * `fairgrab draw` as an outsider runs it: a process of its own, its lines, its exit codes.
+ * `fairgrab draw` as an outsider runs it: its lines, its exit codes, and what it writes.
  *
  * The engine that it talks to is a plain HTTP server of Node that answers the draw's routes from a real bundle, so the
- * command is tested against the contract and needs no Redis; the routes of the engine have tests of their own. Every
- * process here is one start of Node, so a run is one command with several things to see.
+ * command is tested against the contract and needs no Redis; the routes of the engine have tests of their own. The
+ * command runs in this process, with the exit code that cli.ts gives for what it throws; three runs as processes of
+ * their own hold that part. Rejected: a process a case, at half a second each.
  */
 import { execFile } from 'node:child_process'
 import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
@@ -11,7 +12,9 @@ import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterAll, beforeAll, expect, test } from 'vitest'
+import { afterAll, beforeAll, expect, test, vi } from 'vitest'
+import { drawCommand } from '../../engine/cli/draw.ts'
+import { ConfigError } from '../../engine/config.ts'
 import { sha256 } from '../../engine/draw/digest.ts'
 import { signBatch } from '../../engine/draw/receipt.ts'
 import { proveEntry } from '../../engine/draw/receipt-check.ts'
@@ -29,7 +32,21 @@ interface Ran {
   readonly err: string
 }
 
-function run(...args: readonly string[]): Promise<Ran> {
+/** Runs the command here. */
+async function run(...args: readonly string[]): Promise<Ran> {
+  const lines: string[] = []
+  const log = vi.spyOn(console, 'log').mockImplementation(line => lines.push(String(line)))
+  try {
+    return { code: await drawCommand(args), out: lines.join('\n'), err: '' }
+  } catch (cause) {
+    return { code: cause instanceof ConfigError ? 2 : 1, out: lines.join('\n'), err: (cause as Error).message }
+  } finally {
+    log.mockRestore()
+  }
+}
+
+/** Runs the command line as a process. */
+function runProcess(...args: readonly string[]): Promise<Ran> {
   const env = { PATH: process.env.PATH, HOME: folder }
   return new Promise(done => {
     execFile(process.execPath, [CLI, 'draw', ...args], { env, cwd: folder }, (cause, out, err) =>
@@ -53,6 +70,8 @@ function answerTo({ pathname, searchParams }: URL): unknown {
   const [, round, rest = ''] = /^\/v1\/rounds\/(\w+)\/draw(.*)$/.exec(pathname) ?? []
   if (round === 'rnd_open') return { ...listing, state: 'open', files: [] }
   if (round === 'rnd_broken' && rest === '/files/rules.json') return Buffer.from('{}')
+  // Like the engine's, a listing needs no window; whoever goes on without one would see another draw by then.
+  if (!['0', rest === '' ? null : '0'].includes(searchParams.get('window')) && rest !== '/key') return undefined
   if (rest === '') return listing
   if (rest === '/key') return { keys: [{ key_id: KEY.keyId, public_key: KEY.publicKey }] }
   if (rest === '/proof') return proveEntry(entries, Buffer.from(searchParams.get('tag') ?? '', 'hex'))
@@ -133,12 +152,28 @@ test('verify names what was changed, says it as JSON too, and refuses a second r
   })
 })
 
+test('the process ends with 0, 1 and 2', async () => {
+  const bare = join(folder, 'bare')
+  cpSync(FIXTURE, bare, { recursive: true })
+  rmSync(join(bare, 'commit.bytes'))
+  const [sound, broken, usage] = await Promise.all([
+    runProcess('verify', FIXTURE),
+    runProcess('verify', bare),
+    runProcess('verify'),
+  ])
+  expect([sound.code, broken.code, usage.code]).toEqual([0, 1, 2])
+  expect(broken.out).toContain('FAIL  signature   commit.bytes: is missing')
+  expect(usage.err).toBe('fairgrab: which folder? fairgrab draw verify DIR\n')
+})
+
 test('export writes the files, the same twice, and no other draw over them', async () => {
   const place = join(folder, 'exported')
   expect(await run('export', 'rnd_golden', place, '--url', url)).toMatchObject({ code: 0, err: '' })
   expect(readdirSync(place).sort()).toEqual([...golden.keys()].sort())
   for (const [name, bytes] of golden) expect(readFileSync(join(place, name))).toEqual(bytes)
-  expect(await run('export', 'rnd_golden', place, '--url', url, '--json')).toMatchObject({ code: 0 })
+  expect(await run('export', 'rnd_golden', place, '--url', url, '--json', '--window', '0')).toMatchObject({ code: 0 })
+  const later = await run('export', 'rnd_golden', place, '--url', url, '--window', '1')
+  expect(later).toMatchObject({ code: 1, err: expect.stringContaining('not_found') })
   writeFileSync(join(place, 'result.json'), '{}')
   const again = await run('export', 'rnd_golden', place, '--url', url)
   expect(again).toMatchObject({ code: 1 })
@@ -157,10 +192,8 @@ test('export says what is missing: a result, whole bytes, an engine', async () =
 
 test('check finds an entry in a folder and at an engine, with the same answer', async () => {
   const receipt = receiptFile('receipt.json', 123)
-  const [local, remote] = await Promise.all([
-    run('check', '--receipt', receipt, FIXTURE),
-    run('check', '--receipt', receipt, url),
-  ])
+  const local = await run('check', '--receipt', receipt, FIXTURE)
+  const remote = await run('check', '--receipt', receipt, url)
   expect([local.code, local.err]).toEqual([0, ''])
   expect(remote).toEqual(local)
   expect(local.out).toContain('PASS  inclusion   entry 123 of 1000; leaf and path have 1216 bytes')
