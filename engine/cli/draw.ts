@@ -23,8 +23,8 @@ const HELP = `fairgrab draw: the proof of a window or a lottery
       writes the draw's files into a folder; the newest window's when none is named
   fairgrab draw verify DIR [DIR...] [--public-key HEX]
       repeats the draw; several folders must not hold two results for one draw
-  fairgrab draw check --receipt FILE DIR|URL [--public-key HEX] [--key KEY]
-      is my entry in the list, and what did it get?
+  fairgrab draw check --receipt FILE DIR|URL [--user ID] [--public-key HEX] [--key KEY]
+      is my entry in the list, and what did it get? --user checks that the tag is mine
 
   --json prints one object. Exit codes: 0 all hold, 1 one does not, 2 wrong usage.
 
@@ -40,6 +40,7 @@ examples
 const OPTIONS = {
   window: { type: 'string' },
   receipt: { type: 'string' },
+  user: { type: 'string' },
   'public-key': { type: 'string' },
   url: { type: 'string' },
   key: { type: 'string' },
@@ -145,7 +146,8 @@ async function checkCommand(asked: Asked): Promise<number> {
   const bytes = await readFile(file).catch(() => {
     throw new Error(`there is no file ${file}; save the answer to your claim, or its field "receipt", there`)
   })
-  const receipt = readReceipt(parsePlain(file, bytes))
+  const saved = readReceipt(parsePlain(file, bytes))
+  const receipt = asked.values.user === undefined ? saved : { ...saved, user_id: asked.values.user }
   const evidence = /^https?:\/\//.test(place)
     ? await evidenceAt(receipt, place, asked)
     : evidenceIn(receipt, await readBundle(place), publicKeyOf(asked))

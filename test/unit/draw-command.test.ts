@@ -197,6 +197,13 @@ test('check finds an entry in a folder and at an engine, with the same answer', 
   expect([local.code, local.err]).toEqual([0, ''])
   expect(remote).toEqual(local)
   expect(local.out).toContain('PASS  inclusion   entry 123 of 1000; leaf and path have 1216 bytes')
+  expect(local.out).toContain('PASS  owner       the receipt does not say whose it is; its tag is taken as yours')
+  const salted = JSON.parse(readFileSync(receipt, 'utf8'))
+  Object.assign(salted.receipt, { salt: '01'.repeat(16), nonce: '02'.repeat(16) })
+  writeFileSync(receipt, JSON.stringify(salted))
+  const stranger = await run('check', '--receipt', receipt, '--user', 'u1', FIXTURE)
+  expect(stranger.code).toBe(1)
+  expect(stranger.out).toContain('FAIL  owner       receipt: the tag of u1 with this salt and nonce is ')
   expect(local.out).toMatch(/PASS {2}result {6}(not drawn|on the waitlist|won a seat of \w+); score [0-9a-f]{32}/)
 })
 

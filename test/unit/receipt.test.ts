@@ -173,7 +173,9 @@ describe('a person checks', () => {
 
   test('a receipt of another window, another person or an unknown key', () => {
     const later = signBatch({ ...HEAD, window: 4 }, recordOf(TAG, 0), KEY)[0] as Receipt
-    expect(linesOf(evidence(honest, { receipt: later })).commitment).toContain('FAIL receipt: is of round and window')
+    const { commitment, inclusion, result } = linesOf(evidence(honest, { receipt: later, proof: undefined }))
+    for (const line of [commitment, inclusion, result])
+      expect(line).toBe('FAIL receipt: is of rnd_window, window 4, and this is the draw of rnd_window, window 3')
     expect(linesOf(evidence(honest, { receipt: { ...owned, user_id: 'u2' } })).owner).toContain(
       'FAIL receipt: the tag of u2',
     )
