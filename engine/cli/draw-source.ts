@@ -6,7 +6,8 @@
  *   GET /v1/rounds/{id}/draw/proof?tag=HEX   one entry's leaf and path
  *   GET /v1/rounds/{id}/draw/key             the public keys that sign receipts and commitments
  *
- * with ?window=N where the round has windows. What is fetched is held against the listing's hashes, so a broken
+ * each with ?window=N; without it the engine shows the newest window, so what follows a listing always names the
+ * listing's. What is fetched is held against the listing's hashes, so a broken
  * transfer is not taken for a forged draw. Rejected: writing into a folder that holds another draw.
  */
 import { access, mkdir, readdir, readFile, writeFile } from 'node:fs/promises'
@@ -30,15 +31,18 @@ const keysSchema = z.object({ keys: z.array(z.object({ key_id: z.string(), publi
 /** What an engine says that there is of a draw. */
 export type Listing = z.infer<typeof listingSchema>
 
-/** One draw of a running engine. */
+/** One draw of a running engine; without a window its newest. */
 export interface RemoteDraw {
   readonly target: Target
   readonly roundId: string
-  readonly window: number
+  readonly window?: number
 }
 
 function pathOf({ roundId, window }: RemoteDraw, rest: string, query: Readonly<Record<string, string>> = {}): string {
-  const asked = new URLSearchParams({ ...query, ...(window === 0 ? {} : { window: String(window) }) }).toString()
+  const asked = new URLSearchParams({
+    ...query,
+    ...(window === undefined ? {} : { window: String(window) }),
+  }).toString()
   return `/v1/rounds/${encodeURIComponent(roundId)}/draw${rest}${asked === '' ? '' : `?${asked}`}`
 }
 

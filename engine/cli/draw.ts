@@ -20,11 +20,11 @@ import { getFiles, getKeys, getListing, getProof, readBundle, saveBundle } from 
 const HELP = `fairgrab draw: the proof of a window or a lottery
 
   fairgrab draw export ROUND DIR [--window N] [--url URL] [--key KEY]
-      writes the draw's files into a folder
+      writes the draw's files into a folder; the newest window's when none is named
   fairgrab draw verify DIR [DIR...] [--public-key HEX]
       repeats the draw; several folders must not hold two results for one draw
-  fairgrab draw check --receipt FILE DIR|URL [--public-key HEX] [--key KEY]
-      is my entry in the list, and what did it get?
+  fairgrab draw check --receipt FILE DIR|URL [--user ID] [--public-key HEX] [--key KEY]
+      is my entry in the list, and what did it get? --user checks that the tag is mine
 
   --json prints one object. Exit codes: 0 all hold, 1 one does not, 2 wrong usage.
 
@@ -40,6 +40,7 @@ examples
 const OPTIONS = {
   window: { type: 'string' },
   receipt: { type: 'string' },
+  user: { type: 'string' },
   'public-key': { type: 'string' },
   url: { type: 'string' },
   key: { type: 'string' },
@@ -83,10 +84,12 @@ async function exportCommand(asked: Asked): Promise<number> {
   const [roundId, folder, ...rest] = asked.places
   if (roundId === undefined || folder === undefined || rest.length > 0)
     throw new ConfigError('which round, into which folder? fairgrab draw export ROUND DIR')
-  const window = asked.values.window ?? '0'
-  if (!/^\d{1,9}$/.test(window)) throw new ConfigError(`--window is "${window}"; give the window's number, from 0`)
-  const draw = { target: asked.values, roundId, window: Number(window) }
-  const listing = await getListing(draw)
+  const window = asked.values.window
+  if (window !== undefined && !/^\d{1,9}$/.test(window))
+    throw new ConfigError(`--window is "${window}"; give the window's number, from 0`)
+  const round = { target: asked.values, roundId }
+  const listing = await getListing(window === undefined ? round : { ...round, window: Number(window) })
+  const draw = { ...round, window: listing.window }
   const files = await getFiles(draw, listing, BUNDLE_FILES)
   await saveBundle(folder, files)
   const rows = [...files].map(([name, { length }]) => ({ name, bytes: length }))
@@ -143,7 +146,8 @@ async function checkCommand(asked: Asked): Promise<number> {
   const bytes = await readFile(file).catch(() => {
     throw new Error(`there is no file ${file}; save the answer to your claim, or its field "receipt", there`)
   })
-  const receipt = readReceipt(parsePlain(file, bytes))
+  const saved = readReceipt(parsePlain(file, bytes))
+  const receipt = asked.values.user === undefined ? saved : { ...saved, user_id: asked.values.user }
   const evidence = /^https?:\/\//.test(place)
     ? await evidenceAt(receipt, place, asked)
     : evidenceIn(receipt, await readBundle(place), publicKeyOf(asked))

@@ -6,7 +6,7 @@
  *   root of nothing: SHA-256 of no bytes, as in RFC 6962
  *
  * The first byte keeps a leaf from being read as a node. Leaves of 64 records make the tree of ten million entries
- * 156,250 leaves: 0.3 s to build, and a proof of 1,664 bytes. A path carries the side of each sibling ("L" or "R" and
+ * 156,250 leaves: half a second to build, and a proof of 1,664 bytes. A path carries the side of each sibling ("L" or "R" and
  * its hash), so that folding it needs neither the index nor the number of leaves.
  * `RecordTree` takes records as they come and keeps hashes of whole leaves only. Rejected: a leaf a record, which
  * is 64 times the hashes; padding to a power of two, which lets two lists share a root.

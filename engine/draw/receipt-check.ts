@@ -82,21 +82,31 @@ function checkOwner({ receipt }: ReceiptEvidence): string {
   return `the tag is that of ${user_id}`
 }
 
-function checkCommitment({ receipt, parts, publicKeys }: ReceiptEvidence): string {
+/** Another window's list need not have the entry, and says nothing about its owner. */
+function requireSameDraw({ receipt, parts }: ReceiptEvidence): void {
+  const rules = parts.rules()
+  const [promised, drawn] = [
+    `${receipt.round_id}, window ${receipt.window}`,
+    `${rules.round_id}, window ${windowOf(rules)}`,
+  ]
+  if (promised !== drawn) throw new BundleError('receipt', `is of ${promised}, and this is the draw of ${drawn}`)
+}
+
+function checkCommitment(evidence: ReceiptEvidence): string {
+  requireSameDraw(evidence)
+  const { parts, publicKeys } = evidence
   const file = parts.commit()
   verifyCommit(file, parts.bytes('commit.bytes'))
   if (!publicKeys.includes(file.public_key))
     throw new BundleError('commit.json', `is signed by ${file.public_key}, which is not a key of the engine`)
-  const rules = parts.rules()
   if (hashRules(parts.bytes('rules.json')).toString('hex') !== file.commit.rules_hash)
     throw new BundleError('rules.json', 'is not the file that the commitment names')
-  const [promised, drawn] = [`${receipt.round_id} ${receipt.window}`, `${rules.round_id} ${windowOf(rules)}`]
-  if (promised !== drawn)
-    throw new BundleError('receipt', `is of round and window ${promised}, and the draw of ${drawn}`)
   return `${file.commit.n} entries, committed at ${file.commit.committed_at}`
 }
 
-function checkInclusion({ receipt, parts, proof }: ReceiptEvidence): string {
+function checkInclusion(evidence: ReceiptEvidence): string {
+  requireSameDraw(evidence)
+  const { receipt, parts, proof } = evidence
   if (!proof)
     throw new BundleError(
       'entries.bin',
@@ -116,7 +126,9 @@ function checkInclusion({ receipt, parts, proof }: ReceiptEvidence): string {
   return `entry ${proof.index} of ${n}; leaf and path have ${proofBytes(leaf, proof.path)} bytes`
 }
 
-function tellResult({ receipt, parts, cutoffs }: ReceiptEvidence): string {
+function tellResult(evidence: ReceiptEvidence): string {
+  requireSameDraw(evidence)
+  const { receipt, parts, cutoffs } = evidence
   const rules = parts.rules()
   const score = scoreOf(parts.seed(), Buffer.from(receipt.tag, 'hex'))
   const pool = rules.pools[receipt.pool]?.name
