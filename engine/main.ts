@@ -9,6 +9,7 @@ import { FRAME_BYTES_MAX } from './base/limits.ts'
 import { jitter, type Random, realRandom } from './base/random.ts'
 import { Campaigns } from './campaign/campaigns.ts'
 import { Draws } from './campaign/draws.ts'
+import { FinalLists } from './campaign/final-lists.ts'
 import { Ledger } from './campaign/ledger.ts'
 import { Lifecycle } from './campaign/lifecycle.ts'
 import { Merchants } from './campaign/merchants.ts'
@@ -213,6 +214,7 @@ function campaignParts({ store, rounds, draws, campaigns, sweep, clock, random, 
     vouchers,
     merchants,
     redemption,
+    finalLists: new FinalLists(store, clock),
     promotions: new Promotions({ store, rounds, campaigns, vouchers, redemption }),
     ledger: new Ledger(store),
     settlements: new Settlements(store, sweep),

@@ -59,14 +59,11 @@ export class Draws {
 
   /** Does what is due; called ten times a second. */
   tick(): void {
-    const { rounds, clock, store, failed } = this.#options
+    const { rounds, clock, failed } = this.#options
     const now = clock.monotonicMs()
     if (now - this.#lookedAt > LOOK_MS) {
       this.#lookedAt = now
-      store.draws
-        .undrawn()
-        .then(ids => Promise.all(ids.map(id => rounds.get(id))), failed)
-        .catch(failed)
+      this.#look().catch(failed)
     }
     for (const round of rounds.loaded()) {
       if (!this.#isDue(round) || this.#busy.has(round.view.id)) continue
@@ -74,6 +71,15 @@ export class Draws {
       this.#turn(round)
         .catch(failed)
         .finally(() => this.#busy.delete(round.view.id))
+    }
+  }
+
+  /** Loads the rounds that are to be drawn, whether or not anybody asks for them here. */
+  async #look(): Promise<void> {
+    const { rounds, store } = this.#options
+    for (const id of await store.draws.undrawn()) {
+      const round = await rounds.get(id)
+      if (round?.entries?.draw?.phase === 'done') await store.draws.retire(id)
     }
   }
 

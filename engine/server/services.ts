@@ -6,6 +6,7 @@ import type { Caller, Callers } from '../auth/callers.ts'
 import type { Clock } from '../base/clock.ts'
 import type { Code } from '../base/codes.ts'
 import type { Draws } from '../campaign/draws.ts'
+import type { FinalLists } from '../campaign/final-lists.ts'
 import type { Ledger } from '../campaign/ledger.ts'
 import type { Lifecycle } from '../campaign/lifecycle.ts'
 import type { Merchants } from '../campaign/merchants.ts'
@@ -33,6 +34,7 @@ export interface Services {
   readonly lifecycle: Lifecycle
   readonly draws: Draws
   readonly promotions: Promotions
+  readonly finalLists: FinalLists
   readonly vouchers: Vouchers
   readonly redemption: Redemption
   readonly ledger: Ledger

@@ -115,4 +115,4 @@ test('seven deaths in one draw leave one list, one result and one grant a winner
   const { tag } = (entered.body as { receipt: { tag: string } }).receipt
   const won = winners.some(line => line.startsWith(tag))
   expect((await api.get(`/v1/rounds/${id}/claims/k7`)).status).toBe(won ? 200 : 409)
-})
+}, 60_000)

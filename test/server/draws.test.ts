@@ -186,7 +186,14 @@ test('a winner is found by his name, his voucher redeems, and the list of grants
   expect({ status, user: body.claim.user_id }).toEqual({ status: 200, user: 'solo' })
   const code = body.vouchers[0]?.code
   const order = { id: 'o1', amount: 5000, currency: 'CNY' }
-  const redeemed = await other.post('/v1/redemptions', { code, order, merchant_id: 'm1' }, { 'idempotency-key': id })
+  const redeem = (user_id: string) =>
+    other.post(
+      '/v1/redemptions',
+      { code, order, merchant_id: 'm1', user_id },
+      { 'idempotency-key': `${id}-${user_id}` },
+    )
+  expectProblem(await redeem('nobody'), 'not_eligible')
+  const redeemed = await redeem('solo')
   expect(redeemed.status).toBe(201)
   const { data } = (await api.get<{ data: readonly Fields[] }>(`/v1/rounds/${id}/claims`)).body
   expect(data).toMatchObject([{ sequence: 1, user_id: `tag:${receipt.tag}`, pool: 'general' }])
