@@ -120,7 +120,7 @@ export class Draws {
       throw cause
     }
     const published = { 'beacon.json': writeBeacon(beacon) }
-    await store.draws.write(view.id, { window: state.window, from: 'committed', to: 'beacon', files: published }, true)
+    await store.draws.write(view.id, { window: state.window, from: 'committed', to: 'beacon', files: published })
   }
 
   #isDue({ view, entries }: Claims): boolean {

@@ -129,13 +129,9 @@ export class DrawStore {
     return { code, notice, draw: { window, phase: text(reply[3]) as DrawPhase, first, entries, base, at } }
   }
 
-  /**
-   * Publishes files and ends a phase: `granted`, `replayed` when that phase is over, `wrong_state` when another worker has
-   * the draw in hand; `anybody` may publish what proves itself.
-   */
-  async write(roundId: string, { window, from, to, files }: DrawStep, anybody = false): Promise<Code> {
-    const owner = anybody ? '' : this.#owner
-    const args = [owner, LEASE_MS, window, from, to, ...Object.entries(files).flat()]
+  /** Publishes files and ends a phase: `granted`, `replayed` when it is over, `wrong_state` when another worker is to commit. */
+  async write(roundId: string, { window, from, to, files }: DrawStep): Promise<Code> {
+    const args = [this.#owner, LEASE_MS, window, from, to, ...Object.entries(files).flat()]
     const [code] = await this.#run('draw-write', this.#drawKeys(roundId, window), args)
     return code
   }

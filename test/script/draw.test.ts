@@ -83,6 +83,10 @@ test('a window is closed when its time is over, by one worker; the lease of a de
   await room.link.request(client => client.hset(keys.roundDraw(id), 'until', 1))
   expect((await take(other, id)).draw).toMatchObject({ phase: 'closed', first: 0, entries: 3 })
   expect(await write(room.draws, id, 'closed', 'committed', 'mine'), 'it lost the draw').toBe('wrong_state')
+  expect(await write(other, id, 'closed', 'committed', 'theirs')).toBe('granted')
+  expect(await write(room.draws, id, 'committed', 'beacon', 'slow'), 'what follows is the same from both').toBe(
+    'granted',
+  )
   await expect(room.draws.take(id, '00000000000000bb', 0)).rejects.toEqual(fenced)
 })
 
@@ -94,7 +98,7 @@ test('a phase ends once: the first bytes stand', async () => {
   expect(await write(room.draws, id, 'closed', 'committed', 'one')).toBe('granted')
   expect(await write(room.draws, id, 'closed', 'committed', 'two')).toBe('replayed')
   expect(
-    await room.draws.write(id, { window: 0, from: 'committed', to: 'beacon', files: { b: Buffer.from('x') } }, true),
+    await room.draws.write(id, { window: 0, from: 'committed', to: 'beacon', files: { b: Buffer.from('x') } }),
   ).toBe('granted')
   expect(String((await room.draws.files(id, 0)).committed)).toBe('one')
   await expect(write(room.draws, 'rnd_none', 'closed', 'committed', 'x')).rejects.toEqual(fenced)
