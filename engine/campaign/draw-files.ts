@@ -8,11 +8,10 @@ import { seedOf } from '../draw/allocation.ts'
 import { parseBeacon, verifyBeacon, writeBeacon } from '../draw/beacon.ts'
 import { parseCommit, writeCommit } from '../draw/commitment.ts'
 import { RECORD_BYTES } from '../draw/entry.ts'
-import { RecordTree } from '../draw/merkle.ts'
-import { draw } from '../draw/result.ts'
 import { hashRules, parseRules, windowOf } from '../draw/rules.ts'
 import type { SigningKey } from '../draw/signing-key.ts'
 import type { DrawPhase } from '../store/draw-store.ts'
+import { workOn } from './draw-work.ts'
 
 export type Files = Readonly<Record<string, Buffer>>
 
@@ -39,13 +38,12 @@ const fileOf = (files: Files, name: string): Buffer => files[name] as Buffer
 async function makeCommit({ files, records, at, key }: DrawFacts): Promise<Files> {
   const rules = fileOf(files, 'rules.json')
   const list = await records()
-  const tree = new RecordTree()
-  tree.append(list)
+  const root = await workOn({ records: list })
   const commit = {
     rules_hash: hashRules(rules).toString('hex'),
     window: windowOf(parseRules(rules)),
     n: list.length / RECORD_BYTES,
-    root: tree.root().toString('hex'),
+    root: root.toString('hex'),
     committed_at: at,
   }
   return { ...writeCommit(commit, key) }
@@ -57,11 +55,13 @@ async function makeBeacon({ files, secret }: DrawFacts): Promise<Files | undefin
 }
 
 async function makeResult({ files, records }: DrawFacts): Promise<Files> {
-  const rules = parseRules(fileOf(files, 'rules.json'))
+  const rules = fileOf(files, 'rules.json')
   const { commit } = parseCommit(fileOf(files, 'commit.json'))
-  const { bytes } = verifyBeacon(rules.beacon, parseBeacon(fileOf(files, 'beacon.json')), commit.committed_at)
+  const beacon = parseBeacon(fileOf(files, 'beacon.json'))
+  const { bytes } = verifyBeacon(parseRules(rules).beacon, beacon, commit.committed_at)
   const [rulesHash, root] = [Buffer.from(commit.rules_hash, 'hex'), Buffer.from(commit.root, 'hex')]
-  return { 'result.json': draw(seedOf({ rulesHash, root, n: commit.n, beacon: bytes }), await records(), rules).result }
+  const seed = seedOf({ rulesHash, root, n: commit.n, beacon: bytes })
+  return { 'result.json': await workOn({ records: await records(), drawn: { seed, rules } }) }
 }
 
 const STEPS: Partial<Record<DrawPhase, Step>> = {
