@@ -3,7 +3,7 @@
  *
  * Draws are replayed with fresh seeds until millions of winners are pooled, the battery judges them, and then it is
  * tried itself on injected biases and on historic failures. The long form takes minutes; `--short` takes seconds and
- * is what the tests run. `--judge` judges one of the injected biases alone, to see what a failure looks like.
+ * is what the tests run. `--judge` judges the allocator, or one injected bias, alone: to see what a failure looks like.
  *
  * Exit codes: 0 fair, 1 an error, 2 wrong usage, 99 a ✗ stands in the result.
  */
@@ -22,7 +22,7 @@ const HELP = `bench:fairness: replays draws with fresh seeds and looks for any p
 
   --short          small replays and larger biases: seconds instead of minutes
   --seed N         the same seed makes the same entrants and draws (default: from the clock, printed)
-  --judge NAME     judges nothing but one injected bias: ${JUDGED.slice(1).join('; ')}
+  --judge NAME     judges nothing but: ${JUDGED.join('; ')}
   --json FILE      writes everything as JSON too; - is standard output
   --help           this text
 
@@ -31,7 +31,7 @@ Exit codes: 0 fair, 1 an error, 2 wrong usage, 99 a ✗ stands in the result.`
 const FLAGS = {
   short: { type: 'boolean', default: false },
   seed: { type: 'string' },
-  judge: { type: 'string', default: JUDGED[0]! },
+  judge: { type: 'string' },
   json: { type: 'string' },
   help: { type: 'boolean', default: false },
 } as const
@@ -58,7 +58,7 @@ async function fairness(args: readonly string[]): Promise<number> {
     process.stdout.write(`${HELP}\n`)
     return EXIT.fair
   }
-  if (!JUDGED.includes(flags.judge)) {
+  if (flags.judge !== undefined && !JUDGED.includes(flags.judge)) {
     throw new UsageError(`--judge knows no "${flags.judge}"; the nearest is "${nearest(flags.judge, JUDGED)}"`)
   }
   const seed = seedOf(flags.seed)

@@ -7,6 +7,8 @@
 
 import type { CrewReport } from '../load/crew.ts'
 import { engineFigures, generatorFigures, generatorLimits } from '../measure/cost-figures.ts'
+import type { RunFairness } from '../measure/fairness/run-fairness.ts'
+import { chanceText } from '../measure/fairness/trial-text.ts'
 import { type Latency, mergeLatencies } from '../measure/latency.ts'
 import { costBetween } from '../measure/process-cost.ts'
 import { type AuditSummary, type Figure, figure, type MeasuredPart } from '../measure/result.ts'
@@ -45,6 +47,12 @@ export function latencyFigures(name: string, latency: Latency): Figure[] {
   })
 }
 
+function unfairness({ tests = [] }: RunFairness): string[] {
+  return tests
+    .filter(({ mark }) => mark === 'fail')
+    .map(({ test, of, finds, p }) => `${test} ${of} (${finds}): the winners were not drawn evenly, p ${chanceText(p)}`)
+}
+
 export interface Measured {
   readonly run: ClaimRun
   readonly report: CrewReport
@@ -52,10 +60,11 @@ export interface Measured {
   readonly before: Reading
   readonly after: Reading
   readonly audit: AuditSummary
+  readonly fairness: RunFairness
   readonly watched: AudienceReport | undefined
 }
 
-export function partOf({ run, report, startUs, before, after, audit, watched }: Measured): MeasuredPart {
+export function partOf({ run, report, startUs, before, after, audit, fairness, watched }: Measured): MeasuredPart {
   const { generators, history } = report
   const { people, stock } = run.plan.sizes
   const timeline = mergeTimelines(generators.map(generator => generator.timeline))
@@ -85,8 +94,9 @@ export function partOf({ run, report, startUs, before, after, audit, watched }: 
     latencies: Object.fromEntries(measured.map(([name, latency]) => [name, latency.summary()])),
     hgrm: Object.fromEntries(measured.map(([name, latency]) => [name, latency.toHgrm()])),
     outcomes: story.outcomes,
+    fairness,
     timeline: timeline.rows(stock),
     notes: [...generatorLimits(generators), ...(run.notes ?? []), ...(run.pace === 'max' ? [CLOSED_LOOP] : [])],
-    problems: audit.ok ? [] : [VOID],
+    problems: [...(audit.ok ? [] : [VOID]), ...unfairness(fairness)],
   }
 }

@@ -15,6 +15,7 @@ import type { PlanShape } from '../load/job.ts'
 import { monotonicUs } from '../load/recorder.ts'
 import type { TransportName } from '../load/transport.ts'
 import { benchUsers } from '../load/user-id.ts'
+import { type RunFairness, runFairness } from '../measure/fairness/run-fairness.ts'
 import type { Latency } from '../measure/latency.ts'
 import { type ProcessUse, treeOf } from '../measure/process-cost.ts'
 import { redisMemory } from '../measure/redis-memory.ts'
@@ -79,6 +80,11 @@ async function takeReading({ engine }: Stage): Promise<Reading> {
   }
 }
 
+interface Audited {
+  readonly audit: AuditSummary
+  readonly fairness: RunFairness
+}
+
 interface Told {
   readonly run: ClaimRun
   readonly round: RoundState
@@ -86,14 +92,16 @@ interface Told {
   readonly frames: Frames
 }
 
-async function audit({ operator }: Stage, { run, round, history, frames }: Told): Promise<AuditSummary> {
+async function audit({ operator }: Stage, { run, round, history, frames }: Told): Promise<Audited> {
   const users = benchUsers(run.plan.sizes.people)
   const pools = round.pools.map(pool => pool.name)
   const ledger = await readLedger(operator.grants(round.id), { users, pools, capacity: round.stock.granted + 1 })
   const expected = new Set(run.expected)
   const known = { history, users, ledger, round, frames, expected }
   const verdict = auditRun({ ...known, perUser: 1, mode: 'fcfs', changes: [], setAside: [] })
-  return { ok: verdict.ok, lines: printVerdict(verdict) }
+  const { people, bots } = run.plan.sizes
+  const fairness = runFairness({ history, ledger, people, bots, windows: undefined })
+  return { audit: { ok: verdict.ok, lines: printVerdict(verdict) }, fairness }
 }
 
 /** Runs the crew with the live line, and ends it early when the bench is interrupted. */
@@ -152,8 +160,8 @@ export async function runClaims(stage: Stage, run: ClaimRun): Promise<MeasuredPa
     const state = await operator.round(round.id)
     const watched = await audience?.leave(state.stock.version)
     const frames = watched?.frames ?? new Frames()
-    const verdict = await audit(stage, { run, round: state, history: report.history, frames })
-    const part = partOf({ run, report, startUs, before, after, audit: verdict, watched })
+    const audited = await audit(stage, { run, round: state, history: report.history, frames })
+    const part = partOf({ run, report, startUs, before, after, ...audited, watched })
     return stage.interrupted.aborted ? { ...part, notes: [INTERRUPTED, ...part.notes] } : part
   } finally {
     crew.kill()

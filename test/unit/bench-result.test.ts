@@ -109,7 +109,7 @@ function partWith(grantsPerS: number, extra: Partial<PartResult> = {}): PartResu
 
 const machine = machineCard()
 const summaryOf = (part: PartResult): Summary => ({
-  schema: 1,
+  schema: 2,
   command: 'fairgrab bench',
   seed: 1,
   machine,

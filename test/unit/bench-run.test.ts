@@ -58,7 +58,7 @@ test('a small release over both transports is sound and leaves a whole result', 
   expect([code, stderr.includes('Error')]).toEqual([0, false])
   expect(stdout).toMatch(/^✓ hangzhou over stream\n {2}✓ audit: one story/)
   const { schema, parts } = await summaryIn('both')
-  expect([schema, parts.map(part => part.name)]).toEqual([1, ['hangzhou over stream', 'hangzhou over http']])
+  expect([schema, parts.map(part => part.name)]).toEqual([2, ['hangzhou over stream', 'hangzhou over http']])
   for (const part of parts) {
     const value = (name: string) => part.figures.find(figure => figure.name === name)?.value
     expect(part.audit?.ok).toBe(true)

@@ -115,6 +115,7 @@ const COHORT_TESTS: Readonly<Record<string, CohortTest>> = {
   connection: { test: 'B1', finds: 'technical bias' },
   'arrival decile': { test: 'B2', finds: 'preferred hours' },
   requests: { test: 'B5', finds: 'gain by retries' },
+  account: { test: 'B5', finds: 'gain by bots' },
 }
 const SLOPE_TESTS: Readonly<Record<string, CohortTest>> = {
   latency: { test: 'B3', finds: 'speed advantage' },

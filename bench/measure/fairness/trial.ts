@@ -66,8 +66,8 @@ export interface Trial {
 export interface TrialRequest {
   readonly form: FormName
   readonly seed: number
-  /** What is judged: the allocator, and then all canaries; or one of the biases alone, to see what a failure looks like. */
-  readonly judged: string
+  /** One lottery to be judged alone; undefined for the allocator and, after it, all canaries. */
+  readonly judged: string | undefined
   readonly progress: (played: { readonly name: string; readonly draws: number; readonly of: number }) => void
 }
 
@@ -103,8 +103,8 @@ function judgedOf({ name, entrants, draws }: Replay, { tally }: Replayed): Judge
 export async function runTrial({ form, seed, judged, progress }: TrialRequest): Promise<Trial> {
   const size = FORMS[form]
   const strength = strengthOf(size)
-  const own: Replay = { ...size, name: judged, seed, strength }
-  const trying = judged === HONEST.name ? { biases: BIASES, museum: MUSEUM } : { biases: [], museum: [] }
+  const own: Replay = { ...size, name: judged ?? HONEST.name, seed, strength }
+  const trying = judged === undefined ? { biases: BIASES, museum: MUSEUM } : { biases: [], museum: [] }
   const replays = [
     own,
     ...trying.biases.map(({ name }): Replay => ({ ...own, name })),
