@@ -16,6 +16,7 @@ import type { Vouchers } from '../campaign/vouchers.ts'
 import type { HealthReport } from '../ops/health.ts'
 import type { Metrics } from '../ops/metrics.ts'
 import type { ClaimStore } from '../store/claim-store.ts'
+import type { Store } from '../store/store.ts'
 import type { Encoding } from '../wire/encoding.ts'
 import type { RateLimits } from './rate-limits.ts'
 import type { Exchange, Headers } from './uws.ts'
@@ -25,6 +26,7 @@ export interface Services {
   readonly callers: Callers
   readonly rates: RateLimits
   readonly claims: ClaimStore
+  readonly store: Store
   readonly rounds: Rounds
   readonly lifecycle: Lifecycle
   readonly vouchers: Vouchers

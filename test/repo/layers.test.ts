@@ -21,13 +21,14 @@ const ROOMS: Readonly<Record<string, readonly string[]>> = {
   auth: ['base'],
   ops: ['base'],
   config: ['base'],
-  campaign: ['base', 'store', 'wire', 'auth', 'ops'],
-  server: ['base', 'store', 'wire', 'auth', 'ops', 'config', 'campaign'],
+  draw: ['base'],
+  campaign: ['base', 'store', 'wire', 'auth', 'ops', 'draw'],
+  server: ['base', 'store', 'wire', 'auth', 'ops', 'draw', 'config', 'campaign'],
   client: ['base', 'wire'],
   dashboard: [],
-  main: ['base', 'store', 'wire', 'auth', 'ops', 'config', 'campaign', 'server'],
+  main: ['base', 'store', 'wire', 'auth', 'ops', 'draw', 'config', 'campaign', 'server'],
   processes: ['base', 'store', 'ops', 'config', 'server', 'main'],
-  cli: ['base', 'processes', 'store', 'wire', 'auth', 'ops', 'config', 'campaign', 'server', 'client', 'main'],
+  cli: ['base', 'draw', 'processes', 'store', 'wire', 'auth', 'ops', 'config', 'campaign', 'server', 'client', 'main'],
 }
 const BENCH_MAY = ['base', 'wire', 'client']
 /** The modes `script` and `engine` split a claim's cost, so this folder of the bench looks inside. */
@@ -39,6 +40,7 @@ const OWNERS: Readonly<Record<string, string>> = {
   ioredis: 'engine/store/',
   msgpackr: 'engine/wire/',
   'uWebSockets.js': 'engine/server/uws.ts',
+  '@noble/curves': 'engine/draw/',
 }
 
 interface Import {
