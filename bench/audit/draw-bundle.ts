@@ -10,6 +10,7 @@
 
 import type { DrawRules } from './draw.ts'
 
+/** `commit.bytes` may be published beside `commit.json`; without it the bytes of `commit` inside that file are meant. */
 export const BUNDLE_FILES = [
   'rules.json',
   'entries.bin',
@@ -51,6 +52,7 @@ export interface PublishedResult {
 /** What a bundle says; a file that is no JSON says nothing. */
 export interface Statement {
   readonly bytes: Bundle
+  readonly signed: Buffer
   readonly rules: Partial<PublishedRules>
   readonly commitment: {
     readonly commit?: Partial<Commitment>
@@ -69,9 +71,17 @@ function said<T>(bytes: Buffer): Partial<T> {
   }
 }
 
+/** The bytes that were signed: the value of `commit` as it stands in the file. */
+function signedBytes(bytes: Bundle): Buffer {
+  if (bytes['commit.bytes'].length > 0) return bytes['commit.bytes']
+  const text = bytes['commit.json'].toString('utf8')
+  return Buffer.from(/"commit":(\{[^{}]*\})/.exec(text)?.[1] ?? '')
+}
+
 export function statementOf(bytes: Bundle): Statement {
   return {
     bytes,
+    signed: signedBytes(bytes),
     rules: said<PublishedRules>(bytes['rules.json']),
     commitment: said<Statement['commitment']>(bytes['commit.json']),
     beacon: said<PublishedBeacon>(bytes['beacon.json']),

@@ -23,6 +23,8 @@ export interface DrawEvidence {
   readonly history: History
   readonly users: { readonly count: number; userId(index: number): string }
   readonly ledger: Ledger
+  /** The tags that the export of the grants names, by sequence. */
+  readonly holders: readonly string[]
 }
 
 const SPKI_ED25519 = Buffer.from('302a300506032b6570032100', 'hex')
@@ -77,9 +79,8 @@ function rootFault({ rules, bytes, commitment }: Statement): string | undefined 
   )
 }
 
-function commitFault({ bytes, commitment }: Statement): string | undefined {
+function commitFault({ signed, commitment }: Statement): string | undefined {
   const { commit, signature, public_key: key } = commitment
-  const signed = bytes['commit.bytes']
   if (signed.toString('utf8') !== JSON.stringify(commit)) return 'the signed bytes are not those of the commitment'
   try {
     const publicKey = createPublicKey({ key: Buffer.concat([SPKI_ED25519, hex(key)]), format: 'der', type: 'spki' })
@@ -201,6 +202,16 @@ function lookAtGrants(evidence: DrawEvidence, finding: Finding): void {
   }
 }
 
+function lookAtNumbers({ draws, holders }: DrawEvidence, finding: Finding): void {
+  const winners = draws.flatMap(({ result }) => (result.winners ?? []).map(winner => winner.slice(0, TAG_BYTES * 2)))
+  finding.checked = holders.length
+  const place = winners.findIndex((tag, index) => tag !== holders[index])
+  if (place >= 0)
+    finding.violate(
+      () => `winner ${place + 1} is ${winners[place]}, sequence ${place + 1} is held by ${holders[place]}`,
+    )
+}
+
 export const DRAW_CHECKS: readonly Check<DrawEvidence>[] = [
   eachDraw('D-rules', 'The rules are those that were committed to, and their pools add up.', rulesFault),
   eachDraw('D-list', 'The list has as many entries as were committed to, no tag twice, every pool known.', listFault),
@@ -219,4 +230,5 @@ export const DRAW_CHECKS: readonly Check<DrawEvidence>[] = [
   { id: 'D-once', title: 'Whoever asked again was given the same receipt.', look: lookForSecond },
   { id: 'D-count', title: 'There is one entry for each person who entered.', look: lookAtCount },
   { id: 'D-grants', title: 'The winners hold the grants, and nobody else does.', look: lookAtGrants },
+  { id: 'D-sequence', title: 'The grants are numbered in the order of the draw.', look: lookAtNumbers },
 ]

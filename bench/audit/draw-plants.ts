@@ -206,6 +206,14 @@ const PUBLISHED: readonly DrawPlant[] = [
     },
   },
   {
+    fault: 'two grants changed their sequences',
+    caughtBy: 'D-sequence',
+    after: ({ dice }, { holders }) => {
+      const place = below(dice, holders.length - 1)
+      holders.splice(place, 2, holders[place + 1]!, holders[place]!)
+    },
+  },
+  {
     fault: 'the last winner was not granted',
     caughtBy: 'D-grants',
     after: (_, { ledger }) => {

@@ -41,6 +41,7 @@ export interface DrawnRun {
 export interface Published {
   readonly bundles: Record<keyof Bundle, Buffer>[]
   readonly ledger: Ledger
+  readonly holders: string[]
 }
 
 const { privateKey, publicKey } = generateKeyPairSync('ed25519')
@@ -144,18 +145,20 @@ function bundleOf(draft: Draft): Published['bundles'][number] {
 /** Seals every window and grants to its winners. */
 export function publish({ drafts }: DrawnRun): Published {
   const ledger = new Ledger()
+  const holders: string[] = []
   const bundles = drafts.map(draft => {
     const bundle = bundleOf(draft)
     const owners = new Map(tagsOf(draft.entries).map((tag, place) => [tag, draft.owners[place]!]))
     for (const winner of statementOf(bundle).result.winners ?? []) {
       const user = owners.get(winner.slice(0, TAG_BYTES * 2))
+      holders.push(winner.slice(0, TAG_BYTES * 2))
       if (user !== undefined) ledger.push({ grantedAt: 1, sequence: ledger.length + 1, user, slot: 1, pool: 0 })
     }
     return bundle
   })
-  return { bundles, ledger }
+  return { bundles, ledger, holders }
 }
 
-export function evidenceOf({ history, users }: DrawnRun, { bundles, ledger }: Published): DrawEvidence {
-  return { draws: bundles.map(statementOf), history, users, ledger }
+export function evidenceOf({ history, users }: DrawnRun, { bundles, ledger, holders }: Published): DrawEvidence {
+  return { draws: bundles.map(statementOf), history, users, ledger, holders }
 }

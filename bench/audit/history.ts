@@ -18,7 +18,7 @@ import { Columns, fingerprint, type Row } from './columns.ts'
 export const NO_ANSWER = 255
 
 /** An entry of a drawn round was taken: whether it becomes a grant is not known yet. */
-export const ENTERED = 2
+export const ENTERED = CODES.entered.number
 
 /** What an outcome says about the claim. */
 export const GRANT = 1

@@ -29,14 +29,17 @@ function rates(story: Story, timeline: Timeline): Figure[] {
       ? [figure('decisions in the drain', story.decisionsInDrain / story.drainS, 'decisions/s', 'higher')]
       : []),
     figure('in flight, most', timeline.inFlightMax, 'claims'),
-    figure('granted', story.grants, 'grants'),
-    figure('repeats of a grant', story.repeated, 'answers'),
   ]
 }
 
-function memoryFigures(before: Reading, after: Reading, grants: number): Figure[] {
-  if (before.redisBytes === undefined || after.redisBytes === undefined || grants === 0) return []
-  return [figure('redis memory a grant', (after.redisBytes - before.redisBytes) / grants, 'bytes', 'lower')]
+const grantFigures = (story: Story): Figure[] => [
+  figure('granted', story.grants, 'grants'),
+  figure('repeats of a grant', story.repeated, 'answers'),
+]
+
+function memoryFigures(before: Reading, after: Reading, [of, count]: readonly [string, number]): Figure[] {
+  if (before.redisBytes === undefined || after.redisBytes === undefined || count === 0) return []
+  return [figure(`redis memory ${of}`, (after.redisBytes - before.redisBytes) / count, 'bytes', 'lower')]
 }
 
 export function latencyFigures(name: string, latency: Latency): Figure[] {
@@ -61,10 +64,21 @@ export interface Measured {
   readonly after: Reading
   readonly audit: AuditSummary
   readonly fairness: RunFairness
+  readonly drawn: readonly Figure[]
   readonly watched: AudienceReport | undefined
 }
 
-export function partOf({ run, report, startUs, before, after, audit, fairness, watched }: Measured): MeasuredPart {
+export function partOf({
+  run,
+  report,
+  startUs,
+  before,
+  after,
+  audit,
+  fairness,
+  drawn,
+  watched,
+}: Measured): MeasuredPart {
   const { generators, history } = report
   const { people, stock } = run.plan.sizes
   const timeline = mergeTimelines(generators.map(generator => generator.timeline))
@@ -83,12 +97,17 @@ export function partOf({ run, report, startUs, before, after, audit, fairness, w
     audit,
     figures: [
       ...rates(story, timeline),
+      ...(drawn.length > 0 ? drawn : grantFigures(story)),
       ...(run.figures?.(story) ?? []),
       ...(watched?.figures ?? []),
       ...latencyFigures('latency from plan', corrected),
       ...latencyFigures('latency from send', raw),
       ...engineFigures(costBetween(before.use, after.use), story.decisions),
-      ...memoryFigures(before, after, story.grants),
+      ...memoryFigures(
+        before,
+        after,
+        drawn.length > 0 ? ['an entrant', fairness.competitors] : ['a grant', story.grants],
+      ),
       ...generatorFigures(generators, story.decisions),
     ],
     latencies: Object.fromEntries(measured.map(([name, latency]) => [name, latency.summary()])),
