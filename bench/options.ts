@@ -159,6 +159,9 @@ export function parseOptions(args: readonly string[], environment: Environment =
   const url = flags.url ?? environment.FAIRGRAB_URL
   const key = flags.key ?? environment.FAIRGRAB_KEY
   if (url !== undefined && key === undefined) throw new UsageError('--url needs --key, the operator key of that engine')
+  if (flags.allocation === 'window' && (flags.scenario ?? 'release') !== 'release') {
+    throw new UsageError('--allocation window is for the scenario release')
+  }
   const defaults = {
     profile: 'hangzhou',
     scenario: 'release',

@@ -71,6 +71,9 @@ export function playReplay(replay: Replay, { index, of }: Share, played: () => v
   for (let draw = index; draw < draws; draw += of) {
     const fresh = createHash('sha256').update(`replay ${seed} ${name} ${draw}`).digest()
     const winners = lottery({ entrants, stock, seed: fresh, strength })
+    if (winners.length !== Math.min(stock, entrants.size)) {
+      throw new Error(`draw ${draw} of ${name} has ${winners.length} winners for ${stock} seats`)
+    }
     observer.add(winners)
     if (compares && draw % REPEAT_EVERY === index) {
       again.compared++
