@@ -6,6 +6,7 @@
  */
 
 import type { Code } from '../engine/base/codes.ts'
+import type { Receipt } from './audit/draw.ts'
 
 export interface BatchResult {
   readonly outcome: string
@@ -117,6 +118,12 @@ export class Operator {
     const response = await fetch(`${this.#url}/v1/rounds/${roundId}/draw/files/${name}?window=${window}`)
     if (!response.ok) throw new Error(`${name} of window ${window}: ${response.status} ${await response.text()}`)
     return Buffer.from(await response.arrayBuffer())
+  }
+
+  /** A person's receipt in a round that is not drawn yet; undefined when he has none. */
+  async receipt(roundId: string, userId: string): Promise<Receipt | undefined> {
+    const { receipt } = await this.#call<{ receipt?: Receipt }>('GET', `/v1/rounds/${roundId}/claims/${userId}`)
+    return receipt
   }
 
   /** Claims of many users again, to hear how each ended. */

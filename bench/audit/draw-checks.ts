@@ -11,11 +11,15 @@
  */
 
 import { createPublicKey, verify } from 'node:crypto'
-import { drawAgain, merkleRoot, RECORD_BYTES, seedOf, sha256, TAG_BYTES } from './draw.ts'
+import { drawAgain, merkleRoot, RECORD_BYTES, type Receipt, seedOf, sha256, TAG_BYTES, tagFor } from './draw.ts'
 import type { Statement } from './draw-bundle.ts'
 import type { Check, Finding } from './finding.ts'
 import { ENTERED, type History, MEANINGS, PERHAPS } from './history.ts'
 import type { Ledger } from './ledger.ts'
+
+export interface ShownReceipt extends Receipt {
+  readonly user: number
+}
 
 export interface DrawEvidence {
   /** One draw a window, in order. */
@@ -25,6 +29,8 @@ export interface DrawEvidence {
   readonly ledger: Ledger
   /** The tags that the export of the grants names, by sequence. */
   readonly holders: readonly string[]
+  /** Whole receipts of a sample of people, as they were shown before the draw. */
+  readonly receipts: readonly ShownReceipt[]
 }
 
 const SPKI_ED25519 = Buffer.from('302a300506032b6570032100', 'hex')
@@ -212,6 +218,17 @@ function lookAtNumbers({ draws, holders }: DrawEvidence, finding: Finding): void
     )
 }
 
+function lookAtReceipts({ draws, users, receipts }: DrawEvidence, finding: Finding): void {
+  const listed = new Set(draws.flatMap(({ bytes }) => tagsOf(bytes['entries.bin'])))
+  for (const { user, ...receipt } of receipts) {
+    finding.checked++
+    const id = users.userId(user)
+    if (tagFor(id, receipt) !== receipt.tag)
+      finding.violate(() => `the tag ${receipt.tag} of ${id} is not made of his id, nonce and salt`)
+    else if (!listed.has(receipt.tag)) finding.violate(() => `the tag ${receipt.tag} of ${id} is in no list`)
+  }
+}
+
 export const DRAW_CHECKS: readonly Check<DrawEvidence>[] = [
   eachDraw('D-rules', 'The rules are those that were committed to, and their pools add up.', rulesFault),
   eachDraw('D-list', 'The list has as many entries as were committed to, no tag twice, every pool known.', listFault),
@@ -227,6 +244,11 @@ export const DRAW_CHECKS: readonly Check<DrawEvidence>[] = [
     winnersFault,
   ),
   { id: 'D-included', title: 'Everybody who has a receipt is in a published list.', look: lookForMissing },
+  {
+    id: 'D-receipt',
+    title: 'The receipts of a sample of people bind their tags to them, and are in a list.',
+    look: lookAtReceipts,
+  },
   { id: 'D-once', title: 'Whoever asked again was given the same receipt.', look: lookForSecond },
   { id: 'D-count', title: 'There is one entry for each person who entered.', look: lookAtCount },
   { id: 'D-grants', title: 'The winners hold the grants, and nobody else does.', look: lookAtGrants },

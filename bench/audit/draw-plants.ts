@@ -206,6 +206,15 @@ const PUBLISHED: readonly DrawPlant[] = [
     },
   },
   {
+    fault: "a receipt shows another's tag",
+    caughtBy: 'D-receipt',
+    after: ({ dice, receipts }) => {
+      const place = below(dice, receipts.length)
+      const other = receipts[(place + 1) % receipts.length]!
+      receipts[place] = { ...receipts[place]!, tag: other.tag }
+    },
+  },
+  {
     fault: 'two grants changed their sequences',
     caughtBy: 'D-sequence',
     after: ({ dice }, { holders }) => {

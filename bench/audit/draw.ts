@@ -67,6 +67,19 @@ export function seedOf({ rulesHash, root, count, beacon }: SeedParts): Buffer {
   return sha256('fairgrab/seed/v1', rulesHash, root, bytes, beacon)
 }
 
+export interface Receipt {
+  readonly tag: string
+  readonly round_id: string
+  readonly nonce: string
+  readonly salt: string
+}
+
+/** The tag, in hex, that a receipt's nonce and salt make for a user. */
+export function tagFor(userId: string, { round_id, nonce, salt }: Receipt): string {
+  const commitment = sha256(Buffer.from(salt, 'hex'), userId)
+  return sha256('fairgrab/tag/v1', round_id, Buffer.from(nonce, 'hex'), commitment).toString('hex', 0, TAG_BYTES)
+}
+
 /** 16 bytes of score an entry, one after the other. */
 export function scoresOf(entries: Uint8Array, seed: Uint8Array): Buffer {
   const count = entries.length / RECORD_BYTES

@@ -10,9 +10,9 @@
 
 import { generateKeyPairSync, sign } from 'node:crypto'
 import { CODES } from '../../engine/base/codes.ts'
-import { drawAgain, merkleRoot, RECORD_BYTES, seedOf, sha256, TAG_BYTES } from './draw.ts'
+import { drawAgain, merkleRoot, RECORD_BYTES, seedOf, sha256, TAG_BYTES, tagFor } from './draw.ts'
 import { type Bundle, type PublishedRules, statementOf } from './draw-bundle.ts'
-import { type DrawEvidence, tagHead, tagsOf } from './draw-checks.ts'
+import { type DrawEvidence, type ShownReceipt, tagHead, tagsOf } from './draw-checks.ts'
 import { ENTERED, History } from './history.ts'
 import { Ledger } from './ledger.ts'
 import { below, type Dice, seededDice } from './synthetic.ts'
@@ -35,6 +35,7 @@ export interface DrawnRun {
   readonly history: History
   readonly users: ReturnType<typeof seededUsers>
   readonly drafts: readonly Draft[]
+  readonly receipts: ShownReceipt[]
 }
 
 /** Bundles and grants of a run: what the engine publishes. */
@@ -90,16 +91,20 @@ export function makeDrawnRun(seed: number, people: number): DrawnRun {
     const secret = randomBytes(dice, 32)
     return { rules: rulesOf(Math.ceil(people / 20), secret), entries: Buffer.alloc(0), owners: [], secret }
   })
-  const run = { dice, history: new History(), users: seededUsers(seed, people), drafts }
+  const run = { dice, history: new History(), users: seededUsers(seed, people), drafts, receipts: [] as ShownReceipt[] }
   const records: Buffer[][] = [[], []]
   for (let user = 0; user < people; user++) {
     const window = user < people * 0.7 ? 0 : 1
-    const record = Buffer.concat([randomBytes(dice, TAG_BYTES), Uint8Array.of(dice() < 0.2 ? 1 : 0)])
+    const [nonce, salt] = [randomBytes(dice, 16).toString('hex'), randomBytes(dice, 16).toString('hex')]
+    const made = { user, round_id: 'rnd_1', nonce, salt, tag: '' }
+    const tag = tagFor(run.users.userId(user), made)
+    const record = Buffer.concat([Buffer.from(tag, 'hex'), Uint8Array.of(dice() < 0.2 ? 1 : 0)])
     const told = dice() > 0.02
     if (told || dice() < 0.5) {
       records[window]!.push(record)
       drafts[window]!.owners.push(user)
     }
+    if (told && user % 20 === 0) run.receipts.push({ ...made, tag })
     for (let asked = 0; asked < 1 + below(dice, 3); asked++)
       tell(run, user, told ? record.subarray(0, TAG_BYTES) : undefined)
   }
@@ -161,6 +166,9 @@ export function publish({ drafts }: DrawnRun): Published {
   return { bundles, ledger, holders }
 }
 
-export function evidenceOf({ history, users }: DrawnRun, { bundles, ledger, holders }: Published): DrawEvidence {
-  return { draws: bundles.map(statementOf), history, users, ledger, holders }
+export function evidenceOf(
+  { history, users, receipts }: DrawnRun,
+  { bundles, ledger, holders }: Published,
+): DrawEvidence {
+  return { draws: bundles.map(statementOf), history, users, ledger, holders, receipts }
 }

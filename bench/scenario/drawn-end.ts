@@ -11,7 +11,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { CODES } from '../../engine/base/codes.ts'
 import { RECORD_BYTES } from '../audit/draw.ts'
 import { BUNDLE_FILES, type Bundle } from '../audit/draw-bundle.ts'
-import { tagHead } from '../audit/draw-checks.ts'
+import { type ShownReceipt, tagHead } from '../audit/draw-checks.ts'
 import { ENTERED, GRANT, History, MEANINGS } from '../audit/history.ts'
 import { type Ledger, readLedger, STRANGER } from '../audit/ledger.ts'
 import { monotonicUs } from '../load/recorder.ts'
@@ -26,6 +26,7 @@ export interface DrawnEnd {
   readonly ledger: Ledger
   /** The tags that hold the grants, by sequence. */
   readonly holders: readonly string[]
+  readonly receipts: readonly ShownReceipt[]
   /** From the close until everything is granted. */
   readonly drawnInS: number
 }
@@ -33,6 +34,7 @@ export interface DrawnEnd {
 const DRAWN_WITHIN_MS = 120_000
 const POLL_MS = 20
 const ASKED_AT_ONCE = 4096
+const RECEIPTS_MAX = 200
 const NO_CONNECTION = 0xffff
 
 async function drawnRound(operator: Operator, roundId: string): Promise<RoundState> {
@@ -60,6 +62,17 @@ async function fetchBundles(operator: Operator, roundId: string): Promise<Bundle
     bundles.push(Object.fromEntries(await Promise.all(fetched)) as Bundle)
   }
   return bundles
+}
+
+/** Whole receipts of some people, evenly over those who asked; after a draw nobody has one to show. */
+async function sampleReceipts(operator: Operator, roundId: string, users: readonly number[]): Promise<ShownReceipt[]> {
+  const step = Math.ceil(users.length / RECEIPTS_MAX)
+  const receipts: ShownReceipt[] = []
+  for (let place = 0; place < users.length; place += step) {
+    const receipt = await operator.receipt(roundId, userIdOf(users[place]!))
+    if (receipt !== undefined) receipts.push({ ...receipt, user: users[place]! })
+  }
+  return receipts
 }
 
 async function askEverybody(operator: Operator, roundId: string, users: readonly number[]): Promise<History> {
@@ -109,15 +122,19 @@ export async function endDraw(
   history: History,
   people: number,
 ): Promise<DrawnEnd> {
+  const { outcome, user, length } = { ...history.at, length: history.length }
+  const users = [...new Set(user.subarray(0, length))]
+  const entered = [...new Set(user.subarray(0, length).filter((_, row) => outcome[row] === ENTERED))]
+  const { state } = await operator.round(roundId)
+  const undrawn = state !== 'drawn' && state !== 'drawing'
+  const receipts = undrawn ? await sampleReceipts(operator, roundId, entered) : []
   const closed = performance.now()
-  const before = await operator.round(roundId)
-  if (before.state !== 'drawn' && before.state !== 'drawing') await operator.close(roundId)
+  if (undrawn) await operator.close(roundId)
   const round = await drawnRound(operator, roundId)
   const drawnInS = (performance.now() - closed) / 1000
-  const users = [...new Set(history.at.user.subarray(0, history.length))]
   const after = await askEverybody(operator, roundId, users)
   const { ledger, holders } = await readGrants(operator, round, [history, after], people)
-  return { round, bundles: await fetchBundles(operator, roundId), after, ledger, holders, drawnInS }
+  return { round, bundles: await fetchBundles(operator, roundId), after, ledger, holders, receipts, drawnInS }
 }
 
 /** How many entered each window. */

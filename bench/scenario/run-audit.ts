@@ -69,13 +69,18 @@ export async function auditDrawn(
   operator: Operator,
   { sizes, expected, round: { id }, history, frames }: ToldRun,
 ): Promise<Audited> {
-  const { round, bundles, after, ledger, holders, drawnInS } = await endDraw(operator, id, history, sizes.people)
+  const { round, bundles, after, ledger, holders, receipts, drawnInS } = await endDraw(
+    operator,
+    id,
+    history,
+    sizes.people,
+  )
   const users = benchUsers(sizes.people)
   const whole = new History(history.length + after.length)
   for (const part of [history, after]) whole.append(part.toBuffer())
   const known = { history: whole, users, ledger, round, frames, expected: new Set<Code>([...expected, 'entered']) }
   const verdict = auditRun({ ...COMMON, ...known, mode: 'drawn' })
-  const evidence = { draws: bundles.map(statementOf), history, users, ledger, holders }
+  const evidence = { draws: bundles.map(statementOf), history, users, ledger, holders, receipts }
   const windows = entrantsOf(bundles)
   const entrants = windows.reduce((sum, count) => sum + count, 0)
   const drawn = [

@@ -31,10 +31,10 @@ function canaryLine({ name, foundBy, found, draws, entrants, tests }: Canary): s
   return `${found ? '✓' : '✗'} ${name.padEnd(42)}${said} (${count(draws)} draws of ${count(entrants)})`
 }
 
-function windowLine({ windowS, share, times, expected, odds }: WindowShare): string {
+function windowLine({ windowS, share, times, expected, odds, deviation }: WindowShare): string {
   const kind = windowS === 0 ? 'fcfs' : `window ${windowS} s`
   const shown = Number.isFinite(odds) ? odds.toFixed(2) : '∞'
-  return `  ${kind.padEnd(14)}${(share * 100).toFixed(1).padStart(6)} % of the packs, ${times.toFixed(2).padStart(6)} times their share (model ${expected.toFixed(2)}), odds ${shown}`
+  return `  ${kind.padEnd(14)}${(share * 100).toFixed(1).padStart(6)} % of the packs, ${times.toFixed(2).padStart(6)} times their share (model ${expected.toFixed(2)} ± ${deviation.toFixed(2)}), odds ${shown}`
 }
 
 function exactLine({ again }: Trial): string {
@@ -48,6 +48,7 @@ function exactLine({ again }: Trial): string {
 function verdictOf({ ok, judged, again, biases, museum }: Trial): string {
   const failed = judged.tests.filter(({ mark }) => mark === 'fail').map(({ test, of }) => `${test} ${of}`)
   const missed = [...biases, ...museum].filter(({ found }) => !found).map(({ name }) => name)
+  if (ok && biases.length === 0) return `✓ ${judged.name}: no test of the battery fails`
   if (ok)
     return `✓ fair: no test of the battery fails, and all ${biases.length + museum.length} unfair lotteries were found`
   const told = [
