@@ -206,6 +206,7 @@ function campaignParts({ store, rounds, draws, campaigns, sweep, clock, random, 
   const vouchers = new Vouchers(store, rounds, random)
   const merchants = new Merchants(store.ledger, clock)
   return {
+    draws,
     lifecycle: new Lifecycle({ store, rounds, draws, campaigns, clock, random }),
     vouchers,
     merchants,

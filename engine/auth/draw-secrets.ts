@@ -2,15 +2,12 @@
  * What an engine derives for drawn rounds from one secret of 32 bytes, so that nothing of it is stored:
  *
  *   a person     HMAC-SHA512(round's key, user id):  bucket and digest (8) | nonce (16) | salt (16) | shed (1)
- *   a beacon     secret of window w = SHA-256 applied (WINDOWS_MAX − w) times to the round's top
+ *   a beacon     the round's own secret, from which the secrets of its windows follow (draw/beacon.ts)
  *   a key        the seed of the Ed25519 key that signs receipts and commitments
  *
- * Nonce and salt are those of people whose clients bring none; a repeat is told them again. The secrets of a round's
- * windows are a hash chain, so the hash in the first window's rules fixes them all, and what a draw reveals tells nothing
- * of the next one. `shed` is one verdict for all requests of a person: whoever sends fifty is shed fifty times.
+ * Nonce and salt are those of people whose clients bring none; a repeat is told them again. `shed` is one verdict for all requests of a person: whoever sends fifty is shed fifty times.
  */
-import { createHash, createHmac, hkdfSync } from 'node:crypto'
-import { WINDOWS_MAX } from '../base/limits.ts'
+import { createHmac, hkdfSync } from 'node:crypto'
 
 const USER_BYTES = 8
 const SEED_BYTES = 16
@@ -29,12 +26,13 @@ export interface Person {
 /** What is derived for one round. */
 export class RoundSecrets {
   readonly #people: Buffer
-  readonly #top: Buffer
+  /** The round's own secret, 32 bytes: the top of the chain that its windows' beacons are. */
+  readonly beacon: Buffer
 
   constructor(secret: Buffer, roundId: string) {
     const key = (purpose: string) => Buffer.from(hkdfSync('sha256', secret, roundId, `fairgrab/${purpose}/v1`, 32))
     this.#people = key('people')
-    this.#top = key('beacon')
+    this.beacon = key('beacon')
   }
 
   personOf(userId: string): Person {
@@ -46,13 +44,6 @@ export class RoundSecrets {
       salt: bytes.subarray(USER_BYTES + SEED_BYTES, USER_BYTES + 2 * SEED_BYTES),
       shed: bytes[USER_BYTES + 2 * SEED_BYTES] as number,
     }
-  }
-
-  /** The operator's secret of a window, 32 bytes; its SHA-256 stands in the window's rules. */
-  beaconSecret(window: number): Buffer {
-    let secret = this.#top
-    for (let i = window; i < WINDOWS_MAX; i++) secret = createHash('sha256').update(secret).digest()
-    return secret
   }
 }
 

@@ -1,21 +1,26 @@
 /**
- * The files that a draw publishes one after the other, each a function of those before it: commit.json fixes the list,
- * beacon.json reveals what nobody could know before, result.json follows from both. A table of phases: what file ends
- * it, which phase the file begins.
+ * The files that a draw publishes one after the other, each a function of those before it: commit.bytes and commit.json
+ * fix the list, beacon.json reveals what nobody could know before, result.json follows from both. A table of phases:
+ * which phase the files begin, and how they are made. A file that is made twice is the same byte for byte, but for the
+ * commitment's time; of two commitments the first one published stands.
  */
-import { allocate, cutoffsOf, seedOf } from '../draw/allocation.ts'
-import { RECORD_BYTES, tagAt } from '../draw/entry.ts'
+import { seedOf } from '../draw/allocation.ts'
+import { parseBeacon, verifyBeacon, writeBeacon } from '../draw/beacon.ts'
+import { parseCommit, writeCommit } from '../draw/commitment.ts'
+import { RECORD_BYTES } from '../draw/entry.ts'
 import { RecordTree } from '../draw/merkle.ts'
-import { hashRules, parseRules } from '../draw/rules.ts'
-import { ScoreOrder } from '../draw/score-order.ts'
+import { draw } from '../draw/result.ts'
+import { hashRules, parseRules, windowOf } from '../draw/rules.ts'
 import type { SigningKey } from '../draw/signing-key.ts'
 import type { DrawPhase } from '../store/draw-store.ts'
 
+export type Files = Readonly<Record<string, Buffer>>
+
 export interface DrawFacts {
-  /** The window's list: n times 17 bytes. */
-  readonly records: Buffer
   /** What is published so far, by name. */
-  readonly files: Readonly<Record<string, Buffer>>
+  readonly files: Files
+  /** The window's list: n times 17 bytes. */
+  readonly records: () => Promise<Buffer>
   /** Now, RFC 3339. */
   readonly at: string
   readonly key: SigningKey
@@ -24,53 +29,46 @@ export interface DrawFacts {
 }
 
 interface Step {
-  readonly name: string
   readonly to: DrawPhase
-  readonly make: (facts: DrawFacts) => Buffer
+  /** The files, or undefined while the world has not made what they need. */
+  readonly make: (facts: DrawFacts) => Promise<Files | undefined>
 }
 
-const fileOf = ({ files }: DrawFacts, name: string): Buffer => files[name] as Buffer
-const jsonOf = <T>(facts: DrawFacts, name: string): T => JSON.parse(fileOf(facts, name).toString()) as T
+const fileOf = (files: Files, name: string): Buffer => files[name] as Buffer
 
-function writeCommit(facts: DrawFacts): Buffer {
-  const { records, at, key } = facts
+async function makeCommit({ files, records, at, key }: DrawFacts): Promise<Files> {
+  const rules = fileOf(files, 'rules.json')
+  const list = await records()
   const tree = new RecordTree()
-  tree.append(records)
+  tree.append(list)
   const commit = {
-    rules_hash: hashRules(fileOf(facts, 'rules.json')).toString('hex'),
-    n: records.length / RECORD_BYTES,
+    rules_hash: hashRules(rules).toString('hex'),
+    window: windowOf(parseRules(rules)),
+    n: list.length / RECORD_BYTES,
     root: tree.root().toString('hex'),
     committed_at: at,
   }
-  const signature = key.sign(Buffer.from(JSON.stringify(commit))).toString('hex')
-  return Buffer.from(JSON.stringify({ commit, signature, public_key: key.publicKey }))
+  return { ...writeCommit(commit, key) }
 }
 
-const writeBeacon = ({ secret }: DrawFacts): Buffer =>
-  Buffer.from(JSON.stringify({ kind: 'commit', secret: secret().toString('hex') }))
-
-function writeResult(facts: DrawFacts): Buffer {
-  const { records } = facts
-  const rules = parseRules(fileOf(facts, 'rules.json'))
-  const { commit } = jsonOf<{ commit: { rules_hash: string; n: number; root: string } }>(facts, 'commit.json')
-  const { secret } = jsonOf<{ secret: string }>(facts, 'beacon.json')
-  const [rulesHash, root, beacon] = [commit.rules_hash, commit.root, secret].map(hex => Buffer.from(hex, 'hex'))
-  const seed = seedOf({ rulesHash, root, n: commit.n, beacon } as Parameters<typeof seedOf>[0])
-  const order = new ScoreOrder(seed, records)
-  const allocation = allocate(order, records, rules)
-  const { winners, seats, waitlist } = allocation
-  return Buffer.from(
-    JSON.stringify({
-      seed: seed.toString('hex'),
-      winners: Array.from(winners, (index, i) => `${tagAt(records, index)}:${rules.pools[seats[i] as number]?.name}`),
-      waitlist: Array.from(waitlist, index => tagAt(records, index)),
-      cutoffs: cutoffsOf(order, rules, allocation),
-    }),
-  )
+async function makeBeacon({ files, secret }: DrawFacts): Promise<Files | undefined> {
+  if (parseRules(fileOf(files, 'rules.json')).beacon.kind !== 'commit') return undefined
+  return { 'beacon.json': writeBeacon({ kind: 'commit', secret: secret().toString('hex') }) }
 }
 
-export const drawFiles = {
-  closed: { name: 'commit.json', to: 'committed', make: writeCommit },
-  committed: { name: 'beacon.json', to: 'beacon', make: writeBeacon },
-  beacon: { name: 'result.json', to: 'drawn', make: writeResult },
-} as const satisfies Partial<Record<DrawPhase, Step>>
+async function makeResult({ files, records }: DrawFacts): Promise<Files> {
+  const rules = parseRules(fileOf(files, 'rules.json'))
+  const { commit } = parseCommit(fileOf(files, 'commit.json'))
+  const { bytes } = verifyBeacon(rules.beacon, parseBeacon(fileOf(files, 'beacon.json')), commit.committed_at)
+  const [rulesHash, root] = [Buffer.from(commit.rules_hash, 'hex'), Buffer.from(commit.root, 'hex')]
+  return { 'result.json': draw(seedOf({ rulesHash, root, n: commit.n, beacon: bytes }), await records(), rules).result }
+}
+
+const STEPS: Partial<Record<DrawPhase, Step>> = {
+  closed: { to: 'committed', make: makeCommit },
+  committed: { to: 'beacon', make: makeBeacon },
+  beacon: { to: 'drawn', make: makeResult },
+}
+
+/** The step that ends a phase, or undefined where the winners are to be granted. */
+export const stepFrom = (phase: DrawPhase): Step | undefined => STEPS[phase]

@@ -5,17 +5,21 @@
  * follows is a function of rules, list and beacon: so whoever computes it again computes the same bytes, and what
  * was published once stays (draw-write.lua compares before it sets).
  */
-import type { Clock } from '../base/clock.ts'
-import { rfc3339 } from '../base/clock.ts'
+import { Refusal } from '../base/assert.ts'
+import { type Clock, rfc3339 } from '../base/clock.ts'
 import { holderOfTag } from '../base/holder.ts'
 import { BATCH_CLAIMS_MAX } from '../base/limits.ts'
+import { verifyBeacon, writeBeacon } from '../draw/beacon.ts'
+import { parseCommit } from '../draw/commitment.ts'
+import { BundleError } from '../draw/json-file.ts'
+import { parseRules } from '../draw/rules.ts'
 import type { DrawPhase, TakenDraw } from '../store/draw-store.ts'
 import type { Store } from '../store/store.ts'
 import type { Claims } from './claims.ts'
-import { drawFiles } from './draw-files.ts'
+import { stepFrom } from './draw-files.ts'
 import type { RoundConfig } from './round-config.ts'
 import type { Rounds } from './rounds.ts'
-import { windowRules } from './window-rules.ts'
+import { beaconSecret, windowRules } from './window-rules.ts'
 
 export interface DrawsOptions {
   readonly store: Store
@@ -30,6 +34,12 @@ export interface Announced {
   readonly closesAt: number
   /** Stock of each pool. */
   readonly totals: readonly number[]
+}
+
+/** What drand publishes of a round; the signature has 96 hexadecimal digits. */
+export interface DrandBeacon {
+  readonly round: number
+  readonly signature: string
 }
 
 /** Between two looks at the list of rounds that are to be drawn. */
@@ -85,6 +95,25 @@ export class Draws {
     await store.draws.open(view.id, { window: 0, ...next, isNew: false })
   }
 
+  /** Publishes the public beacon that a committed list waits for. Throws `wrong_state`, or `invalid` when it is not that. */
+  async reveal({ view }: Claims, { round, signature }: DrandBeacon): Promise<void> {
+    const { store } = this.#options
+    const state = await store.draws.state(view.id)
+    const files = state ? await store.draws.files(view.id, state.window) : {}
+    if (!state || state.phase !== 'committed')
+      throw new Refusal('wrong_state', 'no committed list of this round waits for its beacon', { state: view.state })
+    const beacon = { kind: 'drand', round, signature } as const
+    try {
+      const { commit } = parseCommit(files['commit.json'] as Buffer)
+      verifyBeacon(parseRules(files['rules.json'] as Buffer).beacon, beacon, commit.committed_at)
+    } catch (cause) {
+      if (cause instanceof BundleError) throw new Refusal('invalid', cause.message)
+      throw cause
+    }
+    const published = { 'beacon.json': writeBeacon(beacon) }
+    await store.draws.write(view.id, { window: state.window, from: 'committed', to: 'beacon', files: published }, true)
+  }
+
   #isDue({ view, entries }: Claims): boolean {
     const { allocation } = view.config
     const draw = entries?.draw
@@ -135,29 +164,22 @@ export class Draws {
     const { id } = round.view
     const { window, first, entries } = taken
     let { phase } = taken
-    const records = await store.entries.records(id, first, entries)
-    while (phase !== 'drawn') {
-      const files = await store.draws.files(id, window)
-      const step = drawFiles[phase as keyof typeof drawFiles]
+    let list: Promise<Buffer> | undefined
+    const records = () => {
+      list ??= store.entries.records(id, first, entries)
+      return list
+    }
+    for (let step = stepFrom(phase); step; step = stepFrom(phase)) {
+      const published = await store.draws.files(id, window)
       const at = rfc3339(rounds.serverTimeMs())
-      const facts = {
-        records,
-        files,
-        at,
-        key: rounds.signingKey,
-        secret: () => rounds.secretsOf(id).beaconSecret(window),
-      }
-      const code = await store.draws.write(id, {
-        window,
-        from: phase,
-        to: step.to,
-        name: step.name,
-        bytes: step.make(facts),
-      })
+      const secret = () => beaconSecret(rounds.secretsOf(id), window)
+      const files = await step.make({ files: published, records, at, key: rounds.signingKey, secret })
+      if (!files) return
+      const code = await store.draws.write(id, { window, from: phase, to: step.to, files })
       if (code === 'wrong_state') return
       phase = code === 'granted' ? step.to : ((await store.draws.state(id))?.phase as DrawPhase)
-      if (phase === 'open' || phase === 'done') return
     }
+    if (phase !== 'drawn') return
     await this.#grant(round, taken)
   }
 

@@ -4,11 +4,13 @@
  * other; each is drawn from what the draws before it left, and has a secret of its own in the chain.
  */
 import type { RoundSecrets } from '../auth/draw-secrets.ts'
+import { WINDOWS_MAX } from '../base/limits.ts'
+import { drandRoundAfter, QUICKNET, windowSecret } from '../draw/beacon.ts'
 import { sha256 } from '../draw/digest.ts'
 import { LEAF_RECORDS } from '../draw/merkle.ts'
 import { writeRules } from '../draw/rules.ts'
 import type { PoolCount } from '../store/notice.ts'
-import type { RoundConfig } from './round-config.ts'
+import type { DrawnAllocation, RoundConfig } from './round-config.ts'
 
 export interface WindowFacts {
   readonly config: RoundConfig
@@ -27,6 +29,16 @@ export interface WindowRules {
   /** When entries end, milliseconds since 1970. */
   readonly closes: number
 }
+
+/** The operator's secret of a window, 32 bytes. */
+export const beaconSecret = (secrets: RoundSecrets, window: number): Buffer =>
+  windowSecret(secrets.beacon, window, WINDOWS_MAX)
+
+/** The list is to be committed before the public beacon exists: half a minute is ten rounds of quicknet. */
+const COMMIT_WITHIN_MS = 30_000
+
+const beaconAfter = (allocation: DrawnAllocation, closes: number): number =>
+  (allocation.mode === 'lottery' ? Date.parse(allocation.draws_at) : closes) + COMMIT_WITHIN_MS
 
 export function windowRules({ config, secrets, window, opensAt, closesAt, pools }: WindowFacts): WindowRules {
   const { allocation } = config
@@ -49,7 +61,10 @@ export function windowRules({ config, secrets, window, opensAt, closesAt, pools 
     ...(allocation.mode === 'window' ? { window_ms: allocation.window_ms } : {}),
     opens_at: new Date(opensAt).toISOString(),
     closes_at: new Date(closes).toISOString(),
-    beacon: { kind: 'commit', hash: sha256(secrets.beaconSecret(window)).toString('hex') },
+    beacon:
+      allocation.beacon.kind === 'drand'
+        ? { kind: 'drand', chain: QUICKNET.chain, round: drandRoundAfter(beaconAfter(allocation, closes)) }
+        : { kind: 'commit', hash: sha256(beaconSecret(secrets, window)).toString('hex') },
     leaf_records: LEAF_RECORDS,
   })
   return { rules, closes }

@@ -5,10 +5,15 @@
  */
 import { Refusal } from '../base/assert.ts'
 import type { Claims } from '../campaign/claims.ts'
+import type { DrandBeacon } from '../campaign/draws.ts'
+import { drandTime, type Trust } from '../draw/beacon.ts'
+import { parseCommit } from '../draw/commitment.ts'
 import { sha256 } from '../draw/digest.ts'
 import { findTag, RECORD_BYTES } from '../draw/entry.ts'
 import { leafAt, RecordTree } from '../draw/merkle.ts'
+import { parseRules } from '../draw/rules.ts'
 import type { DrawPhase, DrawState } from '../store/draw-store.ts'
+import { drandBeacon } from '../wire/schemas.ts'
 import type { Route } from './gateway.ts'
 import type { Call, Services } from './services.ts'
 
@@ -53,6 +58,20 @@ async function listOf({ store }: Services, { round, window, files }: Shown): Pro
   return store.entries.records(round.view.id, first, first + n)
 }
 
+/** What the beacon of a window earns, or will earn while its list is not committed yet. */
+function trustOf(files: Shown['files']): Trust {
+  const { beacon } = parseRules(files['rules.json'] as Buffer)
+  if (beacon.kind === 'commit') return 'T2'
+  const commit = files['commit.json'] && parseCommit(files['commit.json']).commit
+  return !commit || Date.parse(commit.committed_at) < drandTime(beacon.round) ? 'T3' : 'T1'
+}
+
+async function reveal({ lifecycle, draws }: Services, { params, body }: Call) {
+  const round = await lifecycle.round(params[0] as string)
+  await draws.reveal(round, body as DrandBeacon)
+  return { status: 200, body: { round_id: round.view.id, state: 'beacon' } }
+}
+
 async function showDraw(services: Services, call: Call) {
   const draw = await shown(services, call)
   const { round, window, phase, files } = draw
@@ -63,9 +82,11 @@ async function showDraw(services: Services, call: Call) {
     bytes: bytes.length,
     sha256: sha256(bytes).toString('hex'),
   }))
-  const trust = 'beacon' in allocation && allocation.beacon.kind === 'drand' ? 'T3' : 'T2'
   const state = phase === 'done' ? 'drawn' : phase
-  return { status: 200, body: { round_id: round.view.id, mode: allocation.mode, window, state, trust, files: rows } }
+  return {
+    status: 200,
+    body: { round_id: round.view.id, mode: allocation.mode, window, state, trust: trustOf(files), files: rows },
+  }
 }
 
 async function showFile(services: Services, call: Call) {
@@ -108,6 +129,14 @@ const route = (path: string, summary: string, show: Route['handle']): Route => (
 export const DRAW_ROUTES: readonly Route[] = [
   route('', 'The draw of a window: where it stands, the files of its proof', showDraw),
   route('/files/{name}', 'One file of the proof, byte for byte', showFile),
+  {
+    method: 'post',
+    path: '/v1/rounds/{id}/draw/beacon',
+    right: 'operate',
+    summary: 'The public beacon that a committed list waits for; its signature is verified',
+    body: drandBeacon,
+    handle: reveal,
+  },
   route('/proof', 'That the entry of a tag is in the list: its leaf and the path to the root', showProof),
   route('/key', 'The public keys of receipts and commitments', showKey),
 ]

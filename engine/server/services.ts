@@ -5,6 +5,7 @@
 import type { Caller, Callers } from '../auth/callers.ts'
 import type { Clock } from '../base/clock.ts'
 import type { Code } from '../base/codes.ts'
+import type { Draws } from '../campaign/draws.ts'
 import type { Ledger } from '../campaign/ledger.ts'
 import type { Lifecycle } from '../campaign/lifecycle.ts'
 import type { Merchants } from '../campaign/merchants.ts'
@@ -29,6 +30,7 @@ export interface Services {
   readonly store: Store
   readonly rounds: Rounds
   readonly lifecycle: Lifecycle
+  readonly draws: Draws
   readonly vouchers: Vouchers
   readonly redemption: Redemption
   readonly ledger: Ledger

@@ -47,12 +47,11 @@ export interface Taken {
   readonly draw: TakenDraw | undefined
 }
 
-export interface DrawFile {
+export interface DrawStep {
   readonly window: number
   readonly from: DrawPhase
   readonly to: DrawPhase
-  readonly name: string
-  readonly bytes: Buffer
+  readonly files: Readonly<Record<string, Buffer>>
 }
 
 /** Winners in the result's order, their holder keys and the pools whose seats they have. */
@@ -130,9 +129,13 @@ export class DrawStore {
     return { code, notice, draw: { window, phase: text(reply[3]) as DrawPhase, first, entries, base, at } }
   }
 
-  /** Publishes a file and ends a phase: `granted`, `replayed` when that phase is over, `wrong_state` when it is another's. */
-  async write(roundId: string, { window, from, to, name, bytes }: DrawFile): Promise<Code> {
-    const args = [this.#owner, LEASE_MS, window, from, to, name, bytes]
+  /**
+   * Publishes files and ends a phase: `granted`, `replayed` when that phase is over, `wrong_state` when another worker has
+   * the draw in hand; `anybody` may publish what proves itself.
+   */
+  async write(roundId: string, { window, from, to, files }: DrawStep, anybody = false): Promise<Code> {
+    const owner = anybody ? '' : this.#owner
+    const args = [owner, LEASE_MS, window, from, to, ...Object.entries(files).flat()]
     const [code] = await this.#run('draw-write', this.#drawKeys(roundId, window), args)
     return code
   }

@@ -3,7 +3,7 @@
  * entry, its batch and its record again. No user id is kept anywhere, and about 29 bytes an entrant:
  *
  *   entries    17 bytes: the published record, in chunks that are written in place
- *   seen       10 bytes and a twelfth: digest of the user and place, in 32,768 buckets
+ *   seen       10 bytes and a twelfth: digest of the user and place, in 32,768 buckets (15 bits)
  *   batches    one stream entry a batch: where it ends, when it was, which window
  *
  * The script may write to declared keys only, and which chunk a batch falls into depends on what others entered; so three
@@ -19,8 +19,6 @@ import type { Script, ScriptName } from './scripts.ts'
 
 /** One claim of a batch: bucket u16, digest (6 bytes), tag (16), pool. */
 export const ENTRY_CLAIM_BYTES = 25
-/** Buckets of users of one round; a bucket number has 15 bits. */
-export const SEEN_BUCKETS = 32_768
 const USER_BYTES = 8
 const DIGEST_BYTES = USER_BYTES - 2
 const SLOT_BYTES = DIGEST_BYTES + 4

@@ -192,6 +192,13 @@ export const settlement = z
   .strictObject({ business_date: z.iso.date().meta({ description: 'A business day that is over' }) })
   .meta({ id: 'SettlementRequest' })
 
+export const drandBeacon = z
+  .strictObject({
+    round: z.int().min(1),
+    signature: z.string().regex(/^[0-9a-f]{96}$/, 'must be 96 lower case hexadecimal digits'),
+  })
+  .meta({ id: 'DrandBeacon' })
+
 const id = z.union([z.int(), z.string().max(64)])
 const topics = z.array(z.string().max(80)).min(1).max(TOPICS_PER_SOCKET_MAX)
 const round = z.string().max(64)

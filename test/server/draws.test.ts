@@ -6,7 +6,9 @@
  * out. What the engine publishes is computed again here with node:crypto alone, without a line of the engine's.
  */
 import { createCipheriv, createHash, createPublicKey, verify } from 'node:crypto'
+import { Redis } from 'ioredis'
 import { afterAll, beforeAll, expect, test } from 'vitest'
+import { roundBundle, roundDraw } from '../../engine/store/keys.ts'
 import { Api, expectProblem, type Fields, type Granted, makeCampaign, makeRound, type Round } from '../support/api.ts'
 import { KEYS, startNode, startTestWorker, type TestNode, type TestWorker } from '../support/engine.ts'
 import { type RedisProcess, startLocalRedis } from '../support/redis.ts'
@@ -127,7 +129,7 @@ async function drawAgain(round: string, stock: number): Promise<readonly string[
 
 test('window: one entry a user through any worker, the same receipt, one draw, winners with vouchers', async () => {
   const stock = 20
-  const { id } = await makeRound(api, { stock, allocation: { mode: 'window', window_ms: 1500 } })
+  const { id } = await makeRound(api, { stock, allocation: { mode: 'window', window_ms: 60_000 } })
   const { socket, drawn } = await watch(node.url, id)
   const people = names(100, 'w')
   const first = await Promise.all(people.map((user_id, i) => enter(i % 2 ? api : other, id, { user_id })))
@@ -146,6 +148,7 @@ test('window: one entry a user through any worker, the same receipt, one draw, w
   expect(open.body).toMatchObject({ state: 'open', mode: 'window', trust: 'T2' })
   expect(open.body.files.map(({ name }) => name)).toEqual(['rules.json'])
 
+  await api.post(`/v1/rounds/${id}/close`)
   const told = await drawn
   const winners = await drawAgain(id, stock)
   const result = JSON.parse(String(await file(api, id, 'result.json')))
@@ -171,10 +174,11 @@ test('window: one entry a user through any worker, the same receipt, one draw, w
 })
 
 test('a winner is found by his name, his voucher redeems, and the list of grants has tags', async () => {
-  const { id } = await makeRound(api, { stock: 2, allocation: { mode: 'window', window_ms: 300 } })
+  const { id } = await makeRound(api, { stock: 2, allocation: { mode: 'window', window_ms: 60_000 } })
   const { socket, drawn } = await watch(worker.url, id)
   const { receipt } = (await enter(other, id, { user_id: 'solo' })).body
   expect((await api.get<Entered>(`/v1/rounds/${id}/claims/solo`)).body.receipt).toEqual(receipt)
+  await other.post(`/v1/rounds/${id}/close`)
   await drawn
   await socket.close()
   const { status, body } = await other.get<Granted>(`/v1/rounds/${id}/claims/solo`)
@@ -190,8 +194,9 @@ test('a winner is found by his name, his voucher redeems, and the list of grants
 })
 
 test('unsold stock goes to the next window, which has rules, list and secret of its own', async () => {
-  const { id } = await makeRound(api, { stock: 3, allocation: { mode: 'window', window_ms: 300 } })
+  const { id } = await makeRound(api, { stock: 3, opens_at: null, allocation: { mode: 'window', window_ms: 1500 } })
   const first = await watch(worker.url, id)
+  await other.post(`/v1/rounds/${id}/open`)
   await enter(api, id, { user_id: 'a' })
   expect(await first.drawn).toMatchObject({ window: 0 })
   const second = first.socket.next('drawn')
@@ -215,7 +220,7 @@ test('unsold stock goes to the next window, which has rules, list and secret of 
 })
 
 test('lottery: pools, a waitlist, the stream, and the draw at its hour', async () => {
-  const drawsAt = new Date(Date.now() + 2000).toISOString()
+  const drawsAt = new Date(Date.now() + 3000).toISOString()
   const pools = [{ name: 'assisted', stock: 3 }]
   const allocation = { mode: 'lottery', draws_at: drawsAt, quota_order: 'pool-first', waitlist: 4 }
   const campaign = await makeCampaign(api)
@@ -251,4 +256,36 @@ test('lottery: pools, a waitlist, the stream, and the draw at its hour', async (
   const proof = await api.get<{ leaf: string; index: number }>(`/v1/rounds/${id}/draw/proof?tag=${tag}`)
   expect(proof.body.leaf).toContain(`${tag}01`)
   expectProblem((await enter(api, id, { user_id: 'late' })) as never, 'sold_out')
+})
+
+/** What drand published of quicknet's round 1000. */
+const RECORDED = {
+  round: 1000,
+  signature: 'b44679b9a59af2ec876b1a6b1ad52ea9b1615fc3982b19576350f93447cb1125e342b73a8dd2bacbe47e4b6b63ed5e39',
+}
+
+test('a public beacon is waited for, verified, and then the draw goes on', async () => {
+  const allocation = { mode: 'window', window_ms: 60_000, beacon: { kind: 'drand' } }
+  const { id } = await makeRound(api, { stock: 1, allocation })
+  expect((await api.get<Shown>(`/v1/rounds/${id}/draw`)).body.trust).toBe('T3')
+  // Nobody has the beacon of a round that is to come; so these rules promise one that was recorded.
+  const rules = JSON.parse(String(await file(api, id, 'rules.json')))
+  const client = new Redis({ path: redis.socketPath as string })
+  rules.beacon.round = RECORDED.round
+  await client.hset(roundBundle(id, 0), 'rules.json', JSON.stringify(rules))
+  const { socket, drawn } = await watch(node.url, id)
+  await enter(other, id, { user_id: 'only' })
+  const reveal = (body: Fields) => api.post(`/v1/rounds/${id}/draw/beacon`, body)
+  expectProblem(await reveal(RECORDED), 'wrong_state')
+  await api.post(`/v1/rounds/${id}/close`)
+  await socket.next(frame => frame.op === 'stock' && frame.state === 'drawing')
+  await expect.poll(async () => (await client.hget(roundDraw(id), 'phase')) === 'committed').toBe(true)
+  client.disconnect()
+  expectProblem(await reveal({ ...RECORDED, round: 1001 }), 'invalid')
+  expectProblem(await reveal({ ...RECORDED, signature: RECORDED.signature.replace('b4', 'b5') }), 'invalid')
+  expect((await reveal(RECORDED)).status).toBe(200)
+  await drawn
+  await socket.close()
+  expect((await other.get<Granted>(`/v1/rounds/${id}/claims/only`)).body.outcome).toBe('granted')
+  expect((await api.get<Shown>(`/v1/rounds/${id}/draw`)).body).toMatchObject({ state: 'drawn', trust: 'T1' })
 })
