@@ -5,7 +5,7 @@
  * fetch is good enough: a run makes a dozen of these calls.
  */
 
-import type { Code } from '../engine/base/codes.ts'
+import { CODES, type Code } from '../engine/base/codes.ts'
 import type { Receipt } from './audit/draw.ts'
 
 export interface BatchResult {
@@ -104,8 +104,14 @@ export class Operator {
     return this.#call('GET', `/v1/rounds/${roundId}`)
   }
 
-  close(roundId: string): Promise<RoundState> {
-    return this.#call('POST', `/v1/rounds/${roundId}/close`)
+  /** Closes a round; false when its state does not allow that now, as in the middle of a draw. */
+  async closed(roundId: string): Promise<boolean> {
+    const headers = { authorization: `Bearer ${this.#key}` }
+    const response = await fetch(`${this.#url}/v1/rounds/${roundId}/close`, { method: 'POST', headers })
+    const text = await response.text()
+    if (!response.ok && response.status !== CODES.wrong_state.status)
+      throw new Error(`close: ${response.status} ${text}`)
+    return response.ok
   }
 
   /** A window of the draw; without a number the newest whose list is final. */
@@ -120,10 +126,11 @@ export class Operator {
     return Buffer.from(await response.arrayBuffer())
   }
 
-  /** A person's receipt in a round that is not drawn yet; undefined when he has none. */
+  /** A person's receipt while his window is not drawn; undefined when he has none to show (any more). */
   async receipt(roundId: string, userId: string): Promise<Receipt | undefined> {
-    const { receipt } = await this.#call<{ receipt?: Receipt }>('GET', `/v1/rounds/${roundId}/claims/${userId}`)
-    return receipt
+    const headers = { authorization: `Bearer ${this.#key}` }
+    const response = await fetch(`${this.#url}/v1/rounds/${roundId}/claims/${userId}`, { headers })
+    return ((await response.json()) as { receipt?: Receipt }).receipt
   }
 
   /** Claims of many users again, to hear how each ended. */

@@ -9,7 +9,7 @@
  */
 
 import { RECORD_BYTES, TAG_BYTES } from './draw.ts'
-import type { PublishedResult, PublishedRules } from './draw-bundle.ts'
+import type { PublishedBeacon, PublishedResult, PublishedRules } from './draw-bundle.ts'
 import { type Draft, type DrawnRun, type Published, randomBytes, tell } from './drawn-run.ts'
 import { ENTERED } from './history.ts'
 import { pick } from './planting.ts'
@@ -203,6 +203,14 @@ const PUBLISHED: readonly DrawPlant[] = [
       const holders = new Set(ledger.at.user.subarray(0, ledger.length))
       const heir = pick(run.dice, entriesOf(draft), place => !holders.has(draft.owners[place]!))
       ledger.at.user[below(run.dice, ledger.length)] = draft.owners[heir]!
+    },
+  },
+  {
+    fault: 'the public beacon is of another round',
+    caughtBy: 'D-beacon',
+    after: (_, { bundles }) => {
+      const beacon = JSON.parse(bundles[1]!['beacon.json'].toString('utf8')) as PublishedBeacon
+      bundles[1]!['beacon.json'] = Buffer.from(JSON.stringify({ ...beacon, round: 999 }))
     },
   },
   {

@@ -11,7 +11,7 @@
 import { generateKeyPairSync, sign } from 'node:crypto'
 import { CODES } from '../../engine/base/codes.ts'
 import { drawAgain, merkleRoot, RECORD_BYTES, seedOf, sha256, TAG_BYTES, tagFor } from './draw.ts'
-import { type Bundle, type PublishedRules, statementOf } from './draw-bundle.ts'
+import { type Bundle, type PublishedBeacon, type PublishedRules, statementOf } from './draw-bundle.ts'
 import { type DrawEvidence, type ShownReceipt, tagHead, tagsOf } from './draw-checks.ts'
 import { ENTERED, History } from './history.ts'
 import { Ledger } from './ledger.ts'
@@ -24,6 +24,7 @@ export interface Draft {
   entries: Buffer
   /** By entry: the user who made it. */
   readonly owners: number[]
+  /** The operator's secret; in the second window what stands for a public beacon's signature. */
   secret: Buffer
   /** Set by faults: the seed and the rules that the result is drawn with in place of its own. */
   seed?: Buffer
@@ -51,7 +52,9 @@ const KEY = publicKey.export({ format: 'der', type: 'spki' }).subarray(-32)
 export const randomBytes = (dice: Dice, count: number): Buffer =>
   Buffer.from(Array.from({ length: count }, () => below(dice, 256)))
 
-function rulesOf(stock: number, secret: Buffer): PublishedRules {
+const DRAND_ROUND = 1000
+
+function rulesOf(stock: number, secret: Buffer, isPublic: boolean): PublishedRules {
   const assisted = Math.ceil(stock / 10)
   return {
     round_id: 'rnd_1',
@@ -62,7 +65,7 @@ function rulesOf(stock: number, secret: Buffer): PublishedRules {
     ],
     quota_order: 'general-first',
     waitlist: 5,
-    beacon: { kind: 'commit', hash: sha256(secret).toString('hex') },
+    beacon: isPublic ? { kind: 'drand', round: DRAND_ROUND } : { kind: 'commit', hash: sha256(secret).toString('hex') },
     leaf_records: 64,
   }
 }
@@ -87,9 +90,9 @@ export function tell(run: DrawnRun, user: number, tag: Uint8Array | undefined): 
 /** `people` enter over two windows; the stock is a tenth of them. */
 export function makeDrawnRun(seed: number, people: number): DrawnRun {
   const dice = seededDice(seed)
-  const drafts = [0, 1].map((): Draft => {
+  const drafts = [false, true].map((isPublic): Draft => {
     const secret = randomBytes(dice, 32)
-    return { rules: rulesOf(Math.ceil(people / 20), secret), entries: Buffer.alloc(0), owners: [], secret }
+    return { rules: rulesOf(Math.ceil(people / 20), secret, isPublic), entries: Buffer.alloc(0), owners: [], secret }
   })
   const run = { dice, history: new History(), users: seededUsers(seed, people), drafts, receipts: [] as ShownReceipt[] }
   const records: Buffer[][] = [[], []]
@@ -114,6 +117,12 @@ export function makeDrawnRun(seed: number, people: number): DrawnRun {
 
 const json = (value: unknown): Buffer => Buffer.from(JSON.stringify(value))
 
+function beaconOf({ rules, secret }: Draft): PublishedBeacon {
+  const shown = secret.toString('hex')
+  if (rules.beacon.kind === 'commit') return { kind: 'commit', secret: shown }
+  return { kind: 'drand', round: DRAND_ROUND, signature: shown }
+}
+
 function bundleOf(draft: Draft): Published['bundles'][number] {
   const rules = json(draft.rules)
   const root = merkleRoot(draft.entries, draft.rules.leaf_records)
@@ -137,7 +146,7 @@ function bundleOf(draft: Draft): Published['bundles'][number] {
       public_key: KEY.toString('hex'),
     }),
     'commit.bytes': json(commit),
-    'beacon.json': json({ kind: 'commit', secret: draft.secret.toString('hex') }),
+    'beacon.json': json(beaconOf(draft)),
     'result.json': json({
       seed: seed.toString('hex'),
       winners: [...winners].map((place, index) => `${tags[place]}:${pools[seats[index]!]!.name}`),

@@ -33,15 +33,24 @@ export interface DrawnEnd {
 
 const DRAWN_WITHIN_MS = 120_000
 const POLL_MS = 20
+const STAYS_CLOSED_MS = 2000
 const ASKED_AT_ONCE = 4096
 const RECEIPTS_MAX = 200
 const NO_CONNECTION = 0xffff
 
+/**
+ * Closes the round as soon as it is not between two windows, and waits until everything is drawn. A round that is closed
+ * in a window which nobody entered stays closed; were there entries in it, the audit would miss them in the lists.
+ */
 async function drawnRound(operator: Operator, roundId: string): Promise<RoundState> {
   const deadline = Date.now() + DRAWN_WITHIN_MS
+  let closed = false
+  let closedForMs = 0
   while (Date.now() < deadline) {
     const round = await operator.round(roundId)
-    if (round.state === 'drawn') return round
+    closedForMs = round.state === 'closed' ? closedForMs + POLL_MS : 0
+    if (round.state === 'drawn' || closedForMs > STAYS_CLOSED_MS) return round
+    if (round.state === 'open' && !closed) closed = await operator.closed(roundId)
     await delay(POLL_MS)
   }
   throw new Error(`the round was not drawn within ${DRAWN_WITHIN_MS / 1000} s`)
@@ -125,11 +134,8 @@ export async function endDraw(
   const { outcome, user, length } = { ...history.at, length: history.length }
   const users = [...new Set(user.subarray(0, length))]
   const entered = [...new Set(user.subarray(0, length).filter((_, row) => outcome[row] === ENTERED))]
-  const { state } = await operator.round(roundId)
-  const undrawn = state !== 'drawn' && state !== 'drawing'
-  const receipts = undrawn ? await sampleReceipts(operator, roundId, entered) : []
+  const receipts = await sampleReceipts(operator, roundId, entered)
   const closed = performance.now()
-  if (undrawn) await operator.close(roundId)
   const round = await drawnRound(operator, roundId)
   const drawnInS = (performance.now() - closed) / 1000
   const after = await askEverybody(operator, roundId, users)
