@@ -35,6 +35,12 @@ export const SETTINGS = [
   row('FAIRGRAB_JWT_SECRET', 'text', '', 'Verifies user tokens signed with HS256; at least 32 bytes.'),
   row('FAIRGRAB_JWT_PUBLIC_KEY', 'PEM', '', 'Verifies user tokens signed with EdDSA (Ed25519).'),
   row('FAIRGRAB_VOUCHER_SECRET', 'hex', '', 'What voucher codes derive from, 32 bytes; unset keeps one in Redis.'),
+  row(
+    'FAIRGRAB_DRAW_SECRET',
+    'hex',
+    '',
+    'What tags, receipts and beacons derive from, 32 bytes; unset keeps one in Redis.',
+  ),
   row('FAIRGRAB_DURABILITY', 'level', 'always', 'What Redis must have done before a grant is acknowledged.', {
     choices: ['memory', 'everysec', 'always'],
   }),
@@ -76,6 +82,7 @@ export interface Config {
   readonly jwtSecret: string
   readonly jwtPublicKey: string
   readonly voucherSecret: string
+  readonly drawSecret: string
   readonly durability: 'memory' | 'everysec' | 'always'
   readonly workers: number
   readonly batchClaims: number
@@ -137,10 +144,12 @@ function refuseWeak(config: Config): Config {
     throw new ConfigError(
       'FAIRGRAB_JWT_SECRET (from the environment) is shorter than 32 bytes; make one with: openssl rand -hex 32',
     )
-  if (config.voucherSecret !== '' && !/^[0-9a-f]{64}$/i.test(config.voucherSecret))
-    throw new ConfigError(
-      'FAIRGRAB_VOUCHER_SECRET (from the environment) is not 64 hex digits; make one with: openssl rand -hex 32',
-    )
+  for (const [name, secret] of [
+    ['FAIRGRAB_VOUCHER_SECRET', config.voucherSecret],
+    ['FAIRGRAB_DRAW_SECRET', config.drawSecret],
+  ] as const)
+    if (secret !== '' && !/^[0-9a-f]{64}$/i.test(secret))
+      throw new ConfigError(`${name} (from the environment) is not 64 hex digits; make one with: openssl rand -hex 32`)
   return config
 }
 
@@ -160,6 +169,7 @@ export function readConfig(env: NodeJS.ProcessEnv = process.env): Config {
     jwtSecret: text('FAIRGRAB_JWT_SECRET'),
     jwtPublicKey: text('FAIRGRAB_JWT_PUBLIC_KEY').replaceAll('\\n', '\n'),
     voucherSecret: text('FAIRGRAB_VOUCHER_SECRET'),
+    drawSecret: text('FAIRGRAB_DRAW_SECRET'),
     durability: text('FAIRGRAB_DURABILITY') as Config['durability'],
     workers: number('FAIRGRAB_WORKERS') || Math.max(1, availableParallelism() - 1),
     batchClaims: number('FAIRGRAB_BATCH_CLAIMS'),

@@ -8,14 +8,16 @@ import { type Clock, every, realClock } from './base/clock.ts'
 import { FRAME_BYTES_MAX } from './base/limits.ts'
 import { jitter, type Random, realRandom } from './base/random.ts'
 import { Campaigns } from './campaign/campaigns.ts'
+import { Draws } from './campaign/draws.ts'
 import { Ledger } from './campaign/ledger.ts'
 import { Lifecycle } from './campaign/lifecycle.ts'
 import { Merchants } from './campaign/merchants.ts'
 import { Redemption } from './campaign/redemption.ts'
 import { Reports } from './campaign/report.ts'
+import type { RoundView } from './campaign/round-view.ts'
 import { Rounds } from './campaign/rounds.ts'
 import { Settlements } from './campaign/settlement.ts'
-import { StockFeed } from './campaign/stock-feed.ts'
+import { COHORTS, StockFeed } from './campaign/stock-feed.ts'
 import { Sweep } from './campaign/sweep.ts'
 import { Vouchers } from './campaign/vouchers.ts'
 import type { Config } from './config.ts'
@@ -30,6 +32,7 @@ import { type Server, serve } from './server/uws.ts'
 import { exceptionOutcomes } from './store/claim-store.ts'
 import { totalOf } from './store/notice.ts'
 import { openStore, type Store } from './store/store.ts'
+import { drawnFrame } from './wire/drawn-frame.ts'
 
 const TICK_MS = 100
 /** Between two sweeps of one worker, at most: money that time moves is this late. */
@@ -59,6 +62,7 @@ interface Parts {
   readonly campaigns: Campaigns
   readonly sweep: Sweep
   readonly secret: Buffer
+  readonly draws: Draws
   readonly health: Health
   readonly metrics: Metrics
   readonly clock: Clock
@@ -72,12 +76,15 @@ export async function startWorker({ config, log, metricsText }: WorkerOptions): 
   const health = healthOf(config, log, store)
   await health.start()
   const secret = await voucherSecret(config, store, health)
+  const drawSecret = config.drawSecret === '' ? await store.draws.secret() : Buffer.from(config.drawSecret, 'hex')
   let feed: StockFeed | undefined
+  let tellDrawn: ((view: RoundView, window: number) => void) | undefined
   const rounds = new Rounds({
     store,
     clock,
     random,
     secret,
+    drawSecret,
     batchClaims: config.batchClaims,
     batchesInFlight: config.batchesInFlight,
     healthGate: health.gate,
@@ -89,14 +96,18 @@ export async function startWorker({ config, log, metricsText }: WorkerOptions): 
       metrics.count('fairgrab_faults_total')
       log.warn({ err: fault }, 'redis did not decide')
     },
+    drawn: (view, window) => tellDrawn?.(view, window),
   })
   const campaigns = new Campaigns({ store, clock, random, serverTimeMs: () => rounds.serverTimeMs() })
   const sweep = new Sweep(store, campaigns)
-  const parts = { store, rounds, campaigns, sweep, secret, health, metrics, clock, random }
+  const told = (what: string) => (cause: unknown) => log.warn({ err: cause }, what)
+  const draws = new Draws({ store, rounds, clock, failed: told('draw') })
+  const parts = { store, rounds, draws, campaigns, sweep, secret, health, metrics, clock, random }
   const { server, stream, own, underWay } = await openServer(config, parts, metricsText)
   feed = stockFeed(parts, server, stream)
-  const told = (what: string) => (cause: unknown) => log.warn({ err: cause }, what)
+  tellDrawn = drawnFeed(parts, server, told('drawn'))
   const stopTick = every(clock, TICK_MS, () => rounds.tick(), told('tick'))
+  const stopDraws = every(clock, TICK_MS, () => draws.tick(), told('draws'))
   const stopSweep = every(clock, jitter(random, SWEEP_MS), () => sweep.all(), told('sweep'))
   return {
     port: server.port,
@@ -107,6 +118,7 @@ export async function startWorker({ config, log, metricsText }: WorkerOptions): 
       stream.restart()
       server.stopListening()
       stopTick()
+      stopDraws()
       stopSweep()
       feed?.close()
       health.stop()
@@ -168,6 +180,7 @@ async function openServer(config: Config, parts: Parts, metricsText: WorkerOptio
     callers,
     rates: new RateLimits({ user: config.rateUser, address: config.rateAddress, key: config.rateKey }, clock),
     claims: store.claims,
+    store,
     rounds,
     ...campaignParts(parts),
     metrics,
@@ -189,11 +202,12 @@ async function openServer(config: Config, parts: Parts, metricsText: WorkerOptio
 }
 
 /** The rules of campaigns and of what happens after the claim. */
-function campaignParts({ store, rounds, campaigns, sweep, clock, random, secret }: Parts) {
+function campaignParts({ store, rounds, draws, campaigns, sweep, clock, random, secret }: Parts) {
   const vouchers = new Vouchers(store, rounds, random)
   const merchants = new Merchants(store.ledger, clock)
   return {
-    lifecycle: new Lifecycle({ store, rounds, campaigns, clock, random }),
+    draws,
+    lifecycle: new Lifecycle({ store, rounds, draws, campaigns, clock, random }),
     vouchers,
     merchants,
     redemption: new Redemption({ store, campaigns, vouchers, merchants, random }),
@@ -219,6 +233,24 @@ function stockFeed({ rounds, clock, metrics }: Parts, server: Server, stream: St
       metrics.count('fairgrab_stock_frames_total')
     },
   })
+}
+
+/** The result of a draw to everybody who watches the round: one frame, from which each can tell how he stands. */
+function drawnFeed({ store, metrics }: Parts, server: Server, failed: (cause: unknown) => void) {
+  return (view: RoundView, window: number) => {
+    store.draws
+      .files(view.id, window)
+      .then(files => {
+        if (!files['result.json']) return
+        metrics.count('fairgrab_draws_total')
+        const frame = drawnFrame(view.id, window, files)
+        for (let cohort = 0; cohort < COHORTS; cohort++) {
+          server.publish(topicOf(view.id, cohort, false), frame.json, false)
+          server.publish(topicOf(view.id, cohort, true), frame.msgpack, true)
+        }
+      })
+      .catch(failed)
+  }
 }
 
 /** Resolves when probes could see `readyz` turn and everything is answered, or when the drain's time is over. */

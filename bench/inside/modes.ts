@@ -124,6 +124,8 @@ function inProcess({ store, round }: InsideRoom): Promise<Claims | undefined> {
     changed: () => {},
     decided: () => {},
     refused: () => {},
+    drawSecret: realRandom.bytes(32),
+    drawn: () => {},
     failed: () => {},
   })
   return rounds.get(round.id).finally(() => rounds.close())

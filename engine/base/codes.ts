@@ -28,9 +28,10 @@ const row = (number: number, status: number, title: string, executed: Executed =
 })
 
 export const CODES = {
-  // 0..19 a claim's outcomes (2 is kept for entries of drawn rounds): what scripts/claim.lua answers, one number a claim.
+  // 0..19 a claim's outcomes: what scripts/claim.lua and enter.lua answer, one number a claim.
   granted: row(0, 201, 'Granted', 'yes'),
   replayed: row(1, 200, 'Granted before; the same claim', 'yes'),
+  entered: row(2, 202, 'Entered into the draw; the receipt proves it', 'yes'),
   sold_out: row(3, 409, 'Nothing is left that this user could use', 'no', true),
   limit_reached: row(4, 409, 'The slot is beyond the limit per user'),
   paused: row(5, 409, 'The round is paused', 'no', true),
@@ -79,10 +80,11 @@ export const CODES = {
 
 export type Code = keyof typeof CODES
 
-/** The codes a claim can end with that scripts/claim.lua itself decides. */
+/** The codes a claim can end with that scripts/claim.lua or enter.lua itself decides. */
 export type ClaimCode =
   | 'granted'
   | 'replayed'
+  | 'entered'
   | 'sold_out'
   | 'limit_reached'
   | 'paused'

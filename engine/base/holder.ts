@@ -3,6 +3,7 @@
  *
  *   slot 1     the user id itself                     "u1"
  *   slot j>1   the user id, a slash, the slot         "u1/3"
+ *   drawn      the tag of a winner's entry            "tag:5f0c…", 32 hexadecimal digits
  *
  * The slash is not in the alphabet of user ids, so no two pairs share a key. Keys travel as MessagePack strings
  * (fixstr up to 31 bytes, else str8), the form that `cmsgpack.unpack` reads in one call and that a client's own
@@ -34,6 +35,11 @@ export function isMerchantId(id: unknown): id is string {
 /** The key of (user, slot) as text. */
 export function holderOf(userId: string, slot: number): string {
   return slot === 1 ? userId : `${userId}/${slot}`
+}
+
+/** The key of a winner of a draw: Redis knows his tag (16 bytes) and not his id. */
+export function holderOfTag(tag: Buffer): string {
+  return `tag:${tag.toString('hex')}`
 }
 
 /** The user and slot of a key. */

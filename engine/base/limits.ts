@@ -13,6 +13,9 @@ export const SLOTS_MAX = 255
 /** Pools of a round. A pool is one byte in a grant; small because each is a field of the stock message. */
 export const POOLS_MAX = 16
 
+/** Windows of one round in `window` mode: the length of the chain of its beacons' secrets. */
+export const WINDOWS_MAX = 10_000
+
 /** Claims in one script call. 512 keep the script under 2 ms; `unpack` in Lua fails at about 8,000 values. */
 export const BATCH_CLAIMS_MAX = 512
 

@@ -7,6 +7,7 @@
 import { CODE_CHARS } from '../auth/voucher-codes.ts'
 import { CODES, type Code, codeOf } from '../base/codes.ts'
 import { holderEnd, holderOf, writeHolder } from '../base/holder.ts'
+import type { Receipt } from '../draw/receipt.ts'
 import type { Ask, Run } from './claim-queue.ts'
 
 const NO_CODES = Buffer.alloc(0)
@@ -16,6 +17,9 @@ export interface ClaimRequest {
   readonly slot: number
   /** The pool's place in the round's list. */
   readonly pool: number
+  /** In drawn rounds: what the client made for its tag, 32 hexadecimal digits each. */
+  readonly nonce?: string | undefined
+  readonly salt?: string | undefined
 }
 
 export class SingleAsk implements Ask {
@@ -33,6 +37,8 @@ export class SingleAsk implements Ask {
   codeAt = 0
   codeEnd = 0
   codeBytes: Buffer = NO_CODES
+  /** Of an entry into a draw. */
+  receipt: Receipt | undefined
   readonly done: (ask: SingleAsk) => void
   readonly #settled: (ask: SingleAsk) => void
 

@@ -10,6 +10,7 @@ import { HOLDER_BYTES_MAX, holderEnd, holderOf, writeHolder } from '../base/hold
 import type { ClaimStore, Decision } from '../store/claim-store.ts'
 import { Answers, type ClaimRequest, ManyAsk, SingleAsk } from './asks.ts'
 import { ClaimQueue } from './claim-queue.ts'
+import { type Entries, enterMany, enterOne } from './entries.ts'
 import { GrantTimes } from './grant-times.ts'
 import type { SentBatch } from './holdings.ts'
 import type { RoundView } from './round-view.ts'
@@ -29,11 +30,14 @@ export interface ClaimsOptions {
   /** Told of claims that were answered without asking Redis. */
   readonly refused: (outcome: number, count: number) => void
   readonly failed: (fault: unknown) => void
+  /** Who decides claims where the round is drawn. */
+  readonly entries: Entries | undefined
 }
 
 export class Claims {
   readonly view: RoundView
   readonly times: GrantTimes
+  readonly entries: Entries | undefined
   readonly #options: ClaimsOptions
   readonly #queue: ClaimQueue
   #singles: SingleAsk[] = []
@@ -41,6 +45,7 @@ export class Claims {
   constructor(options: ClaimsOptions) {
     const { view, store, clock, batchClaims, batchesInFlight } = options
     this.view = view
+    this.entries = options.entries
     this.#options = options
     this.times = new GrantTimes(view.id, store)
     this.#queue = new ClaimQueue({
@@ -60,6 +65,7 @@ export class Claims {
   ask(request: ClaimRequest, done: (ask: SingleAsk) => void): void {
     const now = this.#options.clock.monotonicMs()
     const ask = new SingleAsk(request, now, done, this.#collect)
+    if (this.entries) return this.#enter(this.entries, request, ask)
     const { holdings } = this.view
     const entry = holdings.findText(holderOf(request.userId, request.slot))
     if (entry >= 0) {
@@ -84,6 +90,7 @@ export class Claims {
   askPacked(users: Uint8Array, count: number, pool: number, done: (answers: Answers) => void): void {
     const now = this.#options.clock.monotonicMs()
     const answers = this.#answers(count, done)
+    if (this.entries) return void enterMany(this.entries, requestsIn(users, count, pool), answers)
     const gate = this.#options.gate(count)
     const refusal = gate ?? this.view.refusal(now)
     const left = this.#sift(answers, users, refusal && CODES[refusal].number)
@@ -99,6 +106,7 @@ export class Claims {
   askMany(requests: readonly (ClaimRequest | number)[], done: (answers: Answers) => void): void {
     const now = this.#options.clock.monotonicMs()
     const answers = this.#answers(requests.length, done)
+    if (this.entries) return void enterMany(this.entries, requests, answers)
     const byPool = new Map<number, number[]>()
     let answered = 0
     for (const [i, request] of requests.entries()) {
@@ -134,6 +142,16 @@ export class Claims {
   /** The voucher codes of grants, pack by pack. */
   codesOf(sequences: ArrayLike<number>, count: number): string[] {
     return this.view.codes.mint(sequences, count)
+  }
+
+  /** Asks for one claim of a drawn round: a winner gets his vouchers as any holder does. */
+  #enter(entries: Entries, request: ClaimRequest, ask: SingleAsk): void {
+    this.#options.load.unanswered++
+    void enterOne(entries, request, ask).then(() => {
+      if (ask.holds) return this.#collectKnown(ask)
+      this.#options.load.unanswered--
+      ask.done(ask)
+    })
   }
 
   readonly #collect = (ask: SingleAsk) => {
@@ -250,4 +268,16 @@ export class Claims {
       },
     )
   }
+}
+
+/** Packed user ids as requests. */
+function requestsIn(users: Uint8Array, count: number, pool: number): ClaimRequest[] {
+  const bytes = Buffer.from(users.buffer, users.byteOffset, users.length)
+  const requests: ClaimRequest[] = []
+  for (let i = 0, at = 0; i < count; i++) {
+    const end = holderEnd(users, at)
+    requests.push({ userId: bytes.toString('latin1', bytes[at] === 0xd9 ? at + 2 : at + 1, end), slot: 1, pool })
+    at = end
+  }
+  return requests
 }

@@ -12,6 +12,7 @@ import type { Turned, TurnVerb } from '../store/round-store.ts'
 import type { Store } from '../store/store.ts'
 import { budgetOf, type Campaign, type CampaignRules, type Campaigns } from './campaigns.ts'
 import type { Claims } from './claims.ts'
+import type { Draws } from './draws.ts'
 import { type Allocation, packAmount, type RoundConfig, vouchersOf } from './round-config.ts'
 import type { Rounds } from './rounds.ts'
 
@@ -30,6 +31,7 @@ export interface LifecycleOptions {
   readonly store: Store
   readonly rounds: Rounds
   readonly campaigns: Campaigns
+  readonly draws: Draws
   readonly clock: Clock
   readonly random: Random
 }
@@ -38,10 +40,12 @@ export class Lifecycle {
   readonly #store: Store
   readonly #rounds: Rounds
   readonly #campaigns: Campaigns
+  readonly #draws: Draws
   readonly #clock: Clock
   readonly #random: Random
 
-  constructor({ store, rounds, campaigns, clock, random }: LifecycleOptions) {
+  constructor({ store, rounds, campaigns, draws, clock, random }: LifecycleOptions) {
+    this.#draws = draws
     this.#store = store
     this.#rounds = rounds
     this.#campaigns = campaigns
@@ -83,16 +87,21 @@ export class Lifecycle {
       pack: campaign.pack,
       created_at: rfc3339(this.#clock.wallMs()),
     }
+    const opensAt = momentOf(rules.opens_at)
+    const closesAt = closesOf(rules)
+    const totals = [rules.stock - setAside, ...rules.pools.map(pool => pool.stock)]
+    if (config.allocation.mode !== 'fcfs') await this.#draws.announce(config, { opensAt, closesAt, totals })
     await this.#store.rounds.createRound({
       id,
       campaignId: campaign.id,
       number,
       epoch: this.#random.bytes(8).toString('hex'),
-      opensAt: momentOf(rules.opens_at),
-      closesAt: momentOf(rules.closes_at),
+      opensAt,
+      closesAt,
       config: JSON.stringify(config),
-      totals: [rules.stock - setAside, ...rules.pools.map(pool => pool.stock)],
+      totals,
     })
+    if (config.allocation.mode !== 'fcfs') await this.#store.draws.announce(id)
     return this.round(id)
   }
 
@@ -119,6 +128,7 @@ export class Lifecycle {
       throw new Refusal('wrong_state', `the round is ${round.view.state}; it cannot ${verb}`, {
         state: round.view.state,
       })
+    if (verb === 'open' && round.entries) await this.#draws.begin(round)
     if (RESUMES.includes(verb)) await this.#leaseEnds()
     return round
   }
@@ -126,6 +136,10 @@ export class Lifecycle {
   async restock(id: string, poolName: string, add: number): Promise<Claims> {
     const round = await this.round(id)
     const { config, notice, vouchers } = round.view
+    if (round.entries)
+      throw new Refusal('wrong_state', 'the stock of a drawn round is part of its published rules', {
+        state: round.view.state,
+      })
     const pool = config.pools.indexOf(poolName)
     if (pool < 0) throw new Refusal('invalid', `pool: this round has ${config.pools.join(', ')}`)
     const campaign = await this.campaign(config.campaign_id)
@@ -163,6 +177,17 @@ export class Lifecycle {
 
 /** Milliseconds since 1970, 0 for none; a moment before all clocks is the first one that is not none. */
 const momentOf = (text: string | null): number => (text === null ? 0 : Math.max(1, Date.parse(text)))
+
+/** When entries end at last: a lottery's draw ends them where nothing else does. */
+function closesOf({ allocation, opens_at, closes_at }: RoundRules): number {
+  if (allocation.mode !== 'lottery') return momentOf(closes_at)
+  const drawsAt = Date.parse(allocation.draws_at)
+  if (opens_at !== null && Date.parse(opens_at) >= drawsAt)
+    throw new Refusal('invalid', 'allocation.draws_at: must be later than opens_at')
+  if (closes_at !== null && Date.parse(closes_at) > drawsAt)
+    throw new Refusal('invalid', 'closes_at: must not be later than allocation.draws_at')
+  return closes_at === null ? drawsAt : momentOf(closes_at)
+}
 
 function restockRefused({ code, notice }: Turned, most: number, state: string): string {
   if (code === 'below_granted') return `${notice.sequence} are granted of ${totalOf(notice)}; take back less`

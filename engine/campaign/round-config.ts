@@ -26,7 +26,18 @@ export interface Template {
   readonly merchant_tags?: readonly string[] | undefined
 }
 
-export type Allocation = { readonly mode: 'fcfs' }
+/** What an operator may choose of a draw; the beacon and the quota order are part of what is published. */
+export interface DrawChoices {
+  readonly beacon: { readonly kind: 'commit' } | { readonly kind: 'drand' }
+  readonly quota_order: 'general-first' | 'pool-first'
+  readonly waitlist: number
+}
+
+export type DrawnAllocation =
+  | (DrawChoices & { readonly mode: 'window'; readonly window_ms: number })
+  | (DrawChoices & { readonly mode: 'lottery'; readonly draws_at: string })
+
+export type Allocation = { readonly mode: 'fcfs' } | DrawnAllocation
 
 export interface RoundConfig {
   readonly id: string

@@ -18,7 +18,7 @@ import { type Notice, totalOf } from '../store/notice.ts'
 import { Holdings } from './holdings.ts'
 import { type RoundConfig, type Template, vouchersOf } from './round-config.ts'
 
-export type PublicState = 'scheduled' | 'open' | 'paused' | 'closed' | 'sold_out'
+export type PublicState = Notice['state'] | 'sold_out'
 
 export class RoundView {
   readonly config: RoundConfig
@@ -79,7 +79,7 @@ export class RoundView {
     const news = !same || notice.version > last.version || notice.state !== last.state
     if (!same || notice.version > last.version || notice.at >= last.at) this.#notice = notice
     if (!same) this.#holdings = this.#fresh()
-    if (this.#isShut() && this.#holdings.covered < this.#notice.sequence) this.#cover()
+    if (this.#wantsAll() && this.#holdings.covered < this.#notice.sequence) this.#cover()
     return news
   }
 
@@ -96,6 +96,7 @@ export class RoundView {
     if (state === 'open') return 'sold_out'
     // Redis's clock now is at most what it was when it answered plus all the time since the question left.
     if (state === 'scheduled' && opensAt > 0 && at + (now - this.#confirmedAt) + 1 >= opensAt) return undefined
+    if (state === 'drawing' || state === 'drawn') return undefined
     return state === 'scheduled' ? 'not_open' : state
   }
 
@@ -107,6 +108,11 @@ export class RoundView {
     return this.#notice.state !== 'open' || this.#notice.sequence >= totalOf(this.#notice)
   }
 
+  /** A drawn round grants all its winners at once, so each worker learns them while the next window is open. */
+  #wantsAll(): boolean {
+    return this.#isShut() || this.config.allocation.mode !== 'fcfs'
+  }
+
   /** Reads the log until the holdings cover every grant. Failing is harmless: refusals just keep asking Redis. */
   #cover(): void {
     if (this.#covering || this.#notice.sequence > HOLDERS_KNOWN_MAX) return
@@ -114,7 +120,7 @@ export class RoundView {
     this.#readLog().then(
       () => {
         this.#covering = false
-        if (this.#isShut() && this.#holdings.covered < this.#notice.sequence) this.#cover()
+        if (this.#wantsAll() && this.#holdings.covered < this.#notice.sequence) this.#cover()
       },
       () => {
         this.#covering = false

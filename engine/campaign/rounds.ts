@@ -3,15 +3,18 @@
  * date by what its own batches answer and by stock events; after a gap in the events everything is read again. A tick
  * ten times a second turns rounds at their scheduled times (by Redis's clock) and refuses claims that waited too long.
  */
+import { RoundSecrets, signingSeed } from '../auth/draw-secrets.ts'
 import { Fault } from '../base/assert.ts'
 import type { Clock } from '../base/clock.ts'
 import type { Code } from '../base/codes.ts'
 import { CLAIMS_WAITING_MAX } from '../base/limits.ts'
 import type { Random } from '../base/random.ts'
+import { type SigningKey, signingKeyOf } from '../draw/signing-key.ts'
 import type { Decision } from '../store/claim-store.ts'
 import type { Notice } from '../store/notice.ts'
 import type { Store } from '../store/store.ts'
-import { Claims } from './claims.ts'
+import { Claims, type ClaimsOptions } from './claims.ts'
+import { Entries } from './entries.ts'
 import type { RoundConfig } from './round-config.ts'
 import { RoundView } from './round-view.ts'
 
@@ -20,6 +23,8 @@ export interface RoundsOptions {
   readonly clock: Clock
   readonly random: Random
   readonly secret: Buffer
+  /** What drawn rounds derive from. */
+  readonly drawSecret: Buffer
   readonly batchClaims: number
   readonly batchesInFlight: number
   /** `fenced` while the server does not give the durability that was promised. */
@@ -29,6 +34,8 @@ export interface RoundsOptions {
   readonly decided: (decision: Decision, claims: number, seconds: number) => void
   readonly refused: (outcome: number, count: number) => void
   readonly failed: (fault: unknown) => void
+  /** A window's draw is over. */
+  readonly drawn: (view: RoundView, window: number) => void
 }
 
 /** Unknown ids that are remembered, so that asking for nonsense costs no read; forgotten after a second. */
@@ -44,9 +51,12 @@ export class Rounds {
   readonly #stopListening: () => void
   readonly #load = { unanswered: 0 }
   #redisAheadMs = 0
+  /** Signs receipts and commitments of all rounds. */
+  readonly signingKey: SigningKey
 
   constructor(options: RoundsOptions) {
     this.#options = options
+    this.signingKey = signingKeyOf(signingSeed(options.drawSecret))
     this.#stopListening = options.store.listen({
       noticed: (roundId, notice) => this.#noticed(roundId, notice),
       gap: () => this.#readAllAgain(),
@@ -61,6 +71,11 @@ export class Rounds {
   /** Claims without an answer, over all rounds. */
   get unanswered(): number {
     return this.#load.unanswered
+  }
+
+  /** What is derived for a drawn round. */
+  secretsOf(roundId: string): RoundSecrets {
+    return new RoundSecrets(this.#options.drawSecret, roundId)
   }
 
   loaded(): Iterable<Claims> {
@@ -111,7 +126,7 @@ export class Rounds {
   }
 
   /** Takes in what a change of this worker's own brought. */
-  take(roundId: string, notice: Notice, sentAt: number): void {
+  take(roundId: string, notice: Notice, sentAt?: number): void {
     const claims = this.#rounds.get(roundId)
     if (claims) this.#take(claims, notice, sentAt)
   }
@@ -147,6 +162,7 @@ export class Rounds {
     const seed = random.bytes(4).readInt32LE(0)
     const view = new RoundView({ config, notice: read.notice, confirmedAt, secret, store: store.claims, seed })
     const claims = this.#claims(view)
+    await claims.entries?.load()
     this.#rounds.set(roundId, claims)
     this.#byNumber.set(config.number, roundId)
     this.#redisAheadMs = read.notice.at - clock.wallMs()
@@ -155,26 +171,47 @@ export class Rounds {
 
   #claims(view: RoundView): Claims {
     const { store, clock, batchClaims, batchesInFlight, healthGate, decided, refused, failed, changed } = this.#options
-    return new Claims({
+    const common = {
       view,
       store: store.claims,
       clock,
       batchClaims,
       batchesInFlight,
       load: this.#load,
-      gate: claims => (this.#load.unanswered + claims > CLAIMS_WAITING_MAX ? 'overloaded' : healthGate()),
-      decided: (decision, count, seconds) => {
+      gate: (claims: number) => (this.#load.unanswered + claims > CLAIMS_WAITING_MAX ? 'overloaded' : healthGate()),
+      decided: (decision: Decision, count: number, seconds: number) => {
         this.#redisAheadMs = decision.notice.at - clock.wallMs()
         decided(decision, count, seconds)
         changed(view)
       },
       refused,
       failed,
+    }
+    return new Claims({ ...common, entries: this.#entries(view, common) })
+  }
+
+  /** Who decides the claims of a drawn round. */
+  #entries(view: RoundView, common: Pick<ClaimsOptions, 'gate' | 'decided'>): Entries | undefined {
+    if (view.config.allocation.mode === 'fcfs') return undefined
+    const { store, clock, batchClaims, batchesInFlight, drawn, failed } = this.#options
+    return new Entries({
+      ...common,
+      view,
+      store,
+      clock,
+      batchClaims,
+      batchesInFlight,
+      secrets: this.secretsOf(view.id),
+      key: this.signingKey,
+      pressure: () => this.#load.unanswered / CLAIMS_WAITING_MAX,
+      failed,
+      drawn,
     })
   }
 
   #take(claims: Claims, notice: Notice, sentAt?: number): void {
     if (claims.view.take(notice, sentAt)) this.#options.changed(claims.view)
+    claims.entries?.noticed()
   }
 
   #noticed(roundId: string, notice: Notice): void {

@@ -37,6 +37,7 @@ export const METRICS = [
   { name: 'fairgrab_oversold', type: 'gauge', labels: [], help: 'Grants above the stock, all rounds; must stay 0.' },
   { name: 'fairgrab_stream_sockets', type: 'gauge', labels: [], help: 'Sockets of the live stream.' },
   { name: 'fairgrab_stock_frames_total', type: 'counter', labels: [], help: 'Stock frames that were published.' },
+  { name: 'fairgrab_draws_total', type: 'counter', labels: [], help: 'Draws whose result this worker told.' },
   { name: 'fairgrab_faults_total', type: 'counter', labels: [], help: 'Batches that ended without a decision.' },
   { name: 'fairgrab_bugs_total', type: 'counter', labels: [], help: 'Requests that met a bug of the engine.' },
   { name: 'fairgrab_redis_up', type: 'gauge', labels: [], help: 'Workers whose connections to Redis are up.' },

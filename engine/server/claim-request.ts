@@ -11,6 +11,8 @@ export interface NamedClaim {
   readonly user_id?: string | undefined
   readonly pool?: string | undefined
   readonly slot: number
+  readonly nonce?: string | undefined
+  readonly salt?: string | undefined
 }
 
 export interface RefusedClaim {
@@ -26,7 +28,8 @@ export function claimRequest(round: Claims, body: NamedClaim, caller: Caller): C
     return { code: 'forbidden', detail: `the role ${caller.role} may not claim` }
   if (userId === undefined) return { code: 'invalid', detail: 'user_id: a key must say for whom it claims' }
   const pool = poolOf(round, body.pool, caller)
-  return typeof pool === 'number' ? { userId, slot: body.slot, pool } : pool
+  const { slot, nonce, salt } = body
+  return typeof pool === 'number' ? { userId, slot, pool, nonce, salt } : pool
 }
 
 /** The place of the pool that a claim may use. */

@@ -10,6 +10,7 @@ import { holderOf, isUserId, partsOf } from '../base/holder.ts'
 import { BATCH_BODY_BYTES_MAX, BODY_BYTES_MAX } from '../base/limits.ts'
 import type { Answers, ClaimRequest, SingleAsk } from '../campaign/asks.ts'
 import type { Claims } from '../campaign/claims.ts'
+import type { Receipt } from '../draw/receipt.ts'
 import { ClaimJson, claimAnswer, type GrantWords, type RoundWords } from '../wire/claim-answer.ts'
 import { scanClaimBody } from '../wire/claim-body.ts'
 import { answerEncoding, encode, encodingOf, MEDIA_TYPES } from '../wire/encoding.ts'
@@ -73,11 +74,16 @@ function ask(exchange: Exchange, round: Claims, body: ClaimBody, { caller, heade
   round.ask(request, answered => answerClaim(exchange, round, answered, headers))
 }
 
+/** The answer to an entry: the same whenever it is asked for. */
+export const enteredAnswer = (receipt: Receipt) => ({ outcome: 'entered', receipt })
+
 /** Writes the answer to a claim. */
 function answerClaim(exchange: Exchange, round: Claims, answered: SingleAsk, headers: Headers): void {
   const encoding = answerEncoding(exchange.accept, exchange.contentType)
   if (!answered.holds) {
     const { code } = answered
+    if (answered.receipt)
+      return exchange.answer(202, MEDIA_TYPES[encoding], encode(enteredAnswer(answered.receipt), encoding), headers)
     if (encoding === 'json' && ALIKE.includes(code) && headers.length === 0) return refuseAlike(exchange, code)
     return refuse(exchange, code, undefined, { headers, extra: refusalExtra(round, code) })
   }
@@ -168,7 +174,11 @@ async function readClaim(services: Services, { params, query, caller }: Call) {
   const round = await services.lifecycle.round(roundId)
   const slot = Number(query.get('slot') ?? 1)
   if (!isUserId(userId) || !Number.isInteger(slot)) throw new Refusal('not_found', 'there is no such claim')
-  const holding = await services.claims.holding(roundId, holderOf(userId, slot))
+  const standing = round.entries && slot === 1 ? await round.entries.standingOf(userId) : undefined
+  const receipt = await standing?.receipt?.()
+  if (receipt) return { status: 202, body: enteredAnswer(receipt) }
+  if (standing?.outcome === CODES.sold_out.number) throw new Refusal('sold_out', `${userId} was not drawn`)
+  const holding = standing ?? (await services.claims.holding(roundId, holderOf(userId, slot)))
   if (!holding) throw new Refusal('not_found', `${userId} holds nothing in slot ${slot} of this round`)
   const { sequence, pool } = holding
   const at = await round.times.at(sequence)

@@ -6,6 +6,7 @@ import { CODES } from '../base/codes.ts'
 import { asyncApi, openApi } from '../wire/open-api.ts'
 import { CLAIM_ROUTES, claimOne } from './claim-routes.ts'
 import { DASHBOARD } from './dashboard-files.ts'
+import { DRAW_ROUTES } from './draw-routes.ts'
 import { handle, type Route, refuse } from './gateway.ts'
 import { LEDGER_ROUTES } from './ledger-routes.ts'
 import { ROUND_ROUTES } from './round-routes.ts'
@@ -26,6 +27,7 @@ const CLAIM: Omit<Route, 'handle'> = {
 const SERVED: readonly Route[] = [
   ...ROUND_ROUTES,
   ...CLAIM_ROUTES,
+  ...DRAW_ROUTES,
   ...VOUCHER_ROUTES,
   ...LEDGER_ROUTES,
   {

@@ -5,6 +5,7 @@
 import type { Caller, Callers } from '../auth/callers.ts'
 import type { Clock } from '../base/clock.ts'
 import type { Code } from '../base/codes.ts'
+import type { Draws } from '../campaign/draws.ts'
 import type { Ledger } from '../campaign/ledger.ts'
 import type { Lifecycle } from '../campaign/lifecycle.ts'
 import type { Merchants } from '../campaign/merchants.ts'
@@ -16,6 +17,7 @@ import type { Vouchers } from '../campaign/vouchers.ts'
 import type { HealthReport } from '../ops/health.ts'
 import type { Metrics } from '../ops/metrics.ts'
 import type { ClaimStore } from '../store/claim-store.ts'
+import type { Store } from '../store/store.ts'
 import type { Encoding } from '../wire/encoding.ts'
 import type { RateLimits } from './rate-limits.ts'
 import type { Exchange, Headers } from './uws.ts'
@@ -25,8 +27,10 @@ export interface Services {
   readonly callers: Callers
   readonly rates: RateLimits
   readonly claims: ClaimStore
+  readonly store: Store
   readonly rounds: Rounds
   readonly lifecycle: Lifecycle
+  readonly draws: Draws
   readonly vouchers: Vouchers
   readonly redemption: Redemption
   readonly ledger: Ledger

@@ -18,7 +18,7 @@ import { decode, encode, Malformed } from '../wire/encoding.ts'
 import { complaint, type StreamFrame, streamFrame } from '../wire/schemas.ts'
 import { type EncodedFrame, encodeFrame } from '../wire/stock-frame.ts'
 import { claimRequest, poolOf } from './claim-request.ts'
-import { refusalExtra, wordsOf } from './claim-routes.ts'
+import { enteredAnswer, refusalExtra, wordsOf } from './claim-routes.ts'
 import { publicRound } from './round-routes.ts'
 import type { Services } from './services.ts'
 import type { StreamHandler, StreamSocket } from './uws.ts'
@@ -208,6 +208,7 @@ export class Stream implements StreamHandler {
           const body = claimAnswer(wordsOf(round), asked, asked.outcome === CODES.replayed.number)
           return this.#send(socket, { op: 'result', id, ...body })
         }
+        if (asked.receipt) return this.#send(socket, { op: 'result', id, ...enteredAnswer(asked.receipt) })
         this.#send(socket, { op: 'result', id, code: asked.code, ...refusalExtra(round, asked.code) })
       })
     })

@@ -13,6 +13,21 @@ export const roundHolders = (roundId: string) => `fg:{${roundId}}:holders`
 /** STREAM. One entry a granting batch or change; the id is `<last sequence>-<n>`. Never trimmed while the round lives. */
 export const roundLog = (roundId: string) => `fg:{${roundId}}:log`
 
+/** HASH. A drawn round's moving state: window, phase, entries, lease of the draw. Written by enter.lua and draw-*.lua. */
+export const roundDraw = (roundId: string) => `fg:{${roundId}}:draw`
+
+/** STRING. One chunk of the list of entries: records of 17 bytes (tag, pool). Written by enter.lua; never deleted. */
+export const roundEntries = (roundId: string, chunk: number) => `fg:{${roundId}}:entries:${chunk}`
+
+/** STREAM. One entry a batch of entries; the id is the length of the list behind it. Written by enter.lua. */
+export const roundBatches = (roundId: string) => `fg:{${roundId}}:batches`
+
+/** STRING. Who entered, by a bucket of his digest: slots of 10 bytes (scripts/lib/seen.lua). Written by enter.lua. */
+export const roundSeen = (roundId: string, bucket: number) => `fg:{${roundId}}:seen:${bucket}`
+
+/** HASH. The published files of a window's draw, by name. Written by draw-open.lua, draw-write.lua, draw-finish.lua. */
+export const roundBundle = (roundId: string, window: number) => `fg:{${roundId}}:bundle:${window}`
+
 /** CHANNEL. The round's stock notices. Published by every round script. */
 export const roundChannel = (roundId: string) => `fg:{${roundId}}:stock`
 
@@ -31,6 +46,12 @@ export const roundNumber = () => 'fg:round-number'
 
 /** HASH. Round number to round id: how a voucher code finds its round. */
 export const roundsByNumber = () => 'fg:rounds-by-number'
+
+/** SET. Ids of drawn rounds whose last draw is not over: what a worker looks after from its start. */
+export const undrawnRounds = () => 'fg:undrawn-rounds'
+
+/** STRING. The secret that tags, receipts' key and beacons derive from, when the configuration gives none. Written once. */
+export const drawSecret = () => 'fg:draw-secret'
 
 /** HASH. What is committed of a campaign's budget: `<round> <request>` to minor units, and `sum`. By budget.lua. */
 export const campaignBudget = (campaignId: string) => `fg:{${campaignId}}:budget`

@@ -41,6 +41,8 @@ export interface LinkOptions {
 /** Server errors that say "not now": nothing was executed, and another moment or another server may answer. */
 const NOT_NOW = new Set(['LOADING', 'READONLY', 'MASTERDOWN', 'CLUSTERDOWN', 'TRYAGAIN', 'BUSY'])
 
+const takesAnyKeys = ({ keys }: Script): boolean => keys.at(-1)?.endsWith('*') ?? false
+
 const isReplyError = (cause: unknown): cause is Error => cause instanceof Error && cause.name === 'ReplyError'
 
 export class Link {
@@ -71,9 +73,10 @@ export class Link {
   /** Runs a script; the reply's strings are Buffers. */
   script(script: Script, keys: readonly string[], args: readonly (string | number | Buffer)[]): Promise<Reply[]> {
     const command = `${script.name}Buffer`
+    const count = takesAnyKeys(script) ? [keys.length] : []
     return this.request(client => {
       const call = (client as unknown as Record<string, (...parts: unknown[]) => Promise<unknown>>)[command]
-      return (call as (...parts: unknown[]) => Promise<unknown>).call(client, ...keys, ...args)
+      return (call as (...parts: unknown[]) => Promise<unknown>).call(client, ...count, ...keys, ...args)
     }) as Promise<Reply[]>
   }
 
@@ -108,8 +111,11 @@ export class Link {
       connectTimeout: 1000,
       lazyConnect: true,
     })
-    for (const { name, source, keys } of Object.values(scripts))
-      client.defineCommand(name, { numberOfKeys: keys.length, lua: source })
+    for (const script of Object.values(scripts))
+      client.defineCommand(script.name, {
+        ...(takesAnyKeys(script) ? {} : { numberOfKeys: script.keys.length }),
+        lua: script.source,
+      })
     let detail = 'connection ended'
     client.on('error', (cause: Error) => {
       detail = cause.message

@@ -8,8 +8,16 @@
  */
 import { assert } from '../base/assert.ts'
 
-export type StoredState = 'scheduled' | 'open' | 'paused' | 'closed'
-const STATES: readonly (StoredState | undefined)[] = [undefined, 'scheduled', 'open', 'paused', 'closed']
+export type StoredState = 'scheduled' | 'open' | 'paused' | 'closed' | 'drawing' | 'drawn'
+const STATES: readonly (StoredState | undefined)[] = [
+  undefined,
+  'scheduled',
+  'open',
+  'paused',
+  'closed',
+  'drawing',
+  'drawn',
+]
 
 export interface PoolCount {
   readonly total: number

@@ -12,6 +12,7 @@ import { readdirSync, readFileSync } from 'node:fs'
 import { CODES, type Code } from '../base/codes.ts'
 
 interface Contract {
+  /** A last name that ends in `*` stands for any number of keys. */
   readonly keys: readonly string[]
   readonly args: readonly string[]
 }
@@ -22,6 +23,18 @@ const VOUCHER = [...BOOK, 'vouchers', 'touched', 'due'] as const
 
 export const SCRIPTS = {
   claim: { keys: ['state', 'holders', 'log'], args: ['channel', 'epoch', 'users', 'pools'] },
+  enter: {
+    keys: ['state', 'draw', 'batches', 'chunk', 'chunk2', 'chunk3', 'seen*'],
+    args: ['epoch', 'first', 'shed', 'claims'],
+  },
+  'draw-open': { keys: ['draw', 'bundle'], args: ['window', 'rules', 'closes', 'new'] },
+  'draw-take': { keys: ['state', 'draw', 'log'], args: ['channel', 'epoch', 'owner', 'lease', 'draws'] },
+  'draw-write': { keys: ['draw', 'bundle'], args: ['owner', 'lease', 'window', 'from', 'to', 'file', 'bytes'] },
+  'draw-grant': {
+    keys: ['state', 'holders', 'log', 'draw'],
+    args: ['channel', 'epoch', 'lease', 'first', 'users', 'pools'],
+  },
+  'draw-finish': { keys: ['state', 'draw', 'bundle'], args: ['channel', 'epoch', 'window', 'rules', 'closes'] },
   'round-create': { keys: ['state', 'log'], args: ['channel', 'epoch', 'opens', 'closes', 'config', 'totals'] },
   'round-turn': { keys: ['state', 'log'], args: ['channel', 'epoch', 'verb', 'lease', 'request'] },
   'round-read': { keys: ['state'], args: [] },

@@ -6,6 +6,8 @@ import type { Clock } from '../base/clock.ts'
 import { LEASE_MS } from '../base/limits.ts'
 import type { Random } from '../base/random.ts'
 import { ClaimStore } from './claim-store.ts'
+import { DrawStore } from './draw-store.ts'
+import { EntryStore } from './entry-store.ts'
 import { type EventListener, listenToStock } from './events.ts'
 import { checkHealth, type Durability, type StoreHealth } from './health.ts'
 import { LedgerStore } from './ledger-store.ts'
@@ -26,6 +28,8 @@ export interface StoreOptions {
 
 export interface Store {
   readonly claims: ClaimStore
+  readonly entries: EntryStore
+  readonly draws: DrawStore
   readonly rounds: RoundStore
   readonly vouchers: VoucherStore
   readonly ledger: LedgerStore
@@ -46,6 +50,8 @@ export function openStore(options: StoreOptions): Store {
   const reads = link('reads')
   return {
     claims: new ClaimStore(claims, reads, scripts),
+    entries: new EntryStore(claims, reads, scripts),
+    draws: new DrawStore(reads, scripts),
     rounds: new RoundStore(reads, scripts, options.leaseMs ?? LEASE_MS),
     vouchers: new VoucherStore(changes, reads, scripts),
     ledger: new LedgerStore(changes, reads, scripts),

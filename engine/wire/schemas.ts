@@ -78,12 +78,35 @@ export const newCampaign = z
   })
   .meta({ id: 'NewCampaign' })
 
+const drawChoices = {
+  beacon: z
+    .discriminatedUnion('kind', [
+      z.strictObject({ kind: z.literal('commit') }),
+      z.strictObject({ kind: z.literal('drand') }),
+    ])
+    .default({ kind: 'commit' }),
+  quota_order: z.enum(['general-first', 'pool-first']).default('general-first'),
+  waitlist: z.int().min(0).max(STOCK_MAX).default(0),
+}
+
+const allocation = z.discriminatedUnion('mode', [
+  z.strictObject({ mode: z.literal('fcfs') }),
+  z.strictObject({
+    mode: z.literal('window'),
+    window_ms: z.int().min(1).max(86_400_000).default(3000),
+    ...drawChoices,
+  }),
+  z.strictObject({ mode: z.literal('lottery'), draws_at: moment, ...drawChoices }),
+])
+
+const seed = z.string().regex(/^[0-9a-f]{32}$/, 'must be 32 lower case hexadecimal digits')
+
 export const newRound = z
   .strictObject({
     stock: z.int().min(1).max(STOCK_MAX),
     opens_at: moment.nullable().default(null),
     closes_at: moment.nullable().default(null),
-    allocation: z.strictObject({ mode: z.literal('fcfs') }).default({ mode: 'fcfs' }),
+    allocation: allocation.default({ mode: 'fcfs' }),
     pools: z
       .array(z.strictObject({ name: poolName, stock: z.int().min(1).max(STOCK_MAX) }))
       .max(POOLS_MAX - 1)
@@ -119,6 +142,8 @@ export const claim = z
     user_id: userId.optional(),
     pool: poolName.optional(),
     slot: z.int().min(1).max(SLOTS_MAX).default(1),
+    nonce: seed.optional(),
+    salt: seed.optional(),
   })
   .meta({ id: 'ClaimRequest' })
 
@@ -167,6 +192,13 @@ export const settlement = z
   .strictObject({ business_date: z.iso.date().meta({ description: 'A business day that is over' }) })
   .meta({ id: 'SettlementRequest' })
 
+export const drandBeacon = z
+  .strictObject({
+    round: z.int().min(1),
+    signature: z.string().regex(/^[0-9a-f]{96}$/, 'must be 96 lower case hexadecimal digits'),
+  })
+  .meta({ id: 'DrandBeacon' })
+
 const id = z.union([z.int(), z.string().max(64)])
 const topics = z.array(z.string().max(80)).min(1).max(TOPICS_PER_SOCKET_MAX)
 const round = z.string().max(64)
@@ -182,6 +214,8 @@ export const streamFrame = z.discriminatedUnion('op', [
     user_id: userId.optional(),
     pool: poolName.optional(),
     slot: z.int().min(1).max(SLOTS_MAX).default(1),
+    nonce: seed.optional(),
+    salt: seed.optional(),
   }),
   z.strictObject({
     op: z.literal('claims'),

@@ -1,6 +1,6 @@
 -- The state of a round: read, judged, written and announced by every round script in the same words.
 -- Pools are fields t0 g0 t1 g1 … (total and granted); pool 0 is `general`. Numbers stay below 2^53.
-local SCHEDULED, OPEN, PAUSED, CLOSED = 1, 2, 3, 4
+local SCHEDULED, OPEN, PAUSED, CLOSED, DRAWING, DRAWN = 1, 2, 3, 4, 5, 6
 
 -- The state as a table, or nil when it is missing or of another epoch: then nothing may be done (fenced).
 local function round_read(key, epoch)
@@ -20,7 +20,7 @@ local function round_read(key, epoch)
   end
   -- The stored state moves by itself at the round's times, on Redis's clock, which never goes back here.
   if round.state == SCHEDULED and round.opens > 0 and round.now >= round.opens then round.state = OPEN end
-  if round.closes > 0 and round.now >= round.closes then round.state = CLOSED end
+  if round.closes > 0 and round.now >= round.closes and round.state < CLOSED then round.state = CLOSED end
   return round
 end
 

@@ -5,7 +5,8 @@
 -- The outcome of everybody who holds nothing, or nil while the round grants.
 local function shut_outcome(round)
   if round.state == OPEN then return round.now < round.holds and round.holds_as or nil end
-  return ({ [SCHEDULED] = CODE.not_open, [PAUSED] = CODE.paused, [CLOSED] = CODE.closed })[round.state]
+  if round.state == DRAWN then return round_remaining(round) == 0 and CODE.sold_out or CODE.closed end
+  return ({ [SCHEDULED] = CODE.not_open, [PAUSED] = CODE.paused, [CLOSED] = CODE.closed, [DRAWING] = CODE.not_open })[round.state]
 end
 
 -- Called before a change that lets grants resume: what was said until now is said until the lease is over.

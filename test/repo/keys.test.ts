@@ -39,8 +39,9 @@ function findBuiltKeys(files: readonly SourceFile[]): readonly string[] {
       const at = `${file.path}:${lineOf(file, index)}`
       const name = /^'([A-Z]+)'$/.exec(command)?.[1]
       if (name === undefined) return [`${at} calls a command that is not a plain text`]
-      if (WITHOUT_KEY.has(name) || key === undefined) return []
-      if (!/^(KEYS\[\d+\]|ARGV\[\d+\]|[a-z_][\w.]*)$/.test(key.trim())) return [`${at} builds its key: ${key.trim()}`]
+      if (WITHOUT_KEY.has(name) || key === undefined || key === 'unpack(KEYS') return []
+      if (!/^(KEYS\[\d+\]|ARGV\[\d+\]|[a-z_][\w.]*)$/.test(key.trim()))
+        return [`${at} builds its key: ${key.trim()}`]
       if (/^ARGV/.test(key.trim()) && !/^S?PUBLISH$/.test(name)) return [`${at} has an undeclared key: ${key.trim()}`]
       const bound = new RegExp(`\\b${key.trim().replace('.', '\\.')}\\s*=[^=\\n]*('|"|\\.\\.)`).exec(lua)
       return bound ? [`${at} has a key that was built: ${bound[0]}`] : []
@@ -90,6 +91,7 @@ test.each([
 test.each([
   "redis.call('TIME')",
   "redis.call('GET', KEYS[1])",
+  "redis.call('MGET', unpack(KEYS, 2))",
   "redis.call('PUBLISH', ARGV[1], 'x' .. 1)",
   "redis.call('INFO', 'replication')",
 ])('a declared one is not: %s', text => {

@@ -12,6 +12,8 @@ import { CODES, codeOf } from '../../engine/base/codes.ts'
 import { HOLDER_BYTES_MAX, writeArrayHead, writeHolder } from '../../engine/base/holder.ts'
 import { newId, realRandom } from '../../engine/base/random.ts'
 import { ClaimStore, type Decision, EXCEPTION_BYTES } from '../../engine/store/claim-store.ts'
+import { DrawStore } from '../../engine/store/draw-store.ts'
+import { ENTRY_CLAIM_BYTES, EntryStore } from '../../engine/store/entry-store.ts'
 import * as keys from '../../engine/store/keys.ts'
 import { LedgerStore } from '../../engine/store/ledger-store.ts'
 import { Link, type Reply } from '../../engine/store/link.ts'
@@ -43,6 +45,12 @@ class NotingLink extends Link {
     if (script.name === 'claim' && reply.length > 1) {
       const exceptions = reply[4] as Buffer
       if (exceptions.length / EXCEPTION_BYTES < (args[2] as Buffer).readUInt16BE(1)) numbers.push(reply[3] as number)
+      for (let at = 2; at < exceptions.length; at += EXCEPTION_BYTES) numbers.push(exceptions[at] as number)
+    }
+    if (script.name === 'enter' && reply.length > 5) {
+      const exceptions = reply[5] as Buffer
+      if (exceptions.length / EXCEPTION_BYTES < (args[3] as Buffer).length / ENTRY_CLAIM_BYTES)
+        numbers.push(reply[4] as number)
       for (let at = 2; at < exceptions.length; at += EXCEPTION_BYTES) numbers.push(exceptions[at] as number)
     }
     if (script.name === 'redeem' && Array.isArray(reply[1]))
@@ -92,6 +100,8 @@ export class ScriptRoom {
   readonly link: NotingLink
   readonly scripts = loadScripts()
   readonly claims: ClaimStore
+  readonly entries: EntryStore
+  readonly draws: DrawStore
   readonly rounds: RoundStore
   readonly vouchers: VoucherStore
   readonly ledger: LedgerStore
@@ -100,6 +110,8 @@ export class ScriptRoom {
     this.url = url
     this.link = new NotingLink({ url, scripts: this.scripts, clock: realClock, random: realRandom })
     this.claims = new ClaimStore(this.link, this.link, this.scripts)
+    this.entries = new EntryStore(this.link, this.link, this.scripts)
+    this.draws = new DrawStore(this.link, this.scripts)
     this.rounds = new RoundStore(this.link, this.scripts, leaseMs)
     this.vouchers = new VoucherStore(this.link, this.link, this.scripts)
     this.ledger = new LedgerStore(this.link, this.link, this.scripts)
@@ -131,6 +143,14 @@ export class ScriptRoom {
       totals,
     })
     if (open && opensAt === 0) await this.rounds.turn(id, EPOCH, 'open', `open ${id}`)
+    return id
+  }
+
+  /** A drawn round whose first window is open for `ms`. */
+  async newDrawnRound(totals: readonly number[] = [10], ms = 3_600_000): Promise<string> {
+    const id = await this.newRound({ totals })
+    const rules = Buffer.from('{"window":0}')
+    await this.draws.open(id, { window: 0, rules, closes: (await this.now()) + ms, isNew: true })
     return id
   }
 

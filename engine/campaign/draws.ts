@@ -1,0 +1,214 @@
+/**
+ * The draws of this worker's rounds: closes windows whose time is over, publishes commitment, beacon and result, makes
+ * the winners' grants and opens the next window. Every worker does this; a lease lets one at a time do the work, and when
+ * it dies another goes on at the phase that stands. The secret is revealed only after the commitment stands, and what
+ * follows is a function of rules, list and beacon: so whoever computes it again computes the same bytes, and what
+ * was published once stays (draw-write.lua compares before it sets).
+ */
+import { Refusal } from '../base/assert.ts'
+import { type Clock, rfc3339 } from '../base/clock.ts'
+import { holderOfTag } from '../base/holder.ts'
+import { BATCH_CLAIMS_MAX } from '../base/limits.ts'
+import { verifyBeacon, writeBeacon } from '../draw/beacon.ts'
+import { parseCommit } from '../draw/commitment.ts'
+import { BundleError } from '../draw/json-file.ts'
+import { parseRules } from '../draw/rules.ts'
+import type { DrawPhase, TakenDraw } from '../store/draw-store.ts'
+import type { Store } from '../store/store.ts'
+import type { Claims } from './claims.ts'
+import { stepFrom } from './draw-files.ts'
+import type { RoundConfig } from './round-config.ts'
+import type { Rounds } from './rounds.ts'
+import { beaconSecret, windowRules } from './window-rules.ts'
+
+export interface DrawsOptions {
+  readonly store: Store
+  readonly rounds: Rounds
+  readonly clock: Clock
+  readonly failed: (fault: unknown) => void
+}
+
+export interface Announced {
+  /** Milliseconds since 1970, 0 for none. */
+  readonly opensAt: number
+  readonly closesAt: number
+  /** Stock of each pool. */
+  readonly totals: readonly number[]
+}
+
+/** What drand publishes of a round; the signature has 96 hexadecimal digits. */
+export interface DrandBeacon {
+  readonly round: number
+  readonly signature: string
+}
+
+/** Between two looks at the list of rounds that are to be drawn. */
+const LOOK_MS = 1000
+
+export class Draws {
+  readonly #options: DrawsOptions
+  readonly #busy = new Set<string>()
+  #lookedAt = -Infinity
+
+  constructor(options: DrawsOptions) {
+    this.#options = options
+  }
+
+  /** Does what is due; called ten times a second. */
+  tick(): void {
+    const { rounds, clock, store, failed } = this.#options
+    const now = clock.monotonicMs()
+    if (now - this.#lookedAt > LOOK_MS) {
+      this.#lookedAt = now
+      store.draws
+        .undrawn()
+        .then(ids => Promise.all(ids.map(id => rounds.get(id))), failed)
+        .catch(failed)
+    }
+    for (const round of rounds.loaded()) {
+      if (!this.#isDue(round) || this.#busy.has(round.view.id)) continue
+      this.#busy.add(round.view.id)
+      this.#turn(round)
+        .catch(failed)
+        .finally(() => this.#busy.delete(round.view.id))
+    }
+  }
+
+  /** Before a round is made: its first rules, where its opening is known. */
+  async announce(config: RoundConfig, { opensAt, closesAt, totals }: Announced): Promise<void> {
+    const { store, rounds } = this.#options
+    const pools = totals.map(total => ({ total, granted: 0 }))
+    const facts = { config, secrets: rounds.secretsOf(config.id), window: 0, closesAt, pools }
+    const first =
+      opensAt > 0
+        ? windowRules({ ...facts, opensAt: Math.max(opensAt, rounds.serverTimeMs()) })
+        : { rules: Buffer.alloc(0), closes: 0 }
+    await store.draws.open(config.id, { window: 0, ...first, isNew: true })
+  }
+
+  /** Publishes the rules of the first window of a round that was opened by hand, and opens it to entries. */
+  async begin({ view }: Claims): Promise<void> {
+    const { store, rounds } = this.#options
+    const { opensAt, at, closesAt, pools } = view.notice
+    const facts = { config: view.config, secrets: rounds.secretsOf(view.id), window: 0, closesAt, pools }
+    const next = windowRules({ ...facts, opensAt: Math.max(opensAt, at) })
+    await store.draws.open(view.id, { window: 0, ...next, isNew: false })
+  }
+
+  /** Publishes the public beacon that a committed list waits for. Throws `wrong_state`, or `invalid` when it is not that. */
+  async reveal({ view }: Claims, { round, signature }: DrandBeacon): Promise<void> {
+    const { store } = this.#options
+    const state = await store.draws.state(view.id)
+    const files = state ? await store.draws.files(view.id, state.window) : {}
+    if (!state || state.phase !== 'committed')
+      throw new Refusal('wrong_state', 'no committed list of this round waits for its beacon', { state: view.state })
+    const beacon = { kind: 'drand', round, signature } as const
+    try {
+      const { commit } = parseCommit(files['commit.json'] as Buffer)
+      verifyBeacon(parseRules(files['rules.json'] as Buffer).beacon, beacon, commit.committed_at)
+    } catch (cause) {
+      if (cause instanceof BundleError) throw new Refusal('invalid', cause.message)
+      throw cause
+    }
+    const published = { 'beacon.json': writeBeacon(beacon) }
+    await store.draws.write(view.id, { window: state.window, from: 'committed', to: 'beacon', files: published }, true)
+  }
+
+  #isDue({ view, entries }: Claims): boolean {
+    const { allocation } = view.config
+    const draw = entries?.draw
+    if (allocation.mode === 'fcfs' || !draw || draw.phase === 'done') return false
+    const { state } = view.notice
+    const now = this.#options.rounds.serverTimeMs()
+    if (state === 'open') return draw.phase === 'new' || now >= draw.closes
+    return state === 'drawing' || (state === 'closed' && now >= drawsAt(view.config.allocation))
+  }
+
+  async #turn(round: Claims): Promise<void> {
+    const { view, entries } = round
+    const { store, rounds, clock } = this.#options
+    const { id, notice } = view
+    if (notice.state === 'open' && entries?.draw?.phase === 'new') {
+      await this.begin(round)
+      return entries.load()
+    }
+    const sentAt = clock.monotonicMs()
+    const taken = await store.draws.take(id, notice.epoch, drawsAt(view.config.allocation))
+    rounds.take(id, taken.notice, sentAt)
+    if (taken.code === 'not_open') return this.#renew(round)
+    if (taken.code === 'replayed') {
+      await store.draws.retire(id)
+      return entries?.load()
+    }
+    if (taken.draw) await this.#draw(round, taken.draw)
+  }
+
+  /** Opens a window again in which nobody entered; the script sees to it that nobody did. */
+  async #renew(round: Claims): Promise<void> {
+    const { view, entries } = round
+    const { store, rounds } = this.#options
+    await entries?.load()
+    const draw = entries?.draw
+    if (view.config.allocation.mode !== 'window' || view.notice.state !== 'open' || !draw) return
+    if (draw.phase !== 'open' || draw.first !== draw.entries) return
+    const { at: opensAt, closesAt, pools } = view.notice
+    const facts = { config: view.config, secrets: rounds.secretsOf(view.id), window: draw.window }
+    const next = windowRules({ ...facts, opensAt, closesAt, pools })
+    await store.draws.open(view.id, { window: draw.window, ...next, isNew: false })
+    await entries?.load()
+  }
+
+  /** From the phase that stands to the end of the draw. */
+  async #draw(round: Claims, taken: TakenDraw): Promise<void> {
+    const { store, rounds } = this.#options
+    const { id } = round.view
+    const { window, first, entries } = taken
+    let { phase } = taken
+    let list: Promise<Buffer> | undefined
+    const records = () => {
+      list ??= store.entries.records(id, first, entries)
+      return list
+    }
+    for (let step = stepFrom(phase); step; step = stepFrom(phase)) {
+      const published = await store.draws.files(id, window)
+      const at = rfc3339(rounds.serverTimeMs())
+      const secret = () => beaconSecret(rounds.secretsOf(id), window)
+      const files = await step.make({ files: published, records, at, key: rounds.signingKey, secret })
+      if (!files) return
+      const code = await store.draws.write(id, { window, from: phase, to: step.to, files })
+      if (code === 'wrong_state') return
+      phase = code === 'granted' ? step.to : ((await store.draws.state(id))?.phase as DrawPhase)
+    }
+    if (phase !== 'drawn') return
+    await this.#grant(round, taken)
+  }
+
+  /** Makes the winners' grants in the order of the result, then opens the next window or ends the round. */
+  async #grant({ view, entries }: Claims, { window, base }: TakenDraw): Promise<void> {
+    const { store, rounds } = this.#options
+    const { id, config, notice } = view
+    const result = await store.draws.file(id, window, 'result.json')
+    const { winners } = JSON.parse(String(result)) as { readonly winners: readonly string[] }
+    const done = Math.max(0, notice.sequence - base)
+    for (let at = done - (done % BATCH_CLAIMS_MAX); at < winners.length; at += BATCH_CLAIMS_MAX) {
+      const part = winners.slice(at, at + BATCH_CLAIMS_MAX).map(line => line.split(':') as [string, string])
+      await store.draws.grant(id, notice.epoch, {
+        first: base + at + 1,
+        holders: part.map(([tag]) => holderOfTag(Buffer.from(tag, 'hex'))),
+        pools: Buffer.from(part.map(([, pool]) => config.pools.indexOf(pool))),
+      })
+    }
+    const now = (await store.rounds.read(id))?.notice ?? notice
+    const facts = { config, secrets: rounds.secretsOf(id), window: window + 1, pools: now.pools }
+    const goesOn = config.allocation.mode === 'window' && now.pools.some(pool => pool.total > pool.granted)
+    const next = goesOn ? windowRules({ ...facts, opensAt: now.at, closesAt: now.closesAt }) : undefined
+    rounds.take(id, await store.draws.finish(id, notice.epoch, window, next))
+    await entries?.load()
+    if (entries?.draw?.phase === 'done') await store.draws.retire(id)
+  }
+}
+
+/** When a lottery is drawn, milliseconds since 1970; a window is drawn when it is over. */
+function drawsAt(allocation: Claims['view']['config']['allocation']): number {
+  return allocation.mode === 'lottery' ? Date.parse(allocation.draws_at) : 0
+}

@@ -1,0 +1,215 @@
+/**
+ * The draw of a window in Redis: its rules, its phases, the files of its proof, its grants. Each step is one script that
+ * compares before it sets, so a step that is repeated, by the same worker or by another, finds what stands:
+ *
+ *   new -> open -> closed -> committed -> beacon -> drawn -> (the next window) open, or done
+ *
+ * draw-take.lua closes a window and lends the work to one worker; draw-write.lua publishes a file and ends a phase;
+ * draw-grant.lua makes grants in the result's order; draw-finish.lua opens what comes next.
+ */
+import { randomBytes } from 'node:crypto'
+import { Fault } from '../base/assert.ts'
+import type { Code } from '../base/codes.ts'
+import { HOLDER_BYTES_MAX, writeArrayHead, writeHolder } from '../base/holder.ts'
+import { claimCode } from './claim-store.ts'
+import * as keys from './keys.ts'
+import type { Link, Reply } from './link.ts'
+import { type Notice, parseNotice } from './notice.ts'
+import type { Script, ScriptName } from './scripts.ts'
+
+export type DrawPhase = 'new' | 'open' | 'closed' | 'committed' | 'beacon' | 'drawn' | 'done'
+
+/** Where a drawn round stands. Entries [first, entries) are the window's; all before `first` are drawn. */
+export interface DrawState {
+  readonly window: number
+  readonly phase: DrawPhase
+  readonly first: number
+  readonly entries: number
+  /** Milliseconds since 1970. */
+  readonly closes: number
+}
+
+/** A draw that this worker has in hand. */
+export interface TakenDraw {
+  readonly window: number
+  readonly phase: DrawPhase
+  readonly first: number
+  readonly entries: number
+  /** Grants of the round before this draw's. */
+  readonly base: number
+  /** Milliseconds since 1970, Redis's clock. */
+  readonly at: number
+}
+
+export interface Taken {
+  readonly code: Code
+  readonly notice: Notice
+  readonly draw: TakenDraw | undefined
+}
+
+export interface DrawStep {
+  readonly window: number
+  readonly from: DrawPhase
+  readonly to: DrawPhase
+  readonly files: Readonly<Record<string, Buffer>>
+}
+
+/** Winners in the result's order, their holder keys and the pools whose seats they have. */
+export interface Winners {
+  /** The sequence of the first of them. */
+  readonly first: number
+  readonly holders: readonly string[]
+  readonly pools: Buffer
+}
+
+/** A worker's hold of a draw, milliseconds; each step prolongs it. */
+const LEASE_MS = 5000
+
+const text = (reply: Reply | undefined): string => (reply as Buffer).toString('latin1')
+
+export class DrawStore {
+  readonly #link: Link
+  readonly #scripts: Readonly<Record<ScriptName, Script>>
+  readonly #owner = randomBytes(8).toString('hex')
+
+  constructor(link: Link, scripts: Readonly<Record<ScriptName, Script>>) {
+    this.#link = link
+    this.#scripts = scripts
+  }
+
+  /** The secret that tags, receipts and beacons derive from: made once, kept with the state that depends on it. */
+  async secret(): Promise<Buffer> {
+    const fresh = randomBytes(32).toString('hex')
+    const kept = await this.#link.request(async client => {
+      await client.setnx(keys.drawSecret(), fresh)
+      return client.get(keys.drawSecret())
+    }, Number.POSITIVE_INFINITY)
+    return Buffer.from(kept as string, 'hex')
+  }
+
+  /** Puts a round that was made among those that workers look after from their start. */
+  async announce(roundId: string): Promise<void> {
+    await this.#link.request(client => client.sadd(keys.undrawnRounds(), roundId))
+  }
+
+  /** Takes a round off that list when nothing is left to be drawn. */
+  async retire(roundId: string): Promise<void> {
+    await this.#link.request(client => client.srem(keys.undrawnRounds(), roundId))
+  }
+
+  undrawn(): Promise<string[]> {
+    return this.#link.request(client => client.smembers(keys.undrawnRounds()))
+  }
+
+  /** Publishes a window's rules (empty: not yet) and opens it; `isNew` while the round is being made. */
+  async open(
+    roundId: string,
+    { window, rules, closes, isNew }: { window: number; rules: Buffer; closes: number; isNew: boolean },
+  ): Promise<Code> {
+    const [code] = await this.#run('draw-open', this.#drawKeys(roundId, window), [window, rules, closes, isNew ? 1 : 0])
+    return code
+  }
+
+  /** Closes the window if its time is over and takes its draw in hand; `drawsAt` 0 for at once. */
+  async take(roundId: string, epoch: string, drawsAt: number): Promise<Taken> {
+    const [code, reply] = await this.#run(
+      'draw-take',
+      [keys.roundState(roundId), keys.roundDraw(roundId), keys.roundLog(roundId)],
+      [keys.roundChannel(roundId), epoch, this.#owner, LEASE_MS, drawsAt],
+    )
+    const notice = parseNotice(text(reply[1]))
+    if (code !== 'granted') return { code, notice, draw: undefined }
+    const [window, first, entries, base, at] = [2, 4, 5, 6, 7].map(i => Number(reply[i])) as [
+      number,
+      number,
+      number,
+      number,
+      number,
+    ]
+    return { code, notice, draw: { window, phase: text(reply[3]) as DrawPhase, first, entries, base, at } }
+  }
+
+  /**
+   * Publishes files and ends a phase: `granted`, `replayed` when that phase is over, `wrong_state` when another worker has
+   * the draw in hand; `anybody` may publish what proves itself.
+   */
+  async write(roundId: string, { window, from, to, files }: DrawStep, anybody = false): Promise<Code> {
+    const owner = anybody ? '' : this.#owner
+    const args = [owner, LEASE_MS, window, from, to, ...Object.entries(files).flat()]
+    const [code] = await this.#run('draw-write', this.#drawKeys(roundId, window), args)
+    return code
+  }
+
+  /** Grants a batch of winners, at most 512. */
+  async grant(roundId: string, epoch: string, { first, holders, pools }: Winners): Promise<void> {
+    const users = Buffer.allocUnsafe(3 + holders.length * HOLDER_BYTES_MAX)
+    let at = writeArrayHead(users, 0, holders.length)
+    for (const holder of holders) at = writeHolder(users, at, holder)
+    const [code] = await this.#run(
+      'draw-grant',
+      [keys.roundState(roundId), keys.roundHolders(roundId), keys.roundLog(roundId), keys.roundDraw(roundId)],
+      [keys.roundChannel(roundId), epoch, LEASE_MS, first, users.subarray(0, at), pools],
+    )
+    if (code === 'sold_out') throw new Fault('fenced', `round ${roundId}: its draw has more winners than its stock`)
+  }
+
+  /** Ends a draw whose winners are granted; `next` opens the following window to what is left. */
+  async finish(
+    roundId: string,
+    epoch: string,
+    window: number,
+    next: { readonly rules: Buffer; readonly closes: number } | undefined,
+  ): Promise<Notice> {
+    const [, reply] = await this.#run(
+      'draw-finish',
+      [keys.roundState(roundId), keys.roundDraw(roundId), keys.roundBundle(roundId, window + 1)],
+      [keys.roundChannel(roundId), epoch, window, next?.rules ?? '', next?.closes ?? 0],
+    )
+    return parseNotice(text(reply[1]))
+  }
+
+  /** Where the round stands, or undefined when it is not a drawn one. */
+  async state(roundId: string): Promise<DrawState | undefined> {
+    const [window, phase, first, entries, closes] = await this.#link.request(client =>
+      client.hmget(keys.roundDraw(roundId), 'window', 'phase', 'first', 'entries', 'closes'),
+    )
+    if (!window) return undefined
+    return {
+      window: Number(window),
+      phase: phase as DrawPhase,
+      first: Number(first),
+      entries: Number(entries),
+      closes: Number(closes),
+    }
+  }
+
+  /** The index of the first entry of a window that is closed. */
+  async firstOf(roundId: string, window: number): Promise<number> {
+    return Number(await this.#link.request(client => client.hget(keys.roundDraw(roundId), `first ${window}`)))
+  }
+
+  /** The published files of a window, by name. */
+  files(roundId: string, window: number): Promise<Record<string, Buffer>> {
+    return this.#link.request(client => client.hgetallBuffer(keys.roundBundle(roundId, window)))
+  }
+
+  /** One published file, or undefined. */
+  async file(roundId: string, window: number, name: string): Promise<Buffer | undefined> {
+    return (await this.#link.request(client => client.hgetBuffer(keys.roundBundle(roundId, window), name))) ?? undefined
+  }
+
+  #drawKeys(roundId: string, window: number): readonly string[] {
+    return [keys.roundDraw(roundId), keys.roundBundle(roundId, window)]
+  }
+
+  async #run(
+    name: ScriptName,
+    names: readonly string[],
+    args: readonly (string | number | Buffer)[],
+  ): Promise<readonly [Code, readonly Reply[]]> {
+    const reply = await this.#link.script(this.#scripts[name], names, args)
+    const code = claimCode(reply[0] as number)
+    if (code === 'fenced') throw new Fault('fenced', `${names[0]} is missing in Redis or of another epoch`)
+    return [code, reply]
+  }
+}
