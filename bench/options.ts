@@ -46,8 +46,8 @@ export const FLAGS = {
   ),
   transport: choice(['http', 'stream'], 'one claim a request, or frames of many (default: both, one after the other)'),
   mode: choice(
-    ['script', 'engine', 'http', 'stream'],
-    'what is measured: Redis alone, the engine in process, or all of it',
+    ['script', 'engine', 'draw', 'http', 'stream'],
+    'what is measured: Redis alone, the engine in process, a draw by itself, or all of it',
   ),
   pace: choice(['real', 'max'], 'the planned times, or the planned order as fast as it goes (default max)'),
   allocation: choice(['fcfs', 'window'], 'how the release is allotted (default fcfs)'),
@@ -80,7 +80,7 @@ export interface Options {
   readonly profile: ProfileName
   readonly scenario: ScenarioName
   readonly scale: number | undefined
-  readonly mode: 'script' | 'engine' | 'http' | 'stream' | undefined
+  readonly mode: 'script' | 'engine' | 'draw' | 'http' | 'stream' | undefined
   readonly transport: 'http' | 'stream' | undefined
   readonly pace: 'real' | 'max'
   readonly allocation: 'fcfs' | 'window'
@@ -178,7 +178,7 @@ export function parseOptions(args: readonly string[], environment: Environment =
     durability: 'always',
     help: false,
     scale: undefined,
-    transport: flags.mode === 'script' || flags.mode === 'engine' ? undefined : flags.mode,
+    transport: flags.mode === 'http' || flags.mode === 'stream' ? flags.mode : undefined,
     connections: undefined,
   }
   const optional = { mode: undefined, 'window-ms': undefined, workers: undefined, out: undefined, json: undefined }

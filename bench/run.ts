@@ -11,6 +11,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { compareFolders } from './compare.ts'
 import { foreignEngine, type RunningEngine, startEngine } from './engine-process.ts'
+import { playDraw } from './inside/draw-mode.ts'
 import { playInside } from './inside/modes.ts'
 import { LiveLine } from './live-line.ts'
 import { pooledLines } from './measure/fairness/run-text.ts'
@@ -58,6 +59,7 @@ function engineFor(options: Options): Promise<RunningEngine> {
 
 async function play(options: Options, interrupted: AbortSignal, live: LiveLine): Promise<MeasuredPart[]> {
   if (options.mode === 'script' || options.mode === 'engine') return playInside(options, options.mode)
+  if (options.mode === 'draw') return playDraw(options)
   const scratch = await mkdtemp(join(tmpdir(), 'fairgrab-load-'))
   try {
     const engine = await engineFor(options)

@@ -9,9 +9,11 @@ import { FRAME_BYTES_MAX } from './base/limits.ts'
 import { jitter, type Random, realRandom } from './base/random.ts'
 import { Campaigns } from './campaign/campaigns.ts'
 import { Draws } from './campaign/draws.ts'
+import { FinalLists } from './campaign/final-lists.ts'
 import { Ledger } from './campaign/ledger.ts'
 import { Lifecycle } from './campaign/lifecycle.ts'
 import { Merchants } from './campaign/merchants.ts'
+import { Promotions } from './campaign/promotions.ts'
 import { Redemption } from './campaign/redemption.ts'
 import { Reports } from './campaign/report.ts'
 import type { RoundView } from './campaign/round-view.ts'
@@ -205,12 +207,15 @@ async function openServer(config: Config, parts: Parts, metricsText: WorkerOptio
 function campaignParts({ store, rounds, draws, campaigns, sweep, clock, random, secret }: Parts) {
   const vouchers = new Vouchers(store, rounds, random)
   const merchants = new Merchants(store.ledger, clock)
+  const redemption = new Redemption({ store, campaigns, vouchers, merchants, random })
   return {
     draws,
     lifecycle: new Lifecycle({ store, rounds, draws, campaigns, clock, random }),
     vouchers,
     merchants,
-    redemption: new Redemption({ store, campaigns, vouchers, merchants, random }),
+    redemption,
+    finalLists: new FinalLists(store, clock),
+    promotions: new Promotions({ store, rounds, campaigns, vouchers, redemption }),
     ledger: new Ledger(store),
     settlements: new Settlements(store, sweep),
     reports: new Reports({ store, sweep, merchants, secret }),

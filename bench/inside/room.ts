@@ -8,7 +8,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { realClock } from '../../engine/base/clock.ts'
 import { newId, realRandom } from '../../engine/base/random.ts'
-import type { RoundConfig } from '../../engine/campaign/round-config.ts'
+import type { Allocation, RoundConfig } from '../../engine/campaign/round-config.ts'
 import { startEmbedded } from '../../engine/store/embedded.ts'
 import type { Durability } from '../../engine/store/health.ts'
 import { openStore, type Store } from '../../engine/store/store.ts'
@@ -20,12 +20,12 @@ export interface InsideRoom {
   readonly epoch: string
 }
 
-const roundConfig = (): RoundConfig => ({
+const roundConfig = (allocation: Allocation): RoundConfig => ({
   id: newId(realRandom, 'rnd'),
   campaign_id: 'cmp_inside',
   number: 1,
   currency: 'CNY',
-  allocation: { mode: 'fcfs' },
+  allocation,
   pools: ['general'],
   per_user: 1,
   pack: [
@@ -44,12 +44,13 @@ export async function withRoom<T>(
   durability: Durability,
   stock: number,
   play: (room: InsideRoom) => Promise<T>,
+  allocation: Allocation = { mode: 'fcfs' },
 ): Promise<T> {
   const folder = await mkdtemp(join(tmpdir(), 'fairgrab-inside-'))
   const redis = await startEmbedded(folder, durability)
   const store = openStore({ url: redis.url, durability, clock: realClock, random: realRandom })
   try {
-    const round = roundConfig()
+    const round = roundConfig(allocation)
     const epoch = realRandom.bytes(8).toString('hex')
     await store.rounds.createRound({
       id: round.id,

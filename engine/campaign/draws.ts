@@ -42,6 +42,9 @@ export interface DrandBeacon {
   readonly signature: string
 }
 
+/** Batches of grants on their way to Redis at once. */
+const GRANTS_IN_FLIGHT = 8
+
 /** Between two looks at the list of rounds that are to be drawn. */
 const LOOK_MS = 1000
 
@@ -56,14 +59,11 @@ export class Draws {
 
   /** Does what is due; called ten times a second. */
   tick(): void {
-    const { rounds, clock, store, failed } = this.#options
+    const { rounds, clock, failed } = this.#options
     const now = clock.monotonicMs()
     if (now - this.#lookedAt > LOOK_MS) {
       this.#lookedAt = now
-      store.draws
-        .undrawn()
-        .then(ids => Promise.all(ids.map(id => rounds.get(id))), failed)
-        .catch(failed)
+      this.#look().catch(failed)
     }
     for (const round of rounds.loaded()) {
       if (!this.#isDue(round) || this.#busy.has(round.view.id)) continue
@@ -71,6 +71,15 @@ export class Draws {
       this.#turn(round)
         .catch(failed)
         .finally(() => this.#busy.delete(round.view.id))
+    }
+  }
+
+  /** Loads the rounds that are to be drawn, whether or not anybody asks for them here. */
+  async #look(): Promise<void> {
+    const { rounds, store } = this.#options
+    for (const id of await store.draws.undrawn()) {
+      const round = await rounds.get(id)
+      if (round?.entries?.draw?.phase === 'done') await store.draws.retire(id)
     }
   }
 
@@ -100,7 +109,7 @@ export class Draws {
     const { store } = this.#options
     const state = await store.draws.state(view.id)
     const files = state ? await store.draws.files(view.id, state.window) : {}
-    if (!state || state.phase !== 'committed')
+    if (state?.phase !== 'committed')
       throw new Refusal('wrong_state', 'no committed list of this round waits for its beacon', { state: view.state })
     const beacon = { kind: 'drand', round, signature } as const
     try {
@@ -111,7 +120,7 @@ export class Draws {
       throw cause
     }
     const published = { 'beacon.json': writeBeacon(beacon) }
-    await store.draws.write(view.id, { window: state.window, from: 'committed', to: 'beacon', files: published }, true)
+    await store.draws.write(view.id, { window: state.window, from: 'committed', to: 'beacon', files: published })
   }
 
   #isDue({ view, entries }: Claims): boolean {
@@ -190,14 +199,18 @@ export class Draws {
     const result = await store.draws.file(id, window, 'result.json')
     const { winners } = JSON.parse(String(result)) as { readonly winners: readonly string[] }
     const done = Math.max(0, notice.sequence - base)
+    let grants: Promise<void>[] = []
     for (let at = done - (done % BATCH_CLAIMS_MAX); at < winners.length; at += BATCH_CLAIMS_MAX) {
       const part = winners.slice(at, at + BATCH_CLAIMS_MAX).map(line => line.split(':') as [string, string])
-      await store.draws.grant(id, notice.epoch, {
-        first: base + at + 1,
-        holders: part.map(([tag]) => holderOfTag(Buffer.from(tag, 'hex'))),
-        pools: Buffer.from(part.map(([, pool]) => config.pools.indexOf(pool))),
-      })
+      const holders = part.map(([tag]) => holderOfTag(Buffer.from(tag, 'hex')))
+      const pools = Buffer.from(part.map(([, pool]) => config.pools.indexOf(pool)))
+      // One connection keeps their order, and the script takes them in no other.
+      grants.push(store.draws.grant(id, notice.epoch, { first: base + at + 1, holders, pools }))
+      if (grants.length < GRANTS_IN_FLIGHT) continue
+      await Promise.all(grants)
+      grants = []
     }
+    await Promise.all(grants)
     const now = (await store.rounds.read(id))?.notice ?? notice
     const facts = { config, secrets: rounds.secretsOf(id), window: window + 1, pools: now.pools }
     const goesOn = config.allocation.mode === 'window' && now.pools.some(pool => pool.total > pool.granted)

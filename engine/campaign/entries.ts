@@ -132,13 +132,13 @@ export class Entries {
     const { view, clock, gate } = this.#options
     const askedAt = clock.monotonicMs()
     if (request.slot > 1) return refused('limit_reached')
-    const code = gate(1)
-    if (code) return refused(code)
     const entrant = this.#entrantOf(request, askedAt)
     const own = view.holdings.findText(holderOfTag(entrant.tag))
     if (own >= 0) return this.#granted(view.holdings.sequenceOf(own), view.holdings.poolOf(own))
     const known = this.#known.find(entrant.user, 0, entrant.user.length)
     if (known >= 0) return this.#standing(this.#known.sequenceOf(known), entrant)
+    const code = gate(1)
+    if (code) return refused(code)
     if (view.notice.state === 'scheduled') {
       const early = view.refusal(askedAt)
       if (early) return refused(early)
@@ -149,10 +149,22 @@ export class Entries {
 
   /** How a user stands, or undefined when he did not enter. */
   async standingOf(userId: string): Promise<Standing | undefined> {
+    const { entrant, index } = await this.#find(userId)
+    return index < 0 ? undefined : this.#standing(index, entrant)
+  }
+
+  /** Whether a holder key is the user's. */
+  async isHolder(userId: string, holder: string): Promise<boolean> {
+    const { entrant, index } = await this.#find(userId)
+    if (index < 0) return false
+    if (holder === holderOfTag(entrant.tag)) return true
+    return holder === holderOfTag((await this.#receipts.record(index)).subarray(0, TAG_BYTES))
+  }
+
+  async #find(userId: string): Promise<{ readonly entrant: Entrant; readonly index: number }> {
     const { view, store, clock } = this.#options
     const entrant = this.#entrantOf({ userId, slot: 1, pool: 0 }, clock.monotonicMs())
-    const index = await store.entries.indexOf(view.id, entrant.user)
-    return index < 0 ? undefined : this.#standing(index, entrant)
+    return { entrant, index: await store.entries.indexOf(view.id, entrant.user) }
   }
 
   #entrantOf(request: ClaimRequest, askedAt: number): Entrant {

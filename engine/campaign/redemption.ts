@@ -102,6 +102,8 @@ export class Redemption {
     const campaign = await this.#campaigns.get(voucher.campaignId)
     const keyed = { caller: actor.id, key, fingerprint: fingerprintOf(request) }
     if (!(await this.#store.vouchers.ownsKey(keyed))) throw refused({ code: 'idempotency_mismatch' })
+    if (request.user_id !== undefined && !(await this.#vouchers.isOwner(voucher, request.user_id)))
+      throw new Refusal('not_eligible', 'this voucher is another user’s')
     const rule = refusedBy(request, voucher, campaign)
     if (rule) throw rule
     const { merchant_tags: tags } = voucher.template
@@ -226,8 +228,7 @@ const fingerprintOf = ({ code, order, merchant_id, store_id, user_id }: Redempti
 export const timedJson = (at: number, answer: string, timeField = 'redeemed_at'): string =>
   `${answer.slice(0, -1)},"${timeField}":"${rfc3339(at)}"}`
 
-function refusedBy({ order, user_id }: RedemptionRequest, { template, userId }: Voucher, { currency }: Campaign) {
-  if (user_id !== undefined && user_id !== userId) return new Refusal('not_eligible', 'this voucher is another user’s')
+function refusedBy({ order }: RedemptionRequest, { template }: Voucher, { currency }: Campaign) {
   if (order.currency !== currency)
     return new Refusal('wrong_currency', `order.currency is ${order.currency}, the campaign's is ${currency}`)
   const { minimum_amount: minimum } = template.discount

@@ -11,7 +11,7 @@ import { CLAIMS_WAITING_MAX } from '../base/limits.ts'
 import type { Random } from '../base/random.ts'
 import { type SigningKey, signingKeyOf } from '../draw/signing-key.ts'
 import type { Decision } from '../store/claim-store.ts'
-import type { Notice } from '../store/notice.ts'
+import type { Notice, StoredState } from '../store/notice.ts'
 import type { Store } from '../store/store.ts'
 import { Claims, type ClaimsOptions } from './claims.ts'
 import { Entries } from './entries.ts'
@@ -41,6 +41,9 @@ export interface RoundsOptions {
 /** Unknown ids that are remembered, so that asking for nonsense costs no read; forgotten after a second. */
 const UNKNOWN_KEPT = 1000
 const UNKNOWN_MS = 1000
+
+/** States that the round's end turns. */
+const CAN_CLOSE: readonly StoredState[] = ['scheduled', 'open', 'paused']
 
 export class Rounds {
   readonly #options: RoundsOptions
@@ -138,7 +141,7 @@ export class Rounds {
       claims.sweep(now)
       const { state, opensAt, closesAt } = claims.view.notice
       const opens = state === 'scheduled' && opensAt > 0 && redisNow >= opensAt
-      const closes = state !== 'closed' && closesAt > 0 && redisNow >= closesAt
+      const closes = CAN_CLOSE.includes(state) && closesAt > 0 && redisNow >= closesAt
       if (opens || closes) this.refresh(claims.view.id).catch(this.#options.failed)
     }
   }

@@ -73,6 +73,11 @@ export class Vouchers {
     }
   }
 
+  /** Whether a voucher is a user's: in a drawn round its holder is a tag. */
+  async isOwner({ round, userId: holder }: Voucher, userId: string): Promise<boolean> {
+    return holder === userId || ((await round.entries?.isHolder(userId, holder)) ?? false)
+  }
+
   /** How a voucher stands now. */
   async now({ campaignId, facts }: Voucher): Promise<VoucherNow> {
     const { vouchers } = await this.#store.vouchers.read(campaignId, [facts])

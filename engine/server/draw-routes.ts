@@ -6,14 +6,15 @@
 import { Refusal } from '../base/assert.ts'
 import type { Claims } from '../campaign/claims.ts'
 import type { DrandBeacon } from '../campaign/draws.ts'
+import type { FinalList } from '../campaign/final-lists.ts'
 import { drandTime, type Trust } from '../draw/beacon.ts'
 import { parseCommit } from '../draw/commitment.ts'
 import { sha256 } from '../draw/digest.ts'
-import { findTag, RECORD_BYTES } from '../draw/entry.ts'
-import { leafAt, RecordTree } from '../draw/merkle.ts'
+import { findTag } from '../draw/entry.ts'
+import { leafAt } from '../draw/merkle.ts'
 import { parseRules } from '../draw/rules.ts'
 import type { DrawPhase, DrawState } from '../store/draw-store.ts'
-import { drandBeacon } from '../wire/schemas.ts'
+import { drandBeacon, lapse } from '../wire/schemas.ts'
 import type { Route } from './gateway.ts'
 import type { Call, Services } from './services.ts'
 
@@ -50,12 +51,10 @@ async function shown(services: Services, { params, query }: Call): Promise<Shown
 }
 
 /** The list of a window whose commitment stands. */
-async function listOf({ store }: Services, { round, window, files }: Shown): Promise<Buffer> {
+async function listOf({ finalLists }: Services, { round, window, files }: Shown): Promise<FinalList> {
   const commit = files['commit.json']
   if (!commit) throw new Refusal('not_found', 'the list of this window is not final yet')
-  const { n } = (JSON.parse(commit.toString()) as { commit: { n: number } }).commit
-  const first = await store.draws.firstOf(round.view.id, window)
-  return store.entries.records(round.view.id, first, first + n)
+  return finalLists.of(round.view.id, window, parseCommit(commit).commit.n)
 }
 
 /** What the beacon of a window earns, or will earn while its list is not committed yet. */
@@ -72,16 +71,26 @@ async function reveal({ lifecycle, draws }: Services, { params, body }: Call) {
   return { status: 200, body: { round_id: round.view.id, state: 'beacon' } }
 }
 
+async function lapseSeat({ lifecycle, promotions }: Services, { params, body, caller }: Call) {
+  const round = await lifecycle.round(params[0] as string)
+  const { tag } = body as { tag: string }
+  const promoted = await promotions.lapse(caller, round, tag)
+  return { status: 200, body: promoted ?? { pool: null, from: tag, to: null, at: null } }
+}
+
 async function showDraw(services: Services, call: Call) {
   const draw = await shown(services, call)
   const { round, window, phase, files } = draw
   const { allocation } = round.view.config
-  const list = files['commit.json'] ? { [ENTRIES]: await listOf(services, draw) } : {}
-  const rows = Object.entries({ ...files, ...list }).map(([name, bytes]) => ({
+  const rows = Object.entries(files).map(([name, bytes]) => ({
     name,
     bytes: bytes.length,
     sha256: sha256(bytes).toString('hex'),
   }))
+  if (files['commit.json']) {
+    const list = await listOf(services, draw)
+    rows.push({ name: ENTRIES, bytes: list.records.length, sha256: list.sha256 })
+  }
   const state = phase === 'done' ? 'drawn' : phase
   return {
     status: 200,
@@ -92,7 +101,7 @@ async function showDraw(services: Services, call: Call) {
 async function showFile(services: Services, call: Call) {
   const name = call.params[1] as string
   const draw = await shown(services, call)
-  const content = name === ENTRIES ? await listOf(services, draw) : draw.files[name]
+  const content = name === ENTRIES ? (await listOf(services, draw)).records : draw.files[name]
   if (!content) throw new Refusal('not_found', `there is no file ${name} of this window yet`)
   return { status: 200, text: { type: name.endsWith('.json') ? JSON_TYPE : BYTES_TYPE, content } }
 }
@@ -100,15 +109,13 @@ async function showFile(services: Services, call: Call) {
 async function showProof(services: Services, call: Call) {
   const tag = call.query.get('tag') ?? ''
   if (!/^[0-9a-f]{32}$/.test(tag)) throw new Refusal('invalid', 'tag: must be 32 lower case hexadecimal digits')
-  const list = await listOf(services, await shown(services, call))
-  const index = findTag(list, Buffer.from(tag, 'hex'))
+  const { records, tree } = await listOf(services, await shown(services, call))
+  const index = findTag(records, Buffer.from(tag, 'hex'))
   if (index < 0) throw new Refusal('not_found', 'no entry of this window has that tag')
-  const tree = new RecordTree()
-  tree.append(list)
-  const leaf = Buffer.from(leafAt(list, index)).toString('hex')
+  const leaf = Buffer.from(leafAt(records, index)).toString('hex')
   return {
     status: 200,
-    body: { index, n: list.length / RECORD_BYTES, leaf, path: tree.path(index), root: tree.root().toString('hex') },
+    body: { index, n: tree.count, leaf, path: tree.path(index), root: tree.root().toString('hex') },
   }
 }
 
@@ -136,6 +143,14 @@ export const DRAW_ROUTES: readonly Route[] = [
     summary: 'The public beacon that a committed list waits for; its signature is verified',
     body: drandBeacon,
     handle: reveal,
+  },
+  {
+    method: 'post',
+    path: '/v1/rounds/{id}/draw/lapses',
+    right: 'operate',
+    summary: 'A seat of a lottery lapses and goes to the next of the waitlist',
+    body: lapse,
+    handle: lapseSeat,
   },
   route('/proof', 'That the entry of a tag is in the list: its leaf and the path to the root', showProof),
   route('/key', 'The public keys of receipts and commitments', showKey),

@@ -6,9 +6,11 @@ import type { Caller, Callers } from '../auth/callers.ts'
 import type { Clock } from '../base/clock.ts'
 import type { Code } from '../base/codes.ts'
 import type { Draws } from '../campaign/draws.ts'
+import type { FinalLists } from '../campaign/final-lists.ts'
 import type { Ledger } from '../campaign/ledger.ts'
 import type { Lifecycle } from '../campaign/lifecycle.ts'
 import type { Merchants } from '../campaign/merchants.ts'
+import type { Promotions } from '../campaign/promotions.ts'
 import type { Redemption } from '../campaign/redemption.ts'
 import type { Reports } from '../campaign/report.ts'
 import type { Rounds } from '../campaign/rounds.ts'
@@ -31,6 +33,8 @@ export interface Services {
   readonly rounds: Rounds
   readonly lifecycle: Lifecycle
   readonly draws: Draws
+  readonly promotions: Promotions
+  readonly finalLists: FinalLists
   readonly vouchers: Vouchers
   readonly redemption: Redemption
   readonly ledger: Ledger

@@ -129,13 +129,9 @@ export class DrawStore {
     return { code, notice, draw: { window, phase: text(reply[3]) as DrawPhase, first, entries, base, at } }
   }
 
-  /**
-   * Publishes files and ends a phase: `granted`, `replayed` when that phase is over, `wrong_state` when another worker has
-   * the draw in hand; `anybody` may publish what proves itself.
-   */
-  async write(roundId: string, { window, from, to, files }: DrawStep, anybody = false): Promise<Code> {
-    const owner = anybody ? '' : this.#owner
-    const args = [owner, LEASE_MS, window, from, to, ...Object.entries(files).flat()]
+  /** Publishes files and ends a phase: `granted`, `replayed` when it is over, `wrong_state` when another worker is to commit. */
+  async write(roundId: string, { window, from, to, files }: DrawStep): Promise<Code> {
+    const args = [this.#owner, LEASE_MS, window, from, to, ...Object.entries(files).flat()]
     const [code] = await this.#run('draw-write', this.#drawKeys(roundId, window), args)
     return code
   }
@@ -145,11 +141,14 @@ export class DrawStore {
     const users = Buffer.allocUnsafe(3 + holders.length * HOLDER_BYTES_MAX)
     let at = writeArrayHead(users, 0, holders.length)
     for (const holder of holders) at = writeHolder(users, at, holder)
-    const [code] = await this.#run(
-      'draw-grant',
-      [keys.roundState(roundId), keys.roundHolders(roundId), keys.roundLog(roundId), keys.roundDraw(roundId)],
-      [keys.roundChannel(roundId), epoch, LEASE_MS, first, users.subarray(0, at), pools],
-    )
+    const [code] = await this.#run('draw-grant', this.#grantKeys(roundId), [
+      keys.roundChannel(roundId),
+      epoch,
+      LEASE_MS,
+      first,
+      users.subarray(0, at),
+      pools,
+    ])
     if (code === 'sold_out') throw new Fault('fenced', `round ${roundId}: its draw has more winners than its stock`)
   }
 
@@ -166,6 +165,22 @@ export class DrawStore {
       [keys.roundChannel(roundId), epoch, window, next?.rules ?? '', next?.closes ?? 0],
     )
     return parseNotice(text(reply[1]))
+  }
+
+  /** Promotes one person to a lapsed seat; `wrong_state` when promotions.log is longer than `before` by now. */
+  async lapse(
+    roundId: string,
+    epoch: string,
+    { before, line, holder, pool }: { before: number; line: string; holder: string; pool: number },
+  ): Promise<{ readonly code: Code; readonly notice: Notice }> {
+    const user = Buffer.allocUnsafe(3 + HOLDER_BYTES_MAX)
+    const end = writeHolder(user, writeArrayHead(user, 0, 1), holder)
+    const [code, reply] = await this.#run(
+      'draw-lapse',
+      [...this.#grantKeys(roundId), keys.roundBundle(roundId, 0)],
+      [keys.roundChannel(roundId), epoch, before, line, user.subarray(0, end), holder, pool],
+    )
+    return { code, notice: parseNotice(text(reply[1])) }
   }
 
   /** Where the round stands, or undefined when it is not a drawn one. */
@@ -196,6 +211,10 @@ export class DrawStore {
   /** One published file, or undefined. */
   async file(roundId: string, window: number, name: string): Promise<Buffer | undefined> {
     return (await this.#link.request(client => client.hgetBuffer(keys.roundBundle(roundId, window), name))) ?? undefined
+  }
+
+  #grantKeys(roundId: string): readonly string[] {
+    return [keys.roundState(roundId), keys.roundHolders(roundId), keys.roundLog(roundId), keys.roundDraw(roundId)]
   }
 
   #drawKeys(roundId: string, window: number): readonly string[] {

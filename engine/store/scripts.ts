@@ -34,6 +34,10 @@ export const SCRIPTS = {
     keys: ['state', 'holders', 'log', 'draw'],
     args: ['channel', 'epoch', 'lease', 'first', 'users', 'pools'],
   },
+  'draw-lapse': {
+    keys: ['state', 'holders', 'log', 'draw', 'bundle'],
+    args: ['channel', 'epoch', 'before', 'line', 'user', 'holder', 'pool'],
+  },
   'draw-finish': { keys: ['state', 'draw', 'bundle'], args: ['channel', 'epoch', 'window', 'rules', 'closes'] },
   'round-create': { keys: ['state', 'log'], args: ['channel', 'epoch', 'opens', 'closes', 'config', 'totals'] },
   'round-turn': { keys: ['state', 'log'], args: ['channel', 'epoch', 'verb', 'lease', 'request'] },

@@ -192,6 +192,10 @@ export const settlement = z
   .strictObject({ business_date: z.iso.date().meta({ description: 'A business day that is over' }) })
   .meta({ id: 'SettlementRequest' })
 
+export const lapse = z
+  .strictObject({ tag: z.string().regex(/^[0-9a-f]{32}$/, 'must be 32 lower case hexadecimal digits') })
+  .meta({ id: 'Lapse' })
+
 export const drandBeacon = z
   .strictObject({
     round: z.int().min(1),

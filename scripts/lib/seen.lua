@@ -50,7 +50,7 @@ local function seen_put(book, key, bucket, slot)
   local at = known.used * SLOT
   known.used = known.used + 1
   if at < known.size then
-    redis.call('SETRANGE', key, at, slot)
+    redis.call('SETRANGE', key, ('%d'):format(at), slot)
   else
     known.size = seen_size(at + SLOT)
     redis.call('SET', key, redis.call('GETRANGE', key, 0, at) .. slot .. ('\0'):rep(known.size - at - SLOT))

@@ -40,8 +40,7 @@ function findBuiltKeys(files: readonly SourceFile[]): readonly string[] {
       const name = /^'([A-Z]+)'$/.exec(command)?.[1]
       if (name === undefined) return [`${at} calls a command that is not a plain text`]
       if (WITHOUT_KEY.has(name) || key === undefined || key === 'unpack(KEYS') return []
-      if (!/^(KEYS\[\d+\]|ARGV\[\d+\]|[a-z_][\w.]*)$/.test(key.trim()))
-        return [`${at} builds its key: ${key.trim()}`]
+      if (!/^(KEYS\[\d+\]|ARGV\[\d+\]|[a-z_][\w.]*)$/.test(key.trim())) return [`${at} builds its key: ${key.trim()}`]
       if (/^ARGV/.test(key.trim()) && !/^S?PUBLISH$/.test(name)) return [`${at} has an undeclared key: ${key.trim()}`]
       const bound = new RegExp(`\\b${key.trim().replace('.', '\\.')}\\s*=[^=\\n]*('|"|\\.\\.)`).exec(lua)
       return bound ? [`${at} has a key that was built: ${bound[0]}`] : []

@@ -33,7 +33,7 @@ const ROOMS: Readonly<Record<string, readonly string[]>> = {
 const BENCH_MAY = ['base', 'wire', 'client']
 /** The modes `script` and `engine` split a claim's cost, so this folder of the bench looks inside. */
 const INSIDE = 'bench/inside/'
-const INSIDE_MAY = [...BENCH_MAY, 'store', 'campaign']
+const INSIDE_MAY = [...BENCH_MAY, 'store', 'campaign', 'draw', 'auth']
 
 /** Who alone may import a package; paths that end in a slash are folders. The bench and the tests are outside. */
 const OWNERS: Readonly<Record<string, string>> = {

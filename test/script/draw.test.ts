@@ -83,6 +83,10 @@ test('a window is closed when its time is over, by one worker; the lease of a de
   await room.link.request(client => client.hset(keys.roundDraw(id), 'until', 1))
   expect((await take(other, id)).draw).toMatchObject({ phase: 'closed', first: 0, entries: 3 })
   expect(await write(room.draws, id, 'closed', 'committed', 'mine'), 'it lost the draw').toBe('wrong_state')
+  expect(await write(other, id, 'closed', 'committed', 'theirs')).toBe('granted')
+  expect(await write(room.draws, id, 'committed', 'beacon', 'slow'), 'what follows is the same from both').toBe(
+    'granted',
+  )
   await expect(room.draws.take(id, '00000000000000bb', 0)).rejects.toEqual(fenced)
 })
 
@@ -94,7 +98,7 @@ test('a phase ends once: the first bytes stand', async () => {
   expect(await write(room.draws, id, 'closed', 'committed', 'one')).toBe('granted')
   expect(await write(room.draws, id, 'closed', 'committed', 'two')).toBe('replayed')
   expect(
-    await room.draws.write(id, { window: 0, from: 'committed', to: 'beacon', files: { b: Buffer.from('x') } }, true),
+    await room.draws.write(id, { window: 0, from: 'committed', to: 'beacon', files: { b: Buffer.from('x') } }),
   ).toBe('granted')
   expect(String((await room.draws.files(id, 0)).committed)).toBe('one')
   await expect(write(room.draws, 'rnd_none', 'closed', 'committed', 'x')).rejects.toEqual(fenced)
@@ -142,6 +146,23 @@ test('what is left goes to the next window, once; the end of the stock or of the
   await expect(room.draws.finish(id, '00000000000000bb', 1, next)).rejects.toEqual(fenced)
 })
 
+test('a lapsed seat goes to one person, with a pack and a line of its own', async () => {
+  const id = await drawnRound([1], 2)
+  await room.draws.grant(id, room.epoch, { first: 1, holders: [TAGS[0] as string], pools: Buffer.of(0) })
+  const lapse = (before: number, line: string, epoch = room.epoch) =>
+    room.draws.lapse(id, epoch, { before, line, holder: TAGS[1] as string, pool: 0 })
+  expect((await lapse(0, 'early\n')).code, 'the draw is not over').toBe('wrong_state')
+  await room.draws.finish(id, room.epoch, 0, undefined)
+  expect(await lapse(0, 'one\n')).toMatchObject({
+    code: 'granted',
+    notice: { sequence: 2, pools: [{ total: 2, granted: 2 }] },
+  })
+  expect((await lapse(0, 'one\n')).code, 'somebody was promoted meanwhile').toBe('wrong_state')
+  expect(String(await room.draws.file(id, 0, 'promotions.log'))).toBe('one\n')
+  expect((await room.holders(id))[TAGS[1] as string]).toEqual({ sequence: 2, pool: 0, bytes: 5 })
+  await expect(lapse(4, 'x\n', '00000000000000bb')).rejects.toEqual(fenced)
+})
+
 test('a round that closes without entries is not drawn', async () => {
   const id = await room.newDrawnRound([2])
   await room.rounds.turn(id, room.epoch, 'close', 'c')
@@ -150,7 +171,7 @@ test('a round that closes without entries is not drawn', async () => {
   expect(await room.notice(id)).toMatchObject({ state: 'closed' })
 })
 
-test.each(['draw-open', 'draw-take', 'draw-write', 'draw-grant', 'draw-finish'] as const)(
+test.each(['draw-open', 'draw-take', 'draw-write', 'draw-grant', 'draw-finish', 'draw-lapse'] as const)(
   'every outcome of %s was answered',
   name => {
     const { named, seen } = room.outcomes(name)

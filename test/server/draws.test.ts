@@ -8,6 +8,7 @@
 import { createCipheriv, createHash, createPublicKey, verify } from 'node:crypto'
 import { Redis } from 'ioredis'
 import { afterAll, beforeAll, expect, test } from 'vitest'
+import { verifyBundle } from '../../engine/draw/verification.ts'
 import { roundBundle, roundDraw } from '../../engine/store/keys.ts'
 import { Api, expectProblem, type Fields, type Granted, makeCampaign, makeRound, type Round } from '../support/api.ts'
 import { KEYS, startNode, startTestWorker, type TestNode, type TestWorker } from '../support/engine.ts'
@@ -185,7 +186,14 @@ test('a winner is found by his name, his voucher redeems, and the list of grants
   expect({ status, user: body.claim.user_id }).toEqual({ status: 200, user: 'solo' })
   const code = body.vouchers[0]?.code
   const order = { id: 'o1', amount: 5000, currency: 'CNY' }
-  const redeemed = await other.post('/v1/redemptions', { code, order, merchant_id: 'm1' }, { 'idempotency-key': id })
+  const redeem = (user_id: string) =>
+    other.post(
+      '/v1/redemptions',
+      { code, order, merchant_id: 'm1', user_id },
+      { 'idempotency-key': `${id}-${user_id}` },
+    )
+  expectProblem(await redeem('nobody'), 'not_eligible')
+  const redeemed = await redeem('solo')
   expect(redeemed.status).toBe(201)
   const { data } = (await api.get<{ data: readonly Fields[] }>(`/v1/rounds/${id}/claims`)).body
   expect(data).toMatchObject([{ sequence: 1, user_id: `tag:${receipt.tag}`, pool: 'general' }])
@@ -256,6 +264,43 @@ test('lottery: pools, a waitlist, the stream, and the draw at its hour', async (
   const proof = await api.get<{ leaf: string; index: number }>(`/v1/rounds/${id}/draw/proof?tag=${tag}`)
   expect(proof.body.leaf).toContain(`${tag}01`)
   expectProblem((await enter(api, id, { user_id: 'late' })) as never, 'sold_out')
+})
+
+interface Promoted {
+  readonly pool: string | null
+  readonly from: string
+  readonly to: string | null
+}
+
+test('seats that lapse go down the waitlist, once each, and the proof says so', async () => {
+  const drawsAt = new Date(Date.now() + 1500).toISOString()
+  const allocation = { mode: 'lottery', draws_at: drawsAt, waitlist: 2 }
+  const { id } = await makeRound(api, { stock: 2, allocation })
+  const { socket, drawn } = await watch(worker.url, id)
+  const people = names(5, 'l')
+  const entered = await Promise.all(people.map(user_id => enter(other, id, { user_id })))
+  const tags = entered.map(({ body }) => body.receipt.tag)
+  await drawn
+  await socket.close()
+  const lapse = (from: Api, tag: string) => from.post<Promoted>(`/v1/rounds/${id}/draw/lapses`, { tag })
+  const { winners, waitlist } = JSON.parse(String(await file(api, id, 'result.json')))
+  const [first, second] = winners.map((line: string) => line.slice(0, 32)) as [string, string]
+  const one = await lapse(api, first)
+  expect(one).toMatchObject({ status: 200, body: { pool: 'general', from: first, to: waitlist[0] } })
+  expect((await lapse(other, first)).body, 'asked again').toEqual(one.body)
+  expect((await lapse(other, waitlist[0])).body, 'who was promoted may lapse too').toMatchObject({ to: waitlist[1] })
+  expect((await lapse(other, second)).body, 'nobody waits any more').toMatchObject({ to: null })
+  expectProblem((await lapse(api, 'f'.repeat(32))) as never, 'not_found')
+  const promoted = people[tags.indexOf(waitlist[1])] as string
+  const { body } = await other.get<Granted>(`/v1/rounds/${id}/claims/${promoted}`)
+  expect(body).toMatchObject({ outcome: 'granted', claim: { sequence: 4 }, vouchers: [{ state: 'active' }, {}] })
+  const lapsed = await other.get<Granted>(`/v1/rounds/${id}/claims/${people[tags.indexOf(first)]}`)
+  expect(new Set(lapsed.body.vouchers.map(({ state }) => state))).toEqual(new Set(['deactivated']))
+  const shown = (await api.get<Shown>(`/v1/rounds/${id}/draw`)).body
+  const files = new Map<string, Buffer>()
+  for (const { name } of shown.files) files.set(name, await file(other, id, name))
+  expect(verifyBundle(files).checks.filter(({ ok }) => !ok)).toEqual([])
+  expect(String(files.get('promotions.log')).trim().split('\n')).toHaveLength(2)
 })
 
 /** What drand published of quicknet's round 1000. */
