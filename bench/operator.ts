@@ -5,9 +5,18 @@
  * fetch is good enough: a run makes a dozen of these calls.
  */
 
+import { CODES, type Code } from '../engine/base/codes.ts'
+import type { Receipt } from './audit/draw.ts'
+
 export interface BatchResult {
   readonly outcome: string
   readonly vouchers?: readonly { readonly code: string }[]
+}
+
+export interface AskedAgain {
+  readonly outcome: Code
+  readonly sequence?: number
+  readonly replayed?: boolean
 }
 
 /** One entry of a ledger; its words keep the order in which they were chained. */
@@ -47,6 +56,15 @@ export interface NewRound {
   readonly stock: number
   /** null: the round opens when it is told to. */
   readonly opensAt: Date | null
+  /** Milliseconds of a window; undefined for first come, first served. */
+  readonly windowMs?: number | undefined
+}
+
+/** What GET /v1/rounds/{id}/draw says of a window. */
+export interface DrawState {
+  readonly window: number
+  readonly state: string
+  readonly files: readonly { readonly name: string; readonly bytes: number }[]
 }
 
 const DISCOUNT = { type: 'amount_off', amount_off: 1000, minimum_amount: 4000 } as const
@@ -62,7 +80,7 @@ export class Operator {
   }
 
   /** A campaign of one pack of five 40-10 coupons, as in Hangzhou, and a round of it. */
-  async createRound({ name, stock, opensAt }: NewRound): Promise<RoundState> {
+  async createRound({ name, stock, opensAt, windowMs }: NewRound): Promise<RoundState> {
     const campaign = await this.#call<{ id: string }>('POST', '/v1/campaigns', {
       name,
       sponsor: 'bench',
@@ -74,7 +92,7 @@ export class Operator {
     return this.#call('POST', `/v1/campaigns/${campaign.id}/rounds`, {
       stock,
       opens_at: opensAt?.toISOString() ?? null,
-      allocation: { mode: 'fcfs' },
+      allocation: windowMs === undefined ? { mode: 'fcfs' } : { mode: 'window', window_ms: windowMs },
     })
   }
 
@@ -84,6 +102,42 @@ export class Operator {
 
   round(roundId: string): Promise<RoundState> {
     return this.#call('GET', `/v1/rounds/${roundId}`)
+  }
+
+  /** Closes a round; false when its state does not allow that now, as in the middle of a draw. */
+  async closed(roundId: string): Promise<boolean> {
+    const headers = { authorization: `Bearer ${this.#key}` }
+    const response = await fetch(`${this.#url}/v1/rounds/${roundId}/close`, { method: 'POST', headers })
+    const text = await response.text()
+    if (!response.ok && response.status !== CODES.wrong_state.status)
+      throw new Error(`close: ${response.status} ${text}`)
+    return response.ok
+  }
+
+  /** A window of the draw; without a number the newest whose list is final. */
+  draw(roundId: string, window?: number): Promise<DrawState> {
+    return this.#call('GET', `/v1/rounds/${roundId}/draw${window === undefined ? '' : `?window=${window}`}`)
+  }
+
+  /** A file of a window's proof, byte for byte. */
+  async drawFile(roundId: string, window: number, name: string): Promise<Buffer> {
+    const response = await fetch(`${this.#url}/v1/rounds/${roundId}/draw/files/${name}?window=${window}`)
+    if (!response.ok) throw new Error(`${name} of window ${window}: ${response.status} ${await response.text()}`)
+    return Buffer.from(await response.arrayBuffer())
+  }
+
+  /** A person's receipt while his window is not drawn; undefined when he has none to show (any more). */
+  async receipt(roundId: string, userId: string): Promise<Receipt | undefined> {
+    const headers = { authorization: `Bearer ${this.#key}` }
+    const response = await fetch(`${this.#url}/v1/rounds/${roundId}/claims/${userId}`, { headers })
+    return ((await response.json()) as { receipt?: Receipt }).receipt
+  }
+
+  /** Claims of many users again, to hear how each ended. */
+  async askAgain(roundId: string, userIds: readonly string[]): Promise<readonly AskedAgain[]> {
+    const claims = userIds.map(user_id => ({ user_id }))
+    return (await this.#call<{ results: AskedAgain[] }>('POST', `/v1/rounds/${roundId}/claims/batch`, { claims }))
+      .results
   }
 
   /** Claims for many users at once, with their vouchers; for preparing a scenario, not for measuring one. */

@@ -50,6 +50,12 @@ export const FLAGS = {
     'what is measured: Redis alone, the engine in process, a draw by itself, or all of it',
   ),
   pace: choice(['real', 'max'], 'the planned times, or the planned order as fast as it goes (default max)'),
+  allocation: choice(['fcfs', 'window'], 'how the release is allotted (default fcfs)'),
+  'window-ms': number(
+    1,
+    86_400_000,
+    'length of a window of the draw (default: 3000 at the pace real, the whole plan at max)',
+  ),
   frame: number(1, 4096, 'claims of a stream frame (default 512)'),
   window: number(1, 4096, 'unanswered frames of a stream connection (default 4)'),
   connections: number(1, 72_000, 'connections of all generators together (default: stream 4, http 64, viewers 1000)'),
@@ -77,6 +83,8 @@ export interface Options {
   readonly mode: 'script' | 'engine' | 'draw' | 'http' | 'stream' | undefined
   readonly transport: 'http' | 'stream' | undefined
   readonly pace: 'real' | 'max'
+  readonly allocation: 'fcfs' | 'window'
+  readonly 'window-ms': number | undefined
   readonly frame: number
   readonly window: number
   readonly connections: number | undefined
@@ -151,10 +159,14 @@ export function parseOptions(args: readonly string[], environment: Environment =
   const url = flags.url ?? environment.FAIRGRAB_URL
   const key = flags.key ?? environment.FAIRGRAB_KEY
   if (url !== undefined && key === undefined) throw new UsageError('--url needs --key, the operator key of that engine')
+  if (flags.allocation === 'window' && (flags.scenario ?? 'release') !== 'release') {
+    throw new UsageError('--allocation window is for the scenario release')
+  }
   const defaults = {
     profile: 'hangzhou',
     scenario: 'release',
     pace: 'max',
+    allocation: 'fcfs',
     frame: 512,
     window: 4,
     processes: 1,
@@ -169,7 +181,7 @@ export function parseOptions(args: readonly string[], environment: Environment =
     transport: flags.mode === 'http' || flags.mode === 'stream' ? flags.mode : undefined,
     connections: undefined,
   }
-  const optional = { mode: undefined, workers: undefined, out: undefined, json: undefined }
+  const optional = { mode: undefined, 'window-ms': undefined, workers: undefined, out: undefined, json: undefined }
   return { ...defaults, ...rest, ...optional, ...flags, url, key } as Options
 }
 

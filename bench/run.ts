@@ -14,6 +14,8 @@ import { foreignEngine, type RunningEngine, startEngine } from './engine-process
 import { playDraw } from './inside/draw-mode.ts'
 import { playInside } from './inside/modes.ts'
 import { LiveLine } from './live-line.ts'
+import { pooledLines } from './measure/fairness/run-text.ts'
+import type { Tally } from './measure/fairness/tally.ts'
 import { machineCard } from './measure/machine.ts'
 import { isSound, type MeasuredPart, type Summary } from './measure/result.ts'
 import { writeResult } from './measure/result-folder.ts'
@@ -78,12 +80,13 @@ async function bench(options: Options, command: string): Promise<number> {
   const onInterrupt = () => (interrupt.signal.aborted ? process.exit(130) : interrupt.abort())
   process.on('SIGINT', onInterrupt)
   process.on('SIGTERM', onInterrupt)
+  const tallies = new Map<string, Tally[]>()
   let sound = true
   for (let run = 1; run <= options.repeat && !interrupt.signal.aborted; run++) {
     const machine = machineCard()
     const parts = await play(options, interrupt.signal, live)
     const summary: Summary = {
-      schema: 1,
+      schema: 2,
       command,
       seed: options.seed,
       machine,
@@ -92,6 +95,14 @@ async function bench(options: Options, command: string): Promise<number> {
     const folder = await writeResult({ summary, hgrm: parts.map(part => part.hgrm), options, run })
     if (options.json !== '-') process.stdout.write(`${summaryLines(summary).join('\n')}\nresult: ${folder}\n`)
     sound &&= parts.every(isSound)
+    for (const { name, fairness } of parts) {
+      if (fairness?.tally) tallies.set(name, [...(tallies.get(name) ?? []), fairness.tally])
+    }
+  }
+  for (const [name, runs] of tallies) {
+    const pooled = pooledLines(name, runs)
+    if (options.json !== '-') process.stdout.write(pooled.lines.map(line => `${line}\n`).join(''))
+    sound &&= pooled.ok
   }
   process.removeListener('SIGINT', onInterrupt)
   process.removeListener('SIGTERM', onInterrupt)

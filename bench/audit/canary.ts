@@ -7,6 +7,10 @@
  *
  * The tests run the same table on fixed seeds; this is for as many seeds as there is time for.
  */
+import { DRAW_CHECKS, type DrawEvidence } from './draw-checks.ts'
+import { DRAW_PLANTS, publishWith } from './draw-plants.ts'
+import { evidenceOf, makeDrawnRun, publish } from './drawn-run.ts'
+import { runCheck } from './finding.ts'
 import { PLANTS, plantFault } from './plants.ts'
 import { makeRun, seededDice } from './synthetic.ts'
 import { auditRun } from './verdict.ts'
@@ -29,6 +33,23 @@ for (let seed = first; seed < first + rounds; seed++) {
     if (!caught) miss(`seed ${seed}: ${plant.fault}, which ${plant.caughtBy} should see`)
   }
 }
-const tried = `${rounds * PLANTS.length} faults of ${PLANTS.length} kinds from seed ${first}`
+
+const failed = (evidence: DrawEvidence): string[] =>
+  DRAW_CHECKS.filter(check => !runCheck(check, evidence).ok).map(check => check.id)
+
+for (let seed = first; seed < first + rounds; seed++) {
+  const people = Math.ceil(claims / 10)
+  const sound = makeDrawnRun(seed, people)
+  if (failed(evidenceOf(sound, publish(sound))).length > 0) miss(`seed ${seed}: a false alarm on a sound draw`)
+  for (const plant of DRAW_PLANTS) {
+    const run = makeDrawnRun(seed, people)
+    const published = publishWith(plant, run, publish)
+    if (!failed(evidenceOf(run, published)).includes(plant.caughtBy)) {
+      miss(`seed ${seed}: ${plant.fault}, which ${plant.caughtBy} should see`)
+    }
+  }
+}
+const kinds = PLANTS.length + DRAW_PLANTS.length
+const tried = `${rounds * kinds} faults of ${kinds} kinds from seed ${first}`
 console.log(`${missed === 0 ? '✓' : '✗'} canary: ${tried}, ${missed} missed`)
 process.exitCode = missed === 0 ? 0 : 1

@@ -14,14 +14,15 @@ import type { Evidence } from './evidence.ts'
 
 const EXAMPLES_MAX = 5
 
-export interface Check {
+/** `E` is what the check looks at: the evidence of a run, or of its draw. */
+export interface Check<E = Evidence> {
   /** The invariant and what of it: `I3-acked`. */
   readonly id: string
   /** A full sentence that holds in every sound run. */
   readonly title: string
   /** False where the sentence does not apply to the run's mode. */
-  readonly applies?: (evidence: Evidence) => boolean
-  readonly look: (evidence: Evidence, finding: Finding) => void
+  readonly applies?: (evidence: E) => boolean
+  readonly look: (evidence: E, finding: Finding) => void
 }
 
 export interface CheckResult {
@@ -45,7 +46,7 @@ export class Finding {
   }
 }
 
-export function runCheck(check: Check, evidence: Evidence): CheckResult {
+export function runCheck<E>(check: Check<E>, evidence: E): CheckResult {
   const finding = new Finding()
   if (check.applies?.(evidence) ?? true) check.look(evidence, finding)
   const { checked, violations, examples } = finding

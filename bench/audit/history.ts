@@ -6,7 +6,8 @@
  * (`process.hrtime`), which all processes of one machine share; the wall clock may jump and is not used. A request
  * without an answer is a row too, with outcome NO_ANSWER and answered = Infinity: it may have been executed. The
  * pool is the one that the claim named, or the one that its answer names. Claims of one batch request share sent,
- * answered and connection, which is how the audit knows that a repeat inside a batch is the same answer.
+ * answered and connection, which is how the audit knows that a repeat inside a batch is the same answer. For an entry of
+ * a drawn round `vouchers` is the first four bytes of its receipt's tag.
  *
  * What an outcome lets a client conclude is read from the outcome table, never listed again here.
  */
@@ -15,6 +16,9 @@ import { Columns, fingerprint, type Row } from './columns.ts'
 
 /** No answer came: the connection broke or the run ended. */
 export const NO_ANSWER = 255
+
+/** An entry of a drawn round was taken: whether it becomes a grant is not known yet. */
+export const ENTERED = CODES.entered.number
 
 /** What an outcome says about the claim. */
 export const GRANT = 1
@@ -30,7 +34,7 @@ const MEANING = {
 /** By outcome number: GRANT, REFUSAL, PERHAPS, or 0 for a number that is not in the table. */
 export const MEANINGS = Uint8Array.from({ length: 256 }, (_, number) => {
   const code = codeOf(number)
-  if (number === NO_ANSWER) return PERHAPS
+  if (number === NO_ANSWER || number === ENTERED) return PERHAPS
   return code === undefined ? 0 : MEANING[CODES[code].executed]()
 })
 

@@ -150,6 +150,8 @@ export const TIME_CHECKS: readonly Check[] = [
   {
     id: 'I8-open',
     title: 'not_open was never said to a request sent after a grant was answered.',
+    // Between two windows of a draw a round is not open.
+    applies: isArrivalOrder,
     look: lookAtOpening,
   },
   { id: 'I10-holder', title: 'A holder who asked again was never refused.', look: lookAtHolders },

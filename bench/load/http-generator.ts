@@ -10,7 +10,7 @@
  */
 
 import { CODES, type Code } from '../../engine/base/codes.ts'
-import { GRANT, MEANINGS, NO_ANSWER } from '../audit/history.ts'
+import { ENTERED, GRANT, MEANINGS, NO_ANSWER } from '../audit/history.ts'
 import type { ClaimFlow } from './claim-flow.ts'
 import { HttpConnection, type HttpOwner } from './http-connection.ts'
 import { digits } from './http-response.ts'
@@ -20,11 +20,13 @@ import { userIdOf, writeDigits } from './user-id.ts'
 const SEQUENCE = Buffer.from('"sequence":')
 const CODE = Buffer.from('"code":"')
 const GRANTED_AT = Buffer.from('"granted_at":"')
+const TAG = Buffer.from('"tag":"')
 const NOTHING = Buffer.alloc(0)
 const QUOTE = 34
 const BY_STATUS: Readonly<Record<number, number>> = {
   [CODES.granted.status]: CODES.granted.number,
   [CODES.replayed.status]: CODES.replayed.number,
+  [CODES.entered.status]: CODES.entered.number,
 }
 
 /** The bytes of a claim and where the nine digits of its user stand. */
@@ -74,6 +76,12 @@ export function vouchersOf(body: Buffer): number {
   return hash || 1
 }
 
+/** The first four bytes of the tag in a receipt, 0 where there is none. */
+export function tagHeadOf(body: Buffer): number {
+  const at = body.indexOf(TAG)
+  return at < 0 ? 0 : Number.parseInt(body.toString('latin1', at + TAG.length, at + TAG.length + 8), 16)
+}
+
 class Lane implements HttpOwner {
   readonly connection: HttpConnection
   readonly #flow: ClaimFlow
@@ -117,7 +125,8 @@ class Lane implements HttpOwner {
 
   #settle(outcome: number, body: Buffer): void {
     const granted = MEANINGS[outcome] === GRANT
-    this.#flow.from(this.#number, granted ? vouchersOf(body) : 0)
+    const shown = granted ? vouchersOf(body) : outcome === ENTERED ? tagHeadOf(body) : 0
+    this.#flow.from(this.#number, shown)
     this.#flow.answer(this.#slot, outcome, granted ? sequenceOf(body) : 0)
   }
 }

@@ -7,6 +7,7 @@
  */
 
 import { type Chart, drawChart, escapeHtml } from './chart.ts'
+import { runFairnessLines } from './fairness/run-text.ts'
 import { isSound, type PartResult, type Summary } from './result.ts'
 import { figureLine, machineLines } from './result-text.ts'
 
@@ -83,6 +84,7 @@ function partSection(part: PartResult): string {
 <p class="verdict">${isSound(part) ? '✓ sound' : part.audit?.ok === false ? '✗ VOID' : '✗ a promise was broken'}</p><pre>${escapeHtml(lines.join('\n'))}</pre>
 ${[...timelineCharts(part), ...latencyChart(part)].map(drawChart).join('\n')}
 <pre>${escapeHtml(part.figures.map(figureLine).join('\n'))}</pre>
+${part.fairness === undefined ? '' : `<h3>Fairness</h3><pre>${escapeHtml(runFairnessLines(part.fairness).join('\n'))}</pre>`}
 <p>${escapeHtml(outcomes.join(', '))}</p><p>${escapeHtml(settings.join(', '))}</p></section>`
 }
 

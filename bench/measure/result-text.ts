@@ -5,6 +5,7 @@
  * marks are ✓ and ✗ and mean the same as the exit code.
  */
 
+import { runFairnessLines } from './fairness/run-text.ts'
 import type { MachineCard } from './machine.ts'
 import { type Figure, isSound, type PartResult, type Summary } from './result.ts'
 
@@ -28,6 +29,7 @@ export function partLines(part: PartResult): string[] {
     ...part.problems.map(problem => `  ✗ ${problem}`),
     ...part.notes.map(note => `  ! ${note}`),
     ...part.figures.map(figureLine),
+    ...(part.fairness === undefined ? [] : runFairnessLines(part.fairness).map(line => `  ${line}`)),
     ...(outcomes.length > 0 ? [`  ${'answers'.padEnd(NAME_WIDTH)}${outcomes.join(', ')}`] : []),
     `  ${'settings'.padEnd(NAME_WIDTH)}${settings.join(', ')}`,
   ]

@@ -3,9 +3,10 @@
  *
  * A run has parts (a release over the stream, one over HTTP, …). A part's figures are a flat list of named numbers with
  * a unit and a direction, so that printing, comparing and repeating need no knowledge of the scenario. `problems` are
- * the sentences behind a ✗: a part with one makes the bench exit with 99.
+ * the sentences behind a ✗: a part with one makes the bench exit with 99. Schema 2 added `fairness`.
  */
 
+import type { RunFairness } from './fairness/run-fairness.ts'
 import type { LatencySummary } from './latency.ts'
 import type { MachineCard } from './machine.ts'
 import type { TimelineRow } from './timeline.ts'
@@ -31,6 +32,8 @@ export interface PartResult {
   readonly figures: readonly Figure[]
   readonly latencies: Readonly<Record<string, LatencySummary>>
   readonly outcomes: Readonly<Record<string, number>>
+  /** Who won how often; undefined for a scenario that makes no claims. Since schema 2. */
+  readonly fairness?: RunFairness
   readonly timeline: readonly TimelineRow[]
   /** Sentences that qualify the figures: what limited them, what they are not. */
   readonly notes: readonly string[]
@@ -43,7 +46,7 @@ export interface MeasuredPart extends PartResult {
 }
 
 export interface Summary {
-  readonly schema: 1
+  readonly schema: 2
   readonly command: string
   readonly seed: number
   readonly machine: MachineCard

@@ -10,7 +10,7 @@
  * is the feed's work. An array of objects was rejected: five million of them are 400 MB and a pause of a second.
  */
 
-import { BOTS, DOUBLE_TAP, OPENING, type Profile, type Sizes } from './profile.ts'
+import { BOTS, DOUBLE_TAP, DRAW_BOTS, OPENING, type Profile, type Sizes } from './profile.ts'
 import { Random } from './random.ts'
 
 export const KIND = { first: 0, double: 1, naiveBot: 2, spreadBot: 3, retry: 4 } as const
@@ -110,6 +110,9 @@ function addRhythm(draft: PlanDraft, user: number, random: Random, perS: number)
 }
 
 function addBot(draft: PlanDraft, profile: Profile, user: number, random: Random): void {
+  for (let tap = 0; tap < (profile.entryTaps ?? 0); tap++)
+    draft.add(random.between(0, DRAW_BOTS.withinS), user, KIND.naiveBot)
+  if (profile.entryTaps !== undefined) return
   const character = random.uniform()
   if (character < BOTS.naive) addRhythm(draft, user, random, random.between(BOTS.rateMin, BOTS.rateMax))
   else if (character < BOTS.naive + BOTS.spread) addRhythm(draft, user, random, 1)

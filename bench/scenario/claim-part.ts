@@ -7,6 +7,8 @@
 
 import type { CrewReport } from '../load/crew.ts'
 import { engineFigures, generatorFigures, generatorLimits } from '../measure/cost-figures.ts'
+import type { RunFairness } from '../measure/fairness/run-fairness.ts'
+import { chanceText } from '../measure/fairness/trial-text.ts'
 import { type Latency, mergeLatencies } from '../measure/latency.ts'
 import { costBetween } from '../measure/process-cost.ts'
 import { type AuditSummary, type Figure, figure, type MeasuredPart } from '../measure/result.ts'
@@ -27,14 +29,17 @@ function rates(story: Story, timeline: Timeline): Figure[] {
       ? [figure('decisions in the drain', story.decisionsInDrain / story.drainS, 'decisions/s', 'higher')]
       : []),
     figure('in flight, most', timeline.inFlightMax, 'claims'),
-    figure('granted', story.grants, 'grants'),
-    figure('repeats of a grant', story.repeated, 'answers'),
   ]
 }
 
-function memoryFigures(before: Reading, after: Reading, grants: number): Figure[] {
-  if (before.redisBytes === undefined || after.redisBytes === undefined || grants === 0) return []
-  return [figure('redis memory a grant', (after.redisBytes - before.redisBytes) / grants, 'bytes', 'lower')]
+const grantFigures = (story: Story): Figure[] => [
+  figure('granted', story.grants, 'grants'),
+  figure('repeats of a grant', story.repeated, 'answers'),
+]
+
+function memoryFigures(before: Reading, after: Reading, [of, count]: readonly [string, number]): Figure[] {
+  if (before.redisBytes === undefined || after.redisBytes === undefined || count === 0) return []
+  return [figure(`redis memory ${of}`, (after.redisBytes - before.redisBytes) / count, 'bytes', 'lower')]
 }
 
 export function latencyFigures(name: string, latency: Latency): Figure[] {
@@ -45,6 +50,12 @@ export function latencyFigures(name: string, latency: Latency): Figure[] {
   })
 }
 
+function unfairness({ tests = [] }: RunFairness): string[] {
+  return tests
+    .filter(({ mark }) => mark === 'fail')
+    .map(({ test, of, finds, p }) => `${test} ${of} (${finds}): the winners were not drawn evenly, p ${chanceText(p)}`)
+}
+
 export interface Measured {
   readonly run: ClaimRun
   readonly report: CrewReport
@@ -52,10 +63,22 @@ export interface Measured {
   readonly before: Reading
   readonly after: Reading
   readonly audit: AuditSummary
+  readonly fairness: RunFairness
+  readonly drawn: readonly Figure[]
   readonly watched: AudienceReport | undefined
 }
 
-export function partOf({ run, report, startUs, before, after, audit, watched }: Measured): MeasuredPart {
+export function partOf({
+  run,
+  report,
+  startUs,
+  before,
+  after,
+  audit,
+  fairness,
+  drawn,
+  watched,
+}: Measured): MeasuredPart {
   const { generators, history } = report
   const { people, stock } = run.plan.sizes
   const timeline = mergeTimelines(generators.map(generator => generator.timeline))
@@ -74,19 +97,25 @@ export function partOf({ run, report, startUs, before, after, audit, watched }: 
     audit,
     figures: [
       ...rates(story, timeline),
+      ...(drawn.length > 0 ? drawn : grantFigures(story)),
       ...(run.figures?.(story) ?? []),
       ...(watched?.figures ?? []),
       ...latencyFigures('latency from plan', corrected),
       ...latencyFigures('latency from send', raw),
       ...engineFigures(costBetween(before.use, after.use), story.decisions),
-      ...memoryFigures(before, after, story.grants),
+      ...memoryFigures(
+        before,
+        after,
+        drawn.length > 0 ? ['an entrant', fairness.competitors] : ['a grant', story.grants],
+      ),
       ...generatorFigures(generators, story.decisions),
     ],
     latencies: Object.fromEntries(measured.map(([name, latency]) => [name, latency.summary()])),
     hgrm: Object.fromEntries(measured.map(([name, latency]) => [name, latency.toHgrm()])),
     outcomes: story.outcomes,
+    fairness,
     timeline: timeline.rows(stock),
     notes: [...generatorLimits(generators), ...(run.notes ?? []), ...(run.pace === 'max' ? [CLOSED_LOOP] : [])],
-    problems: audit.ok ? [] : [VOID],
+    problems: [...(audit.ok ? [] : [VOID]), ...unfairness(fairness)],
   }
 }

@@ -8,27 +8,27 @@
 
 import type { Code } from '../../engine/base/codes.ts'
 import { Frames } from '../audit/frames.ts'
-import { readLedger } from '../audit/ledger.ts'
-import { auditRun, printVerdict } from '../audit/verdict.ts'
 import { Crew, type CrewReport, type Opening } from '../load/crew.ts'
 import type { PlanShape } from '../load/job.ts'
 import { monotonicUs } from '../load/recorder.ts'
 import type { TransportName } from '../load/transport.ts'
-import { benchUsers } from '../load/user-id.ts'
 import type { Latency } from '../measure/latency.ts'
 import { type ProcessUse, treeOf } from '../measure/process-cost.ts'
 import { redisMemory } from '../measure/redis-memory.ts'
-import type { AuditSummary, Figure, MeasuredPart } from '../measure/result.ts'
+import type { Figure, MeasuredPart } from '../measure/result.ts'
 import type { Story } from '../measure/story.ts'
 import type { RoundState } from '../operator.ts'
 import type { Stage } from '../stage.ts'
 import { partOf } from './claim-part.ts'
+import { auditDrawn, auditFcfs } from './run-audit.ts'
 
 export interface ClaimRun {
   readonly name: string
   readonly plan: PlanShape
   readonly transport: TransportName
   readonly pace: 'real' | 'max'
+  /** Milliseconds of a window of the draw; undefined for first come, first served. */
+  readonly windowMs?: number | undefined
   readonly frame: number
   readonly window: number
   readonly connections: number
@@ -79,23 +79,6 @@ async function takeReading({ engine }: Stage): Promise<Reading> {
   }
 }
 
-interface Told {
-  readonly run: ClaimRun
-  readonly round: RoundState
-  readonly history: CrewReport['history']
-  readonly frames: Frames
-}
-
-async function audit({ operator }: Stage, { run, round, history, frames }: Told): Promise<AuditSummary> {
-  const users = benchUsers(run.plan.sizes.people)
-  const pools = round.pools.map(pool => pool.name)
-  const ledger = await readLedger(operator.grants(round.id), { users, pools, capacity: round.stock.granted + 1 })
-  const expected = new Set(run.expected)
-  const known = { history, users, ledger, round, frames, expected }
-  const verdict = auditRun({ ...known, perUser: 1, mode: 'fcfs', changes: [], setAside: [] })
-  return { ok: verdict.ok, lines: printVerdict(verdict) }
-}
-
 /** Runs the crew with the live line, and ends it early when the bench is interrupted. */
 async function runCrew(stage: Stage, name: string, crew: Crew, opening: Opening): Promise<[CrewReport, number]> {
   const startUs = monotonicUs()
@@ -140,7 +123,7 @@ export async function runClaims(stage: Stage, run: ClaimRun): Promise<MeasuredPa
   const { people, stock } = run.plan.sizes
   const leadMs = (LEAD_S + people / PLANNED_PER_S) * 1000
   const opensAt = run.pace === 'real' ? new Date(Date.now() + leadMs) : null
-  const round = await operator.createRound({ name: run.name, stock, opensAt })
+  const round = await operator.createRound({ name: run.name, stock, opensAt, windowMs: run.windowMs })
   const crew = crewFor(stage, run, round.id)
   let audience: Audience | undefined
   try {
@@ -152,8 +135,9 @@ export async function runClaims(stage: Stage, run: ClaimRun): Promise<MeasuredPa
     const state = await operator.round(round.id)
     const watched = await audience?.leave(state.stock.version)
     const frames = watched?.frames ?? new Frames()
-    const verdict = await audit(stage, { run, round: state, history: report.history, frames })
-    const part = partOf({ run, report, startUs, before, after, audit: verdict, watched })
+    const told = { sizes: run.plan.sizes, expected: run.expected, round: state, history: report.history, frames }
+    const audited = await (run.windowMs === undefined ? auditFcfs : auditDrawn)(operator, told)
+    const part = partOf({ run, report, startUs, before, after, ...audited, watched })
     return stage.interrupted.aborted ? { ...part, notes: [INTERRUPTED, ...part.notes] } : part
   } finally {
     crew.kill()

@@ -17,6 +17,8 @@ export interface Profile {
   readonly openShare: number
   readonly tailS: number
   readonly botShare: number
+  /** Where bots enter a draw: requests that each of them sends as soon as it opens, in place of a rhythm. */
+  readonly entryTaps?: number
   /** When the real release had sold out, seconds after it opened. */
   readonly soldOutS: number
   /** Requests a second in the busiest second, as the assumption predicts it at scale 1. */
@@ -87,6 +89,9 @@ export const DOUBLE_TAP = { p: 0.12, withinS: 0.001 } as const
 /** Half of the bots tap at a fixed rate whatever they are told, 30 % once a second, 20 % imitate people. */
 export const BOTS = { leadS: 1, seconds: 15, rateMin: 5, rateMax: 10, naive: 0.5, spread: 0.3 } as const
 
+/** Bots that enter a draw send this many requests each, all within a fifth of a second of the opening. */
+export const DRAW_BOTS = { taps: 50, withinS: 0.2 } as const
+
 /** Taps that one person makes beyond the first if he never wins: p + p^2 + … + p^max. */
 export function retriesExpected(): number {
   let sum = 0
@@ -105,8 +110,10 @@ export interface Sizes {
 export function sizesOf(row: Profile, scale: number): Sizes {
   const people = Math.max(1, Math.round(row.people * scale))
   const stock = Math.max(1, Math.round(row.stock * scale))
-  const fixedTaps = BOTS.seconds * (BOTS.naive * ((BOTS.rateMin + BOTS.rateMax) / 2) + BOTS.spread)
-  const human = people * (1 + DOUBLE_TAP.p) + Math.max(0, people - stock) * retriesExpected()
+  const fixedTaps = row.entryTaps ?? BOTS.seconds * (BOTS.naive * ((BOTS.rateMin + BOTS.rateMax) / 2) + BOTS.spread)
+  // Whoever has entered a draw does not ask again.
+  const retries = row.entryTaps === undefined ? Math.max(0, people - stock) * retriesExpected() : 0
+  const human = people * (1 + DOUBLE_TAP.p) + retries
   const wanted = (row.botShare / (1 - row.botShare)) * human
   // A bot account is a person less: what it would have sent as one moves to the other side of the share.
   const bots = Math.min(people, Math.round(wanted / (fixedTaps + row.botShare)))

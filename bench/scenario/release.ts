@@ -11,7 +11,7 @@ import type { MeasuredPart } from '../measure/result.ts'
 import type { Options } from '../options.ts'
 import type { Stage } from '../stage.ts'
 import { type ClaimRun, runClaims } from './claim-run.ts'
-import { PROFILES, sizesOf } from './profile.ts'
+import { DRAW_BOTS, PROFILES, sizesOf } from './profile.ts'
 
 const DEFAULTS = {
   stream: { scale: 0.2, connections: 4 },
@@ -20,9 +20,12 @@ const DEFAULTS = {
 
 const AFTER_SOLD_OUT = 1.25
 const REAL_PACE_MIN_S = 15
+/** At the pace max a plan has no clock: its one window ends when everybody has entered and the bench closes the round. */
+const WINDOW_MS = { real: 3000, max: 3_600_000 } as const
 
 export function releaseRun(options: Options, transport: 'http' | 'stream'): ClaimRun {
-  const profile = PROFILES[options.profile]
+  const drawn = options.allocation === 'window'
+  const profile = drawn ? { ...PROFILES[options.profile], entryTaps: DRAW_BOTS.taps } : PROFILES[options.profile]
   const scale = options.scale ?? DEFAULTS[transport].scale
   const untilS =
     options.pace === 'real' ? Math.max(REAL_PACE_MIN_S, profile.soldOutS * AFTER_SOLD_OUT) : Number.POSITIVE_INFINITY
@@ -37,12 +40,14 @@ export function releaseRun(options: Options, transport: 'http' | 'stream'): Clai
     processes: options.processes,
     sameUsers: false,
     retries: true,
-    expected: ['sold_out', 'not_open'],
+    expected: drawn ? ['sold_out', 'not_open', 'closed'] : ['sold_out', 'not_open'],
+    ...(drawn ? { windowMs: options['window-ms'] ?? WINDOW_MS[options.pace] } : {}),
     settings: {
       profile: profile.name,
       scale,
       transport,
       pace: options.pace,
+      ...(drawn ? { allocation: 'window', 'window-ms': options['window-ms'] ?? WINDOW_MS[options.pace] } : {}),
       ...(transport === 'stream' ? { frame: options.frame, window: options.window } : {}),
     },
   }

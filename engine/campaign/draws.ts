@@ -109,7 +109,7 @@ export class Draws {
     const { store } = this.#options
     const state = await store.draws.state(view.id)
     const files = state ? await store.draws.files(view.id, state.window) : {}
-    if (!state || state.phase !== 'committed')
+    if (state?.phase !== 'committed')
       throw new Refusal('wrong_state', 'no committed list of this round waits for its beacon', { state: view.state })
     const beacon = { kind: 'drand', round, signature } as const
     try {

@@ -24,6 +24,7 @@ export interface EmbeddedRedis {
 const SOCKET_PATH_MAX = 100
 const SERVERS = ['redis-server', 'valkey-server']
 const START_MS = 30_000
+const LOOK_MS = 2000
 
 const settings = (dir: string, socket: string, durability: Durability): string[] => [
   ...['--port', '0', '--unixsocket', socket, '--unixsocketperm', '700', '--dir', dir, '--daemonize', 'no'],
@@ -101,20 +102,28 @@ export async function startEmbedded(dataDir: string, durability: Durability): Pr
       stdio: ['ignore', 'pipe', 'inherit'],
       detached: true,
     })
-    if (await ready(child)) return running(child, socket)
+    if (await ready(child, socket)) return running(child, socket)
   }
   throw new Error(
     'no redis-server on this machine: type "apt-get install redis-server" (or your system\'s way), or set REDIS_URL',
   )
 }
 
-/** True when it accepts connections, false when there is no such program; throws with its last words when it ends. */
-function ready(child: ChildProcess): Promise<boolean> {
+/**
+ * True when it accepts connections, false when there is no such program; throws with its last words when it ends, or
+ * when it gives no sign of life for START_MS. Reading a large log takes as long as it takes: it answers while it reads.
+ */
+function ready(child: ChildProcess, socket: string): Promise<boolean> {
   return new Promise((done, fail) => {
     let words = ''
-    const timer = setTimeout(() => fail(new Error(`redis-server is not ready after ${START_MS / 1000} s`)), START_MS)
+    let signOfLife = Date.now()
+    const look = setInterval(async () => {
+      if ((await pidBehind(socket)) !== undefined) signOfLife = Date.now()
+      if (Date.now() - signOfLife < START_MS) return
+      settle(() => fail(new Error(`redis-server says nothing since ${START_MS / 1000} s:\n${words.slice(-800)}`)))
+    }, LOOK_MS)
     const settle = (run: () => void) => {
-      clearTimeout(timer)
+      clearInterval(look)
       run()
     }
     child.once('error', (cause: NodeJS.ErrnoException) =>

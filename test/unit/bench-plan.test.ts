@@ -9,7 +9,7 @@ import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { KIND, orderOf, type Plan, planLate, planRelease, planUntil } from '../../bench/scenario/arrival.ts'
 import { merchantOf, orderAmount, vouchersUsed } from '../../bench/scenario/order.ts'
-import { PROFILES, type Profile, retriesExpected, sizesOf } from '../../bench/scenario/profile.ts'
+import { DRAW_BOTS, PROFILES, type Profile, retriesExpected, sizesOf } from '../../bench/scenario/profile.ts'
 import { Random } from '../../bench/scenario/random.ts'
 
 const WHOLE = { index: 0, of: 1 }
@@ -135,4 +135,20 @@ test('orders have the mean, the median and the tail of real ones', () => {
   const merchants = Array.from({ length: 10_000 }, () => merchantOf(random, 1000))
   expect(Math.min(...merchants)).toBe(1)
   expect(Math.max(...merchants)).toBeLessThanOrEqual(1000)
+})
+
+test("bots that enter a draw send fifty requests each, at once, and are still the profile's share of the requests", () => {
+  const profile = { ...PROFILES.scarce, entryTaps: DRAW_BOTS.taps }
+  const sizes = sizesOf(profile, 0.01)
+  const plan = planRelease({ profile, sizes, seed, part: WHOLE })
+  const taps = new Map<number, number>()
+  let last = 0
+  for (const [place, user] of plan.user.entries()) {
+    if (user < sizes.people - sizes.bots) continue
+    taps.set(user, (taps.get(user) ?? 0) + 1)
+    last = Math.max(last, plan.timeUs[place]!)
+  }
+  expect([taps.size, new Set(taps.values())]).toEqual([sizes.bots, new Set([50])])
+  expect(last).toBeLessThanOrEqual(DRAW_BOTS.withinS * 1e6)
+  expect((sizes.bots * 50) / plan.user.length).toBeCloseTo(profile.botShare, 2)
 })

@@ -109,7 +109,7 @@ function partWith(grantsPerS: number, extra: Partial<PartResult> = {}): PartResu
 
 const machine = machineCard()
 const summaryOf = (part: PartResult): Summary => ({
-  schema: 1,
+  schema: 2,
   command: 'fairgrab bench',
   seed: 1,
   machine,
@@ -195,6 +195,7 @@ test('flags are checked one by one, and a wrong one names the nearest', () => {
     [['--seed'], '--seed needs a value'],
     [['--url', 'http://h'], '--url needs --key'],
     [['stray'], '"stray" is not a flag'],
+    [['--allocation', 'window', '--scenario', 'drain'], 'is for the scenario release'],
   ]
   for (const [args, words] of wrong) {
     expect(() => parseOptions(args)).toThrow(UsageError)

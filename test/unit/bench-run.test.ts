@@ -58,7 +58,7 @@ test('a small release over both transports is sound and leaves a whole result', 
   expect([code, stderr.includes('Error')]).toEqual([0, false])
   expect(stdout).toMatch(/^✓ hangzhou over stream\n {2}✓ audit: one story/)
   const { schema, parts } = await summaryIn('both')
-  expect([schema, parts.map(part => part.name)]).toEqual([1, ['hangzhou over stream', 'hangzhou over http']])
+  expect([schema, parts.map(part => part.name)]).toEqual([2, ['hangzhou over stream', 'hangzhou over http']])
   for (const part of parts) {
     const value = (name: string) => part.figures.find(figure => figure.name === name)?.value
     expect(part.audit?.ok).toBe(true)
@@ -67,6 +67,7 @@ test('a small release over both transports is sound and leaves a whole result', 
     expect(value('redis memory a grant')).toBeGreaterThan(0)
     expect(part.timeline.at(-1)?.remaining).toBe(0)
     expect(part.outcomes.granted).toBe(3000)
+    expect(part.fairness).toMatchObject({ mode: 'fcfs', winners: 3000, order: { rightful: 3000 } })
   }
   expect((await readdir(join(folder, 'both'))).toSorted()).toEqual([
     'latency-from-send-1.hgrm',
@@ -76,6 +77,41 @@ test('a small release over both transports is sound and leaves a whole result', 
     'timeline-1.csv',
     'timeline-2.csv',
   ])
+})
+
+test('a window draw over both transports: the draw is repeated, everybody is told, bots gain nothing', {
+  timeout: PATIENCE_MS,
+}, async () => {
+  const flags = ['--profile', 'scarce', '--allocation', 'window', '--scale', '0.001']
+  const { code, stdout } = await bench([...flags, '--out', join(folder, 'drawn')])
+  expect([code, stdout.split('\n')[0]]).toEqual([0, '✓ scarce over stream'])
+  const { parts } = await summaryIn('drawn')
+  expect(parts.map(part => part.name)).toEqual(['scarce over stream', 'scarce over http'])
+  for (const part of parts) {
+    const value = (name: string) => part.figures.find(figure => figure.name === name)?.value
+    expect([value('entrants'), value('windows'), value('granted')]).toEqual([1914, 1, 50])
+    expect(part.audit?.lines.filter(line => /✓ D-/.test(line)).length).toBeGreaterThanOrEqual(11)
+    expect(part.fairness).toMatchObject({ claim: 'one whole run', mode: 'drawn', competitors: 1914, winners: 50 })
+    expect(part.fairness?.tests?.filter(({ mark }) => mark === 'pass').length).toBeGreaterThanOrEqual(5)
+    expect(part.outcomes.entered).toBeGreaterThan(1914)
+  }
+  expect(parts[1]?.audit?.lines.join('\n')).toContain(
+    '✓ D-included    Everybody who has a receipt is in a published list. (1,914)',
+  )
+})
+
+test('one window follows the other until the stock is gone, and each is drawn again', {
+  timeout: PATIENCE_MS,
+}, async () => {
+  const flags = ['--allocation', 'window', '--window-ms', '100', '--scale', '0.0005', '--transport', 'http']
+  const { code } = await bench([...flags, '--out', join(folder, 'windows')])
+  const [part] = (await summaryIn('windows')).parts
+  const value = (name: string) => part?.figures.find(figure => figure.name === name)?.value
+  expect([code, value('granted')]).toEqual([0, 750])
+  expect(value('windows')).toBeGreaterThan(1)
+  expect(part?.audit?.lines.join('\n')).toContain(
+    `✓ D-winners     A second implementation draws the same winners and waitlist, in the same order. (${value('windows')})`,
+  )
 })
 
 test('at the real pace latency counts from the plan, and an interrupt still reports', {

@@ -9,7 +9,7 @@ import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { voucherHash } from '../../bench/audit/history.ts'
 import { ClaimsFrame, FrameScanner } from '../../bench/load/claims-frame.ts'
-import { claimRequest, outcomeOf, sequenceOf, vouchersOf } from '../../bench/load/http-generator.ts'
+import { claimRequest, outcomeOf, sequenceOf, tagHeadOf, vouchersOf } from '../../bench/load/http-generator.ts'
 import { ResponseReader } from '../../bench/load/http-response.ts'
 import { benchUsers, userIdOf } from '../../bench/load/user-id.ts'
 import { CODES, type Code } from '../../engine/base/codes.ts'
@@ -79,6 +79,7 @@ test('any other frame is read as values, and broken bytes are an error', () => {
   expect(() => scanner.scan(Buffer.from([0xc1]))).toThrow('does not begin with a map')
 })
 
+const ENTERED_BODY = '{"outcome":"entered","receipt":{"tag":"8bd33035d99525778e8ae3e6cce6eb6f","pool":0}}'
 const GRANTED = JSON.stringify({
   outcome: 'granted',
   claim: {
@@ -127,6 +128,7 @@ test('the outcome is read from the status, or from the code of the problem', () 
     Buffer.from(JSON.stringify({ type: 'about:blank', title: 't', status: CODES[code].status, code }))
   expect(outcomeOf(201, Buffer.from(GRANTED))).toBe(CODES.granted.number)
   expect(outcomeOf(200, Buffer.from(GRANTED))).toBe(CODES.replayed.number)
+  expect(outcomeOf(202, Buffer.from(ENTERED_BODY))).toBe(CODES.entered.number)
   for (const code of [
     'sold_out',
     'paused',
@@ -146,6 +148,8 @@ test('sequence and vouchers are read from the bytes as the audit reads them from
   expect(sequenceOf(Buffer.from(GRANTED))).toBe(40_211)
   expect(vouchersOf(Buffer.from(GRANTED))).toBe(voucherHash(['AAAA', 'BBBB', 'CCCC'], '2026-12-01T10:00:00.123Z'))
   expect(vouchersOf(Buffer.from('{}'))).toBe(0)
+  expect(tagHeadOf(Buffer.from(ENTERED_BODY))).toBe(0x8bd33035)
+  expect(tagHeadOf(Buffer.from(GRANTED))).toBe(0)
 })
 
 test('a claim request declares the length it has and says where the digits stand', () => {

@@ -316,6 +316,6 @@ test('any byte of any file changed is found', () => {
       const isTime = name === 'promotions.log' && text.lastIndexOf('"at":"') > text.lastIndexOf('}')
       expect(verifyBundle(flipped(name, at)).ok && !isTime).toBe(false)
     }),
-    { seed, numRuns: effort(30, 1500) },
+    { seed, numRuns: effort(30, 300) },
   )
 })

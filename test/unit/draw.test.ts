@@ -15,7 +15,7 @@ import { plainDraw, plainOrder, plainRoot, RECORD, randomEntries } from '../supp
 import { effort } from '../support/effort.ts'
 import { below, random, seed as testSeed } from '../support/seed.ts'
 
-const runs = { seed: testSeed, numRuns: effort(60, 2000) }
+const runs = { seed: testSeed, numRuns: effort(60, 300) }
 const SEED = Buffer.alloc(32, 9)
 const NAMES = ['general', 'assisted', 'staff']
 
