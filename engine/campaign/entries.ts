@@ -36,10 +36,33 @@ export interface Standing {
   readonly receipt?: () => Receipt | Promise<Receipt>
 }
 
-interface Entrant extends Person {
-  readonly tag: Buffer
+/** Who asks. His tag costs two hashes, and most requests of a rush are repeats that need none. */
+class Entrant {
+  readonly user: Buffer
+  readonly shed: number
+  readonly nonce: Buffer
+  readonly salt: Buffer
   readonly pool: number
   readonly askedAt: number
+  readonly #roundId: string
+  readonly #userId: string
+  #tag: Buffer | undefined
+
+  constructor(roundId: string, person: Person, request: ClaimRequest, askedAt: number) {
+    this.user = person.user
+    this.shed = person.shed
+    this.nonce = request.nonce ? Buffer.from(request.nonce, 'hex') : person.nonce
+    this.salt = request.salt ? Buffer.from(request.salt, 'hex') : person.salt
+    this.pool = request.pool
+    this.askedAt = askedAt
+    this.#roundId = roundId
+    this.#userId = request.userId
+  }
+
+  get tag(): Buffer {
+    this.#tag ??= tagOf(this.#roundId, this.nonce, commitUser(this.salt, this.#userId))
+    return this.#tag
+  }
 }
 
 export interface EntriesOptions {
@@ -133,7 +156,7 @@ export class Entries {
     const askedAt = clock.monotonicMs()
     if (request.slot > 1) return refused('limit_reached')
     const entrant = this.#entrantOf(request, askedAt)
-    const own = view.holdings.findText(holderOfTag(entrant.tag))
+    const own = view.holdings.size > 0 ? view.holdings.findText(holderOfTag(entrant.tag)) : -1
     if (own >= 0) return this.#granted(view.holdings.sequenceOf(own), view.holdings.poolOf(own))
     const known = this.#known.find(entrant.user, 0, entrant.user.length)
     if (known >= 0) return this.#standing(this.#known.sequenceOf(known), entrant)
@@ -169,11 +192,7 @@ export class Entries {
 
   #entrantOf(request: ClaimRequest, askedAt: number): Entrant {
     const { secrets, view } = this.#options
-    const person = secrets.personOf(request.userId)
-    const nonce = request.nonce ? Buffer.from(request.nonce, 'hex') : person.nonce
-    const salt = request.salt ? Buffer.from(request.salt, 'hex') : person.salt
-    const tag = tagOf(view.id, nonce, commitUser(salt, request.userId))
-    return { user: person.user, shed: person.shed, nonce, salt, tag, pool: request.pool, askedAt }
+    return new Entrant(view.id, secrets.personOf(request.userId), request, askedAt)
   }
 
   #sheds({ shed }: Entrant): boolean {
@@ -248,16 +267,16 @@ export class Entries {
     return { outcome: CODES.replayed.number, sequence, pool }
   }
 
-  #entered(index: number, { tag, nonce, salt, pool }: Entrant): Standing {
+  #entered(index: number, entrant: Entrant): Standing {
     const receipt = () => {
       const signed = this.#receipts.of(index)
       return signed instanceof Promise ? signed.then(owned) : owned(signed)
     }
     const owned = (signed: Receipt): Receipt =>
-      signed.tag === tag.toString('hex')
-        ? { ...signed, nonce: nonce.toString('hex'), salt: salt.toString('hex') }
+      signed.tag === entrant.tag.toString('hex')
+        ? { ...signed, nonce: entrant.nonce.toString('hex'), salt: entrant.salt.toString('hex') }
         : signed
-    return { outcome: CODES.entered.number, sequence: 0, pool, receipt }
+    return { outcome: CODES.entered.number, sequence: 0, pool: entrant.pool, receipt }
   }
 }
 
