@@ -1,11 +1,15 @@
 /**
- * The allocator that replays judge: one function, the only place to say which.
- *
- * It is the second implementation of the draw. An engine's own is set here in its place, as a function from packed
- * records of 17 bytes, the stock of the one pool and a seed of 32 bytes to the winners' places in the list, in any
- * order; everything else of the battery stays as it is.
+ * The allocator that replays judge: the engine's own, which is the verifier's too. One function, the only place to say
+ * which, and the only file of the battery that sees the engine: everything else knows packed records, a stock and
+ * winners. The second implementation (audit/draw.ts) draws a part of the replays again, which is test B0.
  */
 
-import { type Allocate, secondImplementation } from './lotteries.ts'
+import { allocate as engineAllocates } from '../../../engine/draw/allocation.ts'
+import { ScoreOrder } from '../../../engine/draw/score-order.ts'
+import type { Allocate } from './lotteries.ts'
 
-export const allocate: Allocate = secondImplementation
+export const allocate: Allocate = (entries, stock, seed) => {
+  const order = new ScoreOrder(seed, entries)
+  const pools = [{ name: 'general', total: stock }]
+  return engineAllocates(order, entries, { pools, quota_order: 'general-first', waitlist: 0 }).winners
+}
