@@ -5,8 +5,15 @@
  */
 import type { Redis } from 'ioredis'
 import type { Link } from './link.ts'
+import { countCopies } from './replicas.ts'
 
-export type Durability = 'memory' | 'everysec' | 'always'
+export type Durability = 'memory' | 'everysec' | 'always' | 'replicated'
+
+export interface Promised {
+  readonly level: Durability
+  /** At the level replicated; else 0. */
+  readonly replicas: number
+}
 
 export interface Finding {
   readonly what: string
@@ -66,9 +73,9 @@ function problemsOf(level: Durability, info: Facts, config: Facts): Finding[] {
     'the last write to the append only file failed',
     'free or mend the disk that holds the append only file',
   )
-  if (level === 'always' && config.appendfsync !== undefined) {
+  if (level !== 'everysec' && config.appendfsync !== undefined) {
     const { appendfsync } = config
-    need(appendfsync === 'always', `appendfsync is ${appendfsync}, the level is always`, set('appendfsync', 'always'))
+    need(appendfsync === 'always', `appendfsync is ${appendfsync}, the level is ${level}`, set('appendfsync', 'always'))
     need(
       config['no-appendfsync-on-rewrite'] === 'no',
       'no-appendfsync-on-rewrite is yes: fsync stops during rewrites',
@@ -76,6 +83,23 @@ function problemsOf(level: Durability, info: Facts, config: Facts): Finding[] {
     )
   }
   return problems
+}
+
+/**
+ * All that may be promoted must be counted: one more replica than promised could be promoted without the last grants.
+ * A primary does not know the priorities of its replicas, so those that never are promoted count too.
+ */
+async function replicaProblems(link: Link, replicas: number, info: Facts): Promise<Finding[]> {
+  if (replicas === 0 || info.role !== 'master') return []
+  const connected = Number(info.connected_slaves ?? 0)
+  if (connected > replicas) {
+    const mend = `set FAIRGRAB_REPLICAS to ${connected}, or take the others away`
+    return [{ what: `${connected} replicas are connected, only ${replicas} are waited for`, mend }]
+  }
+  const copies = await link.request(client => countCopies(client, replicas))
+  if (copies >= replicas) return []
+  const what = `${copies} of ${replicas} replicas confirm a write: it would not survive at the level replicated`
+  return [{ what, mend: 'start the missing replica, or look at its log; redis-cli INFO replication has their states' }]
 }
 
 function warningsOf(info: Facts, config: Facts): Finding[] {
@@ -112,11 +136,11 @@ async function settings(client: Redis): Promise<Facts> {
 }
 
 /** Reads and judges the server. Throws Fault when it cannot be asked. */
-export async function checkHealth(link: Link, level: Durability): Promise<StoreHealth> {
+export async function checkHealth(link: Link, { level, replicas }: Promised): Promise<StoreHealth> {
   const info = facts(await link.request(client => client.info()))
   const config = await link.request(settings)
   return {
-    problems: problemsOf(level, info, config),
+    problems: [...problemsOf(level, info, config), ...(await replicaProblems(link, replicas, info))],
     warnings: warningsOf(info, config),
     version: info.redis_version ?? 'unknown',
     usedMemoryBytes: Number(info.used_memory ?? 0),

@@ -71,6 +71,9 @@ export const campaignSettlements = (campaignId: string) => `fg:{${campaignId}}:s
 /** HASH. Merchant id to its JSON. */
 export const merchants = () => 'fg:merchants'
 
+/** STRING. Written behind each request at the level replicated, so that WAIT has a write of its own to count. */
+export const replicationMark = () => 'fg:replication-mark'
+
 /** STRING. The secret that voucher codes derive from, when the configuration gives none. Written once. */
 export const voucherSecret = () => 'fg:voucher-secret'
 
