@@ -15,6 +15,7 @@ const HELP = `fairgrab: the engine in front of a flash release of coupons
   fairgrab up                 start a node (npm start): workers, and an embedded Redis unless REDIS_URL is set
   fairgrab bench [...]        run the benchmark; fairgrab bench --help
   fairgrab report CAMPAIGN    what became of a campaign; --html FILE, --csv FILE, --json, --url, --key
+  fairgrab doctor             whether machine, settings and Redis are sound; --rounds, --json
   fairgrab help               this text
 
 examples
@@ -53,6 +54,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<number>>> = {
   up: upCommand,
   bench: benchCommand,
   report: async () => (await import('./cli/report.ts')).reportCommand(process.argv.slice(3)),
+  doctor: async () => (await import('./cli/doctor.ts')).doctorCommand(process.argv.slice(3)),
   help: async () => {
     console.log(HELP)
     return 0

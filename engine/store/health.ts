@@ -4,6 +4,7 @@
  * that the server may forget is worse than none. Warnings are told and do not stop.
  */
 import type { Redis } from 'ioredis'
+import { flawsOf } from './known-flaws.ts'
 import type { Link } from './link.ts'
 import { countCopies } from './replicas.ts'
 
@@ -31,23 +32,6 @@ export interface StoreHealth {
 type Facts = Readonly<Record<string, string>>
 
 const set = (name: string, value: string) => `redis-cli CONFIG SET ${name} ${value} && redis-cli CONFIG REWRITE`
-
-/**
- * The first release of each line without CVE-2025-49844 (use after free in the Lua engine). The 7.0 line got no
- * upstream release; distributions patched it under its old number, so there the question goes to the operator.
- */
-const SAFE_VERSIONS: Readonly<Record<string, string>> = {
-  '6.2': '6.2.20',
-  '7.2': '7.2.11',
-  '7.4': '7.4.6',
-  '8.0': '8.0.4',
-}
-
-const older = (a: string, b: string): boolean => {
-  const [x, y] = [a.split('.').map(Number), b.split('.').map(Number)]
-  for (let i = 0; i < 3; i++) if ((x[i] ?? 0) !== (y[i] ?? 0)) return (x[i] ?? 0) < (y[i] ?? 0)
-  return false
-}
 
 function problemsOf(level: Durability, info: Facts, config: Facts): Finding[] {
   const problems: Finding[] = []
@@ -103,19 +87,8 @@ async function replicaProblems(link: Link, replicas: number, info: Facts): Promi
 }
 
 function warningsOf(info: Facts, config: Facts): Finding[] {
-  const version = info.redis_version ?? '0'
-  const safe = SAFE_VERSIONS[version.split('.').slice(0, 2).join('.')]
-  const warnings: Finding[] = []
-  if (safe && older(version, safe))
-    warnings.push({
-      what: `version ${version} has CVE-2025-49844 (Lua engine)`,
-      mend: `upgrade Redis to ${safe} or later`,
-    })
-  if (version.startsWith('7.0.'))
-    warnings.push({
-      what: `version ${version}: CVE-2025-49844 is fixed by distributions only`,
-      mend: 'keep its security updates on',
-    })
+  const server = info.server_name === 'valkey' ? 'valkey' : 'redis'
+  const warnings = flawsOf(server, info[`${server}_version`] ?? '0')
   if (config.appendfsync === undefined)
     warnings.push({ what: 'CONFIG GET is not allowed: appendfsync is not verified', mend: 'allow +config|get' })
   return warnings

@@ -23,6 +23,9 @@ export const channelRound = (channel: string) => channel.slice(4, -7)
 /** HASH. Campaign id to its JSON. Written once at creation. */
 export const campaigns = () => 'fg:campaigns'
 
+/** The pattern of every key and channel, as ACL rules write it. */
+export const everything = () => 'fg:*'
+
 /** HASH. Round id to `<number> <campaign id>`: the index of rounds. Written once at creation. */
 export const rounds = () => 'fg:rounds'
 
