@@ -16,11 +16,13 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { checkRound } from '../../engine/campaign/round-check.ts'
 import { startEmbedded } from '../../engine/store/embedded.ts'
+import { roundHolders, roundLog, roundState } from '../../engine/store/keys.ts'
 import { effort, PATIENCE_MS } from '../support/effort.ts'
 import { tell } from '../support/figures.ts'
 import { ScriptRoom } from '../support/script-room.ts'
 import { below, random } from '../support/seed.ts'
 
+const KEYS_OF = { state: roundState, holders: roundHolders, log: roundLog } as const
 const FLIPS = effort(24, 1000)
 /** The torn bytes of the last batches: every so many. */
 const STRIDE = effort(67, 1)
@@ -101,6 +103,24 @@ test(
   },
   PATIENCE_MS,
 )
+
+test.each([
+  ['a holder who is gone', 'HDEL', 'holders', ['f'], /who holds nothing/],
+  ['a holder of another place', 'HSET', 'holders', ['f', '\0\0\0\u0001\0'], /sequence 1 of pool 0/],
+  ['a holder of another pool', 'HSET', 'holders', ['f', '\0\0\0\u0006\u0001'], /sequence 6 of pool 1/],
+  ['a holder who is in no log', 'HSET', 'holders', ['z', '\0\0\0\u0007\0'], /holders' table has/],
+  ['a batch that is gone from the log', 'XDEL', 'log', ['6-0'], /pool 0 has .* in the log/],
+  ['a count of a pool', 'HSET', 'state', ['g1', '0'], /pool 1 has .* the state says 0/],
+  ['a count of all', 'HSET', 'state', ['sequence', '99'], /the state says 99/],
+  ['a state that is gone', 'DEL', 'state', [], /the state is missing/],
+  ['a state that is nonsense', 'HSET', 'state', ['closes', 'x'], /the state cannot be read/],
+] as const)('%s: found', async (_, command, key, args, finding) => {
+  const found = await load(log, async room => {
+    await room.link.request(client => client.call(command, KEYS_OF[key](roundId), ...args))
+    return (await checkRound(room, roundId)).join()
+  })
+  expect(found).toMatch(finding)
+})
 
 test(
   `${FLIPS} flipped bits are refused, told, found, or change nothing about who holds what`,

@@ -3,7 +3,7 @@
  *
  * A test that repeats something (kills, cuts, cases) takes its counts from here, so that the long form is the same
  * code with larger numbers and cannot rot apart. TEST_EFFORT=long asks for it; `middle` is the geometric mean of both,
- * for a machine that is shared. Any other value is a typing error and stops the run, because a night that silently
+ * to two digits (people are counted in whole numbers), for a machine that is shared. Any other value is a typing error and stops the run, because a night that silently
  * ran the smoke form would prove nothing.
  */
 
@@ -15,6 +15,6 @@ if (wanted !== 'smoke' && wanted !== 'middle' && wanted !== 'long')
 export const PATIENCE_MS = wanted === 'smoke' ? 40_000 : 3_600_000
 
 export function effort(smoke: number, long: number): number {
-  if (wanted === 'middle') return Math.round(Math.sqrt(smoke * long))
+  if (wanted === 'middle') return Math.round(Number(Math.sqrt(smoke * long).toPrecision(2)))
   return wanted === 'long' ? long : smoke
 }
