@@ -1,6 +1,7 @@
 /**
- * The store: the only door to Redis. It owns five connections a worker (claims; vouchers and ledger; reads and rounds;
- * the server's health; stock events) and offers one typed method a script. Above this room nobody knows what a key or a command is.
+ * The store: the only door to Redis. It owns four connections a worker (claims; vouchers and ledger; reads and rounds;
+ * stock events), a fifth for the server's health at the level replicated, and offers one typed method a script. Above
+ * this room nobody knows what a key or a command is.
  */
 import type { Clock } from '../base/clock.ts'
 import { LEASE_MS } from '../base/limits.ts'
@@ -50,8 +51,8 @@ export function openStore(options: StoreOptions): Store {
   const claims = link('claims')
   const changes = link('vouchers')
   const reads = link('reads')
-  // Asked when replicas are missing, so it cannot wait for them.
-  const server = link('health', 0)
+  // At the level replicated the server is asked when replicas are missing, too, so that cannot wait for them.
+  const server = replicas > 0 ? link('health', 0) : reads
   return {
     claims: new ClaimStore(claims, reads, scripts),
     rounds: new RoundStore(reads, scripts, options.leaseMs ?? LEASE_MS),

@@ -194,7 +194,7 @@ export const PLANTS: readonly Plant[] = [
     'a key of last week is forgotten',
     'scripts/key-own.lua',
     ['this[i] or last[i] or kept[name]', 'this[i] or kept[name]'],
-    'script/voucher',
+    'script/caller-keys',
   ),
   plant(
     'used vouchers expire, too',
@@ -315,20 +315,20 @@ export const PLANTS: readonly Plant[] = [
     'strangers are refused before all holders are known',
     'engine/campaign/round-view.ts',
     ['    if (this.#holdings.covered < sequence) return undefined\n', ''],
-    'server/local-refusals',
-    'unit/claim-queue',
+    'server/two-nodes',
+    'server/two-workers',
   ),
   plant(
     'an older notice wins',
     'engine/campaign/round-view.ts',
     ['if (same && notice.version < last.version) return false', ''],
-    'server/local-refusals',
+    'script/round-view',
   ),
   plant(
     'holders of another epoch are kept',
     'engine/campaign/round-view.ts',
     ['if (!same) this.#holdings = this.#fresh()', ''],
-    'server/local-refusals',
+    'script/round-view',
   ),
   plant(
     'a forged code opens',

@@ -20,7 +20,7 @@ import { JWT_SECRET } from '../support/engine.ts'
 import { below, random } from '../support/seed.ts'
 import { userToken } from '../support/user-token.ts'
 
-const INPUTS = effort(10_000, 1_000_000)
+const INPUTS = effort(5000, 1_000_000)
 
 /** One to four changes: a byte, a bit, an end, a hole, a part of another input, a part twice. */
 function mutate(next: () => number, good: Buffer, other: Buffer): Buffer {
