@@ -16,6 +16,7 @@ const HELP = `fairgrab: the engine in front of a flash release of coupons
   fairgrab bench [...]        run the benchmark; fairgrab bench --help
   fairgrab report CAMPAIGN    what became of a campaign; --html FILE, --csv FILE, --json, --url, --key
   fairgrab draw COMMAND       the proof of a draw: export, verify, check; fairgrab draw --help
+  fairgrab doctor             whether machine, settings and Redis are sound; --rounds, --json
   fairgrab help               this text
 
 examples
@@ -55,6 +56,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<number>>> = {
   bench: benchCommand,
   report: async () => (await import('./cli/report.ts')).reportCommand(process.argv.slice(3)),
   draw: async () => (await import('./cli/draw.ts')).drawCommand(process.argv.slice(3)),
+  doctor: async () => (await import('./cli/doctor.ts')).doctorCommand(process.argv.slice(3)),
   help: async () => {
     console.log(HELP)
     return 0

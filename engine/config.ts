@@ -42,8 +42,9 @@ export const SETTINGS = [
     'What tags, receipts and beacons derive from, 32 bytes; unset keeps one in Redis.',
   ),
   row('FAIRGRAB_DURABILITY', 'level', 'always', 'What Redis must have done before a grant is acknowledged.', {
-    choices: ['memory', 'everysec', 'always'],
+    choices: ['memory', 'everysec', 'always', 'replicated'],
   }),
+  count('FAIRGRAB_REPLICAS', 'replicas', 0, [0, 16], 'At the level replicated: all replicas that may be promoted.'),
   count('FAIRGRAB_WORKERS', 'processes', 0, [0, 64], 'Workers that share the port; 0 is the cores less one.'),
   count('FAIRGRAB_BATCH_CLAIMS', 'claims', 512, [1, 512], 'The most claims one script call decides.'),
   count('FAIRGRAB_BATCHES_IN_FLIGHT', 'batches', 4, [1, 4], 'Script calls of one round under way at once.'),
@@ -83,7 +84,8 @@ export interface Config {
   readonly jwtPublicKey: string
   readonly voucherSecret: string
   readonly drawSecret: string
-  readonly durability: 'memory' | 'everysec' | 'always'
+  readonly durability: 'memory' | 'everysec' | 'always' | 'replicated'
+  readonly replicas: number
   readonly workers: number
   readonly batchClaims: number
   readonly batchesInFlight: number
@@ -153,6 +155,19 @@ function refuseWeak(config: Config): Config {
   return config
 }
 
+/** The level replicated needs replicas to count, and only it counts them. */
+function refuseUncounted(config: Config): Config {
+  const replicated = config.durability === 'replicated'
+  if (replicated !== config.replicas > 0)
+    throw new ConfigError(
+      `FAIRGRAB_REPLICAS: ${config.replicas} (from the environment) does not fit FAIRGRAB_DURABILITY ${config.durability}; ` +
+        'set both, replicated and the number of replicas that may be promoted, or neither',
+    )
+  if (replicated && config.redisUrl === '')
+    throw new ConfigError('FAIRGRAB_DURABILITY replicated needs REDIS_URL: the embedded redis-server has no replicas')
+  return config
+}
+
 /** Reads and checks the environment. Throws ConfigError with a message for people. */
 export function readConfig(env: NodeJS.ProcessEnv = process.env): Config {
   refuseUnknown(env)
@@ -160,7 +175,7 @@ export function readConfig(env: NodeJS.ProcessEnv = process.env): Config {
   const values = Object.fromEntries(rows.map(setting => [setting.name, checked(setting, env[setting.name])]))
   const text = (name: SettingName) => values[name] as string
   const number = (name: SettingName) => Number(values[name])
-  return refuseWeak({
+  const config = refuseWeak({
     port: number('PORT'),
     host: text('HOST') || (text('FAIRGRAB_KEYS') === '' ? '127.0.0.1' : '0.0.0.0'),
     redisUrl: text('REDIS_URL'),
@@ -171,6 +186,7 @@ export function readConfig(env: NodeJS.ProcessEnv = process.env): Config {
     voucherSecret: text('FAIRGRAB_VOUCHER_SECRET'),
     drawSecret: text('FAIRGRAB_DRAW_SECRET'),
     durability: text('FAIRGRAB_DURABILITY') as Config['durability'],
+    replicas: number('FAIRGRAB_REPLICAS'),
     workers: number('FAIRGRAB_WORKERS') || Math.max(1, availableParallelism() - 1),
     batchClaims: number('FAIRGRAB_BATCH_CLAIMS'),
     batchesInFlight: number('FAIRGRAB_BATCHES_IN_FLIGHT'),
@@ -181,6 +197,7 @@ export function readConfig(env: NodeJS.ProcessEnv = process.env): Config {
     origins: text('FAIRGRAB_ORIGINS').split(',').filter(Boolean),
     logLevel: text('LOG_LEVEL'),
   })
+  return refuseUncounted(config)
 }
 
 /** What the command line needs of the environment: where a running engine is, and the key for it. */

@@ -135,6 +135,7 @@ const storeOf = (config: Config, log: Log): Store =>
   openStore({
     url: config.redisUrl,
     durability: config.durability,
+    replicas: config.replicas,
     clock: realClock,
     random: realRandom,
     heard: (link, event, detail) => log[event === 'up' ? 'info' : 'warn']({ link, detail }, `redis ${event}`),

@@ -197,6 +197,10 @@ export async function up(config: Config, told: (facts: Told) => void): Promise<N
   let embedded: EmbeddedRedis | undefined
   try {
     embedded = await starting
+    if (embedded?.cut)
+      log.warn(
+        `the log of the embedded Redis ended early (${embedded.cut}); fairgrab doctor --rounds says if it is sound`,
+      )
     await Promise.all([crew.ready, binary])
   } catch (cause) {
     await stop()

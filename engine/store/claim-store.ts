@@ -98,6 +98,11 @@ export class ClaimStore {
     return grants.map(grant => (grant ? { sequence: grant.readUInt32BE(0), pool: grant[4] as number } : undefined))
   }
 
+  /** How many holder keys hold a grant. */
+  holders(roundId: string): Promise<number> {
+    return this.#reads.request(client => client.hlen(keys.roundHolders(roundId)))
+  }
+
   /** The batch that granted a sequence, or undefined when it was never granted. */
   async batchOf(roundId: string, sequence: number): Promise<LogBatch | undefined> {
     for await (const batch of this.batches(roundId, sequence, 1)) {

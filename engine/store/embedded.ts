@@ -15,6 +15,8 @@ import type { Durability } from './health.ts'
 export interface EmbeddedRedis {
   readonly url: string
   readonly pid: number
+  /** What the server cut off the end of its log when it started, in its own words; undefined when nothing. */
+  readonly cut: string | undefined
   /** Resolves when the server has ended by itself, which is a fault. */
   readonly ended: Promise<void>
   stop(): Promise<void>
@@ -82,6 +84,7 @@ function adopted(socket: string, pid: number): EmbeddedRedis {
   return {
     url: `unix://${socket}`,
     pid,
+    cut: undefined,
     ended: gone,
     stop: () => {
       process.kill(pid, 'SIGTERM')
@@ -102,7 +105,8 @@ export async function startEmbedded(dataDir: string, durability: Durability): Pr
       stdio: ['ignore', 'pipe', 'inherit'],
       detached: true,
     })
-    if (await ready(child, socket)) return running(child, socket)
+    const words = await ready(child, socket)
+    if (words !== undefined) return running(child, socket, words)
   }
   throw new Error(
     'no redis-server on this machine: type "apt-get install redis-server" (or your system\'s way), or set REDIS_URL',
@@ -110,10 +114,10 @@ export async function startEmbedded(dataDir: string, durability: Durability): Pr
 }
 
 /**
- * True when it accepts connections, false when there is no such program; throws with its last words when it ends, or
+ * Its words until it accepts connections, undefined when there is no such program; throws with the last when it ends, or
  * when it gives no sign of life for START_MS. Reading a large log takes as long as it takes: it answers while it reads.
  */
-function ready(child: ChildProcess, socket: string): Promise<boolean> {
+function ready(child: ChildProcess, socket: string): Promise<string | undefined> {
   return new Promise((done, fail) => {
     let words = ''
     let signOfLife = Date.now()
@@ -127,21 +131,22 @@ function ready(child: ChildProcess, socket: string): Promise<boolean> {
       run()
     }
     child.once('error', (cause: NodeJS.ErrnoException) =>
-      settle(() => (cause.code === 'ENOENT' ? done(false) : fail(cause))),
+      settle(() => (cause.code === 'ENOENT' ? done(undefined) : fail(cause))),
     )
     child.once('exit', code => settle(() => fail(new Error(`redis-server ended with ${code}:\n${words.slice(-800)}`))))
     child.stdout?.on('data', data => {
       words = (words + data).slice(-4000)
-      if (/ready to accept/i.test(words)) settle(() => done(true))
+      if (/ready to accept/i.test(words)) settle(() => done(words))
     })
   })
 }
 
-function running(child: ChildProcess, socket: string): EmbeddedRedis {
+function running(child: ChildProcess, socket: string, words: string): EmbeddedRedis {
   const ended = new Promise<void>(done => child.once('exit', () => done()))
   return {
     url: `unix://${socket}`,
     pid: child.pid as number,
+    cut: words.match(/Truncating.*|AOF loaded anyway.*/)?.[0].trim(),
     ended,
     stop: () => {
       child.kill('SIGTERM')

@@ -4,9 +4,17 @@
  * that the server may forget is worse than none. Warnings are told and do not stop.
  */
 import type { Redis } from 'ioredis'
+import { flawsOf } from './known-flaws.ts'
 import type { Link } from './link.ts'
+import { countCopies } from './replicas.ts'
 
-export type Durability = 'memory' | 'everysec' | 'always'
+export type Durability = 'memory' | 'everysec' | 'always' | 'replicated'
+
+export interface Promised {
+  readonly level: Durability
+  /** At the level replicated; else 0. */
+  readonly replicas: number
+}
 
 export interface Finding {
   readonly what: string
@@ -24,23 +32,6 @@ export interface StoreHealth {
 type Facts = Readonly<Record<string, string>>
 
 const set = (name: string, value: string) => `redis-cli CONFIG SET ${name} ${value} && redis-cli CONFIG REWRITE`
-
-/**
- * The first release of each line without CVE-2025-49844 (use after free in the Lua engine). The 7.0 line got no
- * upstream release; distributions patched it under its old number, so there the question goes to the operator.
- */
-const SAFE_VERSIONS: Readonly<Record<string, string>> = {
-  '6.2': '6.2.20',
-  '7.2': '7.2.11',
-  '7.4': '7.4.6',
-  '8.0': '8.0.4',
-}
-
-const older = (a: string, b: string): boolean => {
-  const [x, y] = [a.split('.').map(Number), b.split('.').map(Number)]
-  for (let i = 0; i < 3; i++) if ((x[i] ?? 0) !== (y[i] ?? 0)) return (x[i] ?? 0) < (y[i] ?? 0)
-  return false
-}
 
 function problemsOf(level: Durability, info: Facts, config: Facts): Finding[] {
   const problems: Finding[] = []
@@ -66,9 +57,9 @@ function problemsOf(level: Durability, info: Facts, config: Facts): Finding[] {
     'the last write to the append only file failed',
     'free or mend the disk that holds the append only file',
   )
-  if (level === 'always' && config.appendfsync !== undefined) {
+  if (level !== 'everysec' && config.appendfsync !== undefined) {
     const { appendfsync } = config
-    need(appendfsync === 'always', `appendfsync is ${appendfsync}, the level is always`, set('appendfsync', 'always'))
+    need(appendfsync === 'always', `appendfsync is ${appendfsync}, the level is ${level}`, set('appendfsync', 'always'))
     need(
       config['no-appendfsync-on-rewrite'] === 'no',
       'no-appendfsync-on-rewrite is yes: fsync stops during rewrites',
@@ -78,20 +69,26 @@ function problemsOf(level: Durability, info: Facts, config: Facts): Finding[] {
   return problems
 }
 
+/**
+ * All that may be promoted must be counted: one more replica than promised could be promoted without the last grants.
+ * A primary does not know the priorities of its replicas, so those that never are promoted count too.
+ */
+async function replicaProblems(link: Link, replicas: number, info: Facts): Promise<Finding[]> {
+  if (replicas === 0 || info.role !== 'master') return []
+  const connected = Number(info.connected_slaves ?? 0)
+  if (connected > replicas) {
+    const mend = `set FAIRGRAB_REPLICAS to ${connected}, or take the others away`
+    return [{ what: `${connected} replicas are connected, only ${replicas} are waited for`, mend }]
+  }
+  const copies = await link.request(client => countCopies(client, replicas))
+  if (copies >= replicas) return []
+  const what = `${copies} of ${replicas} replicas confirm a write: it would not survive at the level replicated`
+  return [{ what, mend: 'start the missing replica, or look at its log; redis-cli INFO replication has their states' }]
+}
+
 function warningsOf(info: Facts, config: Facts): Finding[] {
-  const version = info.redis_version ?? '0'
-  const safe = SAFE_VERSIONS[version.split('.').slice(0, 2).join('.')]
-  const warnings: Finding[] = []
-  if (safe && older(version, safe))
-    warnings.push({
-      what: `version ${version} has CVE-2025-49844 (Lua engine)`,
-      mend: `upgrade Redis to ${safe} or later`,
-    })
-  if (version.startsWith('7.0.'))
-    warnings.push({
-      what: `version ${version}: CVE-2025-49844 is fixed by distributions only`,
-      mend: 'keep its security updates on',
-    })
+  const server = info.server_name === 'valkey' ? 'valkey' : 'redis'
+  const warnings = flawsOf(server, info[`${server}_version`] ?? '0')
   if (config.appendfsync === undefined)
     warnings.push({ what: 'CONFIG GET is not allowed: appendfsync is not verified', mend: 'allow +config|get' })
   return warnings
@@ -112,11 +109,11 @@ async function settings(client: Redis): Promise<Facts> {
 }
 
 /** Reads and judges the server. Throws Fault when it cannot be asked. */
-export async function checkHealth(link: Link, level: Durability): Promise<StoreHealth> {
+export async function checkHealth(link: Link, { level, replicas }: Promised): Promise<StoreHealth> {
   const info = facts(await link.request(client => client.info()))
   const config = await link.request(settings)
   return {
-    problems: problemsOf(level, info, config),
+    problems: [...problemsOf(level, info, config), ...(await replicaProblems(link, replicas, info))],
     warnings: warningsOf(info, config),
     version: info.redis_version ?? 'unknown',
     usedMemoryBytes: Number(info.used_memory ?? 0),

@@ -38,6 +38,9 @@ export const channelRound = (channel: string) => channel.slice(4, -7)
 /** HASH. Campaign id to its JSON. Written once at creation. */
 export const campaigns = () => 'fg:campaigns'
 
+/** The pattern of every key and channel, as ACL rules write it. */
+export const everything = () => 'fg:*'
+
 /** HASH. Round id to `<number> <campaign id>`: the index of rounds. Written once at creation. */
 export const rounds = () => 'fg:rounds'
 
@@ -91,6 +94,9 @@ export const campaignSettlements = (campaignId: string) => `fg:{${campaignId}}:s
 
 /** HASH. Merchant id to its JSON. */
 export const merchants = () => 'fg:merchants'
+
+/** STRING. Written behind each request at the level replicated, so that WAIT has a write of its own to count. */
+export const replicationMark = () => 'fg:replication-mark'
 
 /** STRING. The secret that voucher codes derive from, when the configuration gives none. Written once. */
 export const voucherSecret = () => 'fg:voucher-secret'

@@ -16,6 +16,7 @@ import type { Clock } from '../base/clock.ts'
 import { ANSWER_DEADLINE_MS, REDIS_SILENCE_MS } from '../base/limits.ts'
 import { jitter, type Random } from '../base/random.ts'
 import { redisOptions } from './address.ts'
+import { onAllReplicas, Short } from './replicas.ts'
 import type { Script } from './scripts.ts'
 
 export type Reply = null | number | Buffer | Reply[]
@@ -26,6 +27,7 @@ interface Request {
   readonly resolve: (reply: unknown) => void
   readonly reject: (cause: unknown) => void
   readonly deadline: number
+  readonly replicas: number
   written: boolean
 }
 
@@ -34,6 +36,8 @@ export interface LinkOptions {
   readonly scripts: Readonly<Record<string, Script>>
   readonly clock: Clock
   readonly random: Random
+  /** How many must have a request before it is answered; 0 or left out: only the server itself. */
+  readonly replicas?: number
   /** Told of each loss and return, for the log and the metrics. */
   readonly heard?: (event: 'up' | 'down', detail: string) => void
 }
@@ -72,19 +76,36 @@ export class Link {
 
   /** Runs a script; the reply's strings are Buffers. */
   script(script: Script, keys: readonly string[], args: readonly (string | number | Buffer)[]): Promise<Reply[]> {
+    const replicas = script.readsOnly ? 0 : this.#options.replicas
+    if (replicas) return this.#evaluate(script, keys, args)
     const command = `${script.name}Buffer`
     const count = takesAnyKeys(script) ? [keys.length] : []
-    return this.request(client => {
+    return this.#request(client => {
       const call = (client as unknown as Record<string, (...parts: unknown[]) => Promise<unknown>>)[command]
       return (call as (...parts: unknown[]) => Promise<unknown>).call(client, ...count, ...keys, ...args)
-    }) as Promise<Reply[]>
+    }, {}) as Promise<Reply[]>
   }
 
   /** Sends something idempotent, again on each new connection until it has an answer or its deadline passes. */
   request<T>(send: (client: Redis) => Promise<T>, deadlineMs = ANSWER_DEADLINE_MS): Promise<T> {
-    return new Promise((resolve, reject) => {
+    return this.#request(send, { deadlineMs, replicas: this.#options.replicas })
+  }
+
+  /** With the text each time: a script that the server forgot would be healed behind the WAIT, which then spoke too early. */
+  #evaluate(script: Script, keys: readonly string[], args: readonly (string | number | Buffer)[]): Promise<Reply[]> {
+    return this.request(
+      client => client.callBuffer('EVAL', script.source, keys.length, ...keys, ...args) as Promise<Reply[]>,
+    )
+  }
+
+  #request<T>(
+    send: (client: Redis) => Promise<T>,
+    { deadlineMs = ANSWER_DEADLINE_MS, replicas = 0 }: { deadlineMs?: number; replicas?: number | undefined },
+  ): Promise<T> {
+    return new Promise((settle, reject) => {
       const deadline = this.#options.clock.monotonicMs() + deadlineMs
-      const request: Request = { send, resolve: resolve as Request['resolve'], reject, deadline, written: false }
+      const resolve = settle as Request['resolve']
+      const request: Request = { send, resolve, reject, deadline, replicas, written: false }
       this.#requests.add(request)
       if (this.#closed) this.#settle(request, new Fault('unavailable', 'the link to Redis is closed'))
       else if (this.#ready) this.#write(this.#client as Redis, request)
@@ -161,7 +182,9 @@ export class Link {
   #write(client: Redis, request: Request): void {
     const again = request.written
     request.written = true
-    request.send(client).then(
+    const { replicas } = request
+    const answered = replicas > 0 ? onAllReplicas(client, replicas, () => request.send(client)) : request.send(client)
+    answered.then(
       reply => this.#answer(request, reply),
       cause => this.#failed(client, request, { cause, again }),
     )
@@ -176,6 +199,10 @@ export class Link {
    * that nothing was executed only when it is the first try's; an earlier one may have been executed unheard.
    */
   #failed(client: Redis, request: Request, { cause, again }: { cause: unknown; again: boolean }): void {
+    if (cause instanceof Short && client === this.#client && this.#ready && this.#requests.has(request)) {
+      this.#write(client, request)
+      return
+    }
     if (!isReplyError(cause)) return
     const word = cause.message.split(' ', 1)[0] as string
     if (NOT_NOW.has(word)) {

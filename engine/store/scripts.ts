@@ -74,6 +74,8 @@ export type ScriptName = keyof typeof SCRIPTS
 
 export interface Script extends Contract {
   readonly name: string
+  /** Whether its first line says that it never writes. */
+  readonly readsOnly: boolean
   /** The text that Redis runs. */
   readonly source: string
 }
@@ -105,6 +107,7 @@ export function buildScript(file: string, text: string, library: (name: string) 
     name: file.replace(/\.lua$/, ''),
     keys: names(text, 'key'),
     args: names(text, 'arg'),
+    readsOnly: shebang.includes('no-writes'),
     source: shebang + codeTable(file, body) + body,
   }
 }

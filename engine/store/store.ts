@@ -1,6 +1,7 @@
 /**
  * The store: the only door to Redis. It owns four connections a worker (claims; vouchers and ledger; reads and rounds;
- * stock events) and offers one typed method a script. Above this room nobody knows what a key or a command is.
+ * stock events), a fifth for the server's health at the level replicated, and offers one typed method a script. Above
+ * this room nobody knows what a key or a command is.
  */
 import type { Clock } from '../base/clock.ts'
 import { LEASE_MS } from '../base/limits.ts'
@@ -19,6 +20,8 @@ import { VoucherStore } from './voucher-store.ts'
 export interface StoreOptions {
   readonly url: string
   readonly durability: Durability
+  /** At the level replicated: how many replicas must have a grant before it is acknowledged. */
+  readonly replicas?: number
   readonly clock: Clock
   readonly random: Random
   /** LEASE_MS where nothing else is said; only a store without workers may do with less. */
@@ -43,11 +46,17 @@ export interface Store {
 export function openStore(options: StoreOptions): Store {
   const scripts = loadScripts()
   const { url, clock, random } = options
-  const link = (name: string) =>
-    new Link({ url, scripts, clock, random, heard: (event, detail) => options.heard?.(name, event, detail) })
+  const replicas = options.replicas ?? 0
+  const link = (name: string, copies = replicas) =>
+    new Link({
+      ...{ url, scripts, clock, random, replicas: copies },
+      heard: (event, detail) => options.heard?.(name, event, detail),
+    })
   const claims = link('claims')
   const changes = link('vouchers')
   const reads = link('reads')
+  // At the level replicated the server is asked when replicas are missing, too, so that cannot wait for them.
+  const server = replicas > 0 ? link('health', 0) : reads
   return {
     claims: new ClaimStore(claims, reads, scripts),
     entries: new EntryStore(claims, reads, scripts),
@@ -57,9 +66,9 @@ export function openStore(options: StoreOptions): Store {
     ledger: new LedgerStore(changes, reads, scripts),
     ready: () => claims.ready && changes.ready && reads.ready,
     listen: listener => listenToStock(url, listener),
-    health: () => checkHealth(reads, options.durability),
+    health: () => checkHealth(server, { level: options.durability, replicas }),
     close: async () => {
-      await Promise.all([claims.close(), changes.close(), reads.close()])
+      await Promise.all([claims.close(), changes.close(), reads.close(), server.close()])
     },
   }
 }

@@ -150,10 +150,10 @@ export class VoucherStore {
    */
   async secret(): Promise<Buffer> {
     const fresh = randomBytes(32).toString('hex')
-    const kept = await this.#reads.request(async client => {
-      await client.setnx(keys.voucherSecret(), fresh)
-      return client.get(keys.voucherSecret())
-    }, Number.POSITIVE_INFINITY)
+    const [, kept] = await this.#reads.request(
+      client => Promise.all([client.setnx(keys.voucherSecret(), fresh), client.get(keys.voucherSecret())]),
+      Number.POSITIVE_INFINITY,
+    )
     return Buffer.from(kept as string, 'hex')
   }
 

@@ -12,7 +12,8 @@
 import { existsSync } from 'node:fs'
 import { expect, test } from 'vitest'
 import { ANSWER_MS_MAX, Crowd, openRound } from '../support/crowd.ts'
-import { effort } from '../support/effort.ts'
+import { effort, PATIENCE_MS } from '../support/effort.ts'
+import { tell } from '../support/figures.ts'
 import { type NodeProcess, startNodeProcess } from '../support/node-process.ts'
 import { random } from '../support/seed.ts'
 
@@ -67,6 +68,7 @@ test(
     const adopted = node.redisPid
     expect(await node.stop()).toBe(0)
     expect(isAlive(adopted)).toBe(false)
+    tell({ workerKills: 2 * TURNS, nodeKills: 2 * TURNS, acknowledged: crowd.acknowledged, lost: 0 })
   },
-  effort(30_000, 600_000),
+  PATIENCE_MS,
 )

@@ -16,6 +16,7 @@ import {
   CLAIMS_WAITING_MAX,
 } from '../../engine/base/limits.ts'
 import { Crowd, openRound } from '../support/crowd.ts'
+import { tell } from '../support/figures.ts'
 import { startNodeProcess } from '../support/node-process.ts'
 import { startLocalRedis } from '../support/redis.ts'
 
@@ -43,4 +44,5 @@ test('a crowd beyond the limit is shed at once or in time, and nothing that was 
   expect(crowd.count('unknown')).toBeLessThanOrEqual(UNKNOWN_MAX)
   expect(crowd.count('no_answer')).toBe(0)
   expect(await crowd.audit()).toEqual({ faults: [], granted: STOCK, remaining: 0 })
+  tell({ shed: crowd.count('overloaded'), unknown: crowd.count('unknown'), acknowledged: crowd.acknowledged })
 })

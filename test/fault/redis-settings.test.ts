@@ -13,13 +13,15 @@ import { Redis } from 'ioredis'
 import { expect, test } from 'vitest'
 import { Api, expectProblem, type Fields } from '../support/api.ts'
 import { ANSWER_MS_MAX, Crowd, openRound } from '../support/crowd.ts'
-import { effort } from '../support/effort.ts'
+import { effort, PATIENCE_MS } from '../support/effort.ts'
 import { KEYS } from '../support/engine.ts'
+import { tell } from '../support/figures.ts'
 import { startNodeProcess } from '../support/node-process.ts'
 import { startLocalRedis } from '../support/redis.ts'
 
 const FLUSHES = effort(50, 1000)
-const PEOPLE = 100_000
+const SHORTAGES = effort(1, 20)
+const PEOPLE = effort(100_000, 400_000)
 const NOTICED_MS = 6000
 
 const PROMISES = [
@@ -28,58 +30,65 @@ const PROMISES = [
   { name: 'appendonly', broken: 'no', kept: 'yes', what: 'persistence is off' },
 ] as const
 
-test('flushed scripts, no memory, broken promises: refused in time, nothing lost, mended', async () => {
-  await using redis = await startLocalRedis()
-  await using node = await startNodeProcess({ REDIS_URL: redis.url })
-  const admin = new Redis({ path: redis.socketPath as string })
-  const { id } = await openRound(node.url, PEOPLE)
-  using crowd = new Crowd({ url: node.url, roundId: id, people: PEOPLE, singles: PEOPLE, singleLanes: 1 })
-  const api = new Api(node.url, KEYS.operator)
-  const problems = async () => JSON.stringify((await api.get<Fields>('/readyz?verbose')).body.problems)
-  const claim = () => api.post(`/v1/rounds/${id}/claims`, { user_id: 'somebody' })
-  /** More people are told that they hold a grant than now. */
-  const resumed = () => crowd.told(crowd.granted + 20)
+test(
+  'flushed scripts, no memory, broken promises: refused in time, nothing lost, mended',
+  async () => {
+    await using redis = await startLocalRedis()
+    await using node = await startNodeProcess({ REDIS_URL: redis.url })
+    const admin = new Redis({ path: redis.socketPath as string })
+    const { id } = await openRound(node.url, PEOPLE)
+    using crowd = new Crowd({ url: node.url, roundId: id, people: PEOPLE, singles: PEOPLE, singleLanes: 1 })
+    const api = new Api(node.url, KEYS.operator)
+    const problems = async () => JSON.stringify((await api.get<Fields>('/readyz?verbose')).body.problems)
+    const claim = () => api.post(`/v1/rounds/${id}/claims`, { user_id: 'somebody' })
+    /** More people are told that they hold a grant than now. */
+    const resumed = () => crowd.told(crowd.granted + 20)
 
-  const flushScripts = async () => {
-    for (let i = 0; i < FLUSHES; i++) {
-      await admin.script('FLUSH')
-      await crowd.told(crowd.granted + 1)
+    const flushScripts = async () => {
+      for (let i = 0; i < FLUSHES; i++) {
+        await admin.script('FLUSH')
+        await crowd.told(crowd.granted + 1)
+      }
+      expect(Object.fromEntries(crowd.answers)).toEqual({ granted: expect.any(Number) })
     }
-    expect(Object.fromEntries(crowd.answers)).toEqual({ granted: expect.any(Number) })
-  }
-  const runOutOfMemory = async () => {
-    await admin.config('SET', 'maxmemory', '1mb')
-    expectProblem(await claim(), 'unavailable')
-    expectProblem(await claim(), 'unavailable')
-    await admin.config('SET', 'maxmemory', '0')
-    await resumed()
-  }
-  const breakPromises = async () => {
-    for (const { name, broken } of PROMISES) await admin.config('SET', name, broken)
-    const broken = performance.now()
-    await node.says(/granting is stopped/)
-    expect(performance.now() - broken).toBeLessThan(NOTICED_MS)
-    for (const { name, kept, what } of PROMISES) {
-      expectProblem(await claim(), 'fenced')
-      expect(await problems()).toContain(what)
-      expect(await problems()).toContain(`redis-cli CONFIG SET ${name} ${kept}`)
-      await admin.config('SET', name, kept)
+    const runOutOfMemory = async () => {
+      for (let i = 0; i < SHORTAGES; i++) {
+        await admin.config('SET', 'maxmemory', '1mb')
+        expectProblem(await claim(), 'unavailable')
+        expectProblem(await claim(), 'unavailable')
+        await admin.config('SET', 'maxmemory', '0')
+        await resumed()
+      }
     }
-    await resumed()
-    expect(await problems()).toBe('[]')
-  }
-  const faults = async () => {
-    await crowd.told(100)
-    await flushScripts()
-    await runOutOfMemory()
-    await breakPromises()
-    crowd.quit()
-  }
-  await Promise.all([crowd.ask(), faults()])
-  admin.disconnect()
-  await crowd.askAgain()
-  expect((await crowd.audit()).faults).toEqual([])
-  expect(crowd.count('fenced')).toBeGreaterThan(0)
-  expect(crowd.count('no_answer')).toBe(0)
-  expect(crowd.slowestMs).toBeLessThan(ANSWER_MS_MAX)
-})
+    const breakPromises = async () => {
+      for (const { name, broken } of PROMISES) await admin.config('SET', name, broken)
+      const broken = performance.now()
+      await node.says(/granting is stopped/)
+      expect(performance.now() - broken).toBeLessThan(NOTICED_MS)
+      for (const { name, kept, what } of PROMISES) {
+        expectProblem(await claim(), 'fenced')
+        expect(await problems()).toContain(what)
+        expect(await problems()).toContain(`redis-cli CONFIG SET ${name} ${kept}`)
+        await admin.config('SET', name, kept)
+      }
+      await resumed()
+      expect(await problems()).toBe('[]')
+    }
+    const faults = async () => {
+      await crowd.told(100)
+      await flushScripts()
+      await runOutOfMemory()
+      await breakPromises()
+      crowd.quit()
+    }
+    await Promise.all([crowd.ask(), faults()])
+    admin.disconnect()
+    await crowd.askAgain()
+    expect((await crowd.audit()).faults).toEqual([])
+    expect(crowd.count('fenced')).toBeGreaterThan(0)
+    expect(crowd.count('no_answer')).toBe(0)
+    expect(crowd.slowestMs).toBeLessThan(ANSWER_MS_MAX)
+    tell({ flushes: FLUSHES, outOfMemory: SHORTAGES, acknowledged: crowd.acknowledged })
+  },
+  PATIENCE_MS,
+)

@@ -74,6 +74,7 @@ test('what is sent: shebang, the numbers it names, the included functions, the b
     name: 'some',
     keys: ['state'],
     args: ['add'],
+    readsOnly: true,
     source: `#!lua flags=no-writes\nlocal CODE = {granted=${CODES.granted.number},sold_out=${CODES.sold_out.number}}\nlocal function more() return CODE.sold_out end\nreturn { CODE.granted }\n`,
   })
 })

@@ -29,7 +29,8 @@ export class TcpProxy implements AsyncDisposable {
     return this.#asked.map(chunks => Buffer.concat(chunks))
   }
   readonly #asked: Buffer[][] = []
-  readonly #upstream: NetConnectOpts
+  /** Where new connections go; a test moves them to another server, as a name in DNS would. */
+  upstream: NetConnectOpts
   readonly #server: Server
   readonly #sockets = new Set<Socket>()
   readonly #waiters = new Set<Waiter>()
@@ -38,7 +39,7 @@ export class TcpProxy implements AsyncDisposable {
   #way: Way = 'pass'
 
   private constructor(upstream: NetConnectOpts) {
-    this.#upstream = upstream
+    this.upstream = upstream
     this.#server = createServer(client => this.#connect(client))
   }
 
@@ -96,7 +97,7 @@ export class TcpProxy implements AsyncDisposable {
   }
 
   #connect(client: Socket): void {
-    const upstream = createConnection(this.#upstream)
+    const upstream = createConnection(this.upstream)
     const asked: Buffer[] = []
     this.#asked.push(asked)
     for (const [from, to, direction] of [

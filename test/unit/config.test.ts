@@ -51,7 +51,7 @@ const MESSAGES: readonly (readonly [Record<string, string>, string])[] = [
   ],
   [
     { FAIRGRAB_DURABILITY: 'fsync' },
-    'FAIRGRAB_DURABILITY: "fsync" (from the environment) is not one of memory, everysec, always; set it to always or unset it. What Redis must have done before a grant is acknowledged.',
+    'FAIRGRAB_DURABILITY: "fsync" (from the environment) is not one of memory, everysec, always, replicated; set it to always or unset it. What Redis must have done before a grant is acknowledged.',
   ],
   [
     { LOG_LEVEL: 'verbose' },
@@ -60,6 +60,18 @@ const MESSAGES: readonly (readonly [Record<string, string>, string])[] = [
   [
     { FAIRGRAB_JWT_SECRET: 'x'.repeat(31) },
     'FAIRGRAB_JWT_SECRET (from the environment) is shorter than 32 bytes; make one with: openssl rand -hex 32',
+  ],
+  [
+    { FAIRGRAB_DURABILITY: 'replicated', REDIS_URL: 'redis://host' },
+    'FAIRGRAB_REPLICAS: 0 (from the environment) does not fit FAIRGRAB_DURABILITY replicated; set both, replicated and the number of replicas that may be promoted, or neither',
+  ],
+  [
+    { FAIRGRAB_REPLICAS: '2' },
+    'FAIRGRAB_REPLICAS: 2 (from the environment) does not fit FAIRGRAB_DURABILITY always; set both, replicated and the number of replicas that may be promoted, or neither',
+  ],
+  [
+    { FAIRGRAB_DURABILITY: 'replicated', FAIRGRAB_REPLICAS: '1' },
+    'FAIRGRAB_DURABILITY replicated needs REDIS_URL: the embedded redis-server has no replicas',
   ],
   [
     { FAIRGRAB_VOUCHER_SECRET: 'ab'.repeat(31) },

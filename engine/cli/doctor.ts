@@ -1,0 +1,179 @@
+/**
+ * `fairgrab doctor`: whether this machine, these settings and that Redis can keep what the engine promises.
+ *
+ * It reads the same environment as `fairgrab up` and looks without changing anything but one small key: settings, open
+ * files, the disk of the embedded server, the socket library, Redis's settings, version, rights and clock; with --rounds
+ * also whether each round's keys agree. Every finding has the line that mends it. Exit 0 when nothing would stop or
+ * endanger a grant, 1 otherwise; a warning alone is 0.
+ *
+ * Rejected: mending by itself. A doctor that changes a server at eight in the evening is a fault of its own.
+ */
+import { readFileSync, statfsSync } from 'node:fs'
+import { parseArgs } from 'node:util'
+import { realClock } from '../base/clock.ts'
+import { realRandom } from '../base/random.ts'
+import { checkRound } from '../campaign/round-check.ts'
+import { type Config, ConfigError, readConfig } from '../config.ts'
+import { verifyBinary } from '../server/binary.ts'
+import { diagnose } from '../store/diagnosis.ts'
+import { embeddedUrl } from '../store/embedded.ts'
+import { checkHealth, type Finding } from '../store/health.ts'
+import { FLAWS_AS_OF } from '../store/known-flaws.ts'
+import { Link } from '../store/link.ts'
+import { openStore } from '../store/store.ts'
+
+const USAGE = 'fairgrab doctor [--rounds] [--json]'
+const DISK_FREE_MIN = 1024 ** 3
+const KEY_CHARS = 32
+/** Files beside the stream's sockets: HTTP connections, Redis, logs. */
+const FILES_BESIDE = 1000
+
+interface Examined {
+  readonly problems: readonly Finding[]
+  readonly warnings: readonly Finding[]
+}
+
+const SOUND: Examined = { problems: [], warnings: [] }
+const problem = (what: string, mend: string): Examined => ({ problems: [{ what, mend }], warnings: [] })
+const warning = (what: string, mend: string): Examined => ({ problems: [], warnings: [{ what, mend }] })
+
+function examineKeys({ keys, voucherSecret }: Config): Examined {
+  const short = keys.split(',').filter(row => row !== '' && (row.split(':')[1] ?? '').length < KEY_CHARS)
+  const warnings: Finding[] = []
+  if (keys === '')
+    warnings.push({ what: 'FAIRGRAB_KEYS is unset', mend: 'set it: each start makes another operator key' })
+  if (short.length > 0)
+    warnings.push({
+      what: `${short.length} API keys have fewer than ${KEY_CHARS} characters`,
+      mend: 'openssl rand -hex 32',
+    })
+  if (voucherSecret === '')
+    warnings.push({
+      what: 'FAIRGRAB_VOUCHER_SECRET is unset: whoever reads Redis can compute voucher codes',
+      mend: 'set it before the first round: openssl rand -hex 32',
+    })
+  return { problems: [], warnings }
+}
+
+function examineFiles({ sockets }: Config): Examined {
+  if (process.platform !== 'linux') return SOUND
+  const limit = Number(/^Max open files\s+(\d+)/m.exec(readFileSync('/proc/self/limits', 'utf8'))?.[1] ?? Infinity)
+  const need = sockets + FILES_BESIDE
+  if (limit >= need) return SOUND
+  const mend = `ulimit -n ${need}, or set FAIRGRAB_SOCKETS to ${Math.max(1, limit - FILES_BESIDE)}`
+  return warning(`a worker may open ${limit} files and accepts ${sockets} sockets`, mend)
+}
+
+function examineDisk({ redisUrl, dataDir }: Config): Examined {
+  if (redisUrl !== '') return SOUND
+  const { bavail, bsize } = statfsSync(dataDir)
+  const free = bavail * bsize
+  if (free >= DISK_FREE_MIN) return SOUND
+  return problem(
+    `${Math.round(free / 1024 ** 2)} MiB are free where ${dataDir} is`,
+    'free 1 GiB or move FAIRGRAB_DATA_DIR',
+  )
+}
+
+async function examineLibrary(): Promise<Examined> {
+  const { build, verified } = await verifyBinary()
+  return verified
+    ? SOUND
+    : warning(`the socket library's build ${build} is not a reviewed one`, 'use Node 22 on Linux x64')
+}
+
+function examineAddress({ redisUrl }: Config): Examined {
+  const far = redisUrl.startsWith('redis:') && !/^redis:\/\/([^/]*@)?(127\.|localhost|\[::1\])/.test(redisUrl)
+  return far ? warning('REDIS_URL goes over a network without TLS', 'use rediss://, or a private network') : SOUND
+}
+
+const urlOf = ({ redisUrl, dataDir }: Config): string => (redisUrl === '' ? embeddedUrl(dataDir) : redisUrl)
+
+async function examineRedis(config: Config): Promise<Examined> {
+  const link = new Link({ url: urlOf(config), scripts: {}, clock: realClock, random: realRandom })
+  try {
+    const health = await checkHealth(link, { level: config.durability, replicas: config.replicas })
+    const { problems, warnings } = await diagnose(link)
+    return {
+      problems: [...health.problems, ...problems],
+      warnings: [...health.warnings, ...warnings],
+    }
+  } finally {
+    await link.close()
+  }
+}
+
+async function examineRounds(config: Config): Promise<Examined> {
+  const store = openStore({ url: urlOf(config), durability: config.durability, clock: realClock, random: realRandom })
+  try {
+    const problems: Finding[] = []
+    for (const id of await store.rounds.roundIds())
+      for (const finding of await checkRound(store, id))
+        problems.push({ what: `round ${id}: ${finding}`, mend: 'pause it, and compare with your copy of its grants' })
+    return { problems, warnings: [] }
+  } finally {
+    await store.close()
+  }
+}
+
+const PARTS: Readonly<Record<string, (config: Config) => Examined | Promise<Examined>>> = {
+  keys: examineKeys,
+  'open files': examineFiles,
+  disk: examineDisk,
+  'socket library': examineLibrary,
+  'address of Redis': examineAddress,
+  Redis: examineRedis,
+}
+
+const LAST_RESORT: Readonly<Record<string, string>> = {
+  Redis: 'start it (npm start starts an embedded one), or correct REDIS_URL',
+  disk: 'start the engine once, or correct FAIRGRAB_DATA_DIR',
+  rounds: 'start Redis, or correct REDIS_URL',
+}
+
+/** Every part's findings; a part that cannot be examined is a problem of its own. */
+async function examine(config: Config, rounds: boolean) {
+  const parts = rounds ? { ...PARTS, rounds: examineRounds } : PARTS
+  const found: ({ readonly part: string } & Examined)[] = []
+  for (const [part, look] of Object.entries(parts)) {
+    const examined = await Promise.resolve()
+      .then(() => look(config))
+      .catch((cause: Error) => problem(cause.message, LAST_RESORT[part] ?? 'read the message'))
+    found.push({ part, ...examined })
+  }
+  return found
+}
+
+function settingsOf(): Config | Finding {
+  try {
+    return readConfig()
+  } catch (cause) {
+    if (!(cause instanceof ConfigError)) throw cause
+    return { what: cause.message, mend: 'correct the environment; docs/config.md has every setting' }
+  }
+}
+
+export async function doctorCommand(args: readonly string[]): Promise<number> {
+  const options = { rounds: { type: 'boolean' }, json: { type: 'boolean' } } as const
+  let values: { rounds?: boolean | undefined; json?: boolean | undefined }
+  try {
+    ;({ values } = parseArgs({ args: [...args], options }))
+  } catch (cause) {
+    throw new ConfigError(`${(cause as Error).message.split('. ')[0]}; ${USAGE}`)
+  }
+  const config = settingsOf()
+  const parts =
+    'what' in config
+      ? [{ part: 'settings', problems: [config], warnings: [] }]
+      : await examine(config, values.rounds ?? false)
+  const sick = parts.some(({ problems }) => problems.length > 0)
+  if (values.json) console.log(JSON.stringify({ sound: !sick, flaws_as_of: FLAWS_AS_OF, parts }))
+  else {
+    for (const { part, problems, warnings } of parts) {
+      console.log(`${problems.length > 0 ? '✗' : warnings.length > 0 ? '!' : '✓'} ${part}`)
+      for (const { what, mend } of [...problems, ...warnings]) console.log(`    ${what}\n      → ${mend}`)
+    }
+    console.log(`known flaws of Redis as of ${FLAWS_AS_OF}`)
+  }
+  return sick ? 1 : 0
+}

@@ -1,0 +1,121 @@
+/**
+ * `npm run fault`: the whole fault matrix, one row after the other, in the long form, with a summary at its end.
+ *
+ *   npm run fault                                   every row, long
+ *   npm run fault -- --effort middle redis-kills    some rows, in the form between smoke and long
+ *
+ * A row is one test file; each ends with final reads, the history checker and the audit, and tells its figures only
+ * after they held. A row that takes longer than its bound is ended and counts as failed, so a run ends. Exit 0 when
+ * every row held, 1 when not, 2 for an unknown row. Rejected: one vitest for all of them: its time limit is for a
+ * test, its report comes at the end of hours, and two rows at a time would share the load that they are to bear.
+ */
+
+import { type ChildProcess, spawn } from 'node:child_process'
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { delimiter, join } from 'node:path'
+import { parseArgs } from 'node:util'
+import type { Figures } from '../support/figures.ts'
+
+const ROOT = join(import.meta.dirname, '../..')
+const BIN = join(ROOT, 'node_modules/.bin')
+
+/** File name, what it does, and after how many minutes of the long form it is ended. */
+export const ROWS = [
+  { name: 'redis-kills', what: 'kill -9 of Redis under load', minutes: 40 },
+  { name: 'node-kills', what: 'kill -9 of workers, supervisors, whole nodes', minutes: 40 },
+  { name: 'cut-connections', what: 'cuts at random bytes of requests and replies', minutes: 20 },
+  { name: 'redis-outages', what: 'freezes, black holes, absence, a replica', minutes: 20 },
+  { name: 'redis-settings', what: 'script flush under load, out of memory, broken promises', minutes: 20 },
+  { name: 'redis-amnesia', what: 'lost keys, FLUSHALL', minutes: 5 },
+  { name: 'log-damage', what: 'torn tail and flipped bits of the append only file', minutes: 30 },
+  { name: 'replicas', what: 'fail-overs at the level replicated, frozen replicas', minutes: 20 },
+  { name: 'overload', what: 'more claims than a worker holds', minutes: 5 },
+  { name: 'link', what: 'the link over a broken network, byte by byte', minutes: 5 },
+] as const
+
+interface Result {
+  readonly name: string
+  readonly held: boolean
+  readonly seconds: number
+  readonly figures: Figures
+}
+
+function sum(rows: readonly Figures[]): Figures {
+  const total: Record<string, number> = {}
+  for (const row of rows) for (const [name, value] of Object.entries(row)) total[name] = (total[name] ?? 0) + value
+  return total
+}
+
+const readFigures = (file: string): Figures =>
+  sum(
+    readFileSync(file, 'utf8')
+      .split('\n')
+      .filter(Boolean)
+      .map(line => JSON.parse(line) as Figures),
+  )
+
+/** Ends the test file and all that it started; servers have watchers of their own. */
+function end({ pid }: ChildProcess): void {
+  if (pid !== undefined) process.kill(-pid, 'SIGKILL')
+}
+
+async function runRow({ name, minutes }: (typeof ROWS)[number], effort: string, folder: string): Promise<Result> {
+  const file = join(folder, name)
+  writeFileSync(file, '')
+  const args = ['run', `test/fault/${name}.test.ts`, '--reporter=verbose']
+  const PATH = `${BIN}${delimiter}${process.env.PATH ?? ''}`
+  const env = { ...process.env, PATH, TEST_EFFORT: effort, FAULT_FIGURES: file }
+  const from = performance.now()
+  const child = spawn(join(BIN, 'vitest'), args, {
+    cwd: ROOT,
+    env,
+    stdio: 'inherit',
+    detached: true,
+  })
+  const bound = setTimeout(() => end(child), minutes * 60_000)
+  const stop = () => {
+    end(child)
+    process.exit(130)
+  }
+  process.once('SIGINT', stop).once('SIGTERM', stop)
+  const code = await new Promise<number>(done => {
+    child.once('error', () => done(127))
+    child.once('exit', exit => done(exit ?? 1))
+  })
+  clearTimeout(bound)
+  process.off('SIGINT', stop).off('SIGTERM', stop)
+  const seconds = (performance.now() - from) / 1000
+  return { name, held: code === 0, seconds, figures: readFigures(file) }
+}
+
+const spell = ({ name, held, seconds, figures }: Result): string => {
+  const counts = Object.entries(figures).map(([what, count]) => `${what} ${count.toLocaleString('en')}`)
+  return `${held ? '✓' : '✗'} ${name.padEnd(16)} ${seconds.toFixed(0).padStart(5)} s   ${counts.join(', ')}`
+}
+
+async function main(): Promise<number> {
+  const { values, positionals } = parseArgs({
+    allowPositionals: true,
+    options: { effort: { type: 'string', default: process.env.TEST_EFFORT ?? 'long' } },
+  })
+  const unknown = positionals.find(wanted => !ROWS.some(({ name }) => name === wanted))
+  if (unknown !== undefined) {
+    console.error(`there is no row ${unknown}; there are ${ROWS.map(({ name }) => name).join(', ')}`)
+    return 2
+  }
+  const rows = ROWS.filter(({ name }) => positionals.length === 0 || positionals.includes(name))
+  const folder = mkdtempSync(join(tmpdir(), 'fg-fault-'))
+  const results: Result[] = []
+  for (const [at, row] of rows.entries()) {
+    console.log(`\nrow ${at + 1} of ${rows.length}: ${row.name}, ${row.what} (${values.effort})`)
+    results.push(await runRow(row, values.effort, folder))
+    console.log(spell(results.at(-1) as Result))
+  }
+  rmSync(folder, { recursive: true, force: true })
+  const held = results.filter(result => result.held).length
+  console.log(`\n${results.map(spell).join('\n')}\n${held} of ${results.length} rows held (${values.effort})`)
+  return held === results.length ? 0 : 1
+}
+
+if (import.meta.main) process.exitCode = await main()

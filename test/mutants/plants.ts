@@ -1,0 +1,357 @@
+/**
+ * Planted bugs: one small change of the text each, and the few test files that have to notice.
+ *
+ * A row is what the bug does, the file, the text that is replaced and what by, and the tests, below test/ and without
+ * their ending. Each is a mistake that somebody could make in good faith: a check that is dropped, a comparison that is
+ * off by one, an answer that is surer than it may be. The text must stand in its file exactly once, which `npm test`
+ * checks, so a row that no longer applies is found at the change that moved it.
+ *
+ * Rejected: mutations by a tool. Thousands of them take hours here, and most survivors say nothing about a promise.
+ */
+export interface Plant {
+  readonly bug: string
+  readonly file: string
+  readonly text: string
+  readonly instead: string
+  readonly tests: readonly string[]
+}
+
+const plant = (bug: string, file: string, [text, instead]: readonly [string, string], ...tests: string[]): Plant => ({
+  ...{ bug, file, text, instead, tests },
+})
+
+export const PLANTS: readonly Plant[] = [
+  plant(
+    'a holder is granted again',
+    'scripts/claim.lua',
+    ['local grant = held[i] or seen[user]', 'local grant = seen[user]'],
+    'script/claim',
+  ),
+  plant(
+    'twice in one batch is granted twice',
+    'scripts/claim.lua',
+    ['local grant = held[i] or seen[user]', 'local grant = held[i]'],
+    'script/claim',
+  ),
+  plant(
+    'lost holders are not noticed',
+    'scripts/claim.lua',
+    ["redis.call('HLEN', KEYS[2]) ~= round.sequence or ", ''],
+    'script/claim',
+  ),
+  plant(
+    'a lost log is not noticed',
+    'scripts/claim.lua',
+    [" or redis.call('EXISTS', KEYS[3]) == 0 then return", ' then return'],
+    'script/claim',
+  ),
+  plant(
+    'a pool gives one more than it has',
+    'scripts/claim.lua',
+    ['local outcome = shut or (granted[pool] < total[pool]', 'local outcome = shut or (granted[pool] <= total[pool]'],
+    'script/claim',
+  ),
+  plant(
+    'the window does not shut',
+    'scripts/claim.lua',
+    ['local outcome = shut or (', 'local outcome = ('],
+    'script/claim',
+  ),
+  plant(
+    'the log keeps who was refused, too',
+    'scripts/claim.lua',
+    ['if puts_n < 2 * #users then', 'if false then'],
+    'script/claim',
+  ),
+  plant(
+    'the epoch is not compared',
+    'scripts/lib/round.lua',
+    [" or (epoch ~= '' and f[1] ~= epoch)", ''],
+    'script/claim',
+    'script/round',
+  ),
+  plant(
+    'the clock goes back',
+    'scripts/lib/round.lua',
+    ['now = math.max(now, tonumber(f[6]))', 'now = now'],
+    'script/claim',
+    'script/round',
+  ),
+  plant(
+    'a round does not close by itself',
+    'scripts/lib/round.lua',
+    ['if round.closes > 0 and round.now >= round.closes then', 'if false then'],
+    'script/claim',
+    'script/round',
+  ),
+  plant(
+    'the version is not raised',
+    'scripts/lib/round.lua',
+    ['round.version = round.version + 1', 'round.version = round.version'],
+    'script/claim',
+    'script/round',
+  ),
+  plant(
+    'nobody waits for the lease',
+    'scripts/lib/shut.lua',
+    ['return round.now < round.holds and round.holds_as or nil', 'return nil'],
+    'script/claim',
+    'script/round',
+  ),
+  plant(
+    'stock is taken back below what is granted',
+    'scripts/restock.lua',
+    ['if round.total[pool] + add < round.granted[pool] then', 'if false then'],
+    'script/round',
+  ),
+  plant(
+    'a repeated restock counts twice',
+    'scripts/restock.lua',
+    ["'request ' .. ARGV[7]) == 1", "'request ' .. ARGV[7]) == 2"],
+    'script/round',
+  ),
+  plant(
+    'a round is made over another',
+    'scripts/round-create.lua',
+    ["redis.call('EXISTS', KEYS[1]) == 1", "redis.call('EXISTS', KEYS[1]) == 2"],
+    'script/round',
+  ),
+  plant(
+    'a repeated turn is refused',
+    'scripts/round-turn.lua',
+    ["'request ' .. ARGV[5]) == 1", "'request ' .. ARGV[5]) == 2"],
+    'script/round',
+  ),
+  plant(
+    'a lock binds nobody',
+    'scripts/redeem.lua',
+    ["if voucher.state == 'locked' and voucher.order ~= order then", 'if false then'],
+    'script/voucher',
+  ),
+  plant(
+    'a repeated redemption is a new one',
+    'scripts/redeem.lua',
+    ['if known or not to then return known or', 'if not to then return'],
+    'script/voucher',
+  ),
+  plant(
+    'vouchers do not expire',
+    'scripts/lib/voucher.lua',
+    ['if HOLDS[v.state] and book.now >= v.expires then', 'if false then'],
+    'script/voucher',
+  ),
+  plant(
+    'lost voucher records are not noticed',
+    'scripts/lib/voucher.lua',
+    ["if not book or redis.call('HLEN', vouchers) ~= book.vouchers then", 'if not book then'],
+    'script/voucher',
+  ),
+  plant(
+    'locks do not end',
+    'scripts/lib/voucher.lua',
+    ['if book.now >= tonumber(v.ends) then', 'if false then'],
+    'script/voucher',
+  ),
+  plant(
+    'a key answers for any body',
+    'scripts/lib/request.lua',
+    ['if kept ~= fingerprint then', 'if false then'],
+    'script/voucher',
+  ),
+  plant(
+    'a limit lets one more through',
+    'scripts/lib/usage.lua',
+    ['+ adds[i] > limits[i] then', '+ adds[i] > limits[i] + 1 then'],
+    'script/voucher',
+  ),
+  plant(
+    'the chain forgets the entry before',
+    'scripts/lib/ledger.lua',
+    ['redis.sha1hex(book.chain .. ', "redis.sha1hex('' .. "],
+    'script/voucher',
+    'server/after-claim',
+  ),
+  plant(
+    'more is reversed than was redeemed',
+    'scripts/reverse.lua',
+    ['if amount > left then', 'if false then'],
+    'script/voucher',
+  ),
+  plant(
+    'the budget has no end',
+    'scripts/budget.lua',
+    ['if after > tonumber(ARGV[3]) and', 'if false and'],
+    'script/budget',
+  ),
+  plant(
+    'grants are booked twice',
+    'scripts/book.lua',
+    ['if sequence <= before then', 'if false then'],
+    'script/voucher',
+    'server/after-claim',
+  ),
+  plant(
+    'a key of last week is forgotten',
+    'scripts/key-own.lua',
+    ['this[i] or last[i] or kept[name]', 'this[i] or kept[name]'],
+    'script/caller-keys',
+  ),
+  plant(
+    'used vouchers expire, too',
+    'scripts/expire.lua',
+    ['* tonumber(ARGV[4]) - touched', '* tonumber(ARGV[4])'],
+    'script/voucher',
+    'server/after-claim',
+  ),
+  plant(
+    'what was under way is not sent again',
+    'engine/store/link.ts',
+    ['for (const request of this.#requests) this.#write(client, request)', ''],
+    'fault/link',
+  ),
+  plant(
+    'a refusal behind a lost reply is certain',
+    'engine/store/link.ts',
+    ["again ? 'unknown' : 'unavailable'", "'unavailable'"],
+    'fault/link',
+  ),
+  plant(
+    'what was written counts as never sent',
+    'engine/store/link.ts',
+    ['request.written = true', 'request.written = false'],
+    'fault/link',
+  ),
+  plant(
+    'a replica is talked to',
+    'engine/store/link.ts',
+    ["if (role[0] !== 'master')", "if (role[0] === 'nobody')"],
+    'fault/link',
+  ),
+  plant(
+    'nobody watches a silent connection',
+    'engine/store/link.ts',
+    ['socketTimeout: REDIS_SILENCE_MS', 'socketTimeout: 60_000'],
+    'fault/link',
+  ),
+  plant(
+    'a server that cannot now is believed',
+    'engine/store/link.ts',
+    ['if (NOT_NOW.has(word)) {', "if (word === '') {"],
+    'fault/link',
+  ),
+  plant(
+    'acknowledged before the replicas have it',
+    'engine/store/replicas.ts',
+    ['if (copies < replicas) throw', 'if (copies < 0) throw'],
+    'fault/replicas',
+  ),
+  plant(
+    'the level replicated waits for nobody',
+    'engine/store/link.ts',
+    ['if (replicas) return this.#evaluate', 'if (replicas === -1) return this.#evaluate'],
+    'fault/replicas',
+  ),
+  plant(
+    'replicas that nobody counts are allowed',
+    'engine/store/health.ts',
+    ['if (connected > replicas) {', 'if (connected > replicas + 9) {'],
+    'fault/replicas',
+  ),
+  plant(
+    'missing replicas do not stop the grants',
+    'engine/store/health.ts',
+    ['if (copies >= replicas) return []', 'if (copies >= 0) return []'],
+    'fault/replicas',
+  ),
+  plant(
+    'any eviction policy will do',
+    'engine/store/health.ts',
+    ["policy === 'noeviction',", "policy !== '',"],
+    'fault/redis-settings',
+  ),
+  plant(
+    'any appendfsync will do',
+    'engine/store/health.ts',
+    ["appendfsync === 'always',", "appendfsync !== '',"],
+    'fault/redis-settings',
+  ),
+  plant(
+    'no append only file will do',
+    'engine/store/health.ts',
+    ["info.aof_enabled === '1',", "info.aof_enabled !== '',"],
+    'fault/redis-settings',
+  ),
+  plant(
+    'what was shed may have been executed',
+    'engine/campaign/claim-queue.ts',
+    ["ask.fail(ask.count - left, left, 'overloaded')", "ask.fail(ask.count - left, left, 'unknown')"],
+    'unit/claim-queue',
+  ),
+  plant(
+    'what was sent was certainly not executed',
+    'engine/campaign/claim-queue.ts',
+    ["part.ask.fail(part.from, part.count, 'unknown')", "part.ask.fail(part.from, part.count, 'overloaded')"],
+    'unit/claim-queue',
+  ),
+  plant(
+    'a fault is certain',
+    'engine/campaign/claim-queue.ts',
+    ["fault instanceof Fault ? fault.code : 'unknown'", "'unavailable'"],
+    'unit/claim-queue',
+  ),
+  plant(
+    'answers are given one place too late',
+    'engine/campaign/claim-queue.ts',
+    ['next += run', 'next += run + 1'],
+    'unit/claim-queue',
+  ),
+  plant(
+    'an old notice is certain for ever',
+    'engine/campaign/round-view.ts',
+    ['if (now - this.#confirmedAt > LEASE_MS || !this.#isShut())', 'if (!this.#isShut())'],
+    'server/local-refusals',
+  ),
+  plant(
+    'strangers are refused before all holders are known',
+    'engine/campaign/round-view.ts',
+    ['    if (this.#holdings.covered < sequence) return undefined\n', ''],
+    'server/two-nodes',
+    'server/two-workers',
+  ),
+  plant(
+    'an older notice wins',
+    'engine/campaign/round-view.ts',
+    ['if (same && notice.version < last.version) return false', ''],
+    'script/round-view',
+  ),
+  plant(
+    'holders of another epoch are kept',
+    'engine/campaign/round-view.ts',
+    ['if (!same) this.#holdings = this.#fresh()', ''],
+    'script/round-view',
+  ),
+  plant(
+    'a forged code opens',
+    'engine/auth/voucher-codes.ts',
+    ['if (differs !== 0) return undefined', ''],
+    'unit/voucher-codes',
+  ),
+  plant(
+    'a key is any key that it begins',
+    'engine/campaign/holdings.ts',
+    ['if (chunk[at++] !== to - from) return false', 'at++'],
+    'unit/holdings',
+  ),
+  plant(
+    'the log and the holders may differ',
+    'engine/campaign/round-check.ts',
+    ['if (holding?.sequence === sequence && holding.pool === pool) continue', 'if (holding) continue'],
+    'fault/log-damage',
+  ),
+  plant(
+    'the counts of pools may differ',
+    'engine/campaign/round-check.ts',
+    ['if (granted !== (walk.pools[pool] ?? 0))', 'if (granted < 0)'],
+    'fault/log-damage',
+  ),
+]

@@ -1,0 +1,104 @@
+/**
+ * `npm run mutants`: plants each bug of plants.ts in a copy of the tree and runs the tests that have to notice.
+ *
+ *   npm run mutants                      all of them
+ *   npm run mutants -- replica holder    those whose words contain one of these
+ *
+ * The copy is in a temporary folder with a link to node_modules; the tree itself is never touched. First the tests run
+ * on the copy as it is, because a test that fails anyway would catch everything. A bug is caught when its tests fail,
+ * and also when they do not end within the bound, which is told apart. Prints each fate and at the end the survivors;
+ * exit 0 when there is none, 1 else.
+ *
+ * Rejected: the pinned hashes of the scripts as a test here. They notice every change of a script and understand none.
+ */
+import { spawn } from 'node:child_process'
+import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { delimiter, join } from 'node:path'
+import { PLANTS, type Plant } from './plants.ts'
+
+const ROOT = join(import.meta.dirname, '../..')
+const NEEDED = [
+  'engine',
+  'scripts',
+  'bench',
+  'test',
+  'docs',
+  'deploy',
+  'package.json',
+  'tsconfig.json',
+  'vitest.config.ts',
+]
+const BOUND_MS = 120_000
+
+type Fate = 'caught' | 'hung' | 'survived'
+
+function copyTree(): string {
+  const copy = mkdtempSync(join(tmpdir(), 'fg-mutants-'))
+  for (const name of NEEDED) cpSync(join(ROOT, name), join(copy, name), { recursive: true })
+  symlinkSync(join(ROOT, 'node_modules'), join(copy, 'node_modules'))
+  return copy
+}
+
+/** Runs test files in the copy; `bail` ends at the first failure. */
+function runTests(copy: string, tests: readonly string[]): Promise<{ readonly code: number; readonly words: string }> {
+  const bin = join(copy, 'node_modules/.bin')
+  const files = tests.map(test => `test/${test}.test.ts`)
+  const env = { ...process.env, PATH: `${bin}${delimiter}${process.env.PATH ?? ''}`, TEST_SEED: '1' }
+  const child = spawn(join(bin, 'vitest'), ['run', '--bail=1', ...files], { cwd: copy, env, detached: true })
+  let words = ''
+  for (const output of [child.stdout, child.stderr])
+    output.on('data', (data: Buffer) => {
+      words = (words + data.toString('utf8')).slice(-20_000)
+    })
+  const { promise, resolve } = Promise.withResolvers<{ code: number; words: string }>()
+  const bound = setTimeout(() => {
+    if (child.pid !== undefined) process.kill(-child.pid, 'SIGKILL')
+    resolve({ code: -1, words })
+  }, BOUND_MS)
+  child.once('close', code => {
+    clearTimeout(bound)
+    resolve({ code: code ?? 1, words })
+  })
+  return promise
+}
+
+async function tryPlant(copy: string, { file, text, instead, tests }: Plant): Promise<Fate> {
+  const path = join(copy, file)
+  const sound = readFileSync(path, 'utf8')
+  writeFileSync(
+    path,
+    sound.replace(text, () => instead),
+  )
+  try {
+    const { code, words } = await runTests(copy, tests)
+    if (code === -1) return 'hung'
+    if (code !== 0 && !/Tests .*failed|Suites .*failed/.test(words)) throw new Error(`the tests did not run:\n${words}`)
+    return code === 0 ? 'survived' : 'caught'
+  } finally {
+    writeFileSync(path, sound)
+  }
+}
+
+async function main(words: readonly string[]): Promise<number> {
+  const plants = PLANTS.filter(({ bug }) => words.length === 0 || words.some(word => bug.includes(word)))
+  const copy = copyTree()
+  const fates: Record<Fate, string[]> = { caught: [], hung: [], survived: [] }
+  try {
+    const sound = await runTests(copy, [...new Set(plants.flatMap(({ tests }) => tests))])
+    if (sound.code !== 0) throw new Error(`the tests fail without any bug, so they prove nothing:\n${sound.words}`)
+    for (const [at, plant] of plants.entries()) {
+      const fate = await tryPlant(copy, plant)
+      fates[fate].push(`${plant.bug} (${plant.file})`)
+      console.log(`${fate === 'survived' ? '✗' : '✓'} ${at + 1}/${plants.length} ${fate}: ${plant.bug}`)
+    }
+  } finally {
+    rmSync(copy, { recursive: true, force: true })
+  }
+  const { caught, hung, survived } = fates
+  console.log(`${caught.length} caught, ${hung.length} hung, ${survived.length} survived of ${plants.length}`)
+  for (const survivor of survived) console.log(`  survived: ${survivor}`)
+  return plants.length > 0 && survived.length === 0 ? 0 : 1
+}
+
+if (import.meta.main) process.exitCode = await main(process.argv.slice(2))

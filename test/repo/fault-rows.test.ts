@@ -1,0 +1,33 @@
+/**
+ * Every fault test is a row of `npm run fault`, and every row is a test file: a fault that the long run forgets is one
+ * that nobody proves. The names are compared in both directions; what a row does is the file's own business.
+ *
+ * Rejected: a run that takes whatever files there are, because a row also has its bound in minutes.
+ */
+
+import { readdirSync } from 'node:fs'
+import { join } from 'node:path'
+import { expect, test } from 'vitest'
+import { ROWS } from '../fault/run.ts'
+import { compareSides, ROOT } from './tree.ts'
+
+const compare = (files: readonly string[], rows: readonly string[]) =>
+  compareSides(
+    files.filter(file => file.endsWith('.test.ts')).map(file => file.replace('.test.ts', '')),
+    rows,
+    ['test/fault', 'the rows of npm run fault'],
+  )
+
+test('the rows of npm run fault are the files of test/fault', () => {
+  const files = readdirSync(join(ROOT, 'test/fault'))
+  expect(
+    compare(
+      files,
+      ROWS.map(({ name }) => name),
+    ),
+  ).toEqual([])
+})
+
+test('a planted file without a row, and a row without a file, are found', () => {
+  expect(compare(['a.test.ts', 'run.ts'], ['b'])).toHaveLength(2)
+})

@@ -1,0 +1,42 @@
+/**
+ * What a worker believes of a round, over a real Redis: a notice that is older is no news, and one of another epoch
+ * makes it forget who held what, since the places of another epoch are other people's.
+ *
+ * An epoch changes when a round's state was restored by hand. No other test does that while a worker runs, and a planted
+ * bug that kept the holders went unnoticed. Rejected: a store that is made up; the view reads the log when the round is
+ * shut, and that reading is part of what must not bring the old holders back.
+ */
+
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { holderOf } from '../../engine/base/holder.ts'
+import type { RoundConfig } from '../../engine/campaign/round-config.ts'
+import { RoundView } from '../../engine/campaign/round-view.ts'
+import { openScriptRoom } from '../support/script-room.ts'
+
+let room: Awaited<ReturnType<typeof openScriptRoom>>
+beforeAll(async () => {
+  room = await openScriptRoom()
+})
+afterAll(() => room[Symbol.asyncDispose]())
+
+async function viewOf(id: string): Promise<RoundView> {
+  const config: RoundConfig = {
+    ...{ id, campaign_id: 'cmp_test', number: 7, currency: 'CNY', allocation: { mode: 'fcfs' }, pools: ['general'] },
+    ...{ per_user: 1, pack: [], created_at: '2026-01-01T00:00:00.000Z' },
+  }
+  const notice = await room.notice(id)
+  return new RoundView({ config, notice, confirmedAt: 0, secret: Buffer.alloc(32, 1), store: room.claims, seed: 1 })
+}
+
+test('an older notice is no news; one of another epoch is, and forgets the holders', async () => {
+  const id = await room.newRound({ totals: [10] })
+  const view = await viewOf(id)
+  const before = view.notice
+  await room.claim(id, ['a'])
+  const granted = await room.notice(id)
+  expect([view.take(granted), view.take(before), view.notice]).toEqual([true, false, granted])
+  view.holdings.addText('a', 1, 0)
+  expect(view.holdings.findText(holderOf('a', 1))).toBeGreaterThanOrEqual(0)
+  expect(view.take({ ...granted, epoch: '00000000000000bb', version: 1, sequence: 0 })).toBe(true)
+  expect([view.holdings.findText('a'), view.holdings.size, view.notice.version]).toEqual([-1, 0, 1])
+})

@@ -1,0 +1,148 @@
+/**
+ * `fairgrab doctor` as a person runs it, on a sound Redis and on sick ones; and the engine under the user that
+ * deploy/redis-users.conf gives it, from a claim to a redemption.
+ *
+ * The command runs in a process of its own, since its exit code is half of its answer. The user's rights are tried by
+ * the engine itself, once for everything it does; what he must not do is tried over his own connection, and has to
+ * be refused by Redis and not by us.
+ */
+
+import { execFile } from 'node:child_process'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
+import { Redis } from 'ioredis'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { FLAWS, flawsOf } from '../../engine/store/known-flaws.ts'
+import { ROOT } from '../repo/tree.ts'
+import { Api, type Granted, makeRound } from '../support/api.ts'
+import { Crowd, openRound } from '../support/crowd.ts'
+import { KEYS } from '../support/engine.ts'
+import { freePort, startNodeProcess } from '../support/node-process.ts'
+import { type RedisProcess, startLocalRedis } from '../support/redis.ts'
+
+const PASSWORD = 'change-this-password'
+const run = promisify(execFile)
+
+let redis: RedisProcess
+let admin: Redis
+let port: number
+let url: string
+beforeAll(async () => {
+  port = await freePort()
+  redis = await startLocalRedis({ port, args: ['--include', join(ROOT, 'deploy/redis-users.conf')] })
+  admin = new Redis({ port })
+  url = `redis://fairgrab:${PASSWORD}@127.0.0.1:${port}`
+})
+afterAll(async () => {
+  admin.disconnect()
+  await redis.stop()
+})
+
+interface Told {
+  readonly sound: boolean
+  readonly parts: readonly {
+    readonly part: string
+    readonly problems: readonly object[]
+    readonly warnings: readonly object[]
+  }[]
+}
+
+async function doctor(settings: Readonly<Record<string, string>>, args: readonly string[] = ['--json']) {
+  const env = { PATH: process.env.PATH, ...settings }
+  const told = run(process.execPath, [join(ROOT, 'engine/cli.ts'), 'doctor', ...args], { env })
+  const { code = 0, stdout } = await told.then(
+    ({ stdout }) => ({ code: 0, stdout }),
+    (cause: { code: number; stdout: string }) => cause,
+  )
+  return { code, stdout, told: args.includes('--json') ? (JSON.parse(stdout) as Told) : undefined }
+}
+
+const problemsOf = (told: Told | undefined) => JSON.stringify(told?.parts.flatMap(({ problems }) => problems))
+
+test('a sound Redis under its own user: exit 0, no problem, no word about his rights', async () => {
+  const { code, told } = await doctor({ REDIS_URL: url }, ['--json', '--rounds'])
+  expect([code, told?.sound, problemsOf(told)]).toEqual([0, true, '[]'])
+  expect(told?.parts.map(({ part }) => part)).toContain('rounds')
+  expect(JSON.stringify(told)).not.toMatch(/may do everything|may FLUSHALL/)
+})
+
+test('the default user, and a user who may flush, are told', async () => {
+  const { code, told } = await doctor({ REDIS_URL: `redis://127.0.0.1:${port}` })
+  expect([code, JSON.stringify(told)]).toEqual([0, expect.stringContaining('default user, who may do everything')])
+  await admin.acl('SETUSER', 'careless', 'on', '>x', '~*', '&*', '+@all')
+  const careless = await doctor({ REDIS_URL: `redis://careless:x@127.0.0.1:${port}` })
+  expect(JSON.stringify(careless.told)).toMatch(/careless may FLUSHALL, KEYS \*, CONFIG SET/)
+})
+
+test.each([
+  [['CONFIG', 'SET', 'appendfsync', 'everysec'], ['CONFIG', 'SET', 'appendfsync', 'always'], /appendfsync is everysec/],
+  [['ACL', 'SETUSER', 'fairgrab', '-wait'], ['ACL', 'SETUSER', 'fairgrab', '+wait'], /lacks \+wait/],
+  [['ACL', 'SETUSER', 'fairgrab', '-publish'], ['ACL', 'SETUSER', 'fairgrab', '+publish'], /lacks \+publish/],
+] as const)('sick: %j', async ([command, ...words], [mending, ...mended], finding) => {
+  await admin.call(command, ...words)
+  const { code, told } = await doctor({ REDIS_URL: url })
+  await admin.call(mending, ...mended)
+  expect([code, told?.sound, problemsOf(told)]).toEqual([1, false, expect.stringMatching(finding)])
+})
+
+test.each([
+  [{ FAIRGRAB_DURABILITY: 'fsync' }, /settings[\s\S]*is not one of/],
+  [{ FAIRGRAB_DATA_DIR: '/nowhere' }, /✗ disk[\s\S]*✗ Redis[\s\S]*→ start it/],
+])('%o is told with its mend, exit 1', async (settings, words) => {
+  const { code, stdout } = await doctor(settings, [])
+  expect([code, stdout]).toEqual([1, expect.stringMatching(words)])
+})
+
+test('a word too many is a usage error', async () => {
+  expect((await doctor({}, ['--json=1x'])).code).toBe(2)
+})
+
+test('the engine does all its work as its own user, and that user may do nothing else', async () => {
+  await using node = await startNodeProcess({ REDIS_URL: url, LOG_LEVEL: 'warn' })
+  const { id } = await openRound(node.url, 2000)
+  using crowd = new Crowd({ url: node.url, roundId: id, people: 2500 })
+  await crowd.ask()
+  await crowd.askAgain()
+  expect(await crowd.audit()).toEqual({ faults: [], granted: 2000, remaining: 0 })
+  const api = new Api(node.url, KEYS.operator)
+  const key = (name: string) => ({ 'idempotency-key': name })
+  const round = await makeRound(api)
+  const { body } = await api.post<Granted>(`/v1/rounds/${round.id}/claims`, { user_id: 'u' })
+  const code = body.vouchers[0]?.code as string
+  const order = { id: 'o', amount: 5000, currency: 'CNY' }
+  const redeemed = await (async () => {
+    await api.post(`/v1/vouchers/${code}/lock`, { order_id: 'o', ttl_s: 30 })
+    return api.post('/v1/redemptions', { code, order, merchant_id: 'm1' }, key('a'))
+  })()
+  const statuses = [redeemed.status]
+  const later = [
+    [`/v1/redemptions/${redeemed.body.id}/reversals`, { type: 'full', reason: 'refund' }, key('b')],
+    [`/v1/campaigns/${round.campaign_id}/settlements`, { business_date: '2026-01-01' }, {}],
+    [`/v1/rounds/${round.id}/stock`, { add: 5 }, {}],
+    [`/v1/rounds/${round.id}/pause`, {}, {}],
+    [`/v1/rounds/${round.id}/close`, {}, {}],
+  ] as const
+  for (const [path, asked, headers] of later) statuses.push((await api.post(path, asked, headers)).status)
+  for (const path of ['ledger', 'ledger/entries', 'report'])
+    statuses.push((await api.get(`/v1/campaigns/${round.campaign_id}/${path}`)).status)
+  expect(statuses.map(status => Math.floor(status / 100))).toEqual(statuses.map(() => 2))
+  expect(node.words).not.toContain('NOPERM')
+  const user = new Redis(url)
+  for (const command of ['FLUSHALL', 'KEYS *', 'CONFIG SET appendonly no', 'SCRIPT FLUSH', 'SHUTDOWN', 'GET other']) {
+    const [name, ...args] = command.split(' ') as [string, ...string[]]
+    await expect(user.call(name, ...args), command).rejects.toThrow(/NOPERM/)
+  }
+  user.disconnect()
+})
+
+test('versions: the first sound release of a line has no finding, the one before it has', () => {
+  for (const { cve, mended } of FLAWS)
+    for (const row of mended) {
+      const [server, version] = row.split(' ') as [string, string]
+      const [major, minor, patch] = version.split('.').map(Number) as [number, number, number]
+      const found = (at: number) => flawsOf(server, `${major}.${minor}.${at}`).some(({ what }) => what.includes(cve))
+      expect([row, found(patch), found(patch - 1)]).toEqual([row, false, true])
+    }
+  expect(flawsOf('redis', '7.0.15')[0]?.what).toMatch(/fixed by distributions only/)
+  expect(flawsOf('redis', '9.0.0')).toEqual([])
+})
