@@ -8,7 +8,9 @@
  * is sent through a link is idempotent by its natural key; it is this file's one demand on its callers.
  *
  * A request that was never written and passes its deadline is `unavailable` (certainly not executed); one that was
- * written is `unknown` (ask again). `socketTimeout` is the watchdog against a frozen server or a black hole.
+ * written is `unknown` (ask again). Against a frozen server and a black hole there is a watchdog of our
+ * own: it counts looks at the socket and not time, because the library's took a worker that was busy itself for half a
+ * second for a silent Redis, threw away what was on its way, and asked for all of it again.
  */
 import { Redis } from 'ioredis'
 import { Fault } from '../base/assert.ts'
@@ -45,6 +47,9 @@ export interface LinkOptions {
 /** Server errors that say "not now": nothing was executed, and another moment or another server may answer. */
 const NOT_NOW = new Set(['LOADING', 'READONLY', 'MASTERDOWN', 'CLUSTERDOWN', 'TRYAGAIN', 'BUSY'])
 
+/** Between two looks at deadlines and at what was heard, milliseconds. */
+const LOOK_MS = 50
+
 const takesAnyKeys = ({ keys }: Script): boolean => keys.at(-1)?.endsWith('*') ?? false
 
 const isReplyError = (cause: unknown): cause is Error => cause instanceof Error && cause.name === 'ReplyError'
@@ -57,6 +62,9 @@ export class Link {
   #closed = false
   #attempt = 0
   #lastLoss = 'not connected yet'
+  /** What the connection had read at the last look, and for how many looks that has been all. */
+  #read = 0
+  #silentLooks = 0
   #cancelSweep: () => void = () => {}
 
   constructor(options: LinkOptions) {
@@ -128,7 +136,6 @@ export class Link {
       retryStrategy: () => null,
       enableOfflineQueue: false,
       enableReadyCheck: true,
-      socketTimeout: REDIS_SILENCE_MS,
       connectTimeout: 1000,
       lazyConnect: true,
     })
@@ -225,6 +232,22 @@ export class Link {
   #sweep(): void {
     const now = this.#options.clock.monotonicMs()
     for (const request of this.#requests) if (request.deadline <= now) this.#settle(request, this.#expired(request))
-    this.#cancelSweep = this.#options.clock.after(50, () => this.#sweep())
+    this.#watch()
+    this.#cancelSweep = this.#options.clock.after(LOOK_MS, () => this.#sweep())
+  }
+
+  /** Gives a connection up that stays silent over as many looks as fit into the silence, while something is expected. */
+  #watch(): void {
+    const client = this.#client
+    const read = client?.stream?.bytesRead ?? 0
+    const expects = this.#ready ? this.#requests.size > 0 : ['connect', 'ready'].includes(client?.status ?? '')
+    if (!expects) this.#silentLooks = 0
+    else if (read !== this.#read) this.#silentLooks = 0
+    else if (++this.#silentLooks * LOOK_MS >= REDIS_SILENCE_MS) {
+      this.#silentLooks = 0
+      client?.emit('error', new Error(`nothing was heard for ${REDIS_SILENCE_MS} ms`))
+      client?.disconnect()
+    }
+    this.#read = read
   }
 }

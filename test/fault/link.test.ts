@@ -58,6 +58,20 @@ const asksFor = (holders: readonly string[]) => (bytes: Buffer) => bytes.include
 const grantsOf = async (id: string) => (await room.log(id)).filter(({ fields }) => fields.users !== undefined).length
 const sequences = (answers: readonly { sequence: number }[]) => answers.map(({ sequence }) => sequence)
 
+test('a worker that was busy for longer than the silence does not take Redis for frozen', async () => {
+  const { link, next } = await openLine()
+  let lost = ''
+  void next('down').then(detail => {
+    lost = detail
+  })
+  const answer = link.request(client => client.ping())
+  const until = performance.now() + 2 * REDIS_SILENCE_MS
+  while (performance.now() < until);
+  expect(await answer).toBe('PONG')
+  expect(await link.request(client => client.ping())).toBe('PONG')
+  expect(lost).toBe('')
+})
+
 test('a lost reply: the claim is asked again, its keys and arguments byte for byte, and has its first sequence', async () => {
   const id = await room.newRound({ totals: [10] })
   const { proxy, claim, next } = await openLine()

@@ -80,7 +80,7 @@ export const PLANTS: readonly Plant[] = [
   plant(
     'a round does not close by itself',
     'scripts/lib/round.lua',
-    ['if round.closes > 0 and round.now >= round.closes then', 'if false then'],
+    ['if round.closes > 0 and round.now >= round.closes and', 'if false and'],
     'script/claim',
     'script/round',
   ),
@@ -230,7 +230,7 @@ export const PLANTS: readonly Plant[] = [
   plant(
     'nobody watches a silent connection',
     'engine/store/link.ts',
-    ['socketTimeout: REDIS_SILENCE_MS', 'socketTimeout: 60_000'],
+    ['LOOK_MS >= REDIS_SILENCE_MS', 'LOOK_MS >= 60_000'],
     'fault/link',
   ),
   plant(
