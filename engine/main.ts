@@ -154,12 +154,14 @@ async function openServer(config: Config, parts: Parts, metricsText: WorkerOptio
     unanswered: () => rounds.unanswered,
     sockets: () => stream.sockets,
     redisUp: store.ready,
+    ready: () => health.report.ready,
     redisMemoryBytes: () => health.report.redisMemoryBytes,
     stocks: () =>
       [...rounds.loaded()].map(({ view }) => ({
         id: view.id,
         total: totalOf(view.notice),
         granted: view.notice.sequence,
+        viewers: stream.viewers(view.id),
       })),
   }
   const own = () => metrics.json(gauges)
