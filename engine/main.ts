@@ -7,7 +7,9 @@ import { UserTokens } from './auth/user-tokens.ts'
 import { type Clock, every, realClock } from './base/clock.ts'
 import { FRAME_BYTES_MAX } from './base/limits.ts'
 import { jitter, type Random, realRandom } from './base/random.ts'
+import { Audit } from './campaign/audit.ts'
 import { Campaigns } from './campaign/campaigns.ts'
+import { DryRun } from './campaign/dry-run.ts'
 import { Ledger } from './campaign/ledger.ts'
 import { Lifecycle } from './campaign/lifecycle.ts'
 import { Merchants } from './campaign/merchants.ts'
@@ -63,6 +65,7 @@ interface Parts {
   readonly metrics: Metrics
   readonly clock: Clock
   readonly random: Random
+  readonly unaudited: (cause: unknown) => void
 }
 
 export async function startWorker({ config, log, metricsText }: WorkerOptions): Promise<Worker> {
@@ -92,7 +95,11 @@ export async function startWorker({ config, log, metricsText }: WorkerOptions): 
   })
   const campaigns = new Campaigns({ store, clock, random, serverTimeMs: () => rounds.serverTimeMs() })
   const sweep = new Sweep(store, campaigns)
-  const parts = { store, rounds, campaigns, sweep, secret, health, metrics, clock, random }
+  const unaudited = (cause: unknown) => {
+    metrics.count('fairgrab_unaudited_total')
+    log.error({ err: cause }, 'the audit log lacks an entry; the change itself went on')
+  }
+  const parts = { store, rounds, campaigns, sweep, secret, health, metrics, clock, random, unaudited }
   const { server, stream, own, underWay } = await openServer(config, parts, metricsText)
   feed = stockFeed(parts, server, stream)
   const told = (what: string) => (cause: unknown) => log.warn({ err: cause }, what)
@@ -172,6 +179,7 @@ async function openServer(config: Config, parts: Parts, metricsText: WorkerOptio
     claims: store.claims,
     rounds,
     ...campaignParts(parts),
+    audit: new Audit({ store: store.audit, random: parts.random, failed: parts.unaudited }),
     metrics,
     underWay: { requests: 0 },
     health: () => health.report,
@@ -194,8 +202,10 @@ async function openServer(config: Config, parts: Parts, metricsText: WorkerOptio
 function campaignParts({ store, rounds, campaigns, sweep, clock, random, secret }: Parts) {
   const vouchers = new Vouchers(store, rounds, random)
   const merchants = new Merchants(store.ledger, clock)
+  const lifecycle = new Lifecycle({ store, rounds, campaigns, clock, random })
   return {
-    lifecycle: new Lifecycle({ store, rounds, campaigns, clock, random }),
+    lifecycle,
+    dryRun: new DryRun(lifecycle, store),
     vouchers,
     merchants,
     redemption: new Redemption({ store, campaigns, vouchers, merchants, random }),

@@ -9,7 +9,9 @@
  */
 
 import { ask, explain, succeeded } from './engine-api.js'
+import { Levers } from './levers.js'
 import { PulseBoard } from './pulse-board.js'
+import { ReleaseForm } from './release-form.js'
 import { countdown, RoundCard, setIcon, setText, stateWord } from './round-card.js'
 import { RoundStock } from './round-stock.js'
 import { StockStream } from './stock-stream.js'
@@ -31,6 +33,7 @@ let isListed = false
 let drawing = false
 let key = ''
 const board = new PulseBoard()
+const levers = new Levers(() => key)
 
 const stream = new StockStream({
   address: `${location.protocol === 'https:' ? 'wss' : 'ws'}://${location.host}/v1/stream`,
@@ -105,6 +108,7 @@ function draw() {
     if (!entry.dirty) continue
     entry.dirty = false
     entry.card.draw(entry.round, times)
+    levers.fill(entry.card.levers, entry.round, titleOf(entry.round))
   }
 }
 
@@ -166,6 +170,7 @@ function arrange() {
   const elements = entries.map(({ card, round }) => {
     card.setTitle(titleOf(round))
     card.setKey(key !== '')
+    levers.fill(card.levers, round, titleOf(round))
     return card.element
   })
   for (const element of [...$('cards').children]) if (!elements.includes(element)) element.remove()
@@ -180,6 +185,8 @@ async function readCampaigns() {
   $('demo-row').hidden = key === ''
   $('demo-key').hidden = key !== ''
   for (const { card } of rounds.values()) card.setKey(key !== '')
+  $('release-section').hidden = key === ''
+  setText($('who'), key === '' ? 'Read only: give a key' : 'With a key')
   if (key === '') return
   const answer = await ask('GET', '/v1/campaigns?limit=1000', { key })
   // 403 is a key that may do other things: a merchant's, or a user's token, which can claim.
@@ -218,6 +225,7 @@ function curl(path, body) {
 }
 
 function start() {
+  new ReleaseForm(() => key, readRounds)
   $('user').value = `guest-${Math.random().toString(36).slice(2, 8)}`
   $('curl-campaign').textContent = curl('/v1/campaigns', DEMO_CAMPAIGN)
   $('curl-round').textContent = curl('/v1/campaigns/CAMPAIGN_ID/rounds', DEMO_ROUND)

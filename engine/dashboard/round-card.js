@@ -110,6 +110,7 @@ export class RoundCard {
         choice: '.field',
         select: 'select',
         button: 'button',
+        levers: '.levers',
         result: '.result',
       }).map(([name, selector]) => [name, this.element.querySelector(selector)]),
     )
@@ -134,6 +135,11 @@ export class RoundCard {
   /** What only who has a key may do. */
   setKey(isGiven) {
     this.#part.form.hidden = !isGiven
+    this.#part.levers.hidden = !isGiven
+  }
+
+  get levers() {
+    return this.#part.levers
   }
 
   setBusy(isBusy) {

@@ -25,6 +25,8 @@ export class RoundStock {
     this.opensAt = undefined
     this.closesAt = undefined
     this.stock = undefined
+    /** When the last news came, monotonic milliseconds. */
+    this.newsAt = 0
     /** Grants a second, one number a second, oldest first; undefined where nothing was heard. */
     this.rates = []
     /** What was missed and is known again: { grants, ms, until }. */
@@ -52,6 +54,7 @@ export class RoundStock {
     const { state, total, granted, remaining, epoch, version } = next
     const pools = next.pools ?? [{ name: 'general', total, granted, remaining }]
     this.stock = { state, total, granted, remaining, epoch, version, pools }
+    this.newsAt = now
     this.#samples.push({ at: now, granted })
     this.#forget(now)
     return true

@@ -45,6 +45,12 @@ export const METRICS = [
   { name: 'fairgrab_stock_frames_total', type: 'counter', labels: [], help: 'Stock frames that were published.' },
   { name: 'fairgrab_faults_total', type: 'counter', labels: [], help: 'Batches that ended without a decision.' },
   { name: 'fairgrab_bugs_total', type: 'counter', labels: [], help: 'Requests that met a bug of the engine.' },
+  {
+    name: 'fairgrab_unaudited_total',
+    type: 'counter',
+    labels: [],
+    help: 'Entries that the audit log lacks; should stay 0.',
+  },
   { name: 'fairgrab_workers', type: 'gauge', labels: [], help: 'Workers of this node that answer.' },
   { name: 'fairgrab_ready', type: 'gauge', labels: [], help: 'Workers that may grant: nothing fences or drains them.' },
   { name: 'fairgrab_redis_up', type: 'gauge', labels: [], help: 'Workers whose connections to Redis are up.' },

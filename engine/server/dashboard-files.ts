@@ -22,12 +22,15 @@ const file = (name: string, type: string, path = `/${name}`) => ({
   headers: HEADERS,
 })
 
-const STYLES = ['tokens.css', 'page.css', 'desk.css']
+const STYLES = ['tokens.css', 'page.css', 'desk.css', 'levers.css']
 const MODULES = [
   'page.js',
   'engine-api.js',
+  'levers.js',
   'node-pulse.js',
   'pulse-board.js',
+  'release-form.js',
+  'release-rules.js',
   'round-card.js',
   'round-stock.js',
   'stock-stream.js',

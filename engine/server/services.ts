@@ -5,6 +5,8 @@
 import type { Caller, Callers } from '../auth/callers.ts'
 import type { Clock } from '../base/clock.ts'
 import type { Code } from '../base/codes.ts'
+import type { Audit } from '../campaign/audit.ts'
+import type { DryRun } from '../campaign/dry-run.ts'
 import type { Ledger } from '../campaign/ledger.ts'
 import type { Lifecycle } from '../campaign/lifecycle.ts'
 import type { Merchants } from '../campaign/merchants.ts'
@@ -27,6 +29,8 @@ export interface Services {
   readonly claims: ClaimStore
   readonly rounds: Rounds
   readonly lifecycle: Lifecycle
+  readonly dryRun: DryRun
+  readonly audit: Audit
   readonly vouchers: Vouchers
   readonly redemption: Redemption
   readonly ledger: Ledger

@@ -71,6 +71,12 @@ export const campaignSettlements = (campaignId: string) => `fg:{${campaignId}}:s
 /** HASH. Merchant id to its JSON. */
 export const merchants = () => 'fg:merchants'
 
+/** HASH. The head of the audit log: entries, chain, last, and the requests that were written. By audit.lua. */
+export const auditState = () => 'fg:{audit}:state'
+
+/** STREAM. Who did what, one entry an asking and one an ending. By audit.lua; never trimmed. */
+export const auditLog = () => 'fg:{audit}:log'
+
 /** STRING. The secret that voucher codes derive from, when the configuration gives none. Written once. */
 export const voucherSecret = () => 'fg:voucher-secret'
 

@@ -5,6 +5,7 @@
 import type { Clock } from '../base/clock.ts'
 import { LEASE_MS } from '../base/limits.ts'
 import type { Random } from '../base/random.ts'
+import { AuditStore } from './audit-store.ts'
 import { ClaimStore } from './claim-store.ts'
 import { type EventListener, listenToStock } from './events.ts'
 import { checkHealth, type Durability, type StoreHealth } from './health.ts'
@@ -29,6 +30,7 @@ export interface Store {
   readonly rounds: RoundStore
   readonly vouchers: VoucherStore
   readonly ledger: LedgerStore
+  readonly audit: AuditStore
   /** Whether the connections are up now. */
   readonly ready: () => boolean
   readonly listen: (listener: EventListener) => () => void
@@ -49,6 +51,7 @@ export function openStore(options: StoreOptions): Store {
     rounds: new RoundStore(reads, scripts, options.leaseMs ?? LEASE_MS),
     vouchers: new VoucherStore(changes, reads, scripts),
     ledger: new LedgerStore(changes, reads, scripts),
+    audit: new AuditStore(changes, reads, scripts),
     ready: () => claims.ready && changes.ready && reads.ready,
     listen: listener => listenToStock(url, listener),
     health: () => checkHealth(reads, options.durability),
