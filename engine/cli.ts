@@ -6,6 +6,7 @@
 import { spawn } from 'node:child_process'
 import { enableCompileCache } from 'node:module'
 import { fileURLToPath } from 'node:url'
+import type { Command } from './cli/command.ts'
 import { ConfigError, nearest, readConfig } from './config.ts'
 
 enableCompileCache()
@@ -17,13 +18,22 @@ const HELP = `fairgrab: the engine in front of a flash release of coupons
   fairgrab report CAMPAIGN    what became of a campaign; --html FILE, --csv FILE, --json, --url, --key
   fairgrab draw COMMAND       the proof of a draw: export, verify, check; fairgrab draw --help
   fairgrab doctor             whether machine, settings and Redis are sound; --rounds, --json
+  fairgrab campaign …         list, show and create campaigns
+  fairgrab round …            list, show, create and turn rounds: open, pause, resume, close, stock
+  fairgrab claim ROUND USER   claim a pack for a user
+  fairgrab redeem CODE …      redeem a voucher for an order
+  fairgrab watch [ROUND …]    the stock of rounds as it moves
+  fairgrab audit              who changed what, and whether the chain of it holds
+  fairgrab token USER         make a user's token with FAIRGRAB_JWT_SECRET
+  fairgrab keys [ROLE …]      make API keys
+  fairgrab config check       check the environment as a start would
   fairgrab help               this text
 
 examples
   fairgrab up
   PORT=9000 REDIS_URL=redis://10.0.0.5:6379 FAIRGRAB_KEYS=operator:… fairgrab up
 
-Settings come from the environment; docs/config.md has them all.
+Each of them has --help. Settings come from the environment; docs/config.md has them all.
 `
 
 async function upCommand(): Promise<number> {
@@ -51,12 +61,31 @@ function benchCommand(): Promise<number> {
   return new Promise(done => child.once('exit', code => done(code ?? 1)))
 }
 
+/** A command that talks to an engine: its row is loaded when it is asked for. */
+const row =
+  <Name extends string>(name: Name, load: () => Promise<Readonly<Record<Name, Command>>>) =>
+  async (): Promise<number> =>
+    (await import('./cli/command.ts')).runCommand((await load())[name], process.argv.slice(3))
+
+const release = () => import('./cli/release-commands.ts')
+const user = () => import('./cli/user-commands.ts')
+const setup = () => import('./cli/setup-commands.ts')
+
 const COMMANDS: Readonly<Record<string, () => Promise<number>>> = {
   up: upCommand,
   bench: benchCommand,
   report: async () => (await import('./cli/report.ts')).reportCommand(process.argv.slice(3)),
   draw: async () => (await import('./cli/draw.ts')).drawCommand(process.argv.slice(3)),
   doctor: async () => (await import('./cli/doctor.ts')).doctorCommand(process.argv.slice(3)),
+  campaign: row('CAMPAIGN', release),
+  round: row('ROUND', release),
+  claim: row('CLAIM', user),
+  redeem: row('REDEEM', user),
+  watch: row('WATCH', user),
+  audit: row('AUDIT', setup),
+  token: row('TOKEN', setup),
+  keys: row('KEYS', setup),
+  config: row('CONFIG', setup),
   help: async () => {
     console.log(HELP)
     return 0

@@ -200,6 +200,17 @@ export function readConfig(env: NodeJS.ProcessEnv = process.env): Config {
   return refuseUncounted(config)
 }
 
+/** What must not be shown is told by its being set. */
+const SECRET = /KEYS$|SECRET$|REDIS_URL$/
+
+/** The settings that the environment gives, fit to be shown. */
+export function settingsGiven(env: NodeJS.ProcessEnv = process.env) {
+  return SETTINGS.flatMap(({ name }) => {
+    const value = env[name] ?? ''
+    return value === '' ? [] : [{ name, value: SECRET.test(name) ? 'set' : value }]
+  })
+}
+
 /** What the command line needs of the environment: where a running engine is, and the key for it. */
 export function readTarget(env: NodeJS.ProcessEnv = process.env): { readonly url: string; readonly key: string } {
   return { url: env.FAIRGRAB_URL ?? 'http://127.0.0.1:8080', key: env.FAIRGRAB_KEY ?? '' }

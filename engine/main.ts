@@ -7,8 +7,10 @@ import { UserTokens } from './auth/user-tokens.ts'
 import { type Clock, every, realClock } from './base/clock.ts'
 import { FRAME_BYTES_MAX } from './base/limits.ts'
 import { jitter, type Random, realRandom } from './base/random.ts'
+import { Audit } from './campaign/audit.ts'
 import { Campaigns } from './campaign/campaigns.ts'
 import { Draws } from './campaign/draws.ts'
+import { DryRun } from './campaign/dry-run.ts'
 import { FinalLists } from './campaign/final-lists.ts'
 import { Ledger } from './campaign/ledger.ts'
 import { Lifecycle } from './campaign/lifecycle.ts'
@@ -69,6 +71,7 @@ interface Parts {
   readonly metrics: Metrics
   readonly clock: Clock
   readonly random: Random
+  readonly unaudited: (cause: unknown) => void
 }
 
 export async function startWorker({ config, log, metricsText }: WorkerOptions): Promise<Worker> {
@@ -104,7 +107,11 @@ export async function startWorker({ config, log, metricsText }: WorkerOptions): 
   const sweep = new Sweep(store, campaigns)
   const told = (what: string) => (cause: unknown) => log.warn({ err: cause }, what)
   const draws = new Draws({ store, rounds, clock, failed: told('draw') })
-  const parts = { store, rounds, draws, campaigns, sweep, secret, health, metrics, clock, random }
+  const unaudited = (cause: unknown) => {
+    metrics.count('fairgrab_unaudited_total')
+    log.error({ err: cause }, 'the audit log lacks an entry; the change itself went on')
+  }
+  const parts = { store, rounds, draws, campaigns, sweep, secret, health, metrics, clock, random, unaudited }
   const { server, stream, own, underWay } = await openServer(config, parts, metricsText)
   feed = stockFeed(parts, server, stream)
   tellDrawn = drawnFeed(parts, server, told('drawn'))
@@ -169,12 +176,14 @@ async function openServer(config: Config, parts: Parts, metricsText: WorkerOptio
     unanswered: () => rounds.unanswered,
     sockets: () => stream.sockets,
     redisUp: store.ready,
+    ready: () => health.report.ready,
     redisMemoryBytes: () => health.report.redisMemoryBytes,
     stocks: () =>
       [...rounds.loaded()].map(({ view }) => ({
         id: view.id,
         total: totalOf(view.notice),
         granted: view.notice.sequence,
+        viewers: stream.viewers(view.id),
       })),
   }
   const own = () => metrics.json(gauges)
@@ -186,6 +195,7 @@ async function openServer(config: Config, parts: Parts, metricsText: WorkerOptio
     store,
     rounds,
     ...campaignParts(parts),
+    audit: new Audit({ store: store.audit, random: parts.random, failed: parts.unaudited }),
     metrics,
     underWay: { requests: 0 },
     health: () => health.report,
@@ -209,9 +219,11 @@ function campaignParts({ store, rounds, draws, campaigns, sweep, clock, random, 
   const vouchers = new Vouchers(store, rounds, random)
   const merchants = new Merchants(store.ledger, clock)
   const redemption = new Redemption({ store, campaigns, vouchers, merchants, random })
+  const lifecycle = new Lifecycle({ store, rounds, draws, campaigns, clock, random })
   return {
     draws,
-    lifecycle: new Lifecycle({ store, rounds, draws, campaigns, clock, random }),
+    lifecycle,
+    dryRun: new DryRun(lifecycle, store),
     vouchers,
     merchants,
     redemption,

@@ -17,7 +17,7 @@ import { BUNDLE_FILES, type BundleFiles } from '../draw/bundle.ts'
 import { sha256 } from '../draw/digest.ts'
 import { checkShape } from '../draw/json-file.ts'
 import { type InclusionProof, readProof } from '../draw/receipt-check.ts'
-import { EngineRefusal, getBytes, getJson, type Target } from './engine-call.ts'
+import { askJson, EngineRefusal, getBytes, type Target } from './engine-call.ts'
 
 const listingSchema = z.object({
   round_id: z.string(),
@@ -47,7 +47,7 @@ function pathOf({ roundId, window }: RemoteDraw, rest: string, query: Readonly<R
 }
 
 export async function getListing(draw: RemoteDraw): Promise<Listing> {
-  return checkShape('the listing', await getJson<unknown>(draw.target, pathOf(draw, '')), listingSchema)
+  return checkShape('the listing', await askJson<unknown>(draw.target, pathOf(draw, '')), listingSchema)
 }
 
 /** Gets some of the files of a listing. Throws when the draw has none yet, or bytes are not those of the listing. */
@@ -68,7 +68,7 @@ export async function getFiles(draw: RemoteDraw, listing: Listing, names: readon
 /** The proof of an entry, or undefined when the engine says that the list has none of this tag. */
 export async function getProof(draw: RemoteDraw, tag: string): Promise<InclusionProof | undefined> {
   try {
-    return readProof(await getJson<unknown>(draw.target, pathOf(draw, '/proof', { tag })))
+    return readProof(await askJson<unknown>(draw.target, pathOf(draw, '/proof', { tag })))
   } catch (cause) {
     if (cause instanceof EngineRefusal && cause.code === 'not_found') return undefined
     throw cause
@@ -77,7 +77,7 @@ export async function getProof(draw: RemoteDraw, tag: string): Promise<Inclusion
 
 /** The public keys that the engine publishes, in hexadecimal. */
 export async function getKeys(draw: RemoteDraw): Promise<readonly string[]> {
-  const { keys } = checkShape('the keys', await getJson<unknown>(draw.target, pathOf(draw, '/key')), keysSchema)
+  const { keys } = checkShape('the keys', await askJson<unknown>(draw.target, pathOf(draw, '/key')), keysSchema)
   return keys.map(key => key.public_key)
 }
 

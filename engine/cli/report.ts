@@ -6,7 +6,7 @@ import { writeFile } from 'node:fs/promises'
 import { parseArgs } from 'node:util'
 import type { Report } from '../campaign/report.ts'
 import { ConfigError } from '../config.ts'
-import { getJson } from './engine-call.ts'
+import { askJson } from './engine-call.ts'
 import { reportCsv, reportPage } from './report-page.ts'
 
 const USAGE = 'fairgrab report CAMPAIGN [--html FILE] [--csv FILE] [--json] [--url URL] [--key KEY]'
@@ -47,7 +47,7 @@ export async function reportCommand(args: readonly string[]): Promise<number> {
   const { values, positionals } = argumentsOf(args)
   const [campaign, ...more] = positionals
   if (campaign === undefined || more.length > 0) throw new ConfigError(`which campaign? ${USAGE}`)
-  const report = await getJson<Report>(values, `/v1/campaigns/${encodeURIComponent(campaign)}/report`)
+  const report = await askJson<Report>(values, `/v1/campaigns/${encodeURIComponent(campaign)}/report`)
   if (values.html !== undefined) await writeFile(values.html, reportPage(report))
   if (values.csv !== undefined) await writeFile(values.csv, reportCsv(report))
   console.log(values.json ? JSON.stringify(report) : textOf(report))

@@ -3,11 +3,15 @@
  *
  * Stock comes by the stream only; the list is read when the stream is there (again), and every three seconds the newest
  * round is asked for, because no topic tells of new rounds. Frames change what is known at once and the screen at most
- * once a frame of it; a slow clock of four ticks a second moves countdowns, ages and rates. Screen readers hear of the
- * connection and of changes of state, never of a number. The key stays in this tab's sessionStorage.
+ * once a frame of it; a slow clock of four ticks a second moves countdowns, ages and rates, and once a second the charts
+ * move. Screen readers hear of the connection and of changes of state, never of a number. The key is kept in this page's
+ * memory only: a reload forgets it, so a screen on a wall cannot be left with one.
  */
 
 import { ask, explain, succeeded } from './engine-api.js'
+import { Levers } from './levers.js'
+import { PulseBoard } from './pulse-board.js'
+import { ReleaseForm } from './release-form.js'
 import { countdown, RoundCard, setIcon, setText, stateWord } from './round-card.js'
 import { RoundStock } from './round-stock.js'
 import { StockStream } from './stock-stream.js'
@@ -15,6 +19,7 @@ import { DEMO_CAMPAIGN, DEMO_ROUND, grantNodes, textNode } from './trial.js'
 
 const LIST_MS = 3000
 const TICK_MS = 250
+const SECOND_MS = 1000
 const ROUNDS_STEP = 20
 /** The engine lets a socket watch 64 topics. */
 const ROUNDS_MAX = 60
@@ -26,7 +31,9 @@ let limit = ROUNDS_STEP
 let connection = { state: 'connecting' }
 let isListed = false
 let drawing = false
-let key = sessionStorage.getItem('fairgrab.key') ?? ''
+let key = ''
+const board = new PulseBoard()
+const levers = new Levers(() => key)
 
 const stream = new StockStream({
   address: `${location.protocol === 'https:' ? 'wss' : 'ws'}://${location.host}/v1/stream`,
@@ -43,6 +50,7 @@ const stream = new StockStream({
     // An attempt after a loss is still a loss until it succeeds: the words and the button stay where they are.
     const isAgain = next.state === 'connecting' && connection.state !== 'connecting'
     connection = isAgain ? { ...connection, reason: 'trying now', retryAt: undefined } : next
+    if (connection.state === 'lost') for (const { round } of rounds.values()) round.lose(performance.now())
     tick()
   },
 })
@@ -53,6 +61,7 @@ const screenTimes = () => ({
   now: performance.now(),
   serverNow: stream.serverNow(),
   isCurrent: isCurrent(),
+  isFenced: isCurrent() && board.health?.problems?.length > 0,
 })
 
 const CONNECTION = {
@@ -99,6 +108,7 @@ function draw() {
     if (!entry.dirty) continue
     entry.dirty = false
     entry.card.draw(entry.round, times)
+    levers.fill(entry.card.levers, entry.round, titleOf(entry.round))
   }
 }
 
@@ -106,8 +116,18 @@ function tick() {
   drawConnection()
   const times = screenTimes()
   for (const { card, round } of rounds.values()) {
-    card.drawRate(round, times)
+    card.drawMoment(round, times)
     if (round.opensAt || round.closesAt) card.draw(round, times)
+  }
+}
+
+/** Once a second: what the node does, and the charts of the rounds. */
+async function second() {
+  if (!document.hidden) await board.read(isCurrent())
+  const { now } = screenTimes()
+  for (const { card, round } of rounds.values()) {
+    round.sample(now, isCurrent())
+    card.drawSecond(round, isCurrent() ? board.viewers(round.id) : undefined)
   }
 }
 
@@ -124,6 +144,7 @@ async function readRounds() {
     const entry = known.get(round.id) ?? newEntry(round.id)
     rounds.set(round.id, entry)
     take(entry, () => entry.round.takeRound(round, performance.now()))
+    entry.round.recover(performance.now())
   }
   arrange()
   stream.watch(rounds.keys())
@@ -139,10 +160,17 @@ function newEntry(id) {
   return { round: new RoundStock(id), card: new RoundCard($('card'), id, claim), dirty: true }
 }
 
-/** Cards in the order of the list. One that stands where it belongs is not moved: moving it would lose the focus. */
+/** Where a card stands: what moves before what waits before what is over, and the newest first. */
+const PLACES = ['open', 'paused', 'drawing', 'sold_out', 'scheduled', 'drawn', 'closed']
+const placeOf = ({ round }) => PLACES.indexOf(round.stock.state)
+
+/** Cards in their order, which changes only with the list: none may jump away under a finger. One that stands where it belongs is not moved: moving it would lose the focus. */
 function arrange() {
-  const elements = [...rounds.values()].map(({ card, round }) => {
+  const entries = [...rounds.values()].sort((a, b) => placeOf(a) - placeOf(b))
+  const elements = entries.map(({ card, round }) => {
     card.setTitle(titleOf(round))
+    card.setKey(key !== '')
+    levers.fill(card.levers, round, titleOf(round))
     return card.element
   })
   for (const element of [...$('cards').children]) if (!elements.includes(element)) element.remove()
@@ -156,6 +184,9 @@ function arrange() {
 async function readCampaigns() {
   $('demo-row').hidden = key === ''
   $('demo-key').hidden = key !== ''
+  for (const { card } of rounds.values()) card.setKey(key !== '')
+  $('release-section').hidden = key === ''
+  setText($('who'), key === '' ? 'Read only: give a key' : 'With a key')
   if (key === '') return
   const answer = await ask('GET', '/v1/campaigns?limit=1000', { key })
   // 403 is a key that may do other things: a merchant's, or a user's token, which can claim.
@@ -167,10 +198,6 @@ async function readCampaigns() {
 }
 
 async function claim(pool, card) {
-  if (key === '') {
-    card.showResult(textNode('p', 'Paste a key first; the field is at the top.', 'refused'))
-    return $('key').focus()
-  }
   const user = $('user').value.trim()
   card.setBusy(true)
   const body = { ...(pool && { pool }), ...(user && { user_id: user }) }
@@ -198,18 +225,16 @@ function curl(path, body) {
 }
 
 function start() {
-  $('key').value = key
-  $('user').value = sessionStorage.getItem('fairgrab.user') ?? `guest-${Math.random().toString(36).slice(2, 8)}`
+  new ReleaseForm(() => key, readRounds)
+  $('user').value = `guest-${Math.random().toString(36).slice(2, 8)}`
   $('curl-campaign').textContent = curl('/v1/campaigns', DEMO_CAMPAIGN)
   $('curl-round').textContent = curl('/v1/campaigns/CAMPAIGN_ID/rounds', DEMO_ROUND)
   $('try').addEventListener('submit', event => {
     event.preventDefault()
     key = $('key').value.trim()
-    sessionStorage.setItem('fairgrab.key', key)
     setText($('key-answer'), key === '' ? 'There is no key now.' : '')
     void readCampaigns()
   })
-  $('user').addEventListener('change', () => sessionStorage.setItem('fairgrab.user', $('user').value))
   $('demo').addEventListener('click', makeDemo)
   $('reconnect').addEventListener('click', () => stream.connect())
   $('older').addEventListener('click', () => {
@@ -217,6 +242,7 @@ function start() {
     void readRounds()
   })
   setInterval(tick, TICK_MS)
+  setInterval(second, SECOND_MS)
   setInterval(async () => {
     if (connection.state !== 'live' || document.hidden) return
     const answer = await ask('GET', '/v1/rounds?limit=1')

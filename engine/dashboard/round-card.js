@@ -7,6 +7,8 @@
  * granted, because a holder who asks again gets his vouchers in every state.
  */
 
+import { CHART_POINTS, TimeChart } from './time-chart.js'
+
 const STATES = {
   scheduled: 'Scheduled',
   open: 'Open',
@@ -16,11 +18,13 @@ const STATES = {
   drawing: 'Drawing',
   drawn: 'Drawn',
 }
-const ICONS = ['scheduled', 'open', 'paused', 'sold_out', 'closed']
+const ICONS = ['scheduled', 'open', 'paused', 'sold_out', 'closed', 'drawing', 'drawn']
 
 const numbers = new Intl.NumberFormat()
 const percents = new Intl.NumberFormat(undefined, { style: 'percent', maximumFractionDigits: 1 })
 const moments = new Intl.DateTimeFormat(undefined, { dateStyle: 'medium', timeStyle: 'medium' })
+
+const clockTimes = new Intl.DateTimeFormat(undefined, { timeStyle: 'medium' })
 
 export const stateWord = state => STATES[state] ?? state.replaceAll('_', ' ')
 
@@ -52,15 +56,30 @@ const NOTES = {
   closed: () => 'The round is over. Who holds a claim still gets the vouchers.',
   scheduled: ({ opensAt }, serverNow) => {
     if (!opensAt) return 'It opens when an operator opens it.'
-    if (opensAt <= serverNow) return 'Opening now…'
-    return `Opens in ${countdown(opensAt - serverNow)}, ${moments.format(opensAt)}.`
+    return opensAt <= serverNow ? 'Opening now…' : `Opens ${moments.format(opensAt)}.`
   },
   open: ({ closesAt }, serverNow) => (closesAt ? `Closes in ${countdown(closesAt - serverNow)}.` : ''),
+  drawing: () => 'The entries are closed and the draw is being made.',
+  drawn: () => 'The draw is made; its receipt can be checked by anybody.',
+}
+
+/** The big number and what it counts: time until the opening, else what is left. */
+function headline({ stock: { state, total, remaining }, opensAt }, serverNow) {
+  if (state === 'scheduled' && opensAt > serverNow)
+    return [countdown(opensAt - serverNow), `until it opens with ${numbers.format(total)}`]
+  return [numbers.format(remaining), `left of ${numbers.format(total)}`]
+}
+
+/** When nothing will be left, in words for the eye: a time span of two digits is as exact as it can be. */
+function forecastWords(ms, serverNow) {
+  if (ms === undefined) return '–'
+  return `in ${countdown(ms)}, ${clockTimes.format(serverNow + ms)}`
 }
 
 export class RoundCard {
   #part
   #poolRows = new Map()
+  #chart
 
   /** `claim` is called with the chosen pool, empty where there is no choice, and this card. */
   constructor(template, id, claim) {
@@ -77,16 +96,26 @@ export class RoundCard {
         note: '.note',
         granted: '.granted',
         rate: '.rate',
+        viewers: '.viewers',
+        forecast: '.forecast',
+        forecastRow: '.forecast-row',
+        chart: '.chart svg',
+        chartBox: '.chart',
+        chartTop: '.chart-top',
+        caughtUp: '.caught-up',
+        fence: '.fence',
         pools: 'table',
         rows: 'tbody',
         form: 'form',
         choice: '.field',
         select: 'select',
         button: 'button',
+        levers: '.levers',
         result: '.result',
       }).map(([name, selector]) => [name, this.element.querySelector(selector)]),
     )
-    const { title, id: name, bar, form, select } = this.#part
+    const { title, id: name, bar, form, select, chart } = this.#part
+    this.#chart = new TimeChart(chart, ['granted'], true)
     this.element.dataset.round = id
     title.id = `title-${id}`
     name.textContent = id
@@ -100,7 +129,17 @@ export class RoundCard {
 
   setTitle(title) {
     setText(this.#part.title, title)
-    this.#part.button.setAttribute('aria-label', `Claim from ${title}`)
+    this.#part.button.setAttribute('aria-label', `Try a claim from ${title}`)
+  }
+
+  /** What only who has a key may do. */
+  setKey(isGiven) {
+    this.#part.form.hidden = !isGiven
+    this.#part.levers.hidden = !isGiven
+  }
+
+  get levers() {
+    return this.#part.levers
   }
 
   setBusy(isBusy) {
@@ -119,20 +158,42 @@ export class RoundCard {
     if (this.element.dataset.state !== state) this.element.dataset.state = state
     setText(part.stateWord, stateWord(state))
     setIcon(part.state, ICONS.includes(state) ? state : 'other')
-    setText(part.remaining, numbers.format(remaining))
-    setText(part.total, `left of ${numbers.format(total)}`)
+    const [big, what] = headline(round, times.serverNow)
+    setText(part.remaining, big)
+    setText(part.total, what)
     const share = total > 0 ? remaining / total : 0
     if (part.bar.value !== share) part.bar.value = share
     setText(part.granted, `${numbers.format(granted)} (${percents.format(total > 0 ? granted / total : 0)})`)
     setText(part.note, NOTES[state]?.(round, times.serverNow) ?? '')
     part.note.hidden = part.note.textContent === ''
-    this.drawRate(round, times)
+    this.drawMoment(round, times)
     this.#drawPools(pools)
   }
 
-  /** While nothing is heard the rate is not zero but unknown. */
-  drawRate(round, { now, isCurrent }) {
-    setText(this.#part.rate, isCurrent ? numbers.format(Math.round(round.rate(now))) : '–')
+  /** What moves without news. While nothing is heard a rate is not zero but unknown. */
+  drawMoment(round, { now, serverNow, isCurrent, isFenced }) {
+    const part = this.#part
+    setText(part.rate, isCurrent ? numbers.format(Math.round(round.rate(now))) : '–')
+    setText(part.forecast, forecastWords(isCurrent ? round.forecast() : undefined, serverNow))
+    part.forecastRow.hidden = round.stock.state !== 'open'
+    part.fence.hidden = !isFenced || ['closed', 'drawn'].includes(round.stock.state)
+    const missed = round.caughtUp?.until > now ? round.caughtUp : undefined
+    part.caughtUp.hidden = !missed
+    if (!missed) return
+    const grants = `${numbers.format(missed.grants)} granted`
+    setText(part.caughtUp, `Caught up: ${grants} in the ${countdown(missed.ms)} without connection.`)
+  }
+
+  /** Once a second: the chart, and who watches (undefined: not known). */
+  drawSecond({ rates }, viewers) {
+    setText(this.#part.viewers, viewers === undefined ? '–' : numbers.format(viewers))
+    const top = this.#chart.draw(rates.slice(-CHART_POINTS).map(rate => (rate === undefined ? undefined : [rate])))
+    this.#part.chartBox.hidden = this.element.dataset.state !== 'open' && !rates.some(rate => rate > 0)
+    setText(this.#part.chartTop, `${numbers.format(top)} / s`)
+    const now = rates.at(-1)
+    this.#chart.describe(
+      `Grants a second over two minutes${now === undefined ? '' : `, now ${numbers.format(Math.round(now))}`}`,
+    )
   }
 
   #drawPools(pools) {

@@ -4,9 +4,17 @@
  *
  * The rate is measured from the frames themselves: grants over the last two seconds, zero when none came. Rejected: an
  * average over the whole round, which says nothing about now; and asking the engine for a rate, which it does not have.
+ *
+ * One rate a second is kept for the card's chart and for the forecast, which is what is left over the mean rate of the
+ * last ten seconds. A second without the stream is a gap, and what was granted meanwhile is told when it is back.
  */
 
 const WINDOW_MS = 2000
+const HISTORY = 120
+const FORECAST_SECONDS = 10
+/** A forecast of more than a day is none. */
+const FORECAST_MS_MAX = 86_400_000
+const GAP_TOLD_MS = 15_000
 
 export class RoundStock {
   #samples = []
@@ -17,7 +25,16 @@ export class RoundStock {
     this.opensAt = undefined
     this.closesAt = undefined
     this.stock = undefined
+    /** When the last news came, monotonic milliseconds. */
+    this.newsAt = 0
+    /** Grants a second, one number a second, oldest first; undefined where nothing was heard. */
+    this.rates = []
+    /** What was missed and is known again: { grants, ms, until }. */
+    this.caughtUp = undefined
+    this.#lost = undefined
   }
+
+  #lost
 
   /** Takes a round as the API lists it; `now` in monotonic milliseconds. True when it is news. */
   takeRound(round, now) {
@@ -37,6 +54,7 @@ export class RoundStock {
     const { state, total, granted, remaining, epoch, version } = next
     const pools = next.pools ?? [{ name: 'general', total, granted, remaining }]
     this.stock = { state, total, granted, remaining, epoch, version, pools }
+    this.newsAt = now
     this.#samples.push({ at: now, granted })
     this.#forget(now)
     return true
@@ -56,5 +74,34 @@ export class RoundStock {
   /** Keeps the newest sample that is older than the window: what was granted when the window began. */
   #forget(now) {
     while (this.#samples.length > 1 && this.#samples[1].at <= now - WINDOW_MS) this.#samples.shift()
+  }
+
+  /** Keeps this second's rate for the chart. */
+  sample(now, isCurrent) {
+    this.rates.push(isCurrent ? this.rate(now) : undefined)
+    if (this.rates.length > HISTORY) this.rates.shift()
+  }
+
+  /** Milliseconds until nothing is left at the pace of the last seconds; undefined when there is no such pace. */
+  forecast() {
+    const heard = this.rates.slice(-FORECAST_SECONDS).filter(rate => rate !== undefined)
+    const pace = heard.reduce((sum, rate) => sum + rate, 0) / heard.length
+    if (this.stock.state !== 'open' || !(pace > 0)) return undefined
+    const ms = (this.stock.remaining * 1000) / pace
+    return ms < FORECAST_MS_MAX ? ms : undefined
+  }
+
+  /** The stream is lost: from here on nothing is known. */
+  lose(now) {
+    if (this.stock) this.#lost ??= { at: now, granted: this.stock.granted }
+  }
+
+  /** The stream is there again and the stock was read. */
+  recover(now) {
+    if (!this.#lost) return
+    const { at, granted } = this.#lost
+    this.caughtUp = { grants: this.stock.granted - granted, ms: now - at, until: now + GAP_TOLD_MS }
+    this.#lost = undefined
+    this.#samples = [{ at: now, granted: this.stock.granted }]
   }
 }

@@ -35,18 +35,32 @@ export const METRICS = [
   { name: 'fairgrab_stock_total', type: 'gauge', labels: ['round'], help: 'Packs of a round.' },
   { name: 'fairgrab_stock_granted', type: 'gauge', labels: ['round'], help: 'Packs of a round that are granted.' },
   { name: 'fairgrab_oversold', type: 'gauge', labels: [], help: 'Grants above the stock, all rounds; must stay 0.' },
+  {
+    name: 'fairgrab_round_viewers',
+    type: 'gauge',
+    labels: ['round'],
+    help: 'Sockets that watch the stock of a round.',
+  },
   { name: 'fairgrab_stream_sockets', type: 'gauge', labels: [], help: 'Sockets of the live stream.' },
   { name: 'fairgrab_stock_frames_total', type: 'counter', labels: [], help: 'Stock frames that were published.' },
   { name: 'fairgrab_draws_total', type: 'counter', labels: [], help: 'Draws whose result this worker told.' },
   { name: 'fairgrab_faults_total', type: 'counter', labels: [], help: 'Batches that ended without a decision.' },
   { name: 'fairgrab_bugs_total', type: 'counter', labels: [], help: 'Requests that met a bug of the engine.' },
+  {
+    name: 'fairgrab_unaudited_total',
+    type: 'counter',
+    labels: [],
+    help: 'Entries that the audit log lacks; should stay 0.',
+  },
+  { name: 'fairgrab_workers', type: 'gauge', labels: [], help: 'Workers of this node that answer.' },
+  { name: 'fairgrab_ready', type: 'gauge', labels: [], help: 'Workers that may grant: nothing fences or drains them.' },
   { name: 'fairgrab_redis_up', type: 'gauge', labels: [], help: 'Workers whose connections to Redis are up.' },
   { name: 'fairgrab_redis_memory_bytes', type: 'gauge', labels: [], help: 'What Redis uses, at the last check.' },
   {
     name: 'fairgrab_event_loop_delay_seconds',
     type: 'gauge',
     labels: [],
-    help: 'p99 since the last scrape, worst worker.',
+    help: 'p99 of the last seconds, worst worker.',
   },
   { name: 'fairgrab_resident_memory_bytes', type: 'gauge', labels: [], help: 'Resident memory of the workers.' },
   { name: 'fairgrab_cpu_seconds_total', type: 'counter', labels: [], help: 'CPU time of the workers.' },
@@ -59,9 +73,20 @@ export interface Gauges {
   readonly unanswered: () => number
   readonly sockets: () => number
   readonly redisUp: () => boolean
+  readonly ready: () => boolean
   readonly redisMemoryBytes: () => number
-  readonly stocks: () => Iterable<{ readonly id: string; readonly total: number; readonly granted: number }>
+  readonly stocks: () => Iterable<RoundGauges>
 }
+
+export interface RoundGauges {
+  readonly id: string
+  readonly total: number
+  readonly granted: number
+  readonly viewers: number
+}
+
+/** A page that asks every second must not leave Prometheus a delay measured over one second only. */
+const DELAY_WINDOW_S = 10
 
 const WORST: readonly MetricName[] = [
   'fairgrab_stock_total',
@@ -81,6 +106,7 @@ export class Metrics {
   readonly #histograms = new Map<string, Histogram>()
   readonly #onBug: (cause: unknown) => void
   #cpuTold = 0
+  #delaySince = process.uptime()
 
   constructor(onBug: (cause: unknown) => void) {
     this.#onBug = onBug
@@ -131,11 +157,16 @@ export class Metrics {
     }
     this.#set('fairgrab_claims_unanswered', gauges.unanswered())
     this.#set('fairgrab_stream_sockets', gauges.sockets())
+    this.#set('fairgrab_workers', 1)
+    this.#set('fairgrab_ready', gauges.ready() ? 1 : 0)
     this.#set('fairgrab_redis_up', gauges.redisUp() ? 1 : 0)
     this.#set('fairgrab_redis_memory_bytes', gauges.redisMemoryBytes())
     this.#set('fairgrab_resident_memory_bytes', process.memoryUsage.rss())
     this.#set('fairgrab_event_loop_delay_seconds', this.#delay.percentile(99) / 1e9)
-    this.#delay.reset()
+    if (process.uptime() - this.#delaySince >= DELAY_WINDOW_S) {
+      this.#delay.reset()
+      this.#delaySince = process.uptime()
+    }
     const { user, system } = process.cpuUsage()
     this.#counters.get('fairgrab_cpu_seconds_total')?.inc((user + system) / 1e6 - this.#cpuTold)
     this.#cpuTold = (user + system) / 1e6
@@ -145,9 +176,10 @@ export class Metrics {
 
   #stock(stocks: ReturnType<Gauges['stocks']>): void {
     let oversold = 0
-    for (const { id, total, granted } of stocks) {
+    for (const { id, total, granted, viewers } of stocks) {
       this.#gauges.get('fairgrab_stock_total')?.set({ round: id }, total)
       this.#gauges.get('fairgrab_stock_granted')?.set({ round: id }, granted)
+      this.#gauges.get('fairgrab_round_viewers')?.set({ round: id }, viewers)
       oversold += Math.max(0, granted - total)
     }
     this.#set('fairgrab_oversold', oversold)

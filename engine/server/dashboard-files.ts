@@ -22,10 +22,24 @@ const file = (name: string, type: string, path = `/${name}`) => ({
   headers: HEADERS,
 })
 
+const STYLES = ['tokens.css', 'page.css', 'desk.css', 'levers.css']
+const MODULES = [
+  'page.js',
+  'engine-api.js',
+  'levers.js',
+  'node-pulse.js',
+  'pulse-board.js',
+  'release-form.js',
+  'release-rules.js',
+  'round-card.js',
+  'round-stock.js',
+  'stock-stream.js',
+  'time-chart.js',
+  'trial.js',
+]
+
 export const DASHBOARD = [
   file('page.html', 'text/html', '/'),
-  ...['tokens.css', 'page.css'].map(name => file(name, 'text/css')),
-  ...['page.js', 'engine-api.js', 'round-card.js', 'round-stock.js', 'stock-stream.js', 'trial.js'].map(name =>
-    file(name, 'text/javascript'),
-  ),
+  ...STYLES.map(name => file(name, 'text/css')),
+  ...MODULES.map(name => file(name, 'text/javascript')),
 ]

@@ -2,6 +2,7 @@
  * The way in for every route but the claim: who asks, may he, how often; then the body is decoded and validated, the
  * route answers, and whatever it throws becomes a problem. It is the one place that turns faults into answers.
  */
+import { createHash } from 'node:crypto'
 import { type Caller, may, type Right } from '../auth/callers.ts'
 import { Fault, Refusal } from '../base/assert.ts'
 import type { Code } from '../base/codes.ts'
@@ -26,6 +27,8 @@ export interface Route {
   readonly summary: string
   readonly body?: Schema
   readonly bodyBytesMax?: number
+  /** Knows `?dry_run=true`; every other route that changes something refuses it. */
+  readonly dryRun?: boolean
   readonly handle: (services: Services, call: Call) => Promise<Answer | undefined> | Answer
 }
 
@@ -120,10 +123,48 @@ function run(services: Services, route: Route, exchange: Exchange, admitted: Adm
   const call: Call = { exchange, caller, params: exchange.params, query, body, encoding }
   services.underWay.requests++
   Promise.resolve()
-    .then(() => route.handle(services, call))
+    .then(() => perform(services, route, call))
     .then(answer => answer && send(exchange, encoding, answer, headers))
     .catch((cause: unknown) => fail(services, exchange, cause))
     .finally(() => services.underWay.requests--)
+}
+
+/** Whether it is a dry run: it tells what would change and changes nothing. */
+export const isDryRun = (query: URLSearchParams): boolean => query.get('dry_run') === 'true'
+
+/** Lets the route answer; what an operator changes is audited, a dry run is not, since it changes nothing. */
+function perform(services: Services, route: Route, call: Call): ReturnType<Route['handle']> {
+  const isDry = isDryRun(call.query)
+  if (isDry && route.method !== 'get' && !route.dryRun) throw new Refusal('invalid', 'dry_run: this route has none')
+  const isAudited = route.method !== 'get' && route.right === 'operate' && !isDry
+  return isAudited ? audited(services, route, call) : route.handle(services, call)
+}
+
+/** The path as it was asked; a voucher's code, which is worth money, is told by its hash. */
+function targetOf({ path }: Route, params: readonly string[]): string {
+  let place = 0
+  return path.replace(/\{(\w+)\}/g, (_, name: string) => {
+    const value = params[place++] as string
+    return name === 'code' ? `sha256:${createHash('sha256').update(value).digest('hex').slice(0, 16)}` : value
+  })
+}
+
+/** Handles what an operator asks, and has it written down before and after. */
+async function audited(services: Services, route: Route, call: Call): Promise<Answer | undefined> {
+  const end = await services.audit.begin({
+    who: call.caller.id,
+    action: `${route.method.toUpperCase()} ${route.path}`,
+    target: targetOf(route, call.params),
+    body: call.body,
+  })
+  try {
+    const answer = await route.handle(services, call)
+    await end(String(answer?.status ?? 200))
+    return answer
+  } catch (cause) {
+    await end(cause instanceof Refusal || cause instanceof Fault ? cause.code : 'internal')
+    throw cause
+  }
 }
 
 function send(exchange: Exchange, encoding: Encoding, answer: Answer, limited: Headers): void {

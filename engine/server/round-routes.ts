@@ -4,17 +4,17 @@
  */
 import { Refusal } from '../base/assert.ts'
 import type { CampaignRules } from '../campaign/campaigns.ts'
+import type { BudgetEffect, RoundFace } from '../campaign/dry-run.ts'
 import type { RoundRules } from '../campaign/lifecycle.ts'
-import type { RoundView } from '../campaign/round-view.ts'
 import type { TurnVerb } from '../store/round-store.ts'
 import { type RoundAnswer, roundAnswer } from '../wire/round-answer.ts'
 import { newCampaign, newRound, restock } from '../wire/schemas.ts'
-import type { Route } from './gateway.ts'
+import { isDryRun, type Route } from './gateway.ts'
 import { behind, listRows } from './lists.ts'
-import type { Call, Services } from './services.ts'
+import type { Answer, Call, Services } from './services.ts'
 
 /** A round as the API shows it. */
-export function publicRound(view: RoundView): RoundAnswer {
+export function publicRound(view: RoundFace): RoundAnswer {
   const { config, notice } = view
   return roundAnswer({
     id: view.id,
@@ -49,25 +49,51 @@ async function listRounds(services: Services, call: Call, campaignId?: string) {
 const turn = (verb: TurnVerb): Route => ({
   method: 'post',
   path: `/v1/rounds/{id}/${verb}`,
+  dryRun: true,
   right: 'operate',
   summary: `Turns a round: ${verb}`,
-  handle: async ({ lifecycle }, { params }) => ({
-    status: 200,
-    body: publicRound((await lifecycle.turn(params[0] as string, verb)).view),
-  }),
+  handle: async ({ lifecycle, dryRun }, { params, query }) => {
+    const id = params[0] as string
+    if (isDryRun(query)) return told(await dryRun.turn(id, verb))
+    return { status: 200, body: publicRound((await lifecycle.turn(id, verb)).view) }
+  },
 })
+
+interface Effect {
+  readonly before: RoundFace
+  readonly after: RoundFace
+  readonly budget?: BudgetEffect
+}
+
+const told = ({ before, after, budget }: Effect): Answer => ({
+  status: 200,
+  body: { dry_run: true, before: publicRound(before), after: publicRound(after), ...(budget ? { budget } : {}) },
+})
+
+async function createRound({ lifecycle, dryRun }: Services, { params, body, query }: Call): Promise<Answer> {
+  const [campaignId, rules] = [params[0] as string, body as RoundRules]
+  if (isDryRun(query)) return { status: 200, body: { dry_run: true, budget: await dryRun.round(campaignId, rules) } }
+  return { status: 201, body: publicRound((await lifecycle.createRound(campaignId, rules)).view) }
+}
+
+async function listAudit({ audit }: Services, call: Call) {
+  const after = Number(call.query.get('cursor') ?? 0)
+  if (!Number.isInteger(after) || after < 0) throw new Refusal('invalid', 'cursor: take it from next_cursor')
+  return listRows(call, audit.rows(after), row => String(row.number))
+}
 
 export const ROUND_ROUTES: readonly Route[] = [
   {
     method: 'post',
     path: '/v1/campaigns',
+    dryRun: true,
     right: 'operate',
     summary: 'Creates a campaign: its pack, limits and budget',
     body: newCampaign,
-    handle: async ({ lifecycle }, { body }) => ({
-      status: 201,
-      body: await lifecycle.createCampaign(body as CampaignRules),
-    }),
+    handle: async ({ lifecycle }, { body, query }) =>
+      isDryRun(query)
+        ? { status: 200, body: { dry_run: true, after: body } }
+        : { status: 201, body: await lifecycle.createCampaign(body as CampaignRules) },
   },
   {
     method: 'get',
@@ -91,13 +117,11 @@ export const ROUND_ROUTES: readonly Route[] = [
   {
     method: 'post',
     path: '/v1/campaigns/{id}/rounds',
+    dryRun: true,
     right: 'operate',
     summary: 'Creates a round of a campaign; it opens at opens_at, or by hand',
     body: newRound,
-    handle: async ({ lifecycle }, { params, body }) => ({
-      status: 201,
-      body: publicRound((await lifecycle.createRound(params[0] as string, body as RoundRules)).view),
-    }),
+    handle: createRound,
   },
   {
     method: 'get',
@@ -123,6 +147,13 @@ export const ROUND_ROUTES: readonly Route[] = [
       body: publicRound((await lifecycle.round(params[0] as string)).view),
     }),
   },
+  {
+    method: 'get',
+    path: '/v1/audit',
+    right: 'operate',
+    summary: 'Who changed what, oldest first and chained; as a list or as NDJSON',
+    handle: listAudit,
+  },
   turn('open'),
   turn('pause'),
   turn('resume'),
@@ -130,12 +161,14 @@ export const ROUND_ROUTES: readonly Route[] = [
   {
     method: 'post',
     path: '/v1/rounds/{id}/stock',
+    dryRun: true,
     right: 'operate',
     summary: 'Adds stock to a pool, or takes unsold stock back',
     body: restock,
-    handle: async ({ lifecycle }, { params, body }) => {
+    handle: async ({ lifecycle, dryRun }, { params, body, query }) => {
       const { add, pool } = body as { add?: number; pool: string }
       if (add === undefined) throw new Refusal('invalid', 'add: is required')
+      if (isDryRun(query)) return told(await dryRun.restock(params[0] as string, pool, add))
       return { status: 200, body: publicRound((await lifecycle.restock(params[0] as string, pool, add)).view) }
     },
   },

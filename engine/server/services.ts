@@ -5,7 +5,9 @@
 import type { Caller, Callers } from '../auth/callers.ts'
 import type { Clock } from '../base/clock.ts'
 import type { Code } from '../base/codes.ts'
+import type { Audit } from '../campaign/audit.ts'
 import type { Draws } from '../campaign/draws.ts'
+import type { DryRun } from '../campaign/dry-run.ts'
 import type { FinalLists } from '../campaign/final-lists.ts'
 import type { Ledger } from '../campaign/ledger.ts'
 import type { Lifecycle } from '../campaign/lifecycle.ts'
@@ -35,6 +37,8 @@ export interface Services {
   readonly draws: Draws
   readonly promotions: Promotions
   readonly finalLists: FinalLists
+  readonly dryRun: DryRun
+  readonly audit: Audit
   readonly vouchers: Vouchers
   readonly redemption: Redemption
   readonly ledger: Ledger

@@ -98,6 +98,12 @@ export const merchants = () => 'fg:merchants'
 /** STRING. Written behind each request at the level replicated, so that WAIT has a write of its own to count. */
 export const replicationMark = () => 'fg:replication-mark'
 
+/** HASH. The head of the audit log: entries, chain, last, and the requests that were written. By audit.lua. */
+export const auditState = () => 'fg:{audit}:state'
+
+/** STREAM. Who did what, one entry an asking and one an ending. By audit.lua; never trimmed. */
+export const auditLog = () => 'fg:{audit}:log'
+
 /** STRING. The secret that voucher codes derive from, when the configuration gives none. Written once. */
 export const voucherSecret = () => 'fg:voucher-secret'
 

@@ -135,6 +135,11 @@ export class RoundStore {
     return outcome === CODES.granted.number
   }
 
+  /** Minor units of a campaign's budget that are committed now. */
+  async committed(campaignId: string): Promise<number> {
+    return Number((await this.#link.request(client => client.hget(keys.campaignBudget(campaignId), 'sum'))) ?? 0)
+  }
+
   async #change(script: 'round-turn' | 'restock', id: string, args: (string | number)[]): Promise<Turned> {
     const reply = await this.#link.script(this.#scripts[script], [keys.roundState(id), keys.roundLog(id)], args)
     const code = claimCode(reply[0] as number)

@@ -67,6 +67,7 @@ export const SCRIPTS = {
     keys: [...BOOK, 'touched', 'budget'],
     args: ['run', 'from', 'to', 'quantity', 'worth', 'ends', 'buckets', 'unused'],
   },
+  audit: { keys: ['state', 'log'], args: ['request', 'who', 'action', 'target', 'body', 'outcome'] },
   settle: { keys: [...BOOK, 'settlements'], args: ['date', 'ends', 'part', 'amounts', 'totals', 'by'] },
 } as const satisfies Record<string, Contract>
 

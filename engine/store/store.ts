@@ -6,6 +6,7 @@
 import type { Clock } from '../base/clock.ts'
 import { LEASE_MS } from '../base/limits.ts'
 import type { Random } from '../base/random.ts'
+import { AuditStore } from './audit-store.ts'
 import { ClaimStore } from './claim-store.ts'
 import { DrawStore } from './draw-store.ts'
 import { EntryStore } from './entry-store.ts'
@@ -36,6 +37,7 @@ export interface Store {
   readonly rounds: RoundStore
   readonly vouchers: VoucherStore
   readonly ledger: LedgerStore
+  readonly audit: AuditStore
   /** Whether the connections are up now. */
   readonly ready: () => boolean
   readonly listen: (listener: EventListener) => () => void
@@ -64,6 +66,7 @@ export function openStore(options: StoreOptions): Store {
     rounds: new RoundStore(reads, scripts, options.leaseMs ?? LEASE_MS),
     vouchers: new VoucherStore(changes, reads, scripts),
     ledger: new LedgerStore(changes, reads, scripts),
+    audit: new AuditStore(changes, reads, scripts),
     ready: () => claims.ready && changes.ready && reads.ready,
     listen: listener => listenToStock(url, listener),
     health: () => checkHealth(server, { level: options.durability, replicas }),

@@ -13,6 +13,7 @@ import { CODES } from '../../engine/base/codes.ts'
 import { buildScript, checkContract, loadScripts, SCRIPTS } from '../../engine/store/scripts.ts'
 
 const PINNED: Readonly<Record<string, string>> = {
+  audit: '6fefda800c802a9140fee069063499b252c65a41',
   book: '02b8c01f05967f2dc398701c298d1e6a75723ab7',
   budget: 'c18d763e911f7b504d245a53d6cc4639042c37f0',
   'campaign-create': '3f686fc1538b718a48fe443fc1f112553cf917b9',

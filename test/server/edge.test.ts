@@ -184,6 +184,7 @@ const MAY: Readonly<Record<string, readonly Role[]>> = {
   'post /v1/campaigns/{id}/holds': ['operator'],
   'get /v1/campaigns/{id}/report': READERS,
   'get /v1/campaigns/{id}/study': ['operator'],
+  'get /v1/audit': ['operator'],
   'post /v1/vouchers/{code}/deactivate': ['operator'],
   'put /v1/merchants/{id}': ['operator'],
   'get /v1/merchants/{id}': ['operator', 'platform', 'merchant', 'viewer'],

@@ -1,0 +1,108 @@
+/**
+ * What a lever would do, told before it is pulled: the round as it stands and as it would be, what the budget would be
+ * committed to, or the refusal that would come. Nothing is written.
+ *
+ * The state machine is that of scripts/round-turn.lua, written a second time because a script that writes cannot be
+ * asked what it would write; a test turns rounds through all states and holds the two to each other. What is told is
+ * true for the moment of asking: claims go on, and another operator may be quicker.
+ */
+import { Refusal } from '../base/assert.ts'
+import { STOCK_MAX, VOUCHERS_PER_ROUND_MAX } from '../base/limits.ts'
+import { type Notice, type StoredState, totalOf } from '../store/notice.ts'
+import type { TurnVerb } from '../store/round-store.ts'
+import type { Store } from '../store/store.ts'
+import { budgetOf, type Campaign } from './campaigns.ts'
+import type { Lifecycle, RoundRules } from './lifecycle.ts'
+import { packAmount, vouchersOf } from './round-config.ts'
+import type { PublicState, RoundView } from './round-view.ts'
+
+const TURNS: Readonly<Record<TurnVerb, readonly StoredState[]>> = {
+  open: ['scheduled'],
+  pause: ['open'],
+  resume: ['paused'],
+  close: ['scheduled', 'open', 'paused'],
+}
+const TURNED: Readonly<Record<TurnVerb, StoredState>> = {
+  open: 'open',
+  pause: 'paused',
+  resume: 'open',
+  close: 'closed',
+}
+
+/** As much of a round as its public face is made of. */
+export type RoundFace = Pick<RoundView, 'id' | 'config' | 'notice' | 'state'>
+
+/** What is committed of a campaign's budget, minor units. */
+export interface BudgetEffect {
+  readonly currency: string
+  readonly before: number
+  readonly after: number
+  readonly max_amount: number
+}
+
+const publicState = (notice: Notice): PublicState =>
+  notice.state === 'open' && notice.sequence >= totalOf(notice) ? 'sold_out' : notice.state
+
+const faceOf = ({ id, config }: RoundView, notice: Notice): RoundFace => ({
+  id,
+  config,
+  notice,
+  state: publicState(notice),
+})
+
+export class DryRun {
+  readonly #lifecycle: Lifecycle
+  readonly #store: Store
+
+  constructor(lifecycle: Lifecycle, store: Store) {
+    this.#lifecycle = lifecycle
+    this.#store = store
+  }
+
+  /** Throws the refusal that the turn would get. */
+  async turn(id: string, verb: TurnVerb): Promise<{ readonly before: RoundFace; readonly after: RoundFace }> {
+    const { view } = await this.#lifecycle.round(id)
+    const { notice, state } = view
+    if (!TURNS[verb].includes(notice.state))
+      throw new Refusal('wrong_state', `the round is ${state}; it cannot ${verb}`, { state })
+    const opensAt = verb === 'open' ? notice.at : notice.opensAt
+    const closesAt = verb === 'close' ? notice.at : notice.closesAt
+    return { before: faceOf(view, notice), after: faceOf(view, { ...notice, state: TURNED[verb], opensAt, closesAt }) }
+  }
+
+  /** Throws the refusal that adding or taking back would get. */
+  async restock(id: string, poolName: string, add: number) {
+    const { view } = await this.#lifecycle.round(id)
+    const { config, notice, vouchers } = view
+    const place = config.pools.indexOf(poolName)
+    const pool = notice.pools[place]
+    if (!pool) throw new Refusal('invalid', `pool: this round has ${config.pools.join(', ')}`)
+    const most = Math.min(STOCK_MAX, Math.floor(VOUCHERS_PER_ROUND_MAX / vouchers.length))
+    if (notice.state === 'closed' && add > 0)
+      throw new Refusal('wrong_state', 'the round is closed; stock cannot be added any more')
+    if (pool.total + add < pool.granted)
+      throw new Refusal('below_granted', `${pool.granted} are granted of ${pool.total} in ${poolName}; take back less`)
+    if (totalOf(notice) + add > most) throw new Refusal('invalid', `add: the round may hold ${most} packs at most`)
+    const budget = await this.#budget(await this.#lifecycle.campaign(config.campaign_id), add)
+    const pools = notice.pools.map((each, i) => (i === place ? { ...each, total: each.total + add } : each))
+    return { before: faceOf(view, notice), after: faceOf(view, { ...notice, pools }), budget }
+  }
+
+  /** What a new round would commit; throws the refusal that creating it would get. */
+  async round(campaignId: string, rules: RoundRules): Promise<BudgetEffect> {
+    const campaign = await this.#lifecycle.campaign(campaignId)
+    const vouchers = vouchersOf(campaign.pack).length
+    if (rules.stock * vouchers > VOUCHERS_PER_ROUND_MAX)
+      throw new Refusal('invalid', `stock: ${rules.stock} packs of ${vouchers} pass ${VOUCHERS_PER_ROUND_MAX} vouchers`)
+    return this.#budget(campaign, rules.stock)
+  }
+
+  async #budget(campaign: Campaign, packs: number): Promise<BudgetEffect> {
+    const before = await this.#store.rounds.committed(campaign.id)
+    const after = before + packs * packAmount(campaign.pack)
+    const most = budgetOf(campaign)
+    if (packs > 0 && after > most)
+      throw new Refusal('budget_exceeded', `${packs} packs would commit ${after}; the budget's max_amount is ${most}`)
+    return { currency: campaign.currency, before, after, max_amount: most }
+  }
+}

@@ -1,0 +1,122 @@
+/**
+ * What every command that talks to an engine has in common: its arguments, its help, how it prints and how it fails.
+ *
+ * A command is a row: usage, a sentence, two examples, options, and what it does. Help is made of the row, so it cannot
+ * lack what the command takes. A wrong argument is a ConfigError (exit code 2) that names the value, where it came from
+ * and the fix; what the engine refuses ends with 1. Rejected: a library for arguments; Node's own reads them, and the
+ * words are what matters.
+ */
+import { type ParseArgsOptionsConfig, parseArgs } from 'node:util'
+import { ConfigError, nearest } from '../config.ts'
+import type { Target } from './engine-call.ts'
+
+export interface Given {
+  readonly target: Target
+  readonly words: readonly string[]
+  readonly values: Readonly<Record<string, string | boolean | undefined>>
+  /** Prints the answer as JSON where that was asked for, else as text. */
+  readonly print: (answer: unknown, text: string) => void
+}
+
+export interface Command {
+  readonly name: string
+  readonly usage: readonly string[]
+  readonly sentence: string
+  readonly examples: readonly [string, string]
+  readonly options: Readonly<Record<string, { readonly type: 'string' | 'boolean'; readonly says: string }>>
+  readonly run: (given: Given) => Promise<number>
+}
+
+const COMMON: Command['options'] = {
+  url: { type: 'string', says: 'the engine, else FAIRGRAB_URL, else http://127.0.0.1:8080' },
+  key: { type: 'string', says: 'the key, else FAIRGRAB_KEY' },
+  json: { type: 'boolean', says: 'the answer as one line of JSON' },
+  help: { type: 'boolean', says: 'this text' },
+}
+
+export function helpOf({ name, usage, sentence, examples, options }: Command): string {
+  const rows = Object.entries({ ...options, ...COMMON }).map(
+    ([option, { type, says }]) => `  ${`--${option}${type === 'string' ? ' …' : ''}`.padEnd(22)}${says}`,
+  )
+  const lines = [
+    `fairgrab ${name}: ${sentence}`,
+    '',
+    ...usage.map(line => `  fairgrab ${line}`),
+    '',
+    'options',
+    ...rows,
+  ]
+  return [...lines, '', 'examples', ...examples.map(line => `  ${line}`)].join('\n')
+}
+
+function parsed(command: Command, args: readonly string[]) {
+  const known = { ...command.options, ...COMMON }
+  const options: ParseArgsOptionsConfig = Object.fromEntries(
+    Object.entries(known).map(([name, { type }]) => [name, { type }]),
+  )
+  const help = `try fairgrab ${command.name} --help`
+  for (const arg of args) {
+    const name = /^--([^=]+)/.exec(arg)?.[1]
+    if (name !== undefined && !(name in known))
+      throw new ConfigError(
+        `--${name} (from the command line) is no option of fairgrab ${command.name}; did you mean --${nearest(name, Object.keys(known))}? ${help}`,
+      )
+  }
+  try {
+    return parseArgs({ args: [...args], options, allowPositionals: true })
+  } catch (cause) {
+    throw new ConfigError(`${(cause as Error).message.split('\n')[0]?.replace(/\.$/, '')}; ${help}`)
+  }
+}
+
+/** Runs a command with what stands behind its name. Gives the exit code. */
+export async function runCommand(command: Command, args: readonly string[]): Promise<number> {
+  const { values, positionals } = parsed(command, args)
+  if (values.help === true) {
+    console.log(helpOf(command))
+    return 0
+  }
+  return command.run({
+    target: { url: values.url as string | undefined, key: values.key as string | undefined },
+    words: positionals,
+    values: values as Given['values'],
+    print: (answer, text) => console.log(values.json === true ? JSON.stringify(answer) : text),
+  })
+}
+
+/** The verb that a command begins with. */
+export function verbOf({ name, usage }: Command, { words }: Given, verbs: readonly string[]): string {
+  const [verb] = words
+  if (verb === undefined)
+    throw new ConfigError(`fairgrab ${name} needs a verb: ${verbs.join(', ')}; for example fairgrab ${usage[0]}`)
+  if (verbs.includes(verb)) return verb
+  throw new ConfigError(
+    `"${verb}" (from the command line) is no verb of fairgrab ${name}; did you mean ${nearest(verb, verbs)}? It has ${verbs.join(', ')}`,
+  )
+}
+
+/** The word at a place, percent-encoded for a path. */
+export function wordAt({ words }: Given, place: number, what: string, usage: string): string {
+  const word = words[place]
+  if (word === undefined || word === '') throw new ConfigError(`which ${what}? Type fairgrab ${usage}`)
+  return encodeURIComponent(word)
+}
+
+/** An option that has to be there. */
+export function textOf({ values }: Given, name: string, example: string): string {
+  const value = values[name]
+  if (typeof value !== 'string' || value === '')
+    throw new ConfigError(`--${name} is missing; give it, for example --${name} ${example}`)
+  return value
+}
+
+/** An option that is a whole number within bounds. */
+export function countOf(given: Given, name: string, [min, max]: readonly [number, number]): number {
+  const text = textOf(given, name, String(Math.max(1, min)))
+  const value = Number(text)
+  if (!/^-?\d+$/.test(text) || value < min || value > max)
+    throw new ConfigError(
+      `--${name}: "${text}" (from the command line) is not a whole number from ${min} to ${max}; give one`,
+    )
+  return value
+}

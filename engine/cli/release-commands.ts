@@ -1,0 +1,178 @@
+/**
+ * `fairgrab campaign` and `fairgrab round`: the operator's verbs in a terminal, the same as on the page and in the API.
+ * With --dry-run a lever tells what it would change and changes nothing. A campaign is read from a file, because its
+ * pack has too many parts for a line; a round fits one.
+ */
+import { readFile } from 'node:fs/promises'
+import { STOCK_MAX } from '../base/limits.ts'
+import { ConfigError } from '../config.ts'
+import type { RoundAnswer } from '../wire/round-answer.ts'
+import { type Command, countOf, type Given, verbOf, wordAt } from './command.ts'
+import { askJson } from './engine-call.ts'
+
+interface List<Row> {
+  readonly data: readonly Row[]
+}
+interface CampaignRow {
+  readonly id: string
+  readonly name: string
+  readonly currency: string
+  readonly created_at: string
+}
+interface Effect {
+  readonly before: RoundAnswer
+  readonly after: RoundAnswer
+}
+
+const LIMIT = '?limit=1000'
+
+export const roundLine = ({ id, state, stock }: RoundAnswer): string =>
+  `${id}  ${state.padEnd(9)}  ${String(stock.remaining).padStart(9)} left of ${stock.total}`
+
+const campaignLine = ({ id, name, currency, created_at }: CampaignRow): string =>
+  `${id}  ${created_at}  ${currency}  ${name}`
+
+const lines = <Row>(rows: readonly Row[], lineOf: (row: Row) => string, none: string): string =>
+  rows.length === 0 ? none : rows.map(lineOf).join('\n')
+
+async function jsonFile(path: string): Promise<unknown> {
+  const text = await readFile(path === '-' ? '/dev/stdin' : path, 'utf8').catch((cause: Error) => {
+    throw new ConfigError(
+      `${path} (from the command line) cannot be read (${cause.message}); give a file of JSON, or - for the input`,
+    )
+  })
+  try {
+    return JSON.parse(text)
+  } catch (cause) {
+    throw new ConfigError(
+      `${path} (from the command line) is not JSON: ${(cause as Error).message}; docs/api.md has a campaign to copy`,
+    )
+  }
+}
+
+const dryRun = { type: 'boolean', says: 'tell what it would change, and change nothing' } as const
+
+export const CAMPAIGN: Command = {
+  name: 'campaign',
+  usage: ['campaign list', 'campaign show CAMPAIGN', 'campaign create FILE [--dry-run]'],
+  sentence: 'list, show and create campaigns',
+  examples: ['fairgrab campaign list', 'fairgrab campaign create spring.json --dry-run'],
+  options: { 'dry-run': dryRun },
+  run: async given => {
+    const verb = verbOf(CAMPAIGN, given, ['list', 'show', 'create'])
+    if (verb === 'list') {
+      const list = await askJson<List<CampaignRow>>(given.target, `/v1/campaigns${LIMIT}`)
+      given.print(
+        list,
+        lines(list.data, campaignLine, 'there is no campaign yet; fairgrab campaign create FILE makes one'),
+      )
+      return 0
+    }
+    const what = wordAt(
+      given,
+      1,
+      verb === 'show' ? 'campaign' : 'file',
+      `campaign ${verb} ${verb === 'show' ? 'CAMPAIGN' : 'FILE'}`,
+    )
+    if (verb === 'show') {
+      const campaign = await askJson<CampaignRow>(given.target, `/v1/campaigns/${what}`)
+      given.print(campaign, JSON.stringify(campaign, null, 2))
+      return 0
+    }
+    const body = await jsonFile(given.words[1] as string)
+    const isDry = given.values['dry-run'] === true
+    const made = await askJson<CampaignRow>(given.target, `/v1/campaigns${isDry ? '?dry_run=true' : ''}`, {
+      method: 'POST',
+      body,
+    })
+    given.print(made, isDry ? 'it would be made; nothing was' : campaignLine(made))
+    return 0
+  },
+}
+
+const LEVERS = ['open', 'pause', 'resume', 'close'] as const
+const VERBS = ['list', 'show', 'create', ...LEVERS, 'stock'] as const
+
+const poolOf = (text: string) => {
+  const [, name, stock] = /^([a-z0-9_-]+)=(\d+)$/.exec(text) ?? []
+  if (name === undefined)
+    throw new ConfigError(
+      `--pool: "${text}" (from the command line) is not a pool; give its name and its packs, like assisted=500`,
+    )
+  return { name, stock: Number(stock) }
+}
+
+function newRound(given: Given) {
+  const { pool, 'opens-at': opens, 'closes-at': closes } = given.values
+  return {
+    stock: countOf(given, 'stock', [1, STOCK_MAX]),
+    opens_at: typeof opens === 'string' ? opens : null,
+    closes_at: typeof closes === 'string' ? closes : null,
+    ...(typeof pool === 'string' ? { pools: pool.split(',').map(poolOf) } : {}),
+  }
+}
+
+async function createRound(given: Given): Promise<number> {
+  const campaign = wordAt(given, 1, 'campaign', 'round create CAMPAIGN --stock N')
+  const isDry = given.values['dry-run'] === true
+  const path = `/v1/campaigns/${campaign}/rounds${isDry ? '?dry_run=true' : ''}`
+  const made = await askJson<RoundAnswer>(given.target, path, { method: 'POST', body: newRound(given) })
+  given.print(made, isDry ? `it would be made; nothing was: ${JSON.stringify(made)}` : roundLine(made))
+  return 0
+}
+
+async function pull(given: Given, verb: string): Promise<number> {
+  const id = wordAt(given, 1, 'round', `round ${verb} ROUND${verb === 'stock' ? ' --add N' : ''}`)
+  const pool = typeof given.values.pool === 'string' ? { pool: given.values.pool } : {}
+  const body = verb === 'stock' ? { add: countOf(given, 'add', [-STOCK_MAX, STOCK_MAX]), ...pool } : undefined
+  const isDry = given.values['dry-run'] === true
+  const path = `/v1/rounds/${id}/${verb}${isDry ? '?dry_run=true' : ''}`
+  const answer = await askJson<RoundAnswer | Effect>(given.target, path, { method: 'POST', ...(body ? { body } : {}) })
+  const text =
+    'after' in answer ? `now   ${roundLine(answer.before)}\nthen  ${roundLine(answer.after)}` : roundLine(answer)
+  given.print(answer, text)
+  return 0
+}
+
+export const ROUND: Command = {
+  name: 'round',
+  usage: [
+    'round list',
+    'round show ROUND',
+    'round create CAMPAIGN --stock N [--opens-at TIME] [--closes-at TIME] [--pool NAME=N,…]',
+    'round open|pause|resume|close ROUND [--dry-run]',
+    'round stock ROUND --add N [--pool NAME] [--dry-run]',
+  ],
+  sentence: 'list, show, create and turn rounds',
+  examples: [
+    'fairgrab round create cmp_… --stock 1000 --opens-at 2026-12-01T10:00:00Z',
+    'fairgrab round pause rnd_… --dry-run',
+  ],
+  options: {
+    stock: { type: 'string', says: 'packs of a new round' },
+    'opens-at': { type: 'string', says: 'RFC 3339; without it an operator opens it' },
+    'closes-at': { type: 'string', says: 'RFC 3339; without it an operator closes it' },
+    pool: { type: 'string', says: 'NAME=N,… of a new round; NAME of the stock to change' },
+    add: { type: 'string', says: 'packs to add; a negative number takes unsold ones back (--add=-5)' },
+    'dry-run': dryRun,
+  },
+  run: async given => {
+    const verb = verbOf(ROUND, given, VERBS)
+    if (verb === 'create') return createRound(given)
+    if (verb !== 'list' && verb !== 'show') return pull(given, verb)
+    if (verb === 'list') {
+      const list = await askJson<List<RoundAnswer>>(given.target, `/v1/rounds${LIMIT}`)
+      given.print(
+        list,
+        lines(list.data, roundLine, 'there is no round yet; fairgrab round create CAMPAIGN --stock N makes one'),
+      )
+      return 0
+    }
+    const round = await askJson<RoundAnswer>(
+      given.target,
+      `/v1/rounds/${wordAt(given, 1, 'round', 'round show ROUND')}`,
+    )
+    given.print(round, JSON.stringify(round, null, 2))
+    return 0
+  },
+}

@@ -1,0 +1,136 @@
+/**
+ * `fairgrab token`, `fairgrab keys`, `fairgrab config` and `fairgrab audit`: what is needed before a release and after it.
+ *
+ * Keys are random and printed once, as the line that the engine reads; a token is signed with the engine's own secret
+ * from the environment and never with one from the command line, where other users of the machine could read it. The
+ * audit log is checked here again from its words alone, link by link.
+ */
+import { createHash, createHmac, randomBytes } from 'node:crypto'
+import { parseKeys } from '../auth/callers.ts'
+import { isUserId } from '../base/holder.ts'
+import { ConfigError, readConfig, settingsGiven } from '../config.ts'
+import { type Command, countOf, verbOf, wordAt } from './command.ts'
+import { askJson } from './engine-call.ts'
+
+const ROLES = ['operator', 'platform', 'merchant', 'viewer'] as const
+
+export const KEYS: Command = {
+  name: 'keys',
+  usage: ['keys [ROLE …]'],
+  sentence: 'make API keys, one a role',
+  examples: ['fairgrab keys', 'fairgrab keys operator platform platform'],
+  options: {},
+  run: async given => {
+    const roles = given.words.length === 0 ? ROLES : given.words
+    const wrong = roles.find(role => !ROLES.some(known => known === role))
+    if (wrong !== undefined)
+      throw new ConfigError(`"${wrong}" (from the command line) is no role; give some of ${ROLES.join(', ')}`)
+    const keys = roles.map(role => ({ role, key: randomBytes(24).toString('base64url') }))
+    given.print(keys, `FAIRGRAB_KEYS="${keys.map(({ role, key }) => `${role}:${key}`).join(',')}"`)
+    return 0
+  },
+}
+
+const part = (value: object): string => Buffer.from(JSON.stringify(value)).toString('base64url')
+
+export const TOKEN: Command = {
+  name: 'token',
+  usage: ['token USER [--ttl-s N] [--cohort NAME]'],
+  sentence: "make a user's token with FAIRGRAB_JWT_SECRET",
+  examples: ['fairgrab token ada', 'fairgrab token ada --ttl-s 60 --cohort assisted'],
+  options: {
+    'ttl-s': { type: 'string', says: 'seconds that it is valid, else 3600' },
+    cohort: { type: 'string', says: 'the pool that its claims are for' },
+  },
+  run: async given => {
+    wordAt(given, 0, 'user', TOKEN.usage[0] as string)
+    const sub = given.words[0] as string
+    if (!isUserId(sub))
+      throw new ConfigError(`"${sub}" (from the command line) is no user id; give 1 to 64 of A-Z a-z 0-9 . _ : @ -`)
+    const { jwtSecret } = readConfig()
+    if (jwtSecret === '')
+      throw new ConfigError(
+        'FAIRGRAB_JWT_SECRET is not set; set it to the secret that the engine has (openssl rand -hex 32 makes one)',
+      )
+    const ttl = given.values['ttl-s'] === undefined ? 3600 : countOf(given, 'ttl-s', [1, 31_536_000])
+    const exp = Math.floor(Date.now() / 1000) + ttl
+    const { cohort } = given.values
+    const text = `${part({ alg: 'HS256', typ: 'JWT' })}.${part({ sub, exp, ...(cohort ? { cohort } : {}) })}`
+    const token = `${text}.${createHmac('sha256', jwtSecret).update(text).digest('base64url')}`
+    given.print({ token, sub, exp }, token)
+    return 0
+  },
+}
+
+export const CONFIG: Command = {
+  name: 'config',
+  usage: ['config check'],
+  sentence: 'check the environment as a start would, without starting',
+  examples: ['fairgrab config check', 'FAIRGRAB_WORKERS=4 fairgrab config check --json'],
+  options: {},
+  run: async given => {
+    verbOf(CONFIG, given, ['check'])
+    const config = readConfig()
+    try {
+      if (config.keys !== '') parseKeys(config.keys)
+    } catch (cause) {
+      throw new ConfigError((cause as Error).message)
+    }
+    const rows = settingsGiven()
+    given.print(
+      { ok: true, set: rows },
+      ['the settings are sound', ...rows.map(({ name, value }) => `  ${name.padEnd(26)}${value}`)].join('\n'),
+    )
+    return 0
+  },
+}
+
+interface AuditRow {
+  readonly number: number
+  readonly at: string
+  readonly request: string
+  readonly who: string
+  readonly action: string
+  readonly target: string
+  readonly body: string
+  readonly outcome: string
+  readonly chain: string
+}
+
+/** The number of the first row that does not follow from the one before it, or undefined. */
+function brokenAt(rows: readonly AuditRow[]): number | undefined {
+  let before = ''
+  for (const [i, { number, at, request, who, action, target, body, outcome, chain }] of rows.entries()) {
+    const words = [before, number, Date.parse(at), request, who, action, target, body, outcome].join('\n')
+    if (number !== i + 1 || chain !== createHash('sha1').update(words).digest('hex')) return i + 1
+    before = chain
+  }
+  return undefined
+}
+
+export const AUDIT: Command = {
+  name: 'audit',
+  usage: ['audit'],
+  sentence: 'print who changed what, and check the chain',
+  examples: ['fairgrab audit', 'fairgrab audit --json > audit.json'],
+  options: {},
+  run: async given => {
+    const rows: AuditRow[] = []
+    for (let cursor: string | null = '0'; cursor !== null; ) {
+      const page: { data: AuditRow[]; next_cursor: string | null } = await askJson(
+        given.target,
+        `/v1/audit?limit=1000&cursor=${cursor}`,
+      )
+      rows.push(...page.data)
+      cursor = page.next_cursor
+    }
+    const broken = brokenAt(rows)
+    const verdict =
+      broken === undefined ? `${rows.length} entries, the chain holds` : `the chain breaks at entry ${broken}`
+    const lines = rows.map(
+      ({ at, who, action, target, outcome }) => `${at}  ${who}  ${action.split(' ')[0]} ${target}  ${outcome}`,
+    )
+    given.print({ rows, broken_at: broken ?? null }, [...lines, verdict].join('\n'))
+    return broken === undefined ? 0 : 1
+  },
+}

@@ -1,0 +1,113 @@
+/**
+ * `fairgrab claim`, `fairgrab redeem` and `fairgrab watch`: what a user, a till and a viewer do, tried from a terminal.
+ *
+ * Watching reads the rounds' public state twice a second and draws them in place; it needs no key. A claim asked again
+ * is the same claim, and a redemption has an Idempotency-Key, made of code and order where none is given, so repeating a
+ * line repeats no money. Rejected: the stream for watching; a terminal shows no more than two pictures a second anyway.
+ */
+import { createHash } from 'node:crypto'
+import { setTimeout as wait } from 'node:timers/promises'
+import { AMOUNT_MAX } from '../base/limits.ts'
+import type { RoundAnswer } from '../wire/round-answer.ts'
+import { type Command, countOf, type Given, textOf, wordAt } from './command.ts'
+import { askJson } from './engine-call.ts'
+import { roundLine } from './release-commands.ts'
+
+interface Claimed {
+  readonly replayed?: boolean
+  readonly claim: { readonly sequence: number; readonly pool: string }
+  readonly vouchers: readonly { readonly code: string; readonly template: string; readonly expires_at: string }[]
+}
+
+export const CLAIM: Command = {
+  name: 'claim',
+  usage: ['claim ROUND USER [--pool NAME]'],
+  sentence: 'claim a pack for a user; asked again it is the same claim',
+  examples: ['fairgrab claim rnd_… ada', 'fairgrab claim rnd_… ada --pool assisted --json'],
+  options: { pool: { type: 'string', says: 'the pool, else general' } },
+  run: async given => {
+    const round = wordAt(given, 0, 'round', CLAIM.usage[0] as string)
+    wordAt(given, 1, 'user', CLAIM.usage[0] as string)
+    const pool = typeof given.values.pool === 'string' ? { pool: given.values.pool } : {}
+    const body = { user_id: given.words[1], ...pool }
+    const claimed = await askJson<Claimed>(given.target, `/v1/rounds/${round}/claims`, { method: 'POST', body })
+    const { claim, vouchers, replayed } = claimed
+    const head = `${replayed ? 'granted before' : 'granted'}: number ${claim.sequence}, pool ${claim.pool}`
+    given.print(
+      claimed,
+      [head, ...vouchers.map(({ code, template, expires_at }) => `  ${code}  ${template}  until ${expires_at}`)].join(
+        '\n',
+      ),
+    )
+    return 0
+  },
+}
+
+interface Redeemed {
+  readonly id: string
+  readonly discount_amount: number
+  readonly payer_amount: number
+}
+
+export const REDEEM: Command = {
+  name: 'redeem',
+  usage: ['redeem CODE --order ID --amount N --currency CNY --merchant ID [--idempotency-key KEY]'],
+  sentence: 'redeem a voucher for an order',
+  examples: [
+    'fairgrab redeem CODE --order o1 --amount 5000 --currency CNY --merchant m1',
+    'fairgrab redeem CODE --order o1 --amount 5000 --currency CNY --merchant m1 --idempotency-key receipt-1',
+  ],
+  options: {
+    order: { type: 'string', says: "the order's id" },
+    amount: { type: 'string', says: 'its amount in minor units' },
+    currency: { type: 'string', says: 'three capital letters' },
+    merchant: { type: 'string', says: "the merchant's id" },
+    'idempotency-key': { type: 'string', says: 'else one made of the code and the order' },
+  },
+  run: async given => {
+    wordAt(given, 0, 'voucher', REDEEM.usage[0] as string)
+    const code = given.words[0] as string
+    const order = {
+      id: textOf(given, 'order', 'o1'),
+      amount: countOf(given, 'amount', [0, AMOUNT_MAX]),
+      currency: textOf(given, 'currency', 'CNY'),
+    }
+    const body = { code, order, merchant_id: textOf(given, 'merchant', 'm1') }
+    const made = createHash('sha256').update(`${code} ${order.id}`).digest('hex').slice(0, 32)
+    const key = given.values['idempotency-key'] ?? `cli-${made}`
+    const headers = { 'idempotency-key': String(key) }
+    const done = await askJson<Redeemed>(given.target, '/v1/redemptions', { method: 'POST', body, headers })
+    given.print(
+      done,
+      `${done.id}: ${done.discount_amount} off, the customer pays ${done.payer_amount} ${order.currency} in minor units`,
+    )
+    return 0
+  },
+}
+
+const WATCH_MS = 500
+
+async function look(given: Given): Promise<readonly RoundAnswer[]> {
+  if (given.words.length === 0)
+    return (await askJson<{ data: readonly RoundAnswer[] }>(given.target, '/v1/rounds?limit=20')).data
+  return Promise.all(given.words.map(id => askJson<RoundAnswer>(given.target, `/v1/rounds/${encodeURIComponent(id)}`)))
+}
+
+export const WATCH: Command = {
+  name: 'watch',
+  usage: ['watch [ROUND …] [--once]'],
+  sentence: 'the stock of rounds as it moves',
+  examples: ['fairgrab watch', 'fairgrab watch rnd_… --once --json'],
+  options: { once: { type: 'boolean', says: 'print once and end; the default where the output is no terminal' } },
+  run: async given => {
+    const isOnce = given.values.once === true || !process.stdout.isTTY
+    for (;;) {
+      const rounds = await look(given)
+      const text = rounds.length === 0 ? 'there is no round yet' : rounds.map(roundLine).join('\n')
+      const clear = isOnce || given.values.json === true ? '' : '\u001b[H\u001b[2J'
+      given.print(rounds, clear + text)
+      if (isOnce) return 0
+      await wait(WATCH_MS)
+    }
+  },
+}

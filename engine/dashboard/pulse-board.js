@@ -1,0 +1,159 @@
+/**
+ * The strip above the rounds: what this node does now, in figures and two charts, and the alarm when granting stops.
+ *
+ * It asks once a second while the page is to be seen and the stream is there; while it hears nothing its figures are
+ * dashes and its charts have a gap, because the last number of a node that is gone is not news. Outcomes keep their
+ * place in the stack and in the list below it, which says each by name and number. Rejected: one chart a round for
+ * refusals; the engine counts outcomes a node, since a counter a round would cost the claim path.
+ */
+
+import { NodePulse } from './node-pulse.js'
+import { setText } from './round-card.js'
+import { CHART_POINTS, TimeChart } from './time-chart.js'
+import { textNode } from './trial.js'
+
+const OUTCOMES = {
+  granted: 'Granted',
+  replayed: 'Granted before',
+  sold_out: 'Sold out',
+  not_open: 'Not open',
+  paused: 'Paused',
+  closed: 'Closed',
+  limit_reached: 'Limit reached',
+  not_eligible: 'Not eligible',
+  fenced: 'Fenced',
+}
+const DURABILITY = {
+  memory: 'a crash of Redis loses grants',
+  everysec: 'a crash of Redis loses one second',
+  always: 'synced to disk before each answer',
+}
+
+const numbers = new Intl.NumberFormat(undefined, { maximumFractionDigits: 0 })
+const $ = id => document.getElementById(id)
+
+export const milliseconds = seconds => {
+  if (seconds === undefined) return '–'
+  const ms = seconds * 1000
+  return `${ms.toLocaleString(undefined, { maximumSignificantDigits: ms < 100 ? 2 : 3 })} ms`
+}
+
+export class PulseBoard {
+  #pulse = new NodePulse()
+  #now
+  #claims = []
+  #latency = []
+  #claimsChart = new TimeChart($('claims-chart'), Object.keys(OUTCOMES), true)
+  #latencyChart = new TimeChart($('latency-chart'), ['p50', 'p99'], false)
+  #legend = new Map()
+  #health
+  #words
+
+  constructor() {
+    for (const [outcome, word] of Object.entries(OUTCOMES)) {
+      const row = document.createElement('li')
+      row.className = `series-${outcome}`
+      const rate = textNode('strong', '0')
+      row.append(textNode('span', word), rate)
+      $('claims-legend').append(row)
+      this.#legend.set(outcome, { row, rate })
+    }
+  }
+
+  get health() {
+    return this.#health
+  }
+
+  /** How many watch a round, on this node; undefined while that is not known. */
+  viewers(roundId) {
+    return this.#now && (this.#now.viewers.get(roundId) ?? 0)
+  }
+
+  /** Reads once. `isCurrent`: whether the stream is there; a page that is not read counts as a gap too. */
+  async read(isCurrent) {
+    const texts = isCurrent ? await this.#ask() : undefined
+    if (texts) {
+      this.#now = this.#pulse.take(texts.metrics, performance.now())
+      this.#health = texts.health
+    } else {
+      this.#pulse.forget()
+      this.#now = undefined
+    }
+    const now = this.#now
+    this.#push(this.#claims, now && Object.keys(OUTCOMES).map(outcome => now.rates.get(outcome) ?? 0))
+    this.#push(this.#latency, now?.p50 === undefined ? undefined : [now.p50, now.p99])
+    this.#draw()
+  }
+
+  async #ask() {
+    try {
+      const signal = AbortSignal.timeout(3000)
+      const [metrics, health] = await Promise.all(['/metrics', '/readyz?verbose'].map(path => fetch(path, { signal })))
+      if (!metrics.ok) return undefined
+      return { metrics: await metrics.text(), health: await health.json() }
+    } catch {
+      return undefined
+    }
+  }
+
+  #push(points, point) {
+    points.push(point)
+    if (points.length > CHART_POINTS) points.shift()
+  }
+
+  #draw() {
+    const now = this.#now
+    const all = now ? [...now.rates.values()].reduce((sum, rate) => sum + rate, 0) : undefined
+    const granted = now?.rates.get('granted')
+    this.#figure('claims-rate', all)
+    this.#figure('grants-rate', granted)
+    this.#figure('refusals-rate', now && all - granted - (now.rates.get('replayed') ?? 0))
+    this.#figure('viewers', now?.sockets)
+    setText($('p50'), milliseconds(now?.p50))
+    setText($('p99'), milliseconds(now?.p99))
+    setText($('workers'), now ? `${now.ready} of ${now.workers}` : '–')
+    this.#drawHealth()
+    this.#drawCharts(all)
+  }
+
+  #figure(id, value) {
+    setText($(id), value === undefined ? '–' : numbers.format(value))
+  }
+
+  #drawCharts(all) {
+    const claims = this.#claimsChart.draw(this.#claims)
+    setText($('claims-top'), `${numbers.format(claims)} / s`)
+    this.#claimsChart.describe(`Claims a second by outcome over two minutes, now ${numbers.format(all ?? 0)}`)
+    const latency = this.#latencyChart.draw(this.#latency)
+    setText($('latency-top'), this.#latency.some(Boolean) ? milliseconds(latency) : '–')
+    this.#latencyChart.describe(
+      `Time of a decision over two minutes, now p50 ${$('p50').textContent}, p99 ${$('p99').textContent}`,
+    )
+    Object.keys(OUTCOMES).forEach((outcome, place) => {
+      const { row, rate } = this.#legend.get(outcome)
+      row.hidden = outcome !== 'granted' && !this.#claims.some(point => point?.[place] > 0)
+      setText(rate, this.#now ? numbers.format(this.#now.rates.get(outcome) ?? 0) : '–')
+    })
+  }
+
+  #drawHealth() {
+    const { durability, redisVersion, redisMemoryBytes, problems = [], warnings = [], draining } = this.#health ?? {}
+    const megabytes = `${((redisMemoryBytes ?? 0) / 1e6).toFixed(1)} MB`
+    const oversold = this.#now?.oversold ?? 0
+    setText($('durability'), durability ? durability[0].toUpperCase() + durability.slice(1) : '–')
+    setText($('durability-words'), DURABILITY[durability] ?? '')
+    const isKnown = this.#now && redisVersion
+    setText($('redis'), isKnown ? (problems.length > 0 ? 'Fenced' : 'Sound') : '–')
+    setText($('redis-words'), isKnown ? `${redisVersion}, ${megabytes}` : '')
+    const sold = { what: `${numbers.format(oversold)} packs are oversold`, mend: 'pause every round and keep the data' }
+    const alarms = [...problems, ...(oversold > 0 ? [sold] : [])]
+    const words = JSON.stringify([alarms, warnings, draining])
+    if (words === this.#words) return
+    this.#words = words
+    $('alarm').hidden = alarms.length === 0 && !draining
+    setText($('alarm-title'), alarms.length > 0 ? 'Fenced: granting is stopped' : 'This node is leaving')
+    $('alarm-list').replaceChildren(...alarms.map(({ what, mend }) => textNode('li', `${what}. Mend: ${mend}.`)))
+    $('warnings').replaceChildren(...warnings.map(({ what, mend }) => textNode('li', `${what}: ${mend}.`)))
+    $('warnings-row').hidden = warnings.length === 0
+  }
+}

@@ -1,0 +1,103 @@
+/**
+ * The form that makes a campaign and its first round. Whatever is wrong is said beside its field while it is typed;
+ * when nothing is, the engine is asked what it would make, that is shown in sentences, and one more press makes it.
+ *
+ * The campaign is made first and then its round; when the second is refused the campaign stays, without a round and
+ * without cost, and the words say so. Rejected: a wizard. All that matters fits one screen, and is compared on it.
+ */
+
+import { ask, explain, succeeded } from './engine-api.js'
+import { money } from './levers.js'
+import { release } from './release-rules.js'
+import { setText } from './round-card.js'
+import { textNode } from './trial.js'
+
+const numbers = new Intl.NumberFormat()
+const moments = new Intl.DateTimeFormat(undefined, { dateStyle: 'full', timeStyle: 'medium' })
+const $ = id => document.getElementById(id)
+
+function sentences({ campaign, round, cost, opensAtOnce }) {
+  const [{ quantity, discount }] = campaign.pack
+  const off = money(discount.amount_off, campaign.currency)
+  const opening = round.opens_at
+    ? `opens ${moments.format(new Date(round.opens_at))}`
+    : 'opens when an operator opens it'
+  const [pool] = round.pools
+  return [
+    `${numbers.format(round.stock)} packs of ${quantity} × ${off} off an order of ${money(discount.minimum_amount, campaign.currency)} or more.`,
+    `It ${opensAtOnce ? 'opens at once: that time is past' : opening}, and ${round.closes_at ? `closes ${moments.format(new Date(round.closes_at))}` : 'closes by hand'}.`,
+    `A user gets ${campaign.limits.per_user} at most; who comes first is served first.`,
+    ...(pool ? [`${numbers.format(pool.stock)} are set aside for the pool ${pool.name}.`] : []),
+    `If every coupon is used it costs ${money(cost, campaign.currency)}.`,
+  ]
+}
+
+export class ReleaseForm {
+  #key
+  #made
+  #form = $('release')
+  #ready
+
+  /** `made` is called when there is a new round. */
+  constructor(key, made) {
+    this.#key = key
+    this.#made = made
+    this.#form.addEventListener('input', event => {
+      event.target.dataset.touched = 'true'
+      this.#check()
+    })
+    this.#form.addEventListener('submit', event => {
+      event.preventDefault()
+      for (const field of this.#form.elements) if (field.name) field.dataset.touched = 'true'
+      if (this.#ready) void this.#make()
+      else void this.#tell()
+    })
+  }
+
+  /** Says what is wrong beside the fields that were touched. Gives the release when nothing is. */
+  #check() {
+    this.#ready = undefined
+    setText($('release-do'), 'Show what will be made')
+    $('release-effect').replaceChildren()
+    setText($('release-answer'), '')
+    const asked = release(Object.fromEntries(new FormData(this.#form)), Date.now())
+    const faults = new Map(asked.faults.toReversed())
+    for (const field of this.#form.elements) {
+      const help = field.name && $(`fault-${field.name}`)
+      if (!help) continue
+      const words = field.dataset.touched ? (faults.get(field.name) ?? '') : ''
+      setText(help, words)
+      if (words === '') field.removeAttribute('aria-invalid')
+      else field.setAttribute('aria-invalid', 'true')
+    }
+    return asked.faults.length === 0 ? asked : undefined
+  }
+
+  async #tell() {
+    const asked = this.#check()
+    if (!asked) return this.#form.querySelector('[aria-invalid]')?.focus()
+    const answer = await ask('POST', '/v1/campaigns?dry_run=true', { key: this.#key(), body: asked.campaign })
+    if (!succeeded(answer)) return setText($('release-answer'), `It would be refused. ${explain(answer)}`)
+    this.#ready = asked
+    $('release-effect').replaceChildren(...sentences(asked).map(words => textNode('li', words)))
+    setText($('release-do'), 'Make it')
+  }
+
+  async #make() {
+    const { campaign, round } = this.#ready
+    this.#ready = undefined
+    const made = await ask('POST', '/v1/campaigns', { key: this.#key(), body: campaign })
+    if (!succeeded(made)) return setText($('release-answer'), `Nothing was made. ${explain(made)}`)
+    const answer = await ask('POST', `/v1/campaigns/${made.body.id}/rounds`, { key: this.#key(), body: round })
+    if (!succeeded(answer))
+      return setText(
+        $('release-answer'),
+        `The campaign ${made.body.id} was made, its round was not. ${explain(answer)}`,
+      )
+    this.#form.reset()
+    for (const field of this.#form.elements) delete field.dataset.touched
+    this.#check()
+    setText($('release-answer'), `Made: ${campaign.name}, round ${answer.body.id}.`)
+    this.#made()
+  }
+}

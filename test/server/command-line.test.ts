@@ -1,0 +1,225 @@
+/**
+ * The command line as a person meets it: real processes of `fairgrab`, their exit codes, what they print, what they say
+ * when something is wrong.
+ *
+ * The errors are golden: each is the whole message, and has the value that is wrong, where it came from and what to do.
+ * One story runs through all verbs against a real node, from a file with a campaign to a redemption and the audit log.
+ * Rejected: calling the commands as functions. Exit codes and streams are half of what scripts rely on.
+ */
+import { execFile } from 'node:child_process'
+import { mkdtempSync, writeFileSync } from 'node:fs'
+import { rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { Redis } from 'ioredis'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { auditLog } from '../../engine/store/keys.ts'
+import { PACK } from '../support/api.ts'
+import { JWT_SECRET, KEYS, startNode, type TestNode } from '../support/engine.ts'
+
+const CLI = fileURLToPath(new URL('../../engine/cli.ts', import.meta.url))
+type Env = Readonly<Record<string, string>>
+
+interface Ran {
+  readonly code: number
+  readonly out: string
+  readonly err: string
+}
+
+function fairgrab(line: string, env: Env = {}): Promise<Ran> {
+  const args = [CLI, ...line.split(' ').filter(Boolean)]
+  return new Promise(done => {
+    execFile(process.execPath, args, { env: { PATH: process.env.PATH, ...env } }, (error, out, err) =>
+      done({ code: error === null ? 0 : Number(error.code), out: out.trimEnd(), err: err.trimEnd() }),
+    )
+  })
+}
+
+let node: TestNode
+let folder: string
+let operator: Env
+beforeAll(async () => {
+  node = await startNode()
+  folder = mkdtempSync(join(tmpdir(), 'fg-cli-'))
+  writeFileSync(join(folder, 'spring.json'), JSON.stringify({ name: 'Spring', currency: 'CNY', pack: PACK }))
+  writeFileSync(join(folder, 'broken.json'), '{"name": ')
+  operator = { FAIRGRAB_URL: node.url, FAIRGRAB_KEY: KEYS.operator }
+})
+afterAll(async () => {
+  await node?.stop()
+  await rm(folder, { recursive: true, force: true })
+})
+
+const ERRORS: readonly (readonly [string, number, string, Env?])[] = [
+  ['campain list', 2, 'there is no command "campain"; did you mean campaign? Try fairgrab help'],
+  [
+    'round',
+    2,
+    'fairgrab round needs a verb: list, show, create, open, pause, resume, close, stock; for example fairgrab round list',
+  ],
+  [
+    'round puase rnd_1',
+    2,
+    '"puase" (from the command line) is no verb of fairgrab round; did you mean pause? It has list, show, create, open, pause, resume, close, stock',
+  ],
+  ['round pause', 2, 'which round? Type fairgrab round pause ROUND'],
+  [
+    'round list --jsn',
+    2,
+    '--jsn (from the command line) is no option of fairgrab round; did you mean --json? try fairgrab round --help',
+  ],
+  ['round create cmp_1', 2, '--stock is missing; give it, for example --stock 1'],
+  [
+    'round create cmp_1 --stock many',
+    2,
+    '--stock: "many" (from the command line) is not a whole number from 1 to 100000000; give one',
+  ],
+  [
+    'round create cmp_1 --stock 5 --pool assisted',
+    2,
+    '--pool: "assisted" (from the command line) is not a pool; give its name and its packs, like assisted=500',
+  ],
+  [
+    'round stock rnd_1 --add 1.5',
+    2,
+    '--add: "1.5" (from the command line) is not a whole number from -100000000 to 100000000; give one',
+  ],
+  ['round list --url localhost', 2, '"localhost" (from --url) is not an address; give one like http://127.0.0.1:8080'],
+  [
+    'round list',
+    2,
+    '"nowhere" (from FAIRGRAB_URL) is not an address; give one like http://127.0.0.1:8080',
+    { FAIRGRAB_URL: 'nowhere' },
+  ],
+  [
+    'round list',
+    1,
+    'no engine answers at http://127.0.0.1:1 (fetch failed); start one with fairgrab up, or give --url or FAIRGRAB_URL',
+    { FAIRGRAB_URL: 'http://127.0.0.1:1' },
+  ],
+  ['keys root', 2, '"root" (from the command line) is no role; give some of operator, platform, merchant, viewer'],
+  ['token a/b', 2, '"a/b" (from the command line) is no user id; give 1 to 64 of A-Z a-z 0-9 . _ : @ -'],
+  [
+    'token ada',
+    2,
+    'FAIRGRAB_JWT_SECRET is not set; set it to the secret that the engine has (openssl rand -hex 32 makes one)',
+  ],
+  ['redeem CODE --order o1', 2, '--amount is missing; give it, for example --amount 1'],
+  [
+    'config check',
+    2,
+    'PORT: "http" (from the environment) is not a whole number; give port. Where HTTP and the stream listen; 0 takes a free one.',
+    { PORT: 'http' },
+  ],
+  [
+    'config check',
+    2,
+    'FAIRGRAB_WORKER (from the environment) is not a setting; did you mean FAIRGRAB_WORKERS?',
+    { FAIRGRAB_WORKER: '2' },
+  ],
+  [
+    'config check',
+    2,
+    'FAIRGRAB_KEYS: entry 1 has no role; write one of operator, platform, merchant, viewer, a colon and the key',
+    { FAIRGRAB_KEYS: 'admin:abcdefghijkl' },
+  ],
+]
+
+test('every error names the value, where it came from and what to do; exit 2 is the line, 1 the world', async () => {
+  const ran = await Promise.all(ERRORS.map(([line, , , env]) => fairgrab(line, env)))
+  expect(ran).toEqual(ERRORS.map(([, code, words]) => ({ code, out: '', err: `fairgrab: ${words}` })))
+})
+
+test('every command has help with its options and two examples, and none needs an engine for it', async () => {
+  const names = ['campaign', 'round', 'claim', 'redeem', 'watch', 'audit', 'token', 'keys', 'config']
+  const all = (await fairgrab('help')).out
+  const helps = await Promise.all(names.map(name => fairgrab(`${name} --help`)))
+  for (const [i, { code, out, err }] of helps.entries()) {
+    const name = names[i] as string
+    expect([name, code, err]).toEqual([name, 0, ''])
+    const [, examples = ''] = out.split('\nexamples\n')
+    expect(examples.split('\n').map(line => /^ {2}(\w+=\S+ )?fairgrab (\w+)/.exec(line)?.[2])).toEqual([name, name])
+    for (const option of ['--url', '--key', '--json', '--help']) expect(out).toContain(option)
+    expect(all).toContain(`fairgrab ${name}`)
+  }
+  expect((await fairgrab('keys --help')).out).toBe(`fairgrab keys: make API keys, one a role
+
+  fairgrab keys [ROLE …]
+
+options
+  --url …               the engine, else FAIRGRAB_URL, else http://127.0.0.1:8080
+  --key …               the key, else FAIRGRAB_KEY
+  --json                the answer as one line of JSON
+  --help                this text
+
+examples
+  fairgrab keys
+  fairgrab keys operator platform platform`)
+})
+
+describe('a release from the command line', () => {
+  const json = async (line: string, env = operator): Promise<Record<string, never>> => {
+    const { code, out, err } = await fairgrab(`${line} --json`, env)
+    expect([line, code, err]).toEqual([line, 0, ''])
+    return JSON.parse(out)
+  }
+
+  test('from a file to a redemption; a dry run changes nothing; the log has it', async () => {
+    const dry = await fairgrab(`campaign create ${folder}/spring.json --dry-run`, operator)
+    expect(dry).toEqual({ code: 0, out: 'it would be made; nothing was', err: '' })
+    const campaign = await json(`campaign create ${folder}/spring.json`)
+    const broken = await fairgrab(`campaign create ${folder}/broken.json`, operator)
+    expect([broken.code, broken.err]).toEqual([
+      2,
+      expect.stringMatching(/broken\.json \(from the command line\) is not JSON: .*; docs\/api\.md/),
+    ])
+    expect((await json('campaign list')).data).toHaveLength(1)
+    const { id } = await json(`round create ${campaign.id} --stock 20 --pool assisted=5`)
+    const told = await fairgrab(`round open ${id} --dry-run`, operator)
+    expect(told.out).toMatch(/^now {3}rnd_\w+ {2}scheduled +20 left of 20\nthen {2}rnd_\w+ {2}open +20 left of 20$/)
+    expect((await json(`round show ${id}`)).state).toBe('scheduled')
+    expect((await json(`round open ${id}`)).state).toBe('open')
+    const again = await fairgrab(`round open ${id}`, operator)
+    expect(again).toEqual({ code: 1, out: '', err: 'fairgrab: wrong_state: the round is open; it cannot open' })
+    const claimed = (await json(`claim ${id} ada`)) as unknown as { vouchers: { code: string }[] }
+    const code = claimed.vouchers[0]?.code as string
+    const redeem = `redeem ${code} --order o1 --amount 5000 --currency CNY --merchant m1`
+    const first = await json(redeem)
+    expect(first).toMatchObject({ discount_amount: 1000, payer_amount: 4000 })
+    expect(await json(redeem)).toEqual(first)
+    expect((await json(`round stock ${id} --add=-4`)).stock).toMatchObject({ total: 16 })
+    const [watched] = (await json('watch --once')) as unknown as { stock: unknown }[]
+    expect(watched?.stock).toMatchObject({ total: 16, granted: 1 })
+    const nobody = await fairgrab(`round pause ${id}`, { FAIRGRAB_URL: node.url })
+    expect(nobody).toMatchObject({
+      code: 1,
+      err: expect.stringMatching(/^fairgrab: unauthorized: .*; give --key or set FAIRGRAB_KEY$/),
+    })
+
+    const audit = await fairgrab('audit', operator)
+    expect([audit.code, audit.out.split('\n').at(-1)]).toEqual([0, '10 entries, the chain holds'])
+    const redis = new Redis(`${node.dataDir}/redis.sock`)
+    const [, , third] = await redis.xrange(auditLog(), '-', '+')
+    await redis.xdel(auditLog(), third?.[0] as string)
+    redis.disconnect()
+    const cut = await fairgrab('audit', operator)
+    expect([cut.code, cut.out.split('\n').at(-1)]).toEqual([1, 'the chain breaks at entry 3'])
+  })
+
+  test('keys, a token and a check of the settings', async () => {
+    const { out } = await fairgrab('keys operator platform')
+    const keys = /^FAIRGRAB_KEYS="(operator:[\w-]{32},platform:[\w-]{32})"$/.exec(out)?.[1] as string
+    const checked = await fairgrab('config check', { FAIRGRAB_KEYS: keys, FAIRGRAB_WORKERS: '3' })
+    expect([checked.code, checked.out]).toEqual([
+      0,
+      expect.stringMatching(/sound\n {2}FAIRGRAB_KEYS +set\n {2}FAIRGRAB_WORKERS +3$/),
+    ])
+    expect(checked.out).not.toContain(keys.slice(9, 20))
+    const { out: token } = await fairgrab('token bo', { FAIRGRAB_JWT_SECRET: JWT_SECRET })
+    const [round] = (await json('round list')).data as unknown as { id: string }[]
+    const own = { FAIRGRAB_URL: node.url, FAIRGRAB_KEY: token }
+    expect((await json(`claim ${round?.id} bo`, own)).outcome).toBe('granted')
+    expect(await fairgrab(`claim ${round?.id} eve`, own)).toMatchObject({ code: 1 })
+  })
+})
