@@ -107,17 +107,16 @@ export async function startWorker({ config, log, metricsText }: WorkerOptions): 
   const sweep = new Sweep(store, campaigns)
   const told = (what: string) => (cause: unknown) => log.warn({ err: cause }, what)
   const draws = new Draws({ store, rounds, clock, failed: told('draw') })
-  const unaudited = (cause: unknown) => {
-    metrics.count('fairgrab_unaudited_total')
-    log.error({ err: cause }, 'the audit log lacks an entry; the change itself went on')
-  }
+  const unaudited = unauditedTold(metrics, log)
   const parts = { store, rounds, draws, campaigns, sweep, secret, health, metrics, clock, random, unaudited }
   const { server, stream, own, underWay } = await openServer(config, parts, metricsText)
   feed = stockFeed(parts, server, stream)
   tellDrawn = drawnFeed(parts, server, told('drawn'))
-  const stopTick = every(clock, TICK_MS, () => rounds.tick(), told('tick'))
-  const stopDraws = every(clock, TICK_MS, () => draws.tick(), told('draws'))
-  const stopSweep = every(clock, jitter(random, SWEEP_MS), () => sweep.all(), told('sweep'))
+  const stops = [
+    every(clock, TICK_MS, () => rounds.tick(), told('tick')),
+    every(clock, TICK_MS, () => draws.tick(), told('draws')),
+    every(clock, jitter(random, SWEEP_MS), () => sweep.all(), told('sweep')),
+  ]
   return {
     port: server.port,
     metrics: own,
@@ -126,9 +125,7 @@ export async function startWorker({ config, log, metricsText }: WorkerOptions): 
       await drained(() => rounds.unanswered + underWay.requests, clock, noticeMs)
       stream.restart()
       server.stopListening()
-      stopTick()
-      stopDraws()
-      stopSweep()
+      for (const stop of stops) stop()
       feed?.close()
       health.stop()
       rounds.close()
@@ -136,6 +133,12 @@ export async function startWorker({ config, log, metricsText }: WorkerOptions): 
       server.close()
     },
   }
+}
+
+/** An operator's change went on although the audit log could not be written. */
+const unauditedTold = (metrics: Metrics, log: Log) => (cause: unknown) => {
+  metrics.count('fairgrab_unaudited_total')
+  log.error({ err: cause }, 'the audit log lacks an entry; the change itself went on')
 }
 
 const storeOf = (config: Config, log: Log): Store =>
