@@ -210,6 +210,7 @@ export class Link {
       this.#write(client, request)
       return
     }
+    if (cause instanceof Fault) return this.#settle(request, cause)
     if (!isReplyError(cause)) return
     const word = cause.message.split(' ', 1)[0] as string
     if (NOT_NOW.has(word)) {

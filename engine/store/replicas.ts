@@ -10,6 +10,7 @@
  * Rejected: a WAIT connection of its own. WAIT speaks for the writes of its own connection only.
  */
 import type { Redis } from 'ioredis'
+import { Fault } from '../base/assert.ts'
 import { REDIS_SILENCE_MS } from '../base/limits.ts'
 import { replicationMark } from './keys.ts'
 
@@ -25,7 +26,10 @@ export async function countCopies(client: Redis, replicas: number): Promise<numb
   return copies
 }
 
-/** Sends a request and its WAIT in one write. The reply, when all replicas have it too; throws Short when they do not, and whatever the request itself throws. */
+/**
+ * Sends a request and its WAIT in one write. The reply, when all replicas have it too; throws Short when they
+ * do not, Fault when Redis refuses to ask them, and whatever the request itself throws.
+ */
 export async function onAllReplicas(client: Redis, replicas: number, send: () => Promise<unknown>): Promise<unknown> {
   client.stream.cork()
   const reply = send()
@@ -33,7 +37,11 @@ export async function onAllReplicas(client: Redis, replicas: number, send: () =>
   client.stream.uncork()
   counting.catch(() => {})
   const answer = await reply
-  const copies = await counting
+  const copies = await counting.catch(cause => {
+    if (cause instanceof Error && cause.name === 'ReplyError')
+      throw new Fault('unknown', `it was executed, and the replicas could not be asked: ${cause.message}`, cause)
+    throw cause
+  })
   if (copies < replicas) throw new Short(`${copies} of ${replicas} replicas have confirmed it`)
   return answer
 }

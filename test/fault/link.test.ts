@@ -184,6 +184,22 @@ test('a refusal after a lost reply is unknown: the first try may have been execu
   expect(await room.holders(id)).not.toHaveProperty('b')
 })
 
+test('what was executed, and cannot be confirmed by replicas, is unknown', async () => {
+  const id = await room.newRound({ totals: [10] })
+  await room.link.request(client => client.acl('SETUSER', 'unmarked', 'on', '>x', '~*', '&*', '+@all', '-set'))
+  const proxy = await TcpProxy.open({ path: redis.socketPath as string })
+  const url = proxy.url.replace('//', '//unmarked:x@')
+  const link = new Link({ url, scripts: room.scripts, clock: realClock, random: realRandom, replicas: 1 })
+  onTestFinished(async () => {
+    await link.close()
+    await proxy.close()
+  })
+  const store = new ClaimStore(link, link, room.scripts)
+  const claim = store.claim(id, room.epoch, packUsers(['a']), Buffer.from([0]))
+  await expect(claim).rejects.toMatchObject({ name: 'Fault', code: 'unknown' })
+  expect(await room.holders(id)).toHaveProperty('a')
+})
+
 test('a server that freezes is noticed, and answers when it thaws', async () => {
   const frozen = await startLocalRedis({ appendfsync: 'no' })
   const other = new ScriptRoom(frozen.url, 0)

@@ -52,12 +52,22 @@ function runTests(copy: string, tests: readonly string[]): Promise<{ readonly co
       words = (words + data.toString('utf8')).slice(-20_000)
     })
   const { promise, resolve } = Promise.withResolvers<{ code: number; words: string }>()
-  const bound = setTimeout(() => {
+  const end = () => {
     if (child.pid !== undefined) process.kill(-child.pid, 'SIGKILL')
+  }
+  const bound = setTimeout(() => {
+    end()
     resolve({ code: -1, words })
   }, BOUND_MS)
+  const stop = () => {
+    end()
+    rmSync(copy, { recursive: true, force: true })
+    process.exit(130)
+  }
+  process.once('SIGINT', stop).once('SIGTERM', stop)
   child.once('close', code => {
     clearTimeout(bound)
+    process.off('SIGINT', stop).off('SIGTERM', stop)
     resolve({ code: code ?? 1, words })
   })
   return promise

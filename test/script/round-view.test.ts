@@ -35,6 +35,8 @@ test('an older notice is no news; one of another epoch is, and forgets the holde
   await room.claim(id, ['a'])
   const granted = await room.notice(id)
   expect([view.take(granted), view.take(before), view.notice]).toEqual([true, false, granted])
+  // A server that lost its last writes tells an older version at a later time.
+  expect([view.take({ ...before, at: granted.at + 1000 }, 1), view.notice]).toEqual([false, granted])
   view.holdings.addText('a', 1, 0)
   expect(view.holdings.findText(holderOf('a', 1))).toBeGreaterThanOrEqual(0)
   expect(view.take({ ...granted, epoch: '00000000000000bb', version: 1, sequence: 0 })).toBe(true)

@@ -11,7 +11,7 @@ import { execFile } from 'node:child_process'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { Redis } from 'ioredis'
-import { afterAll, beforeAll, expect, test } from 'vitest'
+import { afterAll, beforeAll, expect, test, vi } from 'vitest'
 import { FLAWS, flawsOf } from '../../engine/store/known-flaws.ts'
 import { ROOT } from '../repo/tree.ts'
 import { Api, type Granted, makeRound } from '../support/api.ts'
@@ -97,6 +97,18 @@ test('a word too many is a usage error', async () => {
   expect((await doctor({}, ['--json=1x'])).code).toBe(2)
 })
 
+/** A lottery from its first entry to its result. */
+async function drawOne(api: Api): Promise<void> {
+  const lottery = await makeRound(api, { stock: 1, allocation: { mode: 'lottery' } })
+  const { status } = await api.post(`/v1/rounds/${lottery.id}/claims`, { user_id: 'drawn' })
+  expect(status).toBe(202)
+  await api.post(`/v1/rounds/${lottery.id}/close`)
+  await vi.waitUntil(async () => (await api.get(`/v1/rounds/${lottery.id}`)).body.state === 'drawn', {
+    timeout: 10_000,
+  })
+  expect((await api.get(`/v1/rounds/${lottery.id}/draw/files/result.json`)).status).toBe(200)
+}
+
 test('the engine does all its work as its own user, and that user may do nothing else', async () => {
   await using node = await startNodeProcess({ REDIS_URL: url, LOG_LEVEL: 'warn' })
   const { id } = await openRound(node.url, 2000)
@@ -126,6 +138,7 @@ test('the engine does all its work as its own user, and that user may do nothing
   for (const path of ['ledger', 'ledger/entries', 'report'])
     statuses.push((await api.get(`/v1/campaigns/${round.campaign_id}/${path}`)).status)
   expect(statuses.map(status => Math.floor(status / 100))).toEqual(statuses.map(() => 2))
+  await drawOne(api)
   expect(node.words).not.toContain('NOPERM')
   const user = new Redis(url)
   for (const command of ['FLUSHALL', 'KEYS *', 'CONFIG SET appendonly no', 'SCRIPT FLUSH', 'SHUTDOWN', 'GET other']) {
