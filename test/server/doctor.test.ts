@@ -97,16 +97,15 @@ test('a word too many is a usage error', async () => {
   expect((await doctor({}, ['--json=1x'])).code).toBe(2)
 })
 
-/** A lottery from its first entry to its result. */
+/** A window from its first entry to its result. */
 async function drawOne(api: Api): Promise<void> {
-  const lottery = await makeRound(api, { stock: 1, allocation: { mode: 'lottery' } })
-  const { status } = await api.post(`/v1/rounds/${lottery.id}/claims`, { user_id: 'drawn' })
+  const drawn = await makeRound(api, { stock: 1, allocation: { mode: 'window', window_ms: 500 } })
+  const { status } = await api.post(`/v1/rounds/${drawn.id}/claims`, { user_id: 'drawn' })
   expect(status).toBe(202)
-  await api.post(`/v1/rounds/${lottery.id}/close`)
-  await vi.waitUntil(async () => (await api.get(`/v1/rounds/${lottery.id}`)).body.state === 'drawn', {
+  await vi.waitUntil(async () => (await api.get(`/v1/rounds/${drawn.id}`)).body.state === 'drawn', {
     timeout: 10_000,
   })
-  expect((await api.get(`/v1/rounds/${lottery.id}/draw/files/result.json`)).status).toBe(200)
+  expect((await api.get(`/v1/rounds/${drawn.id}/draw/files/result.json`)).status).toBe(200)
 }
 
 test('the engine does all its work as its own user, and that user may do nothing else', async () => {
