@@ -58,9 +58,12 @@ export class Receipts {
     return this.#batches.get(index)?.receipt(index) ?? this.#read(index).then(batch => batch.receipt(index))
   }
 
-  /** The record of an entry: tag and pool, 17 bytes. */
+  /**
+   * The record of an entry: tag and pool, 17 bytes. Where its batch is not at hand only the record is read and nothing is
+   * kept: after a draw everybody asks once, and each would push somebody else's batch out.
+   */
   async record(index: number): Promise<Buffer> {
-    return (this.#batches.get(index) ?? (await this.#read(index))).record(index)
+    return this.#batches.get(index)?.record(index) ?? this.#store.records(this.#roundId, index, index + 1)
   }
 
   readonly #sign = ({ window, at }: EntryBatch, records: Buffer) =>
