@@ -12,7 +12,7 @@
 import { accessSync, constants } from 'node:fs'
 import { delimiter, isAbsolute, join } from 'node:path'
 import axe from 'axe-core'
-import { type Browser, chromium, type Page } from 'playwright-core'
+import { type Browser, chromium, type Locator, type Page } from 'playwright-core'
 
 const NAMES = [
   'chromium',
@@ -65,6 +65,13 @@ export async function openPage(browser: Browser): Promise<WatchedPage> {
   page.on('websocket', socket => requests.push(socket.url()))
   return { page, problems, requests }
 }
+
+/**
+ * Waits until something with this text is to be seen. A plain text has to be the whole text of an element: a part would
+ * do too early, as "Sold out" is already said by "Forecast: sold out".
+ */
+export const shows = (where: Locator, text: string | RegExp): Promise<void> =>
+  where.getByText(text, { exact: true }).first().waitFor()
 
 /** What axe finds on the page as it stands, one line a finding. */
 export async function findBarriers(page: Page): Promise<readonly string[]> {

@@ -15,7 +15,7 @@ import { Api, makeRound, type Round } from '../support/api.ts'
 import { KEYS, startNode, type TestNode } from '../support/engine.ts'
 import { openStream, type StreamClient } from '../support/stream-client.ts'
 import { TcpProxy } from '../support/tcp-proxy.ts'
-import { findBarriers, openPage, startChromium, type WatchedPage } from './chromium.ts'
+import { findBarriers, openPage, shows, startChromium, type WatchedPage } from './chromium.ts'
 
 const PAGE_BYTES_MAX = 80_000
 const FOLDER = new URL('../../engine/dashboard/', import.meta.url)
@@ -30,7 +30,6 @@ let claims: StreamClient
 let round: Round
 
 const cardOf = ({ id }: { readonly id: string }): Locator => page.locator(`[data-round="${id}"]`)
-const shows = (where: Locator, text: string | RegExp) => where.getByText(text).first().waitFor()
 const problems = () => watched.problems.splice(0)
 let asked = 0
 

@@ -10,7 +10,7 @@ import type { Browser, Locator, Page } from 'playwright-core'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { Api, makeRound, type Round } from '../support/api.ts'
 import { KEYS, startNode, type TestNode } from '../support/engine.ts'
-import { findBarriers, openPage, startChromium, type WatchedPage } from './chromium.ts'
+import { findBarriers, openPage, shows, startChromium, type WatchedPage } from './chromium.ts'
 
 let node: TestNode
 let browser: Browser
@@ -20,7 +20,6 @@ let api: Api
 let round: Round
 
 const card = (): Locator => page.locator(`[data-round="${round.id}"]`)
-const shows = (where: Locator, text: string | RegExp) => where.getByText(text).first().waitFor()
 const problems = () => watched.problems.splice(0)
 const state = async () => (await api.get<Round>(`/v1/rounds/${round.id}`)).body
 const cells = () => page.locator('#lever-rows tr').allTextContents()

@@ -13,7 +13,7 @@ import { Api, type Granted, makeRound, type Round } from '../support/api.ts'
 import { KEYS, startNode, type TestNode } from '../support/engine.ts'
 import { freePort } from '../support/node-process.ts'
 import { openStream } from '../support/stream-client.ts'
-import { findBarriers, findChromium, firstPaint, openPage, startChromium, type WatchedPage } from './chromium.ts'
+import { findBarriers, findChromium, firstPaint, openPage, shows, startChromium, type WatchedPage } from './chromium.ts'
 
 const STOCK = 3000
 const WAVE = 100
@@ -31,7 +31,6 @@ let api: Api
 let rounds: Readonly<Record<'drain' | 'pools' | 'turns' | 'waits', Round>>
 
 const cardOf = (round: { readonly id: string }): Locator => page.locator(`[data-round="${round.id}"]`)
-const shows = (where: Locator, text: string | RegExp) => where.getByText(text).first().waitFor()
 const problems = () => watched.problems.splice(0)
 const codes = (card: Locator) => card.locator('.result code').allTextContents()
 
