@@ -25,6 +25,7 @@ import { COHORTS, StockFeed } from './campaign/stock-feed.ts'
 import { Sweep } from './campaign/sweep.ts'
 import { Vouchers } from './campaign/vouchers.ts'
 import type { Config } from './config.ts'
+import { ArrivalRecord } from './ops/arrival-record.ts'
 import { Health } from './ops/health.ts'
 import type { Log } from './ops/log.ts'
 import { type Gauges, Metrics } from './ops/metrics.ts'
@@ -82,6 +83,7 @@ export async function startWorker({ config, log, metricsText }: WorkerOptions): 
   await health.start()
   const secret = await voucherSecret(config, store, health)
   const drawSecret = config.drawSecret === '' ? await store.draws.secret() : Buffer.from(config.drawSecret, 'hex')
+  const arrivals = config.arrivals === '' ? undefined : new ArrivalRecord(config.arrivals)
   let feed: StockFeed | undefined
   let tellDrawn: ((view: RoundView, window: number) => void) | undefined
   const rounds = new Rounds({
@@ -97,10 +99,8 @@ export async function startWorker({ config, log, metricsText }: WorkerOptions): 
     decided: ({ rest, exceptions }, claims, seconds) =>
       metrics.decided(claims, rest, exceptionOutcomes(exceptions), seconds),
     refused: (outcome, count) => metrics.refused(outcome, count),
-    failed: fault => {
-      metrics.count('fairgrab_faults_total')
-      log.warn({ err: fault }, 'redis did not decide')
-    },
+    failed: undecidedTold(metrics, log),
+    arrived: arrivals?.add,
     drawn: (view, window) => tellDrawn?.(view, window),
   })
   const campaigns = new Campaigns({ store, clock, random, serverTimeMs: () => rounds.serverTimeMs() })
@@ -129,10 +129,16 @@ export async function startWorker({ config, log, metricsText }: WorkerOptions): 
       feed?.close()
       health.stop()
       rounds.close()
+      arrivals?.close()
       await store.close()
       server.close()
     },
   }
+}
+
+const undecidedTold = (metrics: Metrics, log: Log) => (fault: unknown) => {
+  metrics.count('fairgrab_faults_total')
+  log.warn({ err: fault }, 'redis did not decide')
 }
 
 /** An operator's change went on although the audit log could not be written. */

@@ -13,7 +13,7 @@ import { type SigningKey, signingKeyOf } from '../draw/signing-key.ts'
 import type { Decision } from '../store/claim-store.ts'
 import type { Notice, StoredState } from '../store/notice.ts'
 import type { Store } from '../store/store.ts'
-import { Claims, type ClaimsOptions } from './claims.ts'
+import { Claims, type ClaimsOptions, type Order } from './claims.ts'
 import { Entries } from './entries.ts'
 import type { RoundConfig } from './round-config.ts'
 import { RoundView } from './round-view.ts'
@@ -34,6 +34,7 @@ export interface RoundsOptions {
   readonly decided: (decision: Decision, claims: number, seconds: number) => void
   readonly refused: (outcome: number, count: number) => void
   readonly failed: (fault: unknown) => void
+  readonly arrived?: ClaimsOptions['arrived']
   /** A window's draw is over. */
   readonly drawn: (view: RoundView, window: number) => void
 }
@@ -54,14 +55,17 @@ export class Rounds {
   readonly #stopListening: () => void
   readonly #load = { unanswered: 0 }
   #redisAheadMs = 0
+  readonly #worker: string
   /** Signs receipts and commitments of all rounds. */
   readonly signingKey: SigningKey
 
   constructor(options: RoundsOptions) {
     this.#options = options
+    this.#worker = options.random.bytes(8).toString('hex')
     this.signingKey = signingKeyOf(signingSeed(options.drawSecret))
     this.#stopListening = options.store.listen({
       noticed: (roundId, notice) => this.#noticed(roundId, notice),
+      awaited: (roundId, stamp) => this.#rounds.get(roundId)?.awaited(stamp),
       gap: () => this.#readAllAgain(),
     })
   }
@@ -165,7 +169,7 @@ export class Rounds {
     const seed = random.bytes(4).readInt32LE(0)
     const view = new RoundView({ config, notice: read.notice, confirmedAt, secret, store: store.claims, seed })
     const claims = this.#claims(view)
-    await claims.entries?.load()
+    await claims.load()
     this.#rounds.set(roundId, claims)
     this.#byNumber.set(config.number, roundId)
     this.#redisAheadMs = read.notice.at - clock.wallMs()
@@ -189,8 +193,15 @@ export class Rounds {
       },
       refused,
       failed,
+      arrived: this.#options.arrived,
     }
-    return new Claims({ ...common, entries: this.#entries(view, common) })
+    return new Claims({ ...common, entries: this.#entries(view, common), order: this.#order(view) })
+  }
+
+  /** What orders the claims of a strict round. */
+  #order({ id, config: { allocation } }: RoundView): Order | undefined {
+    if (allocation.mode !== 'fcfs' || !allocation.strict) return undefined
+    return { store: this.#options.store.allotments, worker: this.#worker, secret: this.secretsOf(id).ties }
   }
 
   /** Who decides the claims of a drawn round. */

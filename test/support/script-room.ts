@@ -11,6 +11,7 @@ import { realClock } from '../../engine/base/clock.ts'
 import { CODES, codeOf } from '../../engine/base/codes.ts'
 import { HOLDER_BYTES_MAX, writeArrayHead, writeHolder } from '../../engine/base/holder.ts'
 import { newId, realRandom } from '../../engine/base/random.ts'
+import { AllotStore, DECIDED_BYTES } from '../../engine/store/allot-store.ts'
 import { ClaimStore, type Decision, EXCEPTION_BYTES } from '../../engine/store/claim-store.ts'
 import { DrawStore } from '../../engine/store/draw-store.ts'
 import { ENTRY_CLAIM_BYTES, EntryStore } from '../../engine/store/entry-store.ts'
@@ -46,6 +47,10 @@ class NotingLink extends Link {
       const exceptions = reply[4] as Buffer
       if (exceptions.length / EXCEPTION_BYTES < (args[2] as Buffer).readUInt16BE(1)) numbers.push(reply[3] as number)
       for (let at = 2; at < exceptions.length; at += EXCEPTION_BYTES) numbers.push(exceptions[at] as number)
+    }
+    if (script.name === 'allot' && reply.length > 1) {
+      const decided = reply[4] as Buffer
+      for (let at = 2; at < decided.length; at += DECIDED_BYTES) numbers.push(decided[at] as number)
     }
     if (script.name === 'enter' && reply.length > 5) {
       const exceptions = reply[5] as Buffer
@@ -100,6 +105,7 @@ export class ScriptRoom {
   readonly link: NotingLink
   readonly scripts = loadScripts()
   readonly claims: ClaimStore
+  readonly allotments: AllotStore
   readonly entries: EntryStore
   readonly draws: DrawStore
   readonly rounds: RoundStore
@@ -110,6 +116,7 @@ export class ScriptRoom {
     this.url = url
     this.link = new NotingLink({ url, scripts: this.scripts, clock: realClock, random: realRandom })
     this.claims = new ClaimStore(this.link, this.link, this.scripts)
+    this.allotments = new AllotStore(this.link, this.link, this.scripts)
     this.entries = new EntryStore(this.link, this.link, this.scripts)
     this.draws = new DrawStore(this.link, this.scripts)
     this.rounds = new RoundStore(this.link, this.scripts, leaseMs)
