@@ -25,7 +25,7 @@ import { KEYS } from './engine.ts'
 const FIRST_PORT = 21_000
 const PORTS = 10_000
 /** In the long form the embedded server has hundreds of megabytes to read first. */
-const SAYS_WITHIN_MS = effort(15_000, 180_000)
+const SAYS_WITHIN_MS = effort(90_000, 180_000)
 const CLI = fileURLToPath(new URL('../../engine/cli.ts', import.meta.url))
 
 /** A port below those that the system gives to outgoing connections, so that it is still free after a restart. */
