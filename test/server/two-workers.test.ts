@@ -28,10 +28,19 @@ afterAll(async () => {
   await node.stop()
 })
 
+function isWorker(pid: number): boolean {
+  try {
+    return readFileSync(`/proc/${pid}/cmdline`, 'utf8').includes('worker.ts')
+  } catch {
+    // It ended since the list of children was read.
+    return false
+  }
+}
+
 /** The process ids of the node's workers. */
 function workers(): readonly number[] {
   const children = readFileSync(`/proc/${node.pid}/task/${node.pid}/children`, 'utf8').trim().split(' ').map(Number)
-  return children.filter(pid => readFileSync(`/proc/${pid}/cmdline`, 'utf8').includes('worker.ts'))
+  return children.filter(isWorker)
 }
 
 const socketsOf = (pid: number): number =>
