@@ -122,7 +122,7 @@ test('seven deaths in one draw leave one list, one result and one grant a winner
 
 test('who was answered `entered` before Redis died is in the list afterwards, with the same receipt', async () => {
   const server = await startLocalRedis()
-  const worker = await startTestWorker(server.url)
+  const worker = await startTestWorker(server.url, { FAIRGRAB_DURABILITY: 'always' })
   const people = new Api(worker.url, KEYS.operator)
   const { id } = await makeRound(people, { stock: 5, allocation: { mode: 'window', window_ms: 600_000 } })
   const enter = (user: number) => people.post(`/v1/rounds/${id}/claims`, { user_id: `r${user}` })

@@ -20,7 +20,7 @@ const ASKED_TIMES = 4
 let redis: RedisServer
 let worker: TestWorker
 beforeAll(async () => {
-  redis = await startRedis({ appendfsync: 'always' })
+  redis = await startRedis({ appendfsync: 'no' })
   worker = await startTestWorker(redis.url)
 })
 afterAll(async () => {

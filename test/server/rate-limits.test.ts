@@ -22,7 +22,7 @@ let worker: TestWorker
 let api: Api
 let round: Round
 beforeAll(async () => {
-  redis = await startRedis({ appendfsync: 'always' })
+  redis = await startRedis({ appendfsync: 'no' })
   const settings = { FAIRGRAB_RATE_USER: String(USER_RATE), FAIRGRAB_RATE_ADDRESS: String(ADDRESS_RATE) }
   worker = await startTestWorker(redis.url, settings)
   api = new Api(worker.url, KEYS.operator)

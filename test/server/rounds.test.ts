@@ -25,7 +25,7 @@ const FAR = '2126-12-01T10:00:00.000Z'
 let redis: RedisServer
 let worker: TestWorker
 beforeAll(async () => {
-  redis = await startRedis({ appendfsync: 'always' })
+  redis = await startRedis({ appendfsync: 'no' })
   worker = await startTestWorker(redis.url)
 })
 afterAll(async () => {

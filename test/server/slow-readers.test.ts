@@ -22,7 +22,7 @@ let redis: RedisServer
 let worker: TestWorker
 let api: Api
 beforeAll(async () => {
-  redis = await startRedis({ appendfsync: 'always' })
+  redis = await startRedis({ appendfsync: 'no' })
   worker = await startTestWorker(redis.url)
   api = new Api(worker.url, KEYS.operator)
 })

@@ -20,7 +20,7 @@ let worker: TestWorker
 let other: TestWorker
 let api: Api
 beforeAll(async () => {
-  redis = await startRedis({ appendfsync: 'always' })
+  redis = await startRedis({ appendfsync: 'no' })
   const settings = { FAIRGRAB_ORIGINS: ALLOWED_ORIGIN, FAIRGRAB_RATE_ADDRESS: '0', FAIRGRAB_RATE_USER: '0' }
   worker = await startTestWorker(redis.url, settings)
   other = await startTestWorker(redis.url, settings)

@@ -21,7 +21,7 @@ const FRAME = 100
 let node: TestNode
 let api: Api
 beforeAll(async () => {
-  node = await startNode({ FAIRGRAB_WORKERS: '2', LOG_LEVEL: 'fatal' })
+  node = await startNode({ FAIRGRAB_WORKERS: '2', FAIRGRAB_DURABILITY: 'memory', LOG_LEVEL: 'fatal' })
   api = new Api(node.url, KEYS.operator)
 })
 afterAll(async () => {

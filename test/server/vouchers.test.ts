@@ -18,7 +18,7 @@ const TIME = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/
 let redis: RedisServer
 let worker: TestWorker
 beforeAll(async () => {
-  redis = await startRedis({ appendfsync: 'always' })
+  redis = await startRedis({ appendfsync: 'no' })
   worker = await startTestWorker(redis.url)
 })
 afterAll(async () => {
