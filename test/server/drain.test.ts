@@ -93,7 +93,7 @@ test('SIGTERM: not ready, everything under way is answered, 1012, exit 0, Redis 
   const [gone, last] = [await redis.gone, Math.max(...codes.map(([, at]) => at))]
   // Where this process slept through both ends it cannot tell which was first.
   expect(last - gone).toBeLessThanOrEqual(stalls.between(gone, last))
-  expect(isAlive(redis.pid)).toBe(false)
+  await expect.poll(() => isAlive(redis.pid), { timeout: 60_000 }).toBe(false)
   const manifest = readFileSync(join(node.dataDir, 'appendonlydir', 'appendonly.aof.manifest'), 'utf8')
   expect(manifest).toMatch(/incr/)
   const again = await startNode({ FAIRGRAB_DATA_DIR: node.dataDir })
