@@ -27,7 +27,7 @@ export default defineConfig(async () => {
       retry: 0,
       testTimeout: 120_000,
       hookTimeout: 120_000,
-      teardownTimeout: 10_000,
+      teardownTimeout: 60_000,
       sequence: { seed },
       env: { TEST_SEED: String(seed), TEST_REDIS: redis },
     },

@@ -31,7 +31,7 @@ import { Stalls } from './stalls.ts'
 const AGAIN_MS = 40
 const REOPEN_MS = 20
 /** The long forms of the fault tests restart a Redis whose log takes seconds to load, a hundred times. */
-const FINISH_MS = effort(120_000, 900_000)
+const FINISH_MS = effort(100_000, 900_000)
 const SHY_EACH = 5
 
 /** Outcomes after which nobody asks again. The others say: not now. */
