@@ -7,7 +7,6 @@
  * is found. Rejected: mocks of Redis, because the clock, HMGET's nils and cmsgpack are half of what a script is.
  */
 import { readFileSync } from 'node:fs'
-import { realClock } from '../../engine/base/clock.ts'
 import { CODES, codeOf } from '../../engine/base/codes.ts'
 import { HOLDER_BYTES_MAX, writeArrayHead, writeHolder } from '../../engine/base/holder.ts'
 import { newId, realRandom } from '../../engine/base/random.ts'
@@ -22,6 +21,7 @@ import type { Notice } from '../../engine/store/notice.ts'
 import { RoundStore } from '../../engine/store/round-store.ts'
 import { loadScripts, type Script, type ScriptName } from '../../engine/store/scripts.ts'
 import { VoucherStore } from '../../engine/store/voucher-store.ts'
+import { patientClock } from './patient-clock.ts'
 import { startRedis } from './redis.ts'
 
 const EPOCH = '00000000000000aa'
@@ -114,7 +114,7 @@ export class ScriptRoom {
 
   constructor(url: string, leaseMs: number) {
     this.url = url
-    this.link = new NotingLink({ url, scripts: this.scripts, clock: realClock, random: realRandom })
+    this.link = new NotingLink({ url, scripts: this.scripts, clock: patientClock, random: realRandom })
     this.claims = new ClaimStore(this.link, this.link, this.scripts)
     this.allotments = new AllotStore(this.link, this.link, this.scripts)
     this.entries = new EntryStore(this.link, this.link, this.scripts)
@@ -229,9 +229,9 @@ export class ScriptRoom {
   }
 }
 
-/** A room over a Redis of its own; `close` ends both. */
+/** A room over a Redis of its own, which waits for no disk; `close` ends both. */
 export async function openScriptRoom(leaseMs = 0): Promise<ScriptRoom & AsyncDisposable> {
-  const redis = await startRedis()
+  const redis = await startRedis({ appendfsync: 'no' })
   const room = new ScriptRoom(redis.url, leaseMs)
   const dispose = async () => {
     await room.link.close()
