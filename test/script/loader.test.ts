@@ -26,7 +26,7 @@ const PINNED: Readonly<Record<string, string>> = {
   'draw-open': '8962f8f325efe0548a9b38b4e798575f09cfad95',
   'draw-take': '7f1b279e01f2eb36ee9c300ec8ed7b0a92d1e634',
   'draw-write': 'ff109fe048cca20d9fe3bf790c483b8d949c0a23',
-  enter: '623e090614c37fb50babe94ee12d32fe6152000c',
+  enter: '60e72d4913167cab30c1c9689d36ea1b5c6c12bd',
   expire: '97e19bcb1b4e9984ee7a085e43c0961b66e6dd7c',
   'key-own': 'b97534e8a0c4e43ec12d445ed07ae6d03cc97314',
   redeem: 'a40150c551c14c1a622ba64b7fdf9a614e00c804',
