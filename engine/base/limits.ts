@@ -77,6 +77,9 @@ export const LEASE_MS = 250
 /** Longest wait for one answer, milliseconds: after it `unknown` (dispatched) or `overloaded` (queued). */
 export const ANSWER_DEADLINE_MS = 2000
 
+/** A claim that would wait in its queue for longer than this, milliseconds, is `overloaded` at once: half of the deadline. */
+export const SHED_WAIT_MS = 1000
+
 /** A connection to Redis that says nothing for this long with commands in flight is replaced, milliseconds. */
 export const REDIS_SILENCE_MS = 400
 

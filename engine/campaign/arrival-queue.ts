@@ -17,6 +17,7 @@ import { CODES } from '../base/codes.ts'
 import { HOLDER_BYTES_MAX } from '../base/holder.ts'
 import { ANSWER_DEADLINE_MS } from '../base/limits.ts'
 import { ALLOT_HEAD_BYTES, type Allotment, type AllotStore, type Decided, TIE_BYTES } from '../store/allot-store.ts'
+import { Backlog } from './backlog.ts'
 import { type Arrived, type Ask, type Run, stampOf } from './claim-queue.ts'
 
 /** Between two calls while a claim waits for another worker's mark. */
@@ -64,6 +65,7 @@ export class ArrivalQueue {
   #sent: readonly Arrival[] = []
   /** By pool and holder: one who asks in two pools has two claims. */
   readonly #waiting = new Map<string, Arrival>()
+  readonly #backlog = new Backlog()
   readonly #scratch = Buffer.allocUnsafe(HOLDER_BYTES_MAX)
   #mark = 0
   #frontier = 0
@@ -79,6 +81,11 @@ export class ArrivalQueue {
   /** Tells the first mark, so that others wait for this worker from now on. */
   join(): Promise<void> {
     return this.#send()
+  }
+
+  /** Milliseconds that a claim which comes now would wait for being sent, as far as it is known. */
+  get waitMs(): number {
+    return this.#backlog.waitMs(this.#fresh.length)
   }
 
   push(ask: Ask): void {
@@ -143,6 +150,7 @@ export class ArrivalQueue {
     for (const arrival of sent) arrival.registered = true
     this.#sent = sent
     const sentAt = clock.monotonicMs()
+    this.#backlog.took(sent.length, this.#fresh.length, sentAt)
     const next = this.#fresh[0]
     this.#mark = Math.max(this.#mark, next ? next.stamp - 1 : Math.max(stampOf(clock, sentAt), this.#awaited))
     try {

@@ -16,6 +16,7 @@ import { CODES } from '../base/codes.ts'
 import { HOLDER_BYTES_MAX, writeArrayHead } from '../base/holder.ts'
 import { ANSWER_DEADLINE_MS } from '../base/limits.ts'
 import { type ClaimStore, type Decision, EXCEPTION_BYTES } from '../store/claim-store.ts'
+import { Backlog } from './backlog.ts'
 import type { SentBatch } from './holdings.ts'
 
 /** A run of answers: `count` claims from `from` on, all with `outcome`; granted ones have consecutive sequences. */
@@ -84,6 +85,7 @@ export interface QueueOptions {
 export class ClaimQueue {
   readonly #options: QueueOptions
   readonly #asks: Ask[] = []
+  readonly #backlog = new Backlog()
   readonly #dispatched = new Set<readonly Part[]>()
   #head = 0
   #taken = 0
@@ -100,6 +102,11 @@ export class ClaimQueue {
   /** Claims that are queued. */
   get waiting(): number {
     return this.#waiting
+  }
+
+  /** Milliseconds that a claim which comes now would wait, as far as it is known. */
+  get waitMs(): number {
+    return this.#backlog.waitMs(this.#waiting)
   }
 
   push(ask: Ask): void {
@@ -168,6 +175,7 @@ export class ClaimQueue {
     writeArrayHead(this.#buffer, 0, claims)
     const users = Buffer.from(this.#buffer.subarray(0, at))
     const sentAt = clock.monotonicMs()
+    this.#backlog.took(claims, this.#waiting, sentAt)
     this.#inFlight++
     this.#dispatched.add(parts)
     const batch = { users, pools: poolBytes(parts, claims), claims }

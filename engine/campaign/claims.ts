@@ -7,6 +7,7 @@ import { CODE_CHARS } from '../auth/voucher-codes.ts'
 import type { Clock } from '../base/clock.ts'
 import { CODES, type Code } from '../base/codes.ts'
 import { HOLDER_BYTES_MAX, holderEnd, holderOf, writeHolder } from '../base/holder.ts'
+import { SHED_WAIT_MS } from '../base/limits.ts'
 import type { Allotment, Decided } from '../store/allot-store.ts'
 import { type ClaimStore, type Decision, EXCEPTION_BYTES } from '../store/claim-store.ts'
 import { ArrivalQueue, type ArrivalQueueOptions } from './arrival-queue.ts'
@@ -117,8 +118,7 @@ export class Claims {
     const now = this.#options.clock.monotonicMs()
     const answers = this.#answers(count, done)
     if (this.entries) return void enterMany(this.entries, requestsIn(users, count, pool), answers)
-    const gate = this.#options.gate(count)
-    const refusal = gate ?? this.view.refusal(now)
+    const refusal = this.#shut(count, now)
     const left = this.#sift(answers, users, refusal && CODES[refusal].number)
     if (left.places.length === count) this.#queue.push(new ManyAsk({ answers, users, count, pool, askedAt: now }))
     else if (left.places.length > 0) {
@@ -201,8 +201,14 @@ export class Claims {
   /** The outcome number of a claim by a stranger that need not be asked, or undefined. */
   #refusal(slot: number, now: number): number | undefined {
     if (slot > this.view.config.per_user) return CODES.limit_reached.number
-    const code = this.#options.gate(1) ?? this.view.refusal(now)
+    const code = this.#shut(1, now)
     return code && CODES[code].number
+  }
+
+  /** The code of a refusal that holds for every stranger now, or undefined: then he is queued. */
+  #shut(claims: number, now: number): Code | undefined {
+    const code = this.#options.gate(claims) ?? this.view.refusal(now)
+    return code ?? (this.#queue.waitMs > SHED_WAIT_MS ? 'overloaded' : undefined)
   }
 
   /** Answers the i-th of many claims where that needs no asking. */
