@@ -8,7 +8,7 @@
  */
 import { Refusal } from '../base/assert.ts'
 import { STOCK_MAX, VOUCHERS_PER_ROUND_MAX } from '../base/limits.ts'
-import { type Notice, type StoredState, totalOf } from '../store/notice.ts'
+import { type Notice, remainingOf, type StoredState, totalOf } from '../store/notice.ts'
 import type { TurnVerb } from '../store/round-store.ts'
 import type { Store } from '../store/store.ts'
 import { budgetOf, type Campaign } from './campaigns.ts'
@@ -41,7 +41,7 @@ export interface BudgetEffect {
 }
 
 const publicState = (notice: Notice): PublicState =>
-  notice.state === 'open' && notice.sequence >= totalOf(notice) ? 'sold_out' : notice.state
+  notice.state === 'open' && remainingOf(notice) <= 0 ? 'sold_out' : notice.state
 
 const faceOf = ({ id, config }: RoundView, notice: Notice): RoundFace => ({
   id,
@@ -80,7 +80,7 @@ export class DryRun {
     const most = Math.min(STOCK_MAX, Math.floor(VOUCHERS_PER_ROUND_MAX / vouchers.length))
     if (notice.state === 'closed' && add > 0)
       throw new Refusal('wrong_state', 'the round is closed; stock cannot be added any more')
-    if (pool.total + add < pool.granted)
+    if (pool.total - (pool.quarantined ?? 0) + add < pool.granted)
       throw new Refusal('below_granted', `${pool.granted} are granted of ${pool.total} in ${poolName}; take back less`)
     if (totalOf(notice) + add > most) throw new Refusal('invalid', `add: the round may hold ${most} packs at most`)
     const budget = await this.#budget(await this.#lifecycle.campaign(config.campaign_id), add)
@@ -91,6 +91,7 @@ export class DryRun {
   /** What a new round would commit; throws the refusal that creating it would get. */
   async round(campaignId: string, rules: RoundRules): Promise<BudgetEffect> {
     const campaign = await this.#lifecycle.campaign(campaignId)
+    this.#lifecycle.refuseUnfenced(rules)
     const vouchers = vouchersOf(campaign.pack).length
     if (rules.stock * vouchers > VOUCHERS_PER_ROUND_MAX)
       throw new Refusal('invalid', `stock: ${rules.stock} packs of ${vouchers} pass ${VOUCHERS_PER_ROUND_MAX} vouchers`)

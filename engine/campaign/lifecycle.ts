@@ -7,7 +7,7 @@ import { Refusal } from '../base/assert.ts'
 import { type Clock, rfc3339 } from '../base/clock.ts'
 import { LEASE_MS, STOCK_MAX, VOUCHERS_PER_ROUND_MAX } from '../base/limits.ts'
 import { newId, type Random } from '../base/random.ts'
-import { totalOf } from '../store/notice.ts'
+import { grantedOf, totalOf } from '../store/notice.ts'
 import type { Turned, TurnVerb } from '../store/round-store.ts'
 import type { Store } from '../store/store.ts'
 import { budgetOf, type Campaign, type CampaignRules, type Campaigns } from './campaigns.ts'
@@ -34,6 +34,8 @@ export interface LifecycleOptions {
   readonly draws: Draws
   readonly clock: Clock
   readonly random: Random
+  /** At the level fenced. */
+  readonly fenced?: boolean
 }
 
 export class Lifecycle {
@@ -43,8 +45,10 @@ export class Lifecycle {
   readonly #draws: Draws
   readonly #clock: Clock
   readonly #random: Random
+  readonly #fenced: boolean
 
-  constructor({ store, rounds, campaigns, draws, clock, random }: LifecycleOptions) {
+  constructor({ store, rounds, campaigns, draws, clock, random, fenced = false }: LifecycleOptions) {
+    this.#fenced = fenced
     this.#draws = draws
     this.#store = store
     this.#rounds = rounds
@@ -68,6 +72,7 @@ export class Lifecycle {
 
   async createRound(campaignId: string, rules: RoundRules): Promise<Claims> {
     const campaign = await this.campaign(campaignId)
+    this.refuseUnfenced(rules)
     const vouchers = vouchersOf(campaign.pack).length
     if (rules.stock * vouchers > VOUCHERS_PER_ROUND_MAX)
       throw new Refusal('invalid', `stock: ${rules.stock} packs of ${vouchers} pass ${VOUCHERS_PER_ROUND_MAX} vouchers`)
@@ -100,9 +105,19 @@ export class Lifecycle {
       closesAt,
       config: JSON.stringify(config),
       totals,
+      fenced: this.#fenced,
     })
     if (config.allocation.mode !== 'fcfs') await this.#store.draws.announce(id)
     return this.round(id)
+  }
+
+  /** Throws where the level fenced could not be kept: it covers grants in the order of asking and no draw. */
+  refuseUnfenced({ allocation }: RoundRules): void {
+    if (!this.#fenced || (allocation.mode === 'fcfs' && !('strict' in allocation))) return
+    throw new Refusal(
+      'invalid',
+      'allocation: FAIRGRAB_DURABILITY fenced covers {"mode":"fcfs"} only; draw under the level replicated',
+    )
   }
 
   /** A round as it stands now; throws `not_found`. */
@@ -190,7 +205,7 @@ function closesOf({ allocation, opens_at, closes_at }: RoundRules): number {
 }
 
 function restockRefused({ code, notice }: Turned, most: number, state: string): string {
-  if (code === 'below_granted') return `${notice.sequence} are granted of ${totalOf(notice)}; take back less`
+  if (code === 'below_granted') return `${grantedOf(notice)} are granted of ${totalOf(notice)}; take back less`
   if (code === 'wrong_state') return `the round is ${state}; stock cannot be added any more`
   return `add: the round may hold ${most} packs at most`
 }

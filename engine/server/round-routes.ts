@@ -25,6 +25,7 @@ export function publicRound(view: RoundFace): RoundAnswer {
     allocation: config.allocation,
     epoch: notice.epoch,
     version: notice.version,
+    aside: notice.aside,
     pools: notice.pools.map((pool, place) => ({ name: config.pools[place] as string, ...pool })),
   })
 }

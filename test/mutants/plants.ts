@@ -36,7 +36,7 @@ export const PLANTS: readonly Plant[] = [
   plant(
     'lost holders are not noticed',
     'scripts/claim.lua',
-    ["redis.call('HLEN', KEYS[2]) ~= round.sequence or ", ''],
+    ["redis.call('HLEN', KEYS[2]) ~= round.given or ", ''],
     'script/claim',
   ),
   plant(
@@ -48,7 +48,7 @@ export const PLANTS: readonly Plant[] = [
   plant(
     'a pool gives one more than it has',
     'scripts/claim.lua',
-    ['local outcome = shut or (granted[pool] < total[pool]', 'local outcome = shut or (granted[pool] <= total[pool]'],
+    ['local outcome = shut or (granted[pool] < room[pool]', 'local outcome = shut or (granted[pool] <= room[pool]'],
     'script/claim',
   ),
   plant(
@@ -101,7 +101,7 @@ export const PLANTS: readonly Plant[] = [
   plant(
     'stock is taken back below what is granted',
     'scripts/restock.lua',
-    ['if round.total[pool] + add < round.granted[pool] then', 'if false then'],
+    ['if round.room[pool] + add < round.granted[pool] then', 'if false then'],
     'script/round',
   ),
   plant(
@@ -199,7 +199,7 @@ export const PLANTS: readonly Plant[] = [
   plant(
     'used vouchers expire, too',
     'scripts/expire.lua',
-    ['* tonumber(ARGV[4]) - touched', '* tonumber(ARGV[4])'],
+    ['* tonumber(ARGV[5]) - touched', '* tonumber(ARGV[5])'],
     'script/voucher',
     'server/after-claim',
   ),
@@ -321,13 +321,13 @@ export const PLANTS: readonly Plant[] = [
   plant(
     'an older notice wins',
     'engine/campaign/round-view.ts',
-    ['if (same && notice.version < last.version) return false', ''],
+    ['if (notice.version < last.version) return false', ''],
     'script/round-view',
   ),
   plant(
     'holders of another epoch are kept',
     'engine/campaign/round-view.ts',
-    ['if (!same) this.#holdings = this.#fresh()', ''],
+    ['if (!same || holesOf(notice) !== holesOf(last)) this', 'if (holesOf(notice) !== holesOf(last)) this'],
     'script/round-view',
   ),
   plant(

@@ -51,7 +51,7 @@ const MESSAGES: readonly (readonly [Record<string, string>, string])[] = [
   ],
   [
     { FAIRGRAB_DURABILITY: 'fsync' },
-    'FAIRGRAB_DURABILITY: "fsync" (from the environment) is not one of memory, everysec, always, replicated; set it to always or unset it. What Redis must have done before a grant is acknowledged.',
+    'FAIRGRAB_DURABILITY: "fsync" (from the environment) is not one of memory, everysec, always, replicated, fenced; set it to always or unset it. What Redis must have done before a grant is acknowledged.',
   ],
   [
     { LOG_LEVEL: 'verbose' },
@@ -63,11 +63,11 @@ const MESSAGES: readonly (readonly [Record<string, string>, string])[] = [
   ],
   [
     { FAIRGRAB_DURABILITY: 'replicated', REDIS_URL: 'redis://host' },
-    'FAIRGRAB_REPLICAS: 0 (from the environment) does not fit FAIRGRAB_DURABILITY replicated; set both, replicated and the number of replicas that may be promoted, or neither',
+    'FAIRGRAB_REPLICAS: 0 (from the environment) does not fit FAIRGRAB_DURABILITY replicated; set both, replicated or fenced and the number of replicas that may be promoted, or neither',
   ],
   [
     { FAIRGRAB_REPLICAS: '2' },
-    'FAIRGRAB_REPLICAS: 2 (from the environment) does not fit FAIRGRAB_DURABILITY always; set both, replicated and the number of replicas that may be promoted, or neither',
+    'FAIRGRAB_REPLICAS: 2 (from the environment) does not fit FAIRGRAB_DURABILITY always; set both, replicated or fenced and the number of replicas that may be promoted, or neither',
   ],
   [
     { FAIRGRAB_DURABILITY: 'replicated', FAIRGRAB_REPLICAS: '1' },
