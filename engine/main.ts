@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { Callers, parseKeys } from './auth/callers.ts'
 import { UserTokens } from './auth/user-tokens.ts'
 import { type Clock, every, realClock } from './base/clock.ts'
-import { FRAME_BYTES_MAX, RESERVE_GRANTS } from './base/limits.ts'
+import { FRAME_BYTES_MAX, RECOVERY_PATIENCE_MS, RESERVE_GRANTS } from './base/limits.ts'
 import { jitter, type Random, realRandom } from './base/random.ts'
 import { Audit } from './campaign/audit.ts'
 import { Campaigns } from './campaign/campaigns.ts'
@@ -129,7 +129,7 @@ export async function startWorker({ config, log, place = 0, metricsText }: Worke
       feed.close()
       health.stop()
       rounds.close()
-      fence?.close()
+      await fence?.close()
       await store.close()
       server.close()
     },
@@ -213,7 +213,8 @@ async function fenceOf(
   }
   return new FencedRounds({
     ...{ engine, claims: store.claims, fence: store.fence, journal: new Journal(disk) },
-    ...{ clock: realClock, random: realRandom, chunk: RESERVE_GRANTS, adopted, told, failed },
+    ...{ clock: realClock, random: realRandom, chunk: RESERVE_GRANTS },
+    ...{ patienceMs: RECOVERY_PATIENCE_MS, adopted, told, failed },
   })
 }
 

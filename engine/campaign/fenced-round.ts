@@ -16,7 +16,7 @@
 import { Fault } from '../base/assert.ts'
 import type { Clock } from '../base/clock.ts'
 import type { Code } from '../base/codes.ts'
-import { ANSWER_DEADLINE_MS, RECOVERY_PATIENCE_MS, RECOVERY_RETRY_MS } from '../base/limits.ts'
+import { ANSWER_DEADLINE_MS, RECOVERY_RETRY_MS } from '../base/limits.ts'
 import type { Random } from '../base/random.ts'
 import type { Batch, ClaimStore, Decision, LogBatch } from '../store/claim-store.ts'
 import { type FenceStore, type KnownGrant, RESTORE_GRANTS_MAX, type Standing } from '../store/fence-store.ts'
@@ -37,12 +37,14 @@ export interface FencedOptions {
   /** This engine's id: lower case letters, digits and underscores; new when its journal is. */
   readonly engine: string
   readonly claims: Pick<ClaimStore, 'decide' | 'batchOf' | 'batches'>
-  readonly fence: Omit<FenceStore, 'release'>
+  readonly fence: Pick<FenceStore, 'read' | 'note' | 'lift' | 'restore' | 'bind' | 'copiedSoFar'>
   readonly journal: Journal
   readonly clock: Clock
   readonly random: Random
-  /** Grants ahead of the last one that are reserved in one go. */
+  /** Grants ahead of the last one that are reserved in one go; at least a batch. */
   readonly chunk: number
+  /** How long a recovery waits for engines that have not told what they know. */
+  readonly patienceMs: number
   /** Told of each notice that a recovery brings. */
   readonly adopted: (roundId: string, notice: Notice) => void
   readonly told: (event: FenceEvent) => void
@@ -84,6 +86,7 @@ export class FencedRound implements ClaimDoor {
       const epoch = this.#epoch ?? (await this.#ready(deadline, asked))
       const decision = await this.#decide(epoch, { users, pools }, { deadline, asked })
       if (decision) return decision
+      if (this.#options.clock.monotonicMs() >= deadline) throw this.#tooLate(1)
     }
   }
 
@@ -163,18 +166,20 @@ export class FencedRound implements ClaimDoor {
   async #ready(deadline: number, asked: number): Promise<string> {
     await this.#until(this.recover(), deadline)
     if (this.#epoch !== undefined) return this.#epoch
-    throw new Fault(
-      asked > 0 ? 'unknown' : 'fenced',
-      `round ${this.roundId}: its state is made certain after a fail-over`,
-    )
+    throw this.#tooLate(asked)
+  }
+
+  /** What was asked before may have been executed on a server that is gone. */
+  #tooLate(asked: number): Fault {
+    const why = 'its state is made certain, or how far it may grant is not on all replicas'
+    return new Fault(asked > 0 ? 'unknown' : 'fenced', `round ${this.roundId}: ${why}`)
   }
 
   async #raiseBy(epoch: string, deadline: number, asked: number): Promise<void> {
     const raised = await this.#until(this.#raise(epoch), deadline)
     if (raised) return
     this.#fencedAt ??= this.#options.clock.monotonicMs()
-    const why = 'not all replicas confirm how far it may grant'
-    throw new Fault(asked > 0 ? 'unknown' : 'fenced', `round ${this.roundId}: ${why}`)
+    throw this.#tooLate(asked)
   }
 
   /** Whether it resolves in time; a failure is told where it happens. */
@@ -262,7 +267,7 @@ export class FencedRound implements ClaimDoor {
 
   /** Leaves the epoch, gives back what was lost of it, and asks for the next one. */
   async #bind(notice: Notice): Promise<void> {
-    const { fence, journal, random, told, adopted } = this.#options
+    const { fence, journal, random, patienceMs, told, adopted } = this.#options
     const { epoch } = notice
     if (this.#toldAt !== `${epoch} ${notice.version}`) {
       const joined = this.#head?.joined.has(epoch) ?? false
@@ -275,7 +280,7 @@ export class FencedRound implements ClaimDoor {
       this.#toldAt = `${epoch} ${version}`
     }
     const next = random.bytes(8).toString('hex')
-    const bound = await fence.bind(this.#standing(epoch), next, RECOVERY_PATIENCE_MS)
+    const bound = await fence.bind(this.#standing(epoch), next, patienceMs)
     if (bound.code === 'unavailable') return
     if (bound.code === 'granted')
       told({ kind: 'bound', roundId: this.roundId, notice: bound.notice, missing: bound.missing })

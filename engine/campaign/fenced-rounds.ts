@@ -40,8 +40,9 @@ export class FencedRounds {
     for (const roundId of await this.#options.journal.rounds()) await load(roundId).catch(this.#options.failed)
   }
 
-  close(): void {
+  async close(): Promise<void> {
     this.#stop()
     for (const round of this.#rounds.values()) round.close()
+    await this.#options.journal.close()
   }
 }

@@ -32,6 +32,8 @@ export interface JournalDisk {
   /** Appends in the order of calling; resolves when it is synced, together with what waited beside it. */
   append(file: string, bytes: Buffer): Promise<void>
   remove(file: string): Promise<void>
+  /** Lets go of all files; what was not synced may be lost. */
+  close(): Promise<void>
 }
 
 export interface JournalHead {
@@ -102,6 +104,10 @@ export class Journal {
     this.#heads.delete(roundId)
     await this.mark(roundId, 'joined', epoch)
     return this.open(roundId)
+  }
+
+  close(): Promise<void> {
+    return this.#disk.close()
   }
 
   async #open(roundId: string): Promise<JournalHead> {

@@ -79,21 +79,21 @@ export class FolderDisk {
   }
 
   async remove(file: string): Promise<void> {
-    const growing = this.#growing.get(file)
-    this.#growing.delete(file)
-    await (await growing?.handle)?.close()
+    await this.#end(file)
     await rm(this.#path(file), { force: true })
   }
 
   async close(): Promise<void> {
-    for (const file of [...this.#growing.keys()]) {
-      const growing = this.#growing.get(file)
-      this.#growing.delete(file)
-      await growing?.handle.then(
-        handle => handle.close(),
-        () => {},
-      )
-    }
+    for (const file of [...this.#growing.keys()]) await this.#end(file)
+  }
+
+  async #end(file: string): Promise<void> {
+    const growing = this.#growing.get(file)
+    this.#growing.delete(file)
+    await growing?.handle.then(
+      handle => handle.close(),
+      () => {},
+    )
   }
 
   #path(file: string): string {
