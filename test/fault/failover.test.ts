@@ -6,14 +6,21 @@
  * answers later, or cut off before and promoted there, or an engine dies there, its journal with it in every other
  * turn. A journal that is destroyed may take with it what only it knew; even then no sequence has two holders.
  */
-import { afterAll, beforeAll, expect, test } from 'vitest'
+import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest'
+import { type Copy, follow, startCopy } from '../support/copies.ts'
+import { Crowd, openRound } from '../support/crowd.ts'
 import { effort, PATIENCE_MS } from '../support/effort.ts'
 import { FailoverRoom } from '../support/failover-room.ts'
 import { type FencedEngine, POINTS, type Point } from '../support/fenced-engine.ts'
 import { tell } from '../support/figures.ts'
-import { below, random } from '../support/seed.ts'
+import { launchNode } from '../support/node-process.ts'
+import { below, random, seed } from '../support/seed.ts'
+import { TcpProxy } from '../support/tcp-proxy.ts'
 
 const AIMED = effort(1, 100)
+const SPLITS = effort(1, 20)
+const AT_RANDOM = effort(1, 100)
+const PEOPLE = effort(40_000, 1_000_000)
 const RECOVERY_MS_MAX = 5000
 /** Points that are only passed while the replica answers: it can be cut off there, not before. */
 const NEED_REPLICA: readonly Point[] = ['noted', 'lift', 'lifted']
@@ -75,7 +82,10 @@ async function turn({ point, dies, destroyed, next }: Turn): Promise<number> {
   return tookMs
 }
 
-test.each(POINTS)(
+/** The short form has time for every second point; which ones follows from the seed. */
+const AIMED_AT = AIMED > 1 ? POINTS : POINTS.filter((_, i) => (i + seed) % 2 === 0)
+
+test.each(AIMED_AT)(
   `cut and promoted at: %s`,
   async point => {
     const next = random(POINTS.indexOf(point))
@@ -87,6 +97,100 @@ test.each(POINTS)(
     }
     expect(slowest).toBeLessThan(RECOVERY_MS_MAX)
     tell({ aimedFailOvers: AIMED, soldTwice: 0, slowestMs: Math.round(slowest) })
+  },
+  PATIENCE_MS,
+)
+
+/** One engine stays with the old primary, which lives on; nobody may be told what the other side gives too. */
+async function split(next: () => number): Promise<number> {
+  const [left, right] = [await room.engine({ old: true }), await room.engine()]
+  await room.begin(right)
+  for (const engine of [left, right]) room.load(engine)
+  await room.told(40)
+  room.cut()
+  await room.told(below(next, 20))
+  await room.promote({ split: true })
+  const before = room.granted
+  await room.told(100)
+  const during = room.granted - before
+  room.heal()
+  await room.told(40)
+  await room.quiet()
+  await room.askAgain(left)
+  await room.askAgain(right)
+  expect(await room.faults(right, false)).toEqual([])
+  for (const engine of [left, right]) await room.retire(engine)
+  return during
+}
+
+test(
+  `${SPLITS} split brains: the old side ends within its reserve, and what it told comes back`,
+  async () => {
+    const next = random(100)
+    let acknowledged = 0
+    for (let i = 0; i < SPLITS; i++) acknowledged += await split(next)
+    expect(acknowledged).toBeGreaterThan(0)
+    tell({ splitBrains: SPLITS, soldTwice: 0 })
+  },
+  PATIENCE_MS,
+)
+
+async function copy(): Promise<Copy> {
+  const started = await startCopy()
+  onTestFinished(() => started[Symbol.asyncDispose]())
+  return started
+}
+
+test(
+  `${AT_RANDOM} fail-overs of a whole node at random moments, each behind a copy that lags`,
+  async () => {
+    const next = random(101)
+    let [primary, replica] = [await copy(), await copy()]
+    const [name, stream] = [await TcpProxy.open({ port: primary.port }), await TcpProxy.open({ port: primary.port })]
+    const streamPort = Number(new URL(stream.url).port)
+    await follow(replica, primary, streamPort)
+    const level = { FAIRGRAB_DURABILITY: 'fenced', FAIRGRAB_REPLICAS: '1', LOG_LEVEL: 'error' }
+    const node = await launchNode({ REDIS_URL: name.url, ...level })
+    onTestFinished(async () => {
+      await node.stop()
+      for (const proxy of [name, stream]) await proxy.close()
+    })
+    await node.serves()
+    const { id } = await openRound(node.url, PEOPLE)
+    using crowd = new Crowd({
+      url: node.url,
+      roundId: id,
+      people: PEOPLE,
+      singles: 200,
+      streams: 1,
+      window: 2,
+      frame: 64,
+    })
+    let slowest = 0
+    const through = async () => {
+      for (let i = 0; i < AT_RANDOM; i++) {
+        await crowd.told(crowd.granted + 500 + below(next, 500))
+        stream.way = 'black hole'
+        await crowd.told(crowd.granted + below(next, 1500))
+        const from = performance.now()
+        await primary.redis.kill()
+        await replica.admin.replicaof('NO', 'ONE')
+        ;[primary, replica] = [replica, primary]
+        name.upstream = stream.upstream = { port: primary.port }
+        stream.way = 'pass'
+        await replica.redis.restart()
+        await follow(replica, primary, streamPort)
+        await crowd.told(crowd.granted + 1)
+        slowest = Math.max(slowest, performance.now() - from)
+      }
+      await crowd.told(crowd.granted + 500)
+      crowd.quit()
+    }
+    await Promise.all([crowd.ask(), through()])
+    await crowd.askAgain()
+    expect((await crowd.audit()).faults).toEqual([])
+    expect(slowest).toBeLessThan(RECOVERY_MS_MAX)
+    tell({ randomFailOvers: AT_RANDOM, acknowledged: crowd.acknowledged, lost: 0, slowestMs: Math.round(slowest) })
   },
   PATIENCE_MS,
 )

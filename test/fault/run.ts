@@ -30,6 +30,7 @@ export const ROWS = [
   { name: 'redis-amnesia', what: 'lost keys, FLUSHALL', minutes: 5 },
   { name: 'log-damage', what: 'torn tail and flipped bits of the append only file', minutes: 30 },
   { name: 'replicas', what: 'fail-overs at the level replicated, frozen replicas', minutes: 20 },
+  { name: 'failover', what: 'fail-overs that lose grants at the level fenced, split brain', minutes: 60 },
   { name: 'overload', what: 'more claims than a worker holds', minutes: 5 },
   { name: 'draw-kills', what: 'kill -9 at every step of a draw', minutes: 10 },
   { name: 'link', what: 'the link over a broken network, byte by byte', minutes: 5 },

@@ -150,6 +150,12 @@ export class FailoverRoom implements AsyncDisposable {
     await this.#attach()
   }
 
+  /** The old name leads to the primary of now. */
+  heal(): void {
+    this.#oldName.upstream = { port: this.#primary.port }
+    this.#oldName.disconnect()
+  }
+
   async kill(engine: FencedEngine, destroyed: boolean): Promise<void> {
     this.#engines.delete(engine)
     this.#lanes = this.#lanes.filter(lane => lane.engine !== engine)
