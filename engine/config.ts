@@ -29,7 +29,12 @@ const count = (name: string, unit: string, fallback: number, [min, max]: readonl
 export const SETTINGS = [
   count('PORT', 'port', 8080, [0, 65535], 'Where HTTP and the stream listen; 0 takes a free one.'),
   row('HOST', 'address', '', 'The address to listen on; all of them, or 127.0.0.1 while FAIRGRAB_KEYS is unset.'),
-  row('REDIS_URL', 'address', '', 'redis://, rediss:// or unix://; unset starts an embedded redis-server.'),
+  row(
+    'REDIS_URL',
+    'address',
+    '',
+    'redis://, rediss://, redis+sentinel:// or unix://; unset starts an embedded redis-server.',
+  ),
   row(
     'FAIRGRAB_DATA_DIR',
     'folder',

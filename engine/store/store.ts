@@ -65,7 +65,8 @@ export function openStore(options: StoreOptions): Store {
   const copied = fenced ? link('fence') : reads
   const leaseMs = options.leaseMs ?? LEASE_MS
   return {
-    claims: new ClaimStore(claims, reads, scripts),
+    // What is only read waits for no replica where a missing one does not stop the grants.
+    claims: new ClaimStore(claims, fenced ? server : reads, scripts),
     entries: new EntryStore(claims, reads, scripts),
     draws: new DrawStore(reads, scripts),
     rounds: new RoundStore(reads, scripts, leaseMs),

@@ -31,6 +31,7 @@ export const ROWS = [
   { name: 'log-damage', what: 'torn tail and flipped bits of the append only file', minutes: 30 },
   { name: 'replicas', what: 'fail-overs at the level replicated, frozen replicas', minutes: 20 },
   { name: 'failover', what: 'fail-overs that lose grants at the level fenced, split brain', minutes: 60 },
+  { name: 'sentinel', what: 'fail-overs that Sentinels decide, at the level fenced', minutes: 30 },
   { name: 'overload', what: 'more claims than a worker holds', minutes: 5 },
   { name: 'draw-kills', what: 'kill -9 at every step of a draw', minutes: 10 },
   { name: 'link', what: 'the link over a broken network, byte by byte', minutes: 5 },
