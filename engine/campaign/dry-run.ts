@@ -8,11 +8,11 @@
  */
 import { Refusal } from '../base/assert.ts'
 import { STOCK_MAX, VOUCHERS_PER_ROUND_MAX } from '../base/limits.ts'
-import { type Notice, remainingOf, type StoredState, totalOf } from '../store/notice.ts'
+import { type Notice, quarantinedOf, remainingOf, type StoredState, totalOf } from '../store/notice.ts'
 import type { TurnVerb } from '../store/round-store.ts'
 import type { Store } from '../store/store.ts'
 import { budgetOf, type Campaign } from './campaigns.ts'
-import type { Lifecycle, RoundRules } from './lifecycle.ts'
+import { type Lifecycle, type RoundRules, releaseRefused } from './lifecycle.ts'
 import { packAmount, vouchersOf } from './round-config.ts'
 import type { PublicState, RoundView } from './round-view.ts'
 
@@ -86,6 +86,20 @@ export class DryRun {
     const budget = await this.#budget(await this.#lifecycle.campaign(config.campaign_id), add)
     const pools = notice.pools.map((each, i) => (i === place ? { ...each, total: each.total + add } : each))
     return { before: faceOf(view, notice), after: faceOf(view, { ...notice, pools }), budget }
+  }
+
+  /** Throws the refusal that releasing what is quarantined would get. */
+  async release(id: string): Promise<{ readonly before: RoundFace; readonly after: RoundFace }> {
+    const { view } = await this.#lifecycle.round(id)
+    const { notice, vouchers } = view
+    const most = Math.min(STOCK_MAX, Math.floor(VOUCHERS_PER_ROUND_MAX / vouchers.length))
+    const held = quarantinedOf(notice)
+    if (held === 0) throw new Refusal('wrong_state', releaseRefused('wrong_state', most))
+    if (notice.sequence + remainingOf(notice) + held > most)
+      throw new Refusal('invalid', releaseRefused('invalid', most))
+    const pools = notice.pools.map(({ total, granted }) => ({ total, granted }))
+    const aside = (notice.aside ?? []).map(range => ({ ...range, released: true }))
+    return { before: faceOf(view, notice), after: faceOf(view, { ...notice, pools, aside }) }
   }
 
   /** What a new round would commit; throws the refusal that creating it would get. */

@@ -5,6 +5,7 @@
  */
 import { Refusal } from '../base/assert.ts'
 import { type Clock, rfc3339 } from '../base/clock.ts'
+import type { Code } from '../base/codes.ts'
 import { LEASE_MS, STOCK_MAX, VOUCHERS_PER_ROUND_MAX } from '../base/limits.ts'
 import { newId, type Random } from '../base/random.ts'
 import { grantedOf, totalOf } from '../store/notice.ts'
@@ -173,6 +174,20 @@ export class Lifecycle {
     return round
   }
 
+  /** Gives what a fail-over quarantined back to the stock: nobody comes any more who holds some of it. */
+  async release(id: string): Promise<Claims> {
+    const round = await this.round(id)
+    const { notice, vouchers } = round.view
+    const request = newId(this.#random, 'req')
+    const most = Math.min(STOCK_MAX, Math.floor(VOUCHERS_PER_ROUND_MAX / vouchers.length))
+    const sentAt = this.#clock.monotonicMs()
+    const released = await this.#store.fence.release(id, notice.epoch, { most, request })
+    this.#take(id, released, sentAt)
+    if (released.code !== 'granted') throw new Refusal(released.code, releaseRefused(released.code, most))
+    await this.#leaseEnds()
+    return round
+  }
+
   /** Commits the money that `packs` could cost; a request that is repeated counts once. */
   async #commitBudget(campaign: Campaign, request: string, packs: number): Promise<void> {
     const most = budgetOf(campaign)
@@ -203,6 +218,9 @@ function closesOf({ allocation, opens_at, closes_at }: RoundRules): number {
     throw new Refusal('invalid', 'closes_at: must not be later than allocation.draws_at')
   return closes_at === null ? drawsAt : momentOf(closes_at)
 }
+
+export const releaseRefused = (code: Code, most: number): string =>
+  code === 'wrong_state' ? 'nothing is quarantined' : `release: no sequence of a round may pass ${most}`
 
 function restockRefused({ code, notice }: Turned, most: number, state: string): string {
   if (code === 'below_granted') return `${grantedOf(notice)} are granted of ${totalOf(notice)}; take back less`

@@ -161,6 +161,18 @@ export const ROUND_ROUTES: readonly Route[] = [
   turn('close'),
   {
     method: 'post',
+    path: '/v1/rounds/{id}/release',
+    dryRun: true,
+    right: 'operate',
+    summary: 'Gives what a fail-over quarantined back to the stock',
+    handle: async ({ lifecycle, dryRun }, { params, query }) => {
+      const id = params[0] as string
+      if (isDryRun(query)) return told(await dryRun.release(id))
+      return { status: 200, body: publicRound((await lifecycle.release(id)).view) }
+    },
+  },
+  {
+    method: 'post',
     path: '/v1/rounds/{id}/stock',
     dryRun: true,
     right: 'operate',
