@@ -26,7 +26,7 @@ local here, owed, silent = round.replid == server, f[3] or ' ', 0
 for engine, status in (f[1] or ''):gmatch('([%w_]+):(%a+)') do
   if status ~= 'left' and not here then
     silent = silent + 1
-    if not owed:find(' ' .. engine .. ' ', 1, true) then owed = owed .. engine .. ' ' end
+    owed = owed .. engine .. ':' .. round.epoch .. ' '
   end
 end
 local since = tonumber(((f[4] or ''):match('^' .. server .. ' (%d+)')))

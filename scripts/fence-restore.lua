@@ -9,7 +9,7 @@
 -- @arg channel   where the notice is published
 -- @arg epoch     the epoch that the engine saw
 -- @arg engine    whose journal it is
--- @arg last      1 with the last of it: the engine has told all, and answers nothing from the lost epoch any more
+-- @arg told      with the last of it: the epochs of which this engine has told all that it ever acknowledged
 -- @arg grants    lines of `sequence pool at holder`, at most 512
 -- @reply [outcome, notice, restored, conflicts]: granted with how many were given back and how many contradict; fenced
 -- @cost one HGET and one ZRANGEBYSCORE a grant, one HSET and one ZADD a grant given back, one HSET, one PUBLISH
@@ -50,8 +50,10 @@ for sequence, pool, at, holder in ARGV[5]:gmatch('(%d+) (%d+) (%d+) (%S+)\n') do
   end
 end
 local engines, owed = f[1] or ' ', f[2] or ' '
-if ARGV[4] == '1' and not here then engines = engine_mark(engines, ARGV[3], 'left') end
-if ARGV[4] == '1' and here then owed = owed:gsub(' ' .. ARGV[3] .. ' ', ' ') end
+for epoch in ARGV[4]:gmatch('%x+') do
+  if epoch == round.epoch and not here then engines = engine_mark(engines, ARGV[3], 'left') end
+  if here then owed = owed:gsub(' ' .. ARGV[3] .. ':' .. epoch .. ' ', ' ') end
+end
 if here and owed == ' ' and (f[2] or ' ') ~= ' ' then aside_release(round) end
 local fields = { 'engines', engines, 'owed', owed, 'ranges', round.ranges or '' }
 return { CODE.granted, round_write(round, ARGV[1], aside_counts(round, fields)), restored, conflicts }

@@ -270,13 +270,12 @@ export class FencedRound implements ClaimDoor {
     const { fence, journal, random, patienceMs, told, adopted } = this.#options
     const { epoch } = notice
     if (this.#toldAt !== `${epoch} ${notice.version}`) {
-      const joined = this.#head?.joined.has(epoch) ?? false
       await journal.mark(this.roundId, 'left', epoch)
       told({ kind: 'left', roundId: this.roundId, epoch })
       const read = await journal.read(this.roundId)
       const { sequence, aside } = notice
       const lost = chosen(read, grant => grant.sequence > sequence || isHeld(aside, grant.sequence))
-      const version = await this.#giveBack(this.#standing(epoch), lost, read.sound && joined)
+      const version = await this.#giveBack(this.#standing(epoch), lost, epochsOf(read))
       this.#toldAt = `${epoch} ${version}`
     }
     const next = random.bytes(8).toString('hex')
@@ -291,16 +290,16 @@ export class FencedRound implements ClaimDoor {
   async #comeLate(notice: Notice): Promise<void> {
     const read = await this.#options.journal.read(this.roundId)
     const late = chosen(read, ({ sequence }) => isHeld(notice.aside, sequence))
-    await this.#giveBack(this.#standing(notice.epoch), late, read.sound)
+    await this.#giveBack(this.#standing(notice.epoch), late, epochsOf(read))
   }
 
   /** Resolves with the version of the round behind it. */
-  async #giveBack(standing: Standing, grants: readonly KnownGrant[], all: boolean): Promise<number> {
+  async #giveBack(standing: Standing, grants: readonly KnownGrant[], told: readonly string[]): Promise<number> {
     let [at, restored, conflicts, version] = [0, 0, 0, 0]
     do {
       const page = grants.slice(at, at + RESTORE_GRANTS_MAX)
       at += RESTORE_GRANTS_MAX
-      const given = await this.#options.fence.restore(standing, page, all && at >= grants.length)
+      const given = await this.#options.fence.restore(standing, page, at >= grants.length ? told : [])
       restored += given.restored
       conflicts += given.conflicts
       version = given.notice.version
@@ -329,6 +328,9 @@ export class FencedRound implements ClaimDoor {
 
 const isHeld = (aside: Notice['aside'] = [], sequence: number): boolean =>
   aside.some(({ from, to, released }) => !released && sequence >= from && sequence <= to)
+
+/** The epochs of which a journal has everything: it was there when they were joined, and nothing of it is damaged. */
+const epochsOf = ({ sound, joined }: Journaled): readonly string[] => (sound ? [...joined] : [])
 
 /** Each sequence once, with the earliest moment that is known of it. */
 function chosen({ grants }: Journaled, wanted: (grant: KnownGrant) => boolean): readonly KnownGrant[] {

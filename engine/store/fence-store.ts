@@ -89,15 +89,15 @@ export class FenceStore {
     return this.#reserve(this.#claims, standing, [0, noted])
   }
 
-  /** Gives grants back, at most RESTORE_GRANTS_MAX; `last` says that this engine's journal has no more. */
-  async restore(standing: Standing, grants: readonly KnownGrant[], last: boolean): Promise<Restored> {
+  /** Gives grants back, at most RESTORE_GRANTS_MAX; `told` are epochs of which this engine has now told everything. */
+  async restore(standing: Standing, grants: readonly KnownGrant[], told: readonly string[]): Promise<Restored> {
     const { roundId, epoch, engine } = standing
     const lines = grants.map(({ sequence, pool, at, holder }) => `${sequence} ${pool} ${at} ${holder}\n`).join('')
     const names = [
       ...[keys.roundState(roundId), keys.roundHolders(roundId), keys.roundLog(roundId)],
       keys.roundRestored(roundId),
     ]
-    const args = [keys.roundChannel(roundId), epoch, engine, last ? '1' : '', lines]
+    const args = [keys.roundChannel(roundId), epoch, engine, told.join(' '), lines]
     const reply = await this.#claims.script(this.#scripts['fence-restore'], names, args)
     if (claimCode(reply[0] as number) === 'fenced') throw fenced(roundId)
     return { notice: parseNotice(text(reply[1])), restored: Number(reply[2]), conflicts: Number(reply[3]) }

@@ -46,7 +46,7 @@ export const SCRIPTS = {
   'fence-reserve': { keys: ['state'], args: ['epoch', 'engine', 'chunk', 'confirmed'] },
   'fence-restore': {
     keys: ['state', 'holders', 'log', 'restored'],
-    args: ['channel', 'epoch', 'engine', 'last', 'grants'],
+    args: ['channel', 'epoch', 'engine', 'told', 'grants'],
   },
   'fence-bind': { keys: ['state', 'log', 'restored'], args: ['channel', 'epoch', 'next', 'patience', 'lease'] },
   'fence-release': { keys: ['state', 'log'], args: ['channel', 'epoch', 'most', 'lease', 'request'] },

@@ -11,6 +11,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { realClock } from '../../engine/base/clock.ts'
 import { realRandom } from '../../engine/base/random.ts'
+import type { FencedRound } from '../../engine/campaign/fenced-round.ts'
 import { FencedRounds } from '../../engine/campaign/fenced-rounds.ts'
 import { Journal, type JournalDisk } from '../../engine/campaign/journal.ts'
 import { FolderDisk } from '../../engine/store/journal-disk.ts'
@@ -30,6 +31,7 @@ export interface EngineOptions {
   readonly url: string
   readonly chunk: number
   readonly patienceMs: number
+  readonly replicas?: number
   /** Where its journals are; a new folder when left out. */
   readonly folder?: string
   readonly passed: (point: Point, engine: FencedEngine) => Promise<void> | void
@@ -38,6 +40,7 @@ export interface EngineOptions {
 export class FencedEngine {
   readonly store: Store
   readonly folder: string
+  readonly journal: Journal
   readonly notices = new Map<string, Notice>()
   readonly #options: EngineOptions
   readonly #rounds: FencedRounds
@@ -51,12 +54,13 @@ export class FencedEngine {
     this.#options = options
     const { url, chunk, patienceMs } = options
     this.store = openStore({
-      ...{ url, durability: 'fenced', replicas: 1, clock: realClock, random: realRandom },
+      ...{ url, durability: 'fenced', replicas: options.replicas ?? 1, clock: realClock, random: realRandom },
       heard: (link, event) => {
         if (link === 'claims' && event === 'up') void this.#rounds?.look()
       },
     })
     const { claims, fence } = this.store
+    this.journal = new Journal(this.#watched(disk))
     this.#rounds = new FencedRounds({
       engine: name,
       claims: {
@@ -72,7 +76,7 @@ export class FencedEngine {
         restore: (...asked) => this.#step('restore', 'restored', () => fence.restore(...asked)),
         bind: (...asked) => this.#step('bind', 'bound', () => fence.bind(...asked)),
       },
-      journal: new Journal(this.#watched(disk)),
+      journal: this.journal,
       ...{ clock: realClock, random: realRandom, chunk, patienceMs },
       adopted: (roundId, notice) => this.notices.set(roundId, notice),
       told: event => process.env.FO && console.log(name, JSON.stringify(event)),
@@ -94,9 +98,19 @@ export class FencedEngine {
     return this.#alive(Promise.resolve(decision))
   }
 
-  /** Takes the journals up that an earlier life left. */
-  begin(): Promise<void> {
-    return this.#rounds.begin(async roundId => this.#rounds.of(roundId))
+  /** What stands between the claims of a round and Redis. */
+  door(roundId: string): FencedRound {
+    return this.#rounds.of(roundId)
+  }
+
+  look(): Promise<void> {
+    return this.#rounds.look()
+  }
+
+  /** Loses what the journal of a round has, as a disk would that was exchanged; what was joined is forgotten with it. */
+  async forget(roundId: string): Promise<void> {
+    await this.journal.clear(roundId, '0'.repeat(16))
+    ;(await this.journal.open(roundId)).joined.clear()
   }
 
   /** Ends it like kill -9, from inside one of its steps too; its journals stay unless they are destroyed with it. */
