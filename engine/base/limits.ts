@@ -88,6 +88,7 @@ export const RECOVERY_PATIENCE_MS = 1500
 
 /** Between two tries of a recovery, and between two looks at where a fenced round is granted from, milliseconds. */
 export const RECOVERY_RETRY_MS = 50
+export const RECOVERY_RETRY_MS_MAX = 500
 export const FENCE_LOOK_MS = 250
 
 /** Credentials: longest bearer token and longest header line we look at, bytes. */

@@ -16,7 +16,7 @@
 import { Fault } from '../base/assert.ts'
 import type { Clock } from '../base/clock.ts'
 import type { Code } from '../base/codes.ts'
-import { ANSWER_DEADLINE_MS, RECOVERY_RETRY_MS } from '../base/limits.ts'
+import { ANSWER_DEADLINE_MS, RECOVERY_RETRY_MS, RECOVERY_RETRY_MS_MAX } from '../base/limits.ts'
 import type { Random } from '../base/random.ts'
 import type { Batch, ClaimStore, Decision, LogBatch } from '../store/claim-store.ts'
 import { type FenceStore, type KnownGrant, RESTORE_GRANTS_MAX, type Standing } from '../store/fence-store.ts'
@@ -108,16 +108,21 @@ export class FencedRound implements ClaimDoor {
     yield* together
   }
 
+  /** Whether it is over and on every replica: nothing more has to be kept, and nothing is gained by looking. */
+  get settled(): boolean {
+    return this.#settled && this.#epoch !== undefined
+  }
+
   /** Looks whether the round is still granted from where it was; recovers when it is not. Harmless at any time. */
   async look(): Promise<void> {
     const { fence, journal } = this.#options
     if (this.#recovering || this.#closed) return
     const read = await fence.read(this.roundId)
     if (read?.binding !== 'here' || read.notice.epoch !== this.#epoch) return void this.recover()
-    if (read.notice.state === 'closed' && this.#head?.full && !this.#settled) {
+    if (read.notice.state === 'closed' && !this.#settled) {
       await fence.copiedSoFar()
       this.#settled = true
-      this.#head = await journal.clear(this.roundId, read.notice.epoch)
+      if (this.#head?.full) this.#head = await journal.clear(this.roundId, read.notice.epoch)
     } else if (this.#fencedAt !== undefined || this.#isLow(read.notice)) await this.#raise(read.notice.epoch)
   }
 
@@ -221,7 +226,8 @@ export class FencedRound implements ClaimDoor {
   async #recover(): Promise<void> {
     const { clock, failed } = this.#options
     const from = clock.monotonicMs()
-    while (!this.#closed) {
+    let said = ''
+    for (let tries = 1; !this.#closed; tries++) {
       try {
         const joined = await this.#step()
         if (joined !== undefined) {
@@ -235,9 +241,11 @@ export class FencedRound implements ClaimDoor {
         }
       } catch (cause) {
         this.#fencedAt ??= clock.monotonicMs()
-        failed(cause)
+        if (String(cause) !== said) failed(cause)
+        said = String(cause)
       }
-      await new Promise<void>(resume => void clock.after(RECOVERY_RETRY_MS, resume))
+      const pauseMs = Math.min(RECOVERY_RETRY_MS_MAX, RECOVERY_RETRY_MS * (1 + tries / 20))
+      await new Promise<void>(resume => void clock.after(pauseMs, resume))
     }
   }
 
@@ -330,7 +338,7 @@ const isHeld = (aside: Notice['aside'] = [], sequence: number): boolean =>
   aside.some(({ from, to, released }) => !released && sequence >= from && sequence <= to)
 
 /** The epochs of which a journal has everything: it was there when they were joined, and nothing of it is damaged. */
-const epochsOf = ({ sound, joined }: Journaled): readonly string[] => (sound ? [...joined] : [])
+const epochsOf = (read: Journaled): readonly string[] => (read.sound ? [...read.joined] : [])
 
 /** Each sequence once, with the earliest moment that is known of it. */
 function chosen({ grants }: Journaled, wanted: (grant: KnownGrant) => boolean): readonly KnownGrant[] {

@@ -17,7 +17,7 @@ export class FencedRounds {
   constructor(options: FencedOptions) {
     this.#options = options
     const clock: Clock = options.clock
-    this.#stop = every(clock, FENCE_LOOK_MS, () => this.look(), options.failed)
+    this.#stop = every(clock, FENCE_LOOK_MS, () => this.look(false), options.failed)
   }
 
   /** The way of a round's claims to Redis; the first time it begins to join the round. */
@@ -30,9 +30,10 @@ export class FencedRounds {
     return round
   }
 
-  /** Looks at every round; what fails is told and tried again. */
-  async look(): Promise<void> {
-    await Promise.all([...this.#rounds.values()].map(round => round.look().catch(this.#options.failed)))
+  /** Looks at every round, or at those that are not over; what fails is told and tried again. */
+  async look(all = true): Promise<void> {
+    const rounds = [...this.#rounds.values()].filter(round => all || !round.settled)
+    await Promise.all(rounds.map(round => round.look().catch(this.#options.failed)))
   }
 
   /** Loads the rounds that have a journal, so that what was lost meanwhile is given back. */

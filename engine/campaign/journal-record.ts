@@ -6,7 +6,7 @@
  *   grant: sequence u32 | pool u8 | length u8 | the holder key's characters
  *
  * Each record carries the CRC of the one before it, so none can be lost, doubled or moved unnoticed. A torn tail is what a
- * crash leaves of writes that nobody was answered on, and is dropped; damage that good records follow is no tail, and a
+ * crash leaves of writes that nobody was answered on, and is dropped; a whole record with a wrong CRC is damage, and a
  * journal that has it is not `sound`: it may give back what it has, but cannot say that this was all.
  *
  * Rejected: one record a grant (three times the bytes); JSON (its encoding would cost more than the batch's script).
@@ -129,6 +129,12 @@ function isRecord(bytes: Buffer, at: number): boolean {
   )
 }
 
+/** Whether what is left is the beginning of a record, as a write leaves it that was cut short; nothing at all is, too. */
+function isTorn(bytes: Buffer, at: number): boolean {
+  if (at + HEAD_BYTES > bytes.length) return true
+  return bytes.readUInt32BE(at) === MAGIC && at + HEAD_BYTES + bytes.readUInt32BE(at + 4) > bytes.length
+}
+
 function nextRecord(bytes: Buffer, from: number): number {
   for (let at = from; at + HEAD_BYTES <= bytes.length; at++) if (isRecord(bytes, at)) return at
   return -1
@@ -152,7 +158,7 @@ export function readRecords(bytes: Buffer): Journaled {
   for (;;) {
     if (!isRecord(bytes, at)) {
       const next = nextRecord(bytes, at + 1)
-      if (next < 0) return { grants, ...marks, sound, bytes: end, crc }
+      if (next < 0) return { grants, ...marks, sound: sound && isTorn(bytes, at), bytes: end, crc }
       sound = false
       at = next
     }

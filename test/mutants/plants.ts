@@ -8,19 +8,13 @@
  *
  * Rejected: mutations by a tool. Thousands of them take hours here, and most survivors say nothing about a promise.
  */
-export interface Plant {
-  readonly bug: string
-  readonly file: string
-  readonly text: string
-  readonly instead: string
-  readonly tests: readonly string[]
-}
+import { FENCE_PLANTS } from './fence-plants.ts'
+import { type Plant, plant } from './plant.ts'
 
-const plant = (bug: string, file: string, [text, instead]: readonly [string, string], ...tests: string[]): Plant => ({
-  ...{ bug, file, text, instead, tests },
-})
+export type { Plant }
 
 export const PLANTS: readonly Plant[] = [
+  ...FENCE_PLANTS,
   plant(
     'a holder is granted again',
     'scripts/claim.lua',

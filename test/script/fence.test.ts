@@ -279,6 +279,7 @@ test('an operator releases what is quarantined, once; what comes after that is a
   expect((await release(70, 'r1')).code).toBe('granted')
   expect((await release(70, 'r2')).code).toBe('wrong_state')
   expect(await room.fence.restore(at(id, 'e2', NEXT), [grant(3, 'late')], [room.epoch])).toMatchObject({ conflicts: 1 })
+  expect((await room.state(id))['conflict 3 late']).toBe('not set aside')
   const notice = await room.notice(id)
   expect([remainingOf(notice), notice.sequence]).toEqual([50, 20])
 })

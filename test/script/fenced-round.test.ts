@@ -3,6 +3,8 @@
  * more. The steps that a test holds are those of test/support/fenced-engine.ts. The Redis becomes another server as
  * in test/script/fence.test.ts; it counts no replica here except where that is the point.
  */
+import { readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { Redis } from 'ioredis'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { realClock } from '../../engine/base/clock.ts'
@@ -136,6 +138,22 @@ test('an engine whose journal is gone does not say that it told all', async () =
   await newServer()
   await expect.poll(() => claim(one, 'c').catch(() => []), { timeout: 5000 }).toEqual(['granted 51'])
   expect(await state()).toMatchObject({ ranges: '3-50', q0: '48' })
+})
+
+test('a damaged journal gives back what it has, and does not say that this was all', async () => {
+  const one = await engine()
+  await newRound(one)
+  for (const holder of ['a', 'b', 'c']) await claim(one, holder)
+  await one.die(false)
+  const file = join(one.folder, `${roundId}.journal`)
+  const bytes = readFileSync(file)
+  const at = bytes.indexOf(Buffer.from([0, 1, 'b'.charCodeAt(0)])) + 2
+  bytes[at] = (bytes[at] as number) ^ 1
+  writeFileSync(file, bytes)
+  await newServer()
+  const again = await engine({ folder: one.folder })
+  await expect.poll(() => claim(again, 'd').catch(() => []), { timeout: 5000 }).toEqual(['granted 51'])
+  expect(await state()).toMatchObject({ ranges: '4-50', q0: '47' })
 })
 
 test('an engine that told all of an epoch does not answer from it again, not even in its next life', async () => {

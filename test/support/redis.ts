@@ -105,7 +105,7 @@ export async function startRedis(options: RedisOptions = {}): Promise<RedisServe
   return startLocalRedis(options)
 }
 
-function findServer(): string {
+export function findServer(): string {
   for (const name of ['redis-server', 'valkey-server']) {
     try {
       execFileSync(name, ['--version'], { stdio: 'ignore' })

@@ -9,7 +9,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Redis } from 'ioredis'
 import { freePort } from './node-process.ts'
-import { watch } from './redis.ts'
+import { findServer, watch } from './redis.ts'
 
 const NAME = 'mymaster'
 const DOWN_AFTER_MS = 400
@@ -29,7 +29,7 @@ async function startSentinel(primaryPort: number): Promise<Sentinel> {
     ...[`sentinel down-after-milliseconds ${NAME} ${DOWN_AFTER_MS}`, `sentinel failover-timeout ${NAME} 3000`],
   ]
   writeFileSync(file, `${lines.join('\n')}\n`)
-  const child = spawn('redis-server', [file, '--sentinel'], { stdio: 'ignore' })
+  const child = spawn(findServer(), [file, '--sentinel'], { stdio: 'ignore' })
   await once(child, 'spawn')
   const watcher = watch(child.pid as number, dir)
   child.once('exit', () => watcher.kill('SIGKILL'))

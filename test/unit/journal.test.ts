@@ -78,13 +78,16 @@ test('torn at any byte: whole records stay, the journal is sound', () => {
   }
 })
 
-test('a flipped bit in any byte but the last record makes it unsound, and what is whole is still read', () => {
+test('a flipped bit in any byte makes it unsound, and what is whole is still read', () => {
   const { bytes, ends } = written()
-  for (let at = 0; at < (ends[2] as number); at++) {
+  const last = ends[2] as number
+  for (let at = 0; at < bytes.length; at++) {
+    // A last record that says it is longer than the file cannot be told from one that was cut short.
+    if (at >= last + 4 && at < last + 7) continue
     const broken = Buffer.from(bytes)
     broken[at] = (broken[at] as number) ^ 4
     const { sound, left } = readRecords(broken)
-    expect([at, sound, left.size]).toEqual([at, false, 1])
+    expect([at, sound, left.size]).toEqual([at, false, at < last ? 1 : 0])
   }
 })
 
