@@ -1,6 +1,6 @@
 /**
  * The level fenced as an operator meets it, over the API and with two real servers: what it refuses, what a fail-over
- * leaves in quarantine, and how it is released, first dry and then for good.
+ * leaves in quarantine, and how it is released, first dry and then for good; all of it as the engine's own user.
  *
  * The engine that is silent is a name in the state that no journal belongs to, as one whose machine burned down.
  */
@@ -9,13 +9,15 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect, onTestFinished, test } from 'vitest'
 import { roundState } from '../../engine/store/keys.ts'
+import { ROOT } from '../repo/tree.ts'
 import { Api, expectProblem, makeCampaign, makeRound, type Round } from '../support/api.ts'
 import { follow, startCopy } from '../support/copies.ts'
 import { KEYS, startTestWorker } from '../support/engine.ts'
 import { TcpProxy } from '../support/tcp-proxy.ts'
 
 test('fenced: refused without cover, quarantined after a fail-over, released by an operator', async () => {
-  const [primary, replica, next] = [await startCopy(), await startCopy(), await startCopy()]
+  const own = ['--include', join(ROOT, 'deploy/redis-users.conf')]
+  const [primary, replica, next] = [await startCopy(own), await startCopy(own), await startCopy(own)]
   await follow(replica, primary)
   const name = await TcpProxy.open({ port: primary.port })
   const folder = mkdtempSync(join(tmpdir(), 'fg-journal-'))
@@ -25,7 +27,7 @@ test('fenced: refused without cover, quarantined after a fail-over, released by 
     FAIRGRAB_DATA_DIR: folder,
     LOG_LEVEL: 'silent',
   }
-  const worker = await startTestWorker(name.url, level)
+  const worker = await startTestWorker(name.url.replace('//', '//fairgrab:change-this-password@'), level)
   onTestFinished(async () => {
     await worker.stop()
     await name.close()

@@ -13,9 +13,10 @@ export interface Copy extends AsyncDisposable {
   readonly admin: Redis
 }
 
-export async function startCopy(): Promise<Copy> {
+export async function startCopy(more: readonly string[] = []): Promise<Copy> {
   const port = await freePort()
-  const redis = await startLocalRedis({ port, args: ['--repl-diskless-sync-delay', '0', '--repl-timeout', '600'] })
+  const args = ['--repl-diskless-sync-delay', '0', '--repl-timeout', '600', ...more]
+  const redis = await startLocalRedis({ port, args })
   const admin = new Redis({ port, retryStrategy: () => 50 })
   admin.on('error', () => {})
   const stop = async () => {
