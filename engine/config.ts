@@ -74,6 +74,7 @@ export const SETTINGS = [
     '',
     'Origins besides its own from which browsers may open the stream, comma separated.',
   ),
+  row('FAIRGRAB_ARRIVALS', 'folder', '', 'Where each worker records when each decided claim arrived; for measuring.'),
   row('LOG_LEVEL', 'level', 'info', 'The least level that is logged.', {
     choices: ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'],
   }),
@@ -104,6 +105,8 @@ export interface Config {
   readonly rateAddress: number
   readonly rateKey: number
   readonly origins: readonly string[]
+  /** Empty: nothing is recorded. */
+  readonly arrivals: string
   readonly logLevel: string
 }
 
@@ -207,6 +210,7 @@ export function readConfig(env: NodeJS.ProcessEnv = process.env): Config {
     rateAddress: number('FAIRGRAB_RATE_ADDRESS'),
     rateKey: number('FAIRGRAB_RATE_KEY'),
     origins: text('FAIRGRAB_ORIGINS').split(',').filter(Boolean),
+    arrivals: text('FAIRGRAB_ARRIVALS'),
     logLevel: text('LOG_LEVEL'),
   })
   return refuseUncounted(config)

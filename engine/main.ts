@@ -29,6 +29,7 @@ import { COHORTS, StockFeed } from './campaign/stock-feed.ts'
 import { Sweep } from './campaign/sweep.ts'
 import { Vouchers } from './campaign/vouchers.ts'
 import type { Config } from './config.ts'
+import { ArrivalRecord } from './ops/arrival-record.ts'
 import { Health } from './ops/health.ts'
 import type { Log } from './ops/log.ts'
 import { type Gauges, Metrics } from './ops/metrics.ts'
@@ -98,8 +99,20 @@ export async function startWorker({ config, log, place = 0, metricsText }: Worke
   const health = healthOf(config, log, store)
   await health.start()
   const secret = await voucherSecret(config, store, health)
+  const arrivals = config.arrivals === '' ? undefined : new ArrivalRecord(config.arrivals)
   const audit = new Audit({ store: store.audit, random, failed: unauditedTold(metrics, log) })
-  const { rounds, fence } = await roundsOf({ config, log, place, store, metrics, health, secret, audit, ears })
+  const { rounds, fence } = await roundsOf({
+    config,
+    log,
+    place,
+    store,
+    metrics,
+    health,
+    secret,
+    audit,
+    ears,
+    arrivals,
+  })
   const campaigns = new Campaigns({ store, clock, random, serverTimeMs: () => rounds.serverTimeMs() })
   const sweep = new Sweep(store, campaigns)
   const told = (what: string) => (cause: unknown) => log.warn({ err: cause }, what)
@@ -130,10 +143,16 @@ export async function startWorker({ config, log, place = 0, metricsText }: Worke
       health.stop()
       rounds.close()
       await fence?.close()
+      arrivals?.close()
       await store.close()
       server.close()
     },
   }
+}
+
+const undecidedTold = (metrics: Metrics, log: Log) => (fault: unknown) => {
+  metrics.count('fairgrab_faults_total')
+  log.warn({ err: fault }, 'redis did not decide')
 }
 
 /** An operator's change went on although the audit log could not be written. */
@@ -165,15 +184,13 @@ interface RoundParts {
   readonly secret: Buffer
   readonly audit: Audit
   readonly ears: Ears
+  readonly arrivals: ArrivalRecord | undefined
 }
 
 /** The rounds of this worker, and at the level fenced what stands before them. */
 async function roundsOf(parts: RoundParts): Promise<{ readonly rounds: Rounds; readonly fence?: FencedRounds }> {
-  const { config, log, store, metrics, health, secret, ears } = parts
-  const failed = (fault: unknown) => {
-    metrics.count('fairgrab_faults_total')
-    log.warn({ err: fault }, 'redis did not decide')
-  }
+  const { config, log, store, metrics, health, secret, ears, arrivals } = parts
+  const failed = undecidedTold(metrics, log)
   const adopted = (roundId: string, notice: Notice) => rounds.take(roundId, notice)
   const fence = config.durability === 'fenced' ? await fenceOf(parts, failed, adopted) : undefined
   const rounds: Rounds = new Rounds({
@@ -191,6 +208,7 @@ async function roundsOf(parts: RoundParts): Promise<{ readonly rounds: Rounds; r
       metrics.decided(claims, rest, exceptionOutcomes(exceptions), seconds),
     refused: (outcome, count) => metrics.refused(outcome, count),
     failed,
+    arrived: arrivals?.add,
     drawn: (view, window) => ears.drawn?.(view, window),
   })
   return fence ? { rounds, fence } : { rounds }

@@ -45,6 +45,12 @@ export interface Ask {
   fail(from: number, count: number, code: FaultCode): void
 }
 
+/** Told of each run that Redis decided, with the stamp of its ask: microseconds since 1970 when it arrived here. */
+export type Arrived = (stamp: number, run: Run, pool: number) => void
+
+/** The stamp of a monotonic time. */
+export const stampOf = (clock: Clock, monotonicMs: number): number => Math.round((clock.originMs + monotonicMs) * 1000)
+
 interface Part {
   readonly ask: Ask
   readonly from: number
@@ -71,6 +77,8 @@ export interface QueueOptions {
   /** Told when a batch's claims have all been answered. */
   readonly answered: () => void
   readonly failed: (fault: unknown) => void
+  /** Undefined where nobody measures arrivals. */
+  readonly arrived?: Arrived | undefined
 }
 
 export class ClaimQueue {
@@ -187,9 +195,16 @@ export class ClaimQueue {
     this.#inFlight--
     this.#dispatched.delete(parts)
     this.#options.decided(decision, sentAt, batch)
-    settleParts(parts, decision)
+    settleParts(this.#heard(parts), decision)
     this.#options.answered()
     this.#schedule()
+  }
+
+  /** The parts, whose answers are told to who measures arrivals too. */
+  #heard(parts: readonly Part[]): readonly AnswerPart[] {
+    const { arrived, clock } = this.#options
+    if (!arrived) return parts
+    return parts.map(part => ({ ...part, ask: heardAsk(part.ask, stampOf(clock, part.ask.askedAt), arrived) }))
   }
 
   #fail(parts: readonly Part[], fault: unknown): void {
@@ -200,6 +215,15 @@ export class ClaimQueue {
     for (const { ask, from, count, givenUp } of parts) if (!givenUp) ask.fail(from, count, code)
     this.#options.answered()
     this.#schedule()
+  }
+}
+
+function heardAsk(ask: Ask, stamp: number, arrived: Arrived): Pick<Ask, 'settle'> {
+  return {
+    settle: run => {
+      arrived(stamp, run, run.pool ?? ask.pool)
+      ask.settle(run)
+    },
   }
 }
 
@@ -216,8 +240,10 @@ function poolBytes(parts: readonly Part[], claims: number): Buffer {
   return pools
 }
 
+type AnswerPart = Omit<Part, 'ask'> & { readonly ask: Pick<Ask, 'settle'> }
+
 /** Hands each part its answers, as runs between the exceptions. */
-function settleParts(parts: readonly Part[], { rest, first, exceptions, notice: { at } }: Decision): void {
+function settleParts(parts: readonly AnswerPart[], { rest, first, exceptions, notice: { at } }: Decision): void {
   const granted = rest === CODES.granted.number
   let sequence = first
   let place = 0

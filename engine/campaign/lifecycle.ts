@@ -114,10 +114,10 @@ export class Lifecycle {
 
   /** Throws where the level fenced could not be kept: it covers grants in the order of asking and no draw. */
   refuseUnfenced({ allocation }: RoundRules): void {
-    if (!this.#fenced || (allocation.mode === 'fcfs' && !('strict' in allocation))) return
+    if (!this.#fenced || (allocation.mode === 'fcfs' && !allocation.strict)) return
     throw new Refusal(
       'invalid',
-      'allocation: FAIRGRAB_DURABILITY fenced covers {"mode":"fcfs"} only; draw under the level replicated',
+      'allocation: FAIRGRAB_DURABILITY fenced covers {"mode":"fcfs"} only; draws and strict order go under replicated',
     )
   }
 

@@ -13,7 +13,7 @@ import { type SigningKey, signingKeyOf } from '../draw/signing-key.ts'
 import type { Decision } from '../store/claim-store.ts'
 import type { Notice, StoredState } from '../store/notice.ts'
 import type { Store } from '../store/store.ts'
-import { Claims, type ClaimsOptions } from './claims.ts'
+import { Claims, type ClaimsOptions, type Order } from './claims.ts'
 import { Entries } from './entries.ts'
 import type { FencedRound } from './fenced-round.ts'
 import type { FencedRounds } from './fenced-rounds.ts'
@@ -38,6 +38,7 @@ export interface RoundsOptions {
   readonly failed: (fault: unknown) => void
   /** At the level fenced: what stands between a round's claims and Redis. */
   readonly fence?: FencedRounds | undefined
+  readonly arrived?: ClaimsOptions['arrived']
   /** A window's draw is over. */
   readonly drawn: (view: RoundView, window: number) => void
 }
@@ -58,14 +59,17 @@ export class Rounds {
   readonly #stopListening: () => void
   readonly #load = { unanswered: 0 }
   #redisAheadMs = 0
+  readonly #worker: string
   /** Signs receipts and commitments of all rounds. */
   readonly signingKey: SigningKey
 
   constructor(options: RoundsOptions) {
     this.#options = options
+    this.#worker = options.random.bytes(8).toString('hex')
     this.signingKey = signingKeyOf(signingSeed(options.drawSecret))
     this.#stopListening = options.store.listen({
       noticed: (roundId, notice) => this.#noticed(roundId, notice),
+      awaited: (roundId, stamp) => this.#rounds.get(roundId)?.awaited(stamp),
       gap: () => this.#readAllAgain(),
     })
   }
@@ -167,10 +171,11 @@ export class Rounds {
     }
     const config = JSON.parse(read.config) as RoundConfig
     const seed = random.bytes(4).readInt32LE(0)
-    const door = config.allocation.mode === 'fcfs' ? this.#options.fence?.of(roundId) : undefined
+    const door =
+      config.allocation.mode === 'fcfs' && !config.allocation.strict ? this.#options.fence?.of(roundId) : undefined
     const view = new RoundView({ config, notice: read.notice, confirmedAt, secret, store: door ?? store.claims, seed })
     const claims = this.#claims(view, door)
-    await claims.entries?.load()
+    await claims.load()
     this.#rounds.set(roundId, claims)
     this.#byNumber.set(config.number, roundId)
     this.#redisAheadMs = read.notice.at - clock.wallMs()
@@ -198,8 +203,15 @@ export class Rounds {
       },
       refused,
       failed,
+      arrived: this.#options.arrived,
     }
-    return new Claims({ ...common, entries: this.#entries(view, common) })
+    return new Claims({ ...common, entries: this.#entries(view, common), order: this.#order(view) })
+  }
+
+  /** What orders the claims of a strict round. */
+  #order({ id, config: { allocation } }: RoundView): Order | undefined {
+    if (allocation.mode !== 'fcfs' || !allocation.strict) return undefined
+    return { store: this.#options.store.allotments, worker: this.#worker, secret: this.secretsOf(id).ties }
   }
 
   /** Who decides the claims of a drawn round. */

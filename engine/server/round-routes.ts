@@ -143,10 +143,13 @@ export const ROUND_ROUTES: readonly Route[] = [
     path: '/v1/rounds/{id}',
     right: 'public',
     summary: 'The public state of a round',
-    handle: async ({ lifecycle }, { params }) => ({
-      status: 200,
-      body: publicRound((await lifecycle.round(params[0] as string)).view),
-    }),
+    handle: async ({ lifecycle, store }, { params }) => {
+      const { view } = await lifecycle.round(params[0] as string)
+      const { allocation } = view.config
+      const isStrict = allocation.mode === 'fcfs' && allocation.strict === true
+      const late = isStrict ? { late: await store.allotments.late(view.id) } : {}
+      return { status: 200, body: { ...publicRound(view), ...late } }
+    },
   },
   {
     method: 'get',

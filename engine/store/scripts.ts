@@ -23,6 +23,10 @@ const VOUCHER = [...BOOK, 'vouchers', 'touched', 'due'] as const
 
 export const SCRIPTS = {
   claim: { keys: ['state', 'holders', 'log'], args: ['channel', 'epoch', 'users', 'pools', 'engine'] },
+  allot: {
+    keys: ['state', 'holders', 'log', 'order', 'waiting'],
+    args: ['channel', 'epoch', 'worker', 'mark', 'claims'],
+  },
   enter: {
     keys: ['state', 'draw', 'batches', 'chunk', 'chunk2', 'chunk3', 'seen*'],
     args: ['epoch', 'first', 'shed', 'claims'],

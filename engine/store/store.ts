@@ -6,6 +6,7 @@
 import type { Clock } from '../base/clock.ts'
 import { LEASE_MS } from '../base/limits.ts'
 import type { Random } from '../base/random.ts'
+import { AllotStore } from './allot-store.ts'
 import { AuditStore } from './audit-store.ts'
 import { ClaimStore } from './claim-store.ts'
 import { DrawStore } from './draw-store.ts'
@@ -33,6 +34,7 @@ export interface StoreOptions {
 
 export interface Store {
   readonly claims: ClaimStore
+  readonly allotments: AllotStore
   readonly entries: EntryStore
   readonly draws: DrawStore
   readonly rounds: RoundStore
@@ -67,6 +69,7 @@ export function openStore(options: StoreOptions): Store {
   return {
     // What is only read waits for no replica where a missing one does not stop the grants.
     claims: new ClaimStore(claims, fenced ? server : reads, scripts),
+    allotments: new AllotStore(claims, reads, scripts),
     entries: new EntryStore(claims, reads, scripts),
     draws: new DrawStore(reads, scripts),
     rounds: new RoundStore(reads, scripts, leaseMs),

@@ -58,6 +58,45 @@ export const PLANTS: readonly Plant[] = [
     'script/claim',
   ),
   plant(
+    'the mark of another worker is not waited for',
+    'scripts/lib/order.lua',
+    ['else low = math.min(low, other.mark) end', 'end'],
+    'script/allot',
+  ),
+  plant(
+    'a silent worker is waited for without end',
+    'scripts/lib/order.lua',
+    ['if oldest and silent and', 'if false and'],
+    'script/allot',
+  ),
+  plant(
+    'what comes behind the frontier is slotted in',
+    'scripts/allot.lua',
+    ['claim.stamp > order.frontier', 'claim.stamp > 0'],
+    'script/allot',
+  ),
+  plant(
+    'a repeat is told that it was granted anew',
+    'scripts/allot.lua',
+    ['record:sub(6, 13) == claim.tie and', 'true and'],
+    'script/allot',
+  ),
+  plant(
+    'a stamp may lie below the mark that was told',
+    'engine/campaign/arrival-queue.ts',
+    [
+      'Math.max(stampOf(this.#options.clock, ask.askedAt), this.#mark + 1)',
+      'stampOf(this.#options.clock, ask.askedAt)',
+    ],
+    'unit/arrival-queue',
+  ),
+  plant(
+    'the mark passes claims that have not left',
+    'engine/campaign/arrival-queue.ts',
+    ['next ? next.stamp - 1 : Math.max', 'Math.max'],
+    'unit/arrival-queue',
+  ),
+  plant(
     'the epoch is not compared',
     'scripts/lib/round.lua',
     [" or (epoch ~= '' and f[1] ~= epoch)", ''],

@@ -217,6 +217,7 @@ test('each change is announced once, with absolute values and the next version',
       heard.push(notice)
       if (notice.state === 'closed') last.resolve()
     },
+    awaited: () => {},
     gap: () => listening.resolve(),
   })
   await listening.promise

@@ -13,6 +13,7 @@ import { CODES } from '../../engine/base/codes.ts'
 import { buildScript, checkContract, loadScripts, SCRIPTS } from '../../engine/store/scripts.ts'
 
 const PINNED: Readonly<Record<string, string>> = {
+  allot: '8a0cfdef2d9d80a3f93faafcfd9b566d9cc91b99',
   audit: '6fefda800c802a9140fee069063499b252c65a41',
   book: '02b8c01f05967f2dc398701c298d1e6a75723ab7',
   budget: 'c18d763e911f7b504d245a53d6cc4639042c37f0',
@@ -88,7 +89,7 @@ test('no comment of a script is sent, and every reader is marked so', () => {
   for (const { name, source } of Object.values(loadScripts())) {
     expect(source, name).not.toMatch(/^\s*--/m)
     const text = readFileSync(join(import.meta.dirname, `../../scripts/${name}.lua`), 'utf8')
-    const writes = /'(HSET|XADD|SET|DEL|HDEL|INCR|PUBLISH)'|round_write|log_change|ledger_post/.test(text)
+    const writes = /'(HSET|XADD|SET|DEL|HDEL|INCR|PUBLISH|ZADD)'|round_write|log_change|ledger_post/.test(text)
     expect(source.startsWith('#!lua flags=no-writes\n'), name).toBe(!writes)
   }
 })

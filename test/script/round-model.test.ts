@@ -115,7 +115,7 @@ const readStep = fc.nat(11).map(user =>
   }),
 )
 
-test(`random rounds end as the model says, law by law (seed ${seed})`, { timeout: 25_000 }, async () => {
+test(`random rounds end as the model says, law by law (seed ${seed})`, { timeout: 240_000 }, async () => {
   const steps = fc.commands([claimStep, claimStep, claimStep, turnStep, restockStep, readStep], {
     maxCommands: 40,
     size: 'max',

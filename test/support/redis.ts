@@ -21,7 +21,7 @@ import { createInterface } from 'node:readline'
 
 const READY = /ready to accept/i
 const IMAGE = 'redis:7.4'
-const START_MS = 10_000
+const START_MS = 60_000
 
 export interface RedisOptions {
   /** Default `always`, as the engine's; for a server without any log pass `args: ['--appendonly', 'no']`. */

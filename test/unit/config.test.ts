@@ -103,7 +103,11 @@ test.each(MESSAGES)('%o stops the start with its message', (env, message) => {
 
 test.each([
   ['localhost', 'REDIS_URL: "localhost" is not an address; write redis://host:6379 or unix:///path/redis.sock'],
-  ['http://host:6379', 'REDIS_URL: "http:" is not known; use redis://, rediss:// or unix://'],
+  ['http://host:6379', 'REDIS_URL: "http:" is not known; use redis://, rediss://, redis+sentinel:// or unix://'],
+  [
+    'redis+sentinel://host:1',
+    'REDIS_URL: "redis+sentinel://host:1" is not an address; write redis+sentinel://host:26379,',
+  ],
   ['redis://host/cache', 'REDIS_URL: "/cache" is not the number of a database; write redis://host:6379/0'],
 ])('REDIS_URL=%s stops the start with its message', (url, message) => {
   expect(() => redisOptions(url)).toThrow(message)
@@ -122,6 +126,13 @@ test('addresses of Redis', () => {
     protocol,
   })
   expect(redisOptions('rediss://host')).toMatchObject({ tls: {} })
+  expect(redisOptions('redis+sentinel://me:p%40ss@one,two:7000/prime/3')).toMatchObject({
+    sentinels: [
+      { host: 'one', port: 26379 },
+      { host: 'two', port: 7000 },
+    ],
+    ...{ name: 'prime', db: 3, username: 'me', password: 'p@ss', protocol },
+  })
 })
 
 test('an empty environment gives the defaults, and an empty value is no value', () => {
