@@ -142,14 +142,14 @@ async function copy(): Promise<Copy> {
 }
 
 test(
-  `${AT_RANDOM} fail-overs of a whole node at random moments, each behind a copy that lags`,
+  `${AT_RANDOM} fail-overs of a node of two workers at random moments, each behind a copy that lags`,
   async () => {
     const next = random(101)
     let [primary, replica] = [await copy(), await copy()]
     const [name, stream] = [await TcpProxy.open({ port: primary.port }), await TcpProxy.open({ port: primary.port })]
     const streamPort = Number(new URL(stream.url).port)
     await follow(replica, primary, streamPort)
-    const level = { FAIRGRAB_DURABILITY: 'fenced', FAIRGRAB_REPLICAS: '1', LOG_LEVEL: 'error' }
+    const level = { FAIRGRAB_DURABILITY: 'fenced', FAIRGRAB_REPLICAS: '1', FAIRGRAB_WORKERS: '2', LOG_LEVEL: 'error' }
     const node = await launchNode({ REDIS_URL: name.url, ...level })
     onTestFinished(async () => {
       await node.stop()
