@@ -26,7 +26,7 @@ const PINNED: Readonly<Record<string, string>> = {
   'draw-open': '8962f8f325efe0548a9b38b4e798575f09cfad95',
   'draw-take': '8c5397449f5c02ba74f689dd8689019c3d0be832',
   'draw-write': 'ff109fe048cca20d9fe3bf790c483b8d949c0a23',
-  enter: '90d52f1f230dab53355b0f697f4ec70cba5d2a03',
+  enter: '926e43ecff9bb6645800c6e3bb499f50d99bdca9',
   expire: '6b8b013e20368e32d163efa8b7e33be588f136ab',
   'fence-bind': '9693e12bb724ffe748b65995119893cff4ad42b9',
   'fence-release': 'd7a4bfcda5ec8f8793a41f99f0a451d2d992f0ce',
