@@ -68,7 +68,7 @@ const TURNS_MAX = 4
 
 export interface QueueOptions {
   readonly roundId: string
-  readonly store: ClaimStore
+  readonly store: Pick<ClaimStore, 'claim'>
   readonly clock: Clock
   readonly batchClaims: number
   readonly batchesInFlight: number

@@ -20,7 +20,7 @@ import type { RoundView } from './round-view.ts'
 
 export interface ClaimsOptions {
   readonly view: RoundView
-  readonly store: ClaimStore
+  readonly store: Pick<ClaimStore, 'claim' | 'batchOf'>
   readonly clock: Clock
   readonly batchClaims: number
   readonly batchesInFlight: number

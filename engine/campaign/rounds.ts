@@ -15,6 +15,8 @@ import type { Notice, StoredState } from '../store/notice.ts'
 import type { Store } from '../store/store.ts'
 import { Claims, type ClaimsOptions, type Order } from './claims.ts'
 import { Entries } from './entries.ts'
+import type { FencedRound } from './fenced-round.ts'
+import type { FencedRounds } from './fenced-rounds.ts'
 import type { RoundConfig } from './round-config.ts'
 import { RoundView } from './round-view.ts'
 
@@ -34,6 +36,8 @@ export interface RoundsOptions {
   readonly decided: (decision: Decision, claims: number, seconds: number) => void
   readonly refused: (outcome: number, count: number) => void
   readonly failed: (fault: unknown) => void
+  /** At the level fenced: what stands between a round's claims and Redis. */
+  readonly fence?: FencedRounds | undefined
   readonly arrived?: ClaimsOptions['arrived']
   /** A window's draw is over. */
   readonly drawn: (view: RoundView, window: number) => void
@@ -167,8 +171,10 @@ export class Rounds {
     }
     const config = JSON.parse(read.config) as RoundConfig
     const seed = random.bytes(4).readInt32LE(0)
-    const view = new RoundView({ config, notice: read.notice, confirmedAt, secret, store: store.claims, seed })
-    const claims = this.#claims(view)
+    const door =
+      config.allocation.mode === 'fcfs' && !config.allocation.strict ? this.#options.fence?.of(roundId) : undefined
+    const view = new RoundView({ config, notice: read.notice, confirmedAt, secret, store: door ?? store.claims, seed })
+    const claims = this.#claims(view, door)
     await claims.load()
     this.#rounds.set(roundId, claims)
     this.#byNumber.set(config.number, roundId)
@@ -176,16 +182,20 @@ export class Rounds {
     return claims
   }
 
-  #claims(view: RoundView): Claims {
-    const { store, clock, batchClaims, batchesInFlight, healthGate, decided, refused, failed, changed } = this.#options
+  #claims(view: RoundView, door: FencedRound | undefined): Claims {
+    const { store, clock, batchClaims, batchesInFlight, fence, healthGate, decided, refused, failed, changed } =
+      this.#options
     const common = {
       view,
-      store: store.claims,
+      store: door ?? store.claims,
       clock,
       batchClaims,
       batchesInFlight,
       load: this.#load,
-      gate: (claims: number) => (this.#load.unanswered + claims > CLAIMS_WAITING_MAX ? 'overloaded' : healthGate()),
+      gate: (claims: number) => {
+        if (this.#load.unanswered + claims > CLAIMS_WAITING_MAX) return 'overloaded'
+        return healthGate() ?? (fence && !door ? 'fenced' : door?.gate())
+      },
       decided: (decision: Decision, count: number, seconds: number) => {
         this.#redisAheadMs = decision.notice.at - clock.wallMs()
         decided(decision, count, seconds)

@@ -25,6 +25,7 @@ export function publicRound(view: RoundFace): RoundAnswer {
     allocation: config.allocation,
     epoch: notice.epoch,
     version: notice.version,
+    aside: notice.aside,
     pools: notice.pools.map((pool, place) => ({ name: config.pools[place] as string, ...pool })),
   })
 }
@@ -161,6 +162,18 @@ export const ROUND_ROUTES: readonly Route[] = [
   turn('pause'),
   turn('resume'),
   turn('close'),
+  {
+    method: 'post',
+    path: '/v1/rounds/{id}/release',
+    dryRun: true,
+    right: 'operate',
+    summary: 'Gives what a fail-over quarantined back to the stock',
+    handle: async ({ lifecycle, dryRun }, { params, query }) => {
+      const id = params[0] as string
+      if (isDryRun(query)) return told(await dryRun.release(id))
+      return { status: 200, body: publicRound((await lifecycle.release(id)).view) }
+    },
+  },
   {
     method: 'post',
     path: '/v1/rounds/{id}/stock',

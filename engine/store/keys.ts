@@ -13,6 +13,9 @@ export const roundHolders = (roundId: string) => `fg:{${roundId}}:holders`
 /** STREAM. One entry a granting batch or change; the id is `<last sequence>-<n>`. Never trimmed while the round lives. */
 export const roundLog = (roundId: string) => `fg:{${roundId}}:log`
 
+/** ZSET. Grants that were given back after a fail-over, `<sequence> <pool> <at> <holder>` by sequence. By fence-restore.lua. */
+export const roundRestored = (roundId: string) => `fg:{${roundId}}:restored`
+
 /** HASH. A strict round's order of arrival: frontier, late, and each worker's mark (scripts/lib/order.lua). By allot.lua. */
 export const roundOrder = (roundId: string) => `fg:{${roundId}}:order`
 

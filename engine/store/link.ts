@@ -134,6 +134,7 @@ export class Link {
     const client = new Redis({
       ...redisOptions(url),
       retryStrategy: () => null,
+      sentinelRetryStrategy: () => null,
       enableOfflineQueue: false,
       enableReadyCheck: true,
       connectTimeout: 1000,

@@ -15,7 +15,7 @@ import { WebSocket } from 'ws'
 import type { Run } from '../../bench/audit/evidence.ts'
 import { Frames } from '../../bench/audit/frames.ts'
 import { GRANT, History, MEANINGS, NO_ANSWER, REFUSAL } from '../../bench/audit/history.ts'
-import { readLedger } from '../../bench/audit/ledger.ts'
+import { type RoundState as AuditedRound, readLedger } from '../../bench/audit/ledger.ts'
 import { auditRun, printVerdict } from '../../bench/audit/verdict.ts'
 import { ClaimsFrame, FrameScanner } from '../../bench/load/claims-frame.ts'
 import { HttpConnection } from '../../bench/load/http-connection.ts'
@@ -281,14 +281,14 @@ export class Crowd implements Disposable {
   async audit(): Promise<{ readonly faults: readonly string[]; readonly granted: number; readonly remaining: number }> {
     const { url, roundId, people } = this.#options
     const operator = new Operator(url, KEYS.operator)
-    const round = await operator.round(roundId)
+    const round: RoundState & Pick<AuditedRound, 'set_aside'> = await operator.round(roundId)
     const users = benchUsers(people)
     const pools = round.pools.map(pool => pool.name)
     const ledger = await readLedger(operator.grants(roundId), { users, pools, capacity: round.stock.granted + 1 })
     const shed = ['sold_out', 'overloaded', 'unavailable', 'unknown', 'fenced'] as const
     const run: Run = {
       ...{ history: this.history, users, ledger, round, frames: new Frames() },
-      ...{ perUser: 1, mode: 'fcfs', expected: new Set<Code>(shed), changes: [], setAside: [] },
+      ...{ perUser: 1, mode: 'fcfs', expected: new Set<Code>(shed), changes: [], setAside: round.set_aside ?? [] },
     }
     const faults = printVerdict(auditRun(run)).filter(line => !/^[✓–]/.test(line))
     return { faults, granted: round.stock.granted, remaining: round.stock.remaining }

@@ -14,6 +14,7 @@ import { AllotStore, DECIDED_BYTES } from '../../engine/store/allot-store.ts'
 import { ClaimStore, type Decision, EXCEPTION_BYTES } from '../../engine/store/claim-store.ts'
 import { DrawStore } from '../../engine/store/draw-store.ts'
 import { ENTRY_CLAIM_BYTES, EntryStore } from '../../engine/store/entry-store.ts'
+import { FenceStore } from '../../engine/store/fence-store.ts'
 import * as keys from '../../engine/store/keys.ts'
 import { LedgerStore } from '../../engine/store/ledger-store.ts'
 import { Link, type Reply } from '../../engine/store/link.ts'
@@ -73,6 +74,7 @@ export interface NewRound {
   readonly closesAt?: number
   /** Left scheduled when false. */
   readonly open?: boolean
+  readonly fenced?: boolean
 }
 
 /** Packs holder keys as a batch. */
@@ -109,6 +111,7 @@ export class ScriptRoom {
   readonly entries: EntryStore
   readonly draws: DrawStore
   readonly rounds: RoundStore
+  readonly fence: FenceStore
   readonly vouchers: VoucherStore
   readonly ledger: LedgerStore
 
@@ -120,6 +123,7 @@ export class ScriptRoom {
     this.entries = new EntryStore(this.link, this.link, this.scripts)
     this.draws = new DrawStore(this.link, this.scripts)
     this.rounds = new RoundStore(this.link, this.scripts, leaseMs)
+    this.fence = new FenceStore({ claims: this.link, copied: this.link }, this.scripts, this.rounds)
     this.vouchers = new VoucherStore(this.link, this.link, this.scripts)
     this.ledger = new LedgerStore(this.link, this.link, this.scripts)
   }
@@ -136,7 +140,13 @@ export class ScriptRoom {
 
   readonly epoch = EPOCH
 
-  async newRound({ totals = [10], opensAt = 0, closesAt = 0, open = true }: NewRound = {}): Promise<string> {
+  async newRound({
+    totals = [10],
+    opensAt = 0,
+    closesAt = 0,
+    open = true,
+    fenced = false,
+  }: NewRound = {}): Promise<string> {
     const id = newId(realRandom, 'rnd')
     const number = await this.rounds.nextNumber()
     await this.rounds.createRound({
@@ -148,6 +158,7 @@ export class ScriptRoom {
       closesAt,
       config: '{}',
       totals,
+      fenced,
     })
     if (open && opensAt === 0) await this.rounds.turn(id, EPOCH, 'open', `open ${id}`)
     return id
