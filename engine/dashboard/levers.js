@@ -10,8 +10,7 @@
  */
 
 import { ask, explain, succeeded } from './engine-api.js'
-import { setText, stateWord } from './round-card.js'
-import { textNode } from './trial.js'
+import { setText, stateWord, textNode } from './screen-text.js'
 
 const LEVERS = {
   open: { word: 'Open', states: ['scheduled'] },

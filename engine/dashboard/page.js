@@ -12,10 +12,11 @@ import { ask, explain, succeeded } from './engine-api.js'
 import { Levers } from './levers.js'
 import { PulseBoard } from './pulse-board.js'
 import { ReleaseForm } from './release-form.js'
-import { countdown, RoundCard, setIcon, setText, stateWord } from './round-card.js'
+import { RoundCard } from './round-card.js'
 import { RoundStock } from './round-stock.js'
-import { StockStream } from './stock-stream.js'
-import { DEMO_CAMPAIGN, DEMO_ROUND, grantNodes, textNode } from './trial.js'
+import { countdown, setIcon, setText, stateWord, textNode } from './screen-text.js'
+import { StockStream, streamAddress } from './stock-stream.js'
+import { DEMO_CAMPAIGN, DEMO_ROUND, grantNodes } from './trial.js'
 
 const LIST_MS = 3000
 const TICK_MS = 250
@@ -36,11 +37,12 @@ const board = new PulseBoard()
 const levers = new Levers(() => key)
 
 const stream = new StockStream({
-  address: `${location.protocol === 'https:' ? 'wss' : 'ws'}://${location.host}/v1/stream`,
+  address: streamAddress(),
   heard: frame => {
     const entry = rounds.get(frame.round_id)
     if (entry) take(entry, () => entry.round.takeStock(frame, performance.now()))
   },
+  drawn: () => {},
   changed: next => {
     if (next.state === 'live') {
       isListed = false

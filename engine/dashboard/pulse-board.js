@@ -8,9 +8,8 @@
  */
 
 import { NodePulse } from './node-pulse.js'
-import { setText } from './round-card.js'
+import { setText, textNode } from './screen-text.js'
 import { CHART_POINTS, TimeChart } from './time-chart.js'
-import { textNode } from './trial.js'
 
 const OUTCOMES = {
   granted: 'Granted',

@@ -9,8 +9,7 @@
 import { ask, explain, succeeded } from './engine-api.js'
 import { money } from './levers.js'
 import { release } from './release-rules.js'
-import { setText } from './round-card.js'
-import { textNode } from './trial.js'
+import { setText, textNode } from './screen-text.js'
 
 const numbers = new Intl.NumberFormat()
 const moments = new Intl.DateTimeFormat(undefined, { dateStyle: 'full', timeStyle: 'medium' })

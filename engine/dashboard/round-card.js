@@ -7,17 +7,9 @@
  * granted, because a holder who asks again gets his vouchers in every state.
  */
 
+import { countdown, setIcon, setText, stateWord } from './screen-text.js'
 import { CHART_POINTS, TimeChart } from './time-chart.js'
 
-const STATES = {
-  scheduled: 'Scheduled',
-  open: 'Open',
-  paused: 'Paused',
-  sold_out: 'Sold out',
-  closed: 'Closed',
-  drawing: 'Drawing',
-  drawn: 'Drawn',
-}
 const ICONS = ['scheduled', 'open', 'paused', 'sold_out', 'closed', 'drawing', 'drawn']
 
 const numbers = new Intl.NumberFormat()
@@ -25,30 +17,6 @@ const percents = new Intl.NumberFormat(undefined, { style: 'percent', maximumFra
 const moments = new Intl.DateTimeFormat(undefined, { dateStyle: 'medium', timeStyle: 'medium' })
 
 const clockTimes = new Intl.DateTimeFormat(undefined, { timeStyle: 'medium' })
-
-export const stateWord = state => STATES[state] ?? state.replaceAll('_', ' ')
-
-/** Writes a text only where it differs. */
-export function setText(element, text) {
-  if (element.textContent !== text) element.textContent = text
-}
-
-/** Shows one of the page's symbols. */
-export function setIcon(element, name) {
-  const href = `#icon-${name}`
-  const use = element.querySelector('use')
-  if (use.getAttribute('href') !== href) use.setAttribute('href', href)
-}
-
-/** Seconds as a person reads a countdown: 1:05, 2:00:00, 3 d 04:00:00. */
-export function countdown(ms) {
-  const seconds = Math.max(0, Math.ceil(ms / 1000))
-  const two = number => String(number).padStart(2, '0')
-  const [days, hours, minutes] = [86_400, 3600, 60].map(unit => Math.floor(seconds / unit))
-  const clock = `${two(minutes % 60)}:${two(seconds % 60)}`
-  if (days > 0) return `${days} d ${two(hours % 24)}:${clock}`
-  return hours > 0 ? `${hours}:${clock}` : `${minutes}:${two(seconds % 60)}`
-}
 
 const NOTES = {
   paused: () => 'Nobody is granted anything until it resumes.',
@@ -119,6 +87,7 @@ export class RoundCard {
     this.element.dataset.round = id
     title.id = `title-${id}`
     name.textContent = id
+    this.element.querySelector('.try-it').href = `/try/${id}`
     this.element.setAttribute('aria-labelledby', title.id)
     bar.setAttribute('aria-label', 'Stock left')
     form.addEventListener('submit', event => {
