@@ -2,6 +2,7 @@
  * One worker, put together: store, rooms, server. Only here are the real clock and the real randomness made. A worker
  * knows nothing of other workers; what they must share is in Redis.
  */
+import { hostname } from 'node:os'
 import { Callers, parseKeys } from './auth/callers.ts'
 import { UserTokens } from './auth/user-tokens.ts'
 import { type Clock, every, realClock } from './base/clock.ts'
@@ -9,9 +10,11 @@ import { FRAME_BYTES_MAX } from './base/limits.ts'
 import { jitter, type Random, realRandom } from './base/random.ts'
 import { Audit } from './campaign/audit.ts'
 import { Campaigns } from './campaign/campaigns.ts'
+import { Controls, type Rates, READ_MS } from './campaign/controls.ts'
 import { Draws } from './campaign/draws.ts'
 import { DryRun } from './campaign/dry-run.ts'
 import { FinalLists } from './campaign/final-lists.ts'
+import { Histories } from './campaign/histories.ts'
 import { Ledger } from './campaign/ledger.ts'
 import { Lifecycle } from './campaign/lifecycle.ts'
 import { Merchants } from './campaign/merchants.ts'
@@ -72,6 +75,8 @@ interface Parts {
   readonly clock: Clock
   readonly random: Random
   readonly unaudited: (cause: unknown) => void
+  readonly rates: RateLimits
+  readonly controls: Controls
 }
 
 export async function startWorker({ config, log, metricsText }: WorkerOptions): Promise<Worker> {
@@ -108,7 +113,11 @@ export async function startWorker({ config, log, metricsText }: WorkerOptions): 
   const told = (what: string) => (cause: unknown) => log.warn({ err: cause }, what)
   const draws = new Draws({ store, rounds, clock, failed: told('draw') })
   const unaudited = unauditedTold(metrics, log)
-  const parts = { store, rounds, draws, campaigns, sweep, secret, health, metrics, clock, random, unaudited }
+  const limits = limitsOf(config, log, store)
+  // What fails here is Redis being away, which health tells.
+  const readControls = () => limits.controls.read().catch(() => {})
+  await readControls()
+  const parts = { store, rounds, draws, campaigns, sweep, secret, health, metrics, clock, random, unaudited, ...limits }
   const { server, stream, own, underWay } = await openServer(config, parts, metricsText)
   feed = stockFeed(parts, server, stream)
   tellDrawn = drawnFeed(parts, server, told('drawn'))
@@ -116,6 +125,7 @@ export async function startWorker({ config, log, metricsText }: WorkerOptions): 
     every(clock, TICK_MS, () => rounds.tick(), told('tick')),
     every(clock, TICK_MS, () => draws.tick(), told('draws')),
     every(clock, jitter(random, SWEEP_MS), () => sweep.all(), told('sweep')),
+    every(clock, READ_MS, readControls, told('controls')),
   ]
   return {
     port: server.port,
@@ -148,6 +158,7 @@ const storeOf = (config: Config, log: Log): Store =>
     replicas: config.replicas,
     clock: realClock,
     random: realRandom,
+    node: `${hostname()}:${config.port}`,
     heard: (link, event, detail) => log[event === 'up' ? 'info' : 'warn']({ link, detail }, `redis ${event}`),
   })
 
@@ -162,6 +173,17 @@ const healthOf = (config: Config, log: Log, store: Store): Health =>
       for (const { what, mend } of warnings) log.warn({ mend }, what)
     },
   })
+
+/** The rates of callers, and what operators set of them and of merchants. */
+function limitsOf({ rateUser, rateAddress, rateKey }: Config, log: Log, store: Store) {
+  const configured = { user: rateUser, address: rateAddress, key: rateKey }
+  const rates = new RateLimits(configured, realClock)
+  const changed = (now: Rates) => {
+    rates.apply(now)
+    log.info({ rates: now }, 'controls changed')
+  }
+  return { rates, controls: new Controls({ store: store.controls, clock: realClock, configured, changed }) }
+}
 
 /** What voucher codes derive from. A node that starts before its Redis waits here, and is judged anew when it came. */
 async function voucherSecret(config: Config, store: Store, health: Health): Promise<Buffer> {
@@ -193,7 +215,8 @@ async function openServer(config: Config, parts: Parts, metricsText: WorkerOptio
   const services: Services = {
     clock,
     callers,
-    rates: new RateLimits({ user: config.rateUser, address: config.rateAddress, key: config.rateKey }, clock),
+    rates: parts.rates,
+    controls: parts.controls,
     claims: store.claims,
     store,
     rounds,
@@ -218,16 +241,17 @@ async function openServer(config: Config, parts: Parts, metricsText: WorkerOptio
 }
 
 /** The rules of campaigns and of what happens after the claim. */
-function campaignParts({ store, rounds, draws, campaigns, sweep, clock, random, secret }: Parts) {
+function campaignParts({ store, rounds, draws, campaigns, sweep, clock, random, secret, controls }: Parts) {
   const vouchers = new Vouchers(store, rounds, random)
   const merchants = new Merchants(store.ledger, clock)
-  const redemption = new Redemption({ store, campaigns, vouchers, merchants, random })
+  const redemption = new Redemption({ store, campaigns, vouchers, merchants, controls, random })
   const lifecycle = new Lifecycle({ store, rounds, draws, campaigns, clock, random })
   return {
     draws,
     lifecycle,
-    dryRun: new DryRun(lifecycle, store),
+    dryRun: new DryRun(lifecycle, store, vouchers),
     vouchers,
+    histories: new Histories(store, vouchers),
     merchants,
     redemption,
     finalLists: new FinalLists(store, clock),

@@ -136,10 +136,7 @@ export class Lifecycle {
   async restock(id: string, poolName: string, add: number): Promise<Claims> {
     const round = await this.round(id)
     const { config, notice, vouchers } = round.view
-    if (round.entries)
-      throw new Refusal('wrong_state', 'the stock of a drawn round is part of its published rules', {
-        state: round.view.state,
-      })
+    if (round.entries) throw drawnStock(round.view.state)
     const pool = config.pools.indexOf(poolName)
     if (pool < 0) throw new Refusal('invalid', `pool: this round has ${config.pools.join(', ')}`)
     const campaign = await this.campaign(config.campaign_id)
@@ -179,7 +176,7 @@ export class Lifecycle {
 const momentOf = (text: string | null): number => (text === null ? 0 : Math.max(1, Date.parse(text)))
 
 /** When entries end at last: a lottery's draw ends them where nothing else does. */
-function closesOf({ allocation, opens_at, closes_at }: RoundRules): number {
+export function closesOf({ allocation, opens_at, closes_at }: RoundRules): number {
   if (allocation.mode !== 'lottery') return momentOf(closes_at)
   const drawsAt = Date.parse(allocation.draws_at)
   if (opens_at !== null && Date.parse(opens_at) >= drawsAt)
@@ -188,6 +185,9 @@ function closesOf({ allocation, opens_at, closes_at }: RoundRules): number {
     throw new Refusal('invalid', 'closes_at: must not be later than allocation.draws_at')
   return closes_at === null ? drawsAt : momentOf(closes_at)
 }
+
+export const drawnStock = (state: string): Refusal =>
+  new Refusal('wrong_state', 'the stock of a drawn round is part of its published rules', { state })
 
 function restockRefused({ code, notice }: Turned, most: number, state: string): string {
   if (code === 'below_granted') return `${notice.sequence} are granted of ${totalOf(notice)}; take back less`

@@ -16,6 +16,7 @@ export interface Checked {
   readonly warnings: readonly Finding[]
   readonly version: string
   readonly usedMemoryBytes: number
+  readonly nodes: number
 }
 
 export interface HealthReport {
@@ -24,6 +25,8 @@ export interface HealthReport {
   readonly durability: string
   readonly redisVersion: string
   readonly redisMemoryBytes: number
+  /** Nodes that share this Redis, this one among them; 0 where that is not known. */
+  readonly nodes: number
   readonly problems: readonly Finding[]
   readonly warnings: readonly Finding[]
 }
@@ -59,6 +62,7 @@ export class Health {
       durability: options.durability,
       redisVersion: '',
       redisMemoryBytes: 0,
+      nodes: 0,
       problems: [unreachable('not asked yet')],
       warnings: [],
     }
@@ -112,6 +116,7 @@ export class Health {
         ready: found.problems.length === 0 && !draining,
         redisVersion: found.version,
         redisMemoryBytes: found.usedMemoryBytes,
+        nodes: found.nodes,
         problems: found.problems,
         warnings: found.warnings,
       }

@@ -7,7 +7,7 @@ import { rfc3339 } from '../base/clock.ts'
 import { KEY_BYTES_MAX } from '../base/limits.ts'
 import { type KeyedAnswer, type ReversalRequest, timedJson } from '../campaign/redemption.ts'
 import { deactivation, type RedemptionBody, redemption, reversal, voucherLock, voucherUnlock } from '../wire/schemas.ts'
-import type { Route } from './gateway.ts'
+import { isDryRun, type Route } from './gateway.ts'
 import type { Call, Services } from './services.ts'
 
 async function voucherBody({ vouchers }: Services, code: string) {
@@ -47,8 +47,9 @@ async function unlock(services: Services, { params, body, caller }: Call) {
   return { status: 200, body: await voucherBody(services, code) }
 }
 
-async function deactivate(services: Services, { params, body, caller }: Call) {
+async function deactivate(services: Services, { params, body, caller, query }: Call) {
   const code = params[0] as string
+  if (isDryRun(query)) return { status: 200, body: { dry_run: true, ...(await services.dryRun.deactivation(code)) } }
   await services.redemption.deactivate(caller, code, (body as { reason: string }).reason)
   return { status: 200, body: await voucherBody(services, code) }
 }
@@ -100,6 +101,7 @@ export const VOUCHER_ROUTES: readonly Route[] = [
   {
     method: 'post',
     path: '/v1/vouchers/{code}/deactivate',
+    dryRun: true,
     right: 'operate',
     summary: 'Takes a voucher out of use',
     body: deactivation,
