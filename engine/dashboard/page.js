@@ -8,7 +8,11 @@
  * memory only: a reload forgets it, so a screen on a wall cannot be left with one.
  */
 
+import { CaseLookup } from './case-lookup.js'
+import { DeskLevers } from './desk-levers.js'
+import { readDrawFacts } from './draw-facts.js'
 import { ask, explain, succeeded } from './engine-api.js'
+import { LeverDialog } from './lever-dialog.js'
 import { Levers } from './levers.js'
 import { PulseBoard } from './pulse-board.js'
 import { ReleaseForm } from './release-form.js'
@@ -34,7 +38,9 @@ let isListed = false
 let drawing = false
 let key = ''
 const board = new PulseBoard()
-const levers = new Levers(() => key)
+const dialog = new LeverDialog(() => key)
+const levers = new Levers(dialog)
+const deskLevers = new DeskLevers(dialog, () => key)
 
 const stream = new StockStream({
   address: streamAddress(),
@@ -42,7 +48,10 @@ const stream = new StockStream({
     const entry = rounds.get(frame.round_id)
     if (entry) take(entry, () => entry.round.takeStock(frame, performance.now()))
   },
-  drawn: () => {},
+  drawn: ({ round_id: id }) => {
+    const entry = rounds.get(id)
+    if (entry) void readDraw(entry)
+  },
   changed: next => {
     if (next.state === 'live') {
       isListed = false
@@ -96,7 +105,18 @@ function take(entry, news) {
   const before = entry.round.stock?.state
   if (!news()) return
   const { state } = entry.round.stock
-  if (before && before !== state) announce(`${titleOf(entry.round)}: ${stateWord(state)}`)
+  if (before && before !== state) announce(`${titleOf(entry.round)}: ${stateWord(state, entry.round.isDrawn)}`)
+  if (before !== state && entry.round.isDrawn && state !== 'scheduled') void readDraw(entry)
+  redraw(entry)
+}
+
+/** Where the draws of a round stand, read when its state changed or a result came. */
+async function readDraw(entry) {
+  entry.round.facts = await readDrawFacts(entry.round.id)
+  redraw(entry)
+}
+
+function redraw(entry) {
   entry.dirty = true
   if (drawing) return
   drawing = true
@@ -188,6 +208,7 @@ async function readCampaigns() {
   $('demo-key').hidden = key !== ''
   for (const { card } of rounds.values()) card.setKey(key !== '')
   $('release-section').hidden = key === ''
+  for (const id of ['lookup-section', 'controls']) $(id).hidden = true
   setText($('who'), key === '' ? 'Read only: give a key' : 'With a key')
   if (key === '') return
   const answer = await ask('GET', '/v1/campaigns?limit=1000', { key })
@@ -195,6 +216,8 @@ async function readCampaigns() {
   const isKey = succeeded(answer) || answer.status === 403
   setText($('key-answer'), isKey ? 'The key is used in this tab.' : `The key is of no use. ${explain(answer)}`)
   if (!succeeded(answer)) return
+  $('lookup-section').hidden = false
+  void deskLevers.read()
   for (const { id, name } of answer.body.data) campaigns.set(id, name)
   arrange()
 }
@@ -228,6 +251,8 @@ function curl(path, body) {
 
 function start() {
   new ReleaseForm(() => key, readRounds)
+  const deactivate = (code, done) => deskLevers.openDeactivation(code, done)
+  new CaseLookup({ key: () => key, titleOf, deactivate })
   $('user').value = `guest-${Math.random().toString(36).slice(2, 8)}`
   $('curl-campaign').textContent = curl('/v1/campaigns', DEMO_CAMPAIGN)
   $('curl-round').textContent = curl('/v1/campaigns/CAMPAIGN_ID/rounds', DEMO_ROUND)

@@ -136,9 +136,18 @@ export class PulseBoard {
   }
 
   #drawHealth() {
-    const { durability, redisVersion, redisMemoryBytes, problems = [], warnings = [], draining } = this.#health ?? {}
+    const {
+      durability,
+      redisVersion,
+      redisMemoryBytes,
+      nodes,
+      problems = [],
+      warnings = [],
+      draining,
+    } = this.#health ?? {}
     const megabytes = `${((redisMemoryBytes ?? 0) / 1e6).toFixed(1)} MB`
     const oversold = this.#now?.oversold ?? 0
+    setText($('nodes'), this.#now && nodes > 0 ? numbers.format(nodes) : '–')
     setText($('durability'), durability ? durability[0].toUpperCase() + durability.slice(1) : '–')
     setText($('durability-words'), DURABILITY[durability] ?? '')
     const isKnown = this.#now && redisVersion

@@ -7,6 +7,7 @@
  * granted, because a holder who asks again gets his vouchers in every state.
  */
 
+import { drawWords } from './draw-facts.js'
 import { countdown, setIcon, setText, stateWord } from './screen-text.js'
 import { CHART_POINTS, TimeChart } from './time-chart.js'
 
@@ -26,15 +27,18 @@ const NOTES = {
     if (!opensAt) return 'It opens when an operator opens it.'
     return opensAt <= serverNow ? 'Opening now…' : `Opens ${moments.format(opensAt)}.`
   },
-  open: ({ closesAt }, serverNow) => (closesAt ? `Closes in ${countdown(closesAt - serverNow)}.` : ''),
+  open: ({ closesAt, isDrawn }, serverNow) =>
+    closesAt ? `${isDrawn ? 'Entries close' : 'Closes'} in ${countdown(closesAt - serverNow)}.` : '',
   drawing: () => 'The entries are closed and the draw is being made.',
   drawn: () => 'The draw is made; its receipt can be checked by anybody.',
 }
 
 /** The big number and what it counts: time until the opening, else what is left. */
-function headline({ stock: { state, total, remaining }, opensAt }, serverNow) {
+function headline({ stock: { state, total, granted, remaining }, opensAt, isDrawn }, serverNow) {
   if (state === 'scheduled' && opensAt > serverNow)
     return [countdown(opensAt - serverNow), `until it opens with ${numbers.format(total)}`]
+  if (isDrawn && state === 'drawn') return [numbers.format(granted), `won of ${numbers.format(total)}`]
+  if (isDrawn) return [numbers.format(remaining), `to be drawn of ${numbers.format(total)}`]
   return [numbers.format(remaining), `left of ${numbers.format(total)}`]
 }
 
@@ -71,6 +75,7 @@ export class RoundCard {
         chartBox: '.chart',
         chartTop: '.chart-top',
         caughtUp: '.caught-up',
+        drawFacts: '.draw-facts',
         fence: '.fence',
         pools: 'table',
         rows: 'tbody',
@@ -125,7 +130,7 @@ export class RoundCard {
     const { state, total, granted, remaining, pools } = round.stock
     const part = this.#part
     if (this.element.dataset.state !== state) this.element.dataset.state = state
-    setText(part.stateWord, stateWord(state))
+    setText(part.stateWord, stateWord(state, round.isDrawn))
     setIcon(part.state, ICONS.includes(state) ? state : 'other')
     const [big, what] = headline(round, times.serverNow)
     setText(part.remaining, big)
@@ -135,6 +140,8 @@ export class RoundCard {
     setText(part.granted, `${numbers.format(granted)} (${percents.format(total > 0 ? granted / total : 0)})`)
     setText(part.note, NOTES[state]?.(round, times.serverNow) ?? '')
     part.note.hidden = part.note.textContent === ''
+    setText(part.drawFacts, drawWords(round, round.facts))
+    part.drawFacts.hidden = part.drawFacts.textContent === ''
     this.drawMoment(round, times)
     this.#drawPools(pools)
   }
@@ -144,7 +151,7 @@ export class RoundCard {
     const part = this.#part
     setText(part.rate, isCurrent ? numbers.format(Math.round(round.rate(now))) : '–')
     setText(part.forecast, forecastWords(isCurrent ? round.forecast() : undefined, serverNow))
-    part.forecastRow.hidden = round.stock.state !== 'open'
+    part.forecastRow.hidden = round.stock.state !== 'open' || round.isDrawn
     part.fence.hidden = !isFenced || ['closed', 'drawn'].includes(round.stock.state)
     const missed = round.caughtUp?.until > now ? round.caughtUp : undefined
     part.caughtUp.hidden = !missed

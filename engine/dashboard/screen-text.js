@@ -14,7 +14,9 @@ const STATES = {
   drawn: 'Drawn',
 }
 
-export const stateWord = state => STATES[state] ?? state.replaceAll('_', ' ')
+/** The word of a state; an open round of a draw takes entries, which is another thing than serving. */
+export const stateWord = (state, isDrawn = false) =>
+  isDrawn && state === 'open' ? 'Entering' : (STATES[state] ?? state.replaceAll('_', ' '))
 
 /** Writes a text only where it differs. */
 export function setText(element, text) {
