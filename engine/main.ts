@@ -114,19 +114,12 @@ export async function startWorker({ config, log, metricsText }: WorkerOptions): 
   const draws = new Draws({ store, rounds, clock, failed: told('draw') })
   const unaudited = unauditedTold(metrics, log)
   const limits = limitsOf(config, log, store)
-  // What fails here is Redis being away, which health tells.
-  const readControls = () => limits.controls.read().catch(() => {})
-  await readControls()
+  await readControls(limits)()
   const parts = { store, rounds, draws, campaigns, sweep, secret, health, metrics, clock, random, unaudited, ...limits }
   const { server, stream, own, underWay } = await openServer(config, parts, metricsText)
   feed = stockFeed(parts, server, stream)
   tellDrawn = drawnFeed(parts, server, told('drawn'))
-  const stops = [
-    every(clock, TICK_MS, () => rounds.tick(), told('tick')),
-    every(clock, TICK_MS, () => draws.tick(), told('draws')),
-    every(clock, jitter(random, SWEEP_MS), () => sweep.all(), told('sweep')),
-    every(clock, READ_MS, readControls, told('controls')),
-  ]
+  const stops = startTicks(parts, told)
   return {
     port: server.port,
     metrics: own,
@@ -143,6 +136,23 @@ export async function startWorker({ config, log, metricsText }: WorkerOptions): 
       server.close()
     },
   }
+}
+
+/** What fails here is Redis being away, which health tells. */
+const readControls =
+  ({ controls }: Pick<Parts, 'controls'>) =>
+  () =>
+    controls.read().catch(() => {})
+
+/** What a worker does by the clock; each of the functions ends one of them. */
+function startTicks(parts: Parts, told: (what: string) => (cause: unknown) => void): (() => void)[] {
+  const { rounds, draws, sweep, clock, random } = parts
+  return [
+    every(clock, TICK_MS, () => rounds.tick(), told('tick')),
+    every(clock, TICK_MS, () => draws.tick(), told('draws')),
+    every(clock, jitter(random, SWEEP_MS), () => sweep.all(), told('sweep')),
+    every(clock, READ_MS, readControls(parts), told('controls')),
+  ]
 }
 
 /** An operator's change went on although the audit log could not be written. */

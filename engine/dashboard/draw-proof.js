@@ -95,7 +95,8 @@ async function checkCommitment({ files, keys }) {
   require(keys.some(known => known.public_key === key), 'It is signed by a key that is not the engine’s.')
   require((await sha256(files.rulesBytes)) === commit.rules_hash, 'The rules are not those that it names.')
   require(await isSigned(files.commitBytes, signature, key), 'Its signature does not hold.')
-  return `${commit.n.toLocaleString()} entries were final at ${new Date(commit.committed_at).toLocaleString()}.`
+  const final = new Date(commit.committed_at).toLocaleString()
+  return `The list was final at ${final}, with ${commit.n.toLocaleString()} in it.`
 }
 
 async function checkInclusion({ receipt, files, proof }) {

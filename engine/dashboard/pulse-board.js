@@ -14,6 +14,7 @@ import { CHART_POINTS, TimeChart } from './time-chart.js'
 const OUTCOMES = {
   granted: 'Granted',
   replayed: 'Granted before',
+  entered: 'Entered',
   sold_out: 'Sold out',
   not_open: 'Not open',
   paused: 'Paused',
@@ -22,6 +23,8 @@ const OUTCOMES = {
   not_eligible: 'Not eligible',
   fenced: 'Fenced',
 }
+/** What is no refusal. */
+const TAKEN = ['granted', 'replayed', 'entered']
 const DURABILITY = {
   memory: 'a crash of Redis loses grants',
   everysec: 'a crash of Redis loses one second',
@@ -52,6 +55,7 @@ export class PulseBoard {
     for (const [outcome, word] of Object.entries(OUTCOMES)) {
       const row = document.createElement('li')
       row.className = `series-${outcome}`
+      row.hidden = outcome !== 'granted'
       const rate = textNode('strong', '0')
       row.append(textNode('span', word), rate)
       $('claims-legend').append(row)
@@ -106,7 +110,8 @@ export class PulseBoard {
     const granted = now?.rates.get('granted')
     this.#figure('claims-rate', all)
     this.#figure('grants-rate', granted)
-    this.#figure('refusals-rate', now && all - granted - (now.rates.get('replayed') ?? 0))
+    const refusals = [...(now?.rates ?? [])].filter(([outcome]) => !TAKEN.includes(outcome))
+    this.#figure('refusals-rate', now && refusals.reduce((sum, [, rate]) => sum + rate, 0))
     this.#figure('viewers', now?.sockets)
     setText($('p50'), milliseconds(now?.p50))
     setText($('p99'), milliseconds(now?.p99))

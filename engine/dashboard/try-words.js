@@ -71,11 +71,12 @@ const DRAWN = {
   closed: { note: () => 'Entries are closed; the draw follows.', button: 'Show my entry' },
 }
 
-/** { big: [number, what], note, button, disabled } for a round; `entry` has `windowEnds` where that is known. */
+/** { big: [number, what], note, button, again, disabled } for a round; `entry` has `windowEnds` where that is known. */
 export function wordsFor(round, serverNow, entry) {
-  const table = round.allocation?.mode === 'fcfs' ? SERVED : DRAWN
+  const table = round.isDrawn ? DRAWN : SERVED
   const { big = left, note, button, disabled = false } = table[round.stock.state] ?? { note: () => '', button: HELD }
-  return { big: big(round, serverNow), note: note(round, serverNow, entry), button, disabled }
+  const again = round.isDrawn ? 'Show it again' : HELD
+  return { big: big(round, serverNow), note: note(round, serverNow, entry), button, again, disabled }
 }
 
 /** What a refusal means for the person who got it, and whether to wait; other codes are told as the engine does. */

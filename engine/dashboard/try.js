@@ -29,6 +29,8 @@ let connection = { state: 'connecting' }
 let receipt
 let windowEnds
 let isAsking = false
+/** Whether who is named below has his claim or entry on screen: then the button is not what he looks for. */
+let isIn = false
 let isUnknown = false
 
 const isToken = credential => credential.split('.').length === 3
@@ -62,10 +64,9 @@ async function readRound() {
     setText($('note'), isUnknown ? 'There is no such round. Look at the address again.' : explain(answer))
     return
   }
-  round.allocation = answer.body.allocation
   take(() => round.takeRound(answer.body, performance.now()))
   fillPools(answer.body.pools)
-  $('kept').hidden = round.allocation.mode === 'fcfs'
+  $('kept').hidden = !round.isDrawn
   stream.watch([roundId])
 }
 
@@ -88,13 +89,15 @@ function draw() {
   const { state, total, remaining } = round.stock
   const words = wordsFor(round, stream.serverNow(), { windowEnds })
   $('round').dataset.state = state
-  setText($('state'), stateWord(state))
+  setText($('state'), stateWord(state, round.isDrawn))
   setText($('big'), words.big[0])
   setText($('what'), words.big[1])
   setText($('note'), words.note)
   const share = total > 0 ? remaining / total : 0
   if ($('bar').value !== share) $('bar').value = share
-  setText($('button'), isAsking ? 'Asking…' : words.button)
+  $('bar').hidden = round.isDrawn
+  setText($('button'), isAsking ? 'Asking…' : isIn ? words.again : words.button)
+  $('button').classList.toggle('quiet', isIn)
   $('button').disabled = words.disabled
   $('grab').hidden = !LOOPBACK.includes(location.hostname) || isUnknown
 }
@@ -125,8 +128,10 @@ async function claim() {
 
 async function tell(answer) {
   const { body } = answer
-  if (!succeeded(answer)) {
-    const isLost = body.code === 'sold_out' && round.allocation.mode !== 'fcfs'
+  isIn = succeeded(answer)
+  draw()
+  if (!isIn) {
+    const isLost = body.code === 'sold_out' && round.isDrawn
     const words = isLost ? NOT_DRAWN : (REFUSED[body.code] ?? explain(answer))
     return show(textNode('p', words, 'refused'))
   }
@@ -250,6 +255,10 @@ function start() {
   $('user').value = `guest-${crypto.getRandomValues(new Uint32Array(1))[0].toString(36)}`
   $('credential').addEventListener('input', () => {
     $('user-field').hidden = isToken($('credential').value.trim())
+  })
+  $('identity').addEventListener('input', () => {
+    isIn = false
+    draw()
   })
   onSubmit('grab', claim)
   onSubmit('identity', () => {})

@@ -237,7 +237,7 @@ describe('a draw', () => {
     expect(await lines('checks')).toEqual([
       expect.stringMatching(/^Receipt: Signed/),
       'Owner: The tag is that of ada.',
-      expect.stringMatching(/^Commitment: 1 entries were final at /),
+      expect.stringMatching(/^Commitment: The list was final at .*, with 1 in it\.$/),
       'Entry: Your entry is number 1 of 1.',
       'Beacon: The secret was fixed before anybody entered, and the seed follows from it.',
       'Result: Your score won a seat of general.',
