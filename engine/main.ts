@@ -10,6 +10,7 @@ import { FRAME_BYTES_MAX } from './base/limits.ts'
 import { jitter, type Random, realRandom } from './base/random.ts'
 import { Audit } from './campaign/audit.ts'
 import { Campaigns } from './campaign/campaigns.ts'
+import type { Claims } from './campaign/claims.ts'
 import { Controls, type Rates, READ_MS } from './campaign/controls.ts'
 import { Draws } from './campaign/draws.ts'
 import { DryRun } from './campaign/dry-run.ts'
@@ -31,8 +32,9 @@ import type { Config } from './config.ts'
 import { Health } from './ops/health.ts'
 import type { Log } from './ops/log.ts'
 import { type Gauges, Metrics } from './ops/metrics.ts'
+import { TrafficLog } from './ops/traffic-log.ts'
 import { RateLimits } from './server/rate-limits.ts'
-import { httpRoutes, noRoute } from './server/routes.ts'
+import { httpRoutes, noRoute, VERSION } from './server/routes.ts'
 import type { Services } from './server/services.ts'
 import { Stream, stockFrame, topicOf } from './server/stream.ts'
 import { type Server, serve } from './server/uws.ts'
@@ -42,6 +44,7 @@ import { openStore, type Store } from './store/store.ts'
 import { drawnFrame } from './wire/drawn-frame.ts'
 
 const TICK_MS = 100
+const LOG_MS = 1000
 /** Between two sweeps of one worker, at most: money that time moves is this late. */
 const SWEEP_MS = 30_000
 const DRAIN_MS = 5000
@@ -119,7 +122,7 @@ export async function startWorker({ config, log, metricsText }: WorkerOptions): 
   const { server, stream, own, underWay } = await openServer(config, parts, metricsText)
   feed = stockFeed(parts, server, stream)
   tellDrawn = drawnFeed(parts, server, told('drawn'))
-  const stops = startTicks(parts, told)
+  const stops = startTicks(parts, log, told)
   return {
     port: server.port,
     metrics: own,
@@ -144,14 +147,24 @@ const readControls =
   () =>
     controls.read().catch(() => {})
 
+const roundNow = ({ view: { id, state, notice } }: Claims) => ({
+  id,
+  state,
+  granted: notice.sequence,
+  total: totalOf(notice),
+})
+
 /** What a worker does by the clock; each of the functions ends one of them. */
-function startTicks(parts: Parts, told: (what: string) => (cause: unknown) => void): (() => void)[] {
-  const { rounds, draws, sweep, clock, random } = parts
+function startTicks(parts: Parts, log: Log, told: (what: string) => (cause: unknown) => void): (() => void)[] {
+  const { rounds, draws, sweep, clock, random, metrics } = parts
+  const traffic = new TrafficLog(log)
+  const second = () => traffic.second(metrics.sinceLast(), [...rounds.loaded()].map(roundNow))
   return [
     every(clock, TICK_MS, () => rounds.tick(), told('tick')),
     every(clock, TICK_MS, () => draws.tick(), told('draws')),
     every(clock, jitter(random, SWEEP_MS), () => sweep.all(), told('sweep')),
     every(clock, READ_MS, readControls(parts), told('controls')),
+    every(clock, LOG_MS, second, told('traffic')),
   ]
 }
 
@@ -213,6 +226,9 @@ async function openServer(config: Config, parts: Parts, metricsText: WorkerOptio
     redisUp: store.ready,
     ready: () => health.report.ready,
     redisMemoryBytes: () => health.report.redisMemoryBytes,
+    redisCommands: () => health.report.redisCommands,
+    nodes: () => health.report.nodes,
+    version: VERSION,
     stocks: () =>
       [...rounds.loaded()].map(({ view }) => ({
         id: view.id,
@@ -285,7 +301,7 @@ function stockFeed({ rounds, clock, metrics }: Parts, server: Server, stream: St
         server.publish(topicOf(roundId, cohort, false), frame.json, false)
         server.publish(topicOf(roundId, cohort, true), frame.msgpack, true)
       }
-      metrics.count('fairgrab_stock_frames_total')
+      metrics.told((rounds.serverTimeMs() - round.view.notice.at) / 1000)
     },
   })
 }

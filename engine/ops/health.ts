@@ -17,6 +17,7 @@ export interface Checked {
   readonly version: string
   readonly usedMemoryBytes: number
   readonly nodes: number
+  readonly commands: number
 }
 
 export interface HealthReport {
@@ -27,6 +28,8 @@ export interface HealthReport {
   readonly redisMemoryBytes: number
   /** Nodes that share this Redis, this one among them; 0 where that is not known. */
   readonly nodes: number
+  /** Commands that Redis processed since its start. */
+  readonly redisCommands: number
   readonly problems: readonly Finding[]
   readonly warnings: readonly Finding[]
 }
@@ -63,6 +66,7 @@ export class Health {
       redisVersion: '',
       redisMemoryBytes: 0,
       nodes: 0,
+      redisCommands: 0,
       problems: [unreachable('not asked yet')],
       warnings: [],
     }
@@ -117,6 +121,7 @@ export class Health {
         redisVersion: found.version,
         redisMemoryBytes: found.usedMemoryBytes,
         nodes: found.nodes,
+        redisCommands: found.commands,
         problems: found.problems,
         warnings: found.warnings,
       }

@@ -2,7 +2,7 @@
  * Vouchers over HTTP: looked up by their code, locked, redeemed exactly once, reversed, deactivated. The rules are in
  * campaign/redemption.ts; the header Idempotency-Key is checked here because it is HTTP's.
  */
-import { Refusal } from '../base/assert.ts'
+import { Fault, Refusal } from '../base/assert.ts'
 import { rfc3339 } from '../base/clock.ts'
 import { KEY_BYTES_MAX } from '../base/limits.ts'
 import { type KeyedAnswer, type ReversalRequest, timedJson } from '../campaign/redemption.ts'
@@ -65,8 +65,17 @@ function idempotencyKey({ exchange }: Call): string {
 const made = ({ replayed, json }: KeyedAnswer) =>
   replayed ? { status: 200, json, headers: [['Idempotent-Replayed', 'true'] as const] } : { status: 201, json }
 
-async function redeem({ redemption: rules }: Services, call: Call) {
-  return made(await rules.redeem(call.caller, idempotencyKey(call), call.body as RedemptionBody))
+async function redeem({ redemption: rules, metrics, clock }: Services, call: Call) {
+  const from = clock.monotonicMs()
+  const counted = (outcome: string) => metrics.redeemed(outcome, (clock.monotonicMs() - from) / 1000)
+  try {
+    const answer = await rules.redeem(call.caller, idempotencyKey(call), call.body as RedemptionBody)
+    counted(answer.replayed ? 'replayed' : 'granted')
+    return made(answer)
+  } catch (cause) {
+    counted(cause instanceof Refusal || cause instanceof Fault ? cause.code : 'internal')
+    throw cause
+  }
 }
 
 async function reverse({ redemption: rules }: Services, call: Call) {

@@ -30,6 +30,8 @@ export interface StoreHealth {
   readonly usedMemoryBytes: number
   /** Nodes that share this Redis; 0 where that may not be asked. */
   readonly nodes: number
+  /** Commands that it processed since its start. */
+  readonly commands: number
 }
 
 type Facts = Readonly<Record<string, string>>
@@ -131,5 +133,6 @@ export async function checkHealth(link: Link, { level, replicas }: Promised): Pr
     version: info.redis_version ?? 'unknown',
     usedMemoryBytes: Number(info.used_memory ?? 0),
     nodes: await link.request(countNodes),
+    commands: Number(info.total_commands_processed ?? 0),
   }
 }

@@ -6,9 +6,16 @@
  * by step. Rejected: asking the same node that was told; it is the other one that could be behind.
  */
 import { afterAll, beforeAll, expect, test } from 'vitest'
+import { realClock } from '../../engine/base/clock.ts'
+import { realRandom } from '../../engine/base/random.ts'
+import { VERSION } from '../../engine/server/routes.ts'
+import { listenToStock } from '../../engine/store/events.ts'
+import { openStore } from '../../engine/store/store.ts'
 import { Api, expectProblem, type Fields, type Granted, makeRound, type Round } from '../support/api.ts'
 import { KEYS, startTestWorker, type TestWorker } from '../support/engine.ts'
+import { readMetrics, sumOf } from '../support/metrics.ts'
 import { type RedisProcess, startLocalRedis } from '../support/redis.ts'
+import { openStream } from '../support/stream-client.ts'
 import { userToken } from '../support/user-token.ts'
 
 let redis: RedisProcess
@@ -172,4 +179,40 @@ test('a user is found over all rounds and slots, a draw’s too, and a voucher t
   expect(events[3]).toMatchObject({ merchant_id: 'm3', ref: made.body.id, by: expect.stringMatching(/^operator:/) })
   expect([events[4]?.note, events[5]?.note]).toEqual(['refund', 'lost'])
   expectProblem(await api.get(`/v1/vouchers/${code.slice(0, -1)}0/history`), 'not_found')
+})
+
+test('redemptions, the version, Redis and the age of the stock are counted', async () => {
+  const socket = await openStream(api.url)
+  await socket.ask({ op: 'subscribe', id: 1, topics: [`stock:${round.id}`] })
+  const told = socket.next(frame => frame.op === 'stock' && frame.remaining === 0)
+  const { total, granted } = (await api.get<Round>(`/v1/rounds/${round.id}`)).body.stock
+  const claims = Array.from({ length: total - granted }, (_, i) => ({ user_id: `rest-${i}` }))
+  await api.post(`/v1/rounds/${round.id}/claims/batch`, { claims })
+  await told
+  await socket.close()
+  const metrics = readMetrics((await api.get<string>('/metrics')).body)
+  const sum = (name: string, labels: Readonly<Record<string, string>> = {}) =>
+    sumOf(metrics, `fairgrab_${name}`, labels)
+  expect(sum('redemptions_total', { outcome: 'granted' })).toBeGreaterThan(0)
+  expect(sum('redemptions_total', { outcome: 'merchant_not_eligible' })).toBe(1)
+  expect(sum('redemption_seconds_count')).toBe(sum('redemptions_total'))
+  expect(sum('build_info', { version: VERSION })).toBe(1)
+  expect(sum('redis_commands_total')).toBeGreaterThan(0)
+  expect(sum('stock_age_seconds_count')).toBe(sum('stock_frames_total'))
+  expect(sum('stock_frames_total')).toBeGreaterThan(0)
+})
+
+test('nodes are counted while they listen, each once however many workers it has', async () => {
+  const store = openStore({ url: redis.url, durability: 'memory', clock: realClock, random: realRandom })
+  const nodes = async () => (await store.health()).nodes
+  const before = await nodes()
+  expect(before).toBe(1)
+  const listener = { noticed: () => {}, gap: () => {} }
+  const stops = ['one', 'one', 'two'].map(name => listenToStock(redis.url, name, listener))
+  await expect.poll(nodes).toBe(before + 2)
+  stops[2]?.()
+  await expect.poll(nodes).toBe(before + 1)
+  for (const stop of stops) stop()
+  await expect.poll(nodes).toBe(before)
+  await store.close()
 })
