@@ -2,7 +2,7 @@
  * Where the draws of a round stand, in a sentence for the operator's card. Only what is published is told: of an open window
  * that is its rules and never how many entered, because a count that grows would tell who waits whether to try.
  *
- * It is read when the round's state changes and when a result came, not by the second. Rejected: a bar for the phases; a
+ * It is read when the round’s state changes, when a result came, and by the second while a draw is made. Rejected: a bar for the phases; a
  * draw takes less than a second, and what takes longer (a public beacon) is better told by its name.
  */
 

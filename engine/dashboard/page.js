@@ -25,6 +25,8 @@ import { DEMO_CAMPAIGN, DEMO_ROUND, grantNodes } from './trial.js'
 const LIST_MS = 3000
 const TICK_MS = 250
 const SECOND_MS = 1000
+/** A drawn round's states in which its draw moves on. */
+const BETWEEN = ['closed', 'drawing']
 const ROUNDS_STEP = 20
 /** The engine lets a socket watch 64 topics. */
 const ROUNDS_MAX = 60
@@ -110,9 +112,13 @@ function take(entry, news) {
   redraw(entry)
 }
 
-/** Where the draws of a round stand, read when its state changed or a result came. */
+/** Where the draws of a round stand, read when its state changed or a result came, and by the second between the two: no frame tells of a phase. */
 async function readDraw(entry) {
-  entry.round.facts = await readDrawFacts(entry.round.id)
+  entry.asked = (entry.asked ?? 0) + 1
+  const { asked } = entry
+  const facts = await readDrawFacts(entry.round.id)
+  if (asked !== entry.asked) return
+  entry.round.facts = facts
   redraw(entry)
 }
 
@@ -147,7 +153,9 @@ function tick() {
 async function second() {
   if (!document.hidden) await board.read(isCurrent())
   const { now } = screenTimes()
-  for (const { card, round } of rounds.values()) {
+  for (const entry of rounds.values()) {
+    const { card, round } = entry
+    if (round.isDrawn && isCurrent() && BETWEEN.includes(round.stock.state)) void readDraw(entry)
     round.sample(now, isCurrent())
     card.drawSecond(round, isCurrent() ? board.viewers(round.id) : undefined)
   }

@@ -28,6 +28,8 @@ const moments = new Intl.DateTimeFormat(undefined, { dateStyle: 'medium', timeSt
 let connection = { state: 'connecting' }
 let receipt
 let windowEnds
+/** Whether the receipt's own draw was told; a frame that came while nobody listened was not. */
+let isTold = false
 let isAsking = false
 /** Whether who is named below has his claim or entry on screen: then the button is not what he looks for. */
 let isIn = false
@@ -68,6 +70,7 @@ async function readRound() {
   fillPools(answer.body.pools)
   $('kept').hidden = !round.isDrawn
   stream.watch([roundId])
+  if (receipt && !isTold) setTimeout(claim, Math.random() * SPREAD_MS)
 }
 
 function fillPools(pools) {
@@ -132,11 +135,13 @@ async function tell(answer) {
   draw()
   if (!isIn) {
     const isLost = body.code === 'sold_out' && round.isDrawn
+    if (isLost) settle()
     const words = isLost ? NOT_DRAWN : (REFUSED[body.code] ?? explain(answer))
     return show(textNode('p', words, 'refused'))
   }
-  if (body.outcome === 'entered') await keepReceipt(body.receipt)
-  else showVouchers(body)
+  if (body.outcome === 'entered') return keepReceipt(body.receipt)
+  settle()
+  showVouchers(body)
 }
 
 function show(...nodes) {
@@ -204,10 +209,16 @@ function showChecks(id, rows) {
   $(id).replaceChildren(...items)
 }
 
+/** The receipt's draw is over and told, and can be checked. */
+function settle() {
+  isTold = true
+  $('check-draw').hidden = false
+}
+
 /** A draw was made: this browser computes how its own receipt stands, and asks only when there is something to get. */
 async function tellDraw(frame) {
   if (frame.round_id !== roundId || frame.window !== receipt?.window) return
-  $('check-draw').hidden = false
+  settle()
   const standing = await standingOf(receipt, frame, await rulesOf(roundId, receipt.window))
   if (standing === undefined) return show(textNode('p', NOT_DRAWN))
   if (standing === 'waitlist')

@@ -275,6 +275,26 @@ describe('a draw', () => {
     expect(problems()).toEqual([])
   })
 
+  test('a result that came while the connection was cut is told when it is back', async () => {
+    const proxy = await TcpProxy.open({ host: '127.0.0.1', port: Number(new URL(node.url).port) })
+    const missed = await makeRound(api, { stock: 1, allocation: { mode: 'window', window_ms: 60_000 } })
+    await look(missed, proxy.url.replace('redis:', 'http:'))
+    await signIn('away')
+    await button().click()
+    await part('checks').locator('li').nth(1).waitFor()
+    proxy.way = 'black hole'
+    proxy.disconnect()
+    await api.post(`/v1/rounds/${missed.id}/close`)
+    const state = async () => (await api.get<Round>(`/v1/rounds/${missed.id}`)).body.state
+    await expect.poll(state, { timeout: 10_000 }).toBe('drawn')
+    proxy.way = 'pass'
+    proxy.disconnect()
+    await shows(part('answer'), 'Yours, number 1 of this round.')
+    problems()
+    await page.goto('about:blank')
+    await proxy.close()
+  })
+
   test('who lost learns it from the one frame, without asking', async () => {
     const crowded = await makeRound(api, { stock: 1, allocation: { mode: 'window', window_ms: 60_000 } })
     await look(crowded)
