@@ -23,6 +23,9 @@ const HELP = `fairgrab: the engine in front of a flash release of coupons
   fairgrab claim ROUND USER   claim a pack for a user
   fairgrab redeem CODE …      redeem a voucher for an order
   fairgrab watch [ROUND …]    the stock of rounds as it moves
+  fairgrab rates …            what callers may ask a second, set on every node
+  fairgrab merchant …         hold and release a merchant, take back what is not settled
+  fairgrab voucher …          a voucher with its history; take one out of use
   fairgrab audit              who changed what, and whether the chain of it holds
   fairgrab token USER         make a user's token with FAIRGRAB_JWT_SECRET
   fairgrab keys [ROLE …]      make API keys
@@ -69,6 +72,7 @@ const row =
 
 const release = () => import('./cli/release-commands.ts')
 const user = () => import('./cli/user-commands.ts')
+const control = () => import('./cli/control-commands.ts')
 const setup = () => import('./cli/setup-commands.ts')
 
 const COMMANDS: Readonly<Record<string, () => Promise<number>>> = {
@@ -82,6 +86,9 @@ const COMMANDS: Readonly<Record<string, () => Promise<number>>> = {
   claim: row('CLAIM', user),
   redeem: row('REDEEM', user),
   watch: row('WATCH', user),
+  rates: row('RATES_COMMAND', control),
+  merchant: row('MERCHANT', control),
+  voucher: row('VOUCHER', control),
   audit: row('AUDIT', setup),
   token: row('TOKEN', setup),
   keys: row('KEYS', setup),

@@ -2,6 +2,7 @@
  * One worker, put together: store, rooms, server. Only here are the real clock and the real randomness made. A worker
  * knows nothing of other workers; what they must share is in Redis.
  */
+import { hostname } from 'node:os'
 import { join } from 'node:path'
 import { Callers, parseKeys } from './auth/callers.ts'
 import { UserTokens } from './auth/user-tokens.ts'
@@ -10,11 +11,14 @@ import { FRAME_BYTES_MAX, RECOVERY_PATIENCE_MS, RESERVE_GRANTS } from './base/li
 import { jitter, type Random, realRandom } from './base/random.ts'
 import { Audit } from './campaign/audit.ts'
 import { Campaigns } from './campaign/campaigns.ts'
+import type { Claims } from './campaign/claims.ts'
+import { Controls, type Rates, READ_MS } from './campaign/controls.ts'
 import { Draws } from './campaign/draws.ts'
 import { DryRun } from './campaign/dry-run.ts'
 import type { FenceEvent } from './campaign/fenced-round.ts'
 import { FencedRounds } from './campaign/fenced-rounds.ts'
 import { FinalLists } from './campaign/final-lists.ts'
+import { Histories } from './campaign/histories.ts'
 import { Journal } from './campaign/journal.ts'
 import { Ledger } from './campaign/ledger.ts'
 import { Lifecycle } from './campaign/lifecycle.ts'
@@ -33,8 +37,9 @@ import { ArrivalRecord } from './ops/arrival-record.ts'
 import { Health } from './ops/health.ts'
 import type { Log } from './ops/log.ts'
 import { type Gauges, Metrics } from './ops/metrics.ts'
+import { TrafficLog } from './ops/traffic-log.ts'
 import { RateLimits } from './server/rate-limits.ts'
-import { httpRoutes, noRoute } from './server/routes.ts'
+import { httpRoutes, noRoute, VERSION } from './server/routes.ts'
 import type { Services } from './server/services.ts'
 import { Stream, stockFrame, topicOf } from './server/stream.ts'
 import { type Server, serve } from './server/uws.ts'
@@ -45,6 +50,7 @@ import { openStore, type Store } from './store/store.ts'
 import { drawnFrame } from './wire/drawn-frame.ts'
 
 const TICK_MS = 100
+const LOG_MS = 1000
 /** Between two sweeps of one worker, at most: money that time moves is this late. */
 const SWEEP_MS = 30_000
 const DRAIN_MS = 5000
@@ -81,6 +87,8 @@ interface Parts {
   readonly random: Random
   readonly audit: Audit
   readonly fenced: boolean
+  readonly rates: RateLimits
+  readonly controls: Controls
 }
 
 /** Who hears of what happens, once they are there. */
@@ -117,19 +125,17 @@ export async function startWorker({ config, log, place = 0, metricsText }: Worke
   const sweep = new Sweep(store, campaigns)
   const told = (what: string) => (cause: unknown) => log.warn({ err: cause }, what)
   const draws = new Draws({ store, rounds, clock, failed: told('draw') })
+  const limits = limitsOf(config, log, store)
+  await readControls(limits)()
   const common = { store, rounds, draws, campaigns, sweep, secret, health, metrics, clock, random, audit }
-  const parts = { ...common, fenced: fence !== undefined }
+  const parts = { ...common, ...limits, fenced: fence !== undefined }
   const { server, stream, own, underWay } = await openServer(config, parts, metricsText)
   const feed = stockFeed(parts, server, stream)
   ears.changed = view => feed.changed(view.id)
   ears.drawn = drawnFeed(parts, server, told('drawn'))
   ears.up = () => void fence?.look()
   void fence?.begin(id => rounds.get(id)).catch(told('journal'))
-  const stops = [
-    every(clock, TICK_MS, () => rounds.tick(), told('tick')),
-    every(clock, TICK_MS, () => draws.tick(), told('draws')),
-    every(clock, jitter(random, SWEEP_MS), () => sweep.all(), told('sweep')),
-  ]
+  const stops = startTicks(parts, log, told)
   return {
     port: server.port,
     metrics: own,
@@ -155,6 +161,33 @@ const undecidedTold = (metrics: Metrics, log: Log) => (fault: unknown) => {
   log.warn({ err: fault }, 'redis did not decide')
 }
 
+/** What fails here is Redis being away, which health tells. */
+const readControls =
+  ({ controls }: Pick<Parts, 'controls'>) =>
+  () =>
+    controls.read().catch(() => {})
+
+const roundNow = ({ view: { id, state, notice } }: Claims) => ({
+  id,
+  state,
+  granted: notice.sequence,
+  total: totalOf(notice),
+})
+
+/** What a worker does by the clock; each of the functions ends one of them. */
+function startTicks(parts: Parts, log: Log, told: (what: string) => (cause: unknown) => void): (() => void)[] {
+  const { rounds, draws, sweep, clock, random, metrics } = parts
+  const traffic = new TrafficLog(log)
+  const second = () => traffic.second(metrics.sinceLast(), [...rounds.loaded()].map(roundNow))
+  return [
+    every(clock, TICK_MS, () => rounds.tick(), told('tick')),
+    every(clock, TICK_MS, () => draws.tick(), told('draws')),
+    every(clock, jitter(random, SWEEP_MS), () => sweep.all(), told('sweep')),
+    every(clock, READ_MS, readControls(parts), told('controls')),
+    every(clock, LOG_MS, second, told('traffic')),
+  ]
+}
+
 /** An operator's change went on although the audit log could not be written. */
 const unauditedTold = (metrics: Metrics, log: Log) => (cause: unknown) => {
   metrics.count('fairgrab_unaudited_total')
@@ -168,6 +201,7 @@ const storeOf = (config: Config, log: Log, ears: Ears): Store =>
     replicas: config.replicas,
     clock: realClock,
     random: realRandom,
+    node: `${hostname()}:${config.port}`,
     heard: (link, event, detail) => {
       log[event === 'up' ? 'info' : 'warn']({ link, detail }, `redis ${event}`)
       if (link === 'claims' && event === 'up') ears.up?.()
@@ -248,6 +282,17 @@ const healthOf = (config: Config, log: Log, store: Store): Health =>
     },
   })
 
+/** The rates of callers, and what operators set of them and of merchants. */
+function limitsOf({ rateUser, rateAddress, rateKey }: Config, log: Log, store: Store) {
+  const configured = { user: rateUser, address: rateAddress, key: rateKey }
+  const rates = new RateLimits(configured, realClock)
+  const changed = (now: Rates) => {
+    rates.apply(now)
+    log.info({ rates: now }, 'controls changed')
+  }
+  return { rates, controls: new Controls({ store: store.controls, clock: realClock, configured, changed }) }
+}
+
 /** What voucher codes derive from. A node that starts before its Redis waits here, and is judged anew when it came. */
 async function voucherSecret(config: Config, store: Store, health: Health): Promise<Buffer> {
   if (config.voucherSecret !== '') return Buffer.from(config.voucherSecret, 'hex')
@@ -266,6 +311,9 @@ async function openServer(config: Config, parts: Parts, metricsText: WorkerOptio
     redisUp: store.ready,
     ready: () => health.report.ready,
     redisMemoryBytes: () => health.report.redisMemoryBytes,
+    redisCommands: () => health.report.redisCommands,
+    nodes: () => health.report.nodes,
+    version: VERSION,
     stocks: () =>
       [...rounds.loaded()].map(({ view }) => ({
         id: view.id,
@@ -278,7 +326,8 @@ async function openServer(config: Config, parts: Parts, metricsText: WorkerOptio
   const services: Services = {
     clock,
     callers,
-    rates: new RateLimits({ user: config.rateUser, address: config.rateAddress, key: config.rateKey }, clock),
+    rates: parts.rates,
+    controls: parts.controls,
     claims: store.claims,
     store,
     rounds,
@@ -303,16 +352,17 @@ async function openServer(config: Config, parts: Parts, metricsText: WorkerOptio
 }
 
 /** The rules of campaigns and of what happens after the claim. */
-function campaignParts({ store, rounds, draws, campaigns, sweep, clock, random, secret, fenced }: Parts) {
+function campaignParts({ store, rounds, draws, campaigns, sweep, clock, random, secret, controls, fenced }: Parts) {
   const vouchers = new Vouchers(store, rounds, random)
   const merchants = new Merchants(store.ledger, clock)
-  const redemption = new Redemption({ store, campaigns, vouchers, merchants, random })
+  const redemption = new Redemption({ store, campaigns, vouchers, merchants, controls, random })
   const lifecycle = new Lifecycle({ store, rounds, draws, campaigns, clock, random, fenced })
   return {
     draws,
     lifecycle,
-    dryRun: new DryRun(lifecycle, store),
+    dryRun: new DryRun(lifecycle, store, vouchers),
     vouchers,
+    histories: new Histories(store, vouchers),
     merchants,
     redemption,
     finalLists: new FinalLists(store, clock),
@@ -336,7 +386,7 @@ function stockFeed({ rounds, clock, metrics }: Parts, server: Server, stream: St
         server.publish(topicOf(roundId, cohort, false), frame.json, false)
         server.publish(topicOf(roundId, cohort, true), frame.msgpack, true)
       }
-      metrics.count('fairgrab_stock_frames_total')
+      metrics.told((rounds.serverTimeMs() - round.view.notice.at) / 1000)
     },
   })
 }

@@ -7,14 +7,17 @@
  * true for the moment of asking: claims go on, and another operator may be quicker.
  */
 import { Refusal } from '../base/assert.ts'
+import { CODES } from '../base/codes.ts'
 import { STOCK_MAX, VOUCHERS_PER_ROUND_MAX } from '../base/limits.ts'
 import { type Notice, quarantinedOf, remainingOf, type StoredState, totalOf } from '../store/notice.ts'
 import type { TurnVerb } from '../store/round-store.ts'
 import type { Store } from '../store/store.ts'
 import { budgetOf, type Campaign } from './campaigns.ts'
-import { type Lifecycle, type RoundRules, releaseRefused } from './lifecycle.ts'
+import { closesOf, drawnStock, type Lifecycle, type RoundRules, releaseRefused } from './lifecycle.ts'
 import { packAmount, vouchersOf } from './round-config.ts'
 import type { PublicState, RoundView } from './round-view.ts'
+import { VOUCHER_TURNS, type VoucherState } from './voucher-states.ts'
+import type { Vouchers } from './vouchers.ts'
 
 const TURNS: Readonly<Record<TurnVerb, readonly StoredState[]>> = {
   open: ['scheduled'],
@@ -53,8 +56,10 @@ const faceOf = ({ id, config }: RoundView, notice: Notice): RoundFace => ({
 export class DryRun {
   readonly #lifecycle: Lifecycle
   readonly #store: Store
+  readonly #vouchers: Vouchers
 
-  constructor(lifecycle: Lifecycle, store: Store) {
+  constructor(lifecycle: Lifecycle, store: Store, vouchers: Vouchers) {
+    this.#vouchers = vouchers
     this.#lifecycle = lifecycle
     this.#store = store
   }
@@ -72,7 +77,8 @@ export class DryRun {
 
   /** Throws the refusal that adding or taking back would get. */
   async restock(id: string, poolName: string, add: number) {
-    const { view } = await this.#lifecycle.round(id)
+    const { view, entries } = await this.#lifecycle.round(id)
+    if (entries) throw drawnStock(view.state)
     const { config, notice, vouchers } = view
     const place = config.pools.indexOf(poolName)
     const pool = notice.pools[place]
@@ -106,10 +112,20 @@ export class DryRun {
   async round(campaignId: string, rules: RoundRules): Promise<BudgetEffect> {
     const campaign = await this.#lifecycle.campaign(campaignId)
     this.#lifecycle.refuseUnfenced(rules)
+    closesOf(rules)
     const vouchers = vouchersOf(campaign.pack).length
     if (rules.stock * vouchers > VOUCHERS_PER_ROUND_MAX)
       throw new Refusal('invalid', `stock: ${rules.stock} packs of ${vouchers} pass ${VOUCHERS_PER_ROUND_MAX} vouchers`)
     return this.#budget(campaign, rules.stock)
+  }
+
+  /** The state of a voucher before and after taking it out of use; throws the refusal that this would get. */
+  async deactivation(code: string): Promise<{ readonly before: VoucherState; readonly after: VoucherState }> {
+    const { state } = await this.#vouchers.now(await this.#vouchers.of(code))
+    if (state === 'redeemed') throw new Refusal('already_redeemed', CODES.already_redeemed.title)
+    const after = state === 'deactivated' ? state : VOUCHER_TURNS[state].deactivate
+    if (!after) throw new Refusal('expired', CODES.expired.title)
+    return { before: state, after }
   }
 
   async #budget(campaign: Campaign, packs: number): Promise<BudgetEffect> {

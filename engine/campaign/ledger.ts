@@ -58,19 +58,35 @@ export class Ledger {
 
   /** Deactivates what a merchant redeemed on days that are not settled; resolves with how many redemptions. */
   async hold(campaign: Campaign, merchant: string, { by, note }: { by: string; note: string }): Promise<number> {
-    const settled = new Map<string, boolean>()
-    const dayOf = daysInOrder(campaign.timezone)
     let held = 0
-    for await (const entry of this.#store.ledger.entries(campaign.id)) {
-      if (entry.kind !== 'redeem' || entry.merchant !== merchant) continue
-      const { date } = dayOf(Number(entry.at))
-      if (!settled.has(date)) settled.set(date, (await this.#store.ledger.settled(campaign.id, date)) !== undefined)
-      if (settled.get(date)) continue
-      const call = { redemption: entry.ref as string, unused: campaign.on_expiry, by, note }
+    for await (const redemption of this.#unsettled(campaign, merchant)) {
+      const call = { redemption, unused: campaign.on_expiry, by, note }
       const { code } = await this.#store.vouchers.deactivate(campaign.id, call)
       if (code === 'granted') held++
     }
     return held
+  }
+
+  /** How many redemptions a hold would deactivate now. */
+  async holdable(campaign: Campaign, merchant: string): Promise<number> {
+    let count = 0
+    for await (const redemption of this.#unsettled(campaign, merchant)) {
+      const state = await this.#store.vouchers.redemptionState(campaign.id, redemption)
+      if (state === 'succeeded' || state === 'partial') count++
+    }
+    return count
+  }
+
+  /** The ids of a merchant's redemptions on days that are not settled, whatever became of them. */
+  async *#unsettled(campaign: Campaign, merchant: string): AsyncGenerator<string> {
+    const settled = new Map<string, boolean>()
+    const dayOf = daysInOrder(campaign.timezone)
+    for await (const entry of this.#store.ledger.entries(campaign.id)) {
+      if (entry.kind !== 'redeem' || entry.merchant !== merchant) continue
+      const { date } = dayOf(Number(entry.at))
+      if (!settled.has(date)) settled.set(date, (await this.#store.ledger.settled(campaign.id, date)) !== undefined)
+      if (!settled.get(date)) yield entry.ref as string
+    }
   }
 }
 

@@ -152,10 +152,7 @@ export class Lifecycle {
   async restock(id: string, poolName: string, add: number): Promise<Claims> {
     const round = await this.round(id)
     const { config, notice, vouchers } = round.view
-    if (round.entries)
-      throw new Refusal('wrong_state', 'the stock of a drawn round is part of its published rules', {
-        state: round.view.state,
-      })
+    if (round.entries) throw drawnStock(round.view.state)
     const pool = config.pools.indexOf(poolName)
     if (pool < 0) throw new Refusal('invalid', `pool: this round has ${config.pools.join(', ')}`)
     const campaign = await this.campaign(config.campaign_id)
@@ -209,7 +206,7 @@ export class Lifecycle {
 const momentOf = (text: string | null): number => (text === null ? 0 : Math.max(1, Date.parse(text)))
 
 /** When entries end at last: a lottery's draw ends them where nothing else does. */
-function closesOf({ allocation, opens_at, closes_at }: RoundRules): number {
+export function closesOf({ allocation, opens_at, closes_at }: RoundRules): number {
   if (allocation.mode !== 'lottery') return momentOf(closes_at)
   const drawsAt = Date.parse(allocation.draws_at)
   if (opens_at !== null && Date.parse(opens_at) >= drawsAt)
@@ -221,6 +218,9 @@ function closesOf({ allocation, opens_at, closes_at }: RoundRules): number {
 
 export const releaseRefused = (code: Code, most: number): string =>
   code === 'wrong_state' ? 'nothing is quarantined' : `release: no sequence of a round may pass ${most}`
+
+export const drawnStock = (state: string): Refusal =>
+  new Refusal('wrong_state', 'the stock of a drawn round is part of its published rules', { state })
 
 function restockRefused({ code, notice }: Turned, most: number, state: string): string {
   if (code === 'below_granted') return `${grantedOf(notice)} are granted of ${totalOf(notice)}; take back less`

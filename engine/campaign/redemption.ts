@@ -14,6 +14,7 @@ import { newId, type Random } from '../base/random.ts'
 import type { Store } from '../store/store.ts'
 import type { KeyedRequest, RedeemCall, Turned } from '../store/voucher-store.ts'
 import type { Campaign, Campaigns } from './campaigns.ts'
+import type { Controls } from './controls.ts'
 import type { Merchants } from './merchants.ts'
 import { discountOf } from './round-config.ts'
 import type { Voucher, Vouchers } from './vouchers.ts'
@@ -55,6 +56,7 @@ export interface RedemptionOptions {
   readonly campaigns: Campaigns
   readonly vouchers: Vouchers
   readonly merchants: Merchants
+  readonly controls: Controls
   readonly random: Random
 }
 
@@ -66,13 +68,15 @@ export class Redemption {
   readonly #campaigns: Campaigns
   readonly #vouchers: Vouchers
   readonly #merchants: Merchants
+  readonly #controls: Controls
   readonly #random: Random
 
-  constructor({ store, campaigns, vouchers, merchants, random }: RedemptionOptions) {
+  constructor({ store, campaigns, vouchers, merchants, controls, random }: RedemptionOptions) {
     this.#store = store
     this.#campaigns = campaigns
     this.#vouchers = vouchers
     this.#merchants = merchants
+    this.#controls = controls
     this.#random = random
   }
 
@@ -106,14 +110,18 @@ export class Redemption {
       throw new Refusal('not_eligible', 'this voucher is another user’s')
     const rule = refusedBy(request, voucher, campaign)
     if (rule) throw rule
-    const { merchant_tags: tags } = voucher.template
-    if (
-      tags &&
-      !(await this.#merchants.mayAccept(request.merchant_id, tags)) &&
-      !(await this.#isKnown(campaign.id, keyed))
-    )
-      throw new Refusal('merchant_not_eligible', `this voucher is for merchants with the tag ${tags.join(' or ')}`)
+    const stranger = await this.#strangerTo(voucher, request.merchant_id)
+    if (stranger && !(await this.#isKnown(campaign.id, keyed))) throw stranger
     return this.#decide(campaign, this.#callOf(campaign, voucher, request, keyed))
+  }
+
+  /** Why a merchant may not accept a voucher now, or undefined. */
+  async #strangerTo({ template }: Voucher, merchant: string): Promise<Refusal | undefined> {
+    const held = this.#controls.heldMerchant(merchant)
+    if (held) return new Refusal('merchant_not_eligible', `the merchant ${merchant} is held since ${held.at}`)
+    const { merchant_tags: tags } = template
+    if (!tags || (await this.#merchants.mayAccept(merchant, tags))) return undefined
+    return new Refusal('merchant_not_eligible', `this voucher is for merchants with the tag ${tags.join(' or ')}`)
   }
 
   /** Reverses a redemption in full or in part, once for each (caller, key). */

@@ -7,7 +7,7 @@ import { readFile } from 'node:fs/promises'
 import { STOCK_MAX } from '../base/limits.ts'
 import { ConfigError } from '../config.ts'
 import type { RoundAnswer } from '../wire/round-answer.ts'
-import { type Command, countOf, type Given, verbOf, wordAt } from './command.ts'
+import { type Command, countOf, type Given, textOf, verbOf, wordAt } from './command.ts'
 import { askJson } from './engine-call.ts'
 
 interface List<Row> {
@@ -104,9 +104,31 @@ const poolOf = (text: string) => {
   return { name, stock: Number(stock) }
 }
 
+const MODES = ['fcfs', 'window', 'lottery'] as const
+
+/** How a new round is given out; what does not belong to its mode is refused here, before the engine is asked. */
+function allocationOf(given: Given) {
+  const { allocation: mode = 'fcfs', 'window-ms': length, waitlist } = given.values
+  if (!MODES.some(known => known === mode))
+    throw new ConfigError(`--allocation: "${mode}" (from the command line) is no mode; give one of ${MODES.join(', ')}`)
+  const belongs = { 'window-ms': ['window'], 'draws-at': ['lottery'], waitlist: ['window', 'lottery'] }
+  for (const [name, modes] of Object.entries(belongs))
+    if (given.values[name] !== undefined && !modes.includes(String(mode)))
+      throw new ConfigError(`--${name} does not fit --allocation ${mode}; it is for ${modes.join(' and ')}`)
+  const waits = waitlist === undefined ? {} : { waitlist: countOf(given, 'waitlist', [0, STOCK_MAX]) }
+  if (mode === 'lottery') return { mode, draws_at: textOf(given, 'draws-at', '2026-12-01T20:00:00.000Z'), ...waits }
+  if (mode === 'fcfs') return { mode }
+  return {
+    mode,
+    ...(length === undefined ? {} : { window_ms: countOf(given, 'window-ms', [1, 86_400_000]) }),
+    ...waits,
+  }
+}
+
 function newRound(given: Given) {
   const { pool, 'opens-at': opens, 'closes-at': closes } = given.values
   return {
+    allocation: allocationOf(given),
     stock: countOf(given, 'stock', [1, STOCK_MAX]),
     opens_at: typeof opens === 'string' ? opens : null,
     closes_at: typeof closes === 'string' ? closes : null,
@@ -141,7 +163,8 @@ export const ROUND: Command = {
   usage: [
     'round list',
     'round show ROUND',
-    'round create CAMPAIGN --stock N [--opens-at TIME] [--closes-at TIME] [--pool NAME=N,…]',
+    'round create CAMPAIGN --stock N [--opens-at TIME] [--closes-at TIME] [--pool NAME=N,…] [--dry-run]',
+    'round create CAMPAIGN --stock N --allocation window|lottery [--window-ms N] [--draws-at TIME] [--waitlist N]',
     'round open|pause|resume|close|release ROUND [--dry-run]',
     'round stock ROUND --add N [--pool NAME] [--dry-run]',
   ],
@@ -155,6 +178,10 @@ export const ROUND: Command = {
     'opens-at': { type: 'string', says: 'RFC 3339; without it an operator opens it' },
     'closes-at': { type: 'string', says: 'RFC 3339; without it an operator closes it' },
     pool: { type: 'string', says: 'NAME=N,… of a new round; NAME of the stock to change' },
+    allocation: { type: 'string', says: 'fcfs, window or lottery; else fcfs' },
+    'window-ms': { type: 'string', says: 'length of a window, else 3000' },
+    'draws-at': { type: 'string', says: 'the hour of a lottery, RFC 3339' },
+    waitlist: { type: 'string', says: 'places behind the last seat of a draw, else 0' },
     add: { type: 'string', says: 'packs to add; a negative number takes unsold ones back (--add=-5)' },
     'dry-run': dryRun,
   },

@@ -8,18 +8,25 @@
  * memory only: a reload forgets it, so a screen on a wall cannot be left with one.
  */
 
+import { CaseLookup } from './case-lookup.js'
+import { DeskLevers } from './desk-levers.js'
+import { readDrawFacts } from './draw-facts.js'
 import { ask, explain, succeeded } from './engine-api.js'
+import { LeverDialog } from './lever-dialog.js'
 import { Levers } from './levers.js'
 import { PulseBoard } from './pulse-board.js'
 import { ReleaseForm } from './release-form.js'
-import { countdown, RoundCard, setIcon, setText, stateWord } from './round-card.js'
+import { RoundCard } from './round-card.js'
 import { RoundStock } from './round-stock.js'
-import { StockStream } from './stock-stream.js'
-import { DEMO_CAMPAIGN, DEMO_ROUND, grantNodes, textNode } from './trial.js'
+import { countdown, setIcon, setText, stateWord, textNode } from './screen-text.js'
+import { StockStream, streamAddress } from './stock-stream.js'
+import { DEMO_CAMPAIGN, DEMO_ROUND, grantNodes } from './trial.js'
 
 const LIST_MS = 3000
 const TICK_MS = 250
 const SECOND_MS = 1000
+/** A drawn round's states in which its draw moves on. */
+const BETWEEN = ['closed', 'drawing']
 const ROUNDS_STEP = 20
 /** The engine lets a socket watch 64 topics. */
 const ROUNDS_MAX = 60
@@ -33,13 +40,19 @@ let isListed = false
 let drawing = false
 let key = ''
 const board = new PulseBoard()
-const levers = new Levers(() => key)
+const dialog = new LeverDialog(() => key)
+const levers = new Levers(dialog)
+const deskLevers = new DeskLevers(dialog, () => key)
 
 const stream = new StockStream({
-  address: `${location.protocol === 'https:' ? 'wss' : 'ws'}://${location.host}/v1/stream`,
+  address: streamAddress(),
   heard: frame => {
     const entry = rounds.get(frame.round_id)
     if (entry) take(entry, () => entry.round.takeStock(frame, performance.now()))
+  },
+  drawn: ({ round_id: id }) => {
+    const entry = rounds.get(id)
+    if (entry) void readDraw(entry)
   },
   changed: next => {
     if (next.state === 'live') {
@@ -94,7 +107,22 @@ function take(entry, news) {
   const before = entry.round.stock?.state
   if (!news()) return
   const { state } = entry.round.stock
-  if (before && before !== state) announce(`${titleOf(entry.round)}: ${stateWord(state)}`)
+  if (before && before !== state) announce(`${titleOf(entry.round)}: ${stateWord(state, entry.round.isDrawn)}`)
+  if (before !== state && entry.round.isDrawn && state !== 'scheduled') void readDraw(entry)
+  redraw(entry)
+}
+
+/** Where the draws of a round stand, read when its state changed or a result came, and by the second between the two: no frame tells of a phase. */
+async function readDraw(entry) {
+  entry.asked = (entry.asked ?? 0) + 1
+  const { asked } = entry
+  const facts = await readDrawFacts(entry.round.id)
+  if (asked !== entry.asked) return
+  entry.round.facts = facts
+  redraw(entry)
+}
+
+function redraw(entry) {
   entry.dirty = true
   if (drawing) return
   drawing = true
@@ -125,7 +153,9 @@ function tick() {
 async function second() {
   if (!document.hidden) await board.read(isCurrent())
   const { now } = screenTimes()
-  for (const { card, round } of rounds.values()) {
+  for (const entry of rounds.values()) {
+    const { card, round } = entry
+    if (round.isDrawn && isCurrent() && BETWEEN.includes(round.stock.state)) void readDraw(entry)
     round.sample(now, isCurrent())
     card.drawSecond(round, isCurrent() ? board.viewers(round.id) : undefined)
   }
@@ -186,6 +216,7 @@ async function readCampaigns() {
   $('demo-key').hidden = key !== ''
   for (const { card } of rounds.values()) card.setKey(key !== '')
   $('release-section').hidden = key === ''
+  for (const id of ['lookup-section', 'controls']) $(id).hidden = true
   setText($('who'), key === '' ? 'Read only: give a key' : 'With a key')
   if (key === '') return
   const answer = await ask('GET', '/v1/campaigns?limit=1000', { key })
@@ -193,6 +224,8 @@ async function readCampaigns() {
   const isKey = succeeded(answer) || answer.status === 403
   setText($('key-answer'), isKey ? 'The key is used in this tab.' : `The key is of no use. ${explain(answer)}`)
   if (!succeeded(answer)) return
+  $('lookup-section').hidden = false
+  void deskLevers.read()
   for (const { id, name } of answer.body.data) campaigns.set(id, name)
   arrange()
 }
@@ -226,6 +259,8 @@ function curl(path, body) {
 
 function start() {
   new ReleaseForm(() => key, readRounds)
+  const deactivate = (code, done) => deskLevers.openDeactivation(code, done)
+  new CaseLookup({ key: () => key, titleOf, deactivate })
   $('user').value = `guest-${Math.random().toString(36).slice(2, 8)}`
   $('curl-campaign').textContent = curl('/v1/campaigns', DEMO_CAMPAIGN)
   $('curl-round').textContent = curl('/v1/campaigns/CAMPAIGN_ID/rounds', DEMO_ROUND)

@@ -8,13 +8,13 @@
  */
 
 import { NodePulse } from './node-pulse.js'
-import { setText } from './round-card.js'
+import { setText, textNode } from './screen-text.js'
 import { CHART_POINTS, TimeChart } from './time-chart.js'
-import { textNode } from './trial.js'
 
 const OUTCOMES = {
   granted: 'Granted',
   replayed: 'Granted before',
+  entered: 'Entered',
   sold_out: 'Sold out',
   not_open: 'Not open',
   paused: 'Paused',
@@ -23,6 +23,8 @@ const OUTCOMES = {
   not_eligible: 'Not eligible',
   fenced: 'Fenced',
 }
+/** What is no refusal. */
+const TAKEN = ['granted', 'replayed', 'entered']
 const DURABILITY = {
   memory: 'a crash of Redis loses grants',
   everysec: 'a crash of Redis loses one second',
@@ -53,6 +55,7 @@ export class PulseBoard {
     for (const [outcome, word] of Object.entries(OUTCOMES)) {
       const row = document.createElement('li')
       row.className = `series-${outcome}`
+      row.hidden = outcome !== 'granted'
       const rate = textNode('strong', '0')
       row.append(textNode('span', word), rate)
       $('claims-legend').append(row)
@@ -107,7 +110,8 @@ export class PulseBoard {
     const granted = now?.rates.get('granted')
     this.#figure('claims-rate', all)
     this.#figure('grants-rate', granted)
-    this.#figure('refusals-rate', now && all - granted - (now.rates.get('replayed') ?? 0))
+    const refusals = [...(now?.rates ?? [])].filter(([outcome]) => !TAKEN.includes(outcome))
+    this.#figure('refusals-rate', now && refusals.reduce((sum, [, rate]) => sum + rate, 0))
     this.#figure('viewers', now?.sockets)
     setText($('p50'), milliseconds(now?.p50))
     setText($('p99'), milliseconds(now?.p99))
@@ -137,9 +141,18 @@ export class PulseBoard {
   }
 
   #drawHealth() {
-    const { durability, redisVersion, redisMemoryBytes, problems = [], warnings = [], draining } = this.#health ?? {}
+    const {
+      durability,
+      redisVersion,
+      redisMemoryBytes,
+      nodes,
+      problems = [],
+      warnings = [],
+      draining,
+    } = this.#health ?? {}
     const megabytes = `${((redisMemoryBytes ?? 0) / 1e6).toFixed(1)} MB`
     const oversold = this.#now?.oversold ?? 0
+    setText($('nodes'), this.#now && nodes > 0 ? numbers.format(nodes) : '–')
     setText($('durability'), durability ? durability[0].toUpperCase() + durability.slice(1) : '–')
     setText($('durability-words'), DURABILITY[durability] ?? '')
     const isKnown = this.#now && redisVersion

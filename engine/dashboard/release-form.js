@@ -9,12 +9,19 @@
 import { ask, explain, succeeded } from './engine-api.js'
 import { money } from './levers.js'
 import { release } from './release-rules.js'
-import { setText } from './round-card.js'
-import { textNode } from './trial.js'
+import { setText, textNode } from './screen-text.js'
 
 const numbers = new Intl.NumberFormat()
 const moments = new Intl.DateTimeFormat(undefined, { dateStyle: 'full', timeStyle: 'medium' })
 const $ = id => document.getElementById(id)
+
+/** How it is given out, in one sentence. */
+function allocationWords({ allocation: { mode, window_ms: length, draws_at: drawsAt, waitlist } }) {
+  if (mode === 'fcfs') return 'who comes first is served first'
+  if (mode === 'window') return `it is drawn every ${length / 1000} s among those who entered`
+  const waits = waitlist > 0 ? `, with ${numbers.format(waitlist)} on the waitlist` : ''
+  return `it is drawn ${moments.format(new Date(drawsAt))}${waits}`
+}
 
 function sentences({ campaign, round, cost, opensAtOnce }) {
   const [{ quantity, discount }] = campaign.pack
@@ -26,7 +33,7 @@ function sentences({ campaign, round, cost, opensAtOnce }) {
   return [
     `${numbers.format(round.stock)} packs of ${quantity} × ${off} off an order of ${money(discount.minimum_amount, campaign.currency)} or more.`,
     `It ${opensAtOnce ? 'opens at once: that time is past' : opening}, and ${round.closes_at ? `closes ${moments.format(new Date(round.closes_at))}` : 'closes by hand'}.`,
-    `A user gets ${campaign.limits.per_user} at most; who comes first is served first.`,
+    `A user gets ${campaign.limits.per_user} at most; ${allocationWords(round)}.`,
     ...(pool ? [`${numbers.format(pool.stock)} are set aside for the pool ${pool.name}.`] : []),
     `If every coupon is used it costs ${money(cost, campaign.currency)}.`,
   ]
@@ -43,6 +50,7 @@ export class ReleaseForm {
     this.#key = key
     this.#made = made
     this.#form.addEventListener('input', event => {
+      if (event.target.name === 'mode') this.#showMode()
       event.target.dataset.touched = 'true'
       this.#check()
     })
@@ -52,6 +60,12 @@ export class ReleaseForm {
       if (this.#ready) void this.#make()
       else void this.#tell()
     })
+  }
+
+  /** Shows the fields and the words of the chosen mode. */
+  #showMode() {
+    const { mode } = Object.fromEntries(new FormData(this.#form))
+    for (const part of this.#form.querySelectorAll('[data-mode]')) part.hidden = part.dataset.mode !== mode
   }
 
   /** Says what is wrong beside the fields that were touched. Gives the release when nothing is. */
@@ -95,6 +109,7 @@ export class ReleaseForm {
         `The campaign ${made.body.id} was made, its round was not. ${explain(answer)}`,
       )
     this.#form.reset()
+    this.#showMode()
     for (const field of this.#form.elements) delete field.dataset.touched
     this.#check()
     setText($('release-answer'), `Made: ${campaign.name}, round ${answer.body.id}.`)

@@ -40,6 +40,34 @@ function timeFaults({ opens, closes }, now) {
   ]
 }
 
+/** What a draw may be: one entry a person, time to enter, an hour that comes. */
+function drawFaults({ mode, perUser, pool, seconds, waitlist, draws, opens, closes }, now) {
+  if (mode === 'fcfs') return []
+  const isWindow = mode === 'window'
+  return [
+    perUser > 1 && ['per_user', 'A person enters a draw once, so he gets one pack.'],
+    pool === 'waitlist' && ['pool', 'In a draw the waitlist is something else; name the pool otherwise.'],
+    isWindow &&
+      !(seconds >= 1 && seconds <= DAY_S) && ['window', 'Seconds: 1 to 86400. Below 1 only programs are in time.'],
+    ...(isWindow ? [] : lotteryFaults({ draws, opens, closes, waitlist }, now)),
+  ]
+}
+
+function lotteryFaults({ draws, opens, closes, waitlist }, now) {
+  return [
+    !(draws >= 0) && ['draws', 'When it is drawn: a date and a time.'],
+    draws <= now && ['draws', 'It would be drawn before anybody could enter: this time is past.'],
+    opens !== undefined && draws <= opens && ['draws', 'It is drawn before it opens.'],
+    closes > draws && ['closes', 'Entries would close after the draw.'],
+    !(Number.isInteger(waitlist) && waitlist >= 0 && waitlist <= STOCK_MAX) && ['waitlist', 'Places: 0 or more.'],
+  ]
+}
+
+function allocationOf({ mode, seconds, draws, waitlist, iso }) {
+  if (mode === 'window') return { mode, window_ms: Math.round(seconds * 1000) }
+  return mode === 'lottery' ? { mode, draws_at: iso(draws), waitlist } : { mode }
+}
+
 /** `values`: the form's fields as texts. Gives { faults: [field, words], notes, campaign, round }. */
 export function release(values, now) {
   const number = name => Number(values[name] === '' ? Number.NaN : values[name])
@@ -47,7 +75,9 @@ export function release(values, now) {
   const [off, minimum] = [minorUnits(values.off), minorUnits(values.minimum)]
   const budget = values.budget.trim() === '' ? undefined : minorUnits(values.budget)
   const [stock, quantity, days, perUser] = ['stock', 'quantity', 'days', 'per_user'].map(number)
-  const [opens, closes] = ['opens', 'closes'].map(moment)
+  const [opens, closes, draws] = ['opens', 'closes', 'draws'].map(moment)
+  const [seconds, waitlist] = ['window', 'waitlist'].map(number)
+  const { mode } = values
   const pool = values.pool_stock === '' && values.pool === '' ? undefined : number('pool_stock')
   const cost = stock * quantity * off
   const faults = [
@@ -64,6 +94,7 @@ export function release(values, now) {
       !isCount(pool, stock) && ['pool_stock', 'Set aside 1 pack or more, and not more than there are.'],
     ...moneyFaults({ off, minimum, budget, cost }),
     ...timeFaults({ opens, closes }, now),
+    ...drawFaults({ mode, perUser, pool: values.pool, seconds, waitlist, draws, opens, closes }, now),
   ].filter(Boolean)
   if (faults.length > 0) return { faults }
   const discount = { type: 'amount_off', amount_off: off, minimum_amount: minimum }
@@ -84,7 +115,7 @@ export function release(values, now) {
       stock,
       opens_at: iso(opens),
       closes_at: iso(closes),
-      allocation: { mode: values.mode },
+      allocation: allocationOf({ mode, seconds, draws, waitlist, iso }),
       pools: pool === undefined ? [] : [{ name: values.pool, stock: pool }],
     },
   }

@@ -7,17 +7,10 @@
  * granted, because a holder who asks again gets his vouchers in every state.
  */
 
+import { drawWords } from './draw-facts.js'
+import { countdown, setIcon, setText, stateWord } from './screen-text.js'
 import { CHART_POINTS, TimeChart } from './time-chart.js'
 
-const STATES = {
-  scheduled: 'Scheduled',
-  open: 'Open',
-  paused: 'Paused',
-  sold_out: 'Sold out',
-  closed: 'Closed',
-  drawing: 'Drawing',
-  drawn: 'Drawn',
-}
 const ICONS = ['scheduled', 'open', 'paused', 'sold_out', 'closed', 'drawing', 'drawn']
 
 const numbers = new Intl.NumberFormat()
@@ -25,30 +18,6 @@ const percents = new Intl.NumberFormat(undefined, { style: 'percent', maximumFra
 const moments = new Intl.DateTimeFormat(undefined, { dateStyle: 'medium', timeStyle: 'medium' })
 
 const clockTimes = new Intl.DateTimeFormat(undefined, { timeStyle: 'medium' })
-
-export const stateWord = state => STATES[state] ?? state.replaceAll('_', ' ')
-
-/** Writes a text only where it differs. */
-export function setText(element, text) {
-  if (element.textContent !== text) element.textContent = text
-}
-
-/** Shows one of the page's symbols. */
-export function setIcon(element, name) {
-  const href = `#icon-${name}`
-  const use = element.querySelector('use')
-  if (use.getAttribute('href') !== href) use.setAttribute('href', href)
-}
-
-/** Seconds as a person reads a countdown: 1:05, 2:00:00, 3 d 04:00:00. */
-export function countdown(ms) {
-  const seconds = Math.max(0, Math.ceil(ms / 1000))
-  const two = number => String(number).padStart(2, '0')
-  const [days, hours, minutes] = [86_400, 3600, 60].map(unit => Math.floor(seconds / unit))
-  const clock = `${two(minutes % 60)}:${two(seconds % 60)}`
-  if (days > 0) return `${days} d ${two(hours % 24)}:${clock}`
-  return hours > 0 ? `${hours}:${clock}` : `${minutes}:${two(seconds % 60)}`
-}
 
 const NOTES = {
   paused: () => 'Nobody is granted anything until it resumes.',
@@ -58,15 +27,18 @@ const NOTES = {
     if (!opensAt) return 'It opens when an operator opens it.'
     return opensAt <= serverNow ? 'Opening now…' : `Opens ${moments.format(opensAt)}.`
   },
-  open: ({ closesAt }, serverNow) => (closesAt ? `Closes in ${countdown(closesAt - serverNow)}.` : ''),
+  open: ({ closesAt, isDrawn }, serverNow) =>
+    closesAt ? `${isDrawn ? 'Entries close' : 'Closes'} in ${countdown(closesAt - serverNow)}.` : '',
   drawing: () => 'The entries are closed and the draw is being made.',
   drawn: () => 'The draw is made; its receipt can be checked by anybody.',
 }
 
 /** The big number and what it counts: time until the opening, else what is left. */
-function headline({ stock: { state, total, remaining }, opensAt }, serverNow) {
+function headline({ stock: { state, total, granted, remaining }, opensAt, isDrawn }, serverNow) {
   if (state === 'scheduled' && opensAt > serverNow)
     return [countdown(opensAt - serverNow), `until it opens with ${numbers.format(total)}`]
+  if (isDrawn && state === 'drawn') return [numbers.format(granted), `won of ${numbers.format(total)}`]
+  if (isDrawn) return [numbers.format(remaining), `to be drawn of ${numbers.format(total)}`]
   return [numbers.format(remaining), `left of ${numbers.format(total)}`]
 }
 
@@ -103,6 +75,7 @@ export class RoundCard {
         chartBox: '.chart',
         chartTop: '.chart-top',
         caughtUp: '.caught-up',
+        drawFacts: '.draw-facts',
         fence: '.fence',
         pools: 'table',
         rows: 'tbody',
@@ -119,6 +92,7 @@ export class RoundCard {
     this.element.dataset.round = id
     title.id = `title-${id}`
     name.textContent = id
+    this.element.querySelector('.try-it').href = `/try/${id}`
     this.element.setAttribute('aria-labelledby', title.id)
     bar.setAttribute('aria-label', 'Stock left')
     form.addEventListener('submit', event => {
@@ -156,7 +130,7 @@ export class RoundCard {
     const { state, total, granted, remaining, pools } = round.stock
     const part = this.#part
     if (this.element.dataset.state !== state) this.element.dataset.state = state
-    setText(part.stateWord, stateWord(state))
+    setText(part.stateWord, stateWord(state, round.isDrawn))
     setIcon(part.state, ICONS.includes(state) ? state : 'other')
     const [big, what] = headline(round, times.serverNow)
     setText(part.remaining, big)
@@ -166,6 +140,8 @@ export class RoundCard {
     setText(part.granted, `${numbers.format(granted)} (${percents.format(total > 0 ? granted / total : 0)})`)
     setText(part.note, NOTES[state]?.(round, times.serverNow) ?? '')
     part.note.hidden = part.note.textContent === ''
+    setText(part.drawFacts, drawWords(round, round.facts))
+    part.drawFacts.hidden = part.drawFacts.textContent === ''
     this.drawMoment(round, times)
     this.#drawPools(pools)
   }
@@ -175,7 +151,7 @@ export class RoundCard {
     const part = this.#part
     setText(part.rate, isCurrent ? numbers.format(Math.round(round.rate(now))) : '–')
     setText(part.forecast, forecastWords(isCurrent ? round.forecast() : undefined, serverNow))
-    part.forecastRow.hidden = round.stock.state !== 'open'
+    part.forecastRow.hidden = round.stock.state !== 'open' || round.isDrawn
     part.fence.hidden = !isFenced || ['closed', 'drawn'].includes(round.stock.state)
     const missed = round.caughtUp?.until > now ? round.caughtUp : undefined
     part.caughtUp.hidden = !missed

@@ -24,6 +24,9 @@ export class RoundStock {
     this.campaignId = undefined
     this.opensAt = undefined
     this.closesAt = undefined
+    this.allocation = { mode: 'fcfs' }
+    /** Of a drawn round: where its newest draw stands (draw-facts.js). */
+    this.facts = undefined
     this.stock = undefined
     /** When the last news came, monotonic milliseconds. */
     this.newsAt = 0
@@ -39,6 +42,7 @@ export class RoundStock {
   /** Takes a round as the API lists it; `now` in monotonic milliseconds. True when it is news. */
   takeRound(round, now) {
     this.campaignId = round.campaign_id
+    this.allocation = round.allocation
     this.opensAt = round.opens_at ? Date.parse(round.opens_at) : undefined
     this.closesAt = round.closes_at ? Date.parse(round.closes_at) : undefined
     return this.takeStock({ ...round.stock, state: round.state, pools: round.pools }, now)
@@ -58,6 +62,10 @@ export class RoundStock {
     this.#samples.push({ at: now, granted })
     this.#forget(now)
     return true
+  }
+
+  get isDrawn() {
+    return this.allocation.mode !== 'fcfs'
   }
 
   /** Grants a second over the last two seconds. */

@@ -12,6 +12,9 @@ const SILENCE_MS = 6000
 const RETRY_MS = 500
 const RETRY_MS_MAX = 15_000
 
+/** The stream of the engine that served this page. */
+export const streamAddress = () => `${location.protocol === 'https:' ? 'wss' : 'ws'}://${location.host}/v1/stream`
+
 /** Milliseconds until the next attempt, or undefined when trying again without a change is of no use. */
 export function reconnectAfter(code, attempt, random = Math.random()) {
   if (code >= 4400 && code < 4500) return undefined
@@ -22,6 +25,7 @@ export function reconnectAfter(code, attempt, random = Math.random()) {
 export class StockStream {
   #address
   #heard
+  #drawn
   #changed
   #socket
   #topics = new Set()
@@ -33,10 +37,11 @@ export class StockStream {
   #retryTimer
   #serverTime = { ms: Date.now(), at: performance.now() }
 
-  /** `heard` is given stock frames, `changed` the connection: { state, reason, retryAt }. */
-  constructor({ address, heard, changed }) {
+  /** `heard` is given stock frames, `drawn` the results of draws, `changed` the connection: { state, reason, retryAt }. */
+  constructor({ address, heard, drawn, changed }) {
     this.#address = address
     this.#heard = heard
+    this.#drawn = drawn
     this.#changed = changed
   }
 
@@ -85,6 +90,7 @@ export class StockStream {
     this.#heardAt = performance.now()
     if (frame.server_time) this.#serverTime = { ms: Date.parse(frame.server_time), at: this.#heardAt }
     if (frame.op === 'stock') this.#heard(frame)
+    if (frame.op === 'drawn') this.#drawn(frame)
     if (frame.op === 'pong') this.#attempt = 0
     if (frame.op !== 'welcome') return
     this.#topics = new Set()

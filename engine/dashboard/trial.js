@@ -2,9 +2,10 @@
  * Trying things out: the small campaign and round that the page can make, and what a granted claim looks like.
  *
  * The same two objects are sent by the button and shown as curl lines, so the lines cannot go stale alone. The round's
- * opening lies in the past, which opens it at once. Texts become nodes by textContent and never by HTML, since names
- * of templates and users come from outside.
+ * opening lies in the past, which opens it at once.
  */
+
+import { textNode } from './screen-text.js'
 
 export const DEMO_CAMPAIGN = {
   name: 'Demo',
@@ -22,13 +23,6 @@ export const DEMO_CAMPAIGN = {
 export const DEMO_ROUND = { stock: 500, opens_at: '2020-01-01T00:00:00.000Z' }
 
 const moments = new Intl.DateTimeFormat(undefined, { dateStyle: 'medium', timeStyle: 'short' })
-
-export function textNode(name, text, className = '') {
-  const node = document.createElement(name)
-  node.textContent = text
-  node.className = className
-  return node
-}
 
 /** A claim that holds, with its voucher codes; `entered` is a draw's claim, which has none yet. */
 export function grantNodes({ outcome, replayed, claim, vouchers = [] }) {

@@ -16,6 +16,8 @@ export interface Checked {
   readonly warnings: readonly Finding[]
   readonly version: string
   readonly usedMemoryBytes: number
+  readonly nodes: number
+  readonly commands: number
 }
 
 export interface HealthReport {
@@ -24,6 +26,10 @@ export interface HealthReport {
   readonly durability: string
   readonly redisVersion: string
   readonly redisMemoryBytes: number
+  /** Nodes that share this Redis, this one among them; 0 where that is not known. */
+  readonly nodes: number
+  /** Commands that Redis processed since its start. */
+  readonly redisCommands: number
   readonly problems: readonly Finding[]
   readonly warnings: readonly Finding[]
 }
@@ -59,6 +65,8 @@ export class Health {
       durability: options.durability,
       redisVersion: '',
       redisMemoryBytes: 0,
+      nodes: 0,
+      redisCommands: 0,
       problems: [unreachable('not asked yet')],
       warnings: [],
     }
@@ -112,6 +120,8 @@ export class Health {
         ready: found.problems.length === 0 && !draining,
         redisVersion: found.version,
         redisMemoryBytes: found.usedMemoryBytes,
+        nodes: found.nodes,
+        redisCommands: found.commands,
         problems: found.problems,
         warnings: found.warnings,
       }

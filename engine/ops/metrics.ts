@@ -43,6 +43,32 @@ export const METRICS = [
   },
   { name: 'fairgrab_stream_sockets', type: 'gauge', labels: [], help: 'Sockets of the live stream.' },
   { name: 'fairgrab_stock_frames_total', type: 'counter', labels: [], help: 'Stock frames that were published.' },
+  {
+    name: 'fairgrab_stock_age_seconds',
+    type: 'histogram',
+    labels: [],
+    help: "How old a stock frame's stock is when it leaves.",
+    buckets: [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5],
+  },
+  {
+    name: 'fairgrab_stream_catch_ups_total',
+    type: 'counter',
+    labels: [],
+    help: 'Slow readers that caught up and were given the newest stock.',
+  },
+  {
+    name: 'fairgrab_redemptions_total',
+    type: 'counter',
+    labels: ['outcome'],
+    help: 'Redemptions asked for, by outcome.',
+  },
+  {
+    name: 'fairgrab_redemption_seconds',
+    type: 'histogram',
+    labels: [],
+    help: 'From the request of a redemption to its answer.',
+    buckets: [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 2],
+  },
   { name: 'fairgrab_draws_total', type: 'counter', labels: [], help: 'Draws whose result this worker told.' },
   { name: 'fairgrab_faults_total', type: 'counter', labels: [], help: 'Batches that ended without a decision.' },
   { name: 'fairgrab_bugs_total', type: 'counter', labels: [], help: 'Requests that met a bug of the engine.' },
@@ -55,6 +81,14 @@ export const METRICS = [
   { name: 'fairgrab_workers', type: 'gauge', labels: [], help: 'Workers of this node that answer.' },
   { name: 'fairgrab_ready', type: 'gauge', labels: [], help: 'Workers that may grant: nothing fences or drains them.' },
   { name: 'fairgrab_redis_up', type: 'gauge', labels: [], help: 'Workers whose connections to Redis are up.' },
+  { name: 'fairgrab_nodes', type: 'gauge', labels: [], help: 'Nodes that share this Redis, at the last check.' },
+  { name: 'fairgrab_build_info', type: 'gauge', labels: ['version'], help: 'Always 1; the version that runs.' },
+  {
+    name: 'fairgrab_redis_commands_total',
+    type: 'counter',
+    labels: [],
+    help: 'Commands that Redis processed since its start, at the last check.',
+  },
   { name: 'fairgrab_redis_memory_bytes', type: 'gauge', labels: [], help: 'What Redis uses, at the last check.' },
   {
     name: 'fairgrab_event_loop_delay_seconds',
@@ -75,6 +109,9 @@ export interface Gauges {
   readonly redisUp: () => boolean
   readonly ready: () => boolean
   readonly redisMemoryBytes: () => number
+  readonly redisCommands: () => number
+  readonly nodes: () => number
+  readonly version: string
   readonly stocks: () => Iterable<RoundGauges>
 }
 
@@ -89,6 +126,9 @@ export interface RoundGauges {
 const DELAY_WINDOW_S = 10
 
 const WORST: readonly MetricName[] = [
+  'fairgrab_nodes',
+  'fairgrab_build_info',
+  'fairgrab_redis_commands_total',
   'fairgrab_stock_total',
   'fairgrab_stock_granted',
   'fairgrab_oversold',
@@ -100,6 +140,7 @@ export class Metrics {
   readonly #registry = new Registry()
   readonly #outcomes = new Float64Array(256)
   readonly #told = new Float64Array(256)
+  readonly #logged = new Float64Array(256)
   readonly #delay = monitorEventLoopDelay({ resolution: 10 })
   readonly #counters = new Map<string, Counter>()
   readonly #gauges = new Map<string, Gauge>()
@@ -114,7 +155,7 @@ export class Metrics {
     for (const { name, type, labels, help, buckets } of rows) {
       const common = { name, help, labelNames: [...labels], registers: [this.#registry] }
       const aggregator = WORST.includes(name as MetricName) ? 'max' : 'sum'
-      if (type === 'counter') this.#counters.set(name, new Counter(common))
+      if (type === 'counter') this.#counters.set(name, new Counter({ ...common, aggregator }))
       else if (type === 'gauge') this.#gauges.set(name, new Gauge({ ...common, aggregator }))
       else this.#histograms.set(name, new Histogram({ ...common, buckets: [...(buckets ?? [])] }))
     }
@@ -141,6 +182,30 @@ export class Metrics {
     this.#counters.get(name)?.inc()
   }
 
+  /** Claims by outcome since this was last asked; only those that there were. */
+  sinceLast(): Readonly<Record<string, number>> {
+    const since: Record<string, number> = {}
+    for (let outcome = 0; outcome < 256; outcome++) {
+      const more = (this.#outcomes[outcome] as number) - (this.#logged[outcome] as number)
+      const code = codeOf(outcome)
+      if (code && more > 0) since[code] = more
+      this.#logged[outcome] = this.#outcomes[outcome] as number
+    }
+    return since
+  }
+
+  /** A redemption that was asked for: `granted`, `replayed` or the code of its refusal. */
+  redeemed(outcome: string, seconds: number): void {
+    this.#counters.get('fairgrab_redemptions_total')?.inc({ outcome })
+    this.#histograms.get('fairgrab_redemption_seconds')?.observe(seconds)
+  }
+
+  /** A stock frame left that was `seconds` old. */
+  told(seconds: number): void {
+    this.count('fairgrab_stock_frames_total')
+    this.#histograms.get('fairgrab_stock_age_seconds')?.observe(Math.max(0, seconds))
+  }
+
   bug(cause: unknown): void {
     this.count('fairgrab_bugs_total')
     this.#onBug(cause)
@@ -161,6 +226,12 @@ export class Metrics {
     this.#set('fairgrab_ready', gauges.ready() ? 1 : 0)
     this.#set('fairgrab_redis_up', gauges.redisUp() ? 1 : 0)
     this.#set('fairgrab_redis_memory_bytes', gauges.redisMemoryBytes())
+    this.#set('fairgrab_nodes', gauges.nodes())
+    this.#gauges.get('fairgrab_build_info')?.set({ version: gauges.version }, 1)
+    // A Redis that started anew counts from 0, and so does this.
+    const commands = this.#counters.get('fairgrab_redis_commands_total')
+    commands?.reset()
+    commands?.inc(gauges.redisCommands())
     this.#set('fairgrab_resident_memory_bytes', process.memoryUsage.rss())
     this.#set('fairgrab_event_loop_delay_seconds', this.#delay.percentile(99) / 1e9)
     if (process.uptime() - this.#delaySince >= DELAY_WINDOW_S) {

@@ -174,17 +174,25 @@ async function readClaim(services: Services, { params, query, caller }: Call) {
   const round = await services.lifecycle.round(roundId)
   const slot = Number(query.get('slot') ?? 1)
   if (!isUserId(userId) || !Number.isInteger(slot)) throw new Refusal('not_found', 'there is no such claim')
+  const found = await claimOf(services, round, userId, slot)
+  if (!found) throw new Refusal('not_found', `${userId} holds nothing in slot ${slot} of this round`)
+  if (found.outcome === 'sold_out') throw new Refusal('sold_out', `${userId} was not drawn`)
+  return { status: found.outcome === 'entered' ? 202 : 200, body: found }
+}
+
+/** How a user stands in a slot of a round: his claim, his entry, `sold_out` when he was not drawn; else undefined. */
+export async function claimOf(services: Services, round: Claims, userId: string, slot: number) {
   const standing = round.entries && slot === 1 ? await round.entries.standingOf(userId) : undefined
   const receipt = await standing?.receipt?.()
-  if (receipt) return { status: 202, body: enteredAnswer(receipt) }
-  if (standing?.outcome === CODES.sold_out.number) throw new Refusal('sold_out', `${userId} was not drawn`)
-  const holding = standing ?? (await services.claims.holding(roundId, holderOf(userId, slot)))
-  if (!holding) throw new Refusal('not_found', `${userId} holds nothing in slot ${slot} of this round`)
+  if (receipt) return enteredAnswer(receipt)
+  if (standing?.outcome === CODES.sold_out.number) return { outcome: 'sold_out' }
+  const holding = standing ?? (await services.claims.holding(round.view.id, holderOf(userId, slot)))
+  if (!holding) return undefined
   const { sequence, pool } = holding
   const at = await round.times.at(sequence)
   const codes = round.codesOf([sequence], 1)
   const states = await services.vouchers.states(round, sequence, at)
-  return { status: 200, body: claimAnswer(wordsOf(round), { userId, slot, pool, sequence, at, codes }, false, states) }
+  return claimAnswer(wordsOf(round), { userId, slot, pool, sequence, at, codes }, false, states)
 }
 
 interface GrantRow {

@@ -1,5 +1,5 @@
 /**
- * The page at `/`: plain files, read once at start, served with a policy that lets nothing in from elsewhere. There is
+ * The pages, the operator's at `/` and the one for people who grab at `/try/{round}`: plain files, read once at start, served with a policy that lets nothing in from elsewhere. There is
  * no build step: the modules that the browser runs are the files of engine/dashboard, and each has a route by its name.
  * Rejected: a folder that is served whole. What is public is written down here.
  */
@@ -22,10 +22,18 @@ const file = (name: string, type: string, path = `/${name}`) => ({
   headers: HEADERS,
 })
 
-const STYLES = ['tokens.css', 'page.css', 'desk.css', 'levers.css']
+const STYLES = ['tokens.css', 'page.css', 'desk.css', 'levers.css', 'try.css']
 const MODULES = [
   'page.js',
+  'try.js',
+  'case-lookup.js',
+  'claim-asking.js',
+  'desk-levers.js',
+  'draw-facts.js',
+  'draw-files.js',
+  'draw-proof.js',
   'engine-api.js',
+  'lever-dialog.js',
   'levers.js',
   'node-pulse.js',
   'pulse-board.js',
@@ -33,13 +41,16 @@ const MODULES = [
   'release-rules.js',
   'round-card.js',
   'round-stock.js',
+  'screen-text.js',
   'stock-stream.js',
   'time-chart.js',
   'trial.js',
+  'try-words.js',
 ]
 
 export const DASHBOARD = [
   file('page.html', 'text/html', '/'),
+  file('try.html', 'text/html', '/try/{round}'),
   ...STYLES.map(name => file(name, 'text/css')),
   ...MODULES.map(name => file(name, 'text/javascript')),
 ]

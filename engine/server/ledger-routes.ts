@@ -6,7 +6,7 @@ import { Refusal } from '../base/assert.ts'
 import { isMerchantId } from '../base/holder.ts'
 import type { MerchantRules } from '../campaign/merchants.ts'
 import { hold, merchant, settlement } from '../wire/schemas.ts'
-import type { Route } from './gateway.ts'
+import { isDryRun, type Route } from './gateway.ts'
 import { listRows } from './lists.ts'
 import type { Call, Services } from './services.ts'
 
@@ -48,6 +48,10 @@ async function readSettlement(services: Services, call: Call) {
 async function holdMerchant(services: Services, call: Call) {
   const campaign = await campaignOf(services, call)
   const { merchant_id, reason } = call.body as { merchant_id: string; reason: string }
+  if (isDryRun(call.query)) {
+    const redemptions = await services.ledger.holdable(campaign, merchant_id)
+    return { status: 200, body: { dry_run: true, campaign_id: campaign.id, merchant_id, redemptions } }
+  }
   const held = await services.ledger.hold(campaign, merchant_id, { by: call.caller.id, note: reason })
   return { status: 200, body: { campaign_id: campaign.id, merchant_id, reason, redemptions: held } }
 }
@@ -98,6 +102,7 @@ export const LEDGER_ROUTES: readonly Route[] = [
   {
     method: 'post',
     path: '/v1/campaigns/{id}/holds',
+    dryRun: true,
     right: 'operate',
     summary: 'Deactivates all redemptions of a merchant that are not settled',
     body: hold,

@@ -6,18 +6,12 @@
 import type { Caller } from '../auth/callers.ts'
 import type { Clock } from '../base/clock.ts'
 import { RATE_BUCKETS_MAX } from '../base/limits.ts'
+import type { Rates } from '../campaign/controls.ts'
 import type { Headers } from './uws.ts'
 
 interface Bucket {
   left: number
   at: number
-}
-
-/** Requests a second; 0 is no limit. */
-export interface Rates {
-  readonly user: number
-  readonly address: number
-  readonly key: number
 }
 
 export interface RateVerdict {
@@ -32,13 +26,18 @@ const network = (address: string): string =>
   address.includes(':') ? address.split(':').slice(0, 4).join(':') : address
 
 export class RateLimits {
-  readonly #rates: Rates
+  #rates: Rates
   readonly #clock: Clock
   readonly #buckets = new Map<string, Bucket>()
 
   constructor(rates: Rates, clock: Clock) {
     this.#rates = rates
     this.#clock = clock
+  }
+
+  /** Other rates from now on. What is in a bucket above its new size is forgotten at its next request. */
+  apply(rates: Rates): void {
+    this.#rates = rates
   }
 
   /** Counts one request of a caller; `address` is asked for only where it matters. */

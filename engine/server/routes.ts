@@ -5,10 +5,12 @@
 import { CODES } from '../base/codes.ts'
 import { asyncApi, openApi } from '../wire/open-api.ts'
 import { CLAIM_ROUTES, claimOne } from './claim-routes.ts'
+import { CONTROL_ROUTES } from './control-routes.ts'
 import { DASHBOARD } from './dashboard-files.ts'
 import { DRAW_ROUTES } from './draw-routes.ts'
 import { handle, type Route, refuse } from './gateway.ts'
 import { LEDGER_ROUTES } from './ledger-routes.ts'
+import { LOOKUP_ROUTES } from './lookup-routes.ts'
 import { ROUND_ROUTES } from './round-routes.ts'
 import type { Services } from './services.ts'
 import type { Exchange, HttpRoute } from './uws.ts'
@@ -30,6 +32,8 @@ const SERVED: readonly Route[] = [
   ...DRAW_ROUTES,
   ...VOUCHER_ROUTES,
   ...LEDGER_ROUTES,
+  ...CONTROL_ROUTES,
+  ...LOOKUP_ROUTES,
   {
     method: 'get',
     path: '/livez',

@@ -6,9 +6,11 @@ import type { Caller, Callers } from '../auth/callers.ts'
 import type { Clock } from '../base/clock.ts'
 import type { Code } from '../base/codes.ts'
 import type { Audit } from '../campaign/audit.ts'
+import type { Controls } from '../campaign/controls.ts'
 import type { Draws } from '../campaign/draws.ts'
 import type { DryRun } from '../campaign/dry-run.ts'
 import type { FinalLists } from '../campaign/final-lists.ts'
+import type { Histories } from '../campaign/histories.ts'
 import type { Ledger } from '../campaign/ledger.ts'
 import type { Lifecycle } from '../campaign/lifecycle.ts'
 import type { Merchants } from '../campaign/merchants.ts'
@@ -39,7 +41,9 @@ export interface Services {
   readonly finalLists: FinalLists
   readonly dryRun: DryRun
   readonly audit: Audit
+  readonly controls: Controls
   readonly vouchers: Vouchers
+  readonly histories: Histories
   readonly redemption: Redemption
   readonly ledger: Ledger
   readonly settlements: Settlements

@@ -102,6 +102,7 @@ export class Stream implements StreamHandler {
 
   /** The newest stock again: frames may have been dropped while the reader was slow. */
   readonly drained = (socket: StreamSocket): void => {
+    this.#options.services.metrics.count('fairgrab_stream_catch_ups_total')
     for (const roundId of this.#sessions.get(socket)?.topics ?? []) {
       const round = this.#options.services.rounds.peek(roundId)
       if (round) this.#sendEncoded(socket, stockFrame(round))

@@ -2,12 +2,12 @@
  * Vouchers over HTTP: looked up by their code, locked, redeemed exactly once, reversed, deactivated. The rules are in
  * campaign/redemption.ts; the header Idempotency-Key is checked here because it is HTTP's.
  */
-import { Refusal } from '../base/assert.ts'
+import { Fault, Refusal } from '../base/assert.ts'
 import { rfc3339 } from '../base/clock.ts'
 import { KEY_BYTES_MAX } from '../base/limits.ts'
 import { type KeyedAnswer, type ReversalRequest, timedJson } from '../campaign/redemption.ts'
 import { deactivation, type RedemptionBody, redemption, reversal, voucherLock, voucherUnlock } from '../wire/schemas.ts'
-import type { Route } from './gateway.ts'
+import { isDryRun, type Route } from './gateway.ts'
 import type { Call, Services } from './services.ts'
 
 async function voucherBody({ vouchers }: Services, code: string) {
@@ -47,8 +47,9 @@ async function unlock(services: Services, { params, body, caller }: Call) {
   return { status: 200, body: await voucherBody(services, code) }
 }
 
-async function deactivate(services: Services, { params, body, caller }: Call) {
+async function deactivate(services: Services, { params, body, caller, query }: Call) {
   const code = params[0] as string
+  if (isDryRun(query)) return { status: 200, body: { dry_run: true, ...(await services.dryRun.deactivation(code)) } }
   await services.redemption.deactivate(caller, code, (body as { reason: string }).reason)
   return { status: 200, body: await voucherBody(services, code) }
 }
@@ -64,8 +65,17 @@ function idempotencyKey({ exchange }: Call): string {
 const made = ({ replayed, json }: KeyedAnswer) =>
   replayed ? { status: 200, json, headers: [['Idempotent-Replayed', 'true'] as const] } : { status: 201, json }
 
-async function redeem({ redemption: rules }: Services, call: Call) {
-  return made(await rules.redeem(call.caller, idempotencyKey(call), call.body as RedemptionBody))
+async function redeem({ redemption: rules, metrics, clock }: Services, call: Call) {
+  const from = clock.monotonicMs()
+  const counted = (outcome: string) => metrics.redeemed(outcome, (clock.monotonicMs() - from) / 1000)
+  try {
+    const answer = await rules.redeem(call.caller, idempotencyKey(call), call.body as RedemptionBody)
+    counted(answer.replayed ? 'replayed' : 'granted')
+    return made(answer)
+  } catch (cause) {
+    counted(cause instanceof Refusal || cause instanceof Fault ? cause.code : 'internal')
+    throw cause
+  }
 }
 
 async function reverse({ redemption: rules }: Services, call: Call) {
@@ -100,6 +110,7 @@ export const VOUCHER_ROUTES: readonly Route[] = [
   {
     method: 'post',
     path: '/v1/vouchers/{code}/deactivate',
+    dryRun: true,
     right: 'operate',
     summary: 'Takes a voucher out of use',
     body: deactivation,

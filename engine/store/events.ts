@@ -2,10 +2,12 @@
  * Stock events: the notices that every round script publishes, on a connection of their own. They make other workers
  * quick, never correct: each is absolute, and after a gap (a reconnect) the listener is told to read again. The same
  * channel carries the calls for marks of a strict round (scripts/lib/order.lua): who misses one is waited for 50 ms.
+ * The node's name is a channel that each of its workers listens to: which nodes there are is which channels have listeners,
+ * true at every moment and without a registry that could be wrong.
  */
 import { Redis } from 'ioredis'
 import { redisOptions } from './address.ts'
-import { allChannels, channelRound } from './keys.ts'
+import { allChannels, channelRound, nodeChannel } from './keys.ts'
 import { type Notice, parseNotice } from './notice.ts'
 
 export interface EventListener {
@@ -18,8 +20,8 @@ export interface EventListener {
 
 const AWAITS = 'awaits '
 
-/** Subscribes to the stock of all rounds; the returned function ends it. */
-export function listenToStock(url: string, listener: EventListener): () => void {
+/** Subscribes to the stock of all rounds, as a worker of a node; the returned function ends it. */
+export function listenToStock(url: string, node: string, listener: EventListener): () => void {
   const client = new Redis({
     ...redisOptions(url),
     maxRetriesPerRequest: null,
@@ -33,6 +35,7 @@ export function listenToStock(url: string, listener: EventListener): () => void 
       () => listener.gap(),
       () => {},
     )
+    client.subscribe(nodeChannel(node)).catch(() => {})
   })
   client.on('pmessage', (_pattern: string, channel: string, message: string) => {
     const roundId = channelRound(channel)

@@ -4,6 +4,7 @@
  * that the server may forget is worse than none. Warnings are told and do not stop.
  */
 import type { Redis } from 'ioredis'
+import { allNodes } from './keys.ts'
 import { flawsOf } from './known-flaws.ts'
 import type { Link } from './link.ts'
 import { countCopies } from './replicas.ts'
@@ -27,6 +28,10 @@ export interface StoreHealth {
   /** `7.0.15` */
   readonly version: string
   readonly usedMemoryBytes: number
+  /** Nodes that share this Redis; 0 where that may not be asked. */
+  readonly nodes: number
+  /** Commands that it processed since its start. */
+  readonly commands: number
 }
 
 type Facts = Readonly<Record<string, string>>
@@ -108,6 +113,16 @@ async function settings(client: Redis): Promise<Facts> {
   }
 }
 
+/** How many nodes listen; 0 where the engine's user may not ask that. */
+async function countNodes(client: Redis): Promise<number> {
+  try {
+    return (await client.pubsub('CHANNELS', allNodes())).length
+  } catch (cause) {
+    if (cause instanceof Error && cause.name === 'ReplyError') return 0
+    throw cause
+  }
+}
+
 /** Reads and judges the server. Throws Fault when it cannot be asked. */
 export async function checkHealth(link: Link, { level, replicas }: Promised): Promise<StoreHealth> {
   const info = facts(await link.request(client => client.info()))
@@ -120,5 +135,7 @@ export async function checkHealth(link: Link, { level, replicas }: Promised): Pr
     warnings: [...warningsOf(info, config), ...(goesOn ? replicated : [])],
     version: info.redis_version ?? 'unknown',
     usedMemoryBytes: Number(info.used_memory ?? 0),
+    nodes: await link.request(countNodes),
+    commands: Number(info.total_commands_processed ?? 0),
   }
 }

@@ -104,6 +104,15 @@ export const campaignSettlements = (campaignId: string) => `fg:{${campaignId}}:s
 /** HASH. Merchant id to its JSON. */
 export const merchants = () => 'fg:merchants'
 
+/** HASH. What operators set while the engine runs: `rate user|address|key` to a number, `held <merchant>` to its JSON. */
+export const controls = () => 'fg:controls'
+
+/** CHANNEL. Nothing is published on it: its subscribers are the workers of a node, so its being there is the node's. */
+export const nodeChannel = (node: string) => `fg:node:${node}`
+
+/** The pattern of all nodes' channels. */
+export const allNodes = () => 'fg:node:*'
+
 /** STRING. Written behind each request at the level replicated, so that WAIT has a write of its own to count. */
 export const replicationMark = () => 'fg:replication-mark'
 

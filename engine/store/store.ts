@@ -9,6 +9,7 @@ import type { Random } from '../base/random.ts'
 import { AllotStore } from './allot-store.ts'
 import { AuditStore } from './audit-store.ts'
 import { ClaimStore } from './claim-store.ts'
+import { ControlStore } from './control-store.ts'
 import { DrawStore } from './draw-store.ts'
 import { EntryStore } from './entry-store.ts'
 import { type EventListener, listenToStock } from './events.ts'
@@ -27,6 +28,8 @@ export interface StoreOptions {
   readonly replicas?: number
   readonly clock: Clock
   readonly random: Random
+  /** The name of the node that this is a worker of. */
+  readonly node?: string
   /** LEASE_MS where nothing else is said; only a store without workers may do with less. */
   readonly leaseMs?: number
   readonly heard?: (link: string, event: 'up' | 'down', detail: string) => void
@@ -42,6 +45,7 @@ export interface Store {
   readonly ledger: LedgerStore
   readonly fence: FenceStore
   readonly audit: AuditStore
+  readonly controls: ControlStore
   /** Whether the connections are up now. */
   readonly ready: () => boolean
   readonly listen: (listener: EventListener) => () => void
@@ -77,8 +81,9 @@ export function openStore(options: StoreOptions): Store {
     vouchers: new VoucherStore(changes, reads, scripts),
     ledger: new LedgerStore(changes, reads, scripts),
     audit: new AuditStore(changes, reads, scripts),
+    controls: new ControlStore(changes, reads),
     ready: () => claims.ready && changes.ready && reads.ready,
-    listen: listener => listenToStock(url, listener),
+    listen: listener => listenToStock(url, options.node ?? 'unnamed', listener),
     health: () => checkHealth(server, { level: options.durability, replicas }),
     close: async () => {
       await Promise.all([claims, changes, reads, server, copied].map(each => each.close()))

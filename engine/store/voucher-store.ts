@@ -222,6 +222,12 @@ export class VoucherStore {
     )
   }
 
+  /** succeeded, partial, reversed or deactivated; undefined for an unknown id. The record's words: scripts/lib/redemption.lua. */
+  async redemptionState(campaignId: string, id: string): Promise<string | undefined> {
+    const record = await this.#reads.request(client => client.hget(keys.campaignRedemptions(campaignId), id))
+    return record?.split(' ')[6]
+  }
+
   deactivate(campaignId: string, { voucher, redemption, unused, by, note }: DeactivateCall): Promise<Turned> {
     const names = [...voucherKeys(campaignId), keys.campaignRedemptions(campaignId), keys.campaignBudget(campaignId)]
     return this.#turn('deactivate', campaignId, names, [

@@ -191,6 +191,11 @@ export const merchant = z
 
 export const hold = z.strictObject({ merchant_id: merchantId, reason }).meta({ id: 'Hold' })
 
+const rate = z.int().min(0).max(10_000_000).nullable().optional()
+export const rates = z.strictObject({ user: rate, address: rate, key: rate }).meta({ id: 'RateChange' })
+
+export const merchantHold = z.strictObject({ reason }).meta({ id: 'MerchantHold' })
+
 export const settlement = z
   .strictObject({ business_date: z.iso.date().meta({ description: 'A business day that is over' }) })
   .meta({ id: 'SettlementRequest' })

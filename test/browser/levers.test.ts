@@ -134,7 +134,17 @@ const VALUES = {
     per_user: '1',
     budget: '',
   },
-  ...{ stock: '1000', opens: '', closes: '', pool: '', pool_stock: '', mode: 'fcfs' },
+  ...{
+    stock: '1000',
+    opens: '',
+    closes: '',
+    pool: '',
+    pool_stock: '',
+    mode: 'fcfs',
+    window: '3',
+    draws: '',
+    waitlist: '0',
+  },
 }
 const NOW = Date.parse('2026-12-01T10:00:00')
 
@@ -156,6 +166,13 @@ describe('the form of a new release', () => {
     ['a pool above the stock', { pool: 'assisted', pool_stock: '1001' }, 'pool_stock'],
     ['a pool without a size', { pool: 'assisted' }, 'pool_stock'],
     ['a pool named general', { pool: 'general', pool_stock: '1' }, 'pool'],
+    ['two entries of one person', { mode: 'window', per_user: '2' }, 'per_user'],
+    ['a window that only programs can hit', { mode: 'window', window: '0.5' }, 'window'],
+    ['a lottery without an hour', { mode: 'lottery' }, 'draws'],
+    ['a lottery that was drawn', { mode: 'lottery', draws: '2026-12-01T09:00:00' }, 'draws'],
+    ['entries behind the draw', { mode: 'lottery', draws: '2026-12-02T10:00', closes: '2026-12-02T11:00' }, 'closes'],
+    ['half a place', { mode: 'lottery', draws: '2026-12-02T10:00', waitlist: '0.5' }, 'waitlist'],
+    ['a pool that is called waitlist', { mode: 'window', pool: 'waitlist', pool_stock: '5' }, 'pool'],
   ])('refuses %s', async (_, wrong, field) => {
     const asked = JSON.stringify({ ...VALUES, ...wrong })
     const { faults } = (await page.evaluate(

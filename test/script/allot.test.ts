@@ -146,7 +146,7 @@ test('while a claim waits, the other workers are called for their marks', async 
   const id = await newRound()
   const listening = Promise.withResolvers<void>()
   const called = Promise.withResolvers<number>()
-  const stop = listenToStock(room.url, {
+  const stop = listenToStock(room.url, 'test', {
     noticed: () => {},
     awaited: (roundId, stamp) => (roundId === id ? called.resolve(stamp) : undefined),
     gap: () => listening.resolve(),

@@ -211,7 +211,7 @@ test('each change is announced once, with absolute values and the next version',
   const heard: Notice[] = []
   const last = Promise.withResolvers<void>()
   const listening = Promise.withResolvers<void>()
-  const stop = listenToStock(room.url, {
+  const stop = listenToStock(room.url, 'node-1', {
     noticed: (roundId, notice) => {
       if (roundId !== id) return
       heard.push(notice)

@@ -105,6 +105,14 @@ const ERRORS: readonly (readonly [string, number, string, Env?])[] = [
     2,
     'FAIRGRAB_JWT_SECRET is not set; set it to the secret that the engine has (openssl rand -hex 32 makes one)',
   ],
+  [
+    'round create cmp_1 --stock 5 --allocation raffle',
+    2,
+    '--allocation: "raffle" (from the command line) is no mode; give one of fcfs, window, lottery',
+  ],
+  ['round create cmp_1 --stock 5 --window-ms 500', 2, '--window-ms does not fit --allocation fcfs; it is for window'],
+  ['rates set', 2, 'which rate? Give --per-user N, --per-address N, --per-key N, or --reset'],
+  ['merchant hold m1', 2, '--reason is missing; give it, for example --reason "complaint 4711"'],
   ['redeem CODE --order o1', 2, '--amount is missing; give it, for example --amount 1'],
   [
     'config check',
@@ -132,7 +140,20 @@ test('every error names the value, where it came from and what to do; exit 2 is 
 })
 
 test('every command has help with its options and two examples, and none needs an engine for it', async () => {
-  const names = ['campaign', 'round', 'claim', 'redeem', 'watch', 'audit', 'token', 'keys', 'config']
+  const names = [
+    'campaign',
+    'round',
+    'claim',
+    'redeem',
+    'watch',
+    'audit',
+    'token',
+    'keys',
+    'config',
+    'rates',
+    'merchant',
+    'voucher',
+  ]
   const all = (await fairgrab('help')).out
   const helps = await Promise.all(names.map(name => fairgrab(`${name} --help`)))
   for (const [i, { code, out, err }] of helps.entries()) {
@@ -188,6 +209,8 @@ describe('a release from the command line', () => {
     const first = await json(redeem)
     expect(first).toMatchObject({ discount_amount: 1000, payer_amount: 4000 })
     expect(await json(redeem)).toEqual(first)
+    const redeemed = (await fairgrab(`voucher show ${code}`, operator)).out
+    expect(redeemed).toMatch(/ {2}redeemed {2}ada\n {2}\S+ {2}granted\n {2}\S+ {2}redeemed {2}operator:[0-9a-f]{16}$/)
     expect((await json(`round stock ${id} --add=-4`)).stock).toMatchObject({ total: 16 })
     const [watched] = (await json('watch --once')) as unknown as { stock: unknown }[]
     expect(watched?.stock).toMatchObject({ total: 16, granted: 1 })
@@ -207,6 +230,29 @@ describe('a release from the command line', () => {
     expect([cut.code, cut.out.split('\n').at(-1)]).toEqual([1, 'the chain breaks at entry 3'])
   })
 
+  test('a draw, rates, a held merchant, a voucher out of use: each first dry, then for good', async () => {
+    const [campaign] = (await json('campaign list')).data as unknown as { id: string }[]
+    const drawn = await json(`round create ${campaign?.id} --stock 3 --allocation window --window-ms 500 --waitlist 2`)
+    expect(drawn.allocation).toMatchObject({ mode: 'window', window_ms: 500, waitlist: 2 })
+    const rates = await fairgrab('rates set --per-user 5 --dry-run', operator)
+    expect(rates.out).toBe('now   user 20/s, address 200/s, key no limit\nthen  user 5/s, address 200/s, key no limit')
+    expect((await fairgrab('rates set --per-user 5', operator)).out).toBe('user 5/s, address 200/s, key no limit')
+    expect((await json('rates set --reset')).rates).toEqual({ user: 20, address: 200, key: 0 })
+    const dry = await fairgrab('merchant hold m1 --reason fake --dry-run', operator)
+    expect(dry.out).toBe('now   not held\nthen  held: fake')
+    expect((await fairgrab('merchant hold m1 --reason fake', operator)).out).toBe('held: fake')
+    expect((await fairgrab('merchant list', operator)).out).toMatch(/^m1 {2}held since \S+: fake {2}\(operator:/)
+    const back = await fairgrab(`merchant take-back m1 --campaign ${campaign?.id} --reason fake --dry-run`, operator)
+    expect(back.out).toBe('1 redemptions would be deactivated')
+    expect((await fairgrab('merchant release m1', operator)).out).toBe('not held')
+    const rounds = (await json('round list')).data as unknown as { id: string; state: string }[]
+    const open = rounds.find(({ state }) => state === 'open')?.id
+    const { vouchers } = (await json(`claim ${open} cy`)) as unknown as { vouchers: { code: string }[] }
+    const out = `voucher deactivate ${vouchers[0]?.code} --reason lost`
+    expect((await fairgrab(`${out} --dry-run`, operator)).out).toBe('now   active\nthen  deactivated')
+    expect((await fairgrab(out, operator)).out).toBe('deactivated')
+  })
+
   test('keys, a token and a check of the settings', async () => {
     const { out } = await fairgrab('keys operator platform')
     const keys = /^FAIRGRAB_KEYS="(operator:[\w-]{32},platform:[\w-]{32})"$/.exec(out)?.[1] as string
@@ -217,7 +263,9 @@ describe('a release from the command line', () => {
     ])
     expect(checked.out).not.toContain(keys.slice(9, 20))
     const { out: token } = await fairgrab('token bo', { FAIRGRAB_JWT_SECRET: JWT_SECRET })
-    const [round] = (await json('round list')).data as unknown as { id: string }[]
+    const round = ((await json('round list')).data as unknown as { id: string; state: string }[]).find(
+      ({ state }) => state === 'open',
+    )
     const own = { FAIRGRAB_URL: node.url, FAIRGRAB_KEY: token }
     expect((await json(`claim ${round?.id} bo`, own)).outcome).toBe('granted')
     expect(await fairgrab(`claim ${round?.id} eve`, own)).toMatchObject({ code: 1 })

@@ -187,6 +187,13 @@ const MAY: Readonly<Record<string, readonly Role[]>> = {
   'get /v1/audit': ['operator'],
   'post /v1/vouchers/{code}/deactivate': ['operator'],
   'put /v1/merchants/{id}': ['operator'],
+  'post /v1/merchants/{id}/hold': ['operator'],
+  'post /v1/merchants/{id}/release': ['operator'],
+  'get /v1/holds': READERS,
+  'get /v1/rates': READERS,
+  'post /v1/rates': ['operator'],
+  'get /v1/claims': READERS,
+  'get /v1/vouchers/{code}/history': READERS,
   'get /v1/merchants/{id}': ['operator', 'platform', 'merchant', 'viewer'],
 }
 /** A body that passes the gateway and changes nothing. */

@@ -62,8 +62,7 @@ export async function startTestWorker(
   return { url: `http://127.0.0.1:${worker.port}`, stop: () => worker.drain(0) }
 }
 
-export interface TestNode {
-  readonly url: string
+export interface TestNode extends Printed {
   /** The supervisor's. */
   readonly pid: number
   /** Where an embedded redis-server keeps its data and its socket. */
@@ -85,14 +84,21 @@ function watch(pid: number): ChildProcess {
   return watcher
 }
 
-/** The address that the node prints when it serves; rejects with its words when it ends first. */
-function untilServing(child: ChildProcess): Promise<string> {
-  const { promise, resolve, reject } = Promise.withResolvers<string>()
+interface Printed {
+  readonly url: string
+  /** Where none was configured: the operator key that it made. */
+  readonly madeKey: string
+}
+
+/** What the node prints when it serves; rejects with its words when it ends first. */
+function untilServing(child: ChildProcess, makesKey: boolean): Promise<Printed> {
+  const { promise, resolve, reject } = Promise.withResolvers<Printed>()
   let words = ''
   const read = (chunk: Buffer): void => {
     words += chunk.toString()
     const url = /serves (http:\S+)/.exec(words)?.[1]
-    if (url !== undefined) resolve(url)
+    const madeKey = /operator key, shown once: (\S+)\n/.exec(words)?.[1]
+    if (url !== undefined && (madeKey !== undefined || !makesKey)) resolve({ url, madeKey: madeKey ?? '' })
   }
   child.stdout?.on('data', read)
   child.stderr?.on('data', read)
@@ -117,7 +123,8 @@ export async function startNode(settings: Readonly<Record<string, string>> = {})
     await rm(dataDir, { recursive: true, force: true })
   }
   try {
-    return { url: await untilServing(child), pid, dataDir, ended, signal: name => child.kill(name), stop }
+    const printed = await untilServing(child, env.FAIRGRAB_KEYS === '')
+    return { ...printed, pid, dataDir, ended, signal: name => child.kill(name), stop }
   } catch (cause) {
     await stop()
     throw cause

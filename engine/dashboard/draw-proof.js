@@ -1,0 +1,151 @@
+/**
+ * The proof of a draw, checked in the browser: one person's receipt, his place in the committed list, and his result.
+ *
+ * Hashes, the Ed25519 signature and the one AES block of a score are WebCrypto's, so nothing has to be loaded. The steps are
+ * those of `fairgrab draw check`; each ends in a sentence with what was found. What this browser cannot compute (Ed25519
+ * in an old one, the pairing of a public beacon in all) is told as not checked and never as right. The list itself is not asked for:
+ * leaf and path have some 1,700 bytes among ten million entries. Rejected: a library for the formats, which one would have to believe.
+ */
+
+const TEXT = new TextEncoder()
+const GENERAL = 'general'
+const WAITLIST = 'waitlist'
+const LEAF_RECORDS = 64
+const RECORD_DIGITS = 34
+const ED25519 = { name: 'Ed25519' }
+
+/** What a browser cannot compute is neither right nor wrong. */
+class Unchecked extends Error {}
+
+const bytesOf = hex => Uint8Array.from(hex.match(/../g) ?? [], pair => Number.parseInt(pair, 16))
+const hexOf = bytes => Array.from(new Uint8Array(bytes), byte => byte.toString(16).padStart(2, '0')).join('')
+
+/** SHA-256 of the parts in a row, in hexadecimal; a part is bytes or a text. */
+async function sha256(...parts) {
+  const whole = await new Blob(parts).arrayBuffer()
+  return hexOf(await crypto.subtle.digest('SHA-256', whole))
+}
+
+function require(holds, words) {
+  if (!holds) throw new Error(words)
+}
+
+async function isSigned(message, signature, publicKey) {
+  let key
+  try {
+    key = await crypto.subtle.importKey('raw', bytesOf(publicKey), ED25519, false, ['verify'])
+  } catch {
+    throw new Unchecked('this browser knows no Ed25519; fairgrab draw check does')
+  }
+  return crypto.subtle.verify(ED25519, key, bytesOf(signature), message)
+}
+
+/** The root that a leaf's records and its path lead to. */
+async function rootOf(records, path) {
+  let node = await sha256(Uint8Array.of(0), bytesOf(records))
+  for (const step of path) {
+    const sibling = step.slice(1)
+    const pair = step[0] === 'L' ? sibling + node : node + sibling
+    node = await sha256(Uint8Array.of(1), bytesOf(pair))
+  }
+  return node
+}
+
+const recordOf = ({ tag, pool }) => tag + pool.toString(16).padStart(2, '0')
+
+/** The score of a tag: one block of AES-256 under the seed. CBC with a first vector of zeros begins with just that. */
+async function scoreOf(seed, tag) {
+  const key = await crypto.subtle.importKey('raw', bytesOf(seed), 'AES-CBC', false, ['encrypt'])
+  const blocks = await crypto.subtle.encrypt({ name: 'AES-CBC', iv: new Uint8Array(16) }, key, bytesOf(tag))
+  return hexOf(blocks).slice(0, 32)
+}
+
+/** What a draw gave a receipt: the name of a pool for a seat of it, `waitlist`, or undefined. */
+export async function standingOf(receipt, { seed, cutoffs }, { pools, quota_order: order }) {
+  const score = await scoreOf(seed, receipt.tag)
+  const own = pools[receipt.pool]?.name
+  const seats = order === 'general-first' ? [GENERAL, own, WAITLIST] : [own, GENERAL, WAITLIST]
+  return seats.find(name => typeof cutoffs[name] === 'string' && score <= cutoffs[name])
+}
+
+async function checkSignature({ receipt, keys }) {
+  const { round_id: round, window, at, root, path, key_id: id } = receipt
+  require((await rootOf(recordOf(receipt), path)) ===
+    root, 'Tag, pool and path do not lead to the root of the receipt.')
+  const key = keys.find(known => known.key_id === id)
+  require(key, `The engine publishes no key ${id}.`)
+  require((await sha256(bytesOf(key.public_key))).startsWith(id), `The key ${id} is not the one that its id names.`)
+  const message = TEXT.encode(`fairgrab/receipt/v1\n${round}\n${window}\n${at}\n${root}\n`)
+  require(await isSigned(message, receipt.signature, key.public_key), 'The signature is not the engine’s.')
+  return `Signed by the engine’s key ${id}.`
+}
+
+async function checkOwner({ receipt, userId }) {
+  const { salt, nonce, tag, round_id: round } = receipt
+  if (!salt || !nonce || !userId) throw new Unchecked('the receipt does not say whose it is')
+  const person = await sha256(bytesOf(salt), userId)
+  const own = await sha256('fairgrab/tag/v1', round, bytesOf(nonce), bytesOf(person))
+  require(own.startsWith(tag), `The tag is not that of ${userId}.`)
+  return `The tag is that of ${userId}.`
+}
+
+async function checkCommitment({ files, keys }) {
+  const { commit, signature, public_key: key } = files.commit
+  require(JSON.stringify(commit) === new TextDecoder().decode(files.commitBytes), 'The two files of it differ.')
+  require(keys.some(known => known.public_key === key), 'It is signed by a key that is not the engine’s.')
+  require((await sha256(files.rulesBytes)) === commit.rules_hash, 'The rules are not those that it names.')
+  require(await isSigned(files.commitBytes, signature, key), 'Its signature does not hold.')
+  const final = new Date(commit.committed_at).toLocaleString()
+  return `The list was final at ${final}, with ${commit.n.toLocaleString()} in it.`
+}
+
+async function checkInclusion({ receipt, files, proof }) {
+  require(proof, 'The list lacks your entry: the promise was broken, and the receipt proves it.')
+  const { root, n } = files.commit.commit
+  require((await rootOf(proof.leaf, proof.path)) === root, 'Leaf and path do not lead to the committed root.')
+  const from = (proof.index % LEAF_RECORDS) * RECORD_DIGITS
+  const stands = proof.index < n && proof.leaf.slice(from, from + RECORD_DIGITS) === recordOf(receipt)
+  require(stands, 'Another entry stands where yours should.')
+  return `Your entry is number ${(proof.index + 1).toLocaleString()} of ${n.toLocaleString()}.`
+}
+
+/** The bytes that the seed takes of a beacon, in hexadecimal. */
+const beaconBytes = ({ secret, signature }) => secret ?? signature
+
+async function checkBeacon({ files: { rules, beacon, commit, result } }) {
+  const { rules_hash: hash, root, n } = commit.commit
+  const count = new DataView(new ArrayBuffer(8))
+  count.setBigUint64(0, BigInt(n))
+  const seed = await sha256('fairgrab/seed/v1', bytesOf(hash), bytesOf(root), count, bytesOf(beaconBytes(beacon)))
+  require(seed === result.seed, 'The seed does not follow from rules, list and beacon.')
+  if (beacon.kind === 'drand')
+    throw new Unchecked('the seed follows from it; fairgrab draw check verifies drand’s signature')
+  require((await sha256(bytesOf(beacon.secret))) === rules.beacon.hash, 'The secret is not the one promised.')
+  return 'The secret was fixed before anybody entered, and the seed follows from it.'
+}
+
+async function tellResult({ receipt, files }) {
+  const standing = await standingOf(receipt, files.result, files.rules)
+  if (standing === undefined) return 'Your score is above every cutoff: not drawn.'
+  return standing === WAITLIST ? 'Your score is on the waitlist.' : `Your score won a seat of ${standing}.`
+}
+
+const RECEIPT_CHECKS = { Receipt: checkSignature, Owner: checkOwner }
+const DRAW_CHECKS = { Commitment: checkCommitment, Entry: checkInclusion, Beacon: checkBeacon, Result: tellResult }
+
+/**
+ * Runs the checks for what is at hand: { receipt, userId, keys }, after the draw also `files` and `proof`.
+ * Gives a row for each: { name, verdict: 'holds' | 'fails' | 'not checked', words }.
+ */
+export async function checkProof(evidence) {
+  const checks = { ...RECEIPT_CHECKS, ...(evidence.files ? DRAW_CHECKS : {}) }
+  const rows = Object.entries(checks).map(async ([name, check]) => {
+    try {
+      return { name, verdict: 'holds', words: await check(evidence) }
+    } catch (cause) {
+      const verdict = cause instanceof Unchecked ? 'not checked' : 'fails'
+      return { name, verdict, words: cause.message }
+    }
+  })
+  return Promise.all(rows)
+}

@@ -1,0 +1,88 @@
+/**
+ * The levers that are of no round: rates of callers and merchants that may not redeem, each with its dry run. The rules
+ * are in campaign/controls.ts; a change is answered when it holds on every node.
+ */
+import { Refusal } from '../base/assert.ts'
+import { isMerchantId } from '../base/holder.ts'
+import type { RateChange } from '../campaign/controls.ts'
+import { merchantHold, rates } from '../wire/schemas.ts'
+import { isDryRun, type Route } from './gateway.ts'
+import type { Answer, Call, Services } from './services.ts'
+
+async function setRates({ controls }: Services, { body, query }: Call): Promise<Answer> {
+  const change = body as RateChange
+  const { configured } = controls
+  if (isDryRun(query)) {
+    const after = controls.ratesAfter(change)
+    return { status: 200, body: { dry_run: true, before: controls.rates, after, configured } }
+  }
+  return { status: 200, body: { rates: await controls.setRates(change), configured } }
+}
+
+function merchantOf({ params }: Call): string {
+  const id = params[0] as string
+  if (!isMerchantId(id)) throw new Refusal('invalid', 'id: must be 1..64 of A-Z a-z 0-9 . _ @ -')
+  return id
+}
+
+async function holdMerchant({ controls, clock }: Services, call: Call): Promise<Answer> {
+  const merchant = merchantOf(call)
+  const { reason } = call.body as { reason: string }
+  const by = call.caller.id
+  if (isDryRun(call.query)) {
+    const after = { merchant_id: merchant, reason, by, at: new Date(clock.wallMs()).toISOString() }
+    return { status: 200, body: { dry_run: true, before: controls.heldMerchant(merchant) ?? null, after } }
+  }
+  return { status: 200, body: { merchant_id: merchant, held: await controls.hold(merchant, { reason, by }) } }
+}
+
+async function releaseMerchant({ controls }: Services, call: Call): Promise<Answer> {
+  const merchant = merchantOf(call)
+  if (isDryRun(call.query))
+    return { status: 200, body: { dry_run: true, before: controls.heldMerchant(merchant) ?? null, after: null } }
+  await controls.release(merchant)
+  return { status: 200, body: { merchant_id: merchant, held: null } }
+}
+
+export const CONTROL_ROUTES: readonly Route[] = [
+  {
+    method: 'get',
+    path: '/v1/rates',
+    right: 'read',
+    summary: 'The rates of callers that hold now, and those of the configuration',
+    handle: ({ controls }) => ({ status: 200, body: { rates: controls.rates, configured: controls.configured } }),
+  },
+  {
+    method: 'post',
+    path: '/v1/rates',
+    dryRun: true,
+    right: 'operate',
+    summary: 'Sets rates of callers on every node; null takes back what was set',
+    body: rates,
+    handle: setRates,
+  },
+  {
+    method: 'get',
+    path: '/v1/holds',
+    right: 'read',
+    summary: 'The merchants that may not redeem now',
+    handle: ({ controls }) => ({ status: 200, body: { data: controls.heldMerchants } }),
+  },
+  {
+    method: 'post',
+    path: '/v1/merchants/{id}/hold',
+    dryRun: true,
+    right: 'operate',
+    summary: 'Holds a merchant: he redeems nothing, on no node, until he is released',
+    body: merchantHold,
+    handle: holdMerchant,
+  },
+  {
+    method: 'post',
+    path: '/v1/merchants/{id}/release',
+    dryRun: true,
+    right: 'operate',
+    summary: 'Releases a merchant that was held',
+    handle: releaseMerchant,
+  },
+]

@@ -1,0 +1,57 @@
+/**
+ * One case looked up by the people who answer for it: all claims of a user over all rounds, and the whole history of a
+ * voucher. Reading only; a drawn round keeps no names, so there the user's entry is found by what is derived from his.
+ */
+import { Refusal } from '../base/assert.ts'
+import { isUserId } from '../base/holder.ts'
+import type { Claims } from '../campaign/claims.ts'
+import { claimOf } from './claim-routes.ts'
+import type { Route } from './gateway.ts'
+import { listRows } from './lists.ts'
+import type { Call, Services } from './services.ts'
+
+async function* claimsIn(services: Services, round: Claims, userId: string, from: number) {
+  const { id, state, config } = round.view
+  for (let slot = from; slot <= (round.entries ? 1 : config.per_user); slot++) {
+    const found = await claimOf(services, round, userId, slot)
+    if (found) yield { round_id: id, campaign_id: config.campaign_id, round_state: state, slot, ...found }
+  }
+}
+
+async function* claimsOf(services: Services, userId: string, cursor: string | null) {
+  const ids = (await services.lifecycle.roundIds()).toReversed()
+  const [last = '', slot = '0'] = cursor?.split(':') ?? []
+  const start = cursor === null ? 0 : ids.indexOf(last)
+  if (start < 0) throw new Refusal('invalid', 'cursor: take it from next_cursor')
+  for (const [i, id] of ids.slice(start).entries())
+    yield* claimsIn(services, await services.lifecycle.round(id), userId, i === 0 ? Number(slot) + 1 : 1)
+}
+
+async function listClaimsOf(services: Services, call: Call) {
+  const userId = call.query.get('user_id') ?? ''
+  if (!isUserId(userId)) throw new Refusal('invalid', 'user_id: must be 1..64 of A-Z a-z 0-9 . _ : @ -')
+  const rows = claimsOf(services, userId, call.query.get('cursor'))
+  return listRows(call, rows, row => `${row.round_id}:${row.slot}`)
+}
+
+async function readHistory({ vouchers, histories }: Services, { params }: Call) {
+  const voucher = await vouchers.of(params[0] as string)
+  return { status: 200, body: { code: voucher.code, events: await histories.of(voucher) } }
+}
+
+export const LOOKUP_ROUTES: readonly Route[] = [
+  {
+    method: 'get',
+    path: '/v1/claims',
+    right: 'read',
+    summary: 'The claims of a user (?user_id=) in all rounds, newest round first',
+    handle: listClaimsOf,
+  },
+  {
+    method: 'get',
+    path: '/v1/vouchers/{code}/history',
+    right: 'read',
+    summary: 'What became of a voucher, step by step',
+    handle: readHistory,
+  },
+]

@@ -1,0 +1,30 @@
+/**
+ * What operators set while the engine runs and every node follows: rates and merchants that are held. One small HASH,
+ * read as a whole by each worker a few times a second and changed a field at a time, so a node that was away knows all of it
+ * with its first read. Rejected: telling the nodes by messages, since a message can be lost and a limit must not be.
+ */
+import * as keys from './keys.ts'
+import type { Link } from './link.ts'
+
+export class ControlStore {
+  readonly #changes: Link
+  readonly #reads: Link
+
+  constructor(changes: Link, reads: Link) {
+    this.#changes = changes
+    this.#reads = reads
+  }
+
+  /** Every field that is set, by its name. */
+  read(): Promise<Readonly<Record<string, string>>> {
+    return this.#reads.request(client => client.hgetall(keys.controls()))
+  }
+
+  async set(fields: Readonly<Record<string, string>>): Promise<void> {
+    await this.#changes.request(client => client.hset(keys.controls(), fields))
+  }
+
+  async clear(fields: readonly string[]): Promise<void> {
+    await this.#changes.request(client => client.hdel(keys.controls(), ...fields))
+  }
+}
