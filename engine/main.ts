@@ -3,51 +3,25 @@
  * knows nothing of other workers; what they must share is in Redis.
  */
 import { hostname } from 'node:os'
-import { join } from 'node:path'
-import { Callers, parseKeys } from './auth/callers.ts'
-import { UserTokens } from './auth/user-tokens.ts'
 import { type Clock, every, realClock } from './base/clock.ts'
-import { FRAME_BYTES_MAX, RECOVERY_PATIENCE_MS, RESERVE_GRANTS } from './base/limits.ts'
-import { jitter, type Random, realRandom } from './base/random.ts'
+import { jitter, realRandom } from './base/random.ts'
 import { Audit } from './campaign/audit.ts'
 import { Campaigns } from './campaign/campaigns.ts'
 import type { Claims } from './campaign/claims.ts'
 import { Controls, type Rates, READ_MS } from './campaign/controls.ts'
 import { Draws } from './campaign/draws.ts'
-import { DryRun } from './campaign/dry-run.ts'
-import type { FenceEvent } from './campaign/fenced-round.ts'
-import { FencedRounds } from './campaign/fenced-rounds.ts'
-import { FinalLists } from './campaign/final-lists.ts'
-import { Histories } from './campaign/histories.ts'
-import { Journal } from './campaign/journal.ts'
-import { Ledger } from './campaign/ledger.ts'
-import { Lifecycle } from './campaign/lifecycle.ts'
-import { Merchants } from './campaign/merchants.ts'
-import { Promotions } from './campaign/promotions.ts'
-import { Redemption } from './campaign/redemption.ts'
-import { Reports } from './campaign/report.ts'
-import type { RoundView } from './campaign/round-view.ts'
-import { Rounds } from './campaign/rounds.ts'
-import { Settlements } from './campaign/settlement.ts'
-import { COHORTS, StockFeed } from './campaign/stock-feed.ts'
 import { Sweep } from './campaign/sweep.ts'
-import { Vouchers } from './campaign/vouchers.ts'
 import type { Config } from './config.ts'
+import { type Ears, roundsOf } from './main/rounds.ts'
+import { drawnFeed, openServer, type Parts, stockFeed } from './main/server.ts'
 import { ArrivalRecord } from './ops/arrival-record.ts'
 import { Health } from './ops/health.ts'
 import type { Log } from './ops/log.ts'
-import { type Gauges, Metrics } from './ops/metrics.ts'
+import { Metrics } from './ops/metrics.ts'
 import { TrafficLog } from './ops/traffic-log.ts'
 import { RateLimits } from './server/rate-limits.ts'
-import { httpRoutes, noRoute, VERSION } from './server/routes.ts'
-import type { Services } from './server/services.ts'
-import { Stream, stockFrame, topicOf } from './server/stream.ts'
-import { type Server, serve } from './server/uws.ts'
-import { exceptionOutcomes } from './store/claim-store.ts'
-import { FolderDisk } from './store/journal-disk.ts'
-import { grantedOf, type Notice, totalOf } from './store/notice.ts'
+import { totalOf } from './store/notice.ts'
 import { openStore, type Store } from './store/store.ts'
-import { drawnFrame } from './wire/drawn-frame.ts'
 
 const TICK_MS = 100
 const LOG_MS = 1000
@@ -72,31 +46,6 @@ export interface Worker {
    * the sockets, and closes everything.
    */
   drain(noticeMs: number): Promise<void>
-}
-
-interface Parts {
-  readonly store: Store
-  readonly rounds: Rounds
-  readonly campaigns: Campaigns
-  readonly sweep: Sweep
-  readonly secret: Buffer
-  readonly draws: Draws
-  readonly health: Health
-  readonly metrics: Metrics
-  readonly clock: Clock
-  readonly random: Random
-  readonly audit: Audit
-  readonly fenced: boolean
-  readonly rates: RateLimits
-  readonly controls: Controls
-}
-
-/** Who hears of what happens, once they are there. */
-interface Ears {
-  changed?: (view: RoundView) => void
-  drawn?: (view: RoundView, window: number) => void
-  /** The connection that carries claims is up again. */
-  up?: () => void
 }
 
 export async function startWorker({ config, log, place = 0, metricsText }: WorkerOptions): Promise<Worker> {
@@ -156,11 +105,6 @@ export async function startWorker({ config, log, place = 0, metricsText }: Worke
   }
 }
 
-const undecidedTold = (metrics: Metrics, log: Log) => (fault: unknown) => {
-  metrics.count('fairgrab_faults_total')
-  log.warn({ err: fault }, 'redis did not decide')
-}
-
 /** What fails here is Redis being away, which health tells. */
 const readControls =
   ({ controls }: Pick<Parts, 'controls'>) =>
@@ -208,68 +152,6 @@ const storeOf = (config: Config, log: Log, ears: Ears): Store =>
     },
   })
 
-interface RoundParts {
-  readonly config: Config
-  readonly log: Log
-  readonly place: number
-  readonly store: Store
-  readonly metrics: Metrics
-  readonly health: Health
-  readonly secret: Buffer
-  readonly audit: Audit
-  readonly ears: Ears
-  readonly arrivals: ArrivalRecord | undefined
-}
-
-/** The rounds of this worker, and at the level fenced what stands before them. */
-async function roundsOf(parts: RoundParts): Promise<{ readonly rounds: Rounds; readonly fence?: FencedRounds }> {
-  const { config, log, store, metrics, health, secret, ears, arrivals } = parts
-  const failed = undecidedTold(metrics, log)
-  const adopted = (roundId: string, notice: Notice) => rounds.take(roundId, notice)
-  const fence = config.durability === 'fenced' ? await fenceOf(parts, failed, adopted) : undefined
-  const rounds: Rounds = new Rounds({
-    store,
-    fence,
-    clock: realClock,
-    random: realRandom,
-    secret,
-    drawSecret: config.drawSecret === '' ? await store.draws.secret() : Buffer.from(config.drawSecret, 'hex'),
-    batchClaims: config.batchClaims,
-    batchesInFlight: config.batchesInFlight,
-    healthGate: health.gate,
-    changed: view => ears.changed?.(view),
-    decided: ({ rest, exceptions }, claims, seconds) =>
-      metrics.decided(claims, rest, exceptionOutcomes(exceptions), seconds),
-    refused: (outcome, count) => metrics.refused(outcome, count),
-    failed,
-    arrived: arrivals?.add,
-    drawn: (view, window) => ears.drawn?.(view, window),
-  })
-  return fence ? { rounds, fence } : { rounds }
-}
-
-/** The level fenced of this worker, with its journal and its name, which are new together. */
-async function fenceOf(
-  { config, place, store, log, audit }: RoundParts,
-  failed: (fault: unknown) => void,
-  adopted: (roundId: string, notice: Notice) => void,
-): Promise<FencedRounds> {
-  const disk = new FolderDisk(join(config.dataDir, 'journal', String(place)))
-  const engine = await disk.name(() => realRandom.bytes(6).toString('hex'))
-  const told = (event: FenceEvent) => {
-    log.warn(event, 'fenced')
-    if (event.kind !== 'bound') return
-    const { roundId: target, missing, notice } = event
-    const deed = { who: `engine ${engine}`, action: 'fail-over', target, body: { missing, epoch: notice.epoch } }
-    void audit.begin(deed).then(end => end('bound'))
-  }
-  return new FencedRounds({
-    ...{ engine, claims: store.claims, fence: store.fence, journal: new Journal(disk) },
-    ...{ clock: realClock, random: realRandom, chunk: RESERVE_GRANTS },
-    ...{ patienceMs: RECOVERY_PATIENCE_MS, adopted, told, failed },
-  })
-}
-
 const healthOf = (config: Config, log: Log, store: Store): Health =>
   new Health({
     check: store.health,
@@ -299,114 +181,6 @@ async function voucherSecret(config: Config, store: Store, health: Health): Prom
   const secret = await store.vouchers.secret()
   if (health.report.problems.length > 0) await health.check()
   return secret
-}
-
-async function openServer(config: Config, parts: Parts, metricsText: WorkerOptions['metricsText']) {
-  const { store, rounds, health, metrics, clock } = parts
-  const tokens = new UserTokens({ secret: config.jwtSecret, publicKey: config.jwtPublicKey }, clock)
-  const callers = new Callers(parseKeys(config.keys), tokens)
-  const gauges: Gauges = {
-    unanswered: () => rounds.unanswered,
-    sockets: () => stream.sockets,
-    redisUp: store.ready,
-    ready: () => health.report.ready,
-    redisMemoryBytes: () => health.report.redisMemoryBytes,
-    redisCommands: () => health.report.redisCommands,
-    nodes: () => health.report.nodes,
-    version: VERSION,
-    stocks: () =>
-      [...rounds.loaded()].map(({ view }) => ({
-        id: view.id,
-        total: totalOf(view.notice),
-        granted: grantedOf(view.notice),
-        viewers: stream.viewers(view.id),
-      })),
-  }
-  const own = () => metrics.json(gauges)
-  const services: Services = {
-    clock,
-    callers,
-    rates: parts.rates,
-    controls: parts.controls,
-    claims: store.claims,
-    store,
-    rounds,
-    ...campaignParts(parts),
-    audit: parts.audit,
-    metrics,
-    underWay: { requests: 0 },
-    health: () => health.report,
-    metricsText: () => metricsText(own),
-  }
-  const stream = new Stream({ services, callers, origins: config.origins, socketsMax: config.sockets })
-  const server = await serve({
-    host: config.host,
-    port: config.port,
-    routes: httpRoutes(services),
-    fallback: noRoute,
-    streamPath: '/v1/stream',
-    stream,
-    frameBytesMax: FRAME_BYTES_MAX,
-  })
-  return { server, stream, own, underWay: services.underWay }
-}
-
-/** The rules of campaigns and of what happens after the claim. */
-function campaignParts({ store, rounds, draws, campaigns, sweep, clock, random, secret, controls, fenced }: Parts) {
-  const vouchers = new Vouchers(store, rounds, random)
-  const merchants = new Merchants(store.ledger, clock)
-  const redemption = new Redemption({ store, campaigns, vouchers, merchants, controls, random })
-  const lifecycle = new Lifecycle({ store, rounds, draws, campaigns, clock, random, fenced })
-  return {
-    draws,
-    lifecycle,
-    dryRun: new DryRun(lifecycle, store, vouchers),
-    vouchers,
-    histories: new Histories(store, vouchers),
-    merchants,
-    redemption,
-    finalLists: new FinalLists(store, clock),
-    promotions: new Promotions({ store, rounds, campaigns, vouchers, redemption }),
-    ledger: new Ledger(store),
-    settlements: new Settlements(store, sweep),
-    reports: new Reports({ store, sweep, merchants, secret }),
-  }
-}
-
-/** Stock to the stream's topics, encoded once for all who are told now. */
-function stockFeed({ rounds, clock, metrics }: Parts, server: Server, stream: Stream): StockFeed {
-  return new StockFeed({
-    clock,
-    viewers: roundId => stream.viewers(roundId),
-    tell: (roundId, cohorts) => {
-      const round = rounds.peek(roundId)
-      if (!round) return
-      const frame = stockFrame(round)
-      for (const cohort of cohorts) {
-        server.publish(topicOf(roundId, cohort, false), frame.json, false)
-        server.publish(topicOf(roundId, cohort, true), frame.msgpack, true)
-      }
-      metrics.told((rounds.serverTimeMs() - round.view.notice.at) / 1000)
-    },
-  })
-}
-
-/** The result of a draw to everybody who watches the round: one frame, from which each can tell how he stands. */
-function drawnFeed({ store, metrics }: Parts, server: Server, failed: (cause: unknown) => void) {
-  return (view: RoundView, window: number) => {
-    store.draws
-      .files(view.id, window)
-      .then(files => {
-        if (!files['result.json']) return
-        metrics.count('fairgrab_draws_total')
-        const frame = drawnFrame(view.id, window, files)
-        for (let cohort = 0; cohort < COHORTS; cohort++) {
-          server.publish(topicOf(view.id, cohort, false), frame.json, false)
-          server.publish(topicOf(view.id, cohort, true), frame.msgpack, true)
-        }
-      })
-      .catch(failed)
-  }
 }
 
 /** Resolves when probes could see `readyz` turn and everything is answered, or when the drain's time is over. */

@@ -24,7 +24,7 @@
 -- @include waiting
 -- @include allotment
 local round = round_read(KEYS[1], ARGV[2])
-if not round or redis.call('HLEN', KEYS[2]) ~= round.sequence then return { CODE.fenced } end
+if not round or redis.call('HLEN', KEYS[2]) ~= round.given then return { CODE.fenced } end
 if redis.call('EXISTS', KEYS[3]) == 0 then return { CODE.fenced } end
 local order, worker, claims = order_read(KEYS[4]), 'w:' .. ARGV[3], waiting_claims(ARGV[5])
 local held, puts, behind = waiting_held(KEYS[2], claims), {}, {}

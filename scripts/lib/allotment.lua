@@ -8,7 +8,7 @@ local function allotment_decide(round, due, held)
   for i, claim in ipairs(due) do
     local pool = claim.pool
     if not held[i] and not records[claim.holder] then
-      if shut or round.granted[pool] >= round.total[pool] then
+      if shut or round.granted[pool] >= round.room[pool] then
         refused[claim.member] = shut or CODE.sold_out
       else
         round.granted[pool], round.sequence = round.granted[pool] + 1, round.sequence + 1

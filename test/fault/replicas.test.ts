@@ -12,7 +12,7 @@
 
 import { describe, expect, onTestFinished, test } from 'vitest'
 import { Api, expectProblem } from '../support/api.ts'
-import { type Copy, follow, startCopy } from '../support/copies.ts'
+import { type Copy, follow, startCopy, synced } from '../support/copies.ts'
 import { Crowd, openRound } from '../support/crowd.ts'
 import { effort, PATIENCE_MS } from '../support/effort.ts'
 import { KEYS } from '../support/engine.ts'
@@ -42,6 +42,8 @@ async function startPair(level: Readonly<Record<string, string>>) {
   })
   await node.serves()
   const { id } = await openRound(node.url, PEOPLE)
+  // Replication runs behind: a replica that had not even heard of the round would be fenced for ever, not short of grants.
+  await synced(primary)
   const crowd = new Crowd({
     url: node.url,
     roundId: id,

@@ -3,6 +3,7 @@
  *
  *   npm run mutants                      all of them
  *   npm run mutants -- replica holder    those whose words contain one of these
+ *   npm run mutants -- --list            their words, without running anything
  *
  * The copy is in a temporary folder with a link to node_modules; the tree itself is never touched. First the tests run
  * on the copy as it is, because a test that fails anyway would catch everything. A bug is caught when its tests fail,
@@ -90,8 +91,30 @@ async function tryPlant(copy: string, { file, text, instead, tests }: Plant): Pr
   }
 }
 
+const HELP = `npm run mutants: plants bugs in a copy of the tree and runs the tests that have to notice
+
+  npm run mutants                      all ${PLANTS.length} of them, about ten seconds each
+  npm run mutants -- replica holder    those whose words contain one of these
+  npm run mutants -- --list            their words, without running anything
+
+Exit codes: 0 all were caught, 1 one survived or the tests fail without a bug, 2 wrong usage.`
+
 async function main(words: readonly string[]): Promise<number> {
-  const plants = PLANTS.filter(({ bug }) => words.length === 0 || words.some(word => bug.includes(word)))
+  if (words.includes('--help')) {
+    console.log(HELP)
+    return 0
+  }
+  const plants = PLANTS.filter(
+    ({ bug }) => words.every(word => word === '--list') || words.some(word => bug.includes(word)),
+  )
+  if (words.includes('--list')) {
+    for (const { bug, file } of plants) console.log(`${bug} (${file})`)
+    return 0
+  }
+  if (plants.length === 0) {
+    console.error(`no planted bug has one of these words: ${words.join(' ')}; --list shows all of them`)
+    return 2
+  }
   const copy = copyTree()
   const fates: Record<Fate, string[]> = { caught: [], hung: [], survived: [] }
   try {

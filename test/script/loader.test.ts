@@ -13,7 +13,7 @@ import { CODES } from '../../engine/base/codes.ts'
 import { buildScript, checkContract, loadScripts, SCRIPTS } from '../../engine/store/scripts.ts'
 
 const PINNED: Readonly<Record<string, string>> = {
-  allot: '8a0cfdef2d9d80a3f93faafcfd9b566d9cc91b99',
+  allot: '5a86aece8876e9a2297c56901c7bf13031c09696',
   audit: '6fefda800c802a9140fee069063499b252c65a41',
   book: '02b8c01f05967f2dc398701c298d1e6a75723ab7',
   budget: 'c18d763e911f7b504d245a53d6cc4639042c37f0',

@@ -56,12 +56,12 @@ const ERRORS: readonly (readonly [string, number, string, Env?])[] = [
   [
     'round',
     2,
-    'fairgrab round needs a verb: list, show, create, open, pause, resume, close, stock; for example fairgrab round list',
+    'fairgrab round needs a verb: list, show, create, open, pause, resume, close, release, stock; for example fairgrab round list',
   ],
   [
     'round puase rnd_1',
     2,
-    '"puase" (from the command line) is no verb of fairgrab round; did you mean pause? It has list, show, create, open, pause, resume, close, stock',
+    '"puase" (from the command line) is no verb of fairgrab round; did you mean pause? It has list, show, create, open, pause, resume, close, release, stock',
   ],
   ['round pause', 2, 'which round? Type fairgrab round pause ROUND'],
   [
