@@ -1,0 +1,168 @@
+/**
+ * What a worker serves, put together: the rules behind the routes, the stream, and the two feeds that tell its viewers of
+ * stock and draws. Nothing is decided here.
+ */
+import { Callers, parseKeys } from '../auth/callers.ts'
+import { UserTokens } from '../auth/user-tokens.ts'
+import type { Clock } from '../base/clock.ts'
+import { FRAME_BYTES_MAX } from '../base/limits.ts'
+import type { Random } from '../base/random.ts'
+import type { Audit } from '../campaign/audit.ts'
+import type { Campaigns } from '../campaign/campaigns.ts'
+import type { Controls } from '../campaign/controls.ts'
+import type { Draws } from '../campaign/draws.ts'
+import { DryRun } from '../campaign/dry-run.ts'
+import { FinalLists } from '../campaign/final-lists.ts'
+import { Histories } from '../campaign/histories.ts'
+import { Ledger } from '../campaign/ledger.ts'
+import { Lifecycle } from '../campaign/lifecycle.ts'
+import { Merchants } from '../campaign/merchants.ts'
+import { Promotions } from '../campaign/promotions.ts'
+import { Redemption } from '../campaign/redemption.ts'
+import { Reports } from '../campaign/report.ts'
+import type { RoundView } from '../campaign/round-view.ts'
+import type { Rounds } from '../campaign/rounds.ts'
+import { Settlements } from '../campaign/settlement.ts'
+import { COHORTS, StockFeed } from '../campaign/stock-feed.ts'
+import type { Sweep } from '../campaign/sweep.ts'
+import { Vouchers } from '../campaign/vouchers.ts'
+import type { Config } from '../config.ts'
+import type { Health } from '../ops/health.ts'
+import type { Gauges, Metrics } from '../ops/metrics.ts'
+import type { RateLimits } from '../server/rate-limits.ts'
+import { httpRoutes, noRoute, VERSION } from '../server/routes.ts'
+import type { Services } from '../server/services.ts'
+import { Stream, stockFrame, topicOf } from '../server/stream.ts'
+import { type Server, serve } from '../server/uws.ts'
+import { grantedOf, totalOf } from '../store/notice.ts'
+import type { Store } from '../store/store.ts'
+import { drawnFrame } from '../wire/drawn-frame.ts'
+
+export interface Parts {
+  readonly store: Store
+  readonly rounds: Rounds
+  readonly campaigns: Campaigns
+  readonly sweep: Sweep
+  readonly secret: Buffer
+  readonly draws: Draws
+  readonly health: Health
+  readonly metrics: Metrics
+  readonly clock: Clock
+  readonly random: Random
+  readonly audit: Audit
+  readonly fenced: boolean
+  readonly rates: RateLimits
+  readonly controls: Controls
+}
+
+export async function openServer(
+  config: Config,
+  parts: Parts,
+  metricsText: (own: () => Promise<object[]>) => Promise<string>,
+) {
+  const { store, rounds, health, metrics, clock } = parts
+  const tokens = new UserTokens({ secret: config.jwtSecret, publicKey: config.jwtPublicKey }, clock)
+  const callers = new Callers(parseKeys(config.keys), tokens)
+  const gauges: Gauges = {
+    unanswered: () => rounds.unanswered,
+    sockets: () => stream.sockets,
+    redisUp: store.ready,
+    ready: () => health.report.ready,
+    redisMemoryBytes: () => health.report.redisMemoryBytes,
+    redisCommands: () => health.report.redisCommands,
+    nodes: () => health.report.nodes,
+    version: VERSION,
+    stocks: () =>
+      [...rounds.loaded()].map(({ view }) => ({
+        id: view.id,
+        total: totalOf(view.notice),
+        granted: grantedOf(view.notice),
+        viewers: stream.viewers(view.id),
+      })),
+  }
+  const own = () => metrics.json(gauges)
+  const services: Services = {
+    clock,
+    callers,
+    rates: parts.rates,
+    controls: parts.controls,
+    claims: store.claims,
+    store,
+    rounds,
+    ...campaignParts(parts),
+    audit: parts.audit,
+    metrics,
+    underWay: { requests: 0 },
+    health: () => health.report,
+    metricsText: () => metricsText(own),
+  }
+  const stream = new Stream({ services, callers, origins: config.origins, socketsMax: config.sockets })
+  const server = await serve({
+    host: config.host,
+    port: config.port,
+    routes: httpRoutes(services),
+    fallback: noRoute,
+    streamPath: '/v1/stream',
+    stream,
+    frameBytesMax: FRAME_BYTES_MAX,
+  })
+  return { server, stream, own, underWay: services.underWay }
+}
+
+/** The rules of campaigns and of what happens after the claim. */
+function campaignParts({ store, rounds, draws, campaigns, sweep, clock, random, secret, controls, fenced }: Parts) {
+  const vouchers = new Vouchers(store, rounds, random)
+  const merchants = new Merchants(store.ledger, clock)
+  const redemption = new Redemption({ store, campaigns, vouchers, merchants, controls, random })
+  const lifecycle = new Lifecycle({ store, rounds, draws, campaigns, clock, random, fenced })
+  return {
+    draws,
+    lifecycle,
+    dryRun: new DryRun(lifecycle, store, vouchers),
+    vouchers,
+    histories: new Histories(store, vouchers),
+    merchants,
+    redemption,
+    finalLists: new FinalLists(store, clock),
+    promotions: new Promotions({ store, rounds, campaigns, vouchers, redemption }),
+    ledger: new Ledger(store),
+    settlements: new Settlements(store, sweep),
+    reports: new Reports({ store, sweep, merchants, secret }),
+  }
+}
+
+/** Stock to the stream's topics, encoded once for all who are told now. */
+export function stockFeed({ rounds, clock, metrics }: Parts, server: Server, stream: Stream): StockFeed {
+  return new StockFeed({
+    clock,
+    viewers: roundId => stream.viewers(roundId),
+    tell: (roundId, cohorts) => {
+      const round = rounds.peek(roundId)
+      if (!round) return
+      const frame = stockFrame(round)
+      for (const cohort of cohorts) {
+        server.publish(topicOf(roundId, cohort, false), frame.json, false)
+        server.publish(topicOf(roundId, cohort, true), frame.msgpack, true)
+      }
+      metrics.told((rounds.serverTimeMs() - round.view.notice.at) / 1000)
+    },
+  })
+}
+
+/** The result of a draw to everybody who watches the round: one frame, from which each can tell how he stands. */
+export function drawnFeed({ store, metrics }: Parts, server: Server, failed: (cause: unknown) => void) {
+  return (view: RoundView, window: number) => {
+    store.draws
+      .files(view.id, window)
+      .then(files => {
+        if (!files['result.json']) return
+        metrics.count('fairgrab_draws_total')
+        const frame = drawnFrame(view.id, window, files)
+        for (let cohort = 0; cohort < COHORTS; cohort++) {
+          server.publish(topicOf(view.id, cohort, false), frame.json, false)
+          server.publish(topicOf(view.id, cohort, true), frame.msgpack, true)
+        }
+      })
+      .catch(failed)
+  }
+}
