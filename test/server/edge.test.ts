@@ -161,6 +161,7 @@ const MAY: Readonly<Record<string, readonly Role[]>> = {
   'post /v1/rounds/{id}/pause': ['operator'],
   'post /v1/rounds/{id}/resume': ['operator'],
   'post /v1/rounds/{id}/close': ['operator'],
+  'post /v1/rounds/{id}/release': ['operator'],
   'post /v1/rounds/{id}/stock': ['operator'],
   'get /v1/rounds/{id}/draw': ALL,
   'get /v1/rounds/{id}/draw/files/{name}': ALL,
