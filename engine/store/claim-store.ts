@@ -19,6 +19,8 @@ export interface Decision {
   readonly rest: number
   /** 8 bytes each: index u16, outcome u8, sequence u32, pool u8, big endian. */
   readonly exceptions: Buffer
+  /** It was sent on more than one connection, so that its refusals are not certain. */
+  readonly again?: boolean
 }
 
 export interface Holding {
@@ -68,14 +70,16 @@ export class ClaimStore {
    * Throws Fault `fenced` when the round's state is missing or of another epoch, `unknown`, `unavailable`.
    */
   async claim(roundId: string, epoch: string, users: Buffer, pools: Buffer): Promise<Decision> {
+    const sending = { again: false }
     const [outcome, notice, first, rest, exceptions] = await this.#claims.script(
       this.#script,
       [keys.roundState(roundId), keys.roundHolders(roundId), keys.roundLog(roundId)],
       [keys.roundChannel(roundId), epoch, users, pools],
+      sending,
     )
     if (outcome !== CODES.granted.number)
       throw new Fault(
-        'fenced',
+        sending.again ? 'unknown' : 'fenced',
         `round ${roundId}: its keys in Redis are not all there, or of another epoch; restore a backup`,
       )
     return {
@@ -83,6 +87,7 @@ export class ClaimStore {
       first: number(first),
       rest: number(rest),
       exceptions: exceptions as Buffer,
+      again: sending.again,
     }
   }
 

@@ -112,6 +112,8 @@ async function settings(client: Redis): Promise<Facts> {
 export async function checkHealth(link: Link, { level, replicas }: Promised): Promise<StoreHealth> {
   const info = facts(await link.request(client => client.info()))
   const config = await link.request(settings)
+  // A primary that was made a replica keeps its connections, and one that only asks would never hear of the new primary.
+  if (info.role !== 'master') link.renew(`the server has become a ${info.role}`)
   return {
     problems: [...problemsOf(level, info, config), ...(await replicaProblems(link, replicas, info))],
     warnings: warningsOf(info, config),

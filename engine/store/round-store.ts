@@ -141,8 +141,16 @@ export class RoundStore {
   }
 
   async #change(script: 'round-turn' | 'restock', id: string, args: (string | number)[]): Promise<Turned> {
-    const reply = await this.#link.script(this.#scripts[script], [keys.roundState(id), keys.roundLog(id)], args)
+    const sending = { again: false }
+    const reply = await this.#link.script(
+      this.#scripts[script],
+      [keys.roundState(id), keys.roundLog(id)],
+      args,
+      sending,
+    )
     const code = claimCode(reply[0] as number)
+    if (sending.again && code !== 'granted')
+      throw new Fault('unknown', `round ${id}: an earlier try of this change may still be executed; look and ask again`)
     if (code === 'fenced') throw new Fault('fenced', `round ${id}: its state in Redis is missing or of another epoch`)
     return { code, notice: parseNotice(text(reply[1])) }
   }

@@ -13,7 +13,7 @@ import { EntryStore } from './entry-store.ts'
 import { type EventListener, listenToStock } from './events.ts'
 import { checkHealth, type Durability, type StoreHealth } from './health.ts'
 import { LedgerStore } from './ledger-store.ts'
-import { Link } from './link.ts'
+import { type Dial, Link } from './link.ts'
 import { RoundStore } from './round-store.ts'
 import { loadScripts } from './scripts.ts'
 import { VoucherStore } from './voucher-store.ts'
@@ -28,6 +28,16 @@ export interface StoreOptions {
   /** LEASE_MS where nothing else is said; only a store without workers may do with less. */
   readonly leaseMs?: number
   readonly heard?: (link: string, event: 'up' | 'down', detail: string) => void
+  /** How Redis is reached; the real network where nothing else is said. */
+  readonly network?: Network
+  /** Loaded from scripts/ where they are not given. */
+  readonly scripts?: ReturnType<typeof loadScripts>
+}
+
+/** The way to Redis: what the simulation puts itself into. */
+export interface Network {
+  readonly dial?: Dial
+  readonly listen: typeof listenToStock
 }
 
 export interface Store {
@@ -46,12 +56,11 @@ export interface Store {
 }
 
 export function openStore(options: StoreOptions): Store {
-  const scripts = loadScripts()
-  const { url, clock, random } = options
+  const { url, clock, random, scripts = loadScripts(), network = { listen: listenToStock } } = options
   const replicas = options.replicas ?? 0
   const link = (name: string, copies = replicas) =>
     new Link({
-      ...{ url, scripts, clock, random, replicas: copies },
+      ...{ url, scripts, clock, random, replicas: copies, ...(network.dial && { dial: network.dial }) },
       heard: (event, detail) => options.heard?.(name, event, detail),
     })
   const claims = link('claims')
@@ -68,7 +77,7 @@ export function openStore(options: StoreOptions): Store {
     ledger: new LedgerStore(changes, reads, scripts),
     audit: new AuditStore(changes, reads, scripts),
     ready: () => claims.ready && changes.ready && reads.ready,
-    listen: listener => listenToStock(url, listener),
+    listen: listener => network.listen(url, listener),
     health: () => checkHealth(server, { level: options.durability, replicas }),
     close: async () => {
       await Promise.all([claims.close(), changes.close(), reads.close(), server.close()])
