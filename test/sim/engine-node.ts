@@ -38,6 +38,7 @@ export class ProcessClock implements Clock {
   readonly #timeline: Timeline
   readonly #bornAt: number
   #stillUntil = 0
+  readonly #late: (() => void)[] = []
 
   constructor(timeline: Timeline) {
     this.#timeline = timeline
@@ -61,13 +62,20 @@ export class ProcessClock implements Clock {
   }
 
   standStill(ms: number): void {
-    this.#stillUntil = this.#timeline.now + ms
+    this.#stillUntil = Math.max(this.#stillUntil, this.#timeline.now + ms)
+    this.#timeline.at(this.#stillUntil, () => this.#goOn())
   }
 
   readonly within = (run: () => void): void => {
     if (!this.alive) return
-    if (this.#stillUntil > this.#timeline.now) this.#timeline.at(this.#stillUntil, () => this.within(run))
+    if (this.#stillUntil > this.#timeline.now) this.#late.push(run)
     else run()
+  }
+
+  /** Does in order what should have happened meanwhile; what is to end it may have been put off. */
+  #goOn(): void {
+    if (this.#stillUntil > this.#timeline.now) return
+    for (const run of this.#late.splice(0)) this.within(run)
   }
 }
 

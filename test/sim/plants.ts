@@ -19,6 +19,8 @@ export interface Plant {
   readonly name: string
   readonly bug: string
   readonly level: Level
+  /** A world that shows it. */
+  readonly seed: number
   readonly plant: WorldPlant
 }
 
@@ -61,18 +63,32 @@ const shortened = (decision: Decision): Decision => {
 }
 
 export const PLANTS: readonly Plant[] = [
-  { name: 'tail-lost', bug: 'a replica is promoted that lacks writes', level: 'always', plant: { losesTail: true } },
-  { name: 'early-answer', bug: 'Redis answers before it has synced', level: 'always', plant: { answersEarly: true } },
+  {
+    name: 'tail-lost',
+    bug: 'a replica is promoted that lacks writes',
+    level: 'always',
+    seed: 1,
+    plant: { losesTail: true },
+  },
+  {
+    name: 'early-answer',
+    bug: 'Redis answers before it has synced',
+    level: 'always',
+    seed: 2,
+    plant: { answersEarly: true },
+  },
   {
     name: 'wait-for-nobody',
     bug: 'a grant is acknowledged before the replicas have it',
     level: 'replicated',
+    seed: 1,
     plant: { waitsForNobody: true },
   },
   {
     name: 'no-mark',
     bug: 'nothing is written behind a batch, so that WAIT speaks for an older write',
     level: 'replicated',
+    seed: 29,
     plant: {
       execute: (call, name, words, keyCount) =>
         name === 'set' && words[0]?.includes('mark') ? 'OK' : execute(call, name, words, keyCount),
@@ -82,6 +98,7 @@ export const PLANTS: readonly Plant[] = [
     name: 'no-dedupe',
     bug: 'a slot that holds already is granted again',
     level: 'always',
+    seed: 1,
     plant: {
       execute: changed(
         'claim',
@@ -99,12 +116,14 @@ export const PLANTS: readonly Plant[] = [
     name: 'compensation',
     bug: 'a grant is taken back after it was made',
     level: 'always',
+    seed: 1,
     plant: { execute: compensated },
   },
   {
     name: 'oversell',
     bug: 'one more is granted than there is',
     level: 'always',
+    seed: 1,
     plant: {
       execute: (call, name, words, keyCount) => {
         if (name !== 'claim') return execute(call, name, words, keyCount)
@@ -122,12 +141,14 @@ export const PLANTS: readonly Plant[] = [
     name: 'no-lease',
     bug: 'grants resume before every worker has heard of it',
     level: 'always',
+    seed: 4,
     plant: { leaseMs: 0 },
   },
   {
     name: 'certain-doubt',
     bug: 'a claim that may have been executed is called certainly not executed',
-    level: 'always',
+    level: 'replicated',
+    seed: 17,
     plant: {
       claim: (claim, ...asked) =>
         claim(...asked).catch((cause: unknown) => {
@@ -139,12 +160,14 @@ export const PLANTS: readonly Plant[] = [
     name: 'late-copy',
     bug: 'a refusal is called certain though an earlier copy of the batch is still under way',
     level: 'replicated',
+    seed: 27,
     plant: { claim: async (claim, ...asked) => ({ ...(await claim(...asked)), again: false }) },
   },
   {
     name: 'new-key',
     bug: 'a batch whose answer was lost is asked again under other keys',
     level: 'always',
+    seed: 3,
     plant: {
       claim: (claim, roundId, epoch, users, pools) =>
         claim(roundId, epoch, users, pools).catch((cause: unknown) => {
@@ -157,12 +180,14 @@ export const PLANTS: readonly Plant[] = [
     name: 'early-refusal',
     bug: 'sold_out is said while a tenth of the stock is left',
     level: 'always',
+    seed: 1,
     plant: { claim: async (claim, ...asked) => shortened(await claim(...asked)) },
   },
   {
     name: 'short-counts',
     bug: 'a batch is called granted when the answer says sold out',
     level: 'always',
+    seed: 1,
     plant: {
       claim: async (claim, ...asked) => {
         const decision = await claim(...asked)

@@ -19,7 +19,7 @@ import type { Server, ServerPlant, Sync } from './redis/server.ts'
 import type { RoundRecord } from './round-record.ts'
 import { Chance, Timeline } from './timeline.ts'
 
-export type Level = Exclude<Durability, never>
+export type Level = Durability
 
 export interface WorldOptions {
   readonly seed: number
@@ -66,6 +66,8 @@ const KINDS: Readonly<Record<Level, Kind>> = {
   always: { family: 'restarts', sync: 'always', servers: [1, 2, 3] },
   replicated: { family: 'failOvers', sync: 'always', servers: [2, 3, 3] },
 }
+
+export const LEVELS = Object.keys(KINDS) as readonly Level[]
 
 export class World {
   readonly timeline = new Timeline()

@@ -26,6 +26,9 @@ export interface ClientEnd {
   ended(): void
 }
 
+/** TCP's own patience grows while nothing passes, so what it holds comes late. */
+const RETRANSMITTED_MS = 150
+
 const pairOf = (a: string, b: string): string => (a < b ? `${a} ${b}` : `${b} ${a}`)
 
 export class Network {
@@ -86,6 +89,7 @@ export class Connection {
   accepted = true
   readonly #network: Network
   readonly #end: ClientEnd
+  #resumesAt = 0
   #lastThere = 0
   #lastBack = 0
 
@@ -102,12 +106,23 @@ export class Connection {
     const { timeline } = this.#network
     this.#lastThere = Math.max(this.#lastThere, timeline.now + this.#network.delay())
     timeline.at(this.#lastThere, () =>
-      this.#network.pass(this.from, this.server.name, () => {
+      this.#arrive(() => {
         if (!this.accepted) return
         if (this.server.state === 'down' || this.server.life !== this.life) this.fail()
         else this.server.receive(this, commands)
       }),
     )
+  }
+
+  /** What a block has held is sent again some time after its end, and what follows waits behind it. */
+  #arrive(run: () => void): void {
+    const { timeline, chance } = this.#network
+    if (timeline.now < this.#resumesAt) return void timeline.at(this.#resumesAt, () => this.#arrive(run))
+    if (this.#network.reaches(this.from, this.server.name)) return run()
+    this.#network.pass(this.from, this.server.name, () => {
+      if (this.#resumesAt <= timeline.now) this.#resumesAt = timeline.now + chance.span(RETRANSMITTED_MS)
+      this.#arrive(run)
+    })
   }
 
   /** Sends a reply back, in order. */

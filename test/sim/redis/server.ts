@@ -13,6 +13,7 @@ import { Call, type Done } from './call.ts'
 import { COMMANDS, execute, type Raw } from './commands.ts'
 import { Keyspace, Refused } from './keyspace.ts'
 import type { Command, Connection, Network } from './network.ts'
+import { type Asked, type Wait, Waits } from './waits.ts'
 
 export type Sync = 'none' | 'everysec' | 'always'
 
@@ -39,24 +40,9 @@ export interface ServerPlant {
   readonly execute?: typeof execute
 }
 
-interface Asked {
-  readonly connection: Connection
-  readonly command: Command
-}
-
-interface Wait extends Asked {
-  readonly offset: number
-  readonly copies: number
-  readonly timeoutMs: number
-  /** Of the server's lives as a primary or a replica, the one in which it began. */
-  readonly reign: number
-  done: boolean
-}
-
 /** What a turn leaves to be told at its end: a reply, or a connection that waits from then on. */
 type Told = Wait | (Asked & { readonly reply: Raw | Error })
 
-const UNBLOCKED = 'UNBLOCKED force unblock from blocking operation, instance state changed (master -> replica?)'
 const NO_WAIT = 'ERR WAIT cannot be used with replica instances.'
 const EPOCH_MS = Date.UTC(2026, 10, 1)
 const SYNC_EACH_MS = 1000
@@ -84,13 +70,18 @@ export class Server {
   #synced = 0
   #inbox: Asked[] = []
   #busy = false
-  #waits: Wait[] = []
   #attached = false
-  #reign = 0
   #syncing = false
   #held: (() => void)[] = []
   readonly #lastWrite = new WeakMap<Connection, number>()
-  readonly #blocked = new Map<Connection, Asked[]>()
+  readonly #waits = new Waits({
+    copies: offset => this.#copies(offset),
+    goOn: behind => {
+      this.#inbox.unshift(...behind)
+      this.#later(0, () => this.#work())
+    },
+    later: (ms, run) => this.#later(ms, run),
+  })
 
   constructor(options: ServerOptions) {
     this.#options = options
@@ -137,8 +128,7 @@ export class Server {
     this.#busy = this.#syncing = false
     this.#inbox = []
     this.#held = []
-    this.#waits = []
-    this.#blocked.clear()
+    this.#waits.forget()
     this.#detach()
     for (const replica of [...this.replicas.keys()]) replica.#detach()
     for (const connection of this.connections) connection.fail()
@@ -159,14 +149,13 @@ export class Server {
     if (this.primary === primary) return
     this.#detach()
     this.primary = primary
-    this.#reign++
+    this.#waits.depose()
     if (!primary) {
       this.replid = this.#newId()
       return
     }
     for (const replica of [...this.replicas.keys()]) replica.#detach()
     this.replicas.clear()
-    for (const wait of this.#waits.splice(0)) this.#unblock(wait, new Refused(UNBLOCKED))
     this.#attachLater()
   }
 
@@ -223,28 +212,21 @@ export class Server {
 
   #take(asked: Asked, replies: Told[]): void {
     const { connection, command } = asked
-    const waiting = this.#blocked.get(connection)
-    if (waiting) waiting.push(asked)
-    else if (command.name === 'wait' && this.primary) replies.push({ ...asked, reply: new Refused(NO_WAIT) })
+    if (this.#waits.keepsBack(asked)) return
+    if (command.name === 'wait' && this.primary) replies.push({ ...asked, reply: new Refused(NO_WAIT) })
     else if (command.name === 'wait' && this.#options.plant.waitsForNobody)
       replies.push({ ...asked, reply: Number(command.words[0]) })
-    else if (command.name === 'wait') replies.push(this.#wait(asked))
+    else if (command.name === 'wait') replies.push(this.#waits.announce(asked, this.#lastWrite.get(connection) ?? 0))
     else replies.push({ ...asked, reply: this.#answer(connection, command) })
   }
 
   #turnEnds(replies: readonly Told[]): void {
     for (const told of replies) {
       if ('reply' in told) told.connection.reply(told.command, told.reply)
-      else if (told.reign !== this.#reign) this.#unblock(told, new Refused(UNBLOCKED))
-      else {
-        this.#waits.push(told)
-        this.#later(told.timeoutMs, () => {
-          if (!told.done) this.#unblock(told, this.#copies(told.offset))
-        })
-      }
+      else this.#waits.begin(told)
     }
     for (const replica of this.replicas.keys()) this.#feed(replica)
-    this.#look()
+    this.#waits.look()
   }
 
   #answer(connection: Connection, { name, words, keyCount }: Command): Raw | Error {
@@ -278,41 +260,10 @@ export class Server {
     return ['appendfsync', appendfsync, 'no-appendfsync-on-rewrite', 'no', 'maxmemory-policy', 'noeviction']
   }
 
-  /** WAIT: its connection does nothing else until enough replicas have what it wrote, or the time is over. */
-  #wait({ connection, command }: Asked): Wait {
-    const [copies, timeoutMs] = command.words
-    const wait = {
-      ...{ connection, command },
-      offset: this.#lastWrite.get(connection) ?? 0,
-      ...{ copies: Number(copies), timeoutMs: Number(timeoutMs), reign: this.#reign, done: false },
-    }
-    this.#blocked.set(connection, [])
-    return wait
-  }
-
   #copies(offset: number): number {
     let copies = 0
     for (const confirmed of this.replicas.values()) if (confirmed >= offset) copies++
     return copies
-  }
-
-  /** Ends the waits that have enough copies. */
-  #look(): void {
-    if (this.#waits.length === 0) return
-    for (const wait of this.#waits) {
-      const copies = this.#copies(wait.offset)
-      if (copies >= wait.copies) this.#unblock(wait, copies)
-    }
-    this.#waits = this.#waits.filter(({ done }) => !done)
-  }
-
-  #unblock(wait: Wait, reply: Raw | Error): void {
-    wait.done = true
-    const waiting = this.#blocked.get(wait.connection) ?? []
-    this.#blocked.delete(wait.connection)
-    wait.connection.reply(wait.command, reply)
-    this.#inbox.unshift(...waiting)
-    this.#later(0, () => this.#work())
   }
 
   /** Sends what a replica lacks. */
@@ -345,7 +296,7 @@ export class Server {
       this.#options.network.pass(this.name, primary.name, () => {
         if (primary.life !== life || !primary.replicas.has(this)) return
         primary.replicas.set(this, Math.max(offset, primary.replicas.get(this) ?? 0))
-        primary.#look()
+        primary.#waits.look()
       })
     })
   }
