@@ -5,6 +5,8 @@
  * end its process and because uWebSockets.js does not survive being unloaded from a thread. A failed test is
  * never tried again: an answer that changes from run to run is itself the failure.
  *
+ * A test that hangs is ended after two minutes, which no test takes on any machine: that bound is no judgement.
+ *
  * TEST_SEED feeds every random choice of a test and is printed, so that a run can be repeated. Which Redis the
  * tests use is asked once here instead of in each file, since asking for a container engine costs 0.4 s.
  */
@@ -23,9 +25,9 @@ export default defineConfig(async () => {
       pool: 'forks',
       maxWorkers: 2,
       retry: 0,
-      testTimeout: 30_000,
-      hookTimeout: 30_000,
-      teardownTimeout: 10_000,
+      testTimeout: 120_000,
+      hookTimeout: 120_000,
+      teardownTimeout: 60_000,
       sequence: { seed },
       env: { TEST_SEED: String(seed), TEST_REDIS: redis },
     },

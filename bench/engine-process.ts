@@ -25,6 +25,8 @@ export interface EngineSettings {
   readonly workers: number | undefined
   /** Stream sockets that one worker accepts. */
   readonly sockets?: number
+  /** Where the workers record the arrival of each decided claim. */
+  readonly arrivals?: string
 }
 
 export interface RunningEngine {
@@ -86,6 +88,7 @@ export async function startEngine(settings: EngineSettings): Promise<RunningEngi
     FAIRGRAB_DURABILITY: settings.durability,
     ...(settings.workers === undefined ? {} : { FAIRGRAB_WORKERS: String(settings.workers) }),
     ...(settings.sockets === undefined ? {} : { FAIRGRAB_SOCKETS: String(settings.sockets) }),
+    ...(settings.arrivals === undefined ? {} : { FAIRGRAB_ARRIVALS: settings.arrivals }),
   }
   const cli = fileURLToPath(new URL('../engine/cli.ts', import.meta.url))
   // Its own process group: an interrupt of the terminal reaches the bench, which stops the engine when it is done.

@@ -36,6 +36,8 @@ export interface RoundState {
   readonly id: string
   readonly campaign_id: string
   readonly state: string
+  /** Of a strict round: claims that came behind the frontier. */
+  readonly late?: number
   readonly stock: {
     readonly total: number
     readonly granted: number
@@ -58,6 +60,8 @@ export interface NewRound {
   readonly opensAt: Date | null
   /** Milliseconds of a window; undefined for first come, first served. */
   readonly windowMs?: number | undefined
+  /** First come, first served by the stamps of arrival. */
+  readonly strict?: boolean | undefined
 }
 
 /** What GET /v1/rounds/{id}/draw says of a window. */
@@ -80,7 +84,7 @@ export class Operator {
   }
 
   /** A campaign of one pack of five 40-10 coupons, as in Hangzhou, and a round of it. */
-  async createRound({ name, stock, opensAt, windowMs }: NewRound): Promise<RoundState> {
+  async createRound({ name, stock, opensAt, windowMs, strict = false }: NewRound): Promise<RoundState> {
     const campaign = await this.#call<{ id: string }>('POST', '/v1/campaigns', {
       name,
       sponsor: 'bench',
@@ -92,7 +96,7 @@ export class Operator {
     return this.#call('POST', `/v1/campaigns/${campaign.id}/rounds`, {
       stock,
       opens_at: opensAt?.toISOString() ?? null,
-      allocation: windowMs === undefined ? { mode: 'fcfs' } : { mode: 'window', window_ms: windowMs },
+      allocation: windowMs === undefined ? { mode: 'fcfs', strict } : { mode: 'window', window_ms: windowMs },
     })
   }
 

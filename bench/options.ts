@@ -18,6 +18,7 @@ export const SCENARIOS = [
   'duplicates',
   'in-flight',
   'viewers',
+  'order',
   'redeem',
   'autocannon',
 ] as const
@@ -50,7 +51,7 @@ export const FLAGS = {
     'what is measured: Redis alone, the engine in process, a draw by itself, or all of it',
   ),
   pace: choice(['real', 'max'], 'the planned times, or the planned order as fast as it goes (default max)'),
-  allocation: choice(['fcfs', 'window'], 'how the release is allotted (default fcfs)'),
+  allocation: choice(['fcfs', 'strict', 'window'], 'how the release is allotted (default fcfs)'),
   'window-ms': number(
     1,
     86_400_000,
@@ -83,7 +84,7 @@ export interface Options {
   readonly mode: 'script' | 'engine' | 'draw' | 'http' | 'stream' | undefined
   readonly transport: 'http' | 'stream' | undefined
   readonly pace: 'real' | 'max'
-  readonly allocation: 'fcfs' | 'window'
+  readonly allocation: 'fcfs' | 'strict' | 'window'
   readonly 'window-ms': number | undefined
   readonly frame: number
   readonly window: number
@@ -159,8 +160,11 @@ export function parseOptions(args: readonly string[], environment: Environment =
   const url = flags.url ?? environment.FAIRGRAB_URL
   const key = flags.key ?? environment.FAIRGRAB_KEY
   if (url !== undefined && key === undefined) throw new UsageError('--url needs --key, the operator key of that engine')
-  if (flags.allocation === 'window' && (flags.scenario ?? 'release') !== 'release') {
-    throw new UsageError('--allocation window is for the scenario release')
+  if (flags.allocation !== undefined && (flags.scenario ?? 'release') !== 'release') {
+    throw new UsageError('--allocation is for the scenario release; the scenario order compares fcfs and strict')
+  }
+  if (flags.scenario === 'order' && url !== undefined) {
+    throw new UsageError('--scenario order starts its own engines, with one, two and four workers; leave --url out')
   }
   const defaults = {
     profile: 'hangzhou',

@@ -22,6 +22,7 @@ import { writeResult } from './measure/result-folder.ts'
 import { summaryLines } from './measure/result-text.ts'
 import { Operator } from './operator.ts'
 import { helpText, type Options, parseOptions, type ScenarioName, UsageError } from './options.ts'
+import { playOrder } from './scenario/arrival-order.ts'
 import { playAutocannon } from './scenario/autocannon.ts'
 import { playRedeem } from './scenario/redeem.ts'
 import { playRelease } from './scenario/release.ts'
@@ -34,7 +35,8 @@ const EXIT = { sound: 0, error: 1, usage: 2, unsound: 99 } as const
 /** Under the 20,000 open files that a process may have on many systems. */
 const SOCKETS_A_WORKER = 18_000
 
-const SCENES: Readonly<Record<ScenarioName, (stage: Stage) => Promise<MeasuredPart[]>>> = {
+/** `order` starts its engines itself. */
+const SCENES: Readonly<Record<Exclude<ScenarioName, 'order'>, (stage: Stage) => Promise<MeasuredPart[]>>> = {
   release: playRelease,
   drain: stage => playStress(stage, 'drain'),
   'sold-out': stage => playStress(stage, 'sold-out'),
@@ -60,12 +62,14 @@ function engineFor(options: Options): Promise<RunningEngine> {
 async function play(options: Options, interrupted: AbortSignal, live: LiveLine): Promise<MeasuredPart[]> {
   if (options.mode === 'script' || options.mode === 'engine') return playInside(options, options.mode)
   if (options.mode === 'draw') return playDraw(options)
+  const { scenario } = options
+  if (scenario === 'order') return playOrder(options, { live, interrupted })
   const scratch = await mkdtemp(join(tmpdir(), 'fairgrab-load-'))
   try {
     const engine = await engineFor(options)
     try {
       const operator = new Operator(engine.url, engine.key)
-      return await SCENES[options.scenario]({ engine, operator, options, live, scratch, interrupted })
+      return await SCENES[scenario]({ engine, operator, options, live, scratch, interrupted })
     } finally {
       await engine.stop()
     }

@@ -29,8 +29,18 @@ const count = (name: string, unit: string, fallback: number, [min, max]: readonl
 export const SETTINGS = [
   count('PORT', 'port', 8080, [0, 65535], 'Where HTTP and the stream listen; 0 takes a free one.'),
   row('HOST', 'address', '', 'The address to listen on; all of them, or 127.0.0.1 while FAIRGRAB_KEYS is unset.'),
-  row('REDIS_URL', 'address', '', 'redis://, rediss:// or unix://; unset starts an embedded redis-server.'),
-  row('FAIRGRAB_DATA_DIR', 'folder', './data', 'Where the embedded redis-server keeps its data and socket.'),
+  row(
+    'REDIS_URL',
+    'address',
+    '',
+    'redis://, rediss://, redis+sentinel:// or unix://; unset starts an embedded redis-server.',
+  ),
+  row(
+    'FAIRGRAB_DATA_DIR',
+    'folder',
+    './data',
+    'Where the embedded redis-server and the journals of the level fenced live.',
+  ),
   row('FAIRGRAB_KEYS', 'role:key,…', '', 'API keys: operator, platform, merchant or viewer, a colon, the key.'),
   row('FAIRGRAB_JWT_SECRET', 'text', '', 'Verifies user tokens signed with HS256; at least 32 bytes.'),
   row('FAIRGRAB_JWT_PUBLIC_KEY', 'PEM', '', 'Verifies user tokens signed with EdDSA (Ed25519).'),
@@ -42,9 +52,9 @@ export const SETTINGS = [
     'What tags, receipts and beacons derive from, 32 bytes; unset keeps one in Redis.',
   ),
   row('FAIRGRAB_DURABILITY', 'level', 'always', 'What Redis must have done before a grant is acknowledged.', {
-    choices: ['memory', 'everysec', 'always', 'replicated'],
+    choices: ['memory', 'everysec', 'always', 'replicated', 'fenced'],
   }),
-  count('FAIRGRAB_REPLICAS', 'replicas', 0, [0, 16], 'At the level replicated: all replicas that may be promoted.'),
+  count('FAIRGRAB_REPLICAS', 'replicas', 0, [0, 16], 'At replicated and fenced: all replicas that may be promoted.'),
   count('FAIRGRAB_WORKERS', 'processes', 0, [0, 64], 'Workers that share the port; 0 is the cores less one.'),
   count('FAIRGRAB_BATCH_CLAIMS', 'claims', 512, [1, 512], 'The most claims one script call decides.'),
   count('FAIRGRAB_BATCHES_IN_FLIGHT', 'batches', 4, [1, 4], 'Script calls of one round under way at once.'),
@@ -64,6 +74,7 @@ export const SETTINGS = [
     '',
     'Origins besides its own from which browsers may open the stream, comma separated.',
   ),
+  row('FAIRGRAB_ARRIVALS', 'folder', '', 'Where each worker records when each decided claim arrived; for measuring.'),
   row('LOG_LEVEL', 'level', 'info', 'The least level that is logged.', {
     choices: ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'],
   }),
@@ -84,7 +95,7 @@ export interface Config {
   readonly jwtPublicKey: string
   readonly voucherSecret: string
   readonly drawSecret: string
-  readonly durability: 'memory' | 'everysec' | 'always' | 'replicated'
+  readonly durability: 'memory' | 'everysec' | 'always' | 'replicated' | 'fenced'
   readonly replicas: number
   readonly workers: number
   readonly batchClaims: number
@@ -94,6 +105,8 @@ export interface Config {
   readonly rateAddress: number
   readonly rateKey: number
   readonly origins: readonly string[]
+  /** Empty: nothing is recorded. */
+  readonly arrivals: string
   readonly logLevel: string
 }
 
@@ -155,16 +168,18 @@ function refuseWeak(config: Config): Config {
   return config
 }
 
-/** The level replicated needs replicas to count, and only it counts them. */
+/** The levels replicated and fenced need replicas to count, and only they count them. */
 function refuseUncounted(config: Config): Config {
-  const replicated = config.durability === 'replicated'
+  const replicated = config.durability === 'replicated' || config.durability === 'fenced'
   if (replicated !== config.replicas > 0)
     throw new ConfigError(
       `FAIRGRAB_REPLICAS: ${config.replicas} (from the environment) does not fit FAIRGRAB_DURABILITY ${config.durability}; ` +
-        'set both, replicated and the number of replicas that may be promoted, or neither',
+        'set both, replicated or fenced and the number of replicas that may be promoted, or neither',
     )
   if (replicated && config.redisUrl === '')
-    throw new ConfigError('FAIRGRAB_DURABILITY replicated needs REDIS_URL: the embedded redis-server has no replicas')
+    throw new ConfigError(
+      `FAIRGRAB_DURABILITY ${config.durability} needs REDIS_URL: the embedded redis-server has no replicas`,
+    )
   return config
 }
 
@@ -195,6 +210,7 @@ export function readConfig(env: NodeJS.ProcessEnv = process.env): Config {
     rateAddress: number('FAIRGRAB_RATE_ADDRESS'),
     rateKey: number('FAIRGRAB_RATE_KEY'),
     origins: text('FAIRGRAB_ORIGINS').split(',').filter(Boolean),
+    arrivals: text('FAIRGRAB_ARRIVALS'),
     logLevel: text('LOG_LEVEL'),
   })
   return refuseUncounted(config)

@@ -2,16 +2,20 @@
  * One worker, put together: store, rooms, server. Only here are the real clock and the real randomness made. A worker
  * knows nothing of other workers; what they must share is in Redis.
  */
+import { join } from 'node:path'
 import { Callers, parseKeys } from './auth/callers.ts'
 import { UserTokens } from './auth/user-tokens.ts'
 import { type Clock, every, realClock } from './base/clock.ts'
-import { FRAME_BYTES_MAX } from './base/limits.ts'
+import { FRAME_BYTES_MAX, RECOVERY_PATIENCE_MS, RESERVE_GRANTS } from './base/limits.ts'
 import { jitter, type Random, realRandom } from './base/random.ts'
 import { Audit } from './campaign/audit.ts'
 import { Campaigns } from './campaign/campaigns.ts'
 import { Draws } from './campaign/draws.ts'
 import { DryRun } from './campaign/dry-run.ts'
+import type { FenceEvent } from './campaign/fenced-round.ts'
+import { FencedRounds } from './campaign/fenced-rounds.ts'
 import { FinalLists } from './campaign/final-lists.ts'
+import { Journal } from './campaign/journal.ts'
 import { Ledger } from './campaign/ledger.ts'
 import { Lifecycle } from './campaign/lifecycle.ts'
 import { Merchants } from './campaign/merchants.ts'
@@ -25,6 +29,7 @@ import { COHORTS, StockFeed } from './campaign/stock-feed.ts'
 import { Sweep } from './campaign/sweep.ts'
 import { Vouchers } from './campaign/vouchers.ts'
 import type { Config } from './config.ts'
+import { ArrivalRecord } from './ops/arrival-record.ts'
 import { Health } from './ops/health.ts'
 import type { Log } from './ops/log.ts'
 import { type Gauges, Metrics } from './ops/metrics.ts'
@@ -34,7 +39,8 @@ import type { Services } from './server/services.ts'
 import { Stream, stockFrame, topicOf } from './server/stream.ts'
 import { type Server, serve } from './server/uws.ts'
 import { exceptionOutcomes } from './store/claim-store.ts'
-import { totalOf } from './store/notice.ts'
+import { FolderDisk } from './store/journal-disk.ts'
+import { grantedOf, type Notice, totalOf } from './store/notice.ts'
 import { openStore, type Store } from './store/store.ts'
 import { drawnFrame } from './wire/drawn-frame.ts'
 
@@ -46,6 +52,8 @@ const DRAIN_MS = 5000
 export interface WorkerOptions {
   readonly config: Config
   readonly log: Log
+  /** Which of its node's workers it is: each keeps a journal of its own at the level fenced. */
+  readonly place?: number
   /** The node's metrics; given this worker's own as the library's JSON. */
   readonly metricsText: (own: () => Promise<object[]>) => Promise<string>
 }
@@ -71,47 +79,52 @@ interface Parts {
   readonly metrics: Metrics
   readonly clock: Clock
   readonly random: Random
-  readonly unaudited: (cause: unknown) => void
+  readonly audit: Audit
+  readonly fenced: boolean
 }
 
-export async function startWorker({ config, log, metricsText }: WorkerOptions): Promise<Worker> {
+/** Who hears of what happens, once they are there. */
+interface Ears {
+  changed?: (view: RoundView) => void
+  drawn?: (view: RoundView, window: number) => void
+  /** The connection that carries claims is up again. */
+  up?: () => void
+}
+
+export async function startWorker({ config, log, place = 0, metricsText }: WorkerOptions): Promise<Worker> {
   const [clock, random] = [realClock, realRandom]
-  const store = storeOf(config, log)
+  const ears: Ears = {}
+  const store = storeOf(config, log, ears)
   const metrics = new Metrics(cause => log.error({ err: cause }, 'bug'))
   const health = healthOf(config, log, store)
   await health.start()
   const secret = await voucherSecret(config, store, health)
-  const drawSecret = config.drawSecret === '' ? await store.draws.secret() : Buffer.from(config.drawSecret, 'hex')
-  let feed: StockFeed | undefined
-  let tellDrawn: ((view: RoundView, window: number) => void) | undefined
-  const rounds = new Rounds({
+  const arrivals = config.arrivals === '' ? undefined : new ArrivalRecord(config.arrivals)
+  const audit = new Audit({ store: store.audit, random, failed: unauditedTold(metrics, log) })
+  const { rounds, fence } = await roundsOf({
+    config,
+    log,
+    place,
     store,
-    clock,
-    random,
+    metrics,
+    health,
     secret,
-    drawSecret,
-    batchClaims: config.batchClaims,
-    batchesInFlight: config.batchesInFlight,
-    healthGate: health.gate,
-    changed: view => feed?.changed(view.id),
-    decided: ({ rest, exceptions }, claims, seconds) =>
-      metrics.decided(claims, rest, exceptionOutcomes(exceptions), seconds),
-    refused: (outcome, count) => metrics.refused(outcome, count),
-    failed: fault => {
-      metrics.count('fairgrab_faults_total')
-      log.warn({ err: fault }, 'redis did not decide')
-    },
-    drawn: (view, window) => tellDrawn?.(view, window),
+    audit,
+    ears,
+    arrivals,
   })
   const campaigns = new Campaigns({ store, clock, random, serverTimeMs: () => rounds.serverTimeMs() })
   const sweep = new Sweep(store, campaigns)
   const told = (what: string) => (cause: unknown) => log.warn({ err: cause }, what)
   const draws = new Draws({ store, rounds, clock, failed: told('draw') })
-  const unaudited = unauditedTold(metrics, log)
-  const parts = { store, rounds, draws, campaigns, sweep, secret, health, metrics, clock, random, unaudited }
+  const common = { store, rounds, draws, campaigns, sweep, secret, health, metrics, clock, random, audit }
+  const parts = { ...common, fenced: fence !== undefined }
   const { server, stream, own, underWay } = await openServer(config, parts, metricsText)
-  feed = stockFeed(parts, server, stream)
-  tellDrawn = drawnFeed(parts, server, told('drawn'))
+  const feed = stockFeed(parts, server, stream)
+  ears.changed = view => feed.changed(view.id)
+  ears.drawn = drawnFeed(parts, server, told('drawn'))
+  ears.up = () => void fence?.look()
+  void fence?.begin(id => rounds.get(id)).catch(told('journal'))
   const stops = [
     every(clock, TICK_MS, () => rounds.tick(), told('tick')),
     every(clock, TICK_MS, () => draws.tick(), told('draws')),
@@ -126,13 +139,20 @@ export async function startWorker({ config, log, metricsText }: WorkerOptions): 
       stream.restart()
       server.stopListening()
       for (const stop of stops) stop()
-      feed?.close()
+      feed.close()
       health.stop()
       rounds.close()
+      await fence?.close()
+      arrivals?.close()
       await store.close()
       server.close()
     },
   }
+}
+
+const undecidedTold = (metrics: Metrics, log: Log) => (fault: unknown) => {
+  metrics.count('fairgrab_faults_total')
+  log.warn({ err: fault }, 'redis did not decide')
 }
 
 /** An operator's change went on although the audit log could not be written. */
@@ -141,15 +161,80 @@ const unauditedTold = (metrics: Metrics, log: Log) => (cause: unknown) => {
   log.error({ err: cause }, 'the audit log lacks an entry; the change itself went on')
 }
 
-const storeOf = (config: Config, log: Log): Store =>
+const storeOf = (config: Config, log: Log, ears: Ears): Store =>
   openStore({
     url: config.redisUrl,
     durability: config.durability,
     replicas: config.replicas,
     clock: realClock,
     random: realRandom,
-    heard: (link, event, detail) => log[event === 'up' ? 'info' : 'warn']({ link, detail }, `redis ${event}`),
+    heard: (link, event, detail) => {
+      log[event === 'up' ? 'info' : 'warn']({ link, detail }, `redis ${event}`)
+      if (link === 'claims' && event === 'up') ears.up?.()
+    },
   })
+
+interface RoundParts {
+  readonly config: Config
+  readonly log: Log
+  readonly place: number
+  readonly store: Store
+  readonly metrics: Metrics
+  readonly health: Health
+  readonly secret: Buffer
+  readonly audit: Audit
+  readonly ears: Ears
+  readonly arrivals: ArrivalRecord | undefined
+}
+
+/** The rounds of this worker, and at the level fenced what stands before them. */
+async function roundsOf(parts: RoundParts): Promise<{ readonly rounds: Rounds; readonly fence?: FencedRounds }> {
+  const { config, log, store, metrics, health, secret, ears, arrivals } = parts
+  const failed = undecidedTold(metrics, log)
+  const adopted = (roundId: string, notice: Notice) => rounds.take(roundId, notice)
+  const fence = config.durability === 'fenced' ? await fenceOf(parts, failed, adopted) : undefined
+  const rounds: Rounds = new Rounds({
+    store,
+    fence,
+    clock: realClock,
+    random: realRandom,
+    secret,
+    drawSecret: config.drawSecret === '' ? await store.draws.secret() : Buffer.from(config.drawSecret, 'hex'),
+    batchClaims: config.batchClaims,
+    batchesInFlight: config.batchesInFlight,
+    healthGate: health.gate,
+    changed: view => ears.changed?.(view),
+    decided: ({ rest, exceptions }, claims, seconds) =>
+      metrics.decided(claims, rest, exceptionOutcomes(exceptions), seconds),
+    refused: (outcome, count) => metrics.refused(outcome, count),
+    failed,
+    arrived: arrivals?.add,
+    drawn: (view, window) => ears.drawn?.(view, window),
+  })
+  return fence ? { rounds, fence } : { rounds }
+}
+
+/** The level fenced of this worker, with its journal and its name, which are new together. */
+async function fenceOf(
+  { config, place, store, log, audit }: RoundParts,
+  failed: (fault: unknown) => void,
+  adopted: (roundId: string, notice: Notice) => void,
+): Promise<FencedRounds> {
+  const disk = new FolderDisk(join(config.dataDir, 'journal', String(place)))
+  const engine = await disk.name(() => realRandom.bytes(6).toString('hex'))
+  const told = (event: FenceEvent) => {
+    log.warn(event, 'fenced')
+    if (event.kind !== 'bound') return
+    const { roundId: target, missing, notice } = event
+    const deed = { who: `engine ${engine}`, action: 'fail-over', target, body: { missing, epoch: notice.epoch } }
+    void audit.begin(deed).then(end => end('bound'))
+  }
+  return new FencedRounds({
+    ...{ engine, claims: store.claims, fence: store.fence, journal: new Journal(disk) },
+    ...{ clock: realClock, random: realRandom, chunk: RESERVE_GRANTS },
+    ...{ patienceMs: RECOVERY_PATIENCE_MS, adopted, told, failed },
+  })
+}
 
 const healthOf = (config: Config, log: Log, store: Store): Health =>
   new Health({
@@ -185,7 +270,7 @@ async function openServer(config: Config, parts: Parts, metricsText: WorkerOptio
       [...rounds.loaded()].map(({ view }) => ({
         id: view.id,
         total: totalOf(view.notice),
-        granted: view.notice.sequence,
+        granted: grantedOf(view.notice),
         viewers: stream.viewers(view.id),
       })),
   }
@@ -198,7 +283,7 @@ async function openServer(config: Config, parts: Parts, metricsText: WorkerOptio
     store,
     rounds,
     ...campaignParts(parts),
-    audit: new Audit({ store: store.audit, random: parts.random, failed: parts.unaudited }),
+    audit: parts.audit,
     metrics,
     underWay: { requests: 0 },
     health: () => health.report,
@@ -218,11 +303,11 @@ async function openServer(config: Config, parts: Parts, metricsText: WorkerOptio
 }
 
 /** The rules of campaigns and of what happens after the claim. */
-function campaignParts({ store, rounds, draws, campaigns, sweep, clock, random, secret }: Parts) {
+function campaignParts({ store, rounds, draws, campaigns, sweep, clock, random, secret, fenced }: Parts) {
   const vouchers = new Vouchers(store, rounds, random)
   const merchants = new Merchants(store.ledger, clock)
   const redemption = new Redemption({ store, campaigns, vouchers, merchants, random })
-  const lifecycle = new Lifecycle({ store, rounds, draws, campaigns, clock, random })
+  const lifecycle = new Lifecycle({ store, rounds, draws, campaigns, clock, random, fenced })
   return {
     draws,
     lifecycle,

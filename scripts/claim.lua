@@ -1,7 +1,6 @@
 #!lua
--- Decides a batch of claims of one round: window, state, limit by slot (the holder key), pool, stock, sequence,
--- log entry, stock version and notice, in one atom. Nothing is ever compensated: a claim that is asked again
--- finds its holder and gets the same sequence. This is where sold-out is decided.
+-- Decides a batch of claims of one round: window, state, limit by slot (the holder key), pool, stock, sequence, log
+-- entry, version and notice, in one atom. Nothing is ever compensated: who asks again gets the same. Sold out is decided here.
 -- @key state    roundState
 -- @key holders  roundHolders
 -- @key log      roundLog
@@ -9,21 +8,24 @@
 -- @arg epoch    the epoch the engine believes in; another one is fenced
 -- @arg users    MessagePack array of holder keys, at most 512
 -- @arg pools    a byte a claim, or one byte for all
--- @reply [outcome, notice, first, rest, exceptions]: outcome is granted when the batch was decided, else fenced. Claims
---        not among the exceptions have the outcome `rest`: granted (with the sequences first, first+1, …), sold_out,
---        not_open, paused, closed. An exception is 8 bytes: index u16, outcome u8, sequence u32, pool u8, big endian.
--- @cost one HLEN, one EXISTS, one HMGET, one HSET, one XADD, one HSET, one PUBLISH a batch; 1.5 µs a granted claim,
---       0.3 µs a refused one
+-- @arg engine   at the level fenced who asks, else empty
+-- @reply [outcome, notice, first, rest, exceptions, reserve]: granted when the batch was decided, unavailable when it passes
+--        the reserve (nothing was done), else fenced. Claims not among the exceptions have the outcome `rest`: granted
+--        (first, first+1, …), sold_out, not_open, paused, closed, fenced. An exception is 8 bytes: index u16, outcome
+--        u8, sequence u32, pool u8, big endian.
+-- @cost one HLEN, EXISTS, HMGET, HSET, XADD, HSET and PUBLISH a batch; 1.5 µs a granted claim, 0.3 µs a refused one;
+--       at the level fenced one INFO and one HGET more
 -- @include round
 -- @include log
 -- @include shut
+-- @include engines
 local round = round_read(KEYS[1], ARGV[2])
-if not round then return { CODE.fenced } end
+if not round or not engine_admitted(round, ARGV[5]) then return { CODE.fenced } end
 -- A round that lost its holders or its log would sell its places a second time.
-if redis.call('HLEN', KEYS[2]) ~= round.sequence or redis.call('EXISTS', KEYS[3]) == 0 then return { CODE.fenced } end
+if redis.call('HLEN', KEYS[2]) ~= round.given or redis.call('EXISTS', KEYS[3]) == 0 then return { CODE.fenced } end
 local users, pools = cmsgpack.unpack(ARGV[3]), ARGV[4]
 local held = redis.call('HMGET', KEYS[2], unpack(users))
-local shut, total, granted = shut_outcome(round), round.total, round.granted
+local shut, room, granted = shut_outcome(round), round.room, round.granted
 local rest = shut or (round_remaining(round) > 0 and CODE.granted or CODE.sold_out)
 local first, one_pool = round.sequence + 1, #pools == 1 and pools:byte(1)
 local seen, puts, puts_n, exceptions = {}, {}, 0, {}
@@ -34,7 +36,7 @@ for i = 1, #users do
     exceptions[#exceptions + 1] = struct.pack('>HB', i - 1, CODE.replayed) .. grant
   else
     local pool = one_pool or pools:byte(i)
-    local outcome = shut or (granted[pool] < total[pool] and CODE.granted or CODE.sold_out)
+    local outcome = shut or (granted[pool] < room[pool] and CODE.granted or CODE.sold_out)
     if outcome == CODE.granted then
       granted[pool] = granted[pool] + 1
       round.sequence = round.sequence + 1
@@ -47,14 +49,12 @@ for i = 1, #users do
     end
   end
 end
-if puts_n == 0 then return { CODE.granted, round_notice(round), first, rest, table.concat(exceptions) } end
-
+if round.sequence > (round.reserve or round.sequence) then return { CODE.unavailable } end
+if puts_n == 0 then return { CODE.granted, round_notice(round), first, rest, table.concat(exceptions), round.reserve } end
 local logged, logged_pools = ARGV[3], pools
 if puts_n < 2 * #users then logged, logged_pools = log_repack(puts, puts_n) end
 redis.call('HSET', KEYS[2], unpack(puts))
 redis.call('XADD', KEYS[3], round.sequence .. '-*', 'at', round.now, 'users', logged, 'pools', logged_pools)
 local counts = { 'sequence', round.sequence }
-for pool = 0, round.pools - 1 do
-  counts[#counts + 1], counts[#counts + 2] = 'g' .. pool, granted[pool]
-end
-return { CODE.granted, round_write(round, ARGV[1], unpack(counts)), first, rest, table.concat(exceptions) }
+for pool = 0, round.pools - 1 do counts[2 * pool + 3], counts[2 * pool + 4] = 'g' .. pool, granted[pool] end
+return { CODE.granted, round_write(round, ARGV[1], unpack(counts)), first, rest, table.concat(exceptions), round.reserve }

@@ -19,7 +19,7 @@ if not round or redis.call('EXISTS', KEYS[2]) == 0 then return { CODE.fenced } e
 if redis.call('HEXISTS', KEYS[1], 'request ' .. ARGV[7]) == 1 then return { CODE.granted, round_notice(round) } end
 local pool, add = tonumber(ARGV[3]), tonumber(ARGV[4])
 if round.state == CLOSED and add > 0 then return { CODE.wrong_state, round_notice(round) } end
-if round.total[pool] + add < round.granted[pool] then return { CODE.below_granted, round_notice(round) } end
+if round.room[pool] + add < round.granted[pool] then return { CODE.below_granted, round_notice(round) } end
 if round_remaining(round) + round.sequence + add > tonumber(ARGV[5]) then return { CODE.invalid, round_notice(round) } end
 if round.state == OPEN and round_remaining(round) == 0 then shut_hold(round, tonumber(ARGV[6])) end
 round.total[pool] = round.total[pool] + add

@@ -8,6 +8,7 @@
 -- @arg closes   milliseconds since 1970, 0 for a round that an operator closes
 -- @arg config   the round's JSON, kept as it is
 -- @arg totals   stock of each pool, separated by spaces; the first is `general`
+-- @arg fenced   1 at the level fenced: the round is bound to this server, and nothing is reserved yet
 -- @reply [outcome, notice]: granted, or replayed when the round stood already
 -- @cost one HSET, one XADD, one PUBLISH
 -- @include round
@@ -22,6 +23,9 @@ for total in ARGV[6]:gmatch('%d+') do
 end
 redis.call('HSET', KEYS[1], 'epoch', ARGV[2], 'version', 0, 'state', SCHEDULED, 'opens', ARGV[3], 'closes', ARGV[4],
   'last', 0, 'sequence', 0, 'pools', pools, 'config', ARGV[5])
+if ARGV[7] == '1' then
+  redis.call('HSET', KEYS[1], 'replid', round_server(), 'reserve', 0, 'pending', 0, 'engines', ' ')
+end
 local round = round_read(KEYS[1], ARGV[2])
 log_change(KEYS[2], round, 'create', '', 0)
 return { CODE.granted, round_write(round, ARGV[1]) }

@@ -58,6 +58,8 @@ export interface Evidence {
   readonly holders: Int32Array
   /** By sequence: the ledger's row + 1, or 0. */
   readonly rowOf: Uint32Array
+  /** The same without what lies in a run that was set aside: there sequences say nothing about order. */
+  readonly inOrder: Uint32Array
   /** By claimant: the ledger's row + 1, or 0; and what he asked for (see REFUSED_BIT). */
   readonly heldRow: Uint32Array
   readonly asked: Uint32Array
@@ -91,7 +93,7 @@ function placeRows(run: Run): Uint32Array {
   const { ledger, round } = run
   let aside = 0
   for (const { from, to } of run.setAside) aside += to - from + 1
-  const rowOf = new Uint32Array(Math.min(round.stock.total, ledger.length + aside + PLACES_SPARE) + 1)
+  const rowOf = new Uint32Array(Math.min(round.stock.total + aside, ledger.length + aside + PLACES_SPARE) + 1)
   for (let row = 0; row < ledger.length; row++) {
     const sequence = ledger.at.sequence[row]!
     if (sequence > 0 && sequence < rowOf.length && rowOf[sequence] === 0) rowOf[sequence] = row + 1
@@ -99,20 +101,31 @@ function placeRows(run: Run): Uint32Array {
   return rowOf
 }
 
-type Bounds = Pick<Evidence, 'rowOf' | 'askedAt' | 'ackedAt' | 'notBefore' | 'madeBy'>
+function orderedRows(run: Run, rowOf: Uint32Array): Uint32Array {
+  const ordered = run.setAside.length > 0 ? rowOf.slice() : rowOf
+  for (const { from, to } of run.setAside) ordered.fill(0, from, to + 1)
+  return ordered
+}
+
+type Bounds = Pick<Evidence, 'rowOf' | 'inOrder' | 'askedAt' | 'ackedAt' | 'notBefore' | 'madeBy'>
 
 /** Carries each grant's bounds to its neighbours along the sequence. */
-function carryBounds({ rowOf, askedAt, ackedAt, notBefore, madeBy }: Bounds): void {
+function carryBounds({ rowOf, inOrder, askedAt, ackedAt, notBefore, madeBy }: Bounds): void {
+  for (const [sequence, place] of rowOf.entries()) {
+    if (inOrder[sequence] === place) continue
+    notBefore[place - 1] = askedAt[place - 1]!
+    madeBy[place - 1] = ackedAt[place - 1]!
+  }
   let latest = Number.NEGATIVE_INFINITY
-  for (let sequence = 1; sequence < rowOf.length; sequence++) {
-    const row = rowOf[sequence]! - 1
+  for (let sequence = 1; sequence < inOrder.length; sequence++) {
+    const row = inOrder[sequence]! - 1
     if (row < 0) continue
     if (askedAt[row]! > latest && askedAt[row] !== Number.POSITIVE_INFINITY) latest = askedAt[row]!
     notBefore[row] = latest
   }
   let earliest = Number.POSITIVE_INFINITY
-  for (let sequence = rowOf.length - 1; sequence > 0; sequence--) {
-    const row = rowOf[sequence]! - 1
+  for (let sequence = inOrder.length - 1; sequence > 0; sequence--) {
+    const row = inOrder[sequence]! - 1
     if (row < 0) continue
     if (ackedAt[row]! < earliest) earliest = ackedAt[row]!
     madeBy[row] = earliest
@@ -165,6 +178,7 @@ export function gatherEvidence(run: Run): Evidence {
     askers: numberClaimants(history.at, history.length, of),
     holders,
     rowOf,
+    inOrder: orderedRows(run, rowOf),
     heldRow,
     asked: new Uint32Array(claimants),
     askedAt: unbounded(),

@@ -28,11 +28,15 @@ export type Grant = Row<typeof SHAPE>
 export interface RoundState {
   readonly stock: StockState
   readonly pools: readonly PoolState[]
+  /** Runs of sequences that a fail-over set aside, both ends included. */
+  readonly set_aside?: readonly { readonly from: number; readonly to: number }[]
 }
 interface StockState {
   readonly total: number
   readonly granted: number
   readonly remaining: number
+  /** Set aside by a fail-over: maybe somebody's, and granted to nobody else. */
+  readonly quarantined?: number
 }
 export interface PoolState extends StockState {
   readonly name: string

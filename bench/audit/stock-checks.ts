@@ -17,13 +17,14 @@ import { type Evidence, type Run, type StockChange, tellAnswer, tellGrant } from
 import type { Check, Finding } from './finding.ts'
 
 function lookAtSequences(evidence: Evidence, finding: Finding): void {
-  const { ledger, round } = evidence.run
+  const { ledger, round, setAside } = evidence.run
   const { rowOf } = evidence
+  const last = round.stock.total + sum(setAside.map(({ from, to }) => to - from + 1))
   finding.checked = ledger.length
   for (let row = 0; row < ledger.length; row++) {
     const sequence = ledger.at.sequence[row]!
-    if (sequence === 0 || sequence > round.stock.total) {
-      finding.violate(() => `${tellGrant(evidence, row)} is outside 1..${round.stock.total}`)
+    if (sequence === 0 || sequence > last) {
+      finding.violate(() => `${tellGrant(evidence, row)} is outside 1..${last}`)
     } else if (sequence < rowOf.length && rowOf[sequence] !== row + 1) {
       finding.violate(
         () => `${tellGrant(evidence, row)} was granted before: ${tellGrant(evidence, rowOf[sequence]! - 1)}`,
@@ -56,14 +57,15 @@ function lookAtState({ run }: Evidence, finding: Finding): void {
       finding.violate(() => `${what}: the state shows ${shown}, the ledger and its sums give ${found}`)
   }
   agree('granted in all', stock.granted, run.ledger.length)
-  agree('total', stock.total, stock.granted + stock.remaining)
+  agree('total', stock.total, stock.granted + stock.remaining + (stock.quarantined ?? 0))
+  agree('granted beyond the total', 0, Math.max(0, run.ledger.length - stock.total))
   agree('granted over the pools', stock.granted, sum(pools.map(pool => pool.granted)))
   agree('total over the pools', stock.total, sum(pools.map(pool => pool.total)))
   const counts = new Uint32Array(256)
   for (let row = 0; row < run.ledger.length; row++) counts[run.ledger.at.pool[row]!]!++
   for (const [number, pool] of pools.entries()) {
     agree(`granted in pool ${pool.name}`, pool.granted, counts[number]!)
-    agree(`total of pool ${pool.name}`, pool.total, pool.granted + pool.remaining)
+    agree(`total of pool ${pool.name}`, pool.total, pool.granted + pool.remaining + (pool.quarantined ?? 0))
     agree(`granted beyond the total of pool ${pool.name}`, 0, Math.max(0, counts[number]! - pool.total))
   }
 }

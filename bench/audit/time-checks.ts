@@ -18,9 +18,9 @@ import { MEANINGS, REFUSAL } from './history.ts'
 import { poolChanges } from './stock-checks.ts'
 
 function lookAtOrder(evidence: Evidence, finding: Finding): void {
-  const { rowOf, askedAt, ackedAt } = evidence
+  const { inOrder, askedAt, ackedAt } = evidence
   let latest = -1
-  for (const place of rowOf) {
+  for (const place of inOrder) {
     const row = place - 1
     if (row < 0 || askedAt[row] === Number.POSITIVE_INFINITY) continue
     finding.checked++
@@ -98,10 +98,10 @@ function lookAtOpening(evidence: Evidence, finding: Finding): void {
 }
 
 function lookAtClock(evidence: Evidence, finding: Finding): void {
-  const { rowOf } = evidence
+  const { inOrder } = evidence
   const { grantedAt } = evidence.run.ledger.at
   let before = -1
-  for (const place of rowOf) {
+  for (const place of inOrder) {
     const row = place - 1
     if (row < 0) continue
     finding.checked++

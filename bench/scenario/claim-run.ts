@@ -29,6 +29,8 @@ export interface ClaimRun {
   readonly pace: 'real' | 'max'
   /** Milliseconds of a window of the draw; undefined for first come, first served. */
   readonly windowMs?: number | undefined
+  /** By the stamps of arrival over all workers. */
+  readonly strict?: boolean
   readonly frame: number
   readonly window: number
   readonly connections: number
@@ -42,6 +44,8 @@ export interface ClaimRun {
   readonly notes?: readonly string[]
   /** Figures that only this scenario has. */
   readonly figures?: (story: Story) => readonly Figure[]
+  /** Figures of the round as it stands at the end. */
+  readonly closing?: (round: RoundState) => readonly Figure[]
   /** Who watches while the claims run; their frames are audited with the claims. */
   readonly audience?: (round: RoundState) => Promise<Audience>
 }
@@ -123,7 +127,13 @@ export async function runClaims(stage: Stage, run: ClaimRun): Promise<MeasuredPa
   const { people, stock } = run.plan.sizes
   const leadMs = (LEAD_S + people / PLANNED_PER_S) * 1000
   const opensAt = run.pace === 'real' ? new Date(Date.now() + leadMs) : null
-  const round = await operator.createRound({ name: run.name, stock, opensAt, windowMs: run.windowMs })
+  const round = await operator.createRound({
+    name: run.name,
+    stock,
+    opensAt,
+    windowMs: run.windowMs,
+    strict: run.strict,
+  })
   const crew = crewFor(stage, run, round.id)
   let audience: Audience | undefined
   try {
@@ -137,7 +147,8 @@ export async function runClaims(stage: Stage, run: ClaimRun): Promise<MeasuredPa
     const frames = watched?.frames ?? new Frames()
     const told = { sizes: run.plan.sizes, expected: run.expected, round: state, history: report.history, frames }
     const audited = await (run.windowMs === undefined ? auditFcfs : auditDrawn)(operator, told)
-    const part = partOf({ run, report, startUs, before, after, ...audited, watched })
+    const measured = partOf({ run, report, startUs, before, after, ...audited, watched })
+    const part = { ...measured, figures: [...(run.closing?.(state) ?? []), ...measured.figures] }
     return stage.interrupted.aborted ? { ...part, notes: [INTERRUPTED, ...part.notes] } : part
   } finally {
     crew.kill()

@@ -41,6 +41,7 @@ export function releaseRun(options: Options, transport: 'http' | 'stream'): Clai
     sameUsers: false,
     retries: true,
     expected: drawn ? ['sold_out', 'not_open', 'closed'] : ['sold_out', 'not_open'],
+    strict: options.allocation === 'strict',
     ...(drawn ? { windowMs: options['window-ms'] ?? WINDOW_MS[options.pace] } : {}),
     settings: {
       profile: profile.name,
@@ -48,6 +49,7 @@ export function releaseRun(options: Options, transport: 'http' | 'stream'): Clai
       transport,
       pace: options.pace,
       ...(drawn ? { allocation: 'window', 'window-ms': options['window-ms'] ?? WINDOW_MS[options.pace] } : {}),
+      ...(options.allocation === 'strict' ? { allocation: 'strict' } : {}),
       ...(transport === 'stream' ? { frame: options.frame, window: options.window } : {}),
     },
   }

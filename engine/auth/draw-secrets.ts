@@ -1,8 +1,9 @@
 /**
- * What an engine derives for drawn rounds from one secret of 32 bytes, so that nothing of it is stored:
+ * What an engine derives for drawn and strict rounds from one secret of 32 bytes, so that nothing of it is stored:
  *
  *   a person     SHA-512(round's key || user id):  bucket and digest (8) | nonce (16) | salt (16) | shed (1)
  *   a beacon     the round's own secret, from which the secrets of its windows follow (draw/beacon.ts)
+ *   ties         what orders claims of one stamp in a strict round (campaign/arrival-queue.ts)
  *   a key        the seed of the Ed25519 key that signs receipts and commitments
  *
  * The key has one length, and of the 64 bytes half is never told to anybody, so the hash cannot be extended; an HMAC would
@@ -29,11 +30,14 @@ export class RoundSecrets {
   readonly #people: Buffer
   /** The round's own secret, 32 bytes: the top of the chain that its windows' beacons are. */
   readonly beacon: Buffer
+  /** Keys the hashes that order claims of one arrival stamp in a strict round; 64 hexadecimal digits. */
+  readonly ties: string
 
   constructor(secret: Buffer, roundId: string) {
     const key = (purpose: string) => Buffer.from(hkdfSync('sha256', secret, roundId, `fairgrab/${purpose}/v1`, 32))
     this.#people = key('people')
     this.beacon = key('beacon')
+    this.ties = key('ties').toString('hex')
   }
 
   personOf(userId: string): Person {

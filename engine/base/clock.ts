@@ -8,6 +8,8 @@ export interface Clock {
   wallMs(): number
   /** Milliseconds since some fixed moment of this process; never goes back. */
   monotonicMs(): number
+  /** When that moment was: milliseconds since 1970, with a fraction. Fixed, so that stamps made with it never go back. */
+  readonly originMs: number
   /** Calls `run` once after `ms`; the returned function cancels it. */
   after(ms: number, run: () => void): () => void
   /** Calls `run` once when what arrived in this turn of the event loop has been handled. */
@@ -17,6 +19,7 @@ export interface Clock {
 export const realClock: Clock = {
   wallMs: () => Date.now(),
   monotonicMs: () => performance.now(),
+  originMs: performance.timeOrigin,
   after(ms, run) {
     const timer = setTimeout(run, ms)
     return () => clearTimeout(timer)

@@ -80,6 +80,17 @@ export const ANSWER_DEADLINE_MS = 2000
 /** A connection to Redis that says nothing for this long with commands in flight is replaced, milliseconds. */
 export const REDIS_SILENCE_MS = 400
 
+/** Grants ahead of the last one that the level fenced reserves in one go: what a fail-over may set aside at most. */
+export const RESERVE_GRANTS = 20_000
+
+/** How long a recovery waits for the engines of a round that have not told what they know, milliseconds. */
+export const RECOVERY_PATIENCE_MS = 1500
+
+/** Between two tries of a recovery, and between two looks at where a fenced round is granted from, milliseconds. */
+export const RECOVERY_RETRY_MS = 50
+export const RECOVERY_RETRY_MS_MAX = 500
+export const FENCE_LOOK_MS = 250
+
 /** Credentials: longest bearer token and longest header line we look at, bytes. */
 export const CREDENTIAL_BYTES_MAX = 2048
 

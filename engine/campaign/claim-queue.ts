@@ -45,6 +45,12 @@ export interface Ask {
   fail(from: number, count: number, code: FaultCode): void
 }
 
+/** Told of each run that Redis decided, with the stamp of its ask: microseconds since 1970 when it arrived here. */
+export type Arrived = (stamp: number, run: Run, pool: number) => void
+
+/** The stamp of a monotonic time. */
+export const stampOf = (clock: Clock, monotonicMs: number): number => Math.round((clock.originMs + monotonicMs) * 1000)
+
 interface Part {
   readonly ask: Ask
   readonly from: number
@@ -64,7 +70,7 @@ const TURNS_MAX = 4
 
 export interface QueueOptions {
   readonly roundId: string
-  readonly store: ClaimStore
+  readonly store: Pick<ClaimStore, 'claim'>
   readonly clock: Clock
   readonly batchClaims: number
   readonly batchesInFlight: number
@@ -74,6 +80,8 @@ export interface QueueOptions {
   /** Told when a batch's claims have all been answered. */
   readonly answered: () => void
   readonly failed: (fault: unknown) => void
+  /** Undefined where nobody measures arrivals. */
+  readonly arrived?: Arrived | undefined
 }
 
 export class ClaimQueue {
@@ -190,9 +198,16 @@ export class ClaimQueue {
     this.#inFlight--
     this.#dispatched.delete(parts)
     this.#options.decided(decision, sentAt, batch)
-    settleParts(parts, decision)
+    settleParts(this.#heard(parts), decision)
     this.#options.answered()
     this.#schedule()
+  }
+
+  /** The parts, whose answers are told to who measures arrivals too. */
+  #heard(parts: readonly Part[]): readonly AnswerPart[] {
+    const { arrived, clock } = this.#options
+    if (!arrived) return parts
+    return parts.map(part => ({ ...part, ask: heardAsk(part.ask, stampOf(clock, part.ask.askedAt), arrived) }))
   }
 
   #fail(parts: readonly Part[], fault: unknown): void {
@@ -203,6 +218,15 @@ export class ClaimQueue {
     for (const { ask, from, count, givenUp } of parts) if (!givenUp) ask.fail(from, count, code)
     this.#options.answered()
     this.#schedule()
+  }
+}
+
+function heardAsk(ask: Ask, stamp: number, arrived: Arrived): Pick<Ask, 'settle'> {
+  return {
+    settle: run => {
+      arrived(stamp, run, run.pool ?? ask.pool)
+      ask.settle(run)
+    },
   }
 }
 
@@ -228,8 +252,10 @@ function certain({ again }: Decision, outcome: number): number {
   return again && !LASTING.has(outcome) ? CODES.unknown.number : outcome
 }
 
+type AnswerPart = Omit<Part, 'ask'> & { readonly ask: Pick<Ask, 'settle'> }
+
 /** Hands each part its answers, as runs between the exceptions. */
-function settleParts(parts: readonly Part[], decision: Decision): void {
+function settleParts(parts: readonly AnswerPart[], decision: Decision): void {
   const { first, exceptions, notice } = decision
   const { at } = notice
   const rest = certain(decision, decision.rest)

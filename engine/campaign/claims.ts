@@ -7,9 +7,11 @@ import { CODE_CHARS } from '../auth/voucher-codes.ts'
 import type { Clock } from '../base/clock.ts'
 import { CODES, type Code } from '../base/codes.ts'
 import { HOLDER_BYTES_MAX, holderEnd, holderOf, writeHolder } from '../base/holder.ts'
-import type { ClaimStore, Decision } from '../store/claim-store.ts'
+import type { Allotment, Decided } from '../store/allot-store.ts'
+import { type ClaimStore, type Decision, EXCEPTION_BYTES } from '../store/claim-store.ts'
+import { ArrivalQueue, type ArrivalQueueOptions } from './arrival-queue.ts'
 import { Answers, type ClaimRequest, ManyAsk, SingleAsk } from './asks.ts'
-import { ClaimQueue } from './claim-queue.ts'
+import { type Arrived, ClaimQueue } from './claim-queue.ts'
 import { type Entries, enterMany, enterOne } from './entries.ts'
 import { GrantTimes } from './grant-times.ts'
 import type { SentBatch } from './holdings.ts'
@@ -17,7 +19,7 @@ import type { RoundView } from './round-view.ts'
 
 export interface ClaimsOptions {
   readonly view: RoundView
-  readonly store: ClaimStore
+  readonly store: Pick<ClaimStore, 'claim' | 'batchOf'>
   readonly clock: Clock
   readonly batchClaims: number
   readonly batchesInFlight: number
@@ -32,14 +34,21 @@ export interface ClaimsOptions {
   readonly failed: (fault: unknown) => void
   /** Who decides claims where the round is drawn. */
   readonly entries: Entries | undefined
+  /** What a strict round's order needs; undefined for every other. */
+  readonly order: Order | undefined
+  /** Told of each decided run of claims; undefined where nobody measures arrivals. */
+  readonly arrived?: ((roundId: string, ...told: Parameters<Arrived>) => void) | undefined
 }
+
+/** Of a strict round: where its claims are allotted, this worker's name, and what keys the ties. */
+export type Order = Pick<ArrivalQueueOptions, 'store' | 'worker' | 'secret'>
 
 export class Claims {
   readonly view: RoundView
   readonly times: GrantTimes
   readonly entries: Entries | undefined
   readonly #options: ClaimsOptions
-  readonly #queue: ClaimQueue
+  readonly #queue: ClaimQueue | ArrivalQueue
   #singles: SingleAsk[] = []
 
   constructor(options: ClaimsOptions) {
@@ -48,17 +57,34 @@ export class Claims {
     this.entries = options.entries
     this.#options = options
     this.times = new GrantTimes(view.id, store)
-    this.#queue = new ClaimQueue({
+    const common = {
       roundId: view.id,
-      store,
       clock,
       batchClaims,
-      batchesInFlight,
       epoch: () => view.notice.epoch,
-      decided: (decision, sentAt, batch) => this.#decided(decision, sentAt, batch),
       answered: () => this.#finishSingles(),
       failed: options.failed,
-    })
+      arrived: options.arrived && ((...told: Parameters<Arrived>) => options.arrived?.(view.id, ...told)),
+    }
+    this.#queue = options.order
+      ? new ArrivalQueue({ ...common, ...options.order, allotted: (...told) => this.#allotted(...told) })
+      : new ClaimQueue({
+          ...common,
+          store,
+          batchesInFlight,
+          decided: (decision, sentAt, batch) => this.#decided(decision, sentAt, batch),
+        })
+  }
+
+  /** Called once before anything is asked: where the draws stand, or who is waited for in a strict round. */
+  async load(): Promise<void> {
+    await this.entries?.load()
+    if (this.#queue instanceof ArrivalQueue) await this.#queue.join()
+  }
+
+  /** A claim of a strict round waits for this worker's mark. */
+  awaited(stamp: number): void {
+    if (this.#queue instanceof ArrivalQueue) this.#queue.awaited(stamp)
   }
 
   /** Asks for one claim; `done` gets the ask with its outcome and, for a holder, his vouchers. */
@@ -221,6 +247,18 @@ export class Claims {
     this.view.take(decision.notice, sentAt)
     this.times.remember(decision.first, decision.notice.sequence, decision.notice.at)
     this.#options.decided(decision, batch.claims, (this.#options.clock.monotonicMs() - sentAt) / 1000)
+  }
+
+  #allotted({ notice, decided }: Allotment, sentAt: number, holderOf: (decided: Decided) => string): void {
+    const { clock } = this.#options
+    const exceptions = Buffer.allocUnsafe(decided.length * EXCEPTION_BYTES)
+    for (const [i, { outcome, sequence, pool }] of decided.entries()) {
+      exceptions[i * EXCEPTION_BYTES + 2] = outcome
+      if (sequence > 0) this.view.holdings.addText(holderOf(decided[i] as Decided), sequence, pool)
+    }
+    this.view.take(notice, sentAt)
+    const decision = { notice, first: 0, rest: CODES.granted.number, exceptions }
+    this.#options.decided(decision, decided.length, (clock.monotonicMs() - sentAt) / 1000)
   }
 
   /** Gives the singles of a batch their vouchers, all codes in one cipher call, and answers them. */

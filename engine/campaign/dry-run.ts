@@ -8,11 +8,11 @@
  */
 import { Refusal } from '../base/assert.ts'
 import { STOCK_MAX, VOUCHERS_PER_ROUND_MAX } from '../base/limits.ts'
-import { type Notice, type StoredState, totalOf } from '../store/notice.ts'
+import { type Notice, quarantinedOf, remainingOf, type StoredState, totalOf } from '../store/notice.ts'
 import type { TurnVerb } from '../store/round-store.ts'
 import type { Store } from '../store/store.ts'
 import { budgetOf, type Campaign } from './campaigns.ts'
-import type { Lifecycle, RoundRules } from './lifecycle.ts'
+import { type Lifecycle, type RoundRules, releaseRefused } from './lifecycle.ts'
 import { packAmount, vouchersOf } from './round-config.ts'
 import type { PublicState, RoundView } from './round-view.ts'
 
@@ -41,7 +41,7 @@ export interface BudgetEffect {
 }
 
 const publicState = (notice: Notice): PublicState =>
-  notice.state === 'open' && notice.sequence >= totalOf(notice) ? 'sold_out' : notice.state
+  notice.state === 'open' && remainingOf(notice) <= 0 ? 'sold_out' : notice.state
 
 const faceOf = ({ id, config }: RoundView, notice: Notice): RoundFace => ({
   id,
@@ -80,7 +80,7 @@ export class DryRun {
     const most = Math.min(STOCK_MAX, Math.floor(VOUCHERS_PER_ROUND_MAX / vouchers.length))
     if (notice.state === 'closed' && add > 0)
       throw new Refusal('wrong_state', 'the round is closed; stock cannot be added any more')
-    if (pool.total + add < pool.granted)
+    if (pool.total - (pool.quarantined ?? 0) + add < pool.granted)
       throw new Refusal('below_granted', `${pool.granted} are granted of ${pool.total} in ${poolName}; take back less`)
     if (totalOf(notice) + add > most) throw new Refusal('invalid', `add: the round may hold ${most} packs at most`)
     const budget = await this.#budget(await this.#lifecycle.campaign(config.campaign_id), add)
@@ -88,9 +88,24 @@ export class DryRun {
     return { before: faceOf(view, notice), after: faceOf(view, { ...notice, pools }), budget }
   }
 
+  /** Throws the refusal that releasing what is quarantined would get. */
+  async release(id: string): Promise<{ readonly before: RoundFace; readonly after: RoundFace }> {
+    const { view } = await this.#lifecycle.round(id)
+    const { notice, vouchers } = view
+    const most = Math.min(STOCK_MAX, Math.floor(VOUCHERS_PER_ROUND_MAX / vouchers.length))
+    const held = quarantinedOf(notice)
+    if (held === 0) throw new Refusal('wrong_state', releaseRefused('wrong_state', most))
+    if (notice.sequence + remainingOf(notice) + held > most)
+      throw new Refusal('invalid', releaseRefused('invalid', most))
+    const pools = notice.pools.map(({ total, granted }) => ({ total, granted }))
+    const aside = (notice.aside ?? []).map(range => ({ ...range, released: true }))
+    return { before: faceOf(view, notice), after: faceOf(view, { ...notice, pools, aside }) }
+  }
+
   /** What a new round would commit; throws the refusal that creating it would get. */
   async round(campaignId: string, rules: RoundRules): Promise<BudgetEffect> {
     const campaign = await this.#lifecycle.campaign(campaignId)
+    this.#lifecycle.refuseUnfenced(rules)
     const vouchers = vouchersOf(campaign.pack).length
     if (rules.stock * vouchers > VOUCHERS_PER_ROUND_MAX)
       throw new Refusal('invalid', `stock: ${rules.stock} packs of ${vouchers} pass ${VOUCHERS_PER_ROUND_MAX} vouchers`)

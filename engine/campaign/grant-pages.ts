@@ -17,7 +17,8 @@ export interface Grant {
 }
 
 interface Page {
-  readonly grants: readonly Grant[]
+  /** By place in the page; empty where nobody holds the sequence. */
+  readonly grants: readonly (Grant | undefined)[]
 }
 
 export class GrantPages {
@@ -63,13 +64,17 @@ export class GrantPages {
     return reading
   }
 
-  async #grants(roundId: string, first: number): Promise<Grant[]> {
-    const grants: Grant[] = []
+  async #grants(roundId: string, first: number): Promise<(Grant | undefined)[]> {
+    const grants: (Grant | undefined)[] = []
     for await (const batch of this.#store.batches(roundId, first)) {
       const from = Math.max(0, first - batch.firstSequence)
       const to = Math.min(batch.holders.length, first + PAGE - batch.firstSequence)
       for (let i = from; i < to; i++)
-        grants.push({ holder: batch.holders[i] as string, pool: batch.poolOf(i), at: batch.at })
+        grants[batch.firstSequence + i - first] = {
+          holder: batch.holders[i] as string,
+          pool: batch.poolOf(i),
+          at: batch.at,
+        }
       if (grants.length >= PAGE || to < batch.holders.length) break
     }
     return grants

@@ -9,12 +9,12 @@ const KEPT = 131_072
 
 export class GrantTimes {
   readonly #roundId: string
-  readonly #store: ClaimStore
+  readonly #store: Pick<ClaimStore, 'batchOf'>
   #firsts: number[] = []
   #lasts: number[] = []
   #ats: number[] = []
 
-  constructor(roundId: string, store: ClaimStore) {
+  constructor(roundId: string, store: Pick<ClaimStore, 'batchOf'>) {
     this.#roundId = roundId
     this.#store = store
   }

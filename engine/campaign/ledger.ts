@@ -6,6 +6,7 @@
 import { daysInOrder } from '../base/business-day.ts'
 import { rfc3339 } from '../base/clock.ts'
 import type { LedgerEntry } from '../store/ledger-store.ts'
+import { grantedOf } from '../store/notice.ts'
 import type { Store } from '../store/store.ts'
 import type { Campaign } from './campaigns.ts'
 import { packAmount, type RoundConfig } from './round-config.ts'
@@ -39,7 +40,7 @@ export class Ledger {
     for (const [i, read] of reads.entries()) {
       if (!read) continue
       const { pack } = JSON.parse(read.config) as RoundConfig
-      unbooked += Math.max(0, read.notice.sequence - (booked[i] as number)) * packAmount(pack)
+      unbooked += Math.max(0, grantedOf(read.notice) - (booked[i] as number)) * packAmount(pack)
     }
     const balances: Record<string, number> = Object.fromEntries(ACCOUNTS.map(account => [account, 0]))
     for (const account of Object.keys(kept).sort()) balances[account] = Number(kept[account])

@@ -5,9 +5,10 @@
  */
 import { Refusal } from '../base/assert.ts'
 import { type Clock, rfc3339 } from '../base/clock.ts'
+import type { Code } from '../base/codes.ts'
 import { LEASE_MS, STOCK_MAX, VOUCHERS_PER_ROUND_MAX } from '../base/limits.ts'
 import { newId, type Random } from '../base/random.ts'
-import { totalOf } from '../store/notice.ts'
+import { grantedOf, totalOf } from '../store/notice.ts'
 import type { Turned, TurnVerb } from '../store/round-store.ts'
 import type { Store } from '../store/store.ts'
 import { budgetOf, type Campaign, type CampaignRules, type Campaigns } from './campaigns.ts'
@@ -34,6 +35,8 @@ export interface LifecycleOptions {
   readonly draws: Draws
   readonly clock: Clock
   readonly random: Random
+  /** At the level fenced. */
+  readonly fenced?: boolean
 }
 
 export class Lifecycle {
@@ -43,8 +46,10 @@ export class Lifecycle {
   readonly #draws: Draws
   readonly #clock: Clock
   readonly #random: Random
+  readonly #fenced: boolean
 
-  constructor({ store, rounds, campaigns, draws, clock, random }: LifecycleOptions) {
+  constructor({ store, rounds, campaigns, draws, clock, random, fenced = false }: LifecycleOptions) {
+    this.#fenced = fenced
     this.#draws = draws
     this.#store = store
     this.#rounds = rounds
@@ -68,6 +73,7 @@ export class Lifecycle {
 
   async createRound(campaignId: string, rules: RoundRules): Promise<Claims> {
     const campaign = await this.campaign(campaignId)
+    this.refuseUnfenced(rules)
     const vouchers = vouchersOf(campaign.pack).length
     if (rules.stock * vouchers > VOUCHERS_PER_ROUND_MAX)
       throw new Refusal('invalid', `stock: ${rules.stock} packs of ${vouchers} pass ${VOUCHERS_PER_ROUND_MAX} vouchers`)
@@ -100,9 +106,19 @@ export class Lifecycle {
       closesAt,
       config: JSON.stringify(config),
       totals,
+      fenced: this.#fenced,
     })
     if (config.allocation.mode !== 'fcfs') await this.#store.draws.announce(id)
     return this.round(id)
+  }
+
+  /** Throws where the level fenced could not be kept: it covers grants in the order of asking and no draw. */
+  refuseUnfenced({ allocation }: RoundRules): void {
+    if (!this.#fenced || (allocation.mode === 'fcfs' && !allocation.strict)) return
+    throw new Refusal(
+      'invalid',
+      'allocation: FAIRGRAB_DURABILITY fenced covers {"mode":"fcfs"} only; draws and strict order go under replicated',
+    )
   }
 
   /** A round as it stands now; throws `not_found`. */
@@ -158,6 +174,20 @@ export class Lifecycle {
     return round
   }
 
+  /** Gives what a fail-over quarantined back to the stock: nobody comes any more who holds some of it. */
+  async release(id: string): Promise<Claims> {
+    const round = await this.round(id)
+    const { notice, vouchers } = round.view
+    const request = newId(this.#random, 'req')
+    const most = Math.min(STOCK_MAX, Math.floor(VOUCHERS_PER_ROUND_MAX / vouchers.length))
+    const sentAt = this.#clock.monotonicMs()
+    const released = await this.#store.fence.release(id, notice.epoch, { most, request })
+    this.#take(id, released, sentAt)
+    if (released.code !== 'granted') throw new Refusal(released.code, releaseRefused(released.code, most))
+    await this.#leaseEnds()
+    return round
+  }
+
   /** Commits the money that `packs` could cost; a request that is repeated counts once. */
   async #commitBudget(campaign: Campaign, request: string, packs: number): Promise<void> {
     const most = budgetOf(campaign)
@@ -189,8 +219,11 @@ function closesOf({ allocation, opens_at, closes_at }: RoundRules): number {
   return closes_at === null ? drawsAt : momentOf(closes_at)
 }
 
+export const releaseRefused = (code: Code, most: number): string =>
+  code === 'wrong_state' ? 'nothing is quarantined' : `release: no sequence of a round may pass ${most}`
+
 function restockRefused({ code, notice }: Turned, most: number, state: string): string {
-  if (code === 'below_granted') return `${notice.sequence} are granted of ${totalOf(notice)}; take back less`
+  if (code === 'below_granted') return `${grantedOf(notice)} are granted of ${totalOf(notice)}; take back less`
   if (code === 'wrong_state') return `the round is ${state}; stock cannot be added any more`
   return `add: the round may hold ${most} packs at most`
 }

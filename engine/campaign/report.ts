@@ -4,11 +4,13 @@
  * a study have a pseudonym in place of the user: a keyed hash that is the same over a campaign's rounds and tells
  * nothing without the engine's secret.
  */
+
 import { createHmac, hkdfSync } from 'node:crypto'
 import { daysInOrder } from '../base/business-day.ts'
 import { rfc3339 } from '../base/clock.ts'
 import { partsOf } from '../base/holder.ts'
 import type { LedgerEntry } from '../store/ledger-store.ts'
+import { grantedOf } from '../store/notice.ts'
 import type { Store } from '../store/store.ts'
 import type { Campaign } from './campaigns.ts'
 import type { Merchants } from './merchants.ts'
@@ -194,8 +196,8 @@ export class Reports {
       const read = await this.#store.rounds.read(id)
       if (!read) continue
       const config = JSON.parse(read.config) as RoundConfig
-      packs += read.notice.sequence
-      vouchers += read.notice.sequence * config.pack.reduce((sum, { quantity }) => sum + quantity, 0)
+      packs += grantedOf(read.notice)
+      vouchers += grantedOf(read.notice) * config.pack.reduce((sum, { quantity }) => sum + quantity, 0)
       for (const [place, { granted }] of read.notice.pools.entries()) {
         const pool = config.pools[place] as string
         pools.set(pool, (pools.get(pool) ?? 0) + granted)

@@ -10,6 +10,7 @@
  */
 import { Fault } from '../base/assert.ts'
 import type { ClaimStore, LogBatch } from '../store/claim-store.ts'
+import { grantedOf } from '../store/notice.ts'
 import type { RoundStore } from '../store/round-store.ts'
 
 export interface RoundKeys {
@@ -21,8 +22,9 @@ export interface RoundKeys {
 const FINDINGS_MAX = 10
 
 interface Walk {
-  /** The last sequence that the log granted. */
+  /** The last sequence that the log granted, and how many it granted. */
   last: number
+  grants: number
   readonly pools: number[]
   readonly findings: string[]
 }
@@ -44,10 +46,11 @@ async function checkBatch(keys: RoundKeys, roundId: string, batch: LogBatch, wal
     walk.findings.push(`sequence ${sequence} of pool ${pool} is ${batch.holders[i]}'s in the log, who holds ${has}`)
   }
   walk.last = batch.firstSequence + batch.holders.length - 1
+  walk.grants += batch.holders.length
 }
 
 async function walkLog(keys: RoundKeys, roundId: string): Promise<Walk> {
-  const walk: Walk = { last: 0, pools: [], findings: [] }
+  const walk: Walk = { last: 0, grants: 0, pools: [], findings: [] }
   try {
     for await (const batch of keys.claims.batches(roundId, 1)) {
       await checkBatch(keys, roundId, batch, walk)
@@ -66,17 +69,21 @@ export async function checkRound(keys: RoundKeys, roundId: string): Promise<read
   if (typeof read === 'string') return [`the state cannot be read: ${read}`]
   const walk = await walkLog(keys, roundId)
   if (walk.findings.length > 0) return walk.findings
-  const { sequence, pools } = read.notice
+  const { pools } = read.notice
+  const granted = grantedOf(read.notice)
   const holders = await keys.claims.holders(roundId)
   const counts = [
-    ['the log', walk.last],
+    ['the log', walk.grants],
     ["the holders' table", holders],
   ] as const
   const findings = counts.flatMap(([where, count]) =>
-    count === sequence ? [] : [`${where} has ${count} grants, the state says ${sequence}`],
+    count === granted ? [] : [`${where} has ${count} grants, the state says ${granted}`],
   )
   for (const [pool, { granted }] of pools.entries())
     if (granted !== (walk.pools[pool] ?? 0))
       findings.push(`pool ${pool} has ${walk.pools[pool] ?? 0} grants in the log, the state says ${granted}`)
+  const { sequence, aside } = read.notice
+  if (!aside && walk.last !== sequence && walk.grants === granted)
+    findings.push(`the log ends with sequence ${walk.last}, the state says ${sequence}`)
   return findings
 }

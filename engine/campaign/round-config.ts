@@ -37,7 +37,13 @@ export type DrawnAllocation =
   | (DrawChoices & { readonly mode: 'window'; readonly window_ms: number })
   | (DrawChoices & { readonly mode: 'lottery'; readonly draws_at: string })
 
-export type Allocation = { readonly mode: 'fcfs' } | DrawnAllocation
+/** Strict: by the stamps of arrival over all workers, instead of by the order in which Redis decides. */
+export interface ArrivalAllocation {
+  readonly mode: 'fcfs'
+  readonly strict?: true | undefined
+}
+
+export type Allocation = ArrivalAllocation | DrawnAllocation
 
 export interface RoundConfig {
   readonly id: string

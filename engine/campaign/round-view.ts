@@ -14,9 +14,12 @@ import { VoucherCodes } from '../auth/voucher-codes.ts'
 import type { ClaimCode } from '../base/codes.ts'
 import { HOLDERS_KNOWN_MAX, LEASE_MS } from '../base/limits.ts'
 import type { ClaimStore } from '../store/claim-store.ts'
-import { type Notice, totalOf } from '../store/notice.ts'
+import { grantedOf, type Notice, remainingOf, totalOf } from '../store/notice.ts'
 import { Holdings } from './holdings.ts'
 import { type RoundConfig, type Template, vouchersOf } from './round-config.ts'
+
+/** Sequences that a fail-over set aside and nobody was given back. */
+const holesOf = (notice: Notice): number => notice.sequence - grantedOf(notice)
 
 export type PublicState = Notice['state'] | 'sold_out'
 
@@ -24,7 +27,7 @@ export class RoundView {
   readonly config: RoundConfig
   readonly vouchers: readonly Template[]
   readonly codes: VoucherCodes
-  readonly #store: ClaimStore
+  readonly #store: Pick<ClaimStore, 'batches'>
   readonly #seed: number
   #notice: Notice
   #confirmedAt: number
@@ -36,7 +39,7 @@ export class RoundView {
     notice: Notice
     confirmedAt: number
     secret: Buffer
-    store: ClaimStore
+    store: Pick<ClaimStore, 'batches'>
     seed: number
   }) {
     this.config = options.config
@@ -63,8 +66,8 @@ export class RoundView {
   }
 
   get state(): PublicState {
-    const { state, sequence } = this.#notice
-    return state === 'open' && sequence >= totalOf(this.#notice) ? 'sold_out' : state
+    const { state } = this.#notice
+    return state === 'open' && remainingOf(this.#notice) <= 0 ? 'sold_out' : state
   }
 
   /**
@@ -74,11 +77,13 @@ export class RoundView {
   take(notice: Notice, sentAt?: number): boolean {
     const last = this.#notice
     const same = notice.epoch === last.epoch
-    if (same && notice.version < last.version) return false
+    // An epoch that a fail-over began has a version far above all of the one that it ended.
+    if (notice.version < last.version) return false
     if (sentAt !== undefined && sentAt > this.#confirmedAt) this.#confirmedAt = sentAt
     const news = !same || notice.version > last.version || notice.state !== last.state
     if (!same || notice.version > last.version || notice.at >= last.at) this.#notice = notice
-    if (!same) this.#holdings = this.#fresh()
+    // Who was given back what he held is in no batch of this worker's: the log has to be read again.
+    if (!same || holesOf(notice) !== holesOf(last)) this.#holdings = this.#fresh()
     if (this.#wantsAll() && this.#holdings.covered < this.#notice.sequence) this.#cover()
     return news
   }
@@ -105,7 +110,7 @@ export class RoundView {
   }
 
   #isShut(): boolean {
-    return this.#notice.state !== 'open' || this.#notice.sequence >= totalOf(this.#notice)
+    return this.#notice.state !== 'open' || remainingOf(this.#notice) <= 0
   }
 
   /** A drawn round grants all its winners at once, so each worker learns them while the next window is open. */
@@ -131,10 +136,12 @@ export class RoundView {
   async #readLog(): Promise<void> {
     if (this.#notice.sequence > this.#holdings.capacity) this.#holdings = this.#fresh()
     const holdings = this.#holdings
+    const { sequence, aside } = this.#notice
     for await (const { firstSequence, holders, poolOf } of this.#store.batches(this.id, holdings.covered + 1)) {
       if (holdings !== this.#holdings) return
       for (const [i, holder] of holders.entries()) holdings.addText(holder, firstSequence + i, poolOf(i))
       holdings.coverTo(firstSequence + holders.length - 1)
     }
+    if (aside) holdings.coverTo(sequence)
   }
 }

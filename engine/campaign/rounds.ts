@@ -13,8 +13,10 @@ import { type SigningKey, signingKeyOf } from '../draw/signing-key.ts'
 import type { Decision } from '../store/claim-store.ts'
 import type { Notice, StoredState } from '../store/notice.ts'
 import type { Store } from '../store/store.ts'
-import { Claims, type ClaimsOptions } from './claims.ts'
+import { Claims, type ClaimsOptions, type Order } from './claims.ts'
 import { Entries } from './entries.ts'
+import type { FencedRound } from './fenced-round.ts'
+import type { FencedRounds } from './fenced-rounds.ts'
 import type { RoundConfig } from './round-config.ts'
 import { RoundView } from './round-view.ts'
 
@@ -34,6 +36,9 @@ export interface RoundsOptions {
   readonly decided: (decision: Decision, claims: number, seconds: number) => void
   readonly refused: (outcome: number, count: number) => void
   readonly failed: (fault: unknown) => void
+  /** At the level fenced: what stands between a round's claims and Redis. */
+  readonly fence?: FencedRounds | undefined
+  readonly arrived?: ClaimsOptions['arrived']
   /** A window's draw is over. */
   readonly drawn: (view: RoundView, window: number) => void
 }
@@ -54,14 +59,17 @@ export class Rounds {
   readonly #stopListening: () => void
   readonly #load = { unanswered: 0 }
   #redisAheadMs = 0
+  readonly #worker: string
   /** Signs receipts and commitments of all rounds. */
   readonly signingKey: SigningKey
 
   constructor(options: RoundsOptions) {
     this.#options = options
+    this.#worker = options.random.bytes(8).toString('hex')
     this.signingKey = signingKeyOf(signingSeed(options.drawSecret))
     this.#stopListening = options.store.listen({
       noticed: (roundId, notice) => this.#noticed(roundId, notice),
+      awaited: (roundId, stamp) => this.#rounds.get(roundId)?.awaited(stamp),
       gap: () => this.#readAllAgain(),
     })
   }
@@ -163,25 +171,31 @@ export class Rounds {
     }
     const config = JSON.parse(read.config) as RoundConfig
     const seed = random.bytes(4).readInt32LE(0)
-    const view = new RoundView({ config, notice: read.notice, confirmedAt, secret, store: store.claims, seed })
-    const claims = this.#claims(view)
-    await claims.entries?.load()
+    const door =
+      config.allocation.mode === 'fcfs' && !config.allocation.strict ? this.#options.fence?.of(roundId) : undefined
+    const view = new RoundView({ config, notice: read.notice, confirmedAt, secret, store: door ?? store.claims, seed })
+    const claims = this.#claims(view, door)
+    await claims.load()
     this.#rounds.set(roundId, claims)
     this.#byNumber.set(config.number, roundId)
     this.#redisAheadMs = read.notice.at - clock.wallMs()
     return claims
   }
 
-  #claims(view: RoundView): Claims {
-    const { store, clock, batchClaims, batchesInFlight, healthGate, decided, refused, failed, changed } = this.#options
+  #claims(view: RoundView, door: FencedRound | undefined): Claims {
+    const { store, clock, batchClaims, batchesInFlight, fence, healthGate, decided, refused, failed, changed } =
+      this.#options
     const common = {
       view,
-      store: store.claims,
+      store: door ?? store.claims,
       clock,
       batchClaims,
       batchesInFlight,
       load: this.#load,
-      gate: (claims: number) => (this.#load.unanswered + claims > CLAIMS_WAITING_MAX ? 'overloaded' : healthGate()),
+      gate: (claims: number) => {
+        if (this.#load.unanswered + claims > CLAIMS_WAITING_MAX) return 'overloaded'
+        return healthGate() ?? (fence && !door ? 'fenced' : door?.gate())
+      },
       decided: (decision: Decision, count: number, seconds: number) => {
         this.#redisAheadMs = decision.notice.at - clock.wallMs()
         decided(decision, count, seconds)
@@ -189,8 +203,15 @@ export class Rounds {
       },
       refused,
       failed,
+      arrived: this.#options.arrived,
     }
-    return new Claims({ ...common, entries: this.#entries(view, common) })
+    return new Claims({ ...common, entries: this.#entries(view, common), order: this.#order(view) })
+  }
+
+  /** What orders the claims of a strict round. */
+  #order({ id, config: { allocation } }: RoundView): Order | undefined {
+    if (allocation.mode !== 'fcfs' || !allocation.strict) return undefined
+    return { store: this.#options.store.allotments, worker: this.#worker, secret: this.secretsOf(id).ties }
   }
 
   /** Who decides the claims of a drawn round. */

@@ -9,6 +9,7 @@
  * run count once. When nothing is due, a sweep reads the index of rounds and no log.
  */
 import type { LedgerStore } from '../store/ledger-store.ts'
+import { grantedOf } from '../store/notice.ts'
 import type { RoundEntry } from '../store/round-store.ts'
 import type { Store } from '../store/store.ts'
 import { bucketEnds, bucketOf } from '../store/voucher-store.ts'
@@ -23,6 +24,7 @@ export const sourceOf = (campaign: Campaign): string => (campaign.budget ? 'avai
 
 interface Run {
   to: number
+  packs: number
   endsAt: number
   buckets: string[]
 }
@@ -66,7 +68,7 @@ export class Sweep {
       const read = await this.#store.rounds.read(round.id)
       if (!read) continue
       const config = JSON.parse(read.config) as RoundConfig
-      const { sequence } = read.notice
+      const sequence = grantedOf(read.notice)
       if (sequence > (booked[i] as number))
         await this.#ledger.book(id, round.number, {
           sequence,
@@ -92,12 +94,13 @@ export class Sweep {
     let run: Run | undefined
     const flush = async () => {
       if (!run) return
-      const { to, endsAt, buckets } = run
+      const { to, packs, endsAt, buckets } = run
       const counts = {
         roundNumber: config.number,
         template: place,
         from,
         to,
+        packs,
         quantity: template.quantity,
         worth: worthOf(template),
       }
@@ -114,10 +117,11 @@ export class Sweep {
         break
       }
       if (run && run.endsAt < endsAt && run.buckets.length >= BUCKETS_A_RUN) await flush()
-      run ??= { to: 0, endsAt: 0, buckets: [] }
+      run ??= { to: 0, packs: 0, endsAt: 0, buckets: [] }
       if (run.endsAt < endsAt) run.buckets.push(bucketOf(config.number, place, expiresAt))
       run.endsAt = endsAt
       run.to = batch.firstSequence + batch.holders.length - 1
+      run.packs += batch.holders.length - Math.max(0, from + 1 - batch.firstSequence)
     }
     await flush()
     this.#nextDue.set(key, nextDue)

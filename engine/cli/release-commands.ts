@@ -27,7 +27,9 @@ interface Effect {
 const LIMIT = '?limit=1000'
 
 export const roundLine = ({ id, state, stock }: RoundAnswer): string =>
-  `${id}  ${state.padEnd(9)}  ${String(stock.remaining).padStart(9)} left of ${stock.total}`
+  `${id}  ${state.padEnd(9)}  ${String(stock.remaining).padStart(9)} left of ${stock.total}${
+    stock.quarantined ? `, ${stock.quarantined} quarantined` : ''
+  }`
 
 const campaignLine = ({ id, name, currency, created_at }: CampaignRow): string =>
   `${id}  ${created_at}  ${currency}  ${name}`
@@ -90,7 +92,7 @@ export const CAMPAIGN: Command = {
   },
 }
 
-const LEVERS = ['open', 'pause', 'resume', 'close'] as const
+const LEVERS = ['open', 'pause', 'resume', 'close', 'release'] as const
 const VERBS = ['list', 'show', 'create', ...LEVERS, 'stock'] as const
 
 const poolOf = (text: string) => {
@@ -140,7 +142,7 @@ export const ROUND: Command = {
     'round list',
     'round show ROUND',
     'round create CAMPAIGN --stock N [--opens-at TIME] [--closes-at TIME] [--pool NAME=N,…]',
-    'round open|pause|resume|close ROUND [--dry-run]',
+    'round open|pause|resume|close|release ROUND [--dry-run]',
     'round stock ROUND --add N [--pool NAME] [--dry-run]',
   ],
   sentence: 'list, show, create and turn rounds',

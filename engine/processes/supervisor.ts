@@ -104,7 +104,7 @@ class Crew {
   }
 
   #hire(place: number): Hand {
-    const child = fork(WORKER, [], { env: childEnvironment(this.#env), serialization: 'advanced' })
+    const child = fork(WORKER, [String(place)], { env: childEnvironment(this.#env), serialization: 'advanced' })
     const hand: Hand = { process: child, ready: false }
     child.on('message', (message: FromWorker) => this.#heard(hand, message))
     child.once('exit', (code, signal) => this.#left(place, hand, signal ?? code))

@@ -29,6 +29,7 @@ process.once('disconnect', leave)
 const worker = await startWorker({
   config,
   log,
+  place: Number(process.argv[2] ?? 0),
   metricsText: () => askSupervisor('metrics'),
 }).catch((cause: Error) => {
   tell({ kind: 'failed', reason: cause.message })

@@ -25,6 +25,7 @@ export function publicRound(view: RoundFace): RoundAnswer {
     allocation: config.allocation,
     epoch: notice.epoch,
     version: notice.version,
+    aside: notice.aside,
     pools: notice.pools.map((pool, place) => ({ name: config.pools[place] as string, ...pool })),
   })
 }
@@ -142,10 +143,13 @@ export const ROUND_ROUTES: readonly Route[] = [
     path: '/v1/rounds/{id}',
     right: 'public',
     summary: 'The public state of a round',
-    handle: async ({ lifecycle }, { params }) => ({
-      status: 200,
-      body: publicRound((await lifecycle.round(params[0] as string)).view),
-    }),
+    handle: async ({ lifecycle, store }, { params }) => {
+      const { view } = await lifecycle.round(params[0] as string)
+      const { allocation } = view.config
+      const isStrict = allocation.mode === 'fcfs' && allocation.strict === true
+      const late = isStrict ? { late: await store.allotments.late(view.id) } : {}
+      return { status: 200, body: { ...publicRound(view), ...late } }
+    },
   },
   {
     method: 'get',
@@ -158,6 +162,18 @@ export const ROUND_ROUTES: readonly Route[] = [
   turn('pause'),
   turn('resume'),
   turn('close'),
+  {
+    method: 'post',
+    path: '/v1/rounds/{id}/release',
+    dryRun: true,
+    right: 'operate',
+    summary: 'Gives what a fail-over quarantined back to the stock',
+    handle: async ({ lifecycle, dryRun }, { params, query }) => {
+      const id = params[0] as string
+      if (isDryRun(query)) return told(await dryRun.release(id))
+      return { status: 200, body: publicRound((await lifecycle.release(id)).view) }
+    },
+  },
   {
     method: 'post',
     path: '/v1/rounds/{id}/stock',

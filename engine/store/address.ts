@@ -1,10 +1,19 @@
 /**
- * Where Redis is, from one text: `redis://user:pass@host:port/db`, `rediss://…`, or `unix:///path/to/redis.sock`.
+ * Where Redis is, from one text: `redis://user:pass@host:port/db`, `rediss://…`, `unix:///path/to/redis.sock`, or
+ * `redis+sentinel://user:pass@host:port,host:port/name/db`, where Sentinels say who the primary of a name is. Their word is
+ * not trusted: a link asks whom it reached for its role before it writes (store/link.ts).
+ *
  * ioredis 6 speaks RESP3 by default; RESP2 is asked for because every reply here is an array, a number or a string
  * and its parser is the faster one.
  */
 
 export interface RedisAddress {
+  /** Asked in turn for the primary that has this name. */
+  readonly sentinels?: { readonly host: string; readonly port: number }[]
+  readonly name?: string
+  readonly updateSentinels?: false
+  /** Milliseconds. */
+  readonly sentinelCommandTimeout?: number
   readonly path?: string
   readonly host?: string
   readonly port?: number
@@ -15,9 +24,36 @@ export interface RedisAddress {
   readonly protocol: 2
 }
 
+const SENTINEL = 'redis+sentinel://'
+const SENTINEL_PORT = 26379
+const SENTINEL_MS = 500
+
+function sentinelOptions(url: string): RedisAddress {
+  const form = /^(?:([^:@/]*):([^@/]*)@)?([^@/]+)\/([A-Za-z0-9._-]+)(?:\/(\d+))?$/.exec(url.slice(SENTINEL.length))
+  if (!form) throw new Error(`REDIS_URL: "${url}" is not an address; write redis+sentinel://host:26379,host:26379/name`)
+  const [, username, password, hosts = '', name = '', db] = form
+  const sentinels = hosts.split(',').map(each => {
+    const { hostname, port } = new URL(`redis://${each}`)
+    return { host: hostname.replace(/^\[|\]$/g, ''), port: Number(port || SENTINEL_PORT) }
+  })
+  return {
+    ...{
+      sentinels,
+      name,
+      updateSentinels: false,
+      sentinelCommandTimeout: SENTINEL_MS,
+      db: Number(db ?? 0),
+      protocol: 2,
+    },
+    ...(username ? { username: decodeURIComponent(username) } : {}),
+    ...(password ? { password: decodeURIComponent(password) } : {}),
+  }
+}
+
 /** The options of a connection; throws with the text and the mend when the address cannot be read. */
 export function redisOptions(url: string): RedisAddress {
   if (url.startsWith('unix://')) return { path: url.slice('unix://'.length), protocol: 2 }
+  if (url.startsWith(SENTINEL)) return sentinelOptions(url)
   let parsed: URL
   try {
     parsed = new URL(url)
@@ -25,7 +61,9 @@ export function redisOptions(url: string): RedisAddress {
     throw new Error(`REDIS_URL: "${url}" is not an address; write redis://host:6379 or unix:///path/redis.sock`)
   }
   if (parsed.protocol !== 'redis:' && parsed.protocol !== 'rediss:')
-    throw new Error(`REDIS_URL: "${parsed.protocol}" is not known; use redis://, rediss:// or unix://`)
+    throw new Error(
+      `REDIS_URL: "${parsed.protocol}" is not known; use redis://, rediss://, redis+sentinel:// or unix://`,
+    )
   const db = Number(parsed.pathname.slice(1) || 0)
   if (!Number.isInteger(db))
     throw new Error(`REDIS_URL: "${parsed.pathname}" is not the number of a database; write redis://host:6379/0`)

@@ -21,6 +21,14 @@ export interface Decision {
   readonly exceptions: Buffer
   /** It was sent on more than one connection, so that its refusals are not certain. */
   readonly again?: boolean
+  /** At the level fenced: the last sequence that may be granted before that is raised. */
+  readonly reserve?: number
+}
+
+/** A batch as it is asked: holder keys as a MessagePack array, and a byte of pool each or one for all. */
+export interface Batch {
+  readonly users: Buffer
+  readonly pools: Buffer
 }
 
 export interface Holding {
@@ -39,6 +47,7 @@ export interface LogBatch {
 }
 
 export const EXCEPTION_BYTES = 8
+const RESTORED_PAGE = 1000
 
 /** The outcome numbers of a decision's exceptions. */
 export function* exceptionOutcomes(exceptions: Buffer): Generator<number> {
@@ -70,13 +79,19 @@ export class ClaimStore {
    * Throws Fault `fenced` when the round's state is missing or of another epoch, `unknown`, `unavailable`.
    */
   async claim(roundId: string, epoch: string, users: Buffer, pools: Buffer): Promise<Decision> {
+    return (await this.decide(roundId, epoch, { users, pools })) as Decision
+  }
+
+  /** The same for an engine at the level fenced; undefined when the batch passes the reserve: then nothing was done. */
+  async decide(roundId: string, epoch: string, { users, pools }: Batch, engine = ''): Promise<Decision | undefined> {
     const sending = { again: false }
-    const [outcome, notice, first, rest, exceptions] = await this.#claims.script(
+    const [outcome, notice, first, rest, exceptions, reserve] = await this.#claims.script(
       this.#script,
       [keys.roundState(roundId), keys.roundHolders(roundId), keys.roundLog(roundId)],
-      [keys.roundChannel(roundId), epoch, users, pools],
+      [keys.roundChannel(roundId), epoch, users, pools, engine],
       sending,
     )
+    if (outcome === CODES.unavailable.number) return undefined
     if (outcome !== CODES.granted.number)
       throw new Fault(
         sending.again ? 'unknown' : 'fenced',
@@ -88,6 +103,7 @@ export class ClaimStore {
       rest: number(rest),
       exceptions: exceptions as Buffer,
       again: sending.again,
+      ...(reserve === undefined ? {} : { reserve: number(reserve) }),
     }
   }
 
@@ -116,30 +132,58 @@ export class ClaimStore {
     return undefined
   }
 
-  /** The log's grants from `fromSequence` on, a batch at a time, read `pageEntries` entries a call. */
+  /**
+   * The log's grants from `fromSequence` on, a batch at a time, read `pageEntries` entries a call. Where a fail-over left a
+   * hole in its sequences, what was given back of them comes in its place.
+   */
   async *batches(roundId: string, fromSequence: number, pageEntries = 64): AsyncGenerator<LogBatch> {
     let from = `${fromSequence}-0`
+    let next = fromSequence
     for (;;) {
       const start = from
       const page = await this.#reads.request(client =>
         client.xrangeBuffer(keys.roundLog(roundId), start, '+', 'COUNT', pageEntries),
       )
       for (const [id, fields] of page) {
-        const batch = logBatch(id as Buffer, fields as Buffer[])
+        const last = Number.parseInt((id as Buffer).toString('latin1'), 10)
+        const batch = logBatch(last, fields as Buffer[])
+        const end = batch ? batch.firstSequence : last + 1
+        if (end > next) yield* this.#restored(roundId, next, end - 1)
+        next = Math.max(next, last + 1)
         if (batch) yield batch
       }
       if (page.length < pageEntries) return
       from = `(${String(page.at(-1)?.[0])}`
     }
   }
+
+  /** The grants that were given back, of the sequences [from, to]; one a batch, since each has a moment of its own. */
+  async *#restored(roundId: string, from: number, to: number): AsyncGenerator<LogBatch> {
+    for (let start = from; start <= to; ) {
+      const low = start
+      const rows = await this.#reads.request(client =>
+        client.zrangebyscore(keys.roundRestored(roundId), low, to, 'LIMIT', 0, RESTORED_PAGE),
+      )
+      for (const row of rows) {
+        const [sequence, pool, at, holder] = row.split(' ')
+        start = Number(sequence) + 1
+        yield {
+          firstSequence: Number(sequence),
+          at: Number(at),
+          holders: [holder as string],
+          poolOf: () => Number(pool),
+        }
+      }
+      if (rows.length < RESTORED_PAGE) return
+    }
+  }
 }
 
 /** An entry that granted, or undefined for the others. */
-function logBatch(id: Buffer, fields: readonly Buffer[]): LogBatch | undefined {
+function logBatch(last: number, fields: readonly Buffer[]): LogBatch | undefined {
   if (fields[2]?.toString('latin1') !== 'users') return undefined
   const holders = holdersIn(fields[3] as Buffer)
   const pools = fields[5] as Buffer
-  const last = Number.parseInt(id.toString('latin1'), 10)
   return {
     firstSequence: last - holders.length + 1,
     at: Number(fields[1]?.toString('latin1')),

@@ -45,12 +45,18 @@ function socketOf(dir: string): string {
 /** Where the embedded server of a data folder is, before it runs. */
 export const embeddedUrl = (dataDir: string): string => `unix://${socketOf(resolve(dataDir))}`
 
-/** Asks the server on a socket for its process id; undefined when nobody answers. */
-function pidBehind(socket: string): Promise<number | undefined> {
-  return new Promise(done => {
+/**
+ * Asks the server on a socket for its process id; undefined when nobody listens there. Throws when somebody does and says
+ * nothing for so long: he may be frozen, and holds the folder all the same.
+ */
+function pidBehind(socket: string, silentMs: number): Promise<number | undefined> {
+  return new Promise((done, fail) => {
     const client = connect(socket)
     let text = ''
-    client.setTimeout(1000, () => client.destroy())
+    client.setTimeout(silentMs, () => {
+      fail(new Error(`the redis-server on ${socket} does not answer; end it or wait for it, then start again`))
+      client.destroy()
+    })
     client.on('error', () => done(undefined))
     client.on('close', () => done(undefined))
     client.on('connect', () => client.write('INFO server\r\n'))
@@ -98,7 +104,7 @@ export async function startEmbedded(dataDir: string, durability: Durability): Pr
   const dir = resolve(dataDir)
   mkdirSync(dir, { recursive: true, mode: 0o700 })
   const socket = socketOf(dir)
-  const left = existsSync(socket) ? await pidBehind(socket) : undefined
+  const left = existsSync(socket) ? await pidBehind(socket, START_MS) : undefined
   if (left !== undefined) return adopted(socket, left)
   for (const server of SERVERS) {
     const child = spawn(server, settings(dir, socket, durability), {
@@ -122,7 +128,7 @@ function ready(child: ChildProcess, socket: string): Promise<string | undefined>
     let words = ''
     let signOfLife = Date.now()
     const look = setInterval(async () => {
-      if ((await pidBehind(socket)) !== undefined) signOfLife = Date.now()
+      if ((await pidBehind(socket, LOOK_MS).catch(() => undefined)) !== undefined) signOfLife = Date.now()
       if (Date.now() - signOfLife < START_MS) return
       settle(() => fail(new Error(`redis-server says nothing since ${START_MS / 1000} s:\n${words.slice(-800)}`)))
     }, LOOK_MS)

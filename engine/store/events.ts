@@ -1,6 +1,7 @@
 /**
  * Stock events: the notices that every round script publishes, on a connection of their own. They make other workers
- * quick, never correct: each is absolute, and after a gap (a reconnect) the listener is told to read again.
+ * quick, never correct: each is absolute, and after a gap (a reconnect) the listener is told to read again. The same
+ * channel carries the calls for marks of a strict round (scripts/lib/order.lua): who misses one is waited for 50 ms.
  */
 import { Redis } from 'ioredis'
 import { redisOptions } from './address.ts'
@@ -9,9 +10,13 @@ import { type Notice, parseNotice } from './notice.ts'
 
 export interface EventListener {
   readonly noticed: (roundId: string, notice: Notice) => void
+  /** A claim of a strict round waits for this worker's mark; its stamp in microseconds since 1970. */
+  readonly awaited: (roundId: string, stamp: number) => void
   /** Events may have been missed: read the state again. */
   readonly gap: () => void
 }
+
+const AWAITS = 'awaits '
 
 /** Subscribes to the stock of all rounds; the returned function ends it. */
 export function listenToStock(url: string, listener: EventListener): () => void {
@@ -30,7 +35,9 @@ export function listenToStock(url: string, listener: EventListener): () => void 
     )
   })
   client.on('pmessage', (_pattern: string, channel: string, message: string) => {
-    listener.noticed(channelRound(channel), parseNotice(message))
+    const roundId = channelRound(channel)
+    if (message.startsWith(AWAITS)) listener.awaited(roundId, Number(message.slice(AWAITS.length)))
+    else listener.noticed(roundId, parseNotice(message))
   })
   return () => client.disconnect()
 }

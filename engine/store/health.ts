@@ -8,11 +8,11 @@ import { flawsOf } from './known-flaws.ts'
 import type { Link } from './link.ts'
 import { countCopies } from './replicas.ts'
 
-export type Durability = 'memory' | 'everysec' | 'always' | 'replicated'
+export type Durability = 'memory' | 'everysec' | 'always' | 'replicated' | 'fenced'
 
 export interface Promised {
   readonly level: Durability
-  /** At the level replicated; else 0. */
+  /** At the levels replicated and fenced; else 0. */
   readonly replicas: number
 }
 
@@ -73,7 +73,7 @@ function problemsOf(level: Durability, info: Facts, config: Facts): Finding[] {
  * All that may be promoted must be counted: one more replica than promised could be promoted without the last grants.
  * A primary does not know the priorities of its replicas, so those that never are promoted count too.
  */
-async function replicaProblems(link: Link, replicas: number, info: Facts): Promise<Finding[]> {
+async function replicaProblems(link: Link, { level, replicas }: Promised, info: Facts): Promise<Finding[]> {
   if (replicas === 0 || info.role !== 'master') return []
   const connected = Number(info.connected_slaves ?? 0)
   if (connected > replicas) {
@@ -82,7 +82,7 @@ async function replicaProblems(link: Link, replicas: number, info: Facts): Promi
   }
   const copies = await link.request(client => countCopies(client, replicas))
   if (copies >= replicas) return []
-  const what = `${copies} of ${replicas} replicas confirm a write: it would not survive at the level replicated`
+  const what = `${copies} of ${replicas} replicas confirm a write: it would not survive at the level ${level}`
   return [{ what, mend: 'start the missing replica, or look at its log; redis-cli INFO replication has their states' }]
 }
 
@@ -114,9 +114,12 @@ export async function checkHealth(link: Link, { level, replicas }: Promised): Pr
   const config = await link.request(settings)
   // A primary that was made a replica keeps its connections, and one that only asks would never hear of the new primary.
   if (info.role !== 'master') link.renew(`the server has become a ${info.role}`)
+  const replicated = await replicaProblems(link, { level, replicas }, info)
+  // At fenced a missing replica stops no grant by itself: what is reserved goes on, and no more is reserved without it.
+  const goesOn = level === 'fenced' && Number(info.connected_slaves ?? 0) <= replicas
   return {
-    problems: [...problemsOf(level, info, config), ...(await replicaProblems(link, replicas, info))],
-    warnings: warningsOf(info, config),
+    problems: [...problemsOf(level, info, config), ...(goesOn ? [] : replicated)],
+    warnings: [...warningsOf(info, config), ...(goesOn ? replicated : [])],
     version: info.redis_version ?? 'unknown',
     usedMemoryBytes: Number(info.used_memory ?? 0),
   }

@@ -13,6 +13,15 @@ export const roundHolders = (roundId: string) => `fg:{${roundId}}:holders`
 /** STREAM. One entry a granting batch or change; the id is `<last sequence>-<n>`. Never trimmed while the round lives. */
 export const roundLog = (roundId: string) => `fg:{${roundId}}:log`
 
+/** ZSET. Grants that were given back after a fail-over, `<sequence> <pool> <at> <holder>` by sequence. By fence-restore.lua. */
+export const roundRestored = (roundId: string) => `fg:{${roundId}}:restored`
+
+/** HASH. A strict round's order of arrival: frontier, late, and each worker's mark (scripts/lib/order.lua). By allot.lua. */
+export const roundOrder = (roundId: string) => `fg:{${roundId}}:order`
+
+/** ZSET. Claims of a strict round that wait for their turn, by arrival stamp (scripts/lib/waiting.lua). By allot.lua. */
+export const roundWaiting = (roundId: string) => `fg:{${roundId}}:waiting`
+
 /** HASH. A drawn round's moving state: window, phase, entries, lease of the draw. Written by enter.lua and draw-*.lua. */
 export const roundDraw = (roundId: string) => `fg:{${roundId}}:draw`
 
@@ -28,7 +37,7 @@ export const roundSeen = (roundId: string, bucket: number) => `fg:{${roundId}}:s
 /** HASH. The published files of a window's draw, by name. Written by draw-open.lua, draw-write.lua, draw-finish.lua. */
 export const roundBundle = (roundId: string, window: number) => `fg:{${roundId}}:bundle:${window}`
 
-/** CHANNEL. The round's stock notices. Published by every round script. */
+/** CHANNEL. The round's stock notices, by every round script; `awaits <stamp>` calls for the marks of a strict round's workers. */
 export const roundChannel = (roundId: string) => `fg:{${roundId}}:stock`
 
 /** The pattern of all stock channels, and the id of the round that a channel belongs to. */

@@ -36,6 +36,8 @@ export interface ExpiryRun {
   /** Exclusive, and the last one. */
   readonly from: number
   readonly to: number
+  /** How many of its sequences were granted; all of them where it is left out. */
+  readonly packs?: number
   readonly quantity: number
   readonly worth: number
   readonly endsAt: number
@@ -93,8 +95,8 @@ export class LedgerStore {
 
   expire(campaignId: string, run: ExpiryRun): Promise<Code> {
     const names = [...bookKeys(campaignId), keys.campaignTouched(campaignId), keys.campaignBudget(campaignId)]
-    const { roundNumber, template, from, to, quantity, worth, endsAt, buckets, unused } = run
-    const args = [`${roundNumber}:${template}`, from, to, quantity, worth, endsAt, buckets.join(' '), unused]
+    const { roundNumber, template, from, to, packs = to - from, quantity, worth, endsAt, buckets, unused } = run
+    const args = [`${roundNumber}:${template}`, from, to, packs, quantity, worth, endsAt, buckets.join(' '), unused]
     return this.#code('expire', campaignId, names, args)
   }
 

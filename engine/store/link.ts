@@ -80,6 +80,7 @@ const dialRedis: Dial = url =>
   new Redis({
     ...redisOptions(url),
     retryStrategy: () => null,
+    sentinelRetryStrategy: () => null,
     enableOfflineQueue: false,
     enableReadyCheck: true,
     connectTimeout: 1000,

@@ -1,7 +1,7 @@
 /**
  * A notice: a round's moving state as every round script writes it (scripts/lib/round.lua), once a change, as words:
  *
- *   epoch version state sequence now opens closes t0 g0 t1 g1 …
+ *   epoch version state sequence now opens closes t0 g0 t1 g1 … [ranges;q0,q1,…]
  *
  * It is absolute, so a lost or late one does no harm: of two notices of one epoch the higher version is the newer.
  * Words instead of JSON because Lua's cjson rounds and this is parsed thousands of times a second.
@@ -22,6 +22,15 @@ const STATES: readonly (StoredState | undefined)[] = [
 export interface PoolCount {
   readonly total: number
   readonly granted: number
+  /** Packs that may be somebody's since a fail-over and are granted to nobody else; left out where there are none. */
+  readonly quarantined?: number
+}
+
+/** Sequences that a fail-over set aside, both ends included. A released range is empty for ever, except what was filled. */
+export interface Range {
+  readonly from: number
+  readonly to: number
+  readonly released: boolean
 }
 
 export interface Notice {
@@ -30,7 +39,7 @@ export interface Notice {
   readonly version: number
   /** The state at `at`; moves by itself at opensAt and closesAt. */
   readonly state: StoredState
-  /** The last sequence granted: the number of grants. */
+  /** The last sequence that is used; the number of grants where nothing was set aside. */
   readonly sequence: number
   /** Milliseconds since 1970, Redis's clock, when this was true. */
   readonly at: number
@@ -39,6 +48,8 @@ export interface Notice {
   readonly closesAt: number
   /** By place; 0 is `general`. */
   readonly pools: readonly PoolCount[]
+  /** Left out where no fail-over set anything aside. */
+  readonly aside?: readonly Range[]
 }
 
 const HEAD_WORDS = 7
@@ -50,6 +61,7 @@ export function parseNotice(text: string): Notice {
   const pools: PoolCount[] = []
   for (let i = HEAD_WORDS; i + 1 < words.length; i += 2)
     pools.push({ total: Number(words[i]), granted: Number(words[i + 1]) })
+  const [ranges, held] = (words.length - HEAD_WORDS) % 2 === 1 ? (words.at(-1) as string).split(';') : []
   return {
     epoch: words[0] as string,
     version: Number(words[1]),
@@ -58,8 +70,28 @@ export function parseNotice(text: string): Notice {
     at: Number(words[4]),
     opensAt: Number(words[5]),
     closesAt: Number(words[6]),
-    pools,
+    ...(ranges === undefined || held === undefined
+      ? { pools }
+      : { pools: withHeld(pools, held.split(',').map(Number)), aside: rangesIn(ranges) }),
   }
 }
 
-export const totalOf = (notice: Notice): number => notice.pools.reduce((sum, pool) => sum + pool.total, 0)
+const withHeld = (pools: readonly PoolCount[], held: readonly number[]): PoolCount[] =>
+  pools.map((pool, i) => (held[i] ? { ...pool, quarantined: held[i] } : pool))
+
+const rangesIn = (text: string): Range[] =>
+  [...text.matchAll(/(\d+)-(\d+)(r?)/g)].map(([, from, to, released]) => ({
+    from: Number(from),
+    to: Number(to),
+    released: released === 'r',
+  }))
+
+const sum = (numbers: readonly number[]): number => numbers.reduce((total, number) => total + number, 0)
+
+export const totalOf = ({ pools }: Pick<Notice, 'pools'>): number => sum(pools.map(pool => pool.total))
+export const grantedOf = ({ pools }: Pick<Notice, 'pools'>): number => sum(pools.map(pool => pool.granted))
+export const quarantinedOf = ({ pools }: Pick<Notice, 'pools'>): number => sum(pools.map(pool => pool.quarantined ?? 0))
+
+/** What can still be granted. */
+export const remainingOf = (notice: Pick<Notice, 'pools'>): number =>
+  totalOf(notice) - grantedOf(notice) - quarantinedOf(notice)

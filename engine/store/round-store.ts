@@ -22,6 +22,17 @@ export interface NewRound {
   readonly config: string
   /** Stock of each pool; the first is `general`. */
   readonly totals: readonly number[]
+  /** At the level fenced. */
+  readonly fenced?: boolean
+}
+
+/** Where a fenced round is bound to, as seen from the server that was asked; empty at the other levels. */
+export type Binding = 'here' | 'elsewhere' | ''
+
+export interface RoundRead {
+  readonly notice: Notice
+  readonly config: string
+  readonly binding: Binding
 }
 
 export interface RoundEntry {
@@ -82,7 +93,10 @@ export class RoundStore {
     const [, notice] = await this.#link.script(
       this.#scripts['round-create'],
       [keys.roundState(id), keys.roundLog(id)],
-      [keys.roundChannel(id), round.epoch, round.opensAt, round.closesAt, round.config, round.totals.join(' ')],
+      [
+        ...[keys.roundChannel(id), round.epoch, round.opensAt, round.closesAt, round.config, round.totals.join(' ')],
+        round.fenced ? '1' : '',
+      ],
     )
     await this.#link.request(client => client.hset(keys.roundsByNumber(), String(round.number), id))
     await this.#link.request(client => client.hset(keys.rounds(), id, `${round.number} ${round.campaignId}`))
@@ -114,10 +128,10 @@ export class RoundStore {
   }
 
   /** A round's notice and configuration, or undefined when Redis has no state of it. */
-  async read(id: string): Promise<{ readonly notice: Notice; readonly config: string } | undefined> {
+  async read(id: string): Promise<RoundRead | undefined> {
     const reply = await this.#link.script(this.#scripts['round-read'], [keys.roundState(id)], [])
     if (reply[0] !== CODES.granted.number) return undefined
-    return { notice: parseNotice(text(reply[1])), config: text(reply[2]) }
+    return { notice: parseNotice(text(reply[1])), config: text(reply[2]), binding: text(reply[3]) as Binding }
   }
 
   turn(id: string, epoch: string, verb: TurnVerb, request: string): Promise<Turned> {

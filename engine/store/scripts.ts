@@ -22,7 +22,11 @@ const BOOK = ['state', 'balances', 'ledger'] as const
 const VOUCHER = [...BOOK, 'vouchers', 'touched', 'due'] as const
 
 export const SCRIPTS = {
-  claim: { keys: ['state', 'holders', 'log'], args: ['channel', 'epoch', 'users', 'pools'] },
+  claim: { keys: ['state', 'holders', 'log'], args: ['channel', 'epoch', 'users', 'pools', 'engine'] },
+  allot: {
+    keys: ['state', 'holders', 'log', 'order', 'waiting'],
+    args: ['channel', 'epoch', 'worker', 'mark', 'claims'],
+  },
   enter: {
     keys: ['state', 'draw', 'batches', 'chunk', 'chunk2', 'chunk3', 'seen*'],
     args: ['epoch', 'first', 'shed', 'claims'],
@@ -39,10 +43,17 @@ export const SCRIPTS = {
     args: ['channel', 'epoch', 'before', 'line', 'user', 'holder', 'pool'],
   },
   'draw-finish': { keys: ['state', 'draw', 'bundle'], args: ['channel', 'epoch', 'window', 'rules', 'closes'] },
-  'round-create': { keys: ['state', 'log'], args: ['channel', 'epoch', 'opens', 'closes', 'config', 'totals'] },
+  'round-create': { keys: ['state', 'log'], args: 'channel epoch opens closes config totals fenced'.split(' ') },
   'round-turn': { keys: ['state', 'log'], args: ['channel', 'epoch', 'verb', 'lease', 'request'] },
   'round-read': { keys: ['state'], args: [] },
   restock: { keys: ['state', 'log'], args: ['channel', 'epoch', 'pool', 'add', 'most', 'lease', 'request'] },
+  'fence-reserve': { keys: ['state'], args: ['epoch', 'engine', 'chunk', 'confirmed'] },
+  'fence-restore': {
+    keys: ['state', 'holders', 'log', 'restored'],
+    args: ['channel', 'epoch', 'engine', 'told', 'grants'],
+  },
+  'fence-bind': { keys: ['state', 'log', 'restored'], args: ['channel', 'epoch', 'next', 'patience', 'lease'] },
+  'fence-release': { keys: ['state', 'log'], args: ['channel', 'epoch', 'most', 'lease', 'request'] },
   budget: { keys: ['budget'], args: ['request', 'amount', 'most'] },
   'campaign-create': { keys: BOOK, args: ['funds'] },
   book: { keys: BOOK, args: ['round', 'sequence', 'amount', 'source'] },
@@ -65,7 +76,7 @@ export const SCRIPTS = {
   'voucher-due': { keys: [...VOUCHER, 'budget'], args: ['most', 'unused'] },
   expire: {
     keys: [...BOOK, 'touched', 'budget'],
-    args: ['run', 'from', 'to', 'quantity', 'worth', 'ends', 'buckets', 'unused'],
+    args: ['run', 'from', 'to', 'packs', 'quantity', 'worth', 'ends', 'buckets', 'unused'],
   },
   audit: { keys: ['state', 'log'], args: ['request', 'who', 'action', 'target', 'body', 'outcome'] },
   settle: { keys: [...BOOK, 'settlements'], args: ['date', 'ends', 'part', 'amounts', 'totals', 'by'] },

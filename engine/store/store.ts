@@ -1,16 +1,18 @@
 /**
  * The store: the only door to Redis. It owns four connections a worker (claims; vouchers and ledger; reads and rounds;
- * stock events), a fifth for the server's health at the level replicated, and offers one typed method a script. Above
- * this room nobody knows what a key or a command is.
+ * stock events), one for the server's health where replicas are waited for, one for what the level fenced must have on
+ * all of them, and offers one typed method a script. Above this room nobody knows what a key or a command is.
  */
 import type { Clock } from '../base/clock.ts'
 import { LEASE_MS } from '../base/limits.ts'
 import type { Random } from '../base/random.ts'
+import { AllotStore } from './allot-store.ts'
 import { AuditStore } from './audit-store.ts'
 import { ClaimStore } from './claim-store.ts'
 import { DrawStore } from './draw-store.ts'
 import { EntryStore } from './entry-store.ts'
 import { type EventListener, listenToStock } from './events.ts'
+import { FenceStore } from './fence-store.ts'
 import { checkHealth, type Durability, type StoreHealth } from './health.ts'
 import { LedgerStore } from './ledger-store.ts'
 import { type Dial, Link } from './link.ts'
@@ -21,7 +23,7 @@ import { VoucherStore } from './voucher-store.ts'
 export interface StoreOptions {
   readonly url: string
   readonly durability: Durability
-  /** At the level replicated: how many replicas must have a grant before it is acknowledged. */
+  /** At replicated: how many replicas must have a grant before it is acknowledged. At fenced: and how far it may grant. */
   readonly replicas?: number
   readonly clock: Clock
   readonly random: Random
@@ -42,11 +44,13 @@ export interface Network {
 
 export interface Store {
   readonly claims: ClaimStore
+  readonly allotments: AllotStore
   readonly entries: EntryStore
   readonly draws: DrawStore
   readonly rounds: RoundStore
   readonly vouchers: VoucherStore
   readonly ledger: LedgerStore
+  readonly fence: FenceStore
   readonly audit: AuditStore
   /** Whether the connections are up now. */
   readonly ready: () => boolean
@@ -58,21 +62,27 @@ export interface Store {
 export function openStore(options: StoreOptions): Store {
   const { url, clock, random, scripts = loadScripts(), network = { listen: listenToStock } } = options
   const replicas = options.replicas ?? 0
+  const fenced = options.durability === 'fenced'
   const link = (name: string, copies = replicas) =>
     new Link({
       ...{ url, scripts, clock, random, replicas: copies, ...(network.dial && { dial: network.dial }) },
       heard: (event, detail) => options.heard?.(name, event, detail),
     })
-  const claims = link('claims')
+  const claims = link('claims', fenced ? 0 : replicas)
   const changes = link('vouchers')
   const reads = link('reads')
   // At the level replicated the server is asked when replicas are missing, too, so that cannot wait for them.
   const server = replicas > 0 ? link('health', 0) : reads
+  const copied = fenced ? link('fence') : reads
+  const leaseMs = options.leaseMs ?? LEASE_MS
   return {
-    claims: new ClaimStore(claims, reads, scripts),
+    // What is only read waits for no replica where a missing one does not stop the grants.
+    claims: new ClaimStore(claims, fenced ? server : reads, scripts),
+    allotments: new AllotStore(claims, reads, scripts),
     entries: new EntryStore(claims, reads, scripts),
     draws: new DrawStore(reads, scripts),
-    rounds: new RoundStore(reads, scripts, options.leaseMs ?? LEASE_MS),
+    rounds: new RoundStore(reads, scripts, leaseMs),
+    fence: new FenceStore({ claims, copied }, scripts, new RoundStore(claims, scripts, leaseMs)),
     vouchers: new VoucherStore(changes, reads, scripts),
     ledger: new LedgerStore(changes, reads, scripts),
     audit: new AuditStore(changes, reads, scripts),
@@ -80,7 +90,7 @@ export function openStore(options: StoreOptions): Store {
     listen: listener => network.listen(url, listener),
     health: () => checkHealth(server, { level: options.durability, replicas }),
     close: async () => {
-      await Promise.all([claims.close(), changes.close(), reads.close(), server.close()])
+      await Promise.all([claims, changes, reads, server, copied].map(each => each.close()))
     },
   }
 }

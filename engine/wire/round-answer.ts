@@ -14,15 +14,30 @@ export interface RoundFacts {
   readonly allocation: { readonly mode: string }
   readonly epoch: string
   readonly version: number
-  readonly pools: readonly { readonly name: string; readonly total: number; readonly granted: number }[]
+  readonly pools: readonly (Counts & { readonly name: string })[]
+  readonly aside?: readonly { readonly from: number; readonly to: number; readonly released: boolean }[] | undefined
+}
+
+interface Counts {
+  readonly total: number
+  readonly granted: number
+  readonly quarantined?: number
 }
 
 const moment = (ms: number): string | null => (ms > 0 ? rfc3339(ms) : null)
 
-export function stockOf(pools: readonly { readonly total: number; readonly granted: number }[]) {
-  const total = pools.reduce((sum, pool) => sum + pool.total, 0)
-  const granted = pools.reduce((sum, pool) => sum + pool.granted, 0)
-  return { total, granted, remaining: total - granted }
+/** `quarantined` stands only where a fail-over left something in doubt; total = granted + remaining + quarantined. */
+function counted({ total, granted, quarantined = 0 }: Counts) {
+  return { total, granted, remaining: total - granted - quarantined, ...(quarantined > 0 ? { quarantined } : {}) }
+}
+
+function stockOf(pools: readonly Counts[]) {
+  const sum = (of: (pool: Counts) => number) => pools.reduce((all, pool) => all + of(pool), 0)
+  return counted({
+    total: sum(pool => pool.total),
+    granted: sum(pool => pool.granted),
+    quarantined: sum(pool => pool.quarantined ?? 0),
+  })
 }
 
 export function roundAnswer(round: RoundFacts) {
@@ -34,7 +49,8 @@ export function roundAnswer(round: RoundFacts) {
     closes_at: moment(round.closesAt),
     allocation: round.allocation,
     stock: { ...stockOf(round.pools), epoch: round.epoch, version: round.version },
-    pools: round.pools.map(pool => ({ ...pool, remaining: pool.total - pool.granted })),
+    pools: round.pools.map(pool => ({ name: pool.name, ...counted(pool) })),
+    ...(round.aside ? { set_aside: round.aside } : {}),
   }
 }
 

@@ -90,7 +90,10 @@ const drawChoices = {
 }
 
 const allocation = z.discriminatedUnion('mode', [
-  z.strictObject({ mode: z.literal('fcfs') }),
+  // What is not strict is not said: the answer is then the same bytes as ever.
+  z
+    .strictObject({ mode: z.literal('fcfs'), strict: z.boolean().default(false) })
+    .transform(({ mode, strict }) => (strict ? { mode, strict } : { mode })),
   z.strictObject({
     mode: z.literal('window'),
     window_ms: z.int().min(1).max(86_400_000).default(3000),

@@ -30,7 +30,7 @@ beforeAll(async () => {
   browser = await startChromium()
   watched = await openPage(browser)
   await watched.page.goto(pathToFileURL(join(folder, 'report.html')).href)
-}, 60_000)
+}, 240_000)
 
 afterAll(async () => {
   await browser?.close()

@@ -22,6 +22,8 @@ const NAMES = [
   '/Applications/Chromium.app/Contents/MacOS/Chromium',
   '/Applications/Google Chrome.app/Contents/MacOS/Google Chrome',
 ]
+/** A first start from a cold disk, or a page on a machine that is busy elsewhere; what never comes is told later. */
+const PATIENCE_MS = 60_000
 const QUIET = ['gpu', 'quic', 'background-networking', 'component-update', 'sync'].map(what => `--disable-${what}`)
 
 /** Where the browser is; throws with what to type. `path` is the list of folders to look in. */
@@ -43,7 +45,11 @@ export function findChromium(path = process.env.PATH ?? ''): string {
 }
 
 export const startChromium = (): Promise<Browser> =>
-  chromium.launch({ executablePath: findChromium(), args: ['--no-sandbox', '--no-first-run', ...QUIET] })
+  chromium.launch({
+    executablePath: findChromium(),
+    args: ['--no-sandbox', '--no-first-run', ...QUIET],
+    timeout: PATIENCE_MS,
+  })
 
 export interface WatchedPage {
   readonly page: Page
@@ -54,7 +60,7 @@ export interface WatchedPage {
 export async function openPage(browser: Browser): Promise<WatchedPage> {
   const context = await browser.newContext({ locale: 'en-US', viewport: { width: 1280, height: 900 } })
   const page = await context.newPage()
-  page.setDefaultTimeout(10_000)
+  page.setDefaultTimeout(PATIENCE_MS)
   const problems: string[] = []
   const requests: string[] = []
   page.on('console', message => {

@@ -78,16 +78,17 @@ test('shows what the node does: rates by outcome, time of a decision, viewers, w
       highest.grants = Math.max(highest.grants, grants || 0)
       if (document.getElementById('p99').textContent !== '–') highest.p99 = document.getElementById('p99').textContent
     }).observe(document.querySelector('.figures'), { subtree: true, childList: true, characterData: true })`)
+  const from = performance.now()
   expect(await claim(1000)).toEqual(Array.from({ length: 1000 }, () => 'granted'))
   await shows(cardOf(round).locator('.remaining strong'), '4,000')
   await page.locator('#claims-legend .series-granted strong', { hasNotText: /^0$/ }).waitFor()
   await page.locator('#latency-chart path.series-p99[d*="L"]').waitFor({ state: 'attached' })
   await shows(cardOf(round).locator('.forecast'), /^in \d+:\d\d/)
   const { grants, p99 } = (await page.evaluate('highest')) as { grants: number; p99: string }
-  // Readings are about a second apart, so the thousand may be seen a little thinner or thicker.
-  expect(grants).toBeGreaterThan(500)
-  expect(grants).toBeLessThan(1500)
-  expect(p99).toMatch(/^[\d.,]+ ms$/)
+  // The thousand lies between two readings: no longer apart than all this took, and never as close as a tenth of a second.
+  expect(grants).toBeGreaterThan(500 / Math.max(1, (performance.now() - from) / 1000))
+  expect(grants).toBeLessThan(10_000)
+  expect(p99).toMatch(/^[\d.,]+ m?s$/)
   expect(await page.locator('#claims-legend li:visible').allTextContents()).toEqual([expect.stringMatching(/^Granted/)])
   await api.post(`/v1/rounds/${round.id}/pause`)
   await claim(300)

@@ -134,9 +134,14 @@ test(
     expect(sound.found).toEqual([])
     const fates = { refused: 0, told: 0, found: 0, harmless: 0 }
     const opened = marks[0]?.bytes ?? 0
+    // Two whose fate is certain: the sequence of the holder f, and the first byte of the last command. The others are chance's.
+    const certain = [
+      [log.indexOf('$1\r\nf\r\n$5\r\n') + '$1\r\nf\r\n$5\r\n'.length, 0],
+      [log.lastIndexOf('\r\n*') + 2, 0],
+    ] as const
+    for (const [place] of certain) expect(place).toBeGreaterThan(opened)
     for (let flip = 0; flip < FLIPS; flip++) {
-      const place = opened + below(next, log.length - opened)
-      const bit = below(next, 8)
+      const [place, bit] = certain[flip] ?? [opened + below(next, log.length - opened), below(next, 8)]
       const bytes = Buffer.from(log)
       bytes.writeUInt8((log[place] as number) ^ (1 << bit), place)
       const fate = await load(bytes, async (room, cut) => {
@@ -147,8 +152,8 @@ test(
       })
       fates[fate === 'told' || fate === 'found' || fate === 'harmless' ? fate : 'refused']++
     }
-    expect(fates.refused + fates.told + fates.found).toBeGreaterThan(FLIPS / 6)
-    expect(fates.found).toBeGreaterThan(0)
+    expect(fates.refused + fates.told + fates.found).toBeGreaterThan(FLIPS / 12)
+    expect(Math.min(fates.found, fates.refused)).toBeGreaterThan(0)
     tell({ flips: FLIPS, ...fates })
   },
   PATIENCE_MS,

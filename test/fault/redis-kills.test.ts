@@ -35,7 +35,8 @@ async function drainWithKills(url: string, redis: RedisProcess, next: () => numb
   await Promise.all([crowd.ask(), killAndRestart()])
   await crowd.askAgain()
   expect(crowd.granted).toBe(STOCK)
-  expect(crowd.count('replayed')).toBeGreaterThan(STOCK)
+  // All of them hold it still; a kill adds more where it lost an answer, which test/fault/link.test.ts makes certain.
+  expect(crowd.count('replayed')).toBeGreaterThanOrEqual(STOCK)
   expect(crowd.count('no_answer')).toBe(0)
   expect(crowd.slowestMs).toBeLessThan(ANSWER_MS_MAX)
   return crowd

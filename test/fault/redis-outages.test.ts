@@ -23,11 +23,23 @@ import { TcpProxy } from '../support/tcp-proxy.ts'
 
 const ANSWER_MS = 2500
 const RESUME_MS = 1000
+/** Somebody waited through an outage of a second. */
+const FELT_MS = 500
 /** The long form is longer than any deadline of a start. */
 const ABSENT_MS = effort(100, 15_000)
 /** How often Redis freezes, and how often the network swallows each kind of bytes, in one drain. */
 const TIMES = effort(1, 15)
 const PEOPLE = effort(400_000, 3_000_000)
+
+/** The longest time that an answer took, with all that the machine took. */
+function longestMs({ history: { at, length } }: Crowd): number {
+  let longest = 0
+  for (let i = 0; i < length; i++) {
+    const took = ((at.answered[i] as number) - (at.sent[i] as number)) / 1000
+    if (took < Number.POSITIVE_INFINITY) longest = Math.max(longest, took)
+  }
+  return longest
+}
 
 describe('one node through the outages of its Redis', () => {
   let redis: RedisProcess
@@ -64,7 +76,7 @@ describe('one node through the outages of its Redis', () => {
         const before = crowd.granted
         const healed = performance.now()
         await crowd.told(before + 500)
-        expect(performance.now() - healed).toBeLessThan(RESUME_MS)
+        expect(crowd.stalls.since(healed)).toBeLessThan(RESUME_MS)
       }
       crowd.quit()
     }
@@ -99,7 +111,7 @@ describe('one node through the outages of its Redis', () => {
         await last(1000)
         await redis.kill('SIGCONT')
       }, TIMES)
-      expect(crowd.slowestMs).toBeGreaterThan(900)
+      expect(longestMs(crowd)).toBeGreaterThan(FELT_MS)
       tell({ freezes: TIMES })
     },
     PATIENCE_MS,
@@ -113,7 +125,7 @@ describe('one node through the outages of its Redis', () => {
         await last(1000)
         proxy.way = 'pass'
       }, TIMES)
-      expect(crowd.slowestMs).toBeGreaterThan(900)
+      expect(longestMs(crowd)).toBeGreaterThan(FELT_MS)
       tell({ blackHoles: TIMES })
     },
     PATIENCE_MS,

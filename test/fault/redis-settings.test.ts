@@ -21,7 +21,8 @@ import { startLocalRedis } from '../support/redis.ts'
 
 const FLUSHES = effort(50, 1000)
 const SHORTAGES = effort(1, 20)
-const PEOPLE = effort(100_000, 400_000)
+/** More than one lane can ask for in the time until the broken promises are noticed, on any machine. */
+const PEOPLE = effort(400_000, 800_000)
 const NOTICED_MS = 6000
 
 const PROMISES = [
@@ -49,7 +50,8 @@ test(
         await admin.script('FLUSH')
         await crowd.told(crowd.granted + 1)
       }
-      expect(Object.fromEntries(crowd.answers)).toEqual({ granted: expect.any(Number) })
+      // Where the disk held Redis up, the link asked again, and that is a repeat.
+      expect([...crowd.answers.keys()].filter(code => code !== 'granted' && code !== 'replayed')).toEqual([])
     }
     const runOutOfMemory = async () => {
       for (let i = 0; i < SHORTAGES; i++) {
@@ -64,7 +66,7 @@ test(
       for (const { name, broken } of PROMISES) await admin.config('SET', name, broken)
       const broken = performance.now()
       await node.says(/granting is stopped/)
-      expect(performance.now() - broken).toBeLessThan(NOTICED_MS)
+      expect(crowd.stalls.since(broken)).toBeLessThan(NOTICED_MS)
       for (const { name, kept, what } of PROMISES) {
         expectProblem(await claim(), 'fenced')
         expect(await problems()).toContain(what)

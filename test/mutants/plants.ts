@@ -8,19 +8,13 @@
  *
  * Rejected: mutations by a tool. Thousands of them take hours here, and most survivors say nothing about a promise.
  */
-export interface Plant {
-  readonly bug: string
-  readonly file: string
-  readonly text: string
-  readonly instead: string
-  readonly tests: readonly string[]
-}
+import { FENCE_PLANTS } from './fence-plants.ts'
+import { type Plant, plant } from './plant.ts'
 
-const plant = (bug: string, file: string, [text, instead]: readonly [string, string], ...tests: string[]): Plant => ({
-  ...{ bug, file, text, instead, tests },
-})
+export type { Plant }
 
 export const PLANTS: readonly Plant[] = [
+  ...FENCE_PLANTS,
   plant(
     'a holder is granted again',
     'scripts/claim.lua',
@@ -36,7 +30,7 @@ export const PLANTS: readonly Plant[] = [
   plant(
     'lost holders are not noticed',
     'scripts/claim.lua',
-    ["redis.call('HLEN', KEYS[2]) ~= round.sequence or ", ''],
+    ["redis.call('HLEN', KEYS[2]) ~= round.given or ", ''],
     'script/claim',
   ),
   plant(
@@ -48,7 +42,7 @@ export const PLANTS: readonly Plant[] = [
   plant(
     'a pool gives one more than it has',
     'scripts/claim.lua',
-    ['local outcome = shut or (granted[pool] < total[pool]', 'local outcome = shut or (granted[pool] <= total[pool]'],
+    ['local outcome = shut or (granted[pool] < room[pool]', 'local outcome = shut or (granted[pool] <= room[pool]'],
     'script/claim',
   ),
   plant(
@@ -62,6 +56,45 @@ export const PLANTS: readonly Plant[] = [
     'scripts/claim.lua',
     ['if puts_n < 2 * #users then', 'if false then'],
     'script/claim',
+  ),
+  plant(
+    'the mark of another worker is not waited for',
+    'scripts/lib/order.lua',
+    ['else low = math.min(low, other.mark) end', 'end'],
+    'script/allot',
+  ),
+  plant(
+    'a silent worker is waited for without end',
+    'scripts/lib/order.lua',
+    ['if oldest and silent and', 'if false and'],
+    'script/allot',
+  ),
+  plant(
+    'what comes behind the frontier is slotted in',
+    'scripts/allot.lua',
+    ['claim.stamp > order.frontier', 'claim.stamp > 0'],
+    'script/allot',
+  ),
+  plant(
+    'a repeat is told that it was granted anew',
+    'scripts/allot.lua',
+    ['record:sub(6, 13) == claim.tie and', 'true and'],
+    'script/allot',
+  ),
+  plant(
+    'a stamp may lie below the mark that was told',
+    'engine/campaign/arrival-queue.ts',
+    [
+      'Math.max(stampOf(this.#options.clock, ask.askedAt), this.#mark + 1)',
+      'stampOf(this.#options.clock, ask.askedAt)',
+    ],
+    'unit/arrival-queue',
+  ),
+  plant(
+    'the mark passes claims that have not left',
+    'engine/campaign/arrival-queue.ts',
+    ['next ? next.stamp - 1 : Math.max', 'Math.max'],
+    'unit/arrival-queue',
   ),
   plant(
     'the epoch is not compared',
@@ -101,7 +134,7 @@ export const PLANTS: readonly Plant[] = [
   plant(
     'stock is taken back below what is granted',
     'scripts/restock.lua',
-    ['if round.total[pool] + add < round.granted[pool] then', 'if false then'],
+    ['if round.room[pool] + add < round.granted[pool] then', 'if false then'],
     'script/round',
   ),
   plant(
@@ -199,7 +232,7 @@ export const PLANTS: readonly Plant[] = [
   plant(
     'used vouchers expire, too',
     'scripts/expire.lua',
-    ['* tonumber(ARGV[4]) - touched', '* tonumber(ARGV[4])'],
+    ['* tonumber(ARGV[5]) - touched', '* tonumber(ARGV[5])'],
     'script/voucher',
     'server/after-claim',
   ),
@@ -321,13 +354,13 @@ export const PLANTS: readonly Plant[] = [
   plant(
     'an older notice wins',
     'engine/campaign/round-view.ts',
-    ['if (same && notice.version < last.version) return false', ''],
+    ['if (notice.version < last.version) return false', ''],
     'script/round-view',
   ),
   plant(
     'holders of another epoch are kept',
     'engine/campaign/round-view.ts',
-    ['if (!same) this.#holdings = this.#fresh()', ''],
+    ['if (!same || holesOf(notice) !== holesOf(last)) this', 'if (holesOf(notice) !== holesOf(last)) this'],
     'script/round-view',
   ),
   plant(

@@ -79,7 +79,7 @@ function run(program: string, args: readonly string[], env: Readonly<Record<stri
     encoding: 'utf8',
     env: { PATH, POLICY_RC_D: join(folder, 'policy-rc.d'), ...env },
   } as const
-  const { status, stdout, stderr } = spawnSync(program, args, { ...options, timeout: 20_000 })
+  const { status, stdout, stderr } = spawnSync(program, args, { ...options, timeout: 100_000 })
   return { status, lines: stdout.trim().split('\n'), stderr }
 }
 

@@ -217,6 +217,7 @@ test('each change is announced once, with absolute values and the next version',
       heard.push(notice)
       if (notice.state === 'closed') last.resolve()
     },
+    awaited: () => {},
     gap: () => listening.resolve(),
   })
   await listening.promise
@@ -237,6 +238,17 @@ test('each change is announced once, with absolute values and the next version',
   ])
   expect(heard.map(notice => notice.sequence)).toEqual([2, 2, 3, 3])
   expect(heard.at(-1)).toEqual(await room.notice(id).then(notice => ({ ...notice, at: heard.at(-1)?.at })))
+})
+
+test('at the level fenced a batch that passes the reserve is not begun', async () => {
+  const id = await room.newRound({ totals: [10], fenced: true })
+  const standing = { roundId: id, epoch: room.epoch, engine: 'e1' }
+  await room.fence.lift(standing, await room.fence.note(standing, 1))
+  const decide = (holders: readonly string[]) =>
+    room.claims.decide(id, room.epoch, { users: packUsers(holders), pools: Buffer.from([0]) }, 'e1')
+  expect(await decide(['a', 'b'])).toBeUndefined()
+  expect(await decide(['a'])).toMatchObject({ first: 1, reserve: 1 })
+  expect(await room.holders(id)).toEqual({ a: { sequence: 1, pool: 0, bytes: 5 } })
 })
 
 test('every outcome that the script names was answered', () => {

@@ -13,27 +13,32 @@ import { CODES } from '../../engine/base/codes.ts'
 import { buildScript, checkContract, loadScripts, SCRIPTS } from '../../engine/store/scripts.ts'
 
 const PINNED: Readonly<Record<string, string>> = {
+  allot: '8a0cfdef2d9d80a3f93faafcfd9b566d9cc91b99',
   audit: '6fefda800c802a9140fee069063499b252c65a41',
   book: '02b8c01f05967f2dc398701c298d1e6a75723ab7',
   budget: 'c18d763e911f7b504d245a53d6cc4639042c37f0',
   'campaign-create': '3f686fc1538b718a48fe443fc1f112553cf917b9',
-  claim: 'cf4b5e62865c00fbda51670f61d93bbc3f0714ab',
+  claim: '3afb3e04d15983f5241b357aa3cc1bfa5318f9c3',
   deactivate: 'c2fd0cb2bf9b0f28562ee151661284af5ec0ec0e',
-  'draw-finish': '69d17ae77d69a7443ca8cf6164e09585afbc9688',
-  'draw-grant': '300c947b4859e40d3087092f71da394a3ddc5581',
-  'draw-lapse': '47aec05c2f835bab58bf24fe0cdb9aa2a4038651',
+  'draw-finish': '71ebe35d375a964e4b4064ba2e7ea768488baf89',
+  'draw-grant': 'e87cac02dba3cebd8f523d63a5ba4dd141377e00',
+  'draw-lapse': 'e06847f5eac4cc8b023ea8132bcd745285170778',
   'draw-open': '8962f8f325efe0548a9b38b4e798575f09cfad95',
-  'draw-take': '7f1b279e01f2eb36ee9c300ec8ed7b0a92d1e634',
+  'draw-take': '8c5397449f5c02ba74f689dd8689019c3d0be832',
   'draw-write': 'ff109fe048cca20d9fe3bf790c483b8d949c0a23',
-  enter: '623e090614c37fb50babe94ee12d32fe6152000c',
-  expire: '97e19bcb1b4e9984ee7a085e43c0961b66e6dd7c',
+  enter: '90d52f1f230dab53355b0f697f4ec70cba5d2a03',
+  expire: '6b8b013e20368e32d163efa8b7e33be588f136ab',
+  'fence-bind': '9693e12bb724ffe748b65995119893cff4ad42b9',
+  'fence-release': 'd7a4bfcda5ec8f8793a41f99f0a451d2d992f0ce',
+  'fence-reserve': '2b19f603d10c32127473e99b9559e7e3d896800a',
+  'fence-restore': '066a8746a5bd6624bea0509d8856d7da71b29eeb',
   'key-own': 'b97534e8a0c4e43ec12d445ed07ae6d03cc97314',
   redeem: 'a40150c551c14c1a622ba64b7fdf9a614e00c804',
-  restock: '1edd264b79ba9a46926c9114fc4b4ea1c1b0daba',
+  restock: '844f0c7c16875305cb1b5adcdef559966ed98b50',
   reverse: '7d323e3c011686a864c018fb25c05c3f0789e088',
-  'round-create': '91a1ef17d582d3c1b1edc7bef7cb8e6aa3d36742',
-  'round-read': '8029acdc12bb94f01f086a5daededd166ef1d68d',
-  'round-turn': '8f098f99a16eba01723cbe771b6e612a0b470a75',
+  'round-create': '997f4d979214ca3b2cbc8b5a905ac92f482365d8',
+  'round-read': 'e085c00a856518cb105fc1103e2ec9a85999de12',
+  'round-turn': '1bdc1d0226d22b399e324c5d3a8793a1add89456',
   settle: '0fdc17b02570962afe78859ab3b4018992b76e70',
   'voucher-due': '71ce7660708b29272654537ad1f957d15d20f449',
   'voucher-lock': 'd02ce2ea1b2cefec9974729b5b52ac53102df4b2',
@@ -84,7 +89,7 @@ test('no comment of a script is sent, and every reader is marked so', () => {
   for (const { name, source } of Object.values(loadScripts())) {
     expect(source, name).not.toMatch(/^\s*--/m)
     const text = readFileSync(join(import.meta.dirname, `../../scripts/${name}.lua`), 'utf8')
-    const writes = /'(HSET|XADD|SET|DEL|HDEL|INCR|PUBLISH)'|round_write|log_change|ledger_post/.test(text)
+    const writes = /'(HSET|XADD|SET|DEL|HDEL|INCR|PUBLISH|ZADD)'|round_write|log_change|ledger_post/.test(text)
     expect(source.startsWith('#!lua flags=no-writes\n'), name).toBe(!writes)
   }
 })

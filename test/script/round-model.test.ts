@@ -5,20 +5,14 @@
  * So the simulation runs what Redis runs. After each step the laws are checked too, on Redis itself and by a reader
  * that knows neither: never more than the stock of a pool, sequences 1..n without a gap, one sequence a holder key, and
  * the log replayed from its start gives the state that stands. Requests repeat on purpose (few ids, few users), since
- * repeats are where exactness is lost. Redis's clock is real: its answer tells the twin the moment, and `last`, which a
- * script never goes behind, moves both ahead.
+ * repeats are where exactness is lost.
  */
 import fc from 'fast-check'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { CODES, type Code } from '../../engine/base/codes.ts'
-import { holdersIn } from '../../engine/base/holder.ts'
-import * as keys from '../../engine/store/keys.ts'
-import type { Reply } from '../../engine/store/link.ts'
-import { Call } from '../sim/redis/call.ts'
-import { Keyspace } from '../sim/redis/keyspace.ts'
-import { SIMULATED } from '../sim/redis/scripts.ts'
 import { effort, PATIENCE_MS } from '../support/effort.ts'
 import { openScriptRoom, packUsers } from '../support/script-room.ts'
+import { EPOCH, latin1, type Name, newTwins, type Twins, type Words } from '../support/script-twins.ts'
 import { seed } from '../support/seed.ts'
 
 const MOST = 14
@@ -26,139 +20,12 @@ const POOLS = 3
 const LEASE_MS = 60
 const RUNS = effort(80, 4000)
 const STEPS_MIN = 5
-const EPOCH = '00000000000000aa'
 
 let room: Awaited<ReturnType<typeof openScriptRoom>>
 beforeAll(async () => {
   room = await openScriptRoom()
 })
 afterAll(() => room[Symbol.asyncDispose]())
-
-type Name = 'claim' | 'round-create' | 'round-turn' | 'round-read' | 'restock' | 'budget'
-type Words = readonly (string | number | Buffer)[]
-
-const plain = (reply: Reply): unknown => (Buffer.isBuffer(reply) ? reply.toString('latin1') : reply)
-const latin1 = (word: string | number | Buffer): string =>
-  Buffer.isBuffer(word) ? word.toString('latin1') : String(word)
-
-/** One round in Redis and in a keyspace of the simulation. */
-class Twins {
-  readonly keyspace = new Keyspace()
-  readonly id: string
-  readonly #state: string
-  readonly #holders: string
-  readonly #log: string
-  readonly #budget: string
-
-  constructor(id: string) {
-    this.id = id
-    this.#state = keys.roundState(id)
-    this.#holders = keys.roundHolders(id)
-    this.#log = keys.roundLog(id)
-    this.#budget = keys.campaignBudget(id)
-  }
-
-  /** Runs a script on both sides and compares what they say and what they hold. */
-  async run(name: Name, words: Words): Promise<unknown> {
-    const channel = keys.roundChannel(this.id)
-    const [names, args] = {
-      claim: [
-        [this.#state, this.#holders, this.#log],
-        [channel, ...words],
-      ],
-      'round-create': [
-        [this.#state, this.#log],
-        [channel, ...words],
-      ],
-      'round-turn': [
-        [this.#state, this.#log],
-        [channel, ...words],
-      ],
-      'round-read': [[this.#state], words],
-      restock: [
-        [this.#state, this.#log],
-        [channel, ...words],
-      ],
-      budget: [[this.#budget], words],
-    }[name] as [string[], Words]
-    const real = (await room.link.script(room.scripts[name], names, args)).map(plain)
-    const at = Number(String(real[1]).split(' ')[4] ?? 0)
-    const call = new Call(this.keyspace, Number.isNaN(at) ? 0 : at)
-    const twin = SIMULATED[name]?.(call, names, args.map(latin1))
-    expect(twin, `${name} ${words.map(latin1)}`).toEqual(real)
-    await this.compare()
-    return real[0]
-  }
-
-  async compare(): Promise<void> {
-    const [state, holders, log, budget] = await room.link.request(client =>
-      Promise.all([
-        client.hgetall(this.#state),
-        client.hgetallBuffer(this.#holders),
-        client.xrangeBuffer(this.#log, '-', '+'),
-        client.hgetall(this.#budget),
-      ]),
-    )
-    const entries = log.map(([id, fields]) => ({
-      id: latin1(id as Buffer),
-      fields: (fields as Buffer[]).map(latin1),
-    }))
-    const binary = Object.fromEntries(Object.entries(holders).map(([holder, grant]) => [holder, latin1(grant)]))
-    const real = Object.entries({
-      [this.#state]: state,
-      [this.#holders]: binary,
-      [this.#log]: entries,
-      [this.#budget]: budget,
-    })
-    const isThere = (value: object) => Object.keys(value).length > 0
-    const there = real.filter(([, value]) => isThere(value)).sort(([a], [b]) => (a < b ? -1 : 1))
-    expect(this.keyspace.dump()).toEqual(there)
-  }
-
-  /** Neither side's clock is before this moment any more. */
-  async moveClock(ms: number): Promise<void> {
-    if (!this.keyspace.has(this.#state)) return
-    const last = Number(this.keyspace.hash(this.#state)?.get('last')) + ms
-    await room.setState(this.id, 'last', last)
-    this.keyspace.apply(['hset', this.#state, ['last', String(last)]])
-  }
-
-  async lose(part: 'state' | 'holders' | 'log'): Promise<void> {
-    const key = { state: this.#state, holders: this.#holders, log: this.#log }[part]
-    await room.link.request(client => client.del(key))
-    this.keyspace.apply(['del', key, []])
-  }
-
-  async checkLaws(start: readonly number[]): Promise<void> {
-    const [notice, holders, log] = await Promise.all([room.notice(this.id), room.holders(this.id), room.log(this.id)])
-    for (const pool of notice.pools) expect(pool.granted).toBeLessThanOrEqual(pool.total)
-    const sequences = Object.values(holders).map(({ sequence }) => sequence)
-    expect(sequences.toSorted((a, b) => a - b)).toEqual(sequences.map((_, i) => i + 1))
-    expect(replay(log, start)).toEqual({ pools: notice.pools, holders, sequence: notice.sequence })
-  }
-}
-
-/** The state that the log alone tells. */
-function replay(log: Awaited<ReturnType<typeof room.log>>, totals: readonly number[]) {
-  const pools = totals.map(total => ({ total, granted: 0 }))
-  const holders: Record<string, { sequence: number; pool: number; bytes: number }> = {}
-  let sequence = 0
-  for (const { id, fields } of log) {
-    const [, pool] = fields.kind?.match(/^restock (\d+)$/) ?? []
-    if (pool !== undefined) pools[Number(pool)]!.total += Number(fields.amount)
-    if (fields.users !== undefined) {
-      const bytes = Buffer.from(fields.pools as string, 'latin1')
-      for (const [i, holder] of holdersIn(Buffer.from(fields.users, 'latin1')).entries()) {
-        const of = bytes[bytes.length === 1 ? 0 : i] as number
-        expect(holders, `${holder} is granted twice in the log`).not.toHaveProperty([holder])
-        holders[holder] = { sequence: ++sequence, pool: of, bytes: 5 }
-        pools[of]!.granted++
-      }
-    }
-    expect(Number.parseInt(id, 10), 'an entry is named after the last sequence').toBe(sequence)
-  }
-  return { pools, holders, sequence }
-}
 
 interface Step {
   readonly text: string
@@ -187,7 +54,7 @@ const claimStep = fc
     const pools = Buffer.from(onePool ? [rows[0]?.[2] as number] : rows.map(([, , pool]) => pool))
     return {
       text: `claim ${holders} in ${[...pools]}`,
-      run: twins => twins.run('claim', [epoch, packUsers(holders), pools]),
+      run: twins => twins.run('claim', [epoch, packUsers(holders), pools, '']),
     }
   })
 
@@ -237,21 +104,10 @@ const plan = fc.record({
   ),
 })
 
-let rounds = 0
-async function twinsOf(totals: readonly number[], opens = 0, closes = 0): Promise<Twins> {
-  const twins = new Twins(`rnd_twin${++rounds}`)
-  const now = await room.now()
-  const from = (ms: number) => (ms === 0 ? 0 : now + ms)
-  const words = [EPOCH, from(opens), from(closes), '{"a":1}', totals.join(' ')]
-  await twins.run('round-create', words)
-  await twins.run('round-create', words)
-  return twins
-}
-
 test(`the scripts and their twins say and hold the same (seed ${seed})`, { timeout: PATIENCE_MS }, async () => {
   let ran = 0
   const property = fc.asyncProperty(plan, async ({ totals, opens, closes, steps }) => {
-    const twins = await twinsOf(totals, opens, closes)
+    const twins = await newTwins(room, { totals, opens, closes })
     if (opens === 0) await twins.run('round-turn', [EPOCH, 'open', 0, 'first'])
     let whole = true
     for (const step of steps) {
@@ -269,8 +125,10 @@ const [other, users, general] = ['ffffffffffffffff', packUsers(['u1', 'u2']), Bu
 
 /** Scripts and words in order, and the outcome that both sides have to give. */
 const WALK: readonly (readonly [Name, Words, Code])[] = [
-  ['claim', [other, users, general], 'fenced'],
-  ['claim', [EPOCH, users, general], 'granted'],
+  ['claim', [other, users, general, ''], 'fenced'],
+  ['claim', [EPOCH, users, general, ''], 'granted'],
+  ['claim', [EPOCH, users, general, 'one'], 'fenced'],
+  ['fence-reserve', [EPOCH, 'one', 9, 0], 'fenced'],
   ['round-turn', [other, 'open', 0, 'a'], 'fenced'],
   ['round-turn', [EPOCH, 'resume', 0, 'a'], 'wrong_state'],
   ['round-turn', [EPOCH, 'open', LEASE_MS, 'a'], 'granted'],
@@ -287,7 +145,7 @@ const WALK: readonly (readonly [Name, Words, Code])[] = [
 ]
 
 test('every outcome of each script is compared', async () => {
-  const twins = await twinsOf([5])
+  const twins = await newTwins(room, { totals: [5] })
   for (const [name, words, outcome] of WALK)
     expect(await twins.run(name, words), `${name} ${words.map(latin1)}`).toBe(CODES[outcome].number)
   await twins.lose('state')
@@ -295,8 +153,8 @@ test('every outcome of each script is compared', async () => {
 })
 
 test('the comparison itself can fail: one grant that only Redis has is found', async () => {
-  const twins = await twinsOf([5])
+  const twins = await newTwins(room, { totals: [5] })
   await twins.run('round-turn', [EPOCH, 'open', 0, 'first'])
   await room.claim(twins.id, ['u1'], 0, EPOCH)
-  await expect(twins.run('claim', [EPOCH, packUsers(['u2']), Buffer.from([0])])).rejects.toThrow('to deeply equal')
+  await expect(twins.run('claim', [EPOCH, packUsers(['u2']), Buffer.from([0]), ''])).rejects.toThrow('to deeply equal')
 })

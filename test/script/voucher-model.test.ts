@@ -18,9 +18,9 @@ import { seed } from '../support/seed.ts'
 import { LOCK_MS, MOST, VoucherModel, WORTH } from '../support/voucher-model.ts'
 
 const VOUCHERS = 5
-/** Time passes in multiples of four seconds, so that no moment of a test lies on the edge of a lock, a validity or a minute. */
-const BEAT_MS = 4000
-const VALID_MS = 602_000
+/** Time passes in whole minutes, so that no moment of a test lies within half a minute before the end of anything. */
+const BEAT_MS = 60_000
+const VALID_MS = 150.5 * BEAT_MS
 const RUNS = effort(100, 2000)
 /** The rarest turn is met about four times in a round; a round without one is followed by the next seed. */
 const ROUNDS_MAX = 6

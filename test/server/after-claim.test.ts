@@ -31,7 +31,7 @@ let worker: TestWorker
 let operator: Api
 let merchant: Api
 beforeAll(async () => {
-  redis = await startRedis({ appendfsync: 'always' })
+  redis = await startRedis({ appendfsync: 'no' })
   client = redis.url.startsWith('unix://') ? new Redis(redis.url.slice(7)) : new Redis(redis.url)
   const list = Object.entries(KEYS).map(([role, key]) => `${role}:${key}`)
   worker = await startTestWorker(redis.url, { FAIRGRAB_KEYS: [...list, `merchant:${BOUND}:m1`].join(',') })

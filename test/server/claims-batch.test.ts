@@ -24,7 +24,7 @@ interface Short {
 let redis: RedisServer
 let worker: TestWorker
 beforeAll(async () => {
-  redis = await startRedis({ appendfsync: 'always' })
+  redis = await startRedis({ appendfsync: 'no' })
   worker = await startTestWorker(redis.url)
 })
 afterAll(async () => {

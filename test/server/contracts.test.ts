@@ -21,7 +21,7 @@ let redis: RedisServer
 let worker: TestWorker
 let api: Api
 beforeAll(async () => {
-  redis = await startRedis({ appendfsync: 'always' })
+  redis = await startRedis({ appendfsync: 'no' })
   worker = await startTestWorker(redis.url)
   api = new Api(worker.url, KEYS.operator)
 })
@@ -188,13 +188,13 @@ test('/livez and /readyz speak plainly, ?verbose says why', async () => {
   const verbose = await nobody.get('/readyz?verbose')
   expect([verbose.status, verbose.body]).toMatchObject([
     200,
-    { ready: true, draining: false, durability: 'always', problems: [] },
+    { ready: true, draining: false, durability: 'memory', problems: [] },
   ])
 })
 
 test('a server without the promised durability is not ready, grants nothing, and says what to type', async () => {
   const careless = await startRedis({ appendfsync: 'everysec' })
-  const unready = await startTestWorker(careless.url, { LOG_LEVEL: 'silent' })
+  const unready = await startTestWorker(careless.url, { LOG_LEVEL: 'silent', FAIRGRAB_DURABILITY: 'always' })
   const asked = new Api(unready.url, KEYS.operator)
   const verbose = await asked.get('/readyz?verbose')
   expect([verbose.status, verbose.body]).toMatchObject([

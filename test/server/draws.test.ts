@@ -202,7 +202,7 @@ test('a winner is found by his name, his voucher redeems, and the list of grants
 })
 
 test('unsold stock goes to the next window, which has rules, list and secret of its own', async () => {
-  const { id } = await makeRound(api, { stock: 3, opens_at: null, allocation: { mode: 'window', window_ms: 1500 } })
+  const { id } = await makeRound(api, { stock: 3, opens_at: null, allocation: { mode: 'window', window_ms: 3000 } })
   const first = await watch(worker.url, id)
   await other.post(`/v1/rounds/${id}/open`)
   await enter(api, id, { user_id: 'a' })
@@ -228,7 +228,7 @@ test('unsold stock goes to the next window, which has rules, list and secret of 
 })
 
 test('lottery: pools, a waitlist, the stream, and the draw at its hour', async () => {
-  const drawsAt = new Date(Date.now() + 3000).toISOString()
+  const drawsAt = new Date(Date.now() + 6000).toISOString()
   const pools = [{ name: 'assisted', stock: 3 }]
   const allocation = { mode: 'lottery', draws_at: drawsAt, quota_order: 'pool-first', waitlist: 4 }
   const campaign = await makeCampaign(api)
@@ -273,7 +273,7 @@ interface Promoted {
 }
 
 test('seats that lapse go down the waitlist, once each, and the proof says so', async () => {
-  const drawsAt = new Date(Date.now() + 1500).toISOString()
+  const drawsAt = new Date(Date.now() + 4000).toISOString()
   const allocation = { mode: 'lottery', draws_at: drawsAt, waitlist: 2 }
   const { id } = await makeRound(api, { stock: 2, allocation })
   const { socket, drawn } = await watch(worker.url, id)
@@ -324,7 +324,8 @@ test('a public beacon is waited for, verified, and then the draw goes on', async
   expectProblem(await reveal(RECORDED), 'wrong_state')
   await api.post(`/v1/rounds/${id}/close`)
   await socket.next(frame => frame.op === 'stock' && frame.state === 'drawing')
-  await expect.poll(async () => (await client.hget(roundDraw(id), 'phase')) === 'committed').toBe(true)
+  const phase = () => client.hget(roundDraw(id), 'phase')
+  await expect.poll(phase, { timeout: 60_000 }).toBe('committed')
   client.disconnect()
   expectProblem(await reveal({ ...RECORDED, round: 1001 }), 'invalid')
   expectProblem(await reveal({ ...RECORDED, signature: RECORDED.signature.replace('b4', 'b5') }), 'invalid')

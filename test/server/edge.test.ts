@@ -20,7 +20,7 @@ let api: Api
 let round: Round
 let granted: Granted
 beforeAll(async () => {
-  redis = await startRedis({ appendfsync: 'always' })
+  redis = await startRedis({ appendfsync: 'no' })
   worker = await startTestWorker(redis.url, { FAIRGRAB_RATE_ADDRESS: '0', FAIRGRAB_RATE_USER: '0' })
   api = new Api(worker.url, KEYS.operator)
   round = await makeRound(api, { stock: 50 })

@@ -26,8 +26,8 @@ let redis: RedisProcess
 let worker: TestWorker
 let api: Api
 beforeAll(async () => {
-  redis = await startLocalRedis()
-  worker = await startTestWorker(redis.url, { FAIRGRAB_DURABILITY: 'memory' })
+  redis = await startLocalRedis({ appendfsync: 'no' })
+  worker = await startTestWorker(redis.url)
   api = new Api(worker.url, KEYS.operator)
 })
 afterAll(async () => {

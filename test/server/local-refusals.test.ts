@@ -11,11 +11,13 @@
  */
 import { Redis } from 'ioredis'
 import { afterAll, beforeAll, expect, test } from 'vitest'
+import { LEASE_MS } from '../../engine/base/limits.ts'
 import { Api, makeRound, type Round } from '../support/api.ts'
 import { effort } from '../support/effort.ts'
 import { KEYS, startNode, type TestNode } from '../support/engine.ts'
 import { RawConnection } from '../support/raw-http.ts'
 import { type RedisProcess, startLocalRedis } from '../support/redis.ts'
+import { Stalls } from '../support/stalls.ts'
 
 const ROUNDS = effort(24, 200)
 const TURNS = effort(3, 30)
@@ -45,6 +47,8 @@ interface Told {
   /** Milliseconds since 1970. */
   readonly sent: number
   readonly answered: number
+  /** The same moment by performance.now(). */
+  readonly heard: number
 }
 
 /** One connection to a node that claims for a new user each time. */
@@ -63,7 +67,14 @@ class Claimant {
     const sent = Date.now()
     const { body: answer } = await this.#connection.ask(`${head}Content-Length: ${body.length}\r\n\r\n${body}`)
     const { outcome, claim } = JSON.parse(answer) as { outcome: string; claim?: { granted_at: string } }
-    return { user, code: outcome, grantedAt: claim ? Date.parse(claim.granted_at) : 0, sent, answered: Date.now() }
+    return {
+      user,
+      code: outcome,
+      grantedAt: claim ? Date.parse(claim.granted_at) : 0,
+      sent,
+      answered: Date.now(),
+      heard: performance.now(),
+    }
   }
 
   /** Claims until `over` says so; returns everything that was told. */
@@ -182,11 +193,13 @@ test('both nodes refuse by themselves once a round is sold out, and holders stil
   const round = await makeRound(operator, { stock: 3 })
   const claimants = nodes.map(node => new Claimant(node, round.id))
   for (const claimant of claimants) await claimant.claimUntil(({ code }) => code === 'sold_out')
-  const before = await batches(client)
+  const [before, from] = [await batches(client), performance.now()]
   const asked = 200
   for (let i = 0; i < asked; i++)
     for (const claimant of claimants) expect((await claimant.claim()).code).toBe('sold_out')
-  expect((await batches(client)) - before).toBeLessThan(asked / 4)
+  // Each node asks once a lease; the rest leaves room for what else it does on Redis meanwhile.
+  const leases = (performance.now() - from) / LEASE_MS
+  expect((await batches(client)) - before).toBeLessThan(nodes.length * leases + asked / 5)
   const grants = `/v1/rounds/${round.id}/claims?limit=1`
   const list = await operator.as(KEYS.viewer).get<{ data: { user_id: string; sequence: number }[] }>(grants)
   const [first] = list.body.data
@@ -227,6 +240,7 @@ test('whoever one node granted is never refused by the other, though no stock ev
 })
 
 test('a pause on one node holds on the other from its answer on, also under load', async () => {
+  using stalls = new Stalls()
   const round = await makeRound(operator, { stock: 100_000 })
   const claimants = Array.from({ length: LOADED }, () => new Claimant(nodes[1], round.id))
   let pausedAt = Number.POSITIVE_INFINITY
@@ -241,17 +255,22 @@ test('a pause on one node holds on the other from its answer on, also under load
   await busy
   await turn(round, 'pause')
   pausedAt = Date.now()
+  const paused = performance.now()
   const told = (await Promise.all(load)).flat()
   expect(told.filter(({ code }) => code === 'granted').length).toBeGreaterThan(0)
   expect(told.filter(({ code, sent }) => sent > pausedAt && code !== 'paused')).toEqual([])
-  expect(told.filter(({ code, answered }) => code === 'granted' && answered > pausedAt + 1000)).toEqual([])
+  const late = told.filter(
+    ({ code, heard }) => code === 'granted' && heard - stalls.between(paused, heard) > paused + 1000,
+  )
+  expect(late).toEqual([])
   expect(Math.max(...told.map(({ grantedAt }) => grantedAt))).toBeLessThanOrEqual(pausedAt)
   for (const claimant of claimants) claimant.close()
 })
 
-test('a round opens and closes by the clock of Redis, on both nodes alike', async () => {
-  const opens = Date.now() + 300
-  const closes = opens + 300
+/** Asks both nodes from before the opening until after the end; resolves with the codes that were told. */
+async function askAroundWindow(lengthMs: number): Promise<ReadonlySet<string>> {
+  const opens = Date.now() + lengthMs
+  const closes = opens + lengthMs
   const rules = { stock: 100_000, opens_at: new Date(opens).toISOString(), closes_at: new Date(closes).toISOString() }
   const rounds = await Promise.all([1, 2].map(() => makeRound(operator, rules)))
   const claimants = rounds.flatMap(round => nodes.flatMap(node => [1, 2].map(() => new Claimant(node, round.id))))
@@ -266,9 +285,15 @@ test('a round opens and closes by the clock of Redis, on both nodes alike', asyn
     return code === 'granted' ? answered >= opens && sent <= closes : code === 'closed' && answered >= closes
   }
   expect(told.filter(each => !right(each))).toEqual([])
-  for (const code of ['not_open', 'granted', 'closed'])
-    expect([code, told.some(each => each.code === code)]).toEqual([code, true])
   const states = await Promise.all(nodes.map(node => new Api(node.url).get<Round>(`/v1/rounds/${rounds[0]?.id}`)))
   expect(states.map(({ body }) => body.state)).toEqual(['closed', 'closed'])
   for (const claimant of claimants) claimant.close()
+  return new Set(told.map(({ code }) => code))
+}
+
+test('a round opens and closes by the clock of Redis, on both nodes alike', async () => {
+  // All that was told has to be right each time; a machine that slept through a part is asked about a longer one.
+  let told: ReadonlySet<string> = new Set()
+  for (let lengthMs = 300; told.size < 3; lengthMs *= 2) told = await askAroundWindow(lengthMs)
+  expect([...told].sort()).toEqual(['closed', 'granted', 'not_open'])
 })

@@ -15,13 +15,14 @@ import { userToken } from '../support/user-token.ts'
 
 const USER_RATE = 5
 const ADDRESS_RATE = 8
+const AT_ONCE = 30
 
 let redis: RedisServer
 let worker: TestWorker
 let api: Api
 let round: Round
 beforeAll(async () => {
-  redis = await startRedis({ appendfsync: 'always' })
+  redis = await startRedis({ appendfsync: 'no' })
   const settings = { FAIRGRAB_RATE_USER: String(USER_RATE), FAIRGRAB_RATE_ADDRESS: String(ADDRESS_RATE) }
   worker = await startTestWorker(redis.url, settings)
   api = new Api(worker.url, KEYS.operator)
@@ -32,16 +33,17 @@ afterAll(async () => {
   await redis.stop()
 })
 
-/** Asks until the engine limits; returns what was answered before, and the limit. */
+/** Asks, many at once, until the engine limits; returns what passed before in the order asked, and a limit. */
 async function untilLimited(
   ask: () => Promise<Reply>,
 ): Promise<{ readonly passed: readonly Reply[]; readonly limited: Reply }> {
   const passed: Reply[] = []
   for (;;) {
-    const reply = await ask()
-    if (reply.status === 429) return { passed, limited: reply }
-    passed.push(reply)
-    if (passed.length > 100) throw new Error('a hundred requests passed within a second')
+    // At once, because on a slow machine one after the other would give the bucket time to fill again.
+    const replies = await Promise.all(Array.from({ length: AT_ONCE }, ask))
+    passed.push(...replies.filter(({ status }) => status !== 429))
+    const limited = replies.find(({ status }) => status === 429)
+    if (limited) return { passed, limited }
   }
 }
 
@@ -57,13 +59,15 @@ test('a user is limited by himself, is told when to come back, and keeps what he
   const path = `/v1/rounds/${round.id}/claims`
   const { passed, limited } = await untilLimited(() => one.post(path, {}))
   expect(passed.length).toBeGreaterThanOrEqual(USER_RATE)
-  expect(passed.map(reply => expectLimit(reply, USER_RATE))[0]).toBe(USER_RATE - 1)
+  const left = passed.map(reply => expectLimit(reply, USER_RATE))
+  expect([Math.max(...left), Math.min(...left)]).toEqual([USER_RATE - 1, 0])
   expectProblem(limited, 'rate_limited', { retry_after_s: 1 })
   expect(expectLimit(limited, USER_RATE)).toBe(0)
+  expect(passed.map(({ status }) => status).sort()).toEqual(passed.map((_, i) => (i < passed.length - 1 ? 200 : 201)))
   expect((await two.post(path, {})).status).toBe(201)
   expect((await api.post(path, { user_id: 'one' })).body).toMatchObject({
     replayed: true,
-    claim: (passed[0] as Reply).body.claim,
+    claim: passed.find(({ status }) => status === 201)?.body.claim,
   })
   await until(1000 * Number(limited.headers.get('retry-after')))
   const again = await one.post(path, {})

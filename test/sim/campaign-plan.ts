@@ -12,7 +12,7 @@ import { Random } from '../../bench/scenario/random.ts'
 export const DAYS = 7
 /** The business day after the last validity has ended, on which the last refunds come. */
 export const LATE_DAY = DAYS + 1
-const SHARES = { lock: 0.3, abandon: 0.03, reversal: 0.06, full: 0.85, late: 0.1, deactivate: 0.005 } as const
+const SHARES = { lock: 0.3, abandon: 0.03, reversal: 0.06, full: 0.85, late: 0.1, deactivate: 0.03 } as const
 const MERCHANTS = 400
 
 export type Act = 'lock' | 'unlock' | 'redeem' | 'reverse' | 'deactivate'

@@ -221,7 +221,7 @@ test('at the end the sponsor has what was not used, and the files say what the l
   }
 })
 
-test('its report is a page that reads well, made by the command line', { timeout: 60_000 }, async () => {
+test('its report is a page that reads well, made by the command line', { timeout: 240_000 }, async () => {
   const [html, csv] = [join(folder, 'report.html'), join(folder, 'report.csv')]
   const cli = fileURLToPath(new URL('../../engine/cli.ts', import.meta.url))
   const args = [

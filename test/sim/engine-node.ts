@@ -9,9 +9,12 @@
 import { Fault, Refusal } from '../../engine/base/assert.ts'
 import { type Clock, every } from '../../engine/base/clock.ts'
 import type { Code } from '../../engine/base/codes.ts'
+import type { Random } from '../../engine/base/random.ts'
 import type { SingleAsk } from '../../engine/campaign/asks.ts'
 import { Campaigns } from '../../engine/campaign/campaigns.ts'
 import { Draws } from '../../engine/campaign/draws.ts'
+import { FencedRounds } from '../../engine/campaign/fenced-rounds.ts'
+import { Journal } from '../../engine/campaign/journal.ts'
 import { Lifecycle } from '../../engine/campaign/lifecycle.ts'
 import { Rounds } from '../../engine/campaign/rounds.ts'
 import { Health } from '../../engine/ops/health.ts'
@@ -19,6 +22,7 @@ import type { ClaimStore, Decision } from '../../engine/store/claim-store.ts'
 import type { Durability } from '../../engine/store/health.ts'
 import { loadScripts } from '../../engine/store/scripts.ts'
 import { openStore, type Store } from '../../engine/store/store.ts'
+import type { JournalStore } from './journal-store.ts'
 import { asRedis, SimulatedClient } from './redis/client.ts'
 import type { Network } from './redis/network.ts'
 import type { Server } from './redis/server.ts'
@@ -28,6 +32,8 @@ import type { Timeline } from './timeline.ts'
 export const SCRIPTS = loadScripts()
 const SECRET = Buffer.alloc(32, 7)
 const TICK_MS = 100
+/** Small, so that a world meets the end of a reserve often. */
+const RESERVE_GRANTS = 24
 const EPOCH_MS = Date.UTC(2026, 10, 1)
 const TURN_MS = 0.02
 
@@ -35,6 +41,7 @@ const TURN_MS = 0.02
 export class ProcessClock implements Clock {
   aheadMs = 0
   alive = true
+  readonly originMs = EPOCH_MS
   readonly #timeline: Timeline
   readonly #bornAt: number
   #stillUntil = 0
@@ -90,12 +97,16 @@ export interface NodeOptions {
   /** Every stock event of a server is told to those who subscribed there. */
   readonly subscribed: (subscription: Subscription) => () => void
   readonly plant: NodePlant
+  /** At the level fenced: its disk of journals. */
+  readonly journal: JournalStore | undefined
 }
 
 /** Bugs that a world may plant in its engines. */
 export interface NodePlant {
   /** How long a change that lets grants resume grants nothing. */
   readonly leaseMs?: number
+  /** At the level fenced: how long a recovery waits for engines that are silent. */
+  readonly patienceMs?: number
   /** Decides claims in another way. */
   readonly claim?: (claim: ClaimStore['claim'], ...asked: Parameters<ClaimStore['claim']>) => Promise<Decision>
 }
@@ -130,7 +141,9 @@ export class EngineNode {
     const claim = store.claims.claim.bind(store.claims)
     if (plant.claim) store.claims.claim = plant.claim.bind(undefined, claim)
     this.#health = new Health({ check: store.health, connected: store.ready, clock, durability, changed: () => {} })
+    const fence = options.journal && this.#fenceOf(options.journal, plant, random)
     this.rounds = new Rounds({
+      fence,
       ...{ store: this.store, clock, random, secret: SECRET, drawSecret: SECRET, batchClaims: 8, batchesInFlight: 4 },
       healthGate: this.#health.gate,
       failed: () => {
@@ -141,7 +154,11 @@ export class EngineNode {
     const serverTimeMs = () => this.rounds.serverTimeMs()
     const campaigns = new Campaigns({ store: this.store, clock, random, serverTimeMs })
     const draws = new Draws({ store: this.store, rounds: this.rounds, clock, failed: () => {} })
-    this.lifecycle = new Lifecycle({ store: this.store, rounds: this.rounds, campaigns, draws, clock, random })
+    this.lifecycle = new Lifecycle({
+      ...{ store: this.store, rounds: this.rounds, campaigns, draws, clock, random },
+      fenced: fence !== undefined,
+    })
+    void fence?.begin(id => this.rounds.get(id))
     void this.#health.start()
     every(
       clock,
@@ -201,6 +218,18 @@ export class EngineNode {
     for (const lost of this.#waiting) lost()
     this.#waiting.clear()
     this.#ended.resolve()
+  }
+
+  #fenceOf(disk: JournalStore, { patienceMs = 300 }: NodePlant, random: Random): FencedRounds {
+    const { clock, store } = this
+    return new FencedRounds({
+      ...{ engine: disk.engine, claims: store.claims, fence: store.fence, journal: new Journal(disk.mount(clock)) },
+      ...{ clock, random, chunk: RESERVE_GRANTS, patienceMs, told: () => {} },
+      adopted: (roundId, notice) => this.rounds.take(roundId, notice),
+      failed: () => {
+        this.#faults++
+      },
+    })
   }
 
   #dial({ network, resolve, name }: NodeOptions): SimulatedClient {

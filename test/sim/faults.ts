@@ -141,6 +141,18 @@ const FAULTS: readonly Fault[] = [
     },
   },
   {
+    name: 'journal lost',
+    weight: { memory: 0, restarts: 0, failOvers: 0.3 },
+    happens: async world => {
+      const node = world.nodes.find(({ clock }) => clock.alive)
+      if (!node || !world.isFenced) return
+      node.end()
+      world.loseJournal(node)
+      await world.passes(world.chance.span(80))
+      world.replace(node)
+    },
+  },
+  {
     name: 'engine stands still',
     weight: { memory: 3, restarts: 1, failOvers: 1 },
     happens: async world => {

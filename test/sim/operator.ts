@@ -57,6 +57,7 @@ export class Operator {
           epoch: chance.bytes(8).toString('hex'),
           closesAt: chance.happens(0.2) ? now + 1000 + chance.below(30_000) : 0,
         },
+        fenced: this.#world.isFenced,
         opensAt: { now: 1, soon: now + 60, 'by hand': 0 }[opens],
       })
     })

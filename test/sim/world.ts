@@ -12,6 +12,7 @@ import type { Durability } from '../../engine/store/health.ts'
 import { Cluster } from './cluster.ts'
 import { EngineNode, type NodePlant, SCRIPTS } from './engine-node.ts'
 import { drawFault, type Family } from './faults.ts'
+import { JournalStore } from './journal-store.ts'
 import { Operator } from './operator.ts'
 import { People } from './people.ts'
 import { Network } from './redis/network.ts'
@@ -65,6 +66,7 @@ const KINDS: Readonly<Record<Level, Kind>> = {
   everysec: { family: 'memory', sync: 'everysec', servers: [1, 2] },
   always: { family: 'restarts', sync: 'always', servers: [1, 2, 3] },
   replicated: { family: 'failOvers', sync: 'always', servers: [2, 3, 3] },
+  fenced: { family: 'failOvers', sync: 'always', servers: [2, 3, 3] },
 }
 
 export const LEVELS = Object.keys(KINDS) as readonly Level[]
@@ -82,6 +84,7 @@ export class World {
   readonly #kind: Kind
   readonly #replicas: number
   readonly #behind = new Map<string, Server>()
+  readonly #journals = new Map<string, JournalStore>()
   readonly #violations: string[] = []
   #faults = 0
   #done = false
@@ -138,6 +141,10 @@ export class World {
     return this.#kind.family === 'failOvers'
   }
 
+  get isFenced(): boolean {
+    return this.#options.level === 'fenced'
+  }
+
   /** Resolves when so many milliseconds have passed. */
   passes(ms: number): Promise<void> {
     return new Promise(resolve => this.timeline.after(ms, resolve))
@@ -158,6 +165,18 @@ export class World {
     }
   }
 
+  /** A node's journals are lost, and with them its name; nothing else is promised for what it told. */
+  loseJournal(node: EngineNode): void {
+    this.#journals.delete(node.name)
+    for (const record of this.records) record.journalsLost = true
+  }
+
+  #journalOf(name: string): JournalStore {
+    const disk = this.#journals.get(name) ?? new JournalStore(this.timeline, this.chance)
+    this.#journals.set(name, disk)
+    return disk
+  }
+
   /** Starts a node in the place of one that ended. */
   replace(node: EngineNode): void {
     const place = this.nodes.indexOf(node)
@@ -171,6 +190,7 @@ export class World {
       ...{ name, timeline, network, durability: level, replicas: this.#replicas, subscribed: cluster.subscribed },
       resolve: () => this.#behind.get(name) ?? cluster.primary,
       plant,
+      journal: level === 'fenced' ? this.#journalOf(name) : undefined,
     })
   }
 

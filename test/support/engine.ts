@@ -45,12 +45,15 @@ export interface TestWorker {
   stop(): Promise<void>
 }
 
-/** A worker in this process. The settings are variables of the environment and win over the ones of all tests. */
+/**
+ * A worker in this process. The settings are variables of the environment and win over the ones of all tests. Unless they
+ * say so nothing is promised to survive, so that no slow disk makes a first answer a repeated one.
+ */
 export async function startTestWorker(
   redisUrl: string,
   settings: Readonly<Record<string, string>> = {},
 ): Promise<TestWorker> {
-  const config = readConfig({ ...SETTINGS, REDIS_URL: redisUrl, ...settings })
+  const config = readConfig({ ...SETTINGS, FAIRGRAB_DURABILITY: 'memory', REDIS_URL: redisUrl, ...settings })
   const worker = await startWorker({
     config,
     log: openLog(config.logLevel, 'test'),

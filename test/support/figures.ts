@@ -10,7 +10,7 @@ import { appendFileSync } from 'node:fs'
 
 export type Figures = Readonly<Record<string, number>>
 
-/** Adds a row's counts; the run sums what one row tells more than once. */
+/** Adds a row's counts; the run sums what one row tells more than once, and keeps the largest of what is called slowest. */
 export function tell(figures: Figures): void {
   const { FAULT_FIGURES: file } = process.env
   if (file) appendFileSync(file, `${JSON.stringify(figures)}\n`)

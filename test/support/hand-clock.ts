@@ -29,6 +29,10 @@ export class HandClock implements Clock {
     return this.#now
   }
 
+  get originMs(): number {
+    return this.#wallAhead
+  }
+
   after(ms: number, run: () => void): () => void {
     const timer = { at: this.#now + ms, run }
     this.#timers.add(timer)

@@ -21,7 +21,7 @@ import { createInterface } from 'node:readline'
 
 const READY = /ready to accept/i
 const IMAGE = 'redis:7.4'
-const START_MS = 10_000
+const START_MS = 60_000
 
 export interface RedisOptions {
   /** Default `always`, as the engine's; for a server without any log pass `args: ['--appendonly', 'no']`. */
@@ -105,7 +105,7 @@ export async function startRedis(options: RedisOptions = {}): Promise<RedisServe
   return startLocalRedis(options)
 }
 
-function findServer(): string {
+export function findServer(): string {
   for (const name of ['redis-server', 'valkey-server']) {
     try {
       execFileSync(name, ['--version'], { stdio: 'ignore' })
@@ -118,7 +118,7 @@ function findServer(): string {
 }
 
 /** Kills the server, and removes its folder when it is ours, as soon as this process is gone. */
-function watch(pid: number, ownDir: string): ChildProcess {
+export function watch(pid: number, ownDir: string): ChildProcess {
   const script = 'cat >/dev/null; kill -9 "$0" 2>/dev/null; [ -z "$1" ] || rm -rf "$1"'
   const watcher = spawn('sh', ['-c', script, String(pid), ownDir], {
     stdio: ['pipe', 'ignore', 'ignore'],

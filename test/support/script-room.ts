@@ -7,13 +7,14 @@
  * is found. Rejected: mocks of Redis, because the clock, HMGET's nils and cmsgpack are half of what a script is.
  */
 import { readFileSync } from 'node:fs'
-import { realClock } from '../../engine/base/clock.ts'
 import { CODES, codeOf } from '../../engine/base/codes.ts'
 import { HOLDER_BYTES_MAX, writeArrayHead, writeHolder } from '../../engine/base/holder.ts'
 import { newId, realRandom } from '../../engine/base/random.ts'
+import { AllotStore, DECIDED_BYTES } from '../../engine/store/allot-store.ts'
 import { ClaimStore, type Decision, EXCEPTION_BYTES } from '../../engine/store/claim-store.ts'
 import { DrawStore } from '../../engine/store/draw-store.ts'
 import { ENTRY_CLAIM_BYTES, EntryStore } from '../../engine/store/entry-store.ts'
+import { FenceStore } from '../../engine/store/fence-store.ts'
 import * as keys from '../../engine/store/keys.ts'
 import { LedgerStore } from '../../engine/store/ledger-store.ts'
 import { Link, type Reply } from '../../engine/store/link.ts'
@@ -21,6 +22,7 @@ import type { Notice } from '../../engine/store/notice.ts'
 import { RoundStore } from '../../engine/store/round-store.ts'
 import { loadScripts, type Script, type ScriptName } from '../../engine/store/scripts.ts'
 import { VoucherStore } from '../../engine/store/voucher-store.ts'
+import { patientClock } from './patient-clock.ts'
 import { startRedis } from './redis.ts'
 
 const EPOCH = '00000000000000aa'
@@ -47,6 +49,10 @@ class NotingLink extends Link {
       if (exceptions.length / EXCEPTION_BYTES < (args[2] as Buffer).readUInt16BE(1)) numbers.push(reply[3] as number)
       for (let at = 2; at < exceptions.length; at += EXCEPTION_BYTES) numbers.push(exceptions[at] as number)
     }
+    if (script.name === 'allot' && reply.length > 1) {
+      const decided = reply[4] as Buffer
+      for (let at = 2; at < decided.length; at += DECIDED_BYTES) numbers.push(decided[at] as number)
+    }
     if (script.name === 'enter' && reply.length > 5) {
       const exceptions = reply[5] as Buffer
       if (exceptions.length / EXCEPTION_BYTES < (args[3] as Buffer).length / ENTRY_CLAIM_BYTES)
@@ -68,6 +74,7 @@ export interface NewRound {
   readonly closesAt?: number
   /** Left scheduled when false. */
   readonly open?: boolean
+  readonly fenced?: boolean
 }
 
 /** Packs holder keys as a batch. */
@@ -100,19 +107,23 @@ export class ScriptRoom {
   readonly link: NotingLink
   readonly scripts = loadScripts()
   readonly claims: ClaimStore
+  readonly allotments: AllotStore
   readonly entries: EntryStore
   readonly draws: DrawStore
   readonly rounds: RoundStore
+  readonly fence: FenceStore
   readonly vouchers: VoucherStore
   readonly ledger: LedgerStore
 
   constructor(url: string, leaseMs: number) {
     this.url = url
-    this.link = new NotingLink({ url, scripts: this.scripts, clock: realClock, random: realRandom })
+    this.link = new NotingLink({ url, scripts: this.scripts, clock: patientClock, random: realRandom })
     this.claims = new ClaimStore(this.link, this.link, this.scripts)
+    this.allotments = new AllotStore(this.link, this.link, this.scripts)
     this.entries = new EntryStore(this.link, this.link, this.scripts)
     this.draws = new DrawStore(this.link, this.scripts)
     this.rounds = new RoundStore(this.link, this.scripts, leaseMs)
+    this.fence = new FenceStore({ claims: this.link, copied: this.link }, this.scripts, this.rounds)
     this.vouchers = new VoucherStore(this.link, this.link, this.scripts)
     this.ledger = new LedgerStore(this.link, this.link, this.scripts)
   }
@@ -129,7 +140,13 @@ export class ScriptRoom {
 
   readonly epoch = EPOCH
 
-  async newRound({ totals = [10], opensAt = 0, closesAt = 0, open = true }: NewRound = {}): Promise<string> {
+  async newRound({
+    totals = [10],
+    opensAt = 0,
+    closesAt = 0,
+    open = true,
+    fenced = false,
+  }: NewRound = {}): Promise<string> {
     const id = newId(realRandom, 'rnd')
     const number = await this.rounds.nextNumber()
     await this.rounds.createRound({
@@ -141,6 +158,7 @@ export class ScriptRoom {
       closesAt,
       config: '{}',
       totals,
+      fenced,
     })
     if (open && opensAt === 0) await this.rounds.turn(id, EPOCH, 'open', `open ${id}`)
     return id
@@ -222,9 +240,9 @@ export class ScriptRoom {
   }
 }
 
-/** A room over a Redis of its own; `close` ends both. */
+/** A room over a Redis of its own, which waits for no disk; `close` ends both. */
 export async function openScriptRoom(leaseMs = 0): Promise<ScriptRoom & AsyncDisposable> {
-  const redis = await startRedis()
+  const redis = await startRedis({ appendfsync: 'no' })
   const room = new ScriptRoom(redis.url, leaseMs)
   const dispose = async () => {
     await room.link.close()

@@ -7,7 +7,7 @@
  * Idempotency-Keys are tested elsewhere: every request here is a new one. Kept naive on purpose.
  */
 export const WORTH = 1000
-export const LOCK_MS = 10_000
+export const LOCK_MS = 150_000
 export const MOST = { perOrder: 1, perMerchantAndDay: 1, amountPerDay: 2 * WORTH } as const
 
 type State = 'active' | 'locked' | 'redeemed' | 'expired' | 'deactivated'

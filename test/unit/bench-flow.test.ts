@@ -85,7 +85,9 @@ test('losers tap again with the chance of the profile, at most six times; winner
   const plan = planAt(Array.from({ length: 40_000 }, (_, place) => place * 100))
   const asked = play(plan, user => (user % 2 === 0 ? CODES.sold_out.number : CODES.granted.number))
   const losers = asked.filter((_, user) => user % 2 === 0)
-  expect(losers.reduce((sum, taps) => sum + taps - 1, 0) / losers.length).toBeCloseTo(retriesExpected(), 1)
+  const again = losers.reduce((sum, taps) => sum + taps - 1, 0) / losers.length
+  // The mean of 20,000 has a standard deviation of 0.0106.
+  expect(Math.abs(again - retriesExpected())).toBeLessThan(0.08)
   expect(Math.max(...losers)).toBe(RETRY.max + 1)
   expect(asked.filter((taps, user) => user % 2 === 1 && taps !== 1)).toEqual([])
 })
@@ -109,9 +111,12 @@ test('before the gate opens only what is planned before the opening goes out', (
   expect(asked).toEqual([1, 1])
 })
 
+const LATE_US = 10_000_000
+
 test('a slow answer delays nobody else, and its lateness counts from the plan', async () => {
   const flow = new ClaimFlow({ plan: planAt([0, 0]), pace: 'real', seed, retries: false })
-  flow.openGate(flow.tick() - 50_000)
+  // Ten seconds late, so that no stall of this process is as long.
+  flow.openGate(flow.tick() - LATE_US)
   const first = flow.take()
   const second = flow.take()
   flow.sent(2)
@@ -120,9 +125,9 @@ test('a slow answer delays nobody else, and its lateness counts from the plan', 
   flow.answer(first, CODES.granted.number, 2)
   const { corrected, raw, slip } = flow.recorder.summary()
   const { Latency } = await import('../../bench/measure/latency.ts')
-  expect(new Latency(corrected).at(50)).toBeGreaterThanOrEqual(50_000)
-  expect(new Latency(slip).at(50)).toBeGreaterThanOrEqual(50_000)
-  expect(new Latency(raw).at(100)).toBeLessThan(50_000)
+  expect(new Latency(corrected).at(50)).toBeGreaterThanOrEqual(LATE_US * 0.99)
+  expect(new Latency(slip).at(50)).toBeGreaterThanOrEqual(LATE_US * 0.99)
+  expect(new Latency(raw).at(100)).toBeLessThan(LATE_US)
 })
 
 test('what is in flight when a run ends is recorded as unanswered', () => {

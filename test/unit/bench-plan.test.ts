@@ -69,7 +69,8 @@ describe('a release', () => {
       if (plan.kind[place] === KIND.first) first.set(user, timeUs)
       if (plan.kind[place] === KIND.double) doubles.push(timeUs - (first.get(user) ?? Number.NaN))
     }
-    expect(doubles.length / first.size).toBeCloseTo(0.12, 2)
+    // The share of 37,600 people has a standard deviation of 0.0017.
+    expect(Math.abs(doubles.length / first.size - 0.12)).toBeLessThan(0.012)
     expect(Math.min(...doubles)).toBeGreaterThanOrEqual(0)
     expect(Math.max(...doubles)).toBeLessThanOrEqual(1001)
   })

@@ -8,56 +8,14 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { Fault, type FaultCode } from '../../engine/base/assert.ts'
-import { CODES, type Code, codeOf } from '../../engine/base/codes.ts'
-import { holdersIn, writeHolder } from '../../engine/base/holder.ts'
+import { CODES, type Code } from '../../engine/base/codes.ts'
+import { holdersIn } from '../../engine/base/holder.ts'
 import { ANSWER_DEADLINE_MS } from '../../engine/base/limits.ts'
-import { type Ask, ClaimQueue, type Run } from '../../engine/campaign/claim-queue.ts'
+import { ClaimQueue } from '../../engine/campaign/claim-queue.ts'
 import type { ClaimStore, Decision } from '../../engine/store/claim-store.ts'
 import { HandClock } from '../support/hand-clock.ts'
+import { NotingAsk, type Told } from '../support/noting-ask.ts'
 import { below, random, seed } from '../support/seed.ts'
-
-interface Told {
-  readonly code: Code
-  readonly sequence: number
-  readonly pool: number
-}
-
-/** An ask that writes down what each of its claims was told. */
-class NotingAsk implements Ask {
-  readonly told: Told[][]
-  readonly count: number
-  readonly askedAt: number
-  readonly pool: number
-  readonly name: string
-  #written = 0
-
-  constructor(name: string, { count, askedAt, pool }: { count: number; askedAt: number; pool: number }) {
-    this.name = name
-    this.count = count
-    this.askedAt = askedAt
-    this.pool = pool
-    this.told = Array.from({ length: count }, () => [])
-  }
-
-  write(into: Buffer, at: number, count: number): number {
-    let to = at
-    for (let i = 0; i < count; i++) to = writeHolder(into, to, `${this.name}.${this.#written++}`)
-    return to
-  }
-
-  settle({ from, count, outcome, sequence, pool }: Run): void {
-    for (let i = 0; i < count; i++)
-      this.told[from + i]?.push({
-        code: codeOf(outcome) as Code,
-        sequence: sequence && sequence + i,
-        pool: pool ?? this.pool,
-      })
-  }
-
-  fail(from: number, count: number, code: FaultCode): void {
-    for (let i = from; i < from + count; i++) this.told[i]?.push({ code, sequence: 0, pool: this.pool })
-  }
-}
 
 interface Call {
   readonly holders: readonly string[]

@@ -51,7 +51,7 @@ const MESSAGES: readonly (readonly [Record<string, string>, string])[] = [
   ],
   [
     { FAIRGRAB_DURABILITY: 'fsync' },
-    'FAIRGRAB_DURABILITY: "fsync" (from the environment) is not one of memory, everysec, always, replicated; set it to always or unset it. What Redis must have done before a grant is acknowledged.',
+    'FAIRGRAB_DURABILITY: "fsync" (from the environment) is not one of memory, everysec, always, replicated, fenced; set it to always or unset it. What Redis must have done before a grant is acknowledged.',
   ],
   [
     { LOG_LEVEL: 'verbose' },
@@ -63,11 +63,11 @@ const MESSAGES: readonly (readonly [Record<string, string>, string])[] = [
   ],
   [
     { FAIRGRAB_DURABILITY: 'replicated', REDIS_URL: 'redis://host' },
-    'FAIRGRAB_REPLICAS: 0 (from the environment) does not fit FAIRGRAB_DURABILITY replicated; set both, replicated and the number of replicas that may be promoted, or neither',
+    'FAIRGRAB_REPLICAS: 0 (from the environment) does not fit FAIRGRAB_DURABILITY replicated; set both, replicated or fenced and the number of replicas that may be promoted, or neither',
   ],
   [
     { FAIRGRAB_REPLICAS: '2' },
-    'FAIRGRAB_REPLICAS: 2 (from the environment) does not fit FAIRGRAB_DURABILITY always; set both, replicated and the number of replicas that may be promoted, or neither',
+    'FAIRGRAB_REPLICAS: 2 (from the environment) does not fit FAIRGRAB_DURABILITY always; set both, replicated or fenced and the number of replicas that may be promoted, or neither',
   ],
   [
     { FAIRGRAB_DURABILITY: 'replicated', FAIRGRAB_REPLICAS: '1' },
@@ -103,7 +103,11 @@ test.each(MESSAGES)('%o stops the start with its message', (env, message) => {
 
 test.each([
   ['localhost', 'REDIS_URL: "localhost" is not an address; write redis://host:6379 or unix:///path/redis.sock'],
-  ['http://host:6379', 'REDIS_URL: "http:" is not known; use redis://, rediss:// or unix://'],
+  ['http://host:6379', 'REDIS_URL: "http:" is not known; use redis://, rediss://, redis+sentinel:// or unix://'],
+  [
+    'redis+sentinel://host:1',
+    'REDIS_URL: "redis+sentinel://host:1" is not an address; write redis+sentinel://host:26379,',
+  ],
   ['redis://host/cache', 'REDIS_URL: "/cache" is not the number of a database; write redis://host:6379/0'],
 ])('REDIS_URL=%s stops the start with its message', (url, message) => {
   expect(() => redisOptions(url)).toThrow(message)
@@ -122,6 +126,13 @@ test('addresses of Redis', () => {
     protocol,
   })
   expect(redisOptions('rediss://host')).toMatchObject({ tls: {} })
+  expect(redisOptions('redis+sentinel://me:p%40ss@one,two:7000/prime/3')).toMatchObject({
+    sentinels: [
+      { host: 'one', port: 26379 },
+      { host: 'two', port: 7000 },
+    ],
+    ...{ name: 'prime', db: 3, username: 'me', password: 'p@ss', protocol },
+  })
 })
 
 test('an empty environment gives the defaults, and an empty value is no value', () => {

@@ -23,7 +23,7 @@ afterAll(() => rmSync(folder, { recursive: true, force: true }))
 const run = (file: string, ...args: readonly string[]) =>
   execFileSync(process.execPath, [join(import.meta.dirname, file), ...args], { encoding: 'utf8' })
 
-test(`${N} entrants are drawn, verified and proved within the promised time and size`, { timeout: 120_000 }, () => {
+test(`${N} entrants are drawn, verified and proved within the promised time and size`, { timeout: 600_000 }, () => {
   const drawn = JSON.parse(run('../support/draw-run.ts', folder, String(N)))
   const started = performance.now()
   const verdict = JSON.parse(run('../../engine/cli.ts', 'draw', 'verify', folder, '--json'))

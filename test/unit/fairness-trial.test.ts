@@ -40,19 +40,19 @@ test('the allocator passes, and every bias and exhibit is found by its own test'
   expect(trial.judged.tests.filter(({ mark }) => mark === 'fail' || mark === 'none')).toEqual([])
   expect(trial.biases.map(({ name, found }) => [name, found])).toEqual(BIASES.map(({ name }) => [name, true]))
   expect(trial.museum.map(({ name, found }) => [name, found])).toEqual(MUSEUM.map(({ name }) => [name, true]))
-}, 60_000)
+}, 240_000)
 
 test('a biased allocator ends with 99, and the first line says on which test', async () => {
   const { code, out } = await run('--short', '--seed', String(seed), '--judge', '100 possible seeds')
   expect(code).toBe(99)
   expect(out.split('\n')[0]).toMatch(/^✗ NOT FAIR: 100 possible seeds fails .*B6 entrant/)
-}, 60_000)
+}, 240_000)
 
 test('what cannot be is a usage error that says what may be', async () => {
   const wrong = await Promise.all([run('--judge', '99 possible seeds'), run('--seed', 'x'), run('--sort')])
   expect(wrong.map(({ code }) => code)).toEqual([2, 2, 2])
   expect(wrong[0].error).toContain('the nearest is "100 possible seeds"')
-}, 20_000)
+}, 240_000)
 
 test('ties go to the first, and nobody wins twice', () => {
   expect([...smallest(Float64Array.of(2, 1, 1, 3, 1), 2)]).toEqual([1, 2])
@@ -64,7 +64,7 @@ test('the simulated share of bots is the closed form within its noise, and falls
   const rows = simulateDemand(100_000, seed)
   expect(rows.map(({ windowS }) => windowS)).toEqual([0, 0.1, 0.5, 1, 2, 3])
   for (const { windowS, times, expected, deviation } of rows) {
-    expect(Math.abs(times - expected), `window ${windowS}, seed ${seed}`).toBeLessThanOrEqual(5 * deviation + 0.2)
+    expect(Math.abs(times - expected), `window ${windowS}, seed ${seed}`).toBeLessThanOrEqual(6 * deviation + 0.4)
   }
   expect(rows[0]?.share).toBe(1)
   expect(rows[5]?.expected).toBeLessThan(1.03)

@@ -13,12 +13,15 @@ export class Call {
   readonly writes: Done[] = []
   readonly published: { readonly channel: string; readonly text: string }[] = []
   readonly timeMs: number
+  /** The name of the server's history, its master_replid. */
+  readonly server: string
   readonly #keys: Keyspace
 
   /** `timeMs` is the server's clock, whole milliseconds since 1970. */
-  constructor(keys: Keyspace, timeMs: number) {
+  constructor(keys: Keyspace, timeMs: number, server = '') {
     this.#keys = keys
     this.timeMs = timeMs
+    this.server = server
   }
 
   has(key: string): boolean {

@@ -76,6 +76,14 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
     return put(call, key, [field, value])
   },
   xrange,
+  // A sorted set is a hash of member to score here; equal scores never meet.
+  zrangebyscore: (call, [key = '', from, to, , , count]) => {
+    const rows = [...(call.hash(key) ?? [])].filter(
+      ([, score]) => Number(score) >= Number(from) && Number(score) <= Number(to),
+    )
+    const sorted = rows.sort(([, a], [, b]) => Number(a) - Number(b))
+    return sorted.slice(0, Number(count)).map(([member]) => member)
+  },
   time: call => [String(Math.floor(call.timeMs / 1000)), String((call.timeMs % 1000) * 1000)],
 }
 

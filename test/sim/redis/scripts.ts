@@ -7,116 +7,52 @@
  * the Lua's words so that a reader can hold one against the other. Outcomes are numbers of the one table. Rejected:
  * a Lua interpreter in here, since two runs of one text would agree on every mistake.
  */
-import { CODES } from '../../../engine/base/codes.ts'
 import { HOLDER_BYTES_MAX, holdersIn, writeHolder } from '../../../engine/base/holder.ts'
 import type { Call } from './call.ts'
-
-export type Answer = number | string
-type Script = (call: Call, keys: readonly string[], args: readonly string[]) => Answer[]
-
-const [SCHEDULED, OPEN, PAUSED, CLOSED, DRAWING, DRAWN] = [1, 2, 3, 4, 5, 6]
-const NUMBER = Object.fromEntries(Object.entries(CODES).map(([code, { number }]) => [code, number])) as Record<
-  keyof typeof CODES,
-  number
->
-
-interface Round {
-  readonly key: string
-  readonly epoch: string
-  readonly now: number
-  version: number
-  state: number
-  opens: number
-  closes: number
-  sequence: number
-  holds: number
-  holdsAs: number
-  readonly totals: number[]
-  readonly granted: number[]
-}
-
-function readRound(call: Call, key: string, epoch: string): Round | undefined {
-  const state = call.hash(key)
-  const own = state?.get('epoch')
-  if (!state || own === undefined || (epoch !== '' && own !== epoch)) return undefined
-  const number = (field: string) => Number(state.get(field) ?? 0)
-  const pools = Array.from({ length: number('pools') }, (_, pool) => pool)
-  const now = Math.max(call.timeMs, number('last'))
-  const [opens, closes] = [number('opens'), number('closes')]
-  let at = number('state')
-  if (at === SCHEDULED && opens > 0 && now >= opens) at = OPEN as number
-  if (closes > 0 && now >= closes && at < (CLOSED as number)) at = CLOSED as number
-  return {
-    ...{ key, epoch: own, now, version: number('version'), state: at, opens, closes, sequence: number('sequence') },
-    ...{ holds: number('holds'), holdsAs: number('holds_as') },
-    totals: pools.map(pool => number(`t${pool}`)),
-    granted: pools.map(pool => number(`g${pool}`)),
-  }
-}
-
-const sum = (numbers: readonly number[]): number => numbers.reduce((total, number) => total + number, 0)
-const remaining = ({ totals, granted }: Round): number => sum(totals) - sum(granted)
-
-function noticeOf({ epoch, version, state, sequence, now, opens, closes, totals, granted }: Round): string {
-  const pools = totals.flatMap((total, pool) => [total, granted[pool]])
-  return [epoch, version, state, sequence, now, opens, closes, ...pools].join(' ')
-}
-
-function writeRound(call: Call, round: Round, channel: string, fields: readonly (string | number)[]): string {
-  round.version++
-  call.hset(round.key, 'version', round.version, 'last', round.now, ...fields)
-  const notice = noticeOf(round)
-  call.publish(channel, notice)
-  return notice
-}
-
-function logChange(call: Call, log: string, round: Round, [kind, request, amount]: readonly [string, string, number]) {
-  call.xadd(log, round.sequence, 'at', round.now, 'kind', kind, 'request', request, 'amount', amount)
-}
-
-/** The outcome of everybody who holds nothing, or undefined while the round grants. */
-function shutOutcome(round: Round): number | undefined {
-  if (round.state === OPEN) return round.now < round.holds ? round.holdsAs : undefined
-  if (round.state === DRAWN) return remaining(round) === 0 ? NUMBER.sold_out : NUMBER.closed
-  const { not_open, paused, closed } = NUMBER
-  return {
-    [SCHEDULED as number]: not_open,
-    [PAUSED as number]: paused,
-    [CLOSED as number]: closed,
-    [DRAWING as number]: not_open,
-  }[round.state]
-}
-
-function holdShut(round: Round, lease: number): void {
-  const outcome = shutOutcome(round) ?? (remaining(round) === 0 ? NUMBER.sold_out : undefined)
-  if (outcome === undefined) return
-  round.holds = round.now + lease
-  round.holdsAs = outcome
-}
+import { admitted, FENCE } from './fence-scripts.ts'
+import {
+  CLOSED,
+  given,
+  holdShut,
+  logChange,
+  NUMBER,
+  noticeOf,
+  OPEN,
+  PAUSED,
+  type Round,
+  readRound,
+  remaining,
+  room,
+  SCHEDULED,
+  type Script,
+  shutOutcome,
+  writeRound,
+} from './round-state.ts'
 
 const create: Script = (
   call,
   [state = '', log = ''],
-  [channel = '', epoch = '', opens = '', closes = '', config = '', totals = ''],
+  [channel = '', epoch = '', opens = '', closes = '', config = '', totals = '', fenced],
 ) => {
   if (call.has(state)) return [NUMBER.replayed, noticeOf(readRound(call, state, '') as Round)]
   const pools = totals.match(/\d+/g) ?? []
   for (const [pool, total] of pools.entries()) call.hset(state, `t${pool}`, total, `g${pool}`, 0)
-  const head = ['epoch', epoch, 'version', 0, 'state', SCHEDULED as number, 'opens', opens, 'closes', closes]
+  const head = ['epoch', epoch, 'version', 0, 'state', SCHEDULED, 'opens', opens, 'closes', closes]
   call.hset(state, ...head, 'last', 0, 'sequence', 0, 'pools', pools.length, 'config', config)
+  if (fenced === '1') call.hset(state, 'replid', call.server, 'reserve', 0, 'pending', 0, 'engines', ' ')
   const round = readRound(call, state, epoch) as Round
   logChange(call, log, round, ['create', '', 0])
   return [NUMBER.granted, writeRound(call, round, channel, [])]
 }
 
 const TURNS: Readonly<Record<string, Readonly<Record<number, number>>>> = {
-  open: { [SCHEDULED as number]: OPEN as number },
-  pause: { [OPEN as number]: PAUSED as number },
-  resume: { [PAUSED as number]: OPEN as number },
+  open: { [SCHEDULED]: OPEN },
+  pause: { [OPEN]: PAUSED },
+  resume: { [PAUSED]: OPEN },
   close: {
-    [SCHEDULED as number]: CLOSED as number,
-    [OPEN as number]: CLOSED as number,
-    [PAUSED as number]: CLOSED as number,
+    [SCHEDULED]: CLOSED,
+    [OPEN]: CLOSED,
+    [PAUSED]: CLOSED,
   },
 }
 
@@ -157,7 +93,7 @@ const restock: Script = (
   const [pool, add] = [Number(place), Number(more)]
   const [total = 0, granted = 0] = [round.totals[pool], round.granted[pool]]
   if (round.state === CLOSED && add > 0) return [NUMBER.wrong_state, noticeOf(round)]
-  if (total + add < granted) return [NUMBER.below_granted, noticeOf(round)]
+  if (room(round, pool) + add < granted) return [NUMBER.below_granted, noticeOf(round)]
   if (remaining(round) + round.sequence + add > Number(most)) return [NUMBER.invalid, noticeOf(round)]
   if (round.state === OPEN && remaining(round) === 0) holdShut(round, Number(lease))
   round.totals[pool] = total + add
@@ -177,7 +113,9 @@ const restock: Script = (
 
 const read: Script = (call, [state = '']) => {
   const round = readRound(call, state, '')
-  return round ? [NUMBER.granted, noticeOf(round), call.hash(state)?.get('config') ?? ''] : [NUMBER.fenced]
+  if (!round) return [NUMBER.fenced]
+  const server = round.replid === undefined ? '' : round.replid === call.server ? 'here' : 'elsewhere'
+  return [NUMBER.granted, noticeOf(round), call.hash(state)?.get('config') ?? '', server]
 }
 
 /** Holder keys as `cmsgpack.pack` writes them: a fixarray up to 15, else array16. */
@@ -223,7 +161,7 @@ function decide(
       continue
     }
     const pool = asked.pools.charCodeAt(asked.pools.length === 1 ? 0 : i)
-    const [total = 0, granted = 0] = [round.totals[pool], round.granted[pool]]
+    const [total, granted = 0] = [room(round, pool), round.granted[pool]]
     const outcome = shut ?? (granted < total ? NUMBER.granted : NUMBER.sold_out)
     if (outcome === NUMBER.granted) {
       round.granted[pool] = granted + 1
@@ -238,22 +176,25 @@ function decide(
 const claim: Script = (
   call,
   [state = '', holders = '', log = ''],
-  [channel = '', epoch = '', packed = '', pools = ''],
+  [channel = '', epoch = '', packed = '', pools = '', engine = ''],
 ) => {
   const round = readRound(call, state, epoch)
   if (!round) return [NUMBER.fenced]
-  if ((call.hash(holders)?.size ?? 0) !== round.sequence || !call.has(log)) return [NUMBER.fenced]
+  if (!admitted(call, round, engine)) return [NUMBER.fenced]
+  if ((call.hash(holders)?.size ?? 0) !== given(round) || !call.has(log)) return [NUMBER.fenced]
   const users = holdersIn(Buffer.from(packed, 'latin1'))
   const rest = shutOutcome(round) ?? (remaining(round) > 0 ? NUMBER.granted : NUMBER.sold_out)
   const first = round.sequence + 1
   const batch = decide(call, holders, round, { users, pools, rest })
-  if (batch.holders.length === 0) return [NUMBER.granted, noticeOf(round), first, rest, batch.exceptions]
+  if (round.sequence > (round.reserve ?? round.sequence)) return [NUMBER.unavailable]
+  const reserve = round.reserve === undefined ? [] : [round.reserve]
+  if (batch.holders.length === 0) return [NUMBER.granted, noticeOf(round), first, rest, batch.exceptions, ...reserve]
   const whole = batch.holders.length === users.length
   call.hset(holders, ...batch.holders.flatMap((user, i) => [user, batch.grants[i] as string]))
   const logged = whole ? [packed, pools] : [pack(batch.holders), batch.pools]
   call.xadd(log, round.sequence, 'at', round.now, 'users', logged[0] as string, 'pools', logged[1] as string)
   const counts = ['sequence', round.sequence, ...round.granted.flatMap((count, pool) => [`g${pool}`, count])]
-  return [NUMBER.granted, writeRound(call, round, channel, counts), first, rest, batch.exceptions]
+  return [NUMBER.granted, writeRound(call, round, channel, counts), first, rest, batch.exceptions, ...reserve]
 }
 
 const budget: Script = (call, [key = ''], [request = '', amount = '', most = '']) => {
@@ -273,4 +214,5 @@ export const SIMULATED: Readonly<Record<string, Script>> = {
   'round-read': read,
   restock,
   budget,
+  ...FENCE,
 }

@@ -48,7 +48,18 @@ const EPOCH_MS = Date.UTC(2026, 10, 1)
 const SYNC_EACH_MS = 1000
 /** Between two tries of a replica to reach its primary. */
 const ATTACH_MS = 60
-const READ_ONLY = new Set(['round-read', 'get', 'hget', 'hmget', 'hgetall', 'hexists', 'hlen', 'xrange', 'time'])
+const READ_ONLY = new Set([
+  'round-read',
+  'zrangebyscore',
+  'get',
+  'hget',
+  'hmget',
+  'hgetall',
+  'hexists',
+  'hlen',
+  'xrange',
+  'time',
+])
 
 export class Server {
   readonly name: string
@@ -236,7 +247,7 @@ export class Server {
     if (name === 'eval') return this.#eval(connection, words)
     if (this.primary && !READ_ONLY.has(name))
       return new Refused("READONLY You can't write against a read only replica.")
-    const call = new Call(this.keys, this.timeMs)
+    const call = new Call(this.keys, this.timeMs, this.replid)
     try {
       return (this.#options.plant.execute ?? execute)(call, name, words, keyCount)
     } catch (cause) {

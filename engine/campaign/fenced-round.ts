@@ -1,0 +1,353 @@
+/**
+ * One round at the level fenced, in one worker: the claims' way to Redis, with what keeps a fail-over from selling twice.
+ *
+ *   claim    joined? → script (epoch, server, reserve) → journal → answer
+ *   raise    note `pending` on all replicas → lift `reserve`; ahead of need, so that claims do not wait for it
+ *   recover  what answers is not the server that the round is bound to: leave the epoch, give the journal back, bind
+ *            under a new epoch, join it
+ *
+ * Between leaving an epoch and joining the next nothing of the old one is told to anybody, whatever still arrives: what
+ * was told before is in the journal, in front of the mark of leaving, and the journal is read behind that mark. So an
+ * engine that said "this was all" never adds to it. A batch that meets the end of the reserve, or another server, is
+ * asked again, identical, until its deadline. All steps may be repeated by anybody: there is no lock and no leader.
+ *
+ * Store, journal, clock and random are arguments; what the steps decide is decided by the scripts.
+ */
+import { Fault } from '../base/assert.ts'
+import type { Clock } from '../base/clock.ts'
+import type { Code } from '../base/codes.ts'
+import { ANSWER_DEADLINE_MS, RECOVERY_RETRY_MS, RECOVERY_RETRY_MS_MAX } from '../base/limits.ts'
+import type { Random } from '../base/random.ts'
+import type { Batch, ClaimStore, Decision, LogBatch } from '../store/claim-store.ts'
+import { type FenceStore, type KnownGrant, RESTORE_GRANTS_MAX, type Standing } from '../store/fence-store.ts'
+import { type Notice, remainingOf } from '../store/notice.ts'
+import type { Journal, JournalHead } from './journal.ts'
+import type { Journaled } from './journal-record.ts'
+
+/** What the claims of a round need of the store; FencedRound stands in front of it. */
+export type ClaimDoor = Pick<ClaimStore, 'claim' | 'batchOf' | 'batches'>
+
+export type FenceEvent =
+  | { readonly kind: 'left'; readonly roundId: string; readonly epoch: string }
+  | { readonly kind: 'bound'; readonly roundId: string; readonly notice: Notice; readonly missing: number }
+  | { readonly kind: 'restored'; readonly roundId: string; readonly grants: number; readonly conflicts: number }
+  | { readonly kind: 'joined'; readonly roundId: string; readonly epoch: string; readonly afterMs: number }
+
+export interface FencedOptions {
+  /** This engine's id: lower case letters, digits and underscores; new when its journal is. */
+  readonly engine: string
+  readonly claims: Pick<ClaimStore, 'decide' | 'batchOf' | 'batches'>
+  readonly fence: Pick<FenceStore, 'read' | 'note' | 'lift' | 'restore' | 'bind' | 'copiedSoFar'>
+  readonly journal: Journal
+  readonly clock: Clock
+  readonly random: Random
+  /** Grants ahead of the last one that are reserved in one go; at least a batch. */
+  readonly chunk: number
+  /** How long a recovery waits for engines that have not told what they know. */
+  readonly patienceMs: number
+  /** Told of each notice that a recovery brings. */
+  readonly adopted: (roundId: string, notice: Notice) => void
+  readonly told: (event: FenceEvent) => void
+  readonly failed: (fault: unknown) => void
+}
+
+/** Log batches that are kept in the journal together before they are told. */
+const READ_TOGETHER = 64
+
+export class FencedRound implements ClaimDoor {
+  readonly roundId: string
+  readonly #options: FencedOptions
+  #head: JournalHead | undefined
+  /** The epoch that this engine may claim in; undefined while it may not. */
+  #epoch: string | undefined
+  #reserve = 0
+  #raising: Promise<void> | undefined
+  #recovering: Promise<void> | undefined
+  /** Monotonic ms since when it is known that nothing can be granted. */
+  #fencedAt: number | undefined
+  #toldAt = ''
+  #closed = false
+  #settled = false
+
+  constructor(roundId: string, options: FencedOptions) {
+    this.roundId = roundId
+    this.#options = options
+  }
+
+  /** The code that refuses every claim now, or undefined. */
+  gate(): Code | undefined {
+    return this.#fencedAt === undefined ? undefined : 'fenced'
+  }
+
+  /** Decides a batch in the epoch that this engine has joined, whatever the caller believes. */
+  async claim(_roundId: string, _epoch: string, users: Buffer, pools: Buffer): Promise<Decision> {
+    const deadline = this.#options.clock.monotonicMs() + ANSWER_DEADLINE_MS
+    for (let asked = 0; ; asked++) {
+      const epoch = this.#epoch ?? (await this.#ready(deadline, asked))
+      const decision = await this.#decide(epoch, { users, pools }, { deadline, asked })
+      if (decision) return decision
+      if (this.#options.clock.monotonicMs() >= deadline) throw this.#tooLate(1)
+    }
+  }
+
+  batchOf(roundId: string, sequence: number): Promise<LogBatch | undefined> {
+    return this.#options.claims.batchOf(roundId, sequence)
+  }
+
+  /** The log's grants: other engines made them, so they are kept in this journal too before anybody is told. */
+  async *batches(roundId: string, fromSequence: number): AsyncGenerator<LogBatch> {
+    const epoch = this.#epoch
+    let together: LogBatch[] = []
+    for await (const batch of this.#options.claims.batches(roundId, fromSequence)) {
+      if (together.push(batch) < READ_TOGETHER) continue
+      await this.#keepRead(epoch, together)
+      yield* together
+      together = []
+    }
+    await this.#keepRead(epoch, together)
+    yield* together
+  }
+
+  /** Whether it is over and on every replica: nothing more has to be kept, and nothing is gained by looking. */
+  get settled(): boolean {
+    return this.#settled && this.#epoch !== undefined
+  }
+
+  /** Looks whether the round is still granted from where it was; recovers when it is not. Harmless at any time. */
+  async look(): Promise<void> {
+    const { fence, journal } = this.#options
+    if (this.#recovering || this.#closed) return
+    const read = await fence.read(this.roundId)
+    if (read?.binding !== 'here' || read.notice.epoch !== this.#epoch) return void this.recover()
+    if (read.notice.state === 'closed' && !this.#settled) {
+      await fence.copiedSoFar()
+      this.#settled = true
+      if (this.#head?.full) this.#head = await journal.clear(this.roundId, read.notice.epoch)
+    } else if (this.#fencedAt !== undefined || this.#isLow(read.notice)) await this.#raise(read.notice.epoch)
+  }
+
+  /** Resolves when this engine may claim again. */
+  recover(): Promise<void> {
+    this.#epoch = undefined
+    this.#recovering ??= this.#recover().finally(() => {
+      this.#recovering = undefined
+    })
+    return this.#recovering
+  }
+
+  close(): void {
+    this.#closed = true
+  }
+
+  async #decide(
+    epoch: string,
+    batch: Batch,
+    { deadline, asked }: { deadline: number; asked: number },
+  ): Promise<Decision | undefined> {
+    const { claims, engine, journal } = this.#options
+    const decision = await claims.decide(this.roundId, epoch, batch, engine).catch(cause => {
+      if (!(cause instanceof Fault && cause.code === 'fenced')) throw cause
+      if (epoch === this.#epoch) void this.recover()
+      return null
+    })
+    // Of an epoch that was left meanwhile nothing is told any more.
+    if (decision === null || epoch !== this.#epoch) return undefined
+    if (!decision) {
+      await this.#raiseBy(epoch, deadline, asked)
+      return undefined
+    }
+    this.#reserve = Math.max(this.#reserve, decision.reserve ?? 0)
+    if (this.#isLow(decision.notice)) this.#raise(epoch).catch(this.#options.failed)
+    if (!this.#settled) await journal.keep(this.roundId, this.#head as JournalHead, batch, decision)
+    return decision
+  }
+
+  #isLow(notice: Notice): boolean {
+    const ahead = this.#reserve - notice.sequence
+    return ahead < this.#options.chunk / 2 && ahead < remainingOf(notice)
+  }
+
+  /** Waits for this engine to join an epoch. */
+  async #ready(deadline: number, asked: number): Promise<string> {
+    await this.#until(this.recover(), deadline)
+    if (this.#epoch !== undefined) return this.#epoch
+    throw this.#tooLate(asked)
+  }
+
+  /** What was asked before may have been executed on a server that is gone. */
+  #tooLate(asked: number): Fault {
+    const why = 'its state is made certain, or how far it may grant is not on all replicas'
+    return new Fault(asked > 0 ? 'unknown' : 'fenced', `round ${this.roundId}: ${why}`)
+  }
+
+  async #raiseBy(epoch: string, deadline: number, asked: number): Promise<void> {
+    const raised = await this.#until(this.#raise(epoch), deadline)
+    if (raised) return
+    this.#fencedAt ??= this.#options.clock.monotonicMs()
+    throw this.#tooLate(asked)
+  }
+
+  /** Whether it resolves in time; a failure is told where it happens. */
+  #until(done: Promise<void>, deadline: number): Promise<boolean> {
+    const { clock } = this.#options
+    return new Promise(resolve => {
+      const cancel = clock.after(Math.max(0, deadline - clock.monotonicMs()), () => resolve(false))
+      const settle = (ok: boolean) => {
+        cancel()
+        resolve(ok)
+      }
+      done.then(
+        () => settle(true),
+        () => settle(false),
+      )
+    })
+  }
+
+  #raise(epoch: string): Promise<void> {
+    this.#raising ??= this.#reserveMore(epoch).finally(() => {
+      this.#raising = undefined
+    })
+    return this.#raising
+  }
+
+  async #reserveMore(epoch: string): Promise<void> {
+    const { fence, chunk } = this.#options
+    const standing = this.#standing(epoch)
+    try {
+      const noted = await fence.note(standing, chunk)
+      this.#reserve = await fence.lift(standing, noted)
+      if (epoch === this.#epoch) this.#fencedAt = undefined
+    } catch (cause) {
+      if (cause instanceof Fault && cause.code === 'fenced' && epoch === this.#epoch) void this.recover()
+      throw cause
+    }
+  }
+
+  async #recover(): Promise<void> {
+    const { clock, failed } = this.#options
+    const from = clock.monotonicMs()
+    let said = ''
+    for (let tries = 1; !this.#closed; tries++) {
+      try {
+        const joined = await this.#step()
+        if (joined !== undefined) {
+          this.#options.told({
+            kind: 'joined',
+            roundId: this.roundId,
+            epoch: joined,
+            afterMs: clock.monotonicMs() - from,
+          })
+          return
+        }
+      } catch (cause) {
+        this.#fencedAt ??= clock.monotonicMs()
+        if (String(cause) !== said) failed(cause)
+        said = String(cause)
+      }
+      const pauseMs = Math.min(RECOVERY_RETRY_MS_MAX, RECOVERY_RETRY_MS * (1 + tries / 20))
+      await new Promise<void>(resume => void clock.after(pauseMs, resume))
+    }
+  }
+
+  /** One step of a recovery, from whatever is found. Resolves with the epoch that was joined, or undefined. */
+  async #step(): Promise<string | undefined> {
+    const { fence, journal, clock, adopted } = this.#options
+    this.#head = await journal.open(this.roundId)
+    const read = await fence.read(this.roundId)
+    if (!read) {
+      this.#fencedAt ??= clock.monotonicMs()
+      return undefined
+    }
+    const { notice, binding } = read
+    if (binding !== 'here' || this.#head.left.has(notice.epoch)) {
+      this.#fencedAt ??= clock.monotonicMs()
+      await this.#bind(notice)
+      return undefined
+    }
+    adopted(this.roundId, notice)
+    if (notice.aside?.some(({ released }) => !released)) await this.#comeLate(notice)
+    await journal.mark(this.roundId, 'joined', notice.epoch)
+    await this.#reserveMore(notice.epoch)
+    this.#epoch = notice.epoch
+    this.#fencedAt = undefined
+    return notice.epoch
+  }
+
+  /** Leaves the epoch, gives back what was lost of it, and asks for the next one. */
+  async #bind(notice: Notice): Promise<void> {
+    const { fence, journal, random, patienceMs, told, adopted } = this.#options
+    const { epoch } = notice
+    if (this.#toldAt !== `${epoch} ${notice.version}`) {
+      await journal.mark(this.roundId, 'left', epoch)
+      told({ kind: 'left', roundId: this.roundId, epoch })
+      const read = await journal.read(this.roundId)
+      const { sequence, aside } = notice
+      const lost = chosen(read, grant => grant.sequence > sequence || isHeld(aside, grant.sequence))
+      const version = await this.#giveBack(this.#standing(epoch), lost, epochsOf(read))
+      this.#toldAt = `${epoch} ${version}`
+    }
+    const next = random.bytes(8).toString('hex')
+    const bound = await fence.bind(this.#standing(epoch), next, patienceMs)
+    if (bound.code === 'unavailable') return
+    if (bound.code === 'granted')
+      told({ kind: 'bound', roundId: this.roundId, notice: bound.notice, missing: bound.missing })
+    adopted(this.roundId, bound.notice)
+  }
+
+  /** Gives back what is quarantined and in this journal: of a fail-over that did not wait for this engine. */
+  async #comeLate(notice: Notice): Promise<void> {
+    const read = await this.#options.journal.read(this.roundId)
+    const late = chosen(read, ({ sequence }) => isHeld(notice.aside, sequence))
+    await this.#giveBack(this.#standing(notice.epoch), late, epochsOf(read))
+  }
+
+  /** Resolves with the version of the round behind it. */
+  async #giveBack(standing: Standing, grants: readonly KnownGrant[], told: readonly string[]): Promise<number> {
+    let [at, restored, conflicts, version] = [0, 0, 0, 0]
+    do {
+      const page = grants.slice(at, at + RESTORE_GRANTS_MAX)
+      at += RESTORE_GRANTS_MAX
+      const given = await this.#options.fence.restore(standing, page, at >= grants.length ? told : [])
+      restored += given.restored
+      conflicts += given.conflicts
+      version = given.notice.version
+    } while (at < grants.length)
+    if (restored + conflicts > 0)
+      this.#options.told({ kind: 'restored', roundId: this.roundId, grants: restored, conflicts })
+    return version
+  }
+
+  async #keepRead(epoch: string | undefined, batches: readonly LogBatch[]): Promise<void> {
+    if (this.#settled || batches.length === 0) return
+    if (epoch === undefined || epoch !== this.#epoch)
+      throw new Fault('fenced', `round ${this.roundId}: its epoch ended while its log was read`)
+    const head = this.#head as JournalHead
+    const kept = batches.map(({ firstSequence, at, holders, poolOf }) => {
+      const grants = holders.map((holder, i) => ({ sequence: firstSequence + i, pool: poolOf(i), at, holder }))
+      return this.#options.journal.keepRead(this.roundId, head, epoch, grants)
+    })
+    await Promise.all(kept)
+  }
+
+  #standing(epoch: string): Standing {
+    return { roundId: this.roundId, epoch, engine: this.#options.engine }
+  }
+}
+
+const isHeld = (aside: Notice['aside'] = [], sequence: number): boolean =>
+  aside.some(({ from, to, released }) => !released && sequence >= from && sequence <= to)
+
+/** The epochs of which a journal has everything: it was there when they were joined, and nothing of it is damaged. */
+const epochsOf = (read: Journaled): readonly string[] => (read.sound ? [...read.joined] : [])
+
+/** Each sequence once, with the earliest moment that is known of it. */
+function chosen({ grants }: Journaled, wanted: (grant: KnownGrant) => boolean): readonly KnownGrant[] {
+  const bySequence = new Map<string, KnownGrant>()
+  for (const grant of grants) {
+    if (!wanted(grant)) continue
+    const key = `${grant.sequence} ${grant.holder}`
+    const known = bySequence.get(key)
+    if (!known || grant.at < known.at) bySequence.set(key, grant)
+  }
+  return [...bySequence.values()]
+}

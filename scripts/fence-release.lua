@@ -1,0 +1,29 @@
+#!lua
+-- Gives quarantined stock back to the pools: an operator's word that nobody comes any more with a grant out of it. The
+-- sequences stay empty; as many more are granted behind the last one.
+-- @key state    roundState
+-- @key log      roundLog
+-- @arg channel  where the notice is published
+-- @arg epoch    the epoch the engine believes in
+-- @arg most     what no sequence may pass
+-- @arg lease    ms for which a worker that has not heard may go on refusing
+-- @arg request  the caller's request id: asked again after a lost answer, it is answered as the first time
+-- @reply [outcome, notice]: granted, wrong_state when nothing is quarantined, invalid (over the most) or fenced
+-- @cost one HSET, one XADD, one PUBLISH
+-- @include round
+-- @include log
+-- @include shut
+-- @include aside
+local round = round_read(KEYS[1], ARGV[2])
+if not round or redis.call('EXISTS', KEYS[2]) == 0 then return { CODE.fenced } end
+if redis.call('HEXISTS', KEYS[1], 'request ' .. ARGV[5]) == 1 then return { CODE.granted, round_notice(round) } end
+local left, held = round_remaining(round), 0
+for pool = 0, round.pools - 1 do held = held + round.quarantined[pool] end
+if held == 0 then return { CODE.wrong_state, round_notice(round) } end
+if round.sequence + left + held > tonumber(ARGV[3]) then return { CODE.invalid, round_notice(round) } end
+if round.state == OPEN and left == 0 then shut_hold(round, tonumber(ARGV[4])) end
+aside_release(round)
+log_change(KEYS[2], round, 'release', ARGV[5], held)
+local fields = { 'ranges', round.ranges, 'owed', ' ', 'holds', round.holds, 'holds_as', round.holds_as,
+  'request ' .. ARGV[5], round.now }
+return { CODE.granted, round_write(round, ARGV[1], aside_counts(round, fields)) }

@@ -1,0 +1,166 @@
+/**
+ * Planted bugs of the level fenced (scripts fence-*, the journal, the room of a fenced round): each drops or weakens one
+ * step that keeps a fail-over from selling twice or from losing what was acknowledged. How they are planted, and what
+ * was rejected, stands in plants.ts.
+ */
+import { type Plant, plant } from './plant.ts'
+
+const ROOM = 'engine/campaign/fenced-round.ts'
+
+export const FENCE_PLANTS: readonly Plant[] = [
+  plant(
+    'a promoted copy is taken for the old primary',
+    'scripts/lib/round.lua',
+    ["if f[15] and epoch ~= '' and f[15] ~= round_server() then return nil end", ''],
+    'script/fence',
+  ),
+  plant(
+    'an ended epoch may still write',
+    'scripts/lib/round.lua',
+    ["if not f[1] or (epoch ~= '' and f[1] ~= epoch) then return nil end", 'if not f[1] then return nil end'],
+    'script/fence',
+  ),
+  plant(
+    'grants pass the reserve',
+    'scripts/claim.lua',
+    ['if round.sequence > (round.reserve or round.sequence) then', 'if false then'],
+    'script/fence',
+    'script/claim',
+  ),
+  plant(
+    'the next epoch begins behind the reserve and forgets what was noted',
+    'scripts/fence-bind.lua',
+    ['math.max(start, round.reserve, tonumber(f[2]))', 'math.max(start, round.reserve)'],
+    'script/fence',
+  ),
+  plant(
+    'nobody waits for silent engines',
+    'scripts/fence-bind.lua',
+    ["if status ~= 'left' and not here then", 'if false then'],
+    'script/fence',
+  ),
+  plant(
+    'the patience is over at once',
+    'scripts/fence-bind.lua',
+    ['round.now - (since or round.now) < tonumber(ARGV[4])', 'false'],
+    'script/fence',
+  ),
+  plant(
+    'what is quarantined is granted anew',
+    'scripts/lib/aside.lua',
+    [
+      'round.quarantined[p] + some, round.room[p] - some, missing - some',
+      'round.quarantined[p], round.room[p], missing',
+    ],
+    'script/fence',
+  ),
+  plant(
+    'what was released is filled all the same',
+    'scripts/lib/aside.lua',
+    ["then return released == '' end", 'then return true end'],
+    'script/fence',
+  ),
+  plant(
+    'a restored grant takes a place that is taken',
+    'scripts/fence-restore.lua',
+    ['  elseif known then\n', '  elseif false then\n'],
+    'script/fence',
+  ),
+  plant(
+    'a journal overwrites what a holder has',
+    'scripts/fence-restore.lua',
+    ['  if held then\n    why', '  if false then\n    why'],
+    'script/fence',
+  ),
+  plant(
+    'an engine claims before its name is on the replicas',
+    'scripts/lib/engines.lua',
+    ["'engines'), engine) == 'in'", "'engines'), engine) ~= nil"],
+    'script/fence',
+  ),
+  plant(
+    'an engine comes back to an epoch that it left',
+    'scripts/fence-reserve.lua',
+    ["if status == 'left' then return { CODE.fenced } end", ''],
+    'script/fence',
+  ),
+  plant(
+    'a reserve is lifted that no replica was asked for',
+    'scripts/fence-reserve.lua',
+    ['if not status or confirmed > pending then', 'if not status then'],
+    'script/fence',
+  ),
+  plant(
+    'a raise waits for no replica',
+    'engine/store/fence-store.ts',
+    [
+      'return this.#reserve(this.#copied, standing, [chunk, 0])',
+      'return this.#reserve(this.#claims, standing, [chunk, 0])',
+    ],
+    'script/fenced-round',
+  ),
+  plant(
+    'a grant is told before it is in the journal',
+    ROOM,
+    ['if (!this.#settled) await journal.keep(', 'if (!this.#settled) void journal.keep('],
+    'script/fenced-round',
+  ),
+  plant(
+    'what an ended epoch decided is told',
+    ROOM,
+    ['if (decision === null || epoch !== this.#epoch) return undefined', 'if (decision === null) return undefined'],
+    'script/fenced-round',
+  ),
+  plant(
+    'an engine that told all of an epoch goes on in it in its next life',
+    ROOM,
+    ["if (binding !== 'here' || this.#head.left.has(notice.epoch)) {", "if (binding !== 'here') {"],
+    'script/fenced-round',
+  ),
+  plant(
+    'who lost his journal says that he told all',
+    ROOM,
+    ['(read.sound ? [...read.joined] : [])', '(read.sound ? [...read.joined, ...read.left] : [])'],
+    'script/fenced-round',
+  ),
+  plant(
+    'a damaged journal passes for all of it',
+    ROOM,
+    ['(read.sound ? [...read.joined] : [])', '[...read.joined]'],
+    'script/fenced-round',
+  ),
+  plant(
+    'claims meet the end of the reserve before it is raised',
+    ROOM,
+    [
+      'return ahead < this.#options.chunk / 2 && ahead < remainingOf(notice)',
+      'return ahead < 0 && remainingOf(notice) > 0',
+    ],
+    'script/fenced-round',
+  ),
+  plant(
+    'what was read of others is told without being kept',
+    ROOM,
+    ['    await this.#keepRead(epoch, together)\n    yield* together\n  }', '    yield* together\n  }'],
+    'script/fenced-round',
+  ),
+  plant(
+    'records are written behind a torn tail',
+    'engine/campaign/journal.ts',
+    ['if (read.bytes < bytes.length && read.sound) await', 'if (false) await'],
+    'unit/journal',
+  ),
+  plant(
+    'a lost record of a journal is not noticed',
+    'engine/campaign/journal-record.ts',
+    ['if (body.readUInt32BE(0) !== crc) sound = false', ''],
+    'unit/journal',
+  ),
+  plant(
+    'a Sentinel is believed about who is the primary',
+    'engine/store/link.ts',
+    ["if (role[0] !== 'master') throw", "if (role[0] === 'sentinel') throw"],
+    'fault/link',
+    'fault/redis-outages',
+  ),
+]
