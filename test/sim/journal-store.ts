@@ -12,6 +12,9 @@ export class JournalStore {
   /** The engine's id; new when the disk is. */
   readonly engine: string
   readonly #files = new Map<string, Buffer>()
+  /** By file: when its last append will have been synced. */
+  readonly #syncedAt = new Map<string, number>()
+  #mounts = 0
   readonly #timeline: Timeline
   readonly #chance: Chance
 
@@ -24,6 +27,7 @@ export class JournalStore {
   /** The disk as one process sees it; `within` runs in that process, or not at all when it has ended. */
   mount(process: { readonly alive: boolean; readonly within: (run: () => void) => void }): JournalDisk {
     const files = this.#files
+    const mount = ++this.#mounts
     return {
       files: () => Promise.resolve([...files.keys()]),
       read: file => Promise.resolve(files.get(file) ?? Buffer.alloc(0)),
@@ -36,12 +40,14 @@ export class JournalStore {
       close: () => Promise.resolve(),
       append: (file, bytes) =>
         new Promise(resolve => {
-          const syncMs = this.#chance.between(0.05, 0.4)
-          const wasAlive = process.alive
-          this.#timeline.after(syncMs, () => {
-            const whole = process.alive || !wasAlive || this.#chance.happens(0.5)
-            const kept = whole ? bytes : bytes.subarray(0, this.#chance.below(bytes.length))
-            if (wasAlive) files.set(file, Buffer.concat([files.get(file) ?? Buffer.alloc(0), kept]))
+          const at = Math.max(this.#syncedAt.get(file) ?? 0, this.#timeline.now + this.#chance.between(0.05, 0.4))
+          this.#syncedAt.set(file, at)
+          this.#timeline.at(at, () => {
+            // What a process leaves on its way when it ends is there before the next one looks, or never.
+            if (this.#mounts !== mount) return
+            const torn = !process.alive && this.#chance.happens(0.5)
+            const kept = torn ? bytes.subarray(0, this.#chance.below(bytes.length)) : bytes
+            files.set(file, Buffer.concat([files.get(file) ?? Buffer.alloc(0), kept]))
             process.within(resolve)
           })
         }),

@@ -159,9 +159,46 @@ export const PLANTS: readonly Plant[] = [
   {
     name: 'late-copy',
     bug: 'a refusal is called certain though an earlier copy of the batch is still under way',
-    level: 'replicated',
-    seed: 27,
+    level: 'memory',
+    seed: 8,
     plant: { claim: async (claim, ...asked) => ({ ...(await claim(...asked)), again: false }) },
+  },
+  {
+    name: 'other-server',
+    bug: 'what was lost is told to another server than the one that was looked at',
+    level: 'fenced',
+    seed: 120,
+    plant: {
+      execute: (call, name, words, keyCount) =>
+        execute(call, name, /^fence-(restore|bind)$/.test(name) ? [...words.slice(0, -1), ''] : words, keyCount),
+    },
+  },
+  {
+    name: 'no-replid',
+    bug: 'a script does not look whether its server was promoted',
+    level: 'fenced',
+    seed: 1,
+    plant: {
+      execute: (call, name, words, keyCount) => {
+        const [state = ''] = words
+        const moved = name === 'claim' && call.hash(state)?.get('replid') !== call.server
+        if (moved && call.hash(state)?.has('replid')) call.hset(state, 'replid', call.server)
+        return execute(call, name, words, keyCount)
+      },
+    },
+  },
+  {
+    name: 'no-pending',
+    bug: 'a recovery forgets what was noted to be granted',
+    level: 'fenced',
+    seed: 1,
+    plant: {
+      execute: (call, name, words, keyCount) => {
+        const [state = ''] = words
+        if (name === 'fence-bind') call.hset(state, 'pending', 0, 'reserve', 0)
+        return execute(call, name, words, keyCount)
+      },
+    },
   },
   {
     name: 'new-key',

@@ -29,8 +29,11 @@ const EXAMPLES = 2
 /** What the loss of an engine's journals may break: what it told, and the order and the ends that rest on it. */
 const LOST_WITH_JOURNALS = /^I(3|8|9|10)-|^I1-(gaps|sold-out)/
 
-/** While sequences are set aside less can be had than there is, and nobody says when that began and ended. */
-const TRUE_WHILE_ASIDE = /^I1-sold-out|^I8-end/
+/**
+ * While sequences are set aside less can be had than there is, and who holds one of them is known to nobody but an engine
+ * that was silent for too long: he may be refused until it is back.
+ */
+const TRUE_WHILE_ASIDE = /^I1-sold-out|^I8-end|^I10-holder/
 
 const setAsideIn = (ranges: string) =>
   [...ranges.matchAll(/(\d+)-(\d+)/g)].map(([, from, to]) => ({ from: Number(from), to: Number(to) }))

@@ -131,10 +131,10 @@ function giveBack(call: Call, round: Round, keys: readonly string[], line: reado
   return 'restored'
 }
 
-const restore: Script = (call, keys, [channel = '', epoch = '', engine = '', told = '', grants = '']) => {
+const restore: Script = (call, keys, [channel = '', epoch = '', engine = '', told = '', grants = '', server = '']) => {
   const [state = '', , log = ''] = keys
   const round = readRound(call, state, '')
-  if (!round || round.epoch !== epoch) return [NUMBER.fenced]
+  if (!round || round.epoch !== epoch || (server !== '' && server !== call.server)) return [NUMBER.fenced]
   const here = round.replid === call.server
   const fields = call.hash(state)
   const [before, debts] = [fields?.get('engines') ?? ' ', fields?.get('owed') ?? ' ']
@@ -162,10 +162,11 @@ const restore: Script = (call, keys, [channel = '', epoch = '', engine = '', tol
 const bind: Script = (
   call,
   [state = '', log = '', restored = ''],
-  [channel = '', epoch = '', next = '', patience, lease],
+  [channel = '', epoch = '', next = '', patience, lease, asked = ''],
 ) => {
   const round = readRound(call, state, '')
   if (!round || !call.has(log)) return [NUMBER.fenced]
+  if (asked !== '' && asked !== call.server) return [NUMBER.fenced]
   if (round.epoch !== epoch) return [NUMBER.replayed, noticeOf(round), 0]
   const { server } = call
   const fields = call.hash(state)

@@ -114,7 +114,8 @@ const restock: Script = (
 const read: Script = (call, [state = '']) => {
   const round = readRound(call, state, '')
   if (!round) return [NUMBER.fenced]
-  const server = round.replid === undefined ? '' : round.replid === call.server ? 'here' : 'elsewhere'
+  const server =
+    round.replid === undefined ? '' : `${round.replid === call.server ? 'here' : 'elsewhere'} ${call.server}`
   return [NUMBER.granted, noticeOf(round), call.hash(state)?.get('config') ?? '', server]
 }
 
