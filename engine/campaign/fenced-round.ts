@@ -37,7 +37,7 @@ export interface FencedOptions {
   /** This engine's id: lower case letters, digits and underscores; new when its journal is. */
   readonly engine: string
   readonly claims: Pick<ClaimStore, 'decide' | 'batchOf' | 'batches'>
-  readonly fence: Pick<FenceStore, 'read' | 'note' | 'lift' | 'restore' | 'bind' | 'copiedSoFar'>
+  readonly fence: Pick<FenceStore, 'read' | 'note' | 'lift' | 'restore' | 'bind'>
   readonly journal: Journal
   readonly clock: Clock
   readonly random: Random
@@ -120,7 +120,8 @@ export class FencedRound implements ClaimDoor {
     const read = await fence.read(this.roundId)
     if (read?.binding !== 'here' || read.notice.epoch !== this.#epoch) return void this.recover()
     if (read.notice.state === 'closed' && !this.#settled) {
-      await fence.copiedSoFar()
+      // All replicas of the very server that the round is bound to have it; another one's would say nothing of it.
+      await fence.note(this.#standing(read.notice.epoch), 0)
       this.#settled = true
       if (this.#head?.full) this.#head = await journal.clear(this.roundId, read.notice.epoch)
     } else if (this.#fencedAt !== undefined || this.#isLow(read.notice)) await this.#raise(read.notice.epoch)

@@ -125,11 +125,6 @@ export class FenceStore {
     return { code, notice: parseNotice(text(reply[1])) }
   }
 
-  /** Resolves when all replicas have everything that was written before. */
-  async copiedSoFar(): Promise<void> {
-    await this.#copied.request(client => client.role())
-  }
-
   async #reserve(link: Link, { roundId, epoch, engine }: Standing, args: readonly number[]): Promise<number> {
     const names = [keys.roundState(roundId)]
     const [outcome, sequence] = await link.script(this.#scripts['fence-reserve'], names, [epoch, engine, ...args])

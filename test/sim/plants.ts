@@ -88,7 +88,7 @@ export const PLANTS: readonly Plant[] = [
     name: 'no-mark',
     bug: 'nothing is written behind a batch, so that WAIT speaks for an older write',
     level: 'replicated',
-    seed: 29,
+    seed: 33,
     plant: {
       execute: (call, name, words, keyCount) =>
         name === 'set' && words[0]?.includes('mark') ? 'OK' : execute(call, name, words, keyCount),
@@ -123,7 +123,7 @@ export const PLANTS: readonly Plant[] = [
     name: 'oversell',
     bug: 'one more is granted than there is',
     level: 'always',
-    seed: 1,
+    seed: 3,
     plant: {
       execute: (call, name, words, keyCount) => {
         if (name !== 'claim') return execute(call, name, words, keyCount)
@@ -148,7 +148,7 @@ export const PLANTS: readonly Plant[] = [
     name: 'certain-doubt',
     bug: 'a claim that may have been executed is called certainly not executed',
     level: 'replicated',
-    seed: 17,
+    seed: 2,
     plant: {
       claim: (claim, ...asked) =>
         claim(...asked).catch((cause: unknown) => {
@@ -167,7 +167,7 @@ export const PLANTS: readonly Plant[] = [
     name: 'other-server',
     bug: 'what was lost is told to another server than the one that was looked at',
     level: 'fenced',
-    seed: 120,
+    seed: 40,
     plant: {
       execute: (call, name, words, keyCount) =>
         execute(call, name, /^fence-(restore|bind)$/.test(name) ? [...words.slice(0, -1), ''] : words, keyCount),
@@ -191,7 +191,7 @@ export const PLANTS: readonly Plant[] = [
     name: 'no-pending',
     bug: 'a recovery forgets what was noted to be granted',
     level: 'fenced',
-    seed: 1,
+    seed: 16,
     plant: {
       execute: (call, name, words, keyCount) => {
         const [state = ''] = words
@@ -204,7 +204,7 @@ export const PLANTS: readonly Plant[] = [
     name: 'new-key',
     bug: 'a batch whose answer was lost is asked again under other keys',
     level: 'always',
-    seed: 3,
+    seed: 5,
     plant: {
       claim: (claim, roundId, epoch, users, pools) =>
         claim(roundId, epoch, users, pools).catch((cause: unknown) => {
@@ -217,14 +217,14 @@ export const PLANTS: readonly Plant[] = [
     name: 'early-refusal',
     bug: 'sold_out is said while a tenth of the stock is left',
     level: 'always',
-    seed: 1,
+    seed: 2,
     plant: { claim: async (claim, ...asked) => shortened(await claim(...asked)) },
   },
   {
     name: 'short-counts',
     bug: 'a batch is called granted when the answer says sold out',
     level: 'always',
-    seed: 1,
+    seed: 3,
     plant: {
       claim: async (claim, ...asked) => {
         const decision = await claim(...asked)
