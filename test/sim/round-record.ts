@@ -31,9 +31,10 @@ const LOST_WITH_JOURNALS = /^I(3|8|9|10)-|^I1-(gaps|sold-out)/
 
 /**
  * While sequences are set aside less can be had than there is, and who holds one of them is known to nobody but an engine
- * that was silent for too long: he may be refused until it is back.
+ * that was silent for too long: he may be refused until it is back, and where only one comes back that he asked again, the
+ * moment of his grant is that of asking again.
  */
-const TRUE_WHILE_ASIDE = /^I1-sold-out|^I8-end|^I10-holder/
+const TRUE_WHILE_ASIDE = /^I1-sold-out|^I8-end|^I9-vouchers|^I10-holder/
 
 const setAsideIn = (ranges: string) =>
   [...ranges.matchAll(/(\d+)-(\d+)/g)].map(([, from, to]) => ({ from: Number(from), to: Number(to) }))
