@@ -142,7 +142,7 @@ export async function startWorker({ config, log, place = 0, metricsText }: Worke
       feed.close()
       health.stop()
       rounds.close()
-      await fence?.close()
+      await fence?.finish()
       arrivals?.close()
       await store.close()
       server.close()

@@ -37,7 +37,7 @@ export interface FencedOptions {
   /** This engine's id: lower case letters, digits and underscores; new when its journal is. */
   readonly engine: string
   readonly claims: Pick<ClaimStore, 'decide' | 'batchOf' | 'batches'>
-  readonly fence: Pick<FenceStore, 'read' | 'note' | 'lift' | 'restore' | 'bind'>
+  readonly fence: Pick<FenceStore, 'read' | 'note' | 'lift' | 'restore' | 'bind' | 'signOff'>
   readonly journal: Journal
   readonly clock: Clock
   readonly random: Random
@@ -50,6 +50,9 @@ export interface FencedOptions {
   readonly told: (event: FenceEvent) => void
   readonly failed: (fault: unknown) => void
 }
+
+/** How long an ending engine waits for replicas that may be away, milliseconds. */
+const SIGN_OFF_MS = 500
 
 /** Log batches that are kept in the journal together before they are told. */
 const READ_TOGETHER = 64
@@ -140,6 +143,18 @@ export class FencedRound implements ClaimDoor {
     this.#closed = true
   }
 
+  /** Ends it in order: when all replicas have what this engine told, no recovery need wait for its journal. */
+  async signOff(): Promise<void> {
+    const { fence, clock, failed } = this.#options
+    const epoch = this.#epoch
+    this.close()
+    this.#epoch = undefined
+    if (epoch === undefined) return
+    const signed = fence.note(this.#standing(epoch), 0).then(() => fence.signOff(this.#standing(epoch)))
+    signed.catch(failed)
+    await this.#until(signed, clock.monotonicMs() + SIGN_OFF_MS)
+  }
+
   async #decide(
     epoch: string,
     batch: Batch,
@@ -147,7 +162,10 @@ export class FencedRound implements ClaimDoor {
   ): Promise<Decision | undefined> {
     const { claims, engine, journal } = this.#options
     const decision = await claims.decide(this.roundId, epoch, batch, engine).catch(cause => {
-      if (!(cause instanceof Fault && cause.code === 'fenced')) throw cause
+      if (!(cause instanceof Fault && cause.code === 'fenced')) {
+        this.look().catch(this.#options.failed)
+        throw cause
+      }
       if (epoch === this.#epoch) void this.recover()
       return null
     })

@@ -41,6 +41,12 @@ export class FencedRounds {
     for (const roundId of await this.#options.journal.rounds()) await load(roundId).catch(this.#options.failed)
   }
 
+  /** Ends in order; nothing may be asked any more. */
+  async finish(): Promise<void> {
+    await Promise.all([...this.#rounds.values()].map(round => round.signOff()))
+    await this.close()
+  }
+
   async close(): Promise<void> {
     this.#stop()
     for (const round of this.#rounds.values()) round.close()

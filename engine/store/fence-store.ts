@@ -91,6 +91,11 @@ export class FenceStore {
     return this.#reserve(this.#claims, standing, [0, noted])
   }
 
+  /** Takes the engine off the round's list; everything that it acknowledged must be on all replicas. */
+  async signOff(standing: Standing): Promise<void> {
+    await this.#reserve(this.#claims, standing, [-1, 0])
+  }
+
   /** Gives grants back, at most RESTORE_GRANTS_MAX; `told` are epochs of which this engine has now told everything. */
   async restore(standing: Standing, grants: readonly KnownGrant[], told: readonly string[]): Promise<Restored> {
     const { roundId, epoch, engine, server = '' } = standing

@@ -3,9 +3,9 @@
 
 local function engine_status(engines, engine) return (engines or ''):match(' ' .. engine .. ':(%a+) ') end
 
-local function engine_mark(engines, engine, status)
-  return ((engines or ' '):gsub(' ' .. engine .. ':%a+ ', ' ')) .. engine .. ':' .. status .. ' '
-end
+local function engine_drop(engines, engine) return ((engines or ' '):gsub(' ' .. engine .. ':%a+ ', ' ')) end
+
+local function engine_mark(engines, engine, status) return engine_drop(engines, engine) .. engine .. ':' .. status .. ' ' end
 
 -- Whether an engine may claim: a round and its engines are of one level, and it has joined this epoch.
 local function engine_admitted(round, engine)

@@ -1,8 +1,8 @@
--- Who has entered: one string a bucket of users, made of slots of ten bytes that are used from the front, the rest zeros.
+-- Who has entered: one string a bucket of users, made of slots of ten bytes that are used from the front, the rest 0xff.
 --   slot   digest of the user (6) | place in the list of entries, from 1 (u32, big endian)
 -- A bucket is as long as one of the allocator's sizes holds, and is written anew when it is full: APPEND would leave it
 -- half empty, a hash costs half as much again for an entrant.
-local SLOT = 10
+local SLOT, FREE, NOWHERE = 10, ('\255'):rep(10), 4294967295
 
 local function seen_place(bucket, slot)
   local a, b, c, d = bucket:byte(slot * SLOT + 7, slot * SLOT + 10)
@@ -17,7 +17,7 @@ local function seen_find(bucket, digest)
     if not at then return nil end
     if (at - 1) % SLOT == 0 then
       local place = seen_place(bucket, (at - 1) / SLOT)
-      return place > 0 and place or nil
+      return place < NOWHERE and place or nil
     end
     from = at + 1
   end
@@ -25,12 +25,12 @@ end
 
 -- How many slots of a bucket are used.
 local function seen_count(bucket)
-  local low, high = 0, #bucket / SLOT
-  while low < high do
-    local middle = math.floor((low + high) / 2)
-    if seen_place(bucket, middle) > 0 then low = middle + 1 else high = middle end
+  local from = 1
+  while true do
+    local at = bucket:find(FREE, from, true)
+    if not at or (at - 1) % SLOT == 0 then return at and (at - 1) / SLOT or #bucket / SLOT end
+    from = at + 1
   end
-  return low
 end
 
 -- The bytes of a bucket that holds at least so many: the allocator's next size less the string's own six bytes.
@@ -53,6 +53,6 @@ local function seen_put(book, key, bucket, slot)
     redis.call('SETRANGE', key, ('%d'):format(at), slot)
   else
     known.size = seen_size(at + SLOT)
-    redis.call('SET', key, redis.call('GETRANGE', key, 0, at) .. slot .. ('\0'):rep(known.size - at - SLOT))
+    redis.call('SET', key, redis.call('GETRANGE', key, 0, at) .. slot .. ('\255'):rep(known.size - at - SLOT))
   end
 end

@@ -24,6 +24,7 @@ const BIN = join(ROOT, 'node_modules/.bin')
 export const ROWS = [
   { name: 'redis-kills', what: 'kill -9 of Redis under load', minutes: 40 },
   { name: 'node-kills', what: 'kill -9 of workers, supervisors, whole nodes', minutes: 40 },
+  { name: 'rolling-restart', what: 'two nodes behind a balancer, restarted in turns', minutes: 15 },
   { name: 'cut-connections', what: 'cuts at random bytes of requests and replies', minutes: 20 },
   { name: 'redis-outages', what: 'freezes, black holes, absence, a replica', minutes: 20 },
   { name: 'redis-settings', what: 'script flush under load, out of memory, broken promises', minutes: 20 },

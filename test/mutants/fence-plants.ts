@@ -124,6 +124,15 @@ export const FENCE_PLANTS: readonly Plant[] = [
     'script/fenced-round',
   ),
   plant(
+    'an engine that ended in order is waited for',
+    'engine/campaign/fenced-round.ts',
+    [
+      'fence.note(this.#standing(epoch), 0).then(() => fence.signOff(this.#standing(epoch)))',
+      'fence.note(this.#standing(epoch), 0)',
+    ],
+    'script/fenced-round',
+  ),
+  plant(
     'a damaged journal passes for all of it',
     ROOM,
     ['(read.sound ? [...read.joined] : [])', '[...read.joined]'],

@@ -57,7 +57,10 @@ const fencedPlan = fc.array(
       weight: 8,
     },
     {
-      arbitrary: step('fence-reserve', fc.tuple(fencedEpochs, engines, fc.integer({ min: 1, max: 5 }), fc.constant(0))),
+      arbitrary: step(
+        'fence-reserve',
+        fc.tuple(fencedEpochs, engines, fc.constantFrom(-1, 1, 2, 3, 4, 5), fc.constant(0)),
+      ),
       weight: 4,
     },
     {

@@ -140,6 +140,21 @@ test('an engine whose journal is gone does not say that it told all', async () =
   expect(await state()).toMatchObject({ ranges: '3-50', q0: '48' })
 })
 
+test('an engine that ends in order is waited for by nobody; one that just stops is', async () => {
+  const [one, two] = [await engine(), await engine()]
+  await newRound(one)
+  await claim(one, 'a')
+  await claim(two, 'b')
+  await one.finish()
+  await newServer()
+  await expect.poll(() => claim(two, 'c').catch(() => []), { timeout: 5000 }).toEqual(['granted 3'])
+  const three = await engine()
+  await claim(three, 'd')
+  await three.die(false)
+  await newServer()
+  await expect.poll(() => claim(two, 'e').catch(() => []), { timeout: 5000 }).toEqual(['granted 54'])
+})
+
 test('a damaged journal gives back what it has, and does not say that this was all', async () => {
   const one = await engine()
   await newRound(one)

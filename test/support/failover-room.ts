@@ -27,7 +27,7 @@ import { TcpProxy } from './tcp-proxy.ts'
 
 const PEOPLE = 20_000
 const STOCK = 19_000
-const CHUNK = 120
+export const CHUNK = 120
 const BATCH = 4
 const LANES = 3
 const PATIENCE_MS = 250

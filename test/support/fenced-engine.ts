@@ -70,6 +70,7 @@ export class FencedEngine {
       },
       fence: {
         read: roundId => this.#alive(fence.read(roundId)),
+        signOff: (...asked) => this.#alive(fence.signOff(...asked)),
         note: (...asked) => this.#step('note', 'noted', () => fence.note(...asked)),
         lift: (...asked) => this.#step('lift', 'lifted', () => fence.lift(...asked)),
         restore: (...asked) => this.#step('restore', 'restored', () => fence.restore(...asked)),
@@ -118,6 +119,11 @@ export class FencedEngine {
     await this.#rounds.close()
     await this.store.close()
     if (destroyed) rmSync(this.folder, { recursive: true, force: true })
+  }
+
+  /** Ends it as a worker does that is told to. */
+  async finish(): Promise<void> {
+    await this.#rounds.finish()
   }
 
   async close(): Promise<void> {

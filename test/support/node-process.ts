@@ -150,15 +150,22 @@ export class NodeProcess implements AsyncDisposable {
     await this.killSupervisor()
   }
 
-  /** Ends it as an operator would, by SIGTERM, and removes its folder; resolves with the exit code. */
-  async stop(): Promise<number | null> {
+  /** Ends it as an operator would, by SIGTERM; resolves with the exit code, null when it had ended or was killed. */
+  async terminate(): Promise<number | null> {
     const child = this.#child
-    let code: number | null = null
-    if (child && child.exitCode === null && child.signalCode === null) {
-      const exited = once(child, 'exit')
-      child.kill('SIGTERM')
-      code = ((await exited) as [number | null])[0]
-    } else if (this.#redisPid !== undefined) process.kill(this.#redisPid, 'SIGKILL')
+    if (!child || child.exitCode !== null || child.signalCode !== null) return null
+    const exited = once(child, 'exit')
+    child.kill('SIGTERM')
+    const [code] = (await exited) as [number | null]
+    this.#redisPid = undefined
+    this.#unwatch()
+    return code
+  }
+
+  /** Ends it and removes its folder; resolves with the exit code. */
+  async stop(): Promise<number | null> {
+    const code = await this.terminate()
+    if (this.#redisPid !== undefined) process.kill(this.#redisPid, 'SIGKILL')
     this.#redisPid = undefined
     this.#unwatch()
     await rm(this.dataDir, { recursive: true, force: true })

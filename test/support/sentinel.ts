@@ -1,6 +1,6 @@
 /**
  * Real Sentinels that watch one primary: three processes with a quorum of two, as people run them. `moved` resolves when
- * one of them says that the name leads to another port; who is promoted, and when, is theirs to decide.
+ * all of them say that the name leads to another port; who is promoted, and when, is theirs to decide.
  */
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
@@ -70,13 +70,13 @@ export class Sentinels implements AsyncDisposable {
     return `redis+sentinel://${this.#all.map(({ port }) => `127.0.0.1:${port}`).join(',')}/${NAME}`
   }
 
-  /** Resolves when the name leads to a port. */
+  /** Resolves when all of them say that the name leads to a port: before that the fail-over may still be taken back. */
   async moved(port: number): Promise<void> {
-    const { admin } = this.#all[0] as Sentinel
-    await this.#until(async () => {
-      const [, now] = (await admin.call('SENTINEL', 'GET-MASTER-ADDR-BY-NAME', NAME)) as string[]
-      return Number(now) === port
-    })
+    for (const { admin } of this.#all)
+      await this.#until(async () => {
+        const [, now] = (await admin.call('SENTINEL', 'GET-MASTER-ADDR-BY-NAME', NAME)) as string[]
+        return Number(now) === port
+      })
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

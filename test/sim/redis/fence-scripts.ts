@@ -24,8 +24,9 @@ import {
 const statusOf = (engines: string, engine: string): string | undefined =>
   new RegExp(` ${engine}:([a-z]+) `).exec(engines)?.[1]
 
-const mark = (engines: string, engine: string, status: string): string =>
-  `${engines.replace(new RegExp(` ${engine}:[a-z]+ `, 'g'), ' ')}${engine}:${status} `
+const drop = (engines: string, engine: string): string => engines.replace(new RegExp(` ${engine}:[a-z]+ `, 'g'), ' ')
+
+const mark = (engines: string, engine: string, status: string): string => `${drop(engines, engine)}${engine}:${status} `
 
 /** Whether an engine may claim: a round and its engines are of one level, and it has joined this epoch. */
 export function admitted(call: Call, round: Round, engine: string): boolean {
@@ -90,6 +91,10 @@ const reserve: Script = (call, [state = ''], [epoch = '', engine = '', chunk, no
   const [pending, engines, confirmed] = [Number(fields?.get('pending')), fields?.get('engines') ?? '', Number(noted)]
   const status = statusOf(engines, engine)
   if (status === 'left') return [NUMBER.fenced]
+  if (chunk === '-1') {
+    call.hset(state, 'engines', drop(engines, engine))
+    return [NUMBER.granted, pending]
+  }
   if (confirmed === 0) {
     const next = Math.max(pending, round.sequence + Math.min(Number(chunk), Math.max(0, remaining(round))))
     call.hset(state, 'pending', next, 'engines', status ? engines : mark(engines, engine, 'joining'))
