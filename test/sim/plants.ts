@@ -164,16 +164,6 @@ export const PLANTS: readonly Plant[] = [
     plant: { claim: async (claim, ...asked) => ({ ...(await claim(...asked)), again: false }) },
   },
   {
-    name: 'other-server',
-    bug: 'what was lost is told to another server than the one that was looked at',
-    level: 'fenced',
-    seed: 40,
-    plant: {
-      execute: (call, name, words, keyCount) =>
-        execute(call, name, /^fence-(restore|bind)$/.test(name) ? [...words.slice(0, -1), ''] : words, keyCount),
-    },
-  },
-  {
     name: 'no-replid',
     bug: 'a script does not look whether its server was promoted',
     level: 'fenced',
