@@ -74,7 +74,7 @@ export const PLANTS: readonly Plant[] = [
     name: 'early-answer',
     bug: 'Redis answers before it has synced',
     level: 'always',
-    seed: 2,
+    seed: 4,
     plant: { answersEarly: true },
   },
   {
@@ -88,7 +88,7 @@ export const PLANTS: readonly Plant[] = [
     name: 'no-mark',
     bug: 'nothing is written behind a batch, so that WAIT speaks for an older write',
     level: 'replicated',
-    seed: 33,
+    seed: 35,
     plant: {
       execute: (call, name, words, keyCount) =>
         name === 'set' && words[0]?.includes('mark') ? 'OK' : execute(call, name, words, keyCount),
@@ -141,14 +141,14 @@ export const PLANTS: readonly Plant[] = [
     name: 'no-lease',
     bug: 'grants resume before every worker has heard of it',
     level: 'always',
-    seed: 4,
+    seed: 20,
     plant: { leaseMs: 0 },
   },
   {
     name: 'certain-doubt',
     bug: 'a claim that may have been executed is called certainly not executed',
     level: 'replicated',
-    seed: 2,
+    seed: 8,
     plant: {
       claim: (claim, ...asked) =>
         claim(...asked).catch((cause: unknown) => {
@@ -160,7 +160,7 @@ export const PLANTS: readonly Plant[] = [
     name: 'late-copy',
     bug: 'a refusal is called certain though an earlier copy of the batch is still under way',
     level: 'memory',
-    seed: 8,
+    seed: 19,
     plant: { claim: async (claim, ...asked) => ({ ...(await claim(...asked)), again: false }) },
   },
   {
@@ -181,7 +181,7 @@ export const PLANTS: readonly Plant[] = [
     name: 'no-pending',
     bug: 'a recovery forgets what was noted to be granted',
     level: 'fenced',
-    seed: 16,
+    seed: 4,
     plant: {
       execute: (call, name, words, keyCount) => {
         const [state = ''] = words
@@ -194,7 +194,7 @@ export const PLANTS: readonly Plant[] = [
     name: 'new-key',
     bug: 'a batch whose answer was lost is asked again under other keys',
     level: 'always',
-    seed: 5,
+    seed: 4,
     plant: {
       claim: (claim, roundId, epoch, users, pools) =>
         claim(roundId, epoch, users, pools).catch((cause: unknown) => {
@@ -207,7 +207,7 @@ export const PLANTS: readonly Plant[] = [
     name: 'early-refusal',
     bug: 'sold_out is said while a tenth of the stock is left',
     level: 'always',
-    seed: 2,
+    seed: 3,
     plant: { claim: async (claim, ...asked) => shortened(await claim(...asked)) },
   },
   {

@@ -21,7 +21,7 @@ const HELP = `npm run sim -- [options]      simulated worlds: Redis with replica
   --json         the totals as JSON
 
   npm run sim -- --hours 0.5 --level replicated      half an hour of fail-overs
-  npm run sim -- --seed 27 --plant late-copy         a planted bug, found and told with its shortest history
+  npm run sim -- --seed 19 --plant late-copy         a planted bug, found and told with its shortest history
 `
 
 const TOTALS = ['worlds', 'days', 'claims', 'grants', 'failOvers', 'kills', 'powerLosses', 'cuts', 'faults'] as const
