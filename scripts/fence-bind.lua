@@ -11,6 +11,7 @@
 -- @arg next      the epoch to begin, 16 hex digits
 -- @arg patience  ms to wait for engines that have not told, from the first asking on
 -- @arg lease     ms for which a worker that has not heard may go on refusing
+-- @arg server    the server that was told what was lost
 -- @reply [outcome, notice, missing]: granted with how many sequences were set aside, replayed when another engine ended
 --        the epoch, unavailable while engines are waited for, fenced when there is no state
 -- @cost one HMGET, one ZREVRANGE, one ZCOUNT, one XADD, one HSET, one PUBLISH
@@ -19,6 +20,7 @@
 -- @include aside
 local round = round_read(KEYS[1], '')
 if not round or redis.call('EXISTS', KEYS[2]) == 0 then return { CODE.fenced } end
+if ARGV[6] ~= '' and ARGV[6] ~= round_server() then return { CODE.fenced } end
 if round.epoch ~= ARGV[2] then return { CODE.replayed, round_notice(round), 0 } end
 local server = round_server()
 local f = redis.call('HMGET', KEYS[1], 'engines', 'pending', 'owed', 'waits')

@@ -11,6 +11,7 @@
 -- @arg engine    whose journal it is
 -- @arg told      with the last of it: the epochs of which this engine has told all that it ever acknowledged
 -- @arg grants    lines of `sequence pool at holder`, at most 512
+-- @arg server    the server whose round was looked at; the journal of a longer round may lack what a shorter one lost
 -- @reply [outcome, notice, restored, conflicts]: granted with how many were given back and how many contradict; fenced
 -- @cost one HGET and one ZRANGEBYSCORE a grant, one HSET and one ZADD a grant given back, one HSET, one PUBLISH
 -- @include round
@@ -18,7 +19,7 @@
 -- @include engines
 -- @include aside
 local round = round_read(KEYS[1], '')
-if not round or round.epoch ~= ARGV[2] then return { CODE.fenced } end
+if not round or round.epoch ~= ARGV[2] or (ARGV[6] ~= '' and ARGV[6] ~= round_server()) then return { CODE.fenced } end
 local here = round.replid == round_server()
 local f = redis.call('HMGET', KEYS[1], 'engines', 'owed')
 local restored, conflicts = 0, 0

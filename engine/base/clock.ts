@@ -1,7 +1,7 @@
 /**
  * Time as an argument. `wallMs` is the calendar (it may jump), `monotonicMs` only grows and is what every deadline
- * and lease is measured by, `after` is the only timer. main.ts makes the real clock; tests and the simulator pass
- * one that they move by hand, so that no test sleeps.
+ * and lease is measured by, `after` is the only timer and `soon` the end of this turn of the event loop. main.ts makes the
+ * real clock; tests and the simulation pass one that they move by hand, so that no test sleeps.
  */
 export interface Clock {
   /** Milliseconds since 1970, UTC. */
@@ -12,6 +12,8 @@ export interface Clock {
   readonly originMs: number
   /** Calls `run` once after `ms`; the returned function cancels it. */
   after(ms: number, run: () => void): () => void
+  /** Calls `run` once when what arrived in this turn of the event loop has been handled. */
+  soon(run: () => void): void
 }
 
 export const realClock: Clock = {
@@ -22,6 +24,7 @@ export const realClock: Clock = {
     const timer = setTimeout(run, ms)
     return () => clearTimeout(timer)
   },
+  soon: run => void setImmediate(run),
 }
 
 /** Calls `run` every `ms` after it ended, until the returned function is called; errors go to `failed`. */

@@ -63,6 +63,9 @@ interface Part {
 /** What a claim that left the queue late is given beyond the deadline before it is told `unknown`. */
 const GRACE_MS = 300
 
+/** Outcomes that hold whatever is executed after them. */
+const LASTING: ReadonlySet<number> = new Set([CODES.granted.number, CODES.replayed.number, CODES.closed.number])
+
 /** Turns of the event loop that a batch may go on growing; a turn without news ends it at once. */
 const TURNS_MAX = 4
 
@@ -145,13 +148,13 @@ export class ClaimQueue {
     const turn = () => {
       if (this.#waiting > seen && this.#waiting < this.#options.batchClaims && ++turns < TURNS_MAX) {
         seen = this.#waiting
-        setImmediate(turn)
+        this.#options.clock.soon(turn)
         return
       }
       this.#scheduled = false
       while (this.#worthSending()) this.#send()
     }
-    setImmediate(turn)
+    this.#options.clock.soon(turn)
   }
 
   #worthSending(): boolean {
@@ -248,10 +251,22 @@ function poolBytes(parts: readonly Part[], claims: number): Buffer {
   return pools
 }
 
+/**
+ * What a claim may be told of its outcome. Of a batch that was sent on two connections the bytes on the first may be
+ * executed after the answer that came on the second, when the round has opened or resumed: then a refusal was a guess.
+ * Only the end is for ever.
+ */
+function certain({ again }: Decision, outcome: number): number {
+  return again && !LASTING.has(outcome) ? CODES.unknown.number : outcome
+}
+
 type AnswerPart = Omit<Part, 'ask'> & { readonly ask: Pick<Ask, 'settle'> }
 
 /** Hands each part its answers, as runs between the exceptions. */
-function settleParts(parts: readonly AnswerPart[], { rest, first, exceptions, notice: { at } }: Decision): void {
+function settleParts(parts: readonly AnswerPart[], decision: Decision): void {
+  const { first, exceptions, notice } = decision
+  const { at } = notice
+  const rest = certain(decision, decision.rest)
   const granted = rest === CODES.granted.number
   let sequence = first
   let place = 0
@@ -271,7 +286,7 @@ function settleParts(parts: readonly AnswerPart[], { rest, first, exceptions, no
         place = stop
         continue
       }
-      const outcome = exceptions[exception + 2] as number
+      const outcome = certain(decision, exceptions[exception + 2] as number)
       const own = exceptions.readUInt32BE(exception + 3)
       const pool = exceptions[exception + 7] as number
       if (!givenUp) ask.settle({ from: next, count: 1, outcome, sequence: own, pool, at })

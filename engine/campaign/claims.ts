@@ -186,7 +186,7 @@ export class Claims {
 
   /** Collects a claim that is answered without a batch: those of one turn of the event loop are finished together. */
   #collectKnown(ask: SingleAsk): void {
-    if (this.#singles.length === 0) setImmediate(() => this.#finishSingles())
+    if (this.#singles.length === 0) this.#options.clock.soon(() => this.#finishSingles())
     this.#singles.push(ask)
   }
 
@@ -299,18 +299,14 @@ export class Claims {
     }
   }
 
-  /** A grant that another worker made: its time is in the log. */
+  /** A grant that another worker made: its time is in the log, unless that is read from a server that fell behind. */
   #finishLater(ask: SingleAsk): void {
-    this.times.at(ask.sequence).then(
-      at => {
-        ask.at = at
-        this.#answer([ask])
-      },
-      () => {
-        ask.outcome = CODES.unknown.number
-        this.#answer([ask])
-      },
-    )
+    const finish = (at: number) => {
+      ask.at = at
+      if (at === 0) ask.outcome = CODES.unknown.number
+      this.#answer([ask])
+    }
+    this.times.at(ask.sequence).then(finish, () => finish(0))
   }
 }
 

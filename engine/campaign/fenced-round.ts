@@ -37,7 +37,7 @@ export interface FencedOptions {
   /** This engine's id: lower case letters, digits and underscores; new when its journal is. */
   readonly engine: string
   readonly claims: Pick<ClaimStore, 'decide' | 'batchOf' | 'batches'>
-  readonly fence: Pick<FenceStore, 'read' | 'note' | 'lift' | 'restore' | 'bind' | 'copiedSoFar' | 'signOff'>
+  readonly fence: Pick<FenceStore, 'read' | 'note' | 'lift' | 'restore' | 'bind' | 'signOff'>
   readonly journal: Journal
   readonly clock: Clock
   readonly random: Random
@@ -123,7 +123,8 @@ export class FencedRound implements ClaimDoor {
     const read = await fence.read(this.roundId)
     if (read?.binding !== 'here' || read.notice.epoch !== this.#epoch) return void this.recover()
     if (read.notice.state === 'closed' && !this.#settled) {
-      await fence.copiedSoFar()
+      // All replicas of the very server that the round is bound to have it; another one's would say nothing of it.
+      await fence.note(this.#standing(read.notice.epoch), 0)
       this.#settled = true
       if (this.#head?.full) this.#head = await journal.clear(this.roundId, read.notice.epoch)
     } else if (this.#fencedAt !== undefined || this.#isLow(read.notice)) await this.#raise(read.notice.epoch)
@@ -149,7 +150,7 @@ export class FencedRound implements ClaimDoor {
     this.close()
     this.#epoch = undefined
     if (epoch === undefined) return
-    const signed = fence.copiedSoFar().then(() => fence.signOff(this.#standing(epoch)))
+    const signed = fence.note(this.#standing(epoch), 0).then(() => fence.signOff(this.#standing(epoch)))
     signed.catch(failed)
     await this.#until(signed, clock.monotonicMs() + SIGN_OFF_MS)
   }
@@ -276,14 +277,14 @@ export class FencedRound implements ClaimDoor {
       this.#fencedAt ??= clock.monotonicMs()
       return undefined
     }
-    const { notice, binding } = read
+    const { notice, binding, server } = read
     if (binding !== 'here' || this.#head.left.has(notice.epoch)) {
       this.#fencedAt ??= clock.monotonicMs()
-      await this.#bind(notice)
+      await this.#bind(notice, server)
       return undefined
     }
     adopted(this.roundId, notice)
-    if (notice.aside?.some(({ released }) => !released)) await this.#comeLate(notice)
+    if (notice.aside?.some(({ released }) => !released)) await this.#comeLate(notice, server)
     await journal.mark(this.roundId, 'joined', notice.epoch)
     await this.#reserveMore(notice.epoch)
     this.#epoch = notice.epoch
@@ -292,20 +293,20 @@ export class FencedRound implements ClaimDoor {
   }
 
   /** Leaves the epoch, gives back what was lost of it, and asks for the next one. */
-  async #bind(notice: Notice): Promise<void> {
+  async #bind(notice: Notice, server: string): Promise<void> {
     const { fence, journal, random, patienceMs, told, adopted } = this.#options
     const { epoch } = notice
-    if (this.#toldAt !== `${epoch} ${notice.version}`) {
+    if (this.#toldAt !== `${server} ${epoch} ${notice.version}`) {
       await journal.mark(this.roundId, 'left', epoch)
       told({ kind: 'left', roundId: this.roundId, epoch })
       const read = await journal.read(this.roundId)
       const { sequence, aside } = notice
       const lost = chosen(read, grant => grant.sequence > sequence || isHeld(aside, grant.sequence))
-      const version = await this.#giveBack(this.#standing(epoch), lost, epochsOf(read))
-      this.#toldAt = `${epoch} ${version}`
+      const version = await this.#giveBack({ ...this.#standing(epoch), server }, lost, epochsOf(read))
+      this.#toldAt = `${server} ${epoch} ${version}`
     }
     const next = random.bytes(8).toString('hex')
-    const bound = await fence.bind(this.#standing(epoch), next, patienceMs)
+    const bound = await fence.bind({ ...this.#standing(epoch), server }, next, patienceMs)
     if (bound.code === 'unavailable') return
     if (bound.code === 'granted')
       told({ kind: 'bound', roundId: this.roundId, notice: bound.notice, missing: bound.missing })
@@ -313,10 +314,10 @@ export class FencedRound implements ClaimDoor {
   }
 
   /** Gives back what is quarantined and in this journal: of a fail-over that did not wait for this engine. */
-  async #comeLate(notice: Notice): Promise<void> {
+  async #comeLate(notice: Notice, server: string): Promise<void> {
     const read = await this.#options.journal.read(this.roundId)
     const late = chosen(read, ({ sequence }) => isHeld(notice.aside, sequence))
-    await this.#giveBack(this.#standing(notice.epoch), late, epochsOf(read))
+    await this.#giveBack({ ...this.#standing(notice.epoch), server }, late, epochsOf(read))
   }
 
   /** Resolves with the version of the round behind it. */

@@ -129,10 +129,10 @@ export class Rounds {
   async refresh(roundId: string): Promise<Claims | undefined> {
     const claims = await this.get(roundId)
     if (!claims) return undefined
-    const sentAt = this.#options.clock.monotonicMs()
     const read = await this.#options.store.rounds.read(roundId)
     if (!read) throw new Fault('fenced', `round ${roundId}: its state in Redis is missing; restore it from a backup`)
-    this.#take(claims, read.notice, sentAt)
+    // A read may come from a server that is no longer the primary: it is news, and confirms nothing.
+    this.#take(claims, read.notice)
     return claims
   }
 
@@ -160,20 +160,27 @@ export class Rounds {
 
   async #read(roundId: string): Promise<Claims | undefined> {
     const { store, clock, random, secret } = this.#options
-    const confirmedAt = clock.monotonicMs()
+    const askedAt = clock.monotonicMs()
     const read = await store.rounds.read(roundId)
     if (!read) {
       if (await store.rounds.isKnown(roundId))
         throw new Fault('fenced', `round ${roundId}: its state in Redis is missing; restore it from a backup`)
       if (this.#unknown.size >= UNKNOWN_KEPT) this.#unknown.clear()
-      this.#unknown.set(roundId, confirmedAt)
+      this.#unknown.set(roundId, askedAt)
       return undefined
     }
     const config = JSON.parse(read.config) as RoundConfig
     const seed = random.bytes(4).readInt32LE(0)
     const door =
       config.allocation.mode === 'fcfs' && !config.allocation.strict ? this.#options.fence?.of(roundId) : undefined
-    const view = new RoundView({ config, notice: read.notice, confirmedAt, secret, store: door ?? store.claims, seed })
+    const view = new RoundView({
+      config,
+      notice: read.notice,
+      confirmedAt: Number.NEGATIVE_INFINITY,
+      secret,
+      store: door ?? store.claims,
+      seed,
+    })
     const claims = this.#claims(view, door)
     await claims.load()
     this.#rounds.set(roundId, claims)

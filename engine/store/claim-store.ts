@@ -19,6 +19,8 @@ export interface Decision {
   readonly rest: number
   /** 8 bytes each: index u16, outcome u8, sequence u32, pool u8, big endian. */
   readonly exceptions: Buffer
+  /** It was sent on more than one connection, so that its refusals are not certain. */
+  readonly again?: boolean
   /** At the level fenced: the last sequence that may be granted before that is raised. */
   readonly reserve?: number
 }
@@ -82,15 +84,17 @@ export class ClaimStore {
 
   /** The same for an engine at the level fenced; undefined when the batch passes the reserve: then nothing was done. */
   async decide(roundId: string, epoch: string, { users, pools }: Batch, engine = ''): Promise<Decision | undefined> {
+    const sending = { again: false }
     const [outcome, notice, first, rest, exceptions, reserve] = await this.#claims.script(
       this.#script,
       [keys.roundState(roundId), keys.roundHolders(roundId), keys.roundLog(roundId)],
       [keys.roundChannel(roundId), epoch, users, pools, engine],
+      sending,
     )
     if (outcome === CODES.unavailable.number) return undefined
     if (outcome !== CODES.granted.number)
       throw new Fault(
-        'fenced',
+        sending.again ? 'unknown' : 'fenced',
         `round ${roundId}: its keys in Redis are not all there, or of another epoch; restore a backup`,
       )
     return {
@@ -98,6 +102,7 @@ export class ClaimStore {
       first: number(first),
       rest: number(rest),
       exceptions: exceptions as Buffer,
+      again: sending.again,
       ...(reserve === undefined ? {} : { reserve: number(reserve) }),
     }
   }

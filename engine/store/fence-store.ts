@@ -45,6 +45,8 @@ export interface Standing {
   readonly roundId: string
   readonly epoch: string
   readonly engine: string
+  /** The server that was looked at: what follows from that is refused by any other. */
+  readonly server?: string
 }
 
 export interface Release {
@@ -96,22 +98,22 @@ export class FenceStore {
 
   /** Gives grants back, at most RESTORE_GRANTS_MAX; `told` are epochs of which this engine has now told everything. */
   async restore(standing: Standing, grants: readonly KnownGrant[], told: readonly string[]): Promise<Restored> {
-    const { roundId, epoch, engine } = standing
+    const { roundId, epoch, engine, server = '' } = standing
     const lines = grants.map(({ sequence, pool, at, holder }) => `${sequence} ${pool} ${at} ${holder}\n`).join('')
     const names = [
       ...[keys.roundState(roundId), keys.roundHolders(roundId), keys.roundLog(roundId)],
       keys.roundRestored(roundId),
     ]
-    const args = [keys.roundChannel(roundId), epoch, engine, told.join(' '), lines]
+    const args = [keys.roundChannel(roundId), epoch, engine, told.join(' '), lines, server]
     const reply = await this.#claims.script(this.#scripts['fence-restore'], names, args)
     if (claimCode(reply[0] as number) === 'fenced') throw fenced(roundId)
     return { notice: parseNotice(text(reply[1])), restored: Number(reply[2]), conflicts: Number(reply[3]) }
   }
 
   /** Ends an epoch and begins the `next` on the server as it is now. */
-  async bind({ roundId, epoch }: Standing, next: string, patienceMs: number): Promise<Bound> {
+  async bind({ roundId, epoch, server = '' }: Standing, next: string, patienceMs: number): Promise<Bound> {
     const names = [keys.roundState(roundId), keys.roundLog(roundId), keys.roundRestored(roundId)]
-    const args = [keys.roundChannel(roundId), epoch, next, patienceMs, LEASE_MS]
+    const args = [keys.roundChannel(roundId), epoch, next, patienceMs, LEASE_MS, server]
     const reply = await this.#claims.script(this.#scripts['fence-bind'], names, args)
     const code = claimCode(reply[0] as number)
     if (code === 'fenced') throw fenced(roundId)
@@ -126,11 +128,6 @@ export class FenceStore {
     const code = claimCode(reply[0] as number)
     if (code === 'fenced') throw fenced(roundId)
     return { code, notice: parseNotice(text(reply[1])) }
-  }
-
-  /** Resolves when all replicas have everything that was written before. */
-  async copiedSoFar(): Promise<void> {
-    await this.#copied.request(client => client.role())
   }
 
   async #reserve(link: Link, { roundId, epoch, engine }: Standing, args: readonly number[]): Promise<number> {

@@ -127,6 +127,8 @@ async function countNodes(client: Redis): Promise<number> {
 export async function checkHealth(link: Link, { level, replicas }: Promised): Promise<StoreHealth> {
   const info = facts(await link.request(client => client.info()))
   const config = await link.request(settings)
+  // A primary that was made a replica keeps its connections, and one that only asks would never hear of the new primary.
+  if (info.role !== 'master') link.renew(`the server has become a ${info.role}`)
   const replicated = await replicaProblems(link, { level, replicas }, info)
   // At fenced a missing replica stops no grant by itself: what is reserved goes on, and no more is reserved without it.
   const goesOn = level === 'fenced' && Number(info.connected_slaves ?? 0) <= replicas

@@ -30,11 +30,33 @@ interface Request {
   readonly reject: (cause: unknown) => void
   readonly deadline: number
   readonly replicas: number
-  written: boolean
+  readonly sending: Sending | undefined
+  /** The connection that it was last written to. */
+  writtenTo: Redis | undefined
+}
+
+/** How a request was sent, told to its caller. */
+export interface Sending {
+  /**
+   * It was sent on more than one connection. What an earlier one still holds may be executed later, after its answer
+   * and in another state of the world: so a refusal is not certain any more, while what was done stays done.
+   */
+  again: boolean
+}
+
+/** Makes a client of an address that is not connected yet, and without any recovery of its own. */
+export type Dial = (url: string) => Redis
+
+interface RequestOptions {
+  readonly deadlineMs?: number
+  readonly replicas?: number | undefined
+  readonly sending?: Sending | undefined
 }
 
 export interface LinkOptions {
   readonly url: string
+  /** `dialRedis` where nothing else is said. */
+  readonly dial?: Dial
   readonly scripts: Readonly<Record<string, Script>>
   readonly clock: Clock
   readonly random: Random
@@ -44,8 +66,8 @@ export interface LinkOptions {
   readonly heard?: (event: 'up' | 'down', detail: string) => void
 }
 
-/** Server errors that say "not now": nothing was executed, and another moment or another server may answer. */
-const NOT_NOW = new Set(['LOADING', 'READONLY', 'MASTERDOWN', 'CLUSTERDOWN', 'TRYAGAIN', 'BUSY'])
+/** Server errors that say "not now": another moment or another server may answer. */
+const NOT_NOW = new Set(['LOADING', 'READONLY', 'UNBLOCKED', 'MASTERDOWN', 'CLUSTERDOWN', 'TRYAGAIN', 'BUSY'])
 
 /** Between two looks at deadlines and at what was heard, milliseconds. */
 const LOOK_MS = 50
@@ -53,6 +75,17 @@ const LOOK_MS = 50
 const takesAnyKeys = ({ keys }: Script): boolean => keys.at(-1)?.endsWith('*') ?? false
 
 const isReplyError = (cause: unknown): cause is Error => cause instanceof Error && cause.name === 'ReplyError'
+
+const dialRedis: Dial = url =>
+  new Redis({
+    ...redisOptions(url),
+    retryStrategy: () => null,
+    sentinelRetryStrategy: () => null,
+    enableOfflineQueue: false,
+    enableReadyCheck: true,
+    connectTimeout: 1000,
+    lazyConnect: true,
+  })
 
 export class Link {
   readonly #options: LinkOptions
@@ -83,15 +116,28 @@ export class Link {
   }
 
   /** Runs a script; the reply's strings are Buffers. */
-  script(script: Script, keys: readonly string[], args: readonly (string | number | Buffer)[]): Promise<Reply[]> {
+  script(
+    script: Script,
+    keys: readonly string[],
+    args: readonly (string | number | Buffer)[],
+    sending?: Sending,
+  ): Promise<Reply[]> {
     const replicas = script.readsOnly ? 0 : this.#options.replicas
-    if (replicas) return this.#evaluate(script, keys, args)
+    // With the text each time: a script that the server forgot would be healed behind the WAIT, which then spoke too early.
+    if (replicas)
+      return this.#request(client => client.callBuffer('EVAL', script.source, keys.length, ...keys, ...args), {
+        replicas,
+        sending,
+      }) as Promise<Reply[]>
     const command = `${script.name}Buffer`
     const count = takesAnyKeys(script) ? [keys.length] : []
-    return this.#request(client => {
-      const call = (client as unknown as Record<string, (...parts: unknown[]) => Promise<unknown>>)[command]
-      return (call as (...parts: unknown[]) => Promise<unknown>).call(client, ...count, ...keys, ...args)
-    }, {}) as Promise<Reply[]>
+    return this.#request(
+      client => {
+        const call = (client as unknown as Record<string, (...parts: unknown[]) => Promise<unknown>>)[command]
+        return (call as (...parts: unknown[]) => Promise<unknown>).call(client, ...count, ...keys, ...args)
+      },
+      { sending },
+    ) as Promise<Reply[]>
   }
 
   /** Sends something idempotent, again on each new connection until it has an answer or its deadline passes. */
@@ -99,25 +145,24 @@ export class Link {
     return this.#request(send, { deadlineMs, replicas: this.#options.replicas })
   }
 
-  /** With the text each time: a script that the server forgot would be healed behind the WAIT, which then spoke too early. */
-  #evaluate(script: Script, keys: readonly string[], args: readonly (string | number | Buffer)[]): Promise<Reply[]> {
-    return this.request(
-      client => client.callBuffer('EVAL', script.source, keys.length, ...keys, ...args) as Promise<Reply[]>,
-    )
-  }
-
   #request<T>(
     send: (client: Redis) => Promise<T>,
-    { deadlineMs = ANSWER_DEADLINE_MS, replicas = 0 }: { deadlineMs?: number; replicas?: number | undefined },
+    { deadlineMs = ANSWER_DEADLINE_MS, replicas = 0, sending }: RequestOptions,
   ): Promise<T> {
     return new Promise((settle, reject) => {
       const deadline = this.#options.clock.monotonicMs() + deadlineMs
       const resolve = settle as Request['resolve']
-      const request: Request = { send, resolve, reject, deadline, replicas, written: false }
+      const request: Request = { send, resolve, reject, deadline, replicas, sending, writtenTo: undefined }
       this.#requests.add(request)
       if (this.#closed) this.#settle(request, new Fault('unavailable', 'the link to Redis is closed'))
       else if (this.#ready) this.#write(this.#client as Redis, request)
     })
+  }
+
+  /** Gives the connection up, for a server that is no longer what it was; requests go on over the next one. */
+  renew(why: string): void {
+    this.#client?.emit('error', new Error(why))
+    this.#client?.disconnect()
   }
 
   /** Closes the connection; what is without an answer is rejected. */
@@ -130,16 +175,8 @@ export class Link {
   }
 
   #connect(): void {
-    const { url, scripts } = this.#options
-    const client = new Redis({
-      ...redisOptions(url),
-      retryStrategy: () => null,
-      sentinelRetryStrategy: () => null,
-      enableOfflineQueue: false,
-      enableReadyCheck: true,
-      connectTimeout: 1000,
-      lazyConnect: true,
-    })
+    const { url, scripts, dial = dialRedis } = this.#options
+    const client = dial(url)
     for (const script of Object.values(scripts))
       client.defineCommand(script.name, {
         ...(takesAnyKeys(script) ? {} : { numberOfKeys: script.keys.length }),
@@ -188,9 +225,10 @@ export class Link {
   }
 
   #write(client: Redis, request: Request): void {
-    const again = request.written
-    request.written = true
-    const { replicas } = request
+    const again = request.writtenTo !== undefined
+    const { replicas, sending } = request
+    if (sending && again && request.writtenTo !== client) sending.again = true
+    request.writtenTo = client
     const answered = replicas > 0 ? onAllReplicas(client, replicas, () => request.send(client)) : request.send(client)
     answered.then(
       reply => this.#answer(request, reply),
@@ -226,7 +264,7 @@ export class Link {
   }
 
   #expired(request: Request): Fault {
-    return request.written
+    return request.writtenTo
       ? new Fault('unknown', 'Redis did not answer in time; ask again, the same request is safe')
       : new Fault('unavailable', `Redis cannot be reached (${this.#lastLoss}); nothing was executed`)
   }

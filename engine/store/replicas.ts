@@ -17,6 +17,9 @@ import { replicationMark } from './keys.ts'
 /** Less than the silence after which a link gives its connection up. */
 const WAIT_MS = Math.floor(REDIS_SILENCE_MS * 0.75)
 
+/** What a server says that was made a replica meanwhile: the link has to ask the new primary. */
+const DEPOSED = /^(READONLY|UNBLOCKED) /
+
 /** Too few replicas have it in time. */
 export class Short extends Error {}
 
@@ -28,7 +31,7 @@ export async function countCopies(client: Redis, replicas: number): Promise<numb
 
 /**
  * Sends a request and its WAIT in one write. The reply, when all replicas have it too; throws Short when they
- * do not, Fault when Redis refuses to ask them, and whatever the request itself throws.
+ * do not, Fault when Redis refuses to ask them, and whatever the request itself throws; a deposed primary's refusal as it is.
  */
 export async function onAllReplicas(client: Redis, replicas: number, send: () => Promise<unknown>): Promise<unknown> {
   client.stream.cork()
@@ -38,7 +41,7 @@ export async function onAllReplicas(client: Redis, replicas: number, send: () =>
   counting.catch(() => {})
   const answer = await reply
   const copies = await counting.catch(cause => {
-    if (cause instanceof Error && cause.name === 'ReplyError')
+    if (cause instanceof Error && cause.name === 'ReplyError' && !DEPOSED.test(cause.message))
       throw new Fault('unknown', `it was executed, and the replicas could not be asked: ${cause.message}`, cause)
     throw cause
   })

@@ -33,6 +33,8 @@ export interface RoundRead {
   readonly notice: Notice
   readonly config: string
   readonly binding: Binding
+  /** The name of the server's history that was read; empty at the other levels than fenced. */
+  readonly server: string
 }
 
 export interface RoundEntry {
@@ -131,7 +133,8 @@ export class RoundStore {
   async read(id: string): Promise<RoundRead | undefined> {
     const reply = await this.#link.script(this.#scripts['round-read'], [keys.roundState(id)], [])
     if (reply[0] !== CODES.granted.number) return undefined
-    return { notice: parseNotice(text(reply[1])), config: text(reply[2]), binding: text(reply[3]) as Binding }
+    const [binding = '', server = ''] = text(reply[3]).split(' ')
+    return { notice: parseNotice(text(reply[1])), config: text(reply[2]), binding: binding as Binding, server }
   }
 
   turn(id: string, epoch: string, verb: TurnVerb, request: string): Promise<Turned> {
@@ -155,8 +158,16 @@ export class RoundStore {
   }
 
   async #change(script: 'round-turn' | 'restock', id: string, args: (string | number)[]): Promise<Turned> {
-    const reply = await this.#link.script(this.#scripts[script], [keys.roundState(id), keys.roundLog(id)], args)
+    const sending = { again: false }
+    const reply = await this.#link.script(
+      this.#scripts[script],
+      [keys.roundState(id), keys.roundLog(id)],
+      args,
+      sending,
+    )
     const code = claimCode(reply[0] as number)
+    if (sending.again && code !== 'granted')
+      throw new Fault('unknown', `round ${id}: an earlier try of this change may still be executed; look and ask again`)
     if (code === 'fenced') throw new Fault('fenced', `round ${id}: its state in Redis is missing or of another epoch`)
     return { code, notice: parseNotice(text(reply[1])) }
   }

@@ -50,9 +50,12 @@ export const SCRIPTS = {
   'fence-reserve': { keys: ['state'], args: ['epoch', 'engine', 'chunk', 'confirmed'] },
   'fence-restore': {
     keys: ['state', 'holders', 'log', 'restored'],
-    args: ['channel', 'epoch', 'engine', 'told', 'grants'],
+    args: ['channel', 'epoch', 'engine', 'told', 'grants', 'server'],
   },
-  'fence-bind': { keys: ['state', 'log', 'restored'], args: ['channel', 'epoch', 'next', 'patience', 'lease'] },
+  'fence-bind': {
+    keys: ['state', 'log', 'restored'],
+    args: ['channel', 'epoch', 'next', 'patience', 'lease', 'server'],
+  },
   'fence-release': { keys: ['state', 'log'], args: ['channel', 'epoch', 'most', 'lease', 'request'] },
   budget: { keys: ['budget'], args: ['request', 'amount', 'most'] },
   'campaign-create': { keys: BOOK, args: ['funds'] },

@@ -16,7 +16,7 @@ import { type EventListener, listenToStock } from './events.ts'
 import { FenceStore } from './fence-store.ts'
 import { checkHealth, type Durability, type StoreHealth } from './health.ts'
 import { LedgerStore } from './ledger-store.ts'
-import { Link } from './link.ts'
+import { type Dial, Link } from './link.ts'
 import { RoundStore } from './round-store.ts'
 import { loadScripts } from './scripts.ts'
 import { VoucherStore } from './voucher-store.ts'
@@ -33,6 +33,16 @@ export interface StoreOptions {
   /** LEASE_MS where nothing else is said; only a store without workers may do with less. */
   readonly leaseMs?: number
   readonly heard?: (link: string, event: 'up' | 'down', detail: string) => void
+  /** How Redis is reached; the real network where nothing else is said. */
+  readonly network?: Network
+  /** Loaded from scripts/ where they are not given. */
+  readonly scripts?: ReturnType<typeof loadScripts>
+}
+
+/** The way to Redis: what the simulation puts itself into. */
+export interface Network {
+  readonly dial?: Dial
+  readonly listen: typeof listenToStock
 }
 
 export interface Store {
@@ -54,13 +64,12 @@ export interface Store {
 }
 
 export function openStore(options: StoreOptions): Store {
-  const scripts = loadScripts()
-  const { url, clock, random } = options
+  const { url, clock, random, scripts = loadScripts(), network = { listen: listenToStock } } = options
   const replicas = options.replicas ?? 0
   const fenced = options.durability === 'fenced'
   const link = (name: string, copies = replicas) =>
     new Link({
-      ...{ url, scripts, clock, random, replicas: copies },
+      ...{ url, scripts, clock, random, replicas: copies, ...(network.dial && { dial: network.dial }) },
       heard: (event, detail) => options.heard?.(name, event, detail),
     })
   const claims = link('claims', fenced ? 0 : replicas)
@@ -83,7 +92,7 @@ export function openStore(options: StoreOptions): Store {
     audit: new AuditStore(changes, reads, scripts),
     controls: new ControlStore(changes, reads),
     ready: () => claims.ready && changes.ready && reads.ready,
-    listen: listener => listenToStock(url, options.node ?? 'unnamed', listener),
+    listen: listener => network.listen(url, options.node ?? 'unnamed', listener),
     health: () => checkHealth(server, { level: options.durability, replicas }),
     close: async () => {
       await Promise.all([claims, changes, reads, server, copied].map(each => each.close()))

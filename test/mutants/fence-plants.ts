@@ -126,7 +126,10 @@ export const FENCE_PLANTS: readonly Plant[] = [
   plant(
     'an engine that ended in order is waited for',
     'engine/campaign/fenced-round.ts',
-    ['fence.copiedSoFar().then(() => fence.signOff(this.#standing(epoch)))', 'fence.copiedSoFar()'],
+    [
+      'fence.note(this.#standing(epoch), 0).then(() => fence.signOff(this.#standing(epoch)))',
+      'fence.note(this.#standing(epoch), 0)',
+    ],
     'script/fenced-round',
   ),
   plant(

@@ -251,7 +251,7 @@ export const PLANTS: readonly Plant[] = [
   plant(
     'what was written counts as never sent',
     'engine/store/link.ts',
-    ['request.written = true', 'request.written = false'],
+    ['request.writtenTo = client', 'request.writtenTo = undefined'],
     'fault/link',
   ),
   plant(
@@ -281,7 +281,7 @@ export const PLANTS: readonly Plant[] = [
   plant(
     'the level replicated waits for nobody',
     'engine/store/link.ts',
-    ['if (replicas) return this.#evaluate', 'if (replicas === -1) return this.#evaluate'],
+    ['const replicas = script.readsOnly ? 0 :', 'const replicas = script.readsOnly || true ? 0 :'],
     'fault/replicas',
   ),
   plant(

@@ -1,20 +1,25 @@
 /**
- * The scripts and a naive model of a round, side by side on random sequences of claims, turns, restocks and reads.
+ * The round scripts and their simulated twins (test/sim/redis/scripts.ts), side by side on random sequences of claims,
+ * turns, restocks, reads, budgets, moved clocks and lost keys: every reply and every key has to be the same.
  *
- * After each step the laws are checked on Redis itself: never more than the stock of a pool, sequences 1..n without a
- * gap, one sequence a holder key, and the log replayed from its start gives the state that stands. Requests repeat
- * on purpose (few ids, few users), since repeats are where exactness is lost.
+ * So the simulation runs what Redis runs. After each step the laws are checked too, on Redis itself and by a reader
+ * that knows neither: never more than the stock of a pool, sequences 1..n without a gap, one sequence a holder key, and
+ * the log replayed from its start gives the state that stands. Requests repeat on purpose (few ids, few users), since
+ * repeats are where exactness is lost.
  */
 import fc from 'fast-check'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { holdersIn } from '../../engine/base/holder.ts'
-import type { TurnVerb } from '../../engine/store/round-store.ts'
-import { RoundModel } from '../support/round-model.ts'
-import { openScriptRoom } from '../support/script-room.ts'
+import { CODES, type Code } from '../../engine/base/codes.ts'
+import { effort, PATIENCE_MS } from '../support/effort.ts'
+import { openScriptRoom, packUsers } from '../support/script-room.ts'
+import { EPOCH, latin1, type Name, newTwins, type Twins, type Words } from '../support/script-twins.ts'
 import { seed } from '../support/seed.ts'
 
 const MOST = 14
 const POOLS = 3
+const LEASE_MS = 60
+const RUNS = effort(80, 4000)
+const STEPS_MIN = 5
 
 let room: Awaited<ReturnType<typeof openScriptRoom>>
 beforeAll(async () => {
@@ -22,130 +27,134 @@ beforeAll(async () => {
 })
 afterAll(() => room[Symbol.asyncDispose]())
 
-interface Real {
-  readonly id: string
-}
-type Step = fc.AsyncCommand<RoundModel, Real>
-
-/** The state that the log alone tells. */
-function replay(log: Awaited<ReturnType<typeof room.log>>, totals: readonly number[]) {
-  const pools = totals.map(total => ({ total, granted: 0 }))
-  const holders: Record<string, { sequence: number; pool: number; bytes: number }> = {}
-  let sequence = 0
-  for (const { id, fields } of log) {
-    const [, pool] = fields.kind?.match(/^restock (\d+)$/) ?? []
-    if (pool !== undefined) pools[Number(pool)]!.total += Number(fields.amount)
-    if (fields.users !== undefined) {
-      const bytes = Buffer.from(fields.pools as string, 'latin1')
-      for (const [i, holder] of holdersIn(Buffer.from(fields.users, 'latin1')).entries()) {
-        const of = bytes[bytes.length === 1 ? 0 : i] as number
-        expect(holders, `${holder} is granted twice in the log`).not.toHaveProperty([holder])
-        holders[holder] = { sequence: ++sequence, pool: of, bytes: 5 }
-        pools[of]!.granted++
-      }
-    }
-    expect(Number.parseInt(id, 10), 'an entry is named after the last sequence').toBe(sequence)
-  }
-  return { pools, holders, sequence }
+interface Step {
+  readonly text: string
+  readonly run: (twins: Twins) => Promise<unknown>
+  /** The laws no longer hold of a round that lost a key. */
+  readonly loses?: boolean
 }
 
-async function checkLaws(model: RoundModel, { id }: Real, start: readonly number[]): Promise<void> {
-  const [notice, holders, log] = await Promise.all([room.notice(id), room.holders(id), room.log(id)])
-  expect(notice).toMatchObject({
-    version: model.version,
-    state: model.state,
-    sequence: model.grants.length,
-    pools: model.pools,
-  })
-  for (const pool of notice.pools) expect(pool.granted).toBeLessThanOrEqual(pool.total)
-  const sequences = Object.values(holders).map(({ sequence }) => sequence)
-  expect(sequences.toSorted((a, b) => a - b)).toEqual(sequences.map((_, i) => i + 1))
-  expect(
-    Object.entries(holders)
-      .map(([holder, { sequence, pool }]) => [sequence, holder, pool])
-      .sort(),
-  ).toEqual(model.grants.map(({ holder, pool }, i) => [i + 1, holder, pool]).sort())
-  expect(replay(log, start)).toEqual({ pools: notice.pools, holders, sequence: notice.sequence })
-}
-
-const step = (text: string, run: Step['run']): Step => ({ check: () => true, run, toString: () => text })
+/** Now and then an engine believes in another epoch. */
+const epochs = fc.constantFrom(...Array<string>(15).fill(EPOCH), 'ffffffffffffffff')
 
 const claimStep = fc
-  .array(fc.tuple(fc.integer({ min: 0, max: 11 }), fc.integer({ min: 1, max: 2 }), fc.nat(POOLS - 1)), {
-    minLength: 1,
-    maxLength: 8,
+  .record({
+    rows: fc.array(fc.tuple(fc.nat(22), fc.integer({ min: 1, max: 2 }), fc.nat(POOLS - 1)), {
+      minLength: 1,
+      maxLength: 20,
+    }),
+    onePool: fc.boolean(),
+    epoch: epochs,
   })
-  .chain(rows => fc.boolean().map(onePool => ({ rows, onePool })))
-  .map(({ rows, onePool }) => {
-    const holders = rows.map(([user, slot]) => (slot === 1 ? `u${user}` : `u${user}/${slot}`))
-    const pools = rows.map(([, , pool], _, all) => (onePool ? (all[0]?.[2] as number) : pool))
-    return step(`claim ${holders} in ${pools}`, async (model, { id }) => {
-      const answers = await room.claim(id, holders, onePool ? (pools[0] as number) : pools)
-      expect(answers).toEqual(model.claim(holders, pools))
+  .map(({ rows, onePool, epoch }): Step => {
+    const holders = rows.map(([user, slot]) => {
+      const id = user === 22 ? `u${'long'.repeat(10)}` : `u${user}`
+      return slot === 1 ? id : `${id}/${slot}`
     })
+    const pools = Buffer.from(onePool ? [rows[0]?.[2] as number] : rows.map(([, , pool]) => pool))
+    return {
+      text: `claim ${holders} in ${[...pools]}`,
+      run: twins => twins.run('claim', [epoch, packUsers(holders), pools, '']),
+    }
   })
 
 const turnStep = fc
-  .tuple(fc.constantFrom<TurnVerb>('open', 'open', 'pause', 'resume', 'resume', 'close'), fc.nat(20))
-  .map(([verb, request]) =>
-    step(`${verb} by ${request}`, async (model, { id }) => {
-      const { code } = await room.rounds.turn(id, room.epoch, verb, `t${request}`)
-      expect(code).toBe(model.turn(verb, `t${request}`))
-    }),
-  )
+  .tuple(fc.constantFrom('open', 'open', 'pause', 'resume', 'resume', 'close'), fc.nat(20), epochs)
+  .map(([verb, request, epoch]): Step => {
+    const words = [epoch, verb, LEASE_MS, `t${request}`]
+    return { text: words.join(' '), run: twins => twins.run('round-turn', words) }
+  })
 
 const restockStep = fc
-  .record({ pool: fc.nat(POOLS - 1), add: fc.integer({ min: -4, max: 4 }), request: fc.nat(20) })
+  .record({ pool: fc.nat(POOLS - 1), add: fc.integer({ min: -4, max: 4 }), request: fc.nat(20), epoch: epochs })
   .filter(({ add }) => add !== 0)
-  .map(({ pool, add, request }) =>
-    step(`restock ${pool} by ${add} as ${request}`, async (model, { id }) => {
-      const { code } = await room.rounds.restock(id, room.epoch, { pool, add, most: MOST, request: `s${request}` })
-      expect(code).toBe(model.restock(pool, add, MOST, `s${request}`))
-    }),
-  )
-
-const readStep = fc.nat(11).map(user =>
-  step(`read u${user}`, async (model, { id }) => {
-    const place = model.grants.findIndex(grant => grant.holder === `u${user}`)
-    const holding = await room.claims.holding(id, `u${user}`)
-    expect(holding).toEqual(place < 0 ? undefined : { sequence: place + 1, pool: model.grants[place]?.pool })
-    const last = model.grants.at(-1)
-    const batch = await room.claims.batchOf(id, model.grants.length)
-    expect(batch?.holders[model.grants.length - batch.firstSequence]).toBe(last?.holder)
-  }),
-)
-
-test(`random rounds end as the model says, law by law (seed ${seed})`, { timeout: 240_000 }, async () => {
-  const steps = fc.commands([claimStep, claimStep, claimStep, turnStep, restockStep, readStep], {
-    maxCommands: 40,
-    size: 'max',
+  .map(({ pool, add, request, epoch }): Step => {
+    const words = [epoch, pool, add, MOST, LEASE_MS, `s${request}`]
+    return { text: `restock ${words.join(' ')}`, run: twins => twins.run('restock', words) }
   })
-  const totals = fc.array(fc.nat(4), { minLength: POOLS, maxLength: POOLS })
-  let ran = 0
-  const property = fc.asyncProperty(totals, fc.boolean(), steps, async (start, open, commands) => {
-    const checked = [...commands].map(command =>
-      step(String(command), async (model, real) => {
-        await command.run(model, real)
-        await checkLaws(model, real, start)
-        ran++
-      }),
-    )
-    await fc.asyncModelRun(async () => {
-      const model = new RoundModel(start)
-      const id = await room.newRound({ totals: start, open })
-      if (open) model.turn('open', 'first')
-      return { model, real: { id } }
-    }, checked)
-  })
-  await fc.assert(property, { seed, numRuns: 100 })
-  expect(ran).toBeGreaterThan(1000)
+
+const budgetStep = fc.tuple(fc.nat(4), fc.integer({ min: -20, max: 60 })).map(([request, amount]): Step => {
+  const words = [`r${request}`, amount, 100]
+  return { text: `budget ${words.join(' ')}`, run: twins => twins.run('budget', words) }
 })
 
-test('the comparison itself can fail: a model that forgets one grant is found', async () => {
-  const id = await room.newRound({ totals: [5] })
-  const model = new RoundModel([5])
-  model.turn('open', 'first')
-  await room.claim(id, ['u1', 'u2'])
-  model.claim(['u1'], [0])
-  await expect(checkLaws(model, { id }, [5])).rejects.toThrow('to match object')
+const readStep = fc.constant<Step>({ text: 'read', run: twins => twins.run('round-read', []) })
+const clockStep = fc
+  .integer({ min: 0, max: 150 })
+  .map((ms): Step => ({ text: `${ms} ms pass`, run: twins => twins.moveClock(ms) }))
+const loseStep = fc
+  .constantFrom('state' as const, 'holders' as const, 'log' as const)
+  .map((part): Step => ({ text: `lose the ${part}`, run: twins => twins.lose(part), loses: true }))
+
+const plan = fc.record({
+  totals: fc.array(fc.nat(8), { minLength: POOLS, maxLength: POOLS }),
+  opens: fc.constantFrom(0, 1, 300),
+  closes: fc.constantFrom(0, 0, 900),
+  steps: fc.array(
+    fc.oneof(
+      { arbitrary: claimStep, weight: 12 },
+      { arbitrary: turnStep, weight: 5 },
+      { arbitrary: restockStep, weight: 4 },
+      { arbitrary: clockStep, weight: 4 },
+      { arbitrary: readStep, weight: 2 },
+      { arbitrary: budgetStep, weight: 2 },
+      { arbitrary: loseStep, weight: 1 },
+    ),
+    { minLength: STEPS_MIN, maxLength: 30, size: 'max' },
+  ),
+})
+
+test(`the scripts and their twins say and hold the same (seed ${seed})`, { timeout: PATIENCE_MS }, async () => {
+  let ran = 0
+  const property = fc.asyncProperty(plan, async ({ totals, opens, closes, steps }) => {
+    const twins = await newTwins(room, { totals, opens, closes })
+    if (opens === 0) await twins.run('round-turn', [EPOCH, 'open', 0, 'first'])
+    let whole = true
+    for (const step of steps) {
+      await step.run(twins)
+      whole &&= step.loses !== true
+      if (whole) await twins.checkLaws(totals)
+      ran++
+    }
+  })
+  await fc.assert(property, { seed, numRuns: RUNS })
+  expect(ran).toBeGreaterThanOrEqual(RUNS * STEPS_MIN)
+})
+
+const [other, users, general] = ['ffffffffffffffff', packUsers(['u1', 'u2']), Buffer.from([0])]
+
+/** Scripts and words in order, and the outcome that both sides have to give. */
+const WALK: readonly (readonly [Name, Words, Code])[] = [
+  ['claim', [other, users, general, ''], 'fenced'],
+  ['claim', [EPOCH, users, general, ''], 'granted'],
+  ['claim', [EPOCH, users, general, 'one'], 'fenced'],
+  ['fence-reserve', [EPOCH, 'one', 9, 0], 'fenced'],
+  ['round-turn', [other, 'open', 0, 'a'], 'fenced'],
+  ['round-turn', [EPOCH, 'resume', 0, 'a'], 'wrong_state'],
+  ['round-turn', [EPOCH, 'open', LEASE_MS, 'a'], 'granted'],
+  ['round-turn', [EPOCH, 'open', LEASE_MS, 'a'], 'granted'],
+  ['restock', [other, 0, 1, MOST, 0, 'b'], 'fenced'],
+  ['restock', [EPOCH, 0, -6, MOST, 0, 'b'], 'below_granted'],
+  ['restock', [EPOCH, 0, MOST, MOST, 0, 'b'], 'invalid'],
+  ['restock', [EPOCH, 0, 1, MOST, 0, 'b'], 'granted'],
+  ['budget', ['c', 100, 100], 'granted'],
+  ['budget', ['d', 1, 100], 'budget_exceeded'],
+  ['round-turn', [EPOCH, 'close', 0, 'e'], 'granted'],
+  ['restock', [EPOCH, 0, 1, MOST, 0, 'f'], 'wrong_state'],
+  ['round-read', [], 'granted'],
+]
+
+test('every outcome of each script is compared', async () => {
+  const twins = await newTwins(room, { totals: [5] })
+  for (const [name, words, outcome] of WALK)
+    expect(await twins.run(name, words), `${name} ${words.map(latin1)}`).toBe(CODES[outcome].number)
+  await twins.lose('state')
+  expect(await twins.run('round-read', [])).toBe(CODES.fenced.number)
+})
+
+test('the comparison itself can fail: one grant that only Redis has is found', async () => {
+  const twins = await newTwins(room, { totals: [5] })
+  await twins.run('round-turn', [EPOCH, 'open', 0, 'first'])
+  await room.claim(twins.id, ['u1'], 0, EPOCH)
+  await expect(twins.run('claim', [EPOCH, packUsers(['u2']), Buffer.from([0]), ''])).rejects.toThrow('to deeply equal')
 })

@@ -71,7 +71,6 @@ export class FencedEngine {
       fence: {
         read: roundId => this.#alive(fence.read(roundId)),
         signOff: (...asked) => this.#alive(fence.signOff(...asked)),
-        copiedSoFar: () => this.#alive(fence.copiedSoFar()),
         note: (...asked) => this.#step('note', 'noted', () => fence.note(...asked)),
         lift: (...asked) => this.#step('lift', 'lifted', () => fence.lift(...asked)),
         restore: (...asked) => this.#step('restore', 'restored', () => fence.restore(...asked)),

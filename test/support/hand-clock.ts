@@ -39,6 +39,10 @@ export class HandClock implements Clock {
     return () => this.#timers.delete(timer)
   }
 
+  soon(run: () => void): void {
+    setImmediate(run)
+  }
+
   get waiting(): number {
     return this.#timers.size
   }

@@ -1,0 +1,251 @@
+/**
+ * One node of the engine in a simulated world: the real store, links, health and rooms, put together as main.ts does it,
+ * on virtual time, on the world's chance and on the simulated network. What HTTP would bring is called directly.
+ *
+ * A process can stop for a while (all that should have happened happens late) and can end at any moment: then its
+ * timers and promises lead nowhere, whoever waits for its answer gets none, and the next start knows nothing. Its wall
+ * clock is its own. Rejected: the server room; it holds no rule, and its sockets have tests on real ones.
+ */
+import { Fault, Refusal } from '../../engine/base/assert.ts'
+import { type Clock, every } from '../../engine/base/clock.ts'
+import type { Code } from '../../engine/base/codes.ts'
+import type { Random } from '../../engine/base/random.ts'
+import type { SingleAsk } from '../../engine/campaign/asks.ts'
+import { Campaigns } from '../../engine/campaign/campaigns.ts'
+import { Draws } from '../../engine/campaign/draws.ts'
+import { FencedRounds } from '../../engine/campaign/fenced-rounds.ts'
+import { Journal } from '../../engine/campaign/journal.ts'
+import { Lifecycle } from '../../engine/campaign/lifecycle.ts'
+import { Rounds } from '../../engine/campaign/rounds.ts'
+import { Health } from '../../engine/ops/health.ts'
+import type { ClaimStore, Decision } from '../../engine/store/claim-store.ts'
+import type { Durability } from '../../engine/store/health.ts'
+import { loadScripts } from '../../engine/store/scripts.ts'
+import { openStore, type Store } from '../../engine/store/store.ts'
+import type { JournalStore } from './journal-store.ts'
+import { asRedis, SimulatedClient } from './redis/client.ts'
+import type { Network } from './redis/network.ts'
+import type { Server } from './redis/server.ts'
+import { Subscription } from './redis/subscription.ts'
+import type { Timeline } from './timeline.ts'
+
+export const SCRIPTS = loadScripts()
+const SECRET = Buffer.alloc(32, 7)
+const TICK_MS = 100
+/** Small, so that a world meets the end of a reserve often. */
+const RESERVE_GRANTS = 24
+const EPOCH_MS = Date.UTC(2026, 10, 1)
+const TURN_MS = 0.02
+
+/** The clock of one process; what it calls runs only while the process lives, and late when it stands still. */
+export class ProcessClock implements Clock {
+  aheadMs = 0
+  alive = true
+  readonly originMs = EPOCH_MS
+  readonly #timeline: Timeline
+  readonly #bornAt: number
+  #stillUntil = 0
+  readonly #late: (() => void)[] = []
+
+  constructor(timeline: Timeline) {
+    this.#timeline = timeline
+    this.#bornAt = timeline.now
+  }
+
+  wallMs(): number {
+    return Math.floor(EPOCH_MS + this.#timeline.now + this.aheadMs)
+  }
+
+  monotonicMs(): number {
+    return this.#timeline.now - this.#bornAt + 1
+  }
+
+  after(ms: number, run: () => void): () => void {
+    return this.#timeline.after(ms, () => this.within(run))
+  }
+
+  soon(run: () => void): void {
+    this.#timeline.after(TURN_MS, () => this.within(run))
+  }
+
+  standStill(ms: number): void {
+    this.#stillUntil = Math.max(this.#stillUntil, this.#timeline.now + ms)
+    this.#timeline.at(this.#stillUntil, () => this.#goOn())
+  }
+
+  readonly within = (run: () => void): void => {
+    if (!this.alive) return
+    if (this.#stillUntil > this.#timeline.now) this.#late.push(run)
+    else run()
+  }
+
+  /** Does in order what should have happened meanwhile; what is to end it may have been put off. */
+  #goOn(): void {
+    if (this.#stillUntil > this.#timeline.now) return
+    for (const run of this.#late.splice(0)) this.within(run)
+  }
+}
+
+export interface NodeOptions {
+  readonly name: string
+  readonly timeline: Timeline
+  readonly network: Network
+  readonly durability: Durability
+  readonly replicas: number
+  /** The server that this node's address of Redis means now. */
+  readonly resolve: () => Server
+  /** Every stock event of a server is told to those who subscribed there. */
+  readonly subscribed: (subscription: Subscription) => () => void
+  readonly plant: NodePlant
+  /** At the level fenced: its disk of journals. */
+  readonly journal: JournalStore | undefined
+}
+
+/** Bugs that a world may plant in its engines. */
+export interface NodePlant {
+  /** How long a change that lets grants resume grants nothing. */
+  readonly leaseMs?: number
+  /** At the level fenced: how long a recovery waits for engines that are silent. */
+  readonly patienceMs?: number
+  /** Decides claims in another way. */
+  readonly claim?: (claim: ClaimStore['claim'], ...asked: Parameters<ClaimStore['claim']>) => Promise<Decision>
+}
+
+export class EngineNode {
+  readonly name: string
+  readonly clock: ProcessClock
+  readonly rounds: Rounds
+  readonly lifecycle: Lifecycle
+  readonly store: Store
+  readonly #health: Health
+  readonly #clients = new Set<SimulatedClient>()
+  readonly #waiting = new Set<() => void>()
+  readonly #ended = Promise.withResolvers<void>()
+  #faults = 0
+
+  constructor(options: NodeOptions) {
+    const { name, timeline, network, durability, replicas, plant } = options
+    const { chance: random } = network
+    this.name = name
+    const clock = new ProcessClock(timeline)
+    this.clock = clock
+    const store = openStore({
+      ...{ url: 'redis://primary', durability, replicas, clock, random, scripts: SCRIPTS },
+      ...(plant.leaseMs === undefined ? {} : { leaseMs: plant.leaseMs }),
+      network: {
+        dial: () => asRedis(this.#dial(options)),
+        listen: (_url, _node, listener) => this.#listen(options, listener),
+      },
+    })
+    this.store = store
+    const claim = store.claims.claim.bind(store.claims)
+    if (plant.claim) store.claims.claim = plant.claim.bind(undefined, claim)
+    this.#health = new Health({ check: store.health, connected: store.ready, clock, durability, changed: () => {} })
+    const fence = options.journal && this.#fenceOf(options.journal, plant, random)
+    this.rounds = new Rounds({
+      fence,
+      ...{ store: this.store, clock, random, secret: SECRET, drawSecret: SECRET, batchClaims: 8, batchesInFlight: 4 },
+      healthGate: this.#health.gate,
+      failed: () => {
+        this.#faults++
+      },
+      ...{ changed: () => {}, decided: () => {}, refused: () => {}, drawn: () => {} },
+    })
+    const serverTimeMs = () => this.rounds.serverTimeMs()
+    const campaigns = new Campaigns({ store: this.store, clock, random, serverTimeMs })
+    const draws = new Draws({ store: this.store, rounds: this.rounds, clock, failed: () => {} })
+    this.lifecycle = new Lifecycle({
+      ...{ store: this.store, rounds: this.rounds, campaigns, draws, clock, random },
+      fenced: fence !== undefined,
+    })
+    void fence?.begin(id => this.rounds.get(id))
+    void this.#health.start()
+    every(
+      clock,
+      TICK_MS,
+      () => this.rounds.tick(),
+      () => {},
+    )
+  }
+
+  /** Why it grants nothing, in words; empty when it does. */
+  get problems(): readonly string[] {
+    return this.#health.report.problems.map(({ what }) => what)
+  }
+
+  /** Resolves when it ended. */
+  get ended(): Promise<void> {
+    return this.#ended.promise
+  }
+
+  /** Faults that this node met. */
+  get faults(): number {
+    return this.#faults
+  }
+
+  /** Asks as POST /v1/rounds/{id}/claims does; `lost` when the node ends before it answers. */
+  claim(
+    roundId: string,
+    request: { readonly userId: string; readonly slot: number; readonly pool: number },
+    told: { readonly answered: (code: Code, ask: SingleAsk | undefined) => void; readonly lost: () => void },
+  ): void {
+    this.#waiting.add(told.lost)
+    const answer = (code: Code, ask?: SingleAsk) => {
+      if (this.#waiting.delete(told.lost)) told.answered(code, ask)
+    }
+    this.clock.within(() => {
+      const ask = () => this.rounds.peek(roundId)?.ask(request, asked => answer(asked.code, asked))
+      if (this.rounds.peek(roundId)) return ask()
+      this.lifecycle.round(roundId).then(ask, cause => answer(codeOfFailure(cause)))
+    })
+  }
+
+  /** Cuts some of its connections to Redis. */
+  cut(sentArrives: boolean, share: () => boolean): number {
+    let cuts = 0
+    for (const client of this.#clients) {
+      if (!share()) continue
+      client.cut(sentArrives)
+      cuts++
+    }
+    return cuts
+  }
+
+  /** Ends at once, in the middle of whatever it does. */
+  end(): void {
+    this.clock.alive = false
+    for (const client of this.#clients) client.cut(true)
+    for (const lost of this.#waiting) lost()
+    this.#waiting.clear()
+    this.#ended.resolve()
+  }
+
+  #fenceOf(disk: JournalStore, { patienceMs = 300 }: NodePlant, random: Random): FencedRounds {
+    const { clock, store } = this
+    return new FencedRounds({
+      ...{ engine: disk.engine, claims: store.claims, fence: store.fence, journal: new Journal(disk.mount(clock)) },
+      ...{ clock, random, chunk: RESERVE_GRANTS, patienceMs, told: () => {} },
+      adopted: (roundId, notice) => this.rounds.take(roundId, notice),
+      failed: () => {
+        this.#faults++
+      },
+    })
+  }
+
+  #dial({ network, resolve, name }: NodeOptions): SimulatedClient {
+    const client = new SimulatedClient({ network, from: name, resolve, within: this.clock.within })
+    for (const old of this.#clients) if (old.status === 'end') this.#clients.delete(old)
+    this.#clients.add(client)
+    return client
+  }
+
+  #listen({ resolve, subscribed, name, network }: NodeOptions, listener: Subscription['listener']): () => void {
+    return subscribed(new Subscription({ clock: this.clock, network, name, resolve, listener }))
+  }
+}
+
+/** The code that a failed read or change is answered with. */
+export function codeOfFailure(cause: unknown): Code {
+  if (cause instanceof Fault || cause instanceof Refusal) return cause.code
+  throw cause
+}

@@ -1,0 +1,134 @@
+/**
+ * The operator of a simulated round: makes it, opens it or lets the clock do it, pauses and resumes, adds stock and
+ * takes some back, closes it or leaves it, over whichever node answers, and asks again when he got no certain answer.
+ *
+ * One thing at a time, as operators work. Every amount of stock is another one, so that what became of a request whose
+ * answer was lost is read from the round's log at the end.
+ */
+import type { RoundConfig } from '../../engine/campaign/round-config.ts'
+import { codeOfFailure, type EngineNode } from './engine-node.ts'
+import { RoundRecord } from './round-record.ts'
+import type { World } from './world.ts'
+
+const CAMPAIGN = 'cmp_sim'
+const PACK = [
+  {
+    template: '40-10',
+    quantity: 1,
+    discount: { type: 'amount_off', amount_off: 1000, minimum_amount: 4000 },
+    valid_for_s: 604_800,
+  },
+] as const
+const AGAIN_MS = 80
+
+export class Operator {
+  readonly #world: World
+  readonly #id: string
+  readonly #number: number
+  #record: RoundRecord | undefined
+  #ends = false
+  #working: Promise<void> = Promise.resolve()
+
+  constructor(world: World, day: number) {
+    this.#world = world
+    this.#number = day + 1
+    this.#id = `rnd_day${day}`
+  }
+
+  /** Makes the round of the day and everybody who may come to it. */
+  async createRound(seed: number, users: number): Promise<RoundRecord> {
+    const { chance } = this.#world
+    const pools = chance.happens(0.3) ? ['general', 'assisted'] : ['general']
+    const perUser = chance.happens(0.2) ? 2 : 1
+    const stock = Math.floor(users * perUser * chance.between(0.4, 1.2))
+    const totals = pools.length === 1 ? [stock] : [stock - 5, 5]
+    const opens = chance.pick(['now', 'soon', 'by hand'] as const)
+    const config: RoundConfig = {
+      ...{ id: this.#id, campaign_id: CAMPAIGN, number: this.#number, currency: 'CNY', allocation: { mode: 'fcfs' } },
+      ...{ pools, per_user: perUser, pack: PACK, created_at: '2026-11-01T00:00:00.000Z' },
+    }
+    const campaign = { id: CAMPAIGN, currency: 'CNY', timezone: 'UTC', pack: PACK, limits: { per_user: perUser } }
+    await this.#insist(async node => {
+      const now = this.#world.cluster.primary.timeMs
+      await node.store.rounds.createCampaign(CAMPAIGN, JSON.stringify(campaign))
+      await node.store.rounds.createRound({
+        ...{ id: this.#id, campaignId: CAMPAIGN, number: this.#number, totals, config: JSON.stringify(config) },
+        ...{
+          epoch: chance.bytes(8).toString('hex'),
+          closesAt: chance.happens(0.2) ? now + 1000 + chance.below(30_000) : 0,
+        },
+        fenced: this.#world.isFenced,
+        opensAt: { now: 1, soon: now + 60, 'by hand': 0 }[opens],
+      })
+    })
+    if (opens === 'by hand') void this.#insist(node => node.lifecycle.turn(this.#id, 'open'))
+    this.#record = new RoundRecord({ id: this.#id, seed, users, perUser, pools })
+    return this.#record
+  }
+
+  /** Does this and that until `stops`. */
+  works(): Promise<void> {
+    this.#working = this.#work()
+    return this.#working
+  }
+
+  /** Ends his work; a paused round is resumed. */
+  async stops(): Promise<void> {
+    this.#ends = true
+    await this.#working
+    await this.#try(node => node.lifecycle.turn(this.#id, 'open'))
+    await this.#try(node => node.lifecycle.turn(this.#id, 'resume'))
+  }
+
+  async #work(): Promise<void> {
+    const { chance } = this.#world
+    while (!this.#ends) {
+      await this.#world.passes(chance.span(250))
+      if (this.#ends) return
+      if (chance.happens(0.35)) await this.#restock()
+      else if (chance.happens(0.5)) await this.#pause()
+      else if (chance.happens(0.01)) await this.#try(node => node.lifecycle.turn(this.#id, 'close'))
+      else await this.#try(node => node.lifecycle.round(this.#id))
+    }
+  }
+
+  async #pause(): Promise<void> {
+    await this.#try(node => node.lifecycle.turn(this.#id, 'pause'))
+    await this.#world.passes(this.#world.chance.span(60))
+    await this.#insist(node => node.lifecycle.turn(this.#id, 'resume'))
+  }
+
+  async #restock(): Promise<void> {
+    const { chance, timeline } = this.#world
+    const record = this.#record as RoundRecord
+    const pool = chance.below(record.options.pools.length)
+    const size = record.restocks.length + 1
+    const change = {
+      ...{ pool, add: chance.happens(0.8) ? size : -size, sent: timeline.now * 1000 },
+      answered: Number.POSITIVE_INFINITY,
+    }
+    record.restocks.push(change)
+    const name = record.options.pools[pool] as string
+    const made = await this.#try(node => node.lifecycle.restock(this.#id, name, change.add))
+    if (made) change.answered = timeline.now * 1000
+  }
+
+  /** Asks once; whether it was done. */
+  async #try(ask: (node: EngineNode) => Promise<unknown>): Promise<boolean> {
+    const node = this.#world.anyNode()
+    if (!node) return false
+    const done = ask(node).then(
+      () => true,
+      cause => codeOfFailure(cause) === undefined,
+    )
+    return Promise.race([done, node.ended.then(() => false)])
+  }
+
+  /** Asks until it is done, or until the answer is that it cannot be. */
+  async #insist(ask: (node: EngineNode) => Promise<unknown>): Promise<void> {
+    for (let tries = 0; tries < 30; tries++) {
+      if (await this.#try(ask)) return
+      await this.#world.passes(AGAIN_MS)
+    }
+  }
+}

@@ -1,0 +1,225 @@
+/**
+ * Bugs that are planted in simulated worlds: what makes "no violations" mean something.
+ *
+ * Each is a mistake that was made once in some system like this one, or nearly in this one: in the servers (answers
+ * before the sync, WAIT that waits for nobody), in the scripts (no dedupe, one more than there is),
+ * in the engine (a doubt called certain, a resend under a new key, a refusal too early, no lease) or in who is
+ * promoted. All go in through arguments; the world, the people and the judge are the same as ever. Rejected: texts
+ * to replace in the tree, which the mutants do, minutes each.
+ */
+import { Fault } from '../../engine/base/assert.ts'
+import { CODES } from '../../engine/base/codes.ts'
+import { HOLDER_BYTES_MAX, holdersIn, writeArrayHead, writeHolder } from '../../engine/base/holder.ts'
+import type { Decision } from '../../engine/store/claim-store.ts'
+import type { Call } from './redis/call.ts'
+import { execute, type Raw } from './redis/commands.ts'
+import type { Level, WorldPlant } from './world.ts'
+
+export interface Plant {
+  readonly name: string
+  readonly bug: string
+  readonly level: Level
+  /** A world that shows it. */
+  readonly seed: number
+  readonly plant: WorldPlant
+}
+
+type Execute = typeof execute
+
+/** A server that changes one script's words before it runs, and its answer. */
+const changed =
+  (script: string, words: (words: readonly string[], call: Call) => readonly string[]): Execute =>
+  (call, name, given, keyCount) =>
+    execute(call, name, name === script ? words(given, call) : given, keyCount)
+
+function packed(holders: readonly string[]): Buffer {
+  const bytes = Buffer.alloc(3 + holders.length * (HOLDER_BYTES_MAX + 4))
+  let at = writeArrayHead(bytes, 0, holders.length)
+  for (const holder of holders) at = writeHolder(bytes, at, holder)
+  return bytes.subarray(0, at)
+}
+
+/** Holder keys of the next slot. */
+const renamed = (users: Buffer): Buffer =>
+  packed(holdersIn(users).map(holder => (holder.includes('/') ? holder : `${holder}/2`)))
+
+const isUnknown = (cause: unknown): boolean => cause instanceof Fault && cause.code === 'unknown'
+
+/** Takes everything back that a batch granted, as a compensation after a time-out would. */
+const compensated: Execute = (call, name, words, keyCount): Raw => {
+  const reply = execute(call, name, words, keyCount)
+  if (name !== 'claim' || (call.timeMs & 15) !== 0) return reply
+  const [, holders = ''] = words
+  const users = holdersIn(Buffer.from(words[5] ?? '', 'latin1'))
+  call.write(['hdel', holders, users.slice(0, 1)])
+  call.hset(words[0] ?? '', 'sequence', call.hash(holders)?.size ?? 0)
+  return reply
+}
+
+/** A decision that tells the view of stock that there is a tenth less than there is. */
+const shortened = (decision: Decision): Decision => {
+  const pools = decision.notice.pools.map(pool => ({ ...pool, total: Math.floor(pool.total * 0.9) }))
+  return { ...decision, notice: { ...decision.notice, pools } }
+}
+
+export const PLANTS: readonly Plant[] = [
+  {
+    name: 'tail-lost',
+    bug: 'a replica is promoted that lacks writes',
+    level: 'always',
+    seed: 1,
+    plant: { losesTail: true },
+  },
+  {
+    name: 'early-answer',
+    bug: 'Redis answers before it has synced',
+    level: 'always',
+    seed: 4,
+    plant: { answersEarly: true },
+  },
+  {
+    name: 'wait-for-nobody',
+    bug: 'a grant is acknowledged before the replicas have it',
+    level: 'replicated',
+    seed: 1,
+    plant: { waitsForNobody: true },
+  },
+  {
+    name: 'no-mark',
+    bug: 'nothing is written behind a batch, so that WAIT speaks for an older write',
+    level: 'replicated',
+    seed: 35,
+    plant: {
+      execute: (call, name, words, keyCount) =>
+        name === 'set' && words[0]?.includes('mark') ? 'OK' : execute(call, name, words, keyCount),
+    },
+  },
+  {
+    name: 'no-dedupe',
+    bug: 'a slot that holds already is granted again',
+    level: 'always',
+    seed: 1,
+    plant: {
+      execute: changed(
+        'claim',
+        ([state = '', holders = '', log = '', channel = '', epoch = '', users = '', pools = ''], call) => {
+          const asked = holdersIn(Buffer.from(users, 'latin1'))
+          const fresh = asked.map(holder =>
+            call.hash(holders)?.has(holder) ? `${holder}.${call.timeMs % 1000}` : holder,
+          )
+          return [state, holders, log, channel, epoch, packed(fresh).toString('latin1'), pools]
+        },
+      ),
+    },
+  },
+  {
+    name: 'compensation',
+    bug: 'a grant is taken back after it was made',
+    level: 'always',
+    seed: 1,
+    plant: { execute: compensated },
+  },
+  {
+    name: 'oversell',
+    bug: 'one more is granted than there is',
+    level: 'always',
+    seed: 3,
+    plant: {
+      execute: (call, name, words, keyCount) => {
+        if (name !== 'claim') return execute(call, name, words, keyCount)
+        const [state = ''] = words
+        const [total, granted] = ['t0', 'g0'].map(field => Number(call.hash(state)?.get(field)))
+        const more = total === granted
+        if (more) call.hset(state, 't0', (total ?? 0) + 1)
+        const reply = execute(call, name, words, keyCount)
+        if (more) call.hset(state, 't0', total ?? 0)
+        return reply
+      },
+    },
+  },
+  {
+    name: 'no-lease',
+    bug: 'grants resume before every worker has heard of it',
+    level: 'always',
+    seed: 20,
+    plant: { leaseMs: 0 },
+  },
+  {
+    name: 'certain-doubt',
+    bug: 'a claim that may have been executed is called certainly not executed',
+    level: 'replicated',
+    seed: 8,
+    plant: {
+      claim: (claim, ...asked) =>
+        claim(...asked).catch((cause: unknown) => {
+          throw isUnknown(cause) ? new Fault('unavailable', 'nothing was executed') : cause
+        }),
+    },
+  },
+  {
+    name: 'late-copy',
+    bug: 'a refusal is called certain though an earlier copy of the batch is still under way',
+    level: 'memory',
+    seed: 19,
+    plant: { claim: async (claim, ...asked) => ({ ...(await claim(...asked)), again: false }) },
+  },
+  {
+    name: 'no-replid',
+    bug: 'a script does not look whether its server was promoted',
+    level: 'fenced',
+    seed: 1,
+    plant: {
+      execute: (call, name, words, keyCount) => {
+        const [state = ''] = words
+        const moved = name === 'claim' && call.hash(state)?.get('replid') !== call.server
+        if (moved && call.hash(state)?.has('replid')) call.hset(state, 'replid', call.server)
+        return execute(call, name, words, keyCount)
+      },
+    },
+  },
+  {
+    name: 'no-pending',
+    bug: 'a recovery forgets what was noted to be granted',
+    level: 'fenced',
+    seed: 4,
+    plant: {
+      execute: (call, name, words, keyCount) => {
+        const [state = ''] = words
+        if (name === 'fence-bind') call.hset(state, 'pending', 0, 'reserve', 0)
+        return execute(call, name, words, keyCount)
+      },
+    },
+  },
+  {
+    name: 'new-key',
+    bug: 'a batch whose answer was lost is asked again under other keys',
+    level: 'always',
+    seed: 4,
+    plant: {
+      claim: (claim, roundId, epoch, users, pools) =>
+        claim(roundId, epoch, users, pools).catch((cause: unknown) => {
+          if (!isUnknown(cause)) throw cause
+          return claim(roundId, epoch, renamed(users), pools)
+        }),
+    },
+  },
+  {
+    name: 'early-refusal',
+    bug: 'sold_out is said while a tenth of the stock is left',
+    level: 'always',
+    seed: 3,
+    plant: { claim: async (claim, ...asked) => shortened(await claim(...asked)) },
+  },
+  {
+    name: 'short-counts',
+    bug: 'a batch is called granted when the answer says sold out',
+    level: 'always',
+    seed: 3,
+    plant: {
+      claim: async (claim, ...asked) => {
+        const decision = await claim(...asked)
+        return decision.rest === CODES.sold_out.number ? { ...decision, rest: CODES.granted.number } : decision
+      },
+    },
+  },
+]

@@ -1,0 +1,121 @@
+/**
+ * The state of a simulated round as every round script reads, judges, writes and announces it: scripts/lib/round.lua, shut.lua
+ * and the part of log.lua that grants nothing, once more in TypeScript.
+ *
+ * Where the Lua has tables that begin at 0 there are arrays here; where it has nil, undefined. The words of a notice and
+ * the fields of the state are the same to the byte, which test/script/round-model.test.ts compares.
+ */
+import { CODES } from '../../../engine/base/codes.ts'
+import type { Call } from './call.ts'
+
+export type Answer = number | string
+export type Script = (call: Call, keys: readonly string[], args: readonly string[]) => Answer[]
+
+export const SCHEDULED = 1
+export const OPEN = 2
+export const PAUSED = 3
+export const CLOSED = 4
+const DRAWING = 5
+const DRAWN = 6
+export const NUMBER = Object.fromEntries(Object.entries(CODES).map(([code, { number }]) => [code, number])) as Record<
+  keyof typeof CODES,
+  number
+>
+
+export interface Round {
+  readonly key: string
+  readonly epoch: string
+  readonly now: number
+  version: number
+  state: number
+  opens: number
+  closes: number
+  sequence: number
+  holds: number
+  holdsAs: number
+  readonly totals: number[]
+  readonly granted: number[]
+  readonly quarantined: number[]
+  /** What a fail-over set aside, `from-to,…`; empty where nothing was. */
+  ranges: string
+  /** At the level fenced: the server's history that it is bound to, and how far it may grant. */
+  readonly replid: string | undefined
+  readonly reserve: number | undefined
+}
+
+export function readRound(call: Call, key: string, epoch: string): Round | undefined {
+  const state = call.hash(key)
+  const own = state?.get('epoch')
+  if (!state || own === undefined || (epoch !== '' && own !== epoch)) return undefined
+  const replid = state.get('replid')
+  if (replid !== undefined && epoch !== '' && replid !== call.server) return undefined
+  const number = (field: string) => Number(state.get(field) ?? 0)
+  const pools = Array.from({ length: number('pools') }, (_, pool) => pool)
+  const now = Math.max(call.timeMs, number('last'))
+  const [opens, closes] = [number('opens'), number('closes')]
+  let at = number('state')
+  if (at === SCHEDULED && opens > 0 && now >= opens) at = OPEN
+  if (closes > 0 && now >= closes && at < CLOSED) at = CLOSED
+  return {
+    ...{ key, epoch: own, now, version: number('version'), state: at, opens, closes, sequence: number('sequence') },
+    ...{ holds: number('holds'), holdsAs: number('holds_as') },
+    totals: pools.map(pool => number(`t${pool}`)),
+    granted: pools.map(pool => number(`g${pool}`)),
+    quarantined: pools.map(pool => number(`q${pool}`)),
+    ...{ ranges: state.get('ranges') ?? '', replid },
+    reserve: state.has('reserve') ? number('reserve') : undefined,
+  }
+}
+
+export const sum = (numbers: readonly number[]): number => numbers.reduce((total, number) => total + number, 0)
+/** How much of a pool is granted or may be. */
+export const room = ({ totals, quarantined }: Round, pool: number): number =>
+  (totals[pool] ?? 0) - (quarantined[pool] ?? 0)
+export const remaining = ({ totals, granted, quarantined }: Round): number =>
+  sum(totals) - sum(quarantined) - sum(granted)
+/** How many holders there have to be. */
+export const given = ({ ranges, sequence, granted }: Round): number => (ranges === '' ? sequence : sum(granted))
+
+export function noticeOf(round: Round): string {
+  const { epoch, version, state, sequence, now, opens, closes, totals, granted, quarantined, ranges } = round
+  const pools = totals.flatMap((total, pool) => [total, granted[pool]])
+  const aside = ranges === '' ? [] : [`${ranges};${quarantined.join(',')}`]
+  return [epoch, version, state, sequence, now, opens, closes, ...pools, ...aside].join(' ')
+}
+
+export function writeRound(call: Call, round: Round, channel: string, fields: readonly (string | number)[]): string {
+  round.version++
+  call.hset(round.key, 'version', round.version, 'last', round.now, ...fields)
+  const notice = noticeOf(round)
+  call.publish(channel, notice)
+  return notice
+}
+
+export function logChange(
+  call: Call,
+  log: string,
+  round: Round,
+  [kind, request, amount]: readonly [string, string, number],
+) {
+  call.xadd(log, round.sequence, 'at', round.now, 'kind', kind, 'request', request, 'amount', amount)
+}
+
+/** The outcome of everybody who holds nothing, or undefined while the round grants. */
+export function shutOutcome(round: Round): number | undefined {
+  if (round.state === OPEN) return round.now < round.holds ? round.holdsAs : undefined
+  if (round.state === DRAWN) return remaining(round) === 0 ? NUMBER.sold_out : NUMBER.closed
+  const { not_open, paused, closed } = NUMBER
+  return {
+    [SCHEDULED]: not_open,
+    [PAUSED]: paused,
+    [CLOSED]: closed,
+    [DRAWING]: not_open,
+  }[round.state]
+}
+
+export function holdShut(round: Round, lease: number): void {
+  const outcome = shutOutcome(round) ?? (remaining(round) === 0 ? NUMBER.sold_out : undefined)
+  if (outcome === undefined) return
+  round.holds = round.now + lease
+  round.holdsAs = outcome
+}

@@ -1,0 +1,219 @@
+/**
+ * The round scripts, written once more in TypeScript: what a simulated server runs instead of scripts/*.lua, and what the
+ * real scripts are compared with, reply by reply and key by key, on random sequences (test/script/round-model.test.ts).
+ *
+ * A script reads and writes through a Call: its writes are applied at once and kept for the log on disk and the
+ * replicas, as Redis does it. Claims are decided one by one, where the Lua decides a batch as a whole; the rest follows
+ * the Lua's words so that a reader can hold one against the other. Outcomes are numbers of the one table. Rejected:
+ * a Lua interpreter in here, since two runs of one text would agree on every mistake.
+ */
+import { HOLDER_BYTES_MAX, holdersIn, writeHolder } from '../../../engine/base/holder.ts'
+import type { Call } from './call.ts'
+import { admitted, FENCE } from './fence-scripts.ts'
+import {
+  CLOSED,
+  given,
+  holdShut,
+  logChange,
+  NUMBER,
+  noticeOf,
+  OPEN,
+  PAUSED,
+  type Round,
+  readRound,
+  remaining,
+  room,
+  SCHEDULED,
+  type Script,
+  shutOutcome,
+  writeRound,
+} from './round-state.ts'
+
+const create: Script = (
+  call,
+  [state = '', log = ''],
+  [channel = '', epoch = '', opens = '', closes = '', config = '', totals = '', fenced],
+) => {
+  if (call.has(state)) return [NUMBER.replayed, noticeOf(readRound(call, state, '') as Round)]
+  const pools = totals.match(/\d+/g) ?? []
+  for (const [pool, total] of pools.entries()) call.hset(state, `t${pool}`, total, `g${pool}`, 0)
+  const head = ['epoch', epoch, 'version', 0, 'state', SCHEDULED, 'opens', opens, 'closes', closes]
+  call.hset(state, ...head, 'last', 0, 'sequence', 0, 'pools', pools.length, 'config', config)
+  if (fenced === '1') call.hset(state, 'replid', call.server, 'reserve', 0, 'pending', 0, 'engines', ' ')
+  const round = readRound(call, state, epoch) as Round
+  logChange(call, log, round, ['create', '', 0])
+  return [NUMBER.granted, writeRound(call, round, channel, [])]
+}
+
+const TURNS: Readonly<Record<string, Readonly<Record<number, number>>>> = {
+  open: { [SCHEDULED]: OPEN },
+  pause: { [OPEN]: PAUSED },
+  resume: { [PAUSED]: OPEN },
+  close: {
+    [SCHEDULED]: CLOSED,
+    [OPEN]: CLOSED,
+    [PAUSED]: CLOSED,
+  },
+}
+
+const turn: Script = (call, [state = '', log = ''], [channel = '', epoch = '', verb = '', lease, request = '']) => {
+  const round = readRound(call, state, epoch)
+  if (!round || !call.has(log)) return [NUMBER.fenced]
+  if (call.hash(state)?.has(`request ${request}`)) return [NUMBER.granted, noticeOf(round)]
+  const to = TURNS[verb]?.[round.state]
+  if (to === undefined) return [NUMBER.wrong_state, noticeOf(round)]
+  if (to === OPEN) holdShut(round, Number(lease))
+  round.state = to
+  if (verb === 'open') round.opens = round.now
+  if (verb === 'close') round.closes = round.now
+  logChange(call, log, round, [verb, request, 0])
+  const fields = [
+    'state',
+    to,
+    'opens',
+    round.opens,
+    'closes',
+    round.closes,
+    'holds',
+    round.holds,
+    'holds_as',
+    round.holdsAs,
+  ]
+  return [NUMBER.granted, writeRound(call, round, channel, [...fields, `request ${request}`, round.now])]
+}
+
+const restock: Script = (
+  call,
+  [state = '', log = ''],
+  [channel = '', epoch = '', place, more, most, lease, request = ''],
+) => {
+  const round = readRound(call, state, epoch)
+  if (!round || !call.has(log)) return [NUMBER.fenced]
+  if (call.hash(state)?.has(`request ${request}`)) return [NUMBER.granted, noticeOf(round)]
+  const [pool, add] = [Number(place), Number(more)]
+  const [total = 0, granted = 0] = [round.totals[pool], round.granted[pool]]
+  if (round.state === CLOSED && add > 0) return [NUMBER.wrong_state, noticeOf(round)]
+  if (room(round, pool) + add < granted) return [NUMBER.below_granted, noticeOf(round)]
+  if (remaining(round) + round.sequence + add > Number(most)) return [NUMBER.invalid, noticeOf(round)]
+  if (round.state === OPEN && remaining(round) === 0) holdShut(round, Number(lease))
+  round.totals[pool] = total + add
+  logChange(call, log, round, [`restock ${pool}`, request, add])
+  const fields = [
+    `t${pool}`,
+    total + add,
+    'holds',
+    round.holds,
+    'holds_as',
+    round.holdsAs,
+    `request ${request}`,
+    round.now,
+  ]
+  return [NUMBER.granted, writeRound(call, round, channel, fields)]
+}
+
+const read: Script = (call, [state = '']) => {
+  const round = readRound(call, state, '')
+  if (!round) return [NUMBER.fenced]
+  const server =
+    round.replid === undefined ? '' : `${round.replid === call.server ? 'here' : 'elsewhere'} ${call.server}`
+  return [NUMBER.granted, noticeOf(round), call.hash(state)?.get('config') ?? '', server]
+}
+
+/** Holder keys as `cmsgpack.pack` writes them: a fixarray up to 15, else array16. */
+function pack(holders: readonly string[]): string {
+  const bytes = Buffer.allocUnsafe(3 + holders.length * HOLDER_BYTES_MAX)
+  let at = 0
+  if (holders.length < 16) bytes[at++] = 0x90 | holders.length
+  else {
+    bytes[at++] = 0xdc
+    at = bytes.writeUInt16BE(holders.length, at)
+  }
+  for (const holder of holders) at = writeHolder(bytes, at, holder)
+  return bytes.toString('latin1', 0, at)
+}
+
+const word = (number: number, bytes: number): string => {
+  let text = ''
+  for (let shift = 8 * (bytes - 1); shift >= 0; shift -= 8) text += String.fromCharCode((number >>> shift) & 255)
+  return text
+}
+
+interface Batch {
+  exceptions: string
+  readonly holders: string[]
+  readonly grants: string[]
+  pools: string
+}
+
+/** Decides one claim after the other; what is granted moves the round's counts and goes into the batch. */
+function decide(
+  call: Call,
+  holdersKey: string,
+  round: Round,
+  asked: { readonly users: readonly string[]; readonly pools: string; readonly rest: number },
+): Batch {
+  const held = call.hash(holdersKey)
+  const batch: Batch = { exceptions: '', holders: [], grants: [], pools: '' }
+  const shut = shutOutcome(round)
+  for (const [i, user] of asked.users.entries()) {
+    const grant = held?.get(user) ?? batch.grants[batch.holders.indexOf(user)]
+    if (grant !== undefined) {
+      batch.exceptions += word(i, 2) + word(NUMBER.replayed, 1) + grant
+      continue
+    }
+    const pool = asked.pools.charCodeAt(asked.pools.length === 1 ? 0 : i)
+    const [total, granted = 0] = [room(round, pool), round.granted[pool]]
+    const outcome = shut ?? (granted < total ? NUMBER.granted : NUMBER.sold_out)
+    if (outcome === NUMBER.granted) {
+      round.granted[pool] = granted + 1
+      batch.holders.push(user)
+      batch.grants.push(word(++round.sequence, 4) + word(pool, 1))
+      batch.pools += word(pool, 1)
+    } else if (outcome !== asked.rest) batch.exceptions += word(i, 2) + word(outcome, 1) + word(0, 4) + word(pool, 1)
+  }
+  return batch
+}
+
+const claim: Script = (
+  call,
+  [state = '', holders = '', log = ''],
+  [channel = '', epoch = '', packed = '', pools = '', engine = ''],
+) => {
+  const round = readRound(call, state, epoch)
+  if (!round) return [NUMBER.fenced]
+  if (!admitted(call, round, engine)) return [NUMBER.fenced]
+  if ((call.hash(holders)?.size ?? 0) !== given(round) || !call.has(log)) return [NUMBER.fenced]
+  const users = holdersIn(Buffer.from(packed, 'latin1'))
+  const rest = shutOutcome(round) ?? (remaining(round) > 0 ? NUMBER.granted : NUMBER.sold_out)
+  const first = round.sequence + 1
+  const batch = decide(call, holders, round, { users, pools, rest })
+  if (round.sequence > (round.reserve ?? round.sequence)) return [NUMBER.unavailable]
+  const reserve = round.reserve === undefined ? [] : [round.reserve]
+  if (batch.holders.length === 0) return [NUMBER.granted, noticeOf(round), first, rest, batch.exceptions, ...reserve]
+  const whole = batch.holders.length === users.length
+  call.hset(holders, ...batch.holders.flatMap((user, i) => [user, batch.grants[i] as string]))
+  const logged = whole ? [packed, pools] : [pack(batch.holders), batch.pools]
+  call.xadd(log, round.sequence, 'at', round.now, 'users', logged[0] as string, 'pools', logged[1] as string)
+  const counts = ['sequence', round.sequence, ...round.granted.flatMap((count, pool) => [`g${pool}`, count])]
+  return [NUMBER.granted, writeRound(call, round, channel, counts), first, rest, batch.exceptions, ...reserve]
+}
+
+const budget: Script = (call, [key = ''], [request = '', amount = '', most = '']) => {
+  const before = Number(call.hash(key)?.get(request) ?? 0)
+  const committed = Number(call.hash(key)?.get('sum') ?? 0)
+  const after = committed - before + Number(amount)
+  if (after > Number(most) && Number(amount) > before) return [NUMBER.budget_exceeded, String(committed)]
+  call.hset(key, request, amount, 'sum', after)
+  return [NUMBER.granted, String(after)]
+}
+
+/** By the names of scripts/. */
+export const SIMULATED: Readonly<Record<string, Script>> = {
+  claim,
+  'round-create': create,
+  'round-turn': turn,
+  'round-read': read,
+  restock,
+  budget,
+  ...FENCE,
+}

@@ -1,0 +1,166 @@
+/**
+ * What the people of one simulated round were told, and the judgement over it at the end.
+ *
+ * The record has the form of the bench's (bench/audit), so the same auditor judges simulated and real runs: nothing sold
+ * twice, nothing acknowledged lost, no certain refusal that was false, no answer that changed, real time kept. The
+ * engine's side of the story is read from the raw keys of the server that is primary at the end: the log gives owners
+ * and times, and must agree with the holders and the state. Rejected: a checker of the simulation's own, which
+ * would have to be tested with planted faults all over again.
+ */
+
+import type { StockChange } from '../../bench/audit/evidence.ts'
+import { Frames } from '../../bench/audit/frames.ts'
+import { History } from '../../bench/audit/history.ts'
+import { Ledger, STRANGER } from '../../bench/audit/ledger.ts'
+import { seededUsers } from '../../bench/audit/users.ts'
+import { auditRun } from '../../bench/audit/verdict.ts'
+import type { Code } from '../../engine/base/codes.ts'
+import { holdersIn, partsOf } from '../../engine/base/holder.ts'
+import * as keys from '../../engine/store/keys.ts'
+import type { Keyspace } from './redis/keyspace.ts'
+
+/** All that a claim may be told beside a grant. */
+const EXPECTED = new Set<Code>([
+  ...(['sold_out', 'limit_reached', 'paused', 'not_open', 'closed'] as const),
+  ...(['fenced', 'overloaded', 'unknown', 'unavailable'] as const),
+])
+const STARTED_MS = Date.UTC(2026, 10, 1)
+const EXAMPLES = 2
+/** What the loss of an engine's journals may break: what it told, and the order and the ends that rest on it. */
+const LOST_WITH_JOURNALS = /^I(3|8|9|10)-|^I1-(gaps|sold-out)/
+
+/**
+ * While sequences are set aside less can be had than there is, and who holds one of them is known to nobody but an engine
+ * that was silent for too long: he may be refused until it is back, and where only one comes back that he asked again, the
+ * moment of his grant is that of asking again.
+ */
+const TRUE_WHILE_ASIDE = /^I1-sold-out|^I8-end|^I9-vouchers|^I10-holder/
+
+const setAsideIn = (ranges: string) =>
+  [...ranges.matchAll(/(\d+)-(\d+)/g)].map(([, from, to]) => ({ from: Number(from), to: Number(to) }))
+
+interface Restock {
+  readonly pool: number
+  readonly add: number
+  readonly sent: number
+  answered: number
+}
+
+export interface RoundOptions {
+  readonly id: string
+  readonly seed: number
+  readonly users: number
+  readonly perUser: number
+  readonly pools: readonly string[]
+}
+
+export class RoundRecord {
+  readonly options: RoundOptions
+  readonly history = new History(256)
+  readonly users: ReturnType<typeof seededUsers>
+  /** Each with an amount that no other one has, by which it is found in the log. */
+  readonly restocks: Restock[] = []
+  /** What an engine told may be lost; no sequence may be sold twice all the same. */
+  journalsLost = false
+
+  constructor(options: RoundOptions) {
+    this.options = options
+    this.users = seededUsers(options.seed, options.users)
+  }
+
+  /** What does not hold, in words; empty when all of it is one story. */
+  judge(redis: Keyspace): readonly string[] {
+    const { id, pools, perUser } = this.options
+    const state = redis.hash(keys.roundState(id))
+    if (!state) return [`round ${id} has no state`]
+    const count = (field: string) => Number(state.get(field))
+    const counts = pools.map((name, pool) => {
+      const [total, granted, held] = [count(`t${pool}`), count(`g${pool}`), Number(state.get(`q${pool}`) ?? 0)]
+      return { name, total, granted, remaining: total - granted - held, quarantined: held }
+    })
+    const total = counts.reduce((sum, pool) => sum + pool.total, 0)
+    const granted = counts.reduce((sum, pool) => sum + pool.granted, 0)
+    const { ledger, problems, applied } = this.#readLog(redis)
+    const aside = setAsideIn(state.get('ranges') ?? '')
+    const quarantined = counts.reduce((sum, pool) => sum + pool.quarantined, 0)
+    const verdict = auditRun({
+      ...{ history: this.history, users: this.users, ledger, perUser, mode: 'fcfs', expected: EXPECTED },
+      round: { stock: { total, granted, remaining: total - granted - quarantined, quarantined }, pools: counts },
+      ...{ changes: this.#changes(applied), frames: new Frames(1), setAside: aside },
+    })
+    const forgiven = [
+      ...(this.journalsLost ? [LOST_WITH_JOURNALS] : []),
+      ...(aside.length > 0 ? [TRUE_WHILE_ASIDE] : []),
+    ]
+    const untrue = verdict.checks.filter(check => !check.ok && !forgiven.some(ids => ids.test(check.id)))
+    return [
+      ...problems,
+      ...this.#soldTwice(ledger),
+      ...untrue.flatMap(({ id: check, title, examples }) => [
+        `${check} NOT TRUE: ${title}`,
+        ...examples.slice(0, EXAMPLES),
+      ]),
+    ]
+  }
+
+  /** The grants as the log has them, and what contradicts the holders. */
+  #readLog(redis: Keyspace) {
+    const { id } = this.options
+    const holders = redis.hash(keys.roundHolders(id))
+    const ledger = new Ledger(Math.max(1, holders?.size ?? 1))
+    const [problems, applied]: [string[], Set<string>] = [[], new Set()]
+    for (const { id: entry, fields } of redis.stream(keys.roundLog(id))?.entries ?? []) {
+      const kind = fields[3] ?? ''
+      if (fields[2] === 'kind' && kind.startsWith('restock')) applied.add(`${kind} ${fields[7]}`)
+      if (fields[2] !== 'users') continue
+      const [names, pools] = [holdersIn(Buffer.from(kind, 'latin1')), fields[5] ?? '']
+      const grantedAt = Number(fields[1]) - STARTED_MS
+      for (const [i, holder] of names.entries()) {
+        const sequence = Number.parseInt(entry, 10) - names.length + 1 + i
+        const pool = pools.charCodeAt(pools.length === 1 ? 0 : i)
+        const grant = Buffer.from(holders?.get(holder) ?? '', 'latin1')
+        if (grant.length !== 5 || grant.readUInt32BE(0) !== sequence || grant[4] !== pool)
+          problems.push(
+            `the log gives ${holder} sequence ${sequence} of pool ${pool}, the holders ${grant.toString('hex')}`,
+          )
+        const { userId, slot } = partsOf(holder)
+        const user = this.users.indexOf(userId)
+        ledger.push({ grantedAt, sequence, user: user < 0 ? STRANGER : user, slot, pool })
+      }
+    }
+    for (const member of redis.hash(keys.roundRestored(id))?.keys() ?? []) {
+      const [sequence, pool, at, holder = ''] = member.split(' ')
+      const { userId, slot } = partsOf(holder)
+      const user = this.users.indexOf(userId)
+      const grantedAt = Number(at) - STARTED_MS
+      ledger.push({ grantedAt, sequence: Number(sequence), user: user < 0 ? STRANGER : user, slot, pool: Number(pool) })
+    }
+    if (holders && holders.size !== ledger.length)
+      problems.push(`there are ${holders.size} holders and ${ledger.length} grants in the log`)
+    return { ledger, problems: problems.slice(0, EXAMPLES), applied }
+  }
+
+  /** Whoever was told a sequence, or has it, is the only one; whatever was lost and found meanwhile. */
+  #soldTwice(ledger: Ledger): readonly string[] {
+    const owners = new Map<number, number>()
+    const problems: string[] = []
+    const look = (sequence: number, user: number, slot: number) => {
+      const owner = user * 256 + slot
+      const known = owners.get(sequence)
+      if (sequence > 0 && known !== undefined && known !== owner)
+        problems.push(`sequence ${sequence} was sold twice: to ${Math.floor(known / 256)} and to ${user}`)
+      owners.set(sequence, owner)
+    }
+    const { at } = this.history
+    for (let i = 0; i < this.history.length; i++)
+      if ((at.sequence[i] ?? 0) > 0) look(at.sequence[i] ?? 0, at.user[i] ?? 0, at.slot[i] ?? 0)
+    for (let i = 0; i < ledger.length; i++)
+      look(ledger.at.sequence[i] ?? 0, ledger.at.user[i] ?? 0, ledger.at.slot[i] ?? 0)
+    return problems.slice(0, EXAMPLES)
+  }
+
+  /** The changes of stock that were made; when one was made that was answered by a doubt, nobody can say. */
+  #changes(applied: ReadonlySet<string>): readonly StockChange[] {
+    return this.restocks.filter(({ pool, add }) => applied.has(`restock ${pool} ${add}`))
+  }
+}

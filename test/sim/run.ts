@@ -1,0 +1,161 @@
+/**
+ * `npm run sim`: simulated worlds, one seed after the other, until a time or a number is over or something is broken.
+ *
+ * Progress goes to stderr, the table (or with --json the totals) to stdout. At the first violation it stops: it plays the
+ * world again with fewer and fewer faults until the shortest history that still shows it is found, and prints that
+ * history's command. Exit 0 when every world held, 1 when one did not, 2 for a wrong word. One process and one core: for
+ * two, start it twice with different seeds. Rejected: going on after a violation, since one bug has a thousand seeds.
+ */
+import { parseArgs } from 'node:util'
+import { PLANTS } from './plants.ts'
+import { LEVELS, type Level, type Outcome, World, type WorldPlant } from './world.ts'
+
+const HELP = `npm run sim -- [options]      simulated worlds: Redis with replicas, engines, people and faults from one seed
+
+  --hours N      go on for so many hours of real time (0.5 is half an hour)
+  --runs N       play so many worlds (default: 100, or one where --seed is given)
+  --seed S       the first world's seed; the next have the next ones (default: from the clock)
+  --level L      ${LEVELS.join(', ')} (default: all of them in turn)
+  --faults K     no more faults than K in a world: the shortest history of a violation
+  --plant P      plant a bug and see it found: ${PLANTS.map(({ name }) => name).join(', ')}
+  --json         the totals as JSON
+
+  npm run sim -- --hours 0.5 --level replicated      half an hour of fail-overs
+  npm run sim -- --seed 19 --plant late-copy         a planted bug, found and told with its shortest history
+`
+
+const TOTALS = ['worlds', 'days', 'claims', 'grants', 'failOvers', 'kills', 'powerLosses', 'cuts', 'faults'] as const
+type Totals = Record<(typeof TOTALS)[number], number>
+const TITLES: Readonly<Record<keyof Totals, string>> = {
+  worlds: 'worlds',
+  days: 'simulated days',
+  claims: 'claims',
+  grants: 'grants told',
+  failOvers: 'fail-overs',
+  kills: 'kills of Redis',
+  powerLosses: 'power losses',
+  cuts: 'connections cut',
+  faults: 'faults in all',
+}
+const TOLD_EACH_MS = 5000
+
+interface Request {
+  readonly levels: readonly Level[]
+  readonly seed: number
+  readonly runs: number
+  readonly untilMs: number
+  readonly faults: number | undefined
+  readonly plant: { readonly name: string; readonly plant: WorldPlant } | undefined
+  readonly json: boolean
+}
+
+class Wrong extends Error {}
+
+function numberOf(name: string, text: string | undefined): number | undefined {
+  if (text === undefined) return undefined
+  const number = Number(text)
+  if (!Number.isFinite(number) || number < 0) throw new Wrong(`--${name}: "${text}" is not a number from 0 on`)
+  return number
+}
+
+function readRequest(args: readonly string[]): Request | undefined {
+  const text = { type: 'string' } as const
+  const { values } = parseArgs({
+    args: [...args],
+    options: {
+      ...{ hours: text, runs: text, seed: text, level: text, faults: text, plant: text },
+      ...{ json: { type: 'boolean' }, help: { type: 'boolean', short: 'h' } },
+    },
+  })
+  if (values.help) return undefined
+  const plant = PLANTS.find(({ name }) => name === values.plant)
+  if (values.plant !== undefined && !plant) throw new Wrong(`--plant: there is no ${values.plant}`)
+  const level = LEVELS.find(name => name === values.level)
+  if (values.level !== undefined && !level)
+    throw new Wrong(`--level: "${values.level}" is not one of ${LEVELS.join(', ')}`)
+  const [hours, seed] = [numberOf('hours', values.hours), numberOf('seed', values.seed)]
+  const runs =
+    numberOf('runs', values.runs) ?? (hours === undefined ? (seed === undefined ? 100 : 1) : Number.POSITIVE_INFINITY)
+  const levels = plant ? [plant.level] : level ? [level] : LEVELS
+  return {
+    ...{ levels, runs: level || plant ? runs : runs * LEVELS.length, json: values.json === true },
+    ...{ seed: seed ?? Math.floor(Date.now() / 1000), faults: numberOf('faults', values.faults), plant },
+    untilMs: hours === undefined ? Number.POSITIVE_INFINITY : performance.now() + hours * 3_600_000,
+  }
+}
+
+const play = ({ plant }: Request, seed: number, level: Level, faults: number | undefined): Promise<Outcome> =>
+  new World({ seed, level, faults, plant: plant?.plant }).play()
+
+/** The smallest number of faults with which a world still shows a violation, by halves. */
+async function shorten(request: Request, level: Level, found: Outcome): Promise<Outcome> {
+  let [low, shortest] = [0, found]
+  while (low < shortest.faults) {
+    const middle = Math.floor((low + shortest.faults) / 2)
+    const outcome = await play(request, found.seed, level, middle)
+    if (outcome.violations.length > 0) shortest = outcome.faults <= middle ? { ...outcome, faults: middle } : outcome
+    else low = middle + 1
+  }
+  return shortest
+}
+
+function tellViolation(request: Request, level: Level, { seed, faults, violations }: Outcome): void {
+  const plant = request.plant ? ` --plant ${request.plant.name}` : ''
+  console.error(`\nseed ${seed} at the level ${level} breaks a promise; ${faults} faults are enough to show it:`)
+  for (const violation of violations) console.error(`  ${violation}`)
+  console.error(`play it again: npm run sim -- --seed ${seed} --level ${level} --faults ${faults}${plant}`)
+}
+
+function add(totals: Totals, outcome: Outcome): void {
+  totals.worlds++
+  for (const name of TOTALS) if (name !== 'worlds') totals[name] += outcome[name]
+}
+
+const count = (number: number): string => Math.round(number).toLocaleString('en-US')
+
+function tellTotals({ json, levels, seed }: Request, totals: Totals, broken: number): void {
+  const seconds = performance.now() / 1000
+  const cpuSeconds = (process.cpuUsage().user + process.cpuUsage().system) / 1e6
+  if (json) return console.log(JSON.stringify({ ...totals, violations: broken, seed, levels, seconds, cpuSeconds }))
+  for (const name of TOTALS) console.log(`${TITLES[name].padEnd(18)}${count(totals[name]).padStart(14)}`)
+  console.log(`${'worlds broken'.padEnd(18)}${count(broken).padStart(14)}`)
+  const each = `${(totals.failOvers / cpuSeconds).toFixed(0)} fail-overs a second of processor time`
+  console.log(`levels ${levels.join(', ')}; seeds from ${seed}; ${seconds.toFixed(0)} s, ${each}`)
+}
+
+async function main(args: readonly string[]): Promise<number> {
+  let request: Request | undefined
+  try {
+    request = readRequest(args)
+  } catch (cause) {
+    console.error(`${(cause as Error).message}\n\n${HELP}`)
+    return 2
+  }
+  if (!request) {
+    console.log(HELP)
+    return 0
+  }
+  // A stack for each of the millions of faults that are made on purpose would cost a tenth of the run.
+  Error.stackTraceLimit = request.runs > 1 ? 0 : 20
+  const totals: Totals = Object.fromEntries(TOTALS.map(name => [name, 0])) as Totals
+  let toldAt = performance.now()
+  for (let run = 0; run < request.runs && performance.now() < request.untilMs; run++) {
+    const level = request.levels[run % request.levels.length] as Level
+    const outcome = await play(request, request.seed + Math.floor(run / request.levels.length), level, request.faults)
+    add(totals, outcome)
+    if (outcome.violations.length > 0) {
+      tellViolation(request, level, await shorten(request, level, outcome))
+      tellTotals(request, totals, 1)
+      return 1
+    }
+    if (performance.now() < toldAt + TOLD_EACH_MS) continue
+    toldAt = performance.now()
+    console.error(
+      `${count(totals.worlds)} worlds, ${count(totals.failOvers)} fail-overs, ${count(totals.claims)} claims`,
+    )
+  }
+  tellTotals(request, totals, 0)
+  return 0
+}
+
+process.exitCode = await main(process.argv.slice(2))

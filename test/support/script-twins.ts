@@ -1,0 +1,200 @@
+/**
+ * A round in a real Redis and in a keyspace of the simulation, side by side: every script runs on both, and what they say
+ * and what they hold has to be the same.
+ *
+ * Redis's clock is real: its answer tells the twin the moment, and `last`, which a script never goes behind, moves both
+ * ahead. `promote` is what a promotion is for a copy of a round: it was bound to another server's history. The laws are
+ * checked by a reader that knows neither side's program: the log alone has to give the state that stands.
+ */
+import { expect } from 'vitest'
+import { holdersIn } from '../../engine/base/holder.ts'
+import * as keys from '../../engine/store/keys.ts'
+import type { Reply } from '../../engine/store/link.ts'
+import type { ScriptName } from '../../engine/store/scripts.ts'
+import { Call } from '../sim/redis/call.ts'
+import { Keyspace } from '../sim/redis/keyspace.ts'
+import { SIMULATED } from '../sim/redis/scripts.ts'
+import type { ScriptRoom } from './script-room.ts'
+
+export const EPOCH = '00000000000000aa'
+export type Name = Extract<ScriptName, `round-${string}` | `fence-${string}` | 'claim' | 'restock' | 'budget'>
+export type Words = readonly (string | number | Buffer)[]
+
+const plain = (reply: Reply): unknown => (Buffer.isBuffer(reply) ? reply.toString('latin1') : reply)
+export const latin1 = (word: string | number | Buffer): string =>
+  Buffer.isBuffer(word) ? word.toString('latin1') : String(word)
+
+/** One round in Redis and in a keyspace of the simulation. */
+export class Twins {
+  readonly keyspace = new Keyspace()
+  readonly id: string
+  readonly #room: ScriptRoom
+  readonly #server: string
+  readonly #state: string
+  readonly #holders: string
+  readonly #log: string
+  readonly #budget: string
+  readonly #restored: string
+
+  /** `server` is the name of Redis's history. */
+  constructor(room: ScriptRoom, server: string, id: string) {
+    this.#room = room
+    this.#server = server
+    this.id = id
+    this.#state = keys.roundState(id)
+    this.#holders = keys.roundHolders(id)
+    this.#log = keys.roundLog(id)
+    this.#budget = keys.campaignBudget(id)
+    this.#restored = keys.roundRestored(id)
+  }
+
+  /** Runs a script on both sides and compares what they say and what they hold. */
+  async run(name: Name, words: Words): Promise<unknown> {
+    const channel = keys.roundChannel(this.id)
+    const [names, args] = {
+      claim: [
+        [this.#state, this.#holders, this.#log],
+        [channel, ...words],
+      ],
+      'round-create': [
+        [this.#state, this.#log],
+        [channel, ...words],
+      ],
+      'round-turn': [
+        [this.#state, this.#log],
+        [channel, ...words],
+      ],
+      'round-read': [[this.#state], words],
+      restock: [
+        [this.#state, this.#log],
+        [channel, ...words],
+      ],
+      budget: [[this.#budget], words],
+      'fence-reserve': [[this.#state], words],
+      'fence-restore': [
+        [this.#state, this.#holders, this.#log, this.#restored],
+        [channel, ...words],
+      ],
+      'fence-bind': [
+        [this.#state, this.#log, this.#restored],
+        [channel, ...words],
+      ],
+      'fence-release': [
+        [this.#state, this.#log],
+        [channel, ...words],
+      ],
+    }[name] as [string[], Words]
+    const real = (await this.#room.link.script(this.#room.scripts[name], names, args)).map(plain)
+    const at = Number(String(real[1]).split(' ')[4] ?? 0)
+    const call = new Call(this.keyspace, Number.isNaN(at) ? 0 : at, this.#server)
+    const twin = SIMULATED[name]?.(call, names, args.map(latin1))
+    expect(twin, `${name} ${words.map(latin1)}`).toEqual(real)
+    await this.compare()
+    return real[0]
+  }
+
+  async compare(): Promise<void> {
+    const [state, holders, log, budget, restored] = await this.#room.link.request(client =>
+      Promise.all([
+        client.hgetall(this.#state),
+        client.hgetallBuffer(this.#holders),
+        client.xrangeBuffer(this.#log, '-', '+'),
+        client.hgetall(this.#budget),
+        client.zrange(this.#restored, '0', '-1', 'WITHSCORES'),
+      ]),
+    )
+    const entries = log.map(([id, fields]) => ({
+      id: latin1(id as Buffer),
+      fields: (fields as Buffer[]).map(latin1),
+    }))
+    const binary = Object.fromEntries(Object.entries(holders).map(([holder, grant]) => [holder, latin1(grant)]))
+    const real = Object.entries({
+      [this.#state]: state,
+      [this.#holders]: binary,
+      [this.#log]: entries,
+      [this.#budget]: budget,
+      [this.#restored]: Object.fromEntries(restored.flatMap((m, i) => (i % 2 === 0 ? [[m, restored[i + 1]]] : []))),
+    })
+    const isThere = (value: object) => Object.keys(value).length > 0
+    const there = real.filter(([, value]) => isThere(value)).sort(([a], [b]) => (a < b ? -1 : 1))
+    expect(this.keyspace.dump()).toEqual(there)
+  }
+
+  /** Neither side's clock is before this moment any more. */
+  async moveClock(ms: number): Promise<void> {
+    if (!this.keyspace.has(this.#state)) return
+    const last = Number(this.keyspace.hash(this.#state)?.get('last')) + ms
+    await this.#room.setState(this.id, 'last', last)
+    this.keyspace.apply(['hset', this.#state, ['last', String(last)]])
+  }
+
+  /** The round was bound to another server: this copy of it was promoted. */
+  async promote(): Promise<void> {
+    if (!this.keyspace.has(this.#state)) return
+    const other = 'a'.repeat(40)
+    await this.#room.setState(this.id, 'replid', other)
+    this.keyspace.apply(['hset', this.#state, ['replid', other]])
+  }
+
+  async lose(part: 'state' | 'holders' | 'log'): Promise<void> {
+    const key = { state: this.#state, holders: this.#holders, log: this.#log }[part]
+    await this.#room.link.request(client => client.del(key))
+    this.keyspace.apply(['del', key, []])
+  }
+
+  async checkLaws(start: readonly number[]): Promise<void> {
+    const [notice, holders, log] = await Promise.all([
+      this.#room.notice(this.id),
+      this.#room.holders(this.id),
+      this.#room.log(this.id),
+    ])
+    for (const pool of notice.pools) expect(pool.granted).toBeLessThanOrEqual(pool.total)
+    const sequences = Object.values(holders).map(({ sequence }) => sequence)
+    expect(sequences.toSorted((a, b) => a - b)).toEqual(sequences.map((_, i) => i + 1))
+    expect(replay(log, start)).toEqual({ pools: notice.pools, holders, sequence: notice.sequence })
+  }
+}
+
+/** The state that the log alone tells. */
+function replay(log: Awaited<ReturnType<ScriptRoom['log']>>, totals: readonly number[]) {
+  const pools = totals.map(total => ({ total, granted: 0 }))
+  const holders: Record<string, { sequence: number; pool: number; bytes: number }> = {}
+  let sequence = 0
+  for (const { id, fields } of log) {
+    const [, pool] = fields.kind?.match(/^restock (\d+)$/) ?? []
+    if (pool !== undefined) pools[Number(pool)]!.total += Number(fields.amount)
+    if (fields.users !== undefined) {
+      const bytes = Buffer.from(fields.pools as string, 'latin1')
+      for (const [i, holder] of holdersIn(Buffer.from(fields.users, 'latin1')).entries()) {
+        const of = bytes[bytes.length === 1 ? 0 : i] as number
+        expect(holders, `${holder} is granted twice in the log`).not.toHaveProperty([holder])
+        holders[holder] = { sequence: ++sequence, pool: of, bytes: 5 }
+        pools[of]!.granted++
+      }
+    }
+    expect(Number.parseInt(id, 10), 'an entry is named after the last sequence').toBe(sequence)
+  }
+  return { pools, holders, sequence }
+}
+
+let rounds = 0
+
+/** A new round on both sides; `opens` and `closes` are ms from now, 0 for none. */
+export async function newTwins(
+  room: ScriptRoom,
+  {
+    totals,
+    opens = 0,
+    closes = 0,
+    fenced = '',
+  }: { totals: readonly number[]; opens?: number; closes?: number; fenced?: string },
+): Promise<Twins> {
+  const info = await room.link.request(client => client.info('replication'))
+  const twins = new Twins(room, /master_replid:(\w+)/.exec(info)?.[1] ?? '', `rnd_twin${++rounds}`)
+  const now = await room.now()
+  const from = (ms: number) => (ms === 0 ? 0 : now + ms)
+  const words = [EPOCH, from(opens), from(closes), '{"a":1}', totals.join(' '), fenced]
+  await twins.run('round-create', words)
+  await twins.run('round-create', words)
+  return twins
+}
