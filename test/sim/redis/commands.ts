@@ -76,6 +76,8 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
     return put(call, key, [field, value])
   },
   xrange,
+  // Which nodes listen is told on the desk only.
+  pubsub: () => [],
   // A sorted set is a hash of member to score here; equal scores never meet.
   zrangebyscore: (call, [key = '', from, to, , , count]) => {
     const rows = [...(call.hash(key) ?? [])].filter(

@@ -58,6 +58,7 @@ const READ_ONLY = new Set([
   'hexists',
   'hlen',
   'xrange',
+  'pubsub',
   'time',
 ])
 
