@@ -23,6 +23,8 @@ const AT_RANDOM = effort(1, 100)
 const STOCK = effort(8_000, 400_000)
 /** A raise begins when so many grants are left; see CHUNK in test/support/failover-room.ts. */
 const RAISED_AT = CHUNK / 2
+/** When the copy is away, what is left of the reserve is told by then. */
+const USED_UP_MS = 2000
 const RECOVERY_MS_MAX = 5000
 /** Points that are only passed while the replica answers: it can be cut off there, not before. */
 const NEED_REPLICA: readonly Point[] = ['noted', 'lift', 'lifted']
@@ -66,8 +68,12 @@ async function turn({ point, dies, destroyed, next }: Turn): Promise<number> {
     await second
   } else if (NEED_REPLICA.includes(point)) {
     await room.aim(point, aimed, n, async () => room.cut())
-    // Far enough that grants pass the reserve that the copy knows, and lean on what was only noted there.
-    await room.told(RAISED_AT + below(next, 30))
+    // Far enough that grants pass the reserve that the copy knows, and lean on what was only noted there; or to the end of
+    // the reserve, where a machine that was slow between the two steps has less than that left of it.
+    const used = Promise.withResolvers<void>()
+    const soon = setTimeout(used.resolve, USED_UP_MS)
+    await Promise.race([room.told(RAISED_AT + below(next, 30)), used.promise])
+    clearTimeout(soon)
     await promote()
   } else {
     room.cut()
