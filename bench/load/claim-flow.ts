@@ -43,6 +43,9 @@ const TAPS_AGAIN: Readonly<Record<number, number>> = {
   [NO_ANSWER]: 1,
 }
 
+/** Attempts are kept in a byte. */
+const ATTEMPTS_MAX = 255
+
 export class ClaimFlow {
   readonly flights = new Flights()
   readonly recorder = new Recorder()
@@ -133,11 +136,13 @@ export class ClaimFlow {
   #consider(slot: number, outcome: number): void {
     const kind = this.flights.kind[slot]!
     const attempt = this.flights.attempt[slot]!
-    if (kind === KIND.naiveBot || kind === KIND.spreadBot || kind === KIND.double || attempt >= RETRY.max) return
+    if (kind === KIND.naiveBot || kind === KIND.spreadBot || kind === KIND.double) return
+    // Who was told that there are too many is not told no: he does not lose patience by it.
+    if (attempt >= RETRY.max && outcome !== CODES.overloaded.number) return
     const p = TAPS_AGAIN[outcome]
     if (p === undefined || (p < 1 && this.#random.uniform() >= p)) return
     const gapUs = RETRY.gapS * 1e6 * this.#random.between(1 - RETRY.spread, 1 + RETRY.spread)
     const feltUs = this.#settings.pace === 'real' ? this.#nowUs - this.recorder.openedUs : this.#feed.plannedUs
-    this.#feed.again(this.flights.user[slot]!, attempt + 1, feltUs + gapUs)
+    this.#feed.again(this.flights.user[slot]!, Math.min(attempt + 1, ATTEMPTS_MAX), feltUs + gapUs)
   }
 }
