@@ -61,10 +61,10 @@ test('a crowd beyond the limit is shed at once or in time, and nothing that was 
 const BATCH = 32
 const WAY_MS = 4
 const FRAME = 40
-const CLOSED_MS = effort(2000, 10_000)
-const OPEN_MS = effort(8000, 64_000)
+const CLOSED_MS = effort(1500, 10_000)
+const OPEN_MS = effort(6500, 64_000)
 /** The first moments fill the queue; what is judged comes after. */
-const WARM_MS = 4000
+const WARM_MS = 3500
 const SHED_MS_MAX = 50
 
 interface Answered {

@@ -74,7 +74,7 @@ export const PLANTS: readonly Plant[] = [
     name: 'early-answer',
     bug: 'Redis answers before it has synced',
     level: 'always',
-    seed: 4,
+    seed: 2,
     plant: { answersEarly: true },
   },
   {
@@ -123,7 +123,7 @@ export const PLANTS: readonly Plant[] = [
     name: 'oversell',
     bug: 'one more is granted than there is',
     level: 'always',
-    seed: 3,
+    seed: 1,
     plant: {
       execute: (call, name, words, keyCount) => {
         if (name !== 'claim') return execute(call, name, words, keyCount)
@@ -141,14 +141,14 @@ export const PLANTS: readonly Plant[] = [
     name: 'no-lease',
     bug: 'grants resume before every worker has heard of it',
     level: 'always',
-    seed: 20,
+    seed: 1,
     plant: { leaseMs: 0 },
   },
   {
     name: 'certain-doubt',
     bug: 'a claim that may have been executed is called certainly not executed',
     level: 'replicated',
-    seed: 8,
+    seed: 12,
     plant: {
       claim: (claim, ...asked) =>
         claim(...asked).catch((cause: unknown) => {
@@ -181,7 +181,7 @@ export const PLANTS: readonly Plant[] = [
     name: 'no-pending',
     bug: 'a recovery forgets what was noted to be granted',
     level: 'fenced',
-    seed: 4,
+    seed: 31,
     plant: {
       execute: (call, name, words, keyCount) => {
         const [state = ''] = words
@@ -194,7 +194,7 @@ export const PLANTS: readonly Plant[] = [
     name: 'new-key',
     bug: 'a batch whose answer was lost is asked again under other keys',
     level: 'always',
-    seed: 4,
+    seed: 14,
     plant: {
       claim: (claim, roundId, epoch, users, pools) =>
         claim(roundId, epoch, users, pools).catch((cause: unknown) => {
@@ -207,14 +207,14 @@ export const PLANTS: readonly Plant[] = [
     name: 'early-refusal',
     bug: 'sold_out is said while a tenth of the stock is left',
     level: 'always',
-    seed: 3,
+    seed: 1,
     plant: { claim: async (claim, ...asked) => shortened(await claim(...asked)) },
   },
   {
     name: 'short-counts',
     bug: 'a batch is called granted when the answer says sold out',
     level: 'always',
-    seed: 3,
+    seed: 1,
     plant: {
       claim: async (claim, ...asked) => {
         const decision = await claim(...asked)

@@ -12,7 +12,8 @@ import { freePort } from './node-process.ts'
 import { findServer, watch } from './redis.ts'
 
 const NAME = 'mymaster'
-const DOWN_AFTER_MS = 400
+/** Long enough that a machine which stands still for a moment is not a primary that died. */
+const DOWN_AFTER_MS = 3000
 const LOOK_MS = 20
 
 interface Sentinel extends AsyncDisposable {
