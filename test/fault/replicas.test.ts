@@ -136,7 +136,7 @@ test('always does lose what a replica missed: the audit sees it', async () => {
     await crowd.told(crowd.granted + 500)
     crowd.quit()
   }
+  // Nobody asks again: whose grant is lost may be in doubt for ever, which is right, and no end for a crowd.
   await Promise.all([crowd.ask(), through()])
-  await crowd.askAgain()
   expect((await crowd.audit()).faults).not.toEqual([])
 })
