@@ -42,7 +42,7 @@ if silent > 0 then start = math.max(start, round.reserve, tonumber(f[2])) else o
 local missing = start - round.sequence - redis.call('ZCOUNT', KEYS[3], round.sequence + 1, start)
 if missing > 0 then aside_add(round, start, missing, silent > 0) end
 if round.state == OPEN then round.holds, round.holds_as = round.now + tonumber(ARGV[5]), CODE.fenced end
-round.epoch, round.sequence, round.version = ARGV[3], start, round.version + 2 ^ 20
+round.epoch, round.sequence = ARGV[3], start
 log_change(KEYS[2], round, silent > 0 and 'bind, set aside' or 'bind, exact', ARGV[2], missing)
 local fields = { 'epoch', ARGV[3], 'replid', server, 'sequence', start, 'reserve', start, 'pending', start, 'engines', ' ',
   'owed', owed, 'waits', '', 'holds', round.holds, 'holds_as', round.holds_as, 'ranges', round.ranges or '' }

@@ -22,8 +22,7 @@ for pool = 0, round.pools - 1 do held = held + round.quarantined[pool] end
 if held == 0 then return { CODE.wrong_state, round_notice(round) } end
 if round.sequence + left + held > tonumber(ARGV[3]) then return { CODE.invalid, round_notice(round) } end
 if round.state == OPEN and left == 0 then shut_hold(round, tonumber(ARGV[4])) end
-aside_release(round)
-log_change(KEYS[2], round, 'release', ARGV[5], held)
+aside_release(round, KEYS[2], ARGV[5])
 local fields = { 'ranges', round.ranges, 'owed', ' ', 'holds', round.holds, 'holds_as', round.holds_as,
   'request ' .. ARGV[5], round.now }
 return { CODE.granted, round_write(round, ARGV[1], aside_counts(round, fields)) }

@@ -39,7 +39,7 @@ for sequence, pool, at, holder in ARGV[5]:gmatch('(%d+) (%d+) (%d+) (%S+)\n') do
   elseif known then
     why = 'taken'
   else
-    why = not aside_take(round, pool, aside) and 'no stock'
+    why = not aside_take(round, pool, aside, KEYS[3]) and 'no stock'
   end
   if why and redis.call('HSETNX', KEYS[1], 'conflict ' .. sequence .. ' ' .. holder, why) == 1 then
     conflicts = conflicts + 1
@@ -55,6 +55,6 @@ for epoch in ARGV[4]:gmatch('%x+') do
   if epoch == round.epoch and not here then engines = engine_mark(engines, ARGV[3], 'left') end
   if here then owed = owed:gsub(' ' .. ARGV[3] .. ':' .. epoch .. ' ', ' ') end
 end
-if here and owed == ' ' and (f[2] or ' ') ~= ' ' then aside_release(round) end
+if here and owed == ' ' and (f[2] or ' ') ~= ' ' then aside_release(round, KEYS[3], 'all told') end
 local fields = { 'engines', engines, 'owed', owed, 'ranges', round.ranges or '' }
 return { CODE.granted, round_write(round, ARGV[1], aside_counts(round, fields)), restored, conflicts }

@@ -94,6 +94,9 @@ export const RECOVERY_RETRY_MS = 50
 export const RECOVERY_RETRY_MS_MAX = 500
 export const FENCE_LOOK_MS = 250
 
+/** How long a refusal at the level fenced waits for all replicas to have what it rests on, milliseconds; then `fenced`. */
+export const REFUSAL_WAIT_MS = 100
+
 /** Credentials: longest bearer token and longest header line we look at, bytes. */
 export const CREDENTIAL_BYTES_MAX = 2048
 

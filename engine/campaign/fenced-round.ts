@@ -1,7 +1,7 @@
 /**
  * One round at the level fenced, in one worker: the claims' way to Redis, with what keeps a fail-over from selling twice.
  *
- *   claim    joined? → script (epoch, server, reserve) → journal → answer
+ *   claim    joined? → script (epoch, server, reserve) → refusals copied? → journal → answer
  *   raise    note `pending` on all replicas → lift `reserve`; ahead of need, so that claims do not wait for it
  *   recover  what answers is not the server that the round is bound to: leave the epoch, give the journal back, bind
  *            under a new epoch, join it
@@ -16,13 +16,15 @@
 import { Fault } from '../base/assert.ts'
 import type { Clock } from '../base/clock.ts'
 import type { Code } from '../base/codes.ts'
-import { ANSWER_DEADLINE_MS, RECOVERY_RETRY_MS, RECOVERY_RETRY_MS_MAX } from '../base/limits.ts'
+import { ANSWER_DEADLINE_MS, RECOVERY_RETRY_MS, RECOVERY_RETRY_MS_MAX, REFUSAL_WAIT_MS } from '../base/limits.ts'
 import type { Random } from '../base/random.ts'
 import type { Batch, ClaimStore, Decision, LogBatch } from '../store/claim-store.ts'
-import { type FenceStore, type KnownGrant, RESTORE_GRANTS_MAX, type Standing } from '../store/fence-store.ts'
+import type { FenceStore, KnownGrant, Standing } from '../store/fence-store.ts'
 import { type Notice, remainingOf } from '../store/notice.ts'
+import { giveBack, lateOf, lostOf } from './give-back.ts'
 import type { Journal, JournalHead } from './journal.ts'
 import type { Journaled } from './journal-record.ts'
+import { refuses, SureRefusals, unsure } from './sure-refusals.ts'
 
 /** What the claims of a round need of the store; FencedRound stands in front of it. */
 export type ClaimDoor = Pick<ClaimStore, 'claim' | 'batchOf' | 'batches'>
@@ -60,6 +62,7 @@ const READ_TOGETHER = 64
 export class FencedRound implements ClaimDoor {
   readonly roundId: string
   readonly #options: FencedOptions
+  readonly #refusals = new SureRefusals(epoch => this.#options.fence.note(this.#standing(epoch), 0))
   #head: JournalHead | undefined
   /** The epoch that this engine may claim in; undefined while it may not. */
   #epoch: string | undefined
@@ -69,6 +72,7 @@ export class FencedRound implements ClaimDoor {
   /** Monotonic ms since when it is known that nothing can be granted. */
   #fencedAt: number | undefined
   #toldAt = ''
+  #adopted: Notice | undefined
   #closed = false
   #settled = false
 
@@ -82,6 +86,16 @@ export class FencedRound implements ClaimDoor {
     return this.#fencedAt === undefined ? undefined : 'fenced'
   }
 
+  /** The last notice that a recovery brought, of the epoch that is claimed in or joined next. */
+  get adopted(): Notice | undefined {
+    return this.#adopted
+  }
+
+  /** Whether what this notice refuses may be refused without asking: no fail-over takes it back. */
+  isSure(notice: Notice): boolean {
+    return this.#refusals.has(notice)
+  }
+
   /** Decides a batch in the epoch that this engine has joined, whatever the caller believes. */
   async claim(_roundId: string, _epoch: string, users: Buffer, pools: Buffer): Promise<Decision> {
     const deadline = this.#options.clock.monotonicMs() + ANSWER_DEADLINE_MS
@@ -93,8 +107,12 @@ export class FencedRound implements ClaimDoor {
     }
   }
 
-  batchOf(roundId: string, sequence: number): Promise<LogBatch | undefined> {
-    return this.#options.claims.batchOf(roundId, sequence)
+  /** The moment that a holder is about to be told is kept with his grant: who only asked again would know a later one. */
+  async batchOf(roundId: string, sequence: number): Promise<LogBatch | undefined> {
+    const epoch = this.#epoch
+    const batch = await this.#options.claims.batchOf(roundId, sequence)
+    if (batch) await this.#keepRead(epoch, [only(batch, sequence)])
+    return batch
   }
 
   /** The log's grants: other engines made them, so they are kept in this journal too before anybody is told. */
@@ -177,8 +195,16 @@ export class FencedRound implements ClaimDoor {
     }
     this.#reserve = Math.max(this.#reserve, decision.reserve ?? 0)
     if (this.#isLow(decision.notice)) this.#raise(epoch).catch(this.#options.failed)
+    const sure = !refuses(decision) || this.isSure(decision.notice) || (await this.#sureOf(decision.notice, deadline))
+    if (epoch !== this.#epoch) return undefined
     if (!this.#settled) await journal.keep(this.roundId, this.#head as JournalHead, batch, decision)
-    return decision
+    return sure ? decision : unsure(decision)
+  }
+
+  /** Whether all replicas have what a refusal rests on, within the time that a refusal may wait for that. */
+  #sureOf(notice: Notice, deadline: number): Promise<boolean> {
+    const { clock } = this.#options
+    return this.#until(this.#refusals.ask(notice), Math.min(deadline, clock.monotonicMs() + REFUSAL_WAIT_MS))
   }
 
   #isLow(notice: Notice): boolean {
@@ -270,7 +296,7 @@ export class FencedRound implements ClaimDoor {
 
   /** One step of a recovery, from whatever is found. Resolves with the epoch that was joined, or undefined. */
   async #step(): Promise<string | undefined> {
-    const { fence, journal, clock, adopted } = this.#options
+    const { fence, journal, clock } = this.#options
     this.#head = await journal.open(this.roundId)
     const read = await fence.read(this.roundId)
     if (!read) {
@@ -283,7 +309,7 @@ export class FencedRound implements ClaimDoor {
       await this.#bind(notice, server)
       return undefined
     }
-    adopted(this.roundId, notice)
+    this.#adopt(notice)
     if (notice.aside?.some(({ released }) => !released)) await this.#comeLate(notice, server)
     await journal.mark(this.roundId, 'joined', notice.epoch)
     await this.#reserveMore(notice.epoch)
@@ -294,15 +320,13 @@ export class FencedRound implements ClaimDoor {
 
   /** Leaves the epoch, gives back what was lost of it, and asks for the next one. */
   async #bind(notice: Notice, server: string): Promise<void> {
-    const { fence, journal, random, patienceMs, told, adopted } = this.#options
+    const { fence, journal, random, patienceMs, told } = this.#options
     const { epoch } = notice
     if (this.#toldAt !== `${server} ${epoch} ${notice.version}`) {
       await journal.mark(this.roundId, 'left', epoch)
       told({ kind: 'left', roundId: this.roundId, epoch })
       const read = await journal.read(this.roundId)
-      const { sequence, aside } = notice
-      const lost = chosen(read, grant => grant.sequence > sequence || isHeld(aside, grant.sequence))
-      const version = await this.#giveBack({ ...this.#standing(epoch), server }, lost, epochsOf(read))
+      const version = await this.#giveBack({ ...this.#standing(epoch), server }, { grants: lostOf(read, notice), read })
       this.#toldAt = `${server} ${epoch} ${version}`
     }
     const next = random.bytes(8).toString('hex')
@@ -310,27 +334,23 @@ export class FencedRound implements ClaimDoor {
     if (bound.code === 'unavailable') return
     if (bound.code === 'granted')
       told({ kind: 'bound', roundId: this.roundId, notice: bound.notice, missing: bound.missing })
-    adopted(this.roundId, bound.notice)
+    this.#adopt(bound.notice)
+  }
+
+  #adopt(notice: Notice): void {
+    this.#adopted = notice
+    this.#options.adopted(this.roundId, notice)
   }
 
   /** Gives back what is quarantined and in this journal: of a fail-over that did not wait for this engine. */
   async #comeLate(notice: Notice, server: string): Promise<void> {
     const read = await this.#options.journal.read(this.roundId)
-    const late = chosen(read, ({ sequence }) => isHeld(notice.aside, sequence))
-    await this.#giveBack({ ...this.#standing(notice.epoch), server }, late, epochsOf(read))
+    await this.#giveBack({ ...this.#standing(notice.epoch), server }, { grants: lateOf(read, notice), read })
   }
 
   /** Resolves with the version of the round behind it. */
-  async #giveBack(standing: Standing, grants: readonly KnownGrant[], told: readonly string[]): Promise<number> {
-    let [at, restored, conflicts, version] = [0, 0, 0, 0]
-    do {
-      const page = grants.slice(at, at + RESTORE_GRANTS_MAX)
-      at += RESTORE_GRANTS_MAX
-      const given = await this.#options.fence.restore(standing, page, at >= grants.length ? told : [])
-      restored += given.restored
-      conflicts += given.conflicts
-      version = given.notice.version
-    } while (at < grants.length)
+  async #giveBack(...given: [Standing, { grants: readonly KnownGrant[]; read: Journaled }]): Promise<number> {
+    const { restored, conflicts, version } = await giveBack(this.#options.fence, ...given)
     if (restored + conflicts > 0)
       this.#options.told({ kind: 'restored', roundId: this.roundId, grants: restored, conflicts })
     return version
@@ -353,20 +373,7 @@ export class FencedRound implements ClaimDoor {
   }
 }
 
-const isHeld = (aside: Notice['aside'] = [], sequence: number): boolean =>
-  aside.some(({ from, to, released }) => !released && sequence >= from && sequence <= to)
-
-/** The epochs of which a journal has everything: it was there when they were joined, and nothing of it is damaged. */
-const epochsOf = (read: Journaled): readonly string[] => (read.sound ? [...read.joined] : [])
-
-/** Each sequence once, with the earliest moment that is known of it. */
-function chosen({ grants }: Journaled, wanted: (grant: KnownGrant) => boolean): readonly KnownGrant[] {
-  const bySequence = new Map<string, KnownGrant>()
-  for (const grant of grants) {
-    if (!wanted(grant)) continue
-    const key = `${grant.sequence} ${grant.holder}`
-    const known = bySequence.get(key)
-    if (!known || grant.at < known.at) bySequence.set(key, grant)
-  }
-  return [...bySequence.values()]
+const only = ({ firstSequence, at, holders, poolOf }: LogBatch, sequence: number): LogBatch => {
+  const place = sequence - firstSequence
+  return { firstSequence: sequence, at, holders: holders.slice(place, place + 1), poolOf: () => poolOf(place) }
 }

@@ -8,6 +8,7 @@
  *      grants resume (open, resume, restock) the script grants nothing for LEASE_MS, and the operator is answered
  *      then. So a refusal on an older notice lies before every grant and before that answer: nobody can tell.
  *   3. The holdings cover every grant up to the notice's sequence, and the key is not among them.
+ *   4. At the level fenced: all replicas have what the notice says of that (sure-refusals.ts).
  * Everything else is asked of Redis. A lapsed lease renews itself: the next batch's reply confirms again.
  */
 import { VoucherCodes } from '../auth/voucher-codes.ts'
@@ -29,6 +30,7 @@ export class RoundView {
   readonly codes: VoucherCodes
   readonly #store: Pick<ClaimStore, 'batches'>
   readonly #seed: number
+  readonly #isSure: (notice: Notice) => boolean
   #notice: Notice
   #confirmedAt: number
   #holdings: Holdings
@@ -41,6 +43,8 @@ export class RoundView {
     secret: Buffer
     store: Pick<ClaimStore, 'batches'>
     seed: number
+    /** At the level fenced: whether a refusal by this notice outlives a fail-over. */
+    isSure?: ((notice: Notice) => boolean) | undefined
   }) {
     this.config = options.config
     this.vouchers = vouchersOf(options.config.pack)
@@ -52,6 +56,7 @@ export class RoundView {
     })
     this.#store = options.store
     this.#seed = options.seed
+    this.#isSure = options.isSure ?? (() => true)
     this.#notice = options.notice
     this.#holdings = this.#fresh()
     this.#confirmedAt = options.confirmedAt
@@ -72,20 +77,29 @@ export class RoundView {
 
   /**
    * Takes a notice in; true when it is news. `sentAt` (monotonic ms) is when the request that brought it left, absent
-   * for an event: an event is news but confirms nothing.
+   * for an event: an event is news but confirms nothing. Of another epoch than this view's nothing is taken: events
+   * and answers of a server that was given up may come late, and versions of two epochs cannot be compared.
    */
   take(notice: Notice, sentAt?: number): boolean {
     const last = this.#notice
-    const same = notice.epoch === last.epoch
-    // An epoch that a fail-over began has a version far above all of the one that it ended.
-    if (notice.version < last.version) return false
+    if (notice.epoch !== last.epoch || notice.version < last.version) return false
     if (sentAt !== undefined && sentAt > this.#confirmedAt) this.#confirmedAt = sentAt
-    const news = !same || notice.version > last.version || notice.state !== last.state
-    if (!same || notice.version > last.version || notice.at >= last.at) this.#notice = notice
+    const news = notice.version > last.version || notice.state !== last.state
+    if (notice.version > last.version || notice.at >= last.at) this.#notice = notice
     // Who was given back what he held is in no batch of this worker's: the log has to be read again.
-    if (!same || holesOf(notice) !== holesOf(last)) this.#holdings = this.#fresh()
-    if (this.#wantsAll() && this.#holdings.covered < this.#notice.sequence) this.#cover()
+    if (holesOf(notice) !== holesOf(last)) this.#holdings = this.#fresh()
+    this.#coverIfShut()
     return news
+  }
+
+  /** Goes over to the epoch that a recovery found (fenced-round.ts), whatever its version; true when it is news. */
+  adopt(notice: Notice): boolean {
+    if (notice.epoch === this.#notice.epoch) return this.take(notice)
+    this.#notice = notice
+    this.#confirmedAt = Number.NEGATIVE_INFINITY
+    this.#holdings = this.#fresh()
+    this.#coverIfShut()
+    return true
   }
 
   /** What this worker knows to be granted. */
@@ -97,7 +111,7 @@ export class RoundView {
   refusal(now: number): ClaimCode | undefined {
     if (now - this.#confirmedAt > LEASE_MS || !this.#isShut()) return undefined
     const { state, sequence, opensAt, at } = this.#notice
-    if (this.#holdings.covered < sequence) return undefined
+    if (this.#holdings.covered < sequence || !this.#isSure(this.#notice)) return undefined
     if (state === 'open') return 'sold_out'
     // Redis's clock now is at most what it was when it answered plus all the time since the question left.
     if (state === 'scheduled' && opensAt > 0 && at + (now - this.#confirmedAt) + 1 >= opensAt) return undefined
@@ -118,6 +132,10 @@ export class RoundView {
     return this.#isShut() || this.config.allocation.mode !== 'fcfs'
   }
 
+  #coverIfShut(): void {
+    if (this.#wantsAll() && this.#holdings.covered < this.#notice.sequence) this.#cover()
+  }
+
   /** Reads the log until the holdings cover every grant. Failing is harmless: refusals just keep asking Redis. */
   #cover(): void {
     if (this.#covering || this.#notice.sequence > HOLDERS_KNOWN_MAX) return
@@ -125,7 +143,7 @@ export class RoundView {
     this.#readLog().then(
       () => {
         this.#covering = false
-        if (this.#wantsAll() && this.#holdings.covered < this.#notice.sequence) this.#cover()
+        this.#coverIfShut()
       },
       () => {
         this.#covering = false

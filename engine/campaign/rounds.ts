@@ -142,6 +142,12 @@ export class Rounds {
     if (claims) this.#take(claims, notice, sentAt)
   }
 
+  /** At the level fenced: the epoch that a recovery found. */
+  adopt(roundId: string, notice: Notice): void {
+    const view = this.#rounds.get(roundId)?.view
+    if (view?.adopt(notice)) this.#options.changed(view)
+  }
+
   tick(): void {
     const now = this.#options.clock.monotonicMs()
     const redisNow = this.serverTimeMs()
@@ -180,10 +186,12 @@ export class Rounds {
       secret,
       store: door ?? store.claims,
       seed,
+      isSure: door && (notice => door.isSure(notice)),
     })
     const claims = this.#claims(view, door)
     await claims.load()
     this.#rounds.set(roundId, claims)
+    if (door?.adopted) view.adopt(door.adopted)
     this.#byNumber.set(config.number, roundId)
     this.#redisAheadMs = read.notice.at - clock.wallMs()
     return claims

@@ -35,11 +35,11 @@ function rowsOf({ before, after, budget }) {
 
 /** Milliseconds until the stream brought a newer version of the round, or undefined when it took too long. */
 function shownBy(round, from) {
-  const { version } = round.stock
+  const { epoch, version } = round.stock
   return new Promise(done => {
     const look = () => {
       const now = performance.now()
-      if (round.stock.version > version) return done(Math.round(round.newsAt - from))
+      if (round.stock.epoch !== epoch || round.stock.version > version) return done(Math.round(round.newsAt - from))
       if (now - from > SHOWN_WITHIN_MS) return done(undefined)
       requestAnimationFrame(look)
     }

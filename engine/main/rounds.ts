@@ -52,7 +52,7 @@ interface RoundParts {
 export async function roundsOf(parts: RoundParts): Promise<{ readonly rounds: Rounds; readonly fence?: FencedRounds }> {
   const { config, log, store, metrics, health, secret, ears, arrivals } = parts
   const failed = undecidedTold(metrics, log)
-  const adopted = (roundId: string, notice: Notice) => rounds.take(roundId, notice)
+  const adopted = (roundId: string, notice: Notice) => rounds.adopt(roundId, notice)
   const fence = config.durability === 'fenced' ? await fenceOf(parts, failed, adopted) : undefined
   const rounds: Rounds = new Rounds({
     store,

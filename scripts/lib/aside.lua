@@ -11,11 +11,12 @@ end
 
 -- Takes a place for a grant of `pool` that is restored, of what is quarantined or of what is left; where the pool has
 -- none one moves from another pool, since nobody knows whose the lost grants were. False when nothing is left.
-local function aside_take(round, pool, aside)
+local function aside_take(round, pool, aside, log)
   local function places(p) return aside and round.quarantined[p] or round.room[p] - round.granted[p] end
   local from = pool
   for p = 0, round.pools - 1 do if places(from) <= 0 then from = p end end
   if places(from) <= 0 then return false end
+  if from ~= pool then log_change(log, round, 'moved', from .. ' ' .. pool, 1) end
   if aside then round.quarantined[from] = round.quarantined[from] - 1 end
   round.total[from] = round.total[from] - 1
   round.total[pool] = round.total[pool] + 1
@@ -24,15 +25,15 @@ local function aside_take(round, pool, aside)
   return true
 end
 
--- Gives what is quarantined back to its pools and shuts the ranges. Returns how many packs.
-local function aside_release(round)
+-- Gives what is quarantined back to its pools and shuts the ranges.
+local function aside_release(round, log, request)
   local back = 0
   for p = 0, round.pools - 1 do
     back = back + round.quarantined[p]
     round.quarantined[p], round.room[p] = 0, round.total[p]
   end
   round.ranges = (round.ranges or ''):gsub('(%d+-%d+)r?', '%1r')
-  return back
+  if back > 0 then log_change(log, round, 'release', request, back) end
 end
 
 -- Sets aside what lies between the last sequence and `start`; `missing` of them are nobody's that is known. Unless it is

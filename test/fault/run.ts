@@ -23,7 +23,7 @@ const BIN = join(ROOT, 'node_modules/.bin')
 /** File name, what it does, and after how many minutes of the long form it is ended. */
 export const ROWS = [
   { name: 'redis-kills', what: 'kill -9 of Redis under load', minutes: 40 },
-  { name: 'node-kills', what: 'kill -9 of workers, supervisors, whole nodes', minutes: 40 },
+  { name: 'node-kills', what: 'kill -9 of workers, supervisors, whole nodes', minutes: 60 },
   { name: 'rolling-restart', what: 'two nodes behind a balancer, restarted in turns', minutes: 15 },
   { name: 'cut-connections', what: 'cuts at random bytes of requests and replies', minutes: 20 },
   { name: 'redis-outages', what: 'freezes, black holes, absence, a replica', minutes: 20 },
@@ -31,7 +31,7 @@ export const ROWS = [
   { name: 'redis-amnesia', what: 'lost keys, FLUSHALL', minutes: 5 },
   { name: 'log-damage', what: 'torn tail and flipped bits of the append only file', minutes: 30 },
   { name: 'replicas', what: 'fail-overs at the level replicated, frozen replicas', minutes: 20 },
-  { name: 'failover', what: 'fail-overs that lose grants at the level fenced, split brain', minutes: 60 },
+  { name: 'failover', what: 'fail-overs that lose grants at the level fenced, split brain', minutes: 120 },
   { name: 'sentinel', what: 'fail-overs that Sentinels decide, at the level fenced', minutes: 30 },
   { name: 'overload', what: 'more claims than a worker holds', minutes: 5 },
   { name: 'draw-kills', what: 'kill -9 at every step of a draw', minutes: 10 },

@@ -6,6 +6,7 @@
 import { type Plant, plant } from './plant.ts'
 
 const ROOM = 'engine/campaign/fenced-round.ts'
+const GIVING = 'engine/campaign/give-back.ts'
 
 export const FENCE_PLANTS: readonly Plant[] = [
   plant(
@@ -119,7 +120,7 @@ export const FENCE_PLANTS: readonly Plant[] = [
   ),
   plant(
     'who lost his journal says that he told all',
-    ROOM,
+    GIVING,
     ['(read.sound ? [...read.joined] : [])', '(read.sound ? [...read.joined, ...read.left] : [])'],
     'script/fenced-round',
   ),
@@ -134,7 +135,7 @@ export const FENCE_PLANTS: readonly Plant[] = [
   ),
   plant(
     'a damaged journal passes for all of it',
-    ROOM,
+    GIVING,
     ['(read.sound ? [...read.joined] : [])', '[...read.joined]'],
     'script/fenced-round',
   ),
@@ -152,6 +153,45 @@ export const FENCE_PLANTS: readonly Plant[] = [
     ROOM,
     ['    await this.#keepRead(epoch, together)\n    yield* together\n  }', '    yield* together\n  }'],
     'script/fenced-round',
+  ),
+  plant(
+    'a moment that was told is not kept',
+    ROOM,
+    ['    if (batch) await this.#keepRead(epoch, [only(batch, sequence)])\n', ''],
+    'script/fenced-round',
+  ),
+  plant(
+    'people are refused on what a replica may lack',
+    ROOM,
+    ['const sure = !refuses(decision) ||', 'const sure = true ||'],
+    'script/fenced-round',
+  ),
+  plant(
+    'what a refusal rests on passes for copied before all replicas have it',
+    'engine/campaign/sure-refusals.ts',
+    ['    await this.#asking\n    this', '    void this.#asking\n    this'],
+    'script/fenced-round',
+  ),
+  plant(
+    'an event of a server that was given up changes the epoch',
+    'engine/campaign/round-view.ts',
+    ['if (notice.epoch !== last.epoch || notice.version < last.version)', 'if (notice.version < last.version)'],
+    'script/round-view',
+  ),
+  plant(
+    'an epoch with a lower version is not taken over',
+    'engine/campaign/round-view.ts',
+    [
+      'if (notice.epoch === this.#notice.epoch) return this.take(notice)',
+      'if (notice.epoch === this.#notice.epoch || notice.version < this.#notice.version) return this.take(notice)',
+    ],
+    'script/round-view',
+  ),
+  plant(
+    'a pack changes its pool without a word',
+    'scripts/lib/aside.lua',
+    ["  if from ~= pool then log_change(log, round, 'moved', from .. ' ' .. pool, 1) end\n", ''],
+    'script/fence',
   ),
   plant(
     'records are written behind a torn tail',

@@ -347,20 +347,20 @@ export const PLANTS: readonly Plant[] = [
   plant(
     'strangers are refused before all holders are known',
     'engine/campaign/round-view.ts',
-    ['    if (this.#holdings.covered < sequence) return undefined\n', ''],
+    ['if (this.#holdings.covered < sequence || !this', 'if (!this'],
     'server/two-nodes',
     'server/two-workers',
   ),
   plant(
     'an older notice wins',
     'engine/campaign/round-view.ts',
-    ['if (notice.version < last.version) return false', ''],
+    ['if (notice.epoch !== last.epoch || notice.version < last.version)', 'if (notice.epoch !== last.epoch)'],
     'script/round-view',
   ),
   plant(
     'holders of another epoch are kept',
     'engine/campaign/round-view.ts',
-    ['if (!same || holesOf(notice) !== holesOf(last)) this', 'if (holesOf(notice) !== holesOf(last)) this'],
+    ['    this.#confirmedAt = Number.NEGATIVE_INFINITY\n    this.#holdings = this.#fresh()\n', ''],
     'script/round-view',
   ),
   plant(

@@ -208,6 +208,36 @@ test('grants that are read from the log and told are in the journal too', async 
   expect(new Set(read.grants.map(({ holder }) => holder))).toEqual(new Set(['a', 'b', 'c']))
 })
 
+test('the moment that a holder is told is in the journal with his grant, also where he only asked again', async () => {
+  const [one, two] = [await engine(), await engine()]
+  await newRound(one)
+  await claim(one, 'a', 'b')
+  const at = (await one.store.claims.batchOf(roundId, 2))?.at
+  await claim(two, 'b')
+  expect((await two.door(roundId).batchOf(roundId, 2))?.at).toBe(at)
+  const moments = (await two.journal.read(roundId)).grants.filter(({ holder }) => holder === 'b').map(grant => grant.at)
+  expect(moments).toHaveLength(2)
+  expect(Math.min(...moments)).toBe(at)
+})
+
+test('nobody is refused on what a replica may lack: he is told to ask again, and a holder beside him holds', async () => {
+  const one = await engine()
+  await newRound(one)
+  await claim(one, 'a')
+  const { epoch = '' } = await state()
+  await one.store.rounds.turn(roundId, epoch, 'pause', 'pause')
+  const held = gate()
+  traps.set('note', () => held.promise)
+  expect(await claim(one, 'a', 'b')).toEqual(['replayed 1', 'fenced 0'])
+  const { notice } = (await one.store.rounds.read(roundId)) ?? expect.fail('the round is gone')
+  expect(one.door(roundId).isSure(notice)).toBe(false)
+  held.resolve()
+  await expect.poll(() => one.door(roundId).isSure(notice)).toBe(true)
+  const asked = passed.get('note')
+  expect(await claim(one, 'a', 'b')).toEqual(['replayed 1', 'paused 0'])
+  expect(passed.get('note')).toBe(asked)
+})
+
 test('the journal of a closed round is let go when all replicas have it; asked again after that, holders hold', async () => {
   const one = await engine()
   await newRound(one)

@@ -107,6 +107,8 @@ export interface NodePlant {
   readonly leaseMs?: number
   /** At the level fenced: how long a recovery waits for engines that are silent. */
   readonly patienceMs?: number
+  /** At the level fenced: refuses without asking whether all replicas have what that rests on. */
+  readonly hasty?: boolean
   /** Decides claims in another way. */
   readonly claim?: (claim: ClaimStore['claim'], ...asked: Parameters<ClaimStore['claim']>) => Promise<Decision>
 }
@@ -220,12 +222,14 @@ export class EngineNode {
     this.#ended.resolve()
   }
 
-  #fenceOf(disk: JournalStore, { patienceMs = 300 }: NodePlant, random: Random): FencedRounds {
+  #fenceOf(disk: JournalStore, { patienceMs = 300, hasty }: NodePlant, random: Random): FencedRounds {
     const { clock, store } = this
+    const note = store.fence.note.bind(store.fence)
+    if (hasty) store.fence.note = (standing, chunk) => (chunk === 0 ? Promise.resolve(0) : note(standing, chunk))
     return new FencedRounds({
       ...{ engine: disk.engine, claims: store.claims, fence: store.fence, journal: new Journal(disk.mount(clock)) },
       ...{ clock, random, chunk: RESERVE_GRANTS, patienceMs, told: () => {} },
-      adopted: (roundId, notice) => this.rounds.take(roundId, notice),
+      adopted: (roundId, notice) => this.rounds.adopt(roundId, notice),
       failed: () => {
         this.#faults++
       },

@@ -5,6 +5,7 @@
  * One thing at a time, as operators work. Every amount of stock is another one, so that what became of a request whose
  * answer was lost is read from the round's log at the end.
  */
+import type { Code } from '../../engine/base/codes.ts'
 import type { RoundConfig } from '../../engine/campaign/round-config.ts'
 import { codeOfFailure, type EngineNode } from './engine-node.ts'
 import { RoundRecord } from './round-record.ts'
@@ -20,6 +21,9 @@ const PACK = [
   },
 ] as const
 const AGAIN_MS = 80
+const TRIES_MAX = 100
+/** Answers that a later one may contradict. */
+const AGAIN: ReadonlySet<Code> = new Set(['fenced', 'overloaded', 'unknown', 'unavailable'])
 
 export class Operator {
   readonly #world: World
@@ -72,12 +76,12 @@ export class Operator {
     return this.#working
   }
 
-  /** Ends his work; a paused round is resumed. */
+  /** Ends his work; a round that was left paused is resumed, however often he has to ask. */
   async stops(): Promise<void> {
     this.#ends = true
     await this.#working
-    await this.#try(node => node.lifecycle.turn(this.#id, 'open'))
-    await this.#try(node => node.lifecycle.turn(this.#id, 'resume'))
+    await this.#insist(node => node.lifecycle.turn(this.#id, 'open'))
+    await this.#insist(node => node.lifecycle.turn(this.#id, 'resume'))
   }
 
   async #work(): Promise<void> {
@@ -109,25 +113,23 @@ export class Operator {
     }
     record.restocks.push(change)
     const name = record.options.pools[pool] as string
-    const made = await this.#try(node => node.lifecycle.restock(this.#id, name, change.add))
-    if (made) change.answered = timeline.now * 1000
+    const code = await this.#try(node => node.lifecycle.restock(this.#id, name, change.add))
+    if (code === undefined) change.answered = timeline.now * 1000
   }
 
-  /** Asks once; whether it was done. */
-  async #try(ask: (node: EngineNode) => Promise<unknown>): Promise<boolean> {
+  /** Asks once; undefined when it was done, else why not. A node that ends leaves it in doubt. */
+  async #try(ask: (node: EngineNode) => Promise<unknown>): Promise<Code | undefined> {
     const node = this.#world.anyNode()
-    if (!node) return false
-    const done = ask(node).then(
-      () => true,
-      cause => codeOfFailure(cause) === undefined,
-    )
-    return Promise.race([done, node.ended.then(() => false)])
+    if (!node) return 'unavailable'
+    const done = ask(node).then(() => undefined, codeOfFailure)
+    return Promise.race([done, node.ended.then(() => 'unknown' as const)])
   }
 
   /** Asks until it is done, or until the answer is that it cannot be. */
   async #insist(ask: (node: EngineNode) => Promise<unknown>): Promise<void> {
-    for (let tries = 0; tries < 30; tries++) {
-      if (await this.#try(ask)) return
+    for (let tries = 0; tries < TRIES_MAX; tries++) {
+      const code = await this.#try(ask)
+      if (code === undefined || !AGAIN.has(code)) return
       await this.#world.passes(AGAIN_MS)
     }
   }

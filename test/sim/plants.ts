@@ -191,6 +191,13 @@ export const PLANTS: readonly Plant[] = [
     },
   },
   {
+    name: 'hasty-refusal',
+    bug: 'what no replica has yet passes for copied: refusals, the journals of what is over',
+    level: 'fenced',
+    seed: 29,
+    plant: { hasty: true },
+  },
+  {
     name: 'new-key',
     bug: 'a batch whose answer was lost is asked again under other keys',
     level: 'always',

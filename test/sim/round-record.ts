@@ -8,14 +8,14 @@
  * would have to be tested with planted faults all over again.
  */
 
-import type { StockChange } from '../../bench/audit/evidence.ts'
+import type { Run, StockChange } from '../../bench/audit/evidence.ts'
 import { Frames } from '../../bench/audit/frames.ts'
-import { History } from '../../bench/audit/history.ts'
+import { History, NO_ANSWER } from '../../bench/audit/history.ts'
 import { Ledger, STRANGER } from '../../bench/audit/ledger.ts'
 import { seededUsers } from '../../bench/audit/users.ts'
 import { auditRun } from '../../bench/audit/verdict.ts'
-import type { Code } from '../../engine/base/codes.ts'
-import { holdersIn, partsOf } from '../../engine/base/holder.ts'
+import { CODES, type Code } from '../../engine/base/codes.ts'
+import { holderOf, holdersIn, partsOf } from '../../engine/base/holder.ts'
 import * as keys from '../../engine/store/keys.ts'
 import type { Keyspace } from './redis/keyspace.ts'
 
@@ -34,10 +34,17 @@ const LOST_WITH_JOURNALS = /^I(3|8|9|10)-|^I1-(gaps|sold-out)/
  * that was silent for too long: he may be refused until it is back, and where only one comes back that he asked again, the
  * moment of his grant is that of asking again.
  */
-const TRUE_WHILE_ASIDE = /^I1-sold-out|^I8-end|^I9-vouchers|^I10-holder/
+const TRUE_WHILE_ASIDE = /^I1-sold-out|^I9-vouchers|^I10-holder/
 
 const setAsideIn = (ranges: string) =>
   [...ranges.matchAll(/(\d+)-(\d+)/g)].map(([, from, to]) => ({ from: Number(from), to: Number(to) }))
+
+/** A recovery moved a pack between pools: stock of a restock that was lost, whose grants were given back. */
+const movesIn = (pools: string): StockChange[] =>
+  pools.split(' ').map((pool, i) => ({
+    ...{ pool: Number(pool), add: i === 0 ? -1 : 1 },
+    ...{ sent: Number.NEGATIVE_INFINITY, answered: Number.POSITIVE_INFINITY },
+  }))
 
 interface Restock {
   readonly pool: number
@@ -68,6 +75,9 @@ export class RoundRecord {
     this.users = seededUsers(options.seed, options.users)
   }
 
+  /** Answers that contradict others and are known to the round as such. */
+  conflicts = 0
+
   /** What does not hold, in words; empty when all of it is one story. */
   judge(redis: Keyspace): readonly string[] {
     const { id, pools, perUser } = this.options
@@ -80,19 +90,26 @@ export class RoundRecord {
     })
     const total = counts.reduce((sum, pool) => sum + pool.total, 0)
     const granted = counts.reduce((sum, pool) => sum + pool.granted, 0)
-    const { ledger, problems, applied } = this.#readLog(redis)
+    const { ledger, problems, applied, moved } = this.#readLog(redis)
     const aside = setAsideIn(state.get('ranges') ?? '')
     const quarantined = counts.reduce((sum, pool) => sum + pool.quarantined, 0)
-    const verdict = auditRun({
-      ...{ history: this.history, users: this.users, ledger, perUser, mode: 'fcfs', expected: EXPECTED },
+    const history = this.#withoutNoted(state)
+    const run: Run = {
+      ...{ history, users: this.users, ledger, perUser, mode: 'fcfs', expected: EXPECTED },
       round: { stock: { total, granted, remaining: total - granted - quarantined, quarantined }, pools: counts },
-      ...{ changes: this.#changes(applied), frames: new Frames(1), setAside: aside },
-    })
+      ...{ changes: [...this.#changes(applied), ...moved], frames: new Frames(1), setAside: aside },
+    }
     const forgiven = [
       ...(this.journalsLost ? [LOST_WITH_JOURNALS] : []),
       ...(aside.length > 0 ? [TRUE_WHILE_ASIDE] : []),
     ]
-    const untrue = verdict.checks.filter(check => !check.ok && !forgiven.some(ids => ids.test(check.id)))
+    const checks = auditRun(run).checks.filter(({ id: check }) => aside.length === 0 || check !== 'I8-end')
+    // What was set aside comes back to the stock, as if it were added; who was told that all is closed was told so for ever.
+    if (aside.length > 0)
+      checks.push(
+        ...auditRun({ ...run, history: withoutSoldOut(history) }).checks.filter(({ id: check }) => check === 'I8-end'),
+      )
+    const untrue = checks.filter(check => !check.ok && !forgiven.some(ids => ids.test(check.id)))
     return [
       ...problems,
       ...this.#soldTwice(ledger),
@@ -109,9 +126,11 @@ export class RoundRecord {
     const holders = redis.hash(keys.roundHolders(id))
     const ledger = new Ledger(Math.max(1, holders?.size ?? 1))
     const [problems, applied]: [string[], Set<string>] = [[], new Set()]
+    const moved: StockChange[] = []
     for (const { id: entry, fields } of redis.stream(keys.roundLog(id))?.entries ?? []) {
       const kind = fields[3] ?? ''
       if (fields[2] === 'kind' && kind.startsWith('restock')) applied.add(`${kind} ${fields[7]}`)
+      if (kind === 'moved' && fields[2] === 'kind') moved.push(...movesIn(fields[5] ?? ''))
       if (fields[2] !== 'users') continue
       const [names, pools] = [holdersIn(Buffer.from(kind, 'latin1')), fields[5] ?? '']
       const grantedAt = Number(fields[1]) - STARTED_MS
@@ -137,7 +156,24 @@ export class RoundRecord {
     }
     if (holders && holders.size !== ledger.length)
       problems.push(`there are ${holders.size} holders and ${ledger.length} grants in the log`)
-    return { ledger, problems: problems.slice(0, EXAMPLES), applied }
+    return { ledger, problems: problems.slice(0, EXAMPLES), applied, moved }
+  }
+
+  /**
+   * The answers without those that the round's state notes as contradicting others: an engine that was silent through a
+   * fail-over told them, and nobody knew. Their sequences may be nobody else's all the same.
+   */
+  #withoutNoted(state: ReadonlyMap<string, string>): History {
+    const { at, length } = this.history
+    const noted = (i: number) => {
+      const holder = holderOf(this.users.userId(at.user[i] ?? 0), at.slot[i] ?? 0)
+      return state.has(`conflict ${at.sequence[i]} ${holder}`)
+    }
+    const conflicts = new Set<number>()
+    if ([...state.keys()].some(field => field.startsWith('conflict ')))
+      for (let i = 0; i < length; i++) if ((at.sequence[i] ?? 0) > 0 && noted(i)) conflicts.add(i)
+    this.conflicts = conflicts.size
+    return without(this.history, i => conflicts.has(i))
   }
 
   /** Whoever was told a sequence, or has it, is the only one; whatever was lost and found meanwhile. */
@@ -164,3 +200,18 @@ export class RoundRecord {
     return this.restocks.filter(({ pool, add }) => applied.has(`restock ${pool} ${add}`))
   }
 }
+
+/** The same record, where some answers never came. */
+function without({ at, length }: History, left: (i: number) => boolean): History {
+  const history = new History(Math.max(1, length))
+  for (let i = 0; i < length; i++) {
+    const row = { sent: at.sent[i] ?? 0, user: at.user[i] ?? 0, slot: at.slot[i] ?? 0, pool: at.pool[i] ?? 0 }
+    const told = { answered: at.answered[i] ?? 0, outcome: at.outcome[i] ?? 0, sequence: at.sequence[i] ?? 0 }
+    const none = { answered: Number.POSITIVE_INFINITY, outcome: NO_ANSWER, sequence: 0, vouchers: 0 }
+    history.push({ ...row, ...told, vouchers: at.vouchers[i] ?? 0, connection: 0, ...(left(i) ? none : {}) })
+  }
+  return history
+}
+
+const withoutSoldOut = (history: History): History =>
+  without(history, i => history.at.outcome[i] === CODES.sold_out.number)

@@ -24,13 +24,17 @@ const HELP = `npm run sim -- [options]      simulated worlds: Redis with replica
   npm run sim -- --seed 19 --plant late-copy         a planted bug, found and told with its shortest history
 `
 
-const TOTALS = ['worlds', 'days', 'claims', 'grants', 'failOvers', 'kills', 'powerLosses', 'cuts', 'faults'] as const
+const TOTALS = [
+  ...(['worlds', 'days', 'claims', 'grants', 'conflicts'] as const),
+  ...(['failOvers', 'kills', 'powerLosses', 'cuts', 'faults'] as const),
+] as const
 type Totals = Record<(typeof TOTALS)[number], number>
 const TITLES: Readonly<Record<keyof Totals, string>> = {
   worlds: 'worlds',
   days: 'simulated days',
   claims: 'claims',
   grants: 'grants told',
+  conflicts: 'noted conflicts',
   failOvers: 'fail-overs',
   kills: 'kills of Redis',
   powerLosses: 'power losses',

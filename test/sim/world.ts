@@ -46,6 +46,8 @@ export interface Outcome {
   readonly powerLosses: number
   readonly kills: number
   readonly cuts: number
+  /** Answers that contradict others, each noted in its round. */
+  readonly conflicts: number
   /** In words; empty when nothing was broken. */
   readonly violations: readonly string[]
 }
@@ -126,6 +128,7 @@ export class World {
     return {
       ...{ seed: this.#options.seed, faults: this.#faults, days: this.timeline.now / DAY_MS },
       ...{ failOvers, powerLosses, kills, cuts: this.cuts, violations: this.#violations },
+      conflicts: sum(this.records.map(({ conflicts }) => conflicts)),
       claims: sum(this.people.map(({ claims }) => claims)),
       grants: sum(
         this.records.map(

@@ -52,12 +52,13 @@ function isHeld(round: Round, sequence: number): boolean {
 }
 
 /** Takes a place for a grant that is given back; false when nothing is left in any pool. */
-function take(round: Round, pool: number, aside: boolean): boolean {
+function take(call: Call, log: string, round: Round, [pool, aside]: readonly [number, boolean]): boolean {
   const { totals, granted, quarantined } = round
   const places = (p: number) => (aside ? (quarantined[p] ?? 0) : room(round, p) - (granted[p] ?? 0))
   let from = pool
   for (const p of totals.keys()) if (places(from) <= 0) from = p
   if (places(from) <= 0) return false
+  if (from !== pool) logChange(call, log, round, ['moved', `${from} ${pool}`, 1])
   if (aside) quarantined[from] = (quarantined[from] ?? 0) - 1
   totals[from] = (totals[from] ?? 0) - 1
   totals[pool] = (totals[pool] ?? 0) + 1
@@ -65,9 +66,11 @@ function take(round: Round, pool: number, aside: boolean): boolean {
   return true
 }
 
-function releaseAside(round: Round): void {
+function releaseAside(call: Call, log: string, round: Round, request: string): void {
+  const back = round.quarantined.reduce((sum, held) => sum + held, 0)
   round.quarantined.fill(0)
   round.ranges = round.ranges.replace(/(\d+-\d+)r?/g, '$1r')
+  if (back > 0) logChange(call, log, round, ['release', request, back])
 }
 
 function setAside(round: Round, start: number, missing: number, uncertain: boolean): void {
@@ -111,7 +114,7 @@ const knownAt = (call: Call, restored: string, sequence: number): string | undef
 
 /** Gives one grant back, or says why not; undefined when it is held already, as it should be. */
 function giveBack(call: Call, round: Round, keys: readonly string[], line: readonly string[]): string | undefined {
-  const [, holders = '', , restored = ''] = keys
+  const [, holders = '', log = '', restored = ''] = keys
   const [sequence, pool, at, holder = ''] = [Number(line[1]), Number(line[2]), Number(line[3]), line[4]]
   const held = call.hash(holders)?.get(holder)
   const known = knownAt(call, restored, sequence)
@@ -128,7 +131,7 @@ function giveBack(call: Call, round: Round, keys: readonly string[], line: reado
   const isFree = aside ? isHeld(round, sequence) : round.replid !== call.server
   if (pool >= round.totals.length || !isFree) return 'not set aside'
   if (known !== undefined) return 'taken'
-  if (!take(round, pool, aside)) return 'no stock'
+  if (!take(call, log, round, [pool, aside])) return 'no stock'
   const grant = Buffer.alloc(5)
   grant[grant.writeUInt32BE(sequence, 0)] = pool
   call.hset(holders, holder, grant.toString('latin1'))
@@ -159,7 +162,7 @@ const restore: Script = (call, keys, [channel = '', epoch = '', engine = '', tol
     if (own === round.epoch && !here) engines = mark(engines, engine, 'left')
     if (here) owed = owed.replaceAll(` ${engine}:${own} `, ' ')
   }
-  if (here && owed === ' ' && debts !== ' ') releaseAside(round)
+  if (here && owed === ' ' && debts !== ' ') releaseAside(call, log, round, 'all told')
   const words = ['engines', engines, 'owed', owed, 'ranges', round.ranges, ...counts(round)]
   return [NUMBER.granted, writeRound(call, round, channel, words), restored, conflicts]
 }
@@ -197,7 +200,6 @@ const bind: Script = (
     round.holdsAs = NUMBER.fenced
   }
   round.sequence = start
-  round.version += 2 ** 20
   logChange(call, log, round, [silent.length > 0 ? 'bind, set aside' : 'bind, exact', epoch, missing])
   const words = ['epoch', next, 'replid', server, 'sequence', start, 'reserve', start, 'pending', start, 'engines', ' ']
   words.push('owed', told + debts, 'waits', '', 'holds', round.holds, 'holds_as', round.holdsAs, 'ranges', round.ranges)
@@ -213,8 +215,7 @@ const release: Script = (call, [state = '', log = ''], [channel = '', epoch = ''
   if (held === 0) return [NUMBER.wrong_state, noticeOf(round)]
   if (round.sequence + left + held > Number(most)) return [NUMBER.invalid, noticeOf(round)]
   if (round.state === OPEN && left === 0) holdShut(round, Number(lease))
-  releaseAside(round)
-  logChange(call, log, round, ['release', request, held])
+  releaseAside(call, log, round, request)
   const words = ['ranges', round.ranges, 'owed', ' ', 'holds', round.holds, 'holds_as', round.holdsAs]
   words.push(`request ${request}`, round.now)
   return [NUMBER.granted, writeRound(call, round, channel, [...words, ...counts(round)])]
