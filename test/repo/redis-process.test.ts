@@ -84,7 +84,9 @@ test('a server ends with the process that started it, even when that is killed',
   const [dir] = await once(createInterface({ input: holder.stdout }), 'line')
   const connection = createConnection(join(String(dir), 'redis.sock'))
   await once(connection, 'connect')
-  const ended = once(connection.resume(), 'close')
+  // Whether the end is told as a reset is the kernel's business; `close` comes behind it.
+  connection.resume().on('error', () => {})
+  const ended = new Promise<void>(resume => connection.on('close', () => resume()))
   holder.kill('SIGKILL')
-  expect(await ended).toEqual([false])
+  await ended
 })

@@ -142,7 +142,7 @@ const FAULTS: readonly Fault[] = [
   },
   {
     name: 'journal lost',
-    weight: { memory: 0, restarts: 0, failOvers: 0.1 },
+    weight: { memory: 0, restarts: 0, failOvers: 0.2 },
     happens: async world => {
       const node = world.nodes.find(({ clock }) => clock.alive)
       if (!node || !world.isFenced) return

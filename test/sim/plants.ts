@@ -88,7 +88,7 @@ export const PLANTS: readonly Plant[] = [
     name: 'no-mark',
     bug: 'nothing is written behind a batch, so that WAIT speaks for an older write',
     level: 'replicated',
-    seed: 35,
+    seed: 15,
     plant: {
       execute: (call, name, words, keyCount) =>
         name === 'set' && words[0]?.includes('mark') ? 'OK' : execute(call, name, words, keyCount),
@@ -123,7 +123,7 @@ export const PLANTS: readonly Plant[] = [
     name: 'oversell',
     bug: 'one more is granted than there is',
     level: 'always',
-    seed: 1,
+    seed: 4,
     plant: {
       execute: (call, name, words, keyCount) => {
         if (name !== 'claim') return execute(call, name, words, keyCount)
@@ -148,7 +148,7 @@ export const PLANTS: readonly Plant[] = [
     name: 'certain-doubt',
     bug: 'a claim that may have been executed is called certainly not executed',
     level: 'replicated',
-    seed: 12,
+    seed: 1,
     plant: {
       claim: (claim, ...asked) =>
         claim(...asked).catch((cause: unknown) => {
@@ -181,7 +181,7 @@ export const PLANTS: readonly Plant[] = [
     name: 'no-pending',
     bug: 'a recovery forgets what was noted to be granted',
     level: 'fenced',
-    seed: 31,
+    seed: 56,
     plant: {
       execute: (call, name, words, keyCount) => {
         const [state = ''] = words
@@ -194,14 +194,14 @@ export const PLANTS: readonly Plant[] = [
     name: 'hasty-refusal',
     bug: 'what no replica has yet passes for copied: refusals, the journals of what is over',
     level: 'fenced',
-    seed: 29,
+    seed: 148,
     plant: { hasty: true },
   },
   {
     name: 'new-key',
     bug: 'a batch whose answer was lost is asked again under other keys',
     level: 'always',
-    seed: 14,
+    seed: 16,
     plant: {
       claim: (claim, roundId, epoch, users, pools) =>
         claim(roundId, epoch, users, pools).catch((cause: unknown) => {
