@@ -89,4 +89,5 @@ test('a server ends with the process that started it, even when that is killed',
   const ended = new Promise<void>(resume => connection.on('close', () => resume()))
   holder.kill('SIGKILL')
   await ended
+  expect(connection.destroyed).toBe(true)
 })
