@@ -4,7 +4,7 @@
  *
  * A refusal is *certainly true* when all of this holds.
  *   1. The notice says that nobody can be granted: not open yet, sold out, paused or closed.
- *   2. It was confirmed by a reply whose request left this worker at most LEASE_MS ago. After a change that lets
+ *   2. It was confirmed by a reply (an event is none) whose request left at most LEASE_MS ago. After a change that lets
  *      grants resume (open, resume, restock) the script grants nothing for LEASE_MS, and the operator is answered
  *      then. So a refusal on an older notice lies before every grant and before that answer: nobody can tell.
  *   3. The holdings cover every grant up to the notice's sequence, and the key is not among them.
@@ -21,6 +21,10 @@ import { type RoundConfig, type Template, vouchersOf } from './round-config.ts'
 
 /** Sequences that a fail-over set aside and nobody was given back. */
 const holesOf = (notice: Notice): number => notice.sequence - grantedOf(notice)
+
+/** The state that refuses strangers, or `open`. */
+const endOf = ({ state, pools }: Notice): PublicState =>
+  state === 'open' && remainingOf({ pools }) <= 0 ? 'sold_out' : state
 
 export type PublicState = Notice['state'] | 'sold_out'
 
@@ -71,8 +75,7 @@ export class RoundView {
   }
 
   get state(): PublicState {
-    const { state } = this.#notice
-    return state === 'open' && remainingOf(this.#notice) <= 0 ? 'sold_out' : state
+    return endOf(this.#notice)
   }
 
   /**
@@ -83,6 +86,8 @@ export class RoundView {
   take(notice: Notice, sentAt?: number): boolean {
     const last = this.#notice
     if (notice.epoch !== last.epoch || notice.version < last.version) return false
+    // An event may be ahead of what survives a fail-over: what it changes about refusals a reply has to confirm.
+    if (sentAt === undefined && endOf(notice) !== endOf(last)) this.#confirmedAt = Number.NEGATIVE_INFINITY
     if (sentAt !== undefined && sentAt > this.#confirmedAt) this.#confirmedAt = sentAt
     const news = notice.version > last.version || notice.state !== last.state
     if (notice.version > last.version || notice.at >= last.at) this.#notice = notice
@@ -124,7 +129,7 @@ export class RoundView {
   }
 
   #isShut(): boolean {
-    return this.#notice.state !== 'open' || remainingOf(this.#notice) <= 0
+    return this.state !== 'open'
   }
 
   /** A drawn round grants all its winners at once, so each worker learns them while the next window is open. */

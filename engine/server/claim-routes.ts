@@ -124,6 +124,10 @@ interface BatchBody {
   readonly claims: readonly (ClaimBody & { readonly user_id: string })[]
 }
 
+/** With `?durability=true` the level at which this node has acknowledged what it answers. */
+const levelOf = ({ health }: Services, query: URLSearchParams) =>
+  query.get('durability') === 'true' ? { durability: health().durability } : {}
+
 async function claimBatch(services: Services, { params, body, query, caller }: Call) {
   const round = await services.lifecycle.round(params[0] as string)
   const wantsVouchers = query.get('vouchers') === 'true'
@@ -135,13 +139,14 @@ async function claimBatch(services: Services, { params, body, query, caller }: C
   })
   const answers = await new Promise<Answers>(resolve => round.askMany(requests, resolve))
   const results = Array.from({ length: answers.count }, (_, i) => shortAnswer(answers, i))
-  if (!wantsVouchers) return { status: 200, body: { results } }
+  const level = levelOf(services, query)
+  if (!wantsVouchers) return { status: 200, body: { results, ...level } }
   const grants = await Promise.all(requests.map((request, i) => grantOf(round, request, answers, i)))
   const full = results.map((short, i) => {
     const grant = grants[i]
     return grant ? { ...short, ...claimAnswer(wordsOf(round), grant, 'replayed' in short) } : short
   })
-  return { status: 200, body: { results: full } }
+  return { status: 200, body: { results: full, ...level } }
 }
 
 function shortAnswer({ outcomes, sequences }: Answers, i: number) {
@@ -177,7 +182,7 @@ async function readClaim(services: Services, { params, query, caller }: Call) {
   const found = await claimOf(services, round, userId, slot)
   if (!found) throw new Refusal('not_found', `${userId} holds nothing in slot ${slot} of this round`)
   if (found.outcome === 'sold_out') throw new Refusal('sold_out', `${userId} was not drawn`)
-  return { status: found.outcome === 'entered' ? 202 : 200, body: found }
+  return { status: found.outcome === 'entered' ? 202 : 200, body: { ...found, ...levelOf(services, query) } }
 }
 
 /** How a user stands in a slot of a round: his claim, his entry, `sold_out` when he was not drawn; else undefined. */

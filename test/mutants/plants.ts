@@ -352,6 +352,12 @@ export const PLANTS: readonly Plant[] = [
     'server/two-workers',
   ),
   plant(
+    'an event is enough for a refusal',
+    'engine/campaign/round-view.ts',
+    ['if (sentAt === undefined && endOf(notice) !== endOf(last)) this', 'if (sentAt === -1) this'],
+    'script/round-view',
+  ),
+  plant(
     'an older notice wins',
     'engine/campaign/round-view.ts',
     ['if (notice.epoch !== last.epoch || notice.version < last.version)', 'if (notice.epoch !== last.epoch)'],

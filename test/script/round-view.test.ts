@@ -47,3 +47,14 @@ test('an older notice is no news; another epoch is only by a recovery, whatever 
   // A server that was left behind by a fail-over goes on with the old epoch.
   expect([view.take({ ...granted, at: granted.at + 1000 }, 2), view.notice]).toEqual([false, next])
 })
+
+test('an event refuses nobody: what it says has to be confirmed by a reply', async () => {
+  const view = await viewOf(await room.newRound({ totals: [10] }))
+  const open = view.notice
+  const paused = { ...open, state: 'paused', version: open.version + 1 } as const
+  expect(view.take(open, 1000)).toBe(false)
+  expect([view.take(paused), view.state, view.refusal(1001)]).toEqual([true, 'paused', undefined])
+  expect([view.take(paused, 1002), view.refusal(1003)]).toEqual([false, 'paused'])
+  // Nor does one take a refusal back that a later reply confirms.
+  expect([view.take({ ...open, version: open.version + 2 }), view.refusal(1004)]).toEqual([true, undefined])
+})

@@ -175,6 +175,15 @@ for (const encoding of ['json', 'msgpack'] as const)
       const read = await user.get(path('me@example:1'))
       expect([read.status, read.body]).toEqual([200, mine.body])
       expect((await api.get(path('me@example:1'))).body).toEqual(mine.body)
+      const withLevel = await api.get(`${path('me@example:1')}?durability=true`)
+      expect(withLevel.body).toEqual({ ...mine.body, durability: 'memory' })
+      const batch = await api.post(`/v1/rounds/${round.id}/claims/batch?durability=true`, {
+        claims: [{ user_id: 'other' }],
+      })
+      expect(batch.body).toEqual({
+        results: [{ outcome: 'granted', sequence: 2, replayed: true }],
+        durability: 'memory',
+      })
       expect((await api.get(`/v1/rounds/${round.id}/claims/me@example:1`)).body).toEqual(mine.body)
       expectProblem(await user.get(path('other')), 'not_found')
       expectProblem(await user.get(path('nobody')), 'not_found')
