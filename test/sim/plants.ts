@@ -88,7 +88,7 @@ export const PLANTS: readonly Plant[] = [
     name: 'no-mark',
     bug: 'nothing is written behind a batch, so that WAIT speaks for an older write',
     level: 'replicated',
-    seed: 15,
+    seed: 17,
     plant: {
       execute: (call, name, words, keyCount) =>
         name === 'set' && words[0]?.includes('mark') ? 'OK' : execute(call, name, words, keyCount),
@@ -141,14 +141,14 @@ export const PLANTS: readonly Plant[] = [
     name: 'no-lease',
     bug: 'grants resume before every worker has heard of it',
     level: 'always',
-    seed: 1,
+    seed: 3,
     plant: { leaseMs: 0 },
   },
   {
     name: 'certain-doubt',
     bug: 'a claim that may have been executed is called certainly not executed',
     level: 'replicated',
-    seed: 1,
+    seed: 13,
     plant: {
       claim: (claim, ...asked) =>
         claim(...asked).catch((cause: unknown) => {
