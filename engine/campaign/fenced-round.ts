@@ -20,6 +20,7 @@ import { ANSWER_DEADLINE_MS, RECOVERY_RETRY_MS, RECOVERY_RETRY_MS_MAX, REFUSAL_W
 import type { Random } from '../base/random.ts'
 import type { Batch, ClaimStore, Decision, LogBatch } from '../store/claim-store.ts'
 import type { FenceStore, KnownGrant, Standing } from '../store/fence-store.ts'
+import type { Sending } from '../store/link.ts'
 import { type Notice, remainingOf } from '../store/notice.ts'
 import { giveBack, lateOf, lostOf } from './give-back.ts'
 import type { Journal, JournalHead } from './journal.ts'
@@ -51,6 +52,14 @@ export interface FencedOptions {
   readonly adopted: (roundId: string, notice: Notice) => void
   readonly told: (event: FenceEvent) => void
   readonly failed: (fault: unknown) => void
+}
+
+/** One batch, from its first asking to its answer. */
+interface Asking {
+  /** Monotonic ms. */
+  readonly deadline: number
+  /** It may have been executed unheard: in an epoch that was left meanwhile, or by a copy on an earlier connection. */
+  doubt: boolean
 }
 
 /** How long an ending engine waits for replicas that may be away, milliseconds. */
@@ -98,12 +107,12 @@ export class FencedRound implements ClaimDoor {
 
   /** Decides a batch in the epoch that this engine has joined, whatever the caller believes. */
   async claim(_roundId: string, _epoch: string, users: Buffer, pools: Buffer): Promise<Decision> {
-    const deadline = this.#options.clock.monotonicMs() + ANSWER_DEADLINE_MS
-    for (let asked = 0; ; asked++) {
-      const epoch = this.#epoch ?? (await this.#ready(deadline, asked))
-      const decision = await this.#decide(epoch, { users, pools }, { deadline, asked })
-      if (decision) return decision
-      if (this.#options.clock.monotonicMs() >= deadline) throw this.#tooLate(1)
+    const asking: Asking = { deadline: this.#options.clock.monotonicMs() + ANSWER_DEADLINE_MS, doubt: false }
+    for (;;) {
+      const epoch = this.#epoch ?? (await this.#ready(asking))
+      const decision = await this.#decide(epoch, { users, pools }, asking)
+      if (decision) return asking.doubt ? { ...decision, again: true } : decision
+      if (this.#options.clock.monotonicMs() >= asking.deadline) throw this.#tooLate(asking)
     }
   }
 
@@ -173,13 +182,10 @@ export class FencedRound implements ClaimDoor {
     await this.#until(signed, clock.monotonicMs() + SIGN_OFF_MS)
   }
 
-  async #decide(
-    epoch: string,
-    batch: Batch,
-    { deadline, asked }: { deadline: number; asked: number },
-  ): Promise<Decision | undefined> {
+  async #decide(epoch: string, batch: Batch, asking: Asking): Promise<Decision | undefined> {
     const { claims, engine, journal } = this.#options
-    const decision = await claims.decide(this.roundId, epoch, batch, engine).catch(cause => {
+    const sending: Sending = { again: false }
+    const decision = await claims.decide(this.roundId, epoch, batch, engine, sending).catch(cause => {
       if (!(cause instanceof Fault && cause.code === 'fenced')) {
         this.look().catch(this.#options.failed)
         throw cause
@@ -187,16 +193,21 @@ export class FencedRound implements ClaimDoor {
       if (epoch === this.#epoch) void this.recover()
       return null
     })
+    asking.doubt ||= sending.again || (Boolean(decision) && epoch !== this.#epoch)
     // Of an epoch that was left meanwhile nothing is told any more.
     if (decision === null || epoch !== this.#epoch) return undefined
     if (!decision) {
-      await this.#raiseBy(epoch, deadline, asked)
+      await this.#raiseBy(epoch, asking)
       return undefined
     }
     this.#reserve = Math.max(this.#reserve, decision.reserve ?? 0)
     if (this.#isLow(decision.notice)) this.#raise(epoch).catch(this.#options.failed)
-    const sure = !refuses(decision) || this.isSure(decision.notice) || (await this.#sureOf(decision.notice, deadline))
-    if (epoch !== this.#epoch) return undefined
+    const sure =
+      !refuses(decision) || this.isSure(decision.notice) || (await this.#sureOf(decision.notice, asking.deadline))
+    if (epoch !== this.#epoch) {
+      asking.doubt = true
+      return undefined
+    }
     if (!this.#settled) await journal.keep(this.roundId, this.#head as JournalHead, batch, decision)
     return sure ? decision : unsure(decision)
   }
@@ -213,23 +224,22 @@ export class FencedRound implements ClaimDoor {
   }
 
   /** Waits for this engine to join an epoch. */
-  async #ready(deadline: number, asked: number): Promise<string> {
-    await this.#until(this.recover(), deadline)
+  async #ready(asking: Asking): Promise<string> {
+    await this.#until(this.recover(), asking.deadline)
     if (this.#epoch !== undefined) return this.#epoch
-    throw this.#tooLate(asked)
+    throw this.#tooLate(asking)
   }
 
-  /** What was asked before may have been executed on a server that is gone. */
-  #tooLate(asked: number): Fault {
+  #tooLate({ doubt }: Asking): Fault {
     const why = 'its state is made certain, or how far it may grant is not on all replicas'
-    return new Fault(asked > 0 ? 'unknown' : 'fenced', `round ${this.roundId}: ${why}`)
+    return new Fault(doubt ? 'unknown' : 'fenced', `round ${this.roundId}: ${why}`)
   }
 
-  async #raiseBy(epoch: string, deadline: number, asked: number): Promise<void> {
-    const raised = await this.#until(this.#raise(epoch), deadline)
+  async #raiseBy(epoch: string, asking: Asking): Promise<void> {
+    const raised = await this.#until(this.#raise(epoch), asking.deadline)
     if (raised) return
     this.#fencedAt ??= this.#options.clock.monotonicMs()
-    throw this.#tooLate(asked)
+    throw this.#tooLate(asking)
   }
 
   /** Whether it resolves in time; a failure is told where it happens. */

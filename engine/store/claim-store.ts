@@ -6,7 +6,7 @@ import { Fault } from '../base/assert.ts'
 import { CODES, type Code, codeOf } from '../base/codes.ts'
 import { holdersIn } from '../base/holder.ts'
 import * as keys from './keys.ts'
-import type { Link, Reply } from './link.ts'
+import type { Link, Reply, Sending } from './link.ts'
 import { type Notice, parseNotice } from './notice.ts'
 import type { Script, ScriptName } from './scripts.ts'
 
@@ -82,9 +82,17 @@ export class ClaimStore {
     return (await this.decide(roundId, epoch, { users, pools })) as Decision
   }
 
-  /** The same for an engine at the level fenced; undefined when the batch passes the reserve: then nothing was done. */
-  async decide(roundId: string, epoch: string, { users, pools }: Batch, engine = ''): Promise<Decision | undefined> {
-    const sending = { again: false }
+  /**
+   * The same for an engine at the level fenced; undefined when the batch passes the reserve: then nothing was done, but
+   * by an earlier copy that may still be under way where `sending` says that there is one.
+   */
+  async decide(
+    roundId: string,
+    epoch: string,
+    { users, pools }: Batch,
+    engine = '',
+    sending: Sending = { again: false },
+  ): Promise<Decision | undefined> {
     const [outcome, notice, first, rest, exceptions, reserve] = await this.#claims.script(
       this.#script,
       [keys.roundState(roundId), keys.roundHolders(roundId), keys.roundLog(roundId)],

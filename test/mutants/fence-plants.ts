@@ -161,9 +161,15 @@ export const FENCE_PLANTS: readonly Plant[] = [
     'script/fenced-round',
   ),
   plant(
+    'that an earlier copy may still be executed is forgotten',
+    ROOM,
+    ['return asking.doubt ? { ...decision, again: true } : decision', 'return decision'],
+    'script/fenced-round',
+  ),
+  plant(
     'people are refused on what a replica may lack',
     ROOM,
-    ['const sure = !refuses(decision) ||', 'const sure = true ||'],
+    ['!refuses(decision) || this', 'true || this'],
     'script/fenced-round',
   ),
   plant(

@@ -238,6 +238,25 @@ test('nobody is refused on what a replica may lack: he is told to ask again, and
   expect(passed.get('note')).toBe(asked)
 })
 
+test('behind a batch that an earlier copy may still execute a refusal is a doubt', async () => {
+  const one = await engine({ chunk: 2 })
+  await newRound(one)
+  await claim(one, 'a')
+  const { epoch = '' } = await state()
+  const decide = one.store.claims.decide.bind(one.store.claims)
+  let tries = 0
+  one.store.claims.decide = async (...asked) => {
+    const decision = await decide(...asked)
+    // As the link says of a batch that it had to send on a second connection.
+    if (tries++ === 0 && asked[4]) asked[4].again = true
+    return decision
+  }
+  traps.set('note', async () => void (await one.store.rounds.turn(roundId, epoch, 'pause', 'pause')))
+  const decision = await one.claim(roundId, packUsers(['b', 'c', 'd', 'e', 'f']))
+  const [first] = answersOf(decision, [0, 0, 0, 0, 0])
+  expect([tries, first?.outcome, decision.again]).toEqual([2, 'paused', true])
+})
+
 test('the journal of a closed round is let go when all replicas have it; asked again after that, holders hold', async () => {
   const one = await engine()
   await newRound(one)
