@@ -85,7 +85,7 @@ export const CONFIG: Command = {
   },
 }
 
-interface AuditRow {
+export interface AuditRow {
   readonly number: number
   readonly at: string
   readonly request: string

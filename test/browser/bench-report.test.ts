@@ -13,7 +13,8 @@ import { promisify } from 'node:util'
 import type { Browser } from 'playwright-core'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import type { Summary } from '../../bench/measure/result.ts'
-import { findBarriers, openPage, startChromium, type WatchedPage } from './chromium.ts'
+import { openPage, startChromium, type WatchedPage } from './chromium.ts'
+import { expectGoodLooks } from './looks.ts'
 
 const RUN = fileURLToPath(new URL('../../bench/run.ts', import.meta.url))
 const BYTES_MAX = 300_000
@@ -63,11 +64,6 @@ test('the charts have lines that are drawn', async () => {
 test('it is one small file that loads nothing, in light, in dark and at 360 px', async () => {
   const { page, problems, requests } = watched
   expect((await stat(join(folder, 'report.html'))).size).toBeLessThan(BYTES_MAX)
-  for (const colorScheme of ['light', 'dark'] as const) {
-    await page.emulateMedia({ colorScheme })
-    expect(await findBarriers(page), colorScheme).toEqual([])
-  }
-  await page.setViewportSize({ width: 360, height: 780 })
-  expect(await page.evaluate('document.documentElement.scrollWidth')).toBe(360)
+  await expectGoodLooks(page)
   expect([problems, requests.length]).toEqual([[], 1])
 })

@@ -10,7 +10,8 @@ import type { Browser, Locator, Page } from 'playwright-core'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { Api, type Fields, type Granted, makeRound, type Round } from '../support/api.ts'
 import { KEYS, startNode, type TestNode } from '../support/engine.ts'
-import { findBarriers, openPage, shows, startChromium, type WatchedPage } from './chromium.ts'
+import { openPage, shows, startChromium, type WatchedPage } from './chromium.ts'
+import { expectGoodLooks } from './looks.ts'
 
 let node: TestNode
 let browser: Browser
@@ -30,16 +31,6 @@ async function confirm(button: string): Promise<void> {
   await page.locator('#lever').getByRole('button', { name: button, exact: true }).click()
   await shows(answer(), HELD)
   await page.keyboard.press('Escape')
-}
-
-async function expectGoodLooks(): Promise<void> {
-  for (const colorScheme of ['light', 'dark'] as const) {
-    await page.emulateMedia({ colorScheme })
-    expect(await findBarriers(page), colorScheme).toEqual([])
-  }
-  await page.setViewportSize({ width: 360, height: 780 })
-  expect(await page.evaluate('document.documentElement.scrollWidth')).toBe(360)
-  await page.setViewportSize({ width: 1280, height: 900 })
 }
 
 beforeAll(async () => {
@@ -84,7 +75,7 @@ test('rates: what is typed is shown dry, nonsense is refused, and it holds when 
     'One address without a key200 / s200 / s',
     'One API keyno limitno limit',
   ])
-  await expectGoodLooks()
+  await expectGoodLooks(page)
   await confirm('Set them')
   await shows(page.locator('#rates'), 'One user: 5 / s')
   expect((await api.get<{ rates: Fields }>('/v1/rates')).body.rates).toEqual({ user: 5, address: 200, key: 0 })
@@ -135,7 +126,7 @@ test('a case: by the user and by his code, with what became of each voucher; one
       expect.stringMatching(/, redeemed, at m9, by operator:/),
     ])
   }
-  await expectGoodLooks()
+  await expectGoodLooks(page)
   expect(await page.getByRole('button', { name: `Deactivate: ${used}` }).count()).toBe(0)
   await page.getByRole('button', { name: `Deactivate: ${kept}` }).click()
   await page.locator('#lever-why').fill('lost phone')
@@ -180,7 +171,7 @@ describe('a draw on the desk', () => {
     const how = await page.locator('.case > li > p').allTextContents()
     expect(how[0]).toMatch(/^(number \d, slot 1|entered and was not drawn)/)
     expect(how[1]).toMatch(/^entered .*, window 0$/)
-    await expectGoodLooks()
+    await expectGoodLooks(page)
     problems()
   })
 
@@ -192,7 +183,7 @@ describe('a draw on the desk', () => {
     await api.post(`/v1/rounds/${round.id}/close`)
     await shows(cardOf(round).locator('.state'), 'Drawing')
     await shows(facts(round), 'Window 1: 1 entered, the list is final and waits for its beacon; public beacon (T3).')
-    await expectGoodLooks()
+    await expectGoodLooks(page)
     problems()
   })
 })
@@ -212,7 +203,7 @@ test('the form makes a lottery, and shows only what belongs to its mode', async 
     page.locator('#release-effect'),
     /^A user gets 1 at most; it is drawn .* 2099 .*, with 5 on the waitlist\.$/,
   )
-  await expectGoodLooks()
+  await expectGoodLooks(page)
   await page.getByRole('button', { name: 'Make it' }).click()
   await shows(page.locator('#release-answer'), /^Made: Autumn, round rnd_\w+\.$/)
   const [made] = (await api.get<{ data: Round[] }>('/v1/rounds')).body.data

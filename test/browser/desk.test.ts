@@ -15,7 +15,8 @@ import { Api, makeRound, type Round } from '../support/api.ts'
 import { KEYS, startNode, type TestNode } from '../support/engine.ts'
 import { openStream, type StreamClient } from '../support/stream-client.ts'
 import { TcpProxy } from '../support/tcp-proxy.ts'
-import { findBarriers, openPage, shows, startChromium, type WatchedPage } from './chromium.ts'
+import { openPage, shows, startChromium, type WatchedPage } from './chromium.ts'
+import { expectGoodLooks } from './looks.ts'
 
 const PAGE_BYTES_MAX = 80_000
 const FOLDER = new URL('../../engine/dashboard/', import.meta.url)
@@ -122,12 +123,7 @@ test('a fence is the first thing to be seen, with its mend, and goes when it is 
   await shows(cardOf(round), 'Fenced: nothing is granted now')
   await shows(page.locator('#redis'), 'Fenced')
   await shows(page.locator('#workers'), '0 of 1')
-  for (const colorScheme of ['light', 'dark'] as const) {
-    await page.emulateMedia({ colorScheme })
-    expect(await findBarriers(page), colorScheme).toEqual([])
-  }
-  await page.setViewportSize({ width: 360, height: 780 })
-  expect(await page.evaluate('document.documentElement.scrollWidth')).toBe(360)
+  await expectGoodLooks(page)
   await page.setViewportSize({ width: 3840, height: 2160 })
   expect(await page.evaluate('document.documentElement.scrollWidth')).toBe(3840)
   await redis.config('SET', 'appendfsync', 'always')

@@ -11,7 +11,8 @@ import { Api, type Fields, type Granted, makeRound, type Round } from '../suppor
 import { KEYS, startNode, type TestNode } from '../support/engine.ts'
 import { TcpProxy } from '../support/tcp-proxy.ts'
 import { userToken } from '../support/user-token.ts'
-import { findBarriers, openPage, shows, startChromium, type WatchedPage } from './chromium.ts'
+import { openPage, shows, startChromium, type WatchedPage } from './chromium.ts'
+import { expectGoodLooks } from './looks.ts'
 
 let node: TestNode
 let browser: Browser
@@ -34,16 +35,6 @@ const look = async (round: { readonly id: string }, origin = node.url): Promise<
 async function signIn(user: string): Promise<void> {
   await page.getByLabel('Key or user token').fill(KEYS.platform)
   await page.getByLabel('User', { exact: true }).fill(user)
-}
-
-async function expectGoodLooks(): Promise<void> {
-  for (const colorScheme of ['light', 'dark'] as const) {
-    await page.emulateMedia({ colorScheme })
-    expect(await findBarriers(page), colorScheme).toEqual([])
-  }
-  await page.setViewportSize({ width: 360, height: 780 })
-  expect(await page.evaluate('document.documentElement.scrollWidth')).toBe(360)
-  await page.setViewportSize({ width: 1280, height: 900 })
 }
 
 beforeAll(async () => {
@@ -86,7 +77,7 @@ describe('first come, first served', () => {
     await page.getByRole('button', { name: `Copy ${own[1]}` }).click()
     await shows(part('answer'), 'Copied')
     expect(await page.evaluate('navigator.clipboard.readText()')).toBe(own[1])
-    await expectGoodLooks()
+    await expectGoodLooks(page)
     expect(problems()).toEqual([])
   })
 
@@ -222,7 +213,7 @@ describe('a draw', () => {
     await shows(part('copy-receipt'), 'Copied')
     receipt = JSON.parse((await page.evaluate('navigator.clipboard.readText()')) as string)
     expect(receipt).toMatchObject({ round_id: round.id, window: 0, user_id: 'ada' })
-    await expectGoodLooks()
+    await expectGoodLooks(page)
     expect(problems()).toEqual([])
   })
 
@@ -242,7 +233,7 @@ describe('a draw', () => {
       'Beacon: The secret was fixed before anybody entered, and the seed follows from it.',
       'Result: Your score won a seat of general.',
     ])
-    await expectGoodLooks()
+    await expectGoodLooks(page)
     expect(problems()).toEqual([])
   })
 
@@ -271,7 +262,7 @@ describe('a draw', () => {
       await page.getByRole('button', { name: 'Check it' }).click()
       await shows(part('kept-answer'), words)
     }
-    await expectGoodLooks()
+    await expectGoodLooks(page)
     expect(problems()).toEqual([])
   })
 

@@ -7,11 +7,11 @@
  */
 import { once } from 'node:events'
 import { type IncomingMessage, request } from 'node:http'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { beforeAll, describe, expect, test } from 'vitest'
 import { BATCH_CLAIMS_MAX, CLAIMS_PER_REQUEST_MAX } from '../../engine/base/limits.ts'
 import { Api, expectProblem, type Fields, type Granted, makeRound, type Round } from '../support/api.ts'
-import { KEYS, startTestWorker, type TestWorker } from '../support/engine.ts'
-import { type RedisServer, startRedis } from '../support/redis.ts'
+import { KEYS } from '../support/engine.ts'
+import { useWorker } from '../support/use-worker.ts'
 
 const EXPORTED = 20_000
 
@@ -21,16 +21,7 @@ interface Short {
   readonly replayed?: true
 }
 
-let redis: RedisServer
-let worker: TestWorker
-beforeAll(async () => {
-  redis = await startRedis({ appendfsync: 'no' })
-  worker = await startTestWorker(redis.url)
-})
-afterAll(async () => {
-  await worker.stop()
-  await redis.stop()
-})
+const worker = useWorker()
 
 const users = (count: number, prefix = 'u'): Fields[] =>
   Array.from({ length: count }, (_, i) => ({ user_id: `${prefix}${i}` }))

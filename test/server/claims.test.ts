@@ -6,27 +6,18 @@
  * the worker itself, and nobody may see a difference. A holder asks in every state and has to get the same bytes.
  * Tokens are made by hand, so that every way of spoiling one is a row of a table.
  */
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { beforeAll, describe, expect, test } from 'vitest'
 import type { Code } from '../../engine/base/codes.ts'
 import { Api, expectProblem, type Fields, type Granted, makeRound, type Round } from '../support/api.ts'
-import { KEYS, startTestWorker, type TestWorker } from '../support/engine.ts'
-import { type RedisServer, startRedis } from '../support/redis.ts'
+import { KEYS } from '../support/engine.ts'
+import { useWorker } from '../support/use-worker.ts'
 import { type TokenParts, userToken } from '../support/user-token.ts'
 
 const TIME = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/
 const FAR = '2126-12-01T10:00:00.000Z'
 const ASKED_TIMES = 4
 
-let redis: RedisServer
-let worker: TestWorker
-beforeAll(async () => {
-  redis = await startRedis({ appendfsync: 'no' })
-  worker = await startTestWorker(redis.url)
-})
-afterAll(async () => {
-  await worker.stop()
-  await redis.stop()
-})
+const worker = useWorker()
 
 for (const encoding of ['json', 'msgpack'] as const)
   describe(encoding, () => {

@@ -6,28 +6,22 @@
  * real socket have to fit what the stream's document promises. Metrics are parsed by the rules of Prometheus's text
  * format, line by line, and the claims they count are those that this file asked for.
  */
-import { afterAll, beforeAll, expect, test } from 'vitest'
+import { beforeAll, expect, test } from 'vitest'
 import { z } from 'zod'
 import { CODES } from '../../engine/base/codes.ts'
 import { METRICS } from '../../engine/ops/metrics.ts'
 import { ROUTES } from '../../engine/server/routes.ts'
-import { Api, type Fields, MEDIA, makeRound, type Round } from '../support/api.ts'
-import { KEYS, startTestWorker, type TestWorker } from '../support/engine.ts'
+import { Api, CAMPAIGN, type Fields, MEDIA, makeRound, type Round } from '../support/api.ts'
+import { KEYS, startTestWorker } from '../support/engine.ts'
 import { readMetrics, sumOf } from '../support/metrics.ts'
-import { type RedisServer, startRedis } from '../support/redis.ts'
+import { startRedis } from '../support/redis.ts'
 import { openStream } from '../support/stream-client.ts'
+import { useWorker } from '../support/use-worker.ts'
 
-let redis: RedisServer
-let worker: TestWorker
+const worker = useWorker()
 let api: Api
-beforeAll(async () => {
-  redis = await startRedis({ appendfsync: 'no' })
-  worker = await startTestWorker(redis.url)
+beforeAll(() => {
   api = new Api(worker.url, KEYS.operator)
-})
-afterAll(async () => {
-  await worker.stop()
-  await redis.stop()
 })
 
 /** What a pointer such as `#/components/schemas/X` leads to. */
@@ -56,24 +50,6 @@ function standalone(document: unknown, schema: unknown): unknown {
 const passes = (document: unknown, schema: unknown, value: unknown): boolean =>
   z.fromJSONSchema(standalone(document, schema) as Parameters<typeof z.fromJSONSchema>[0]).safeParse(value).success
 
-const CAMPAIGN = {
-  name: 'Hangzhou spring 2020',
-  sponsor: 'hangzhou',
-  currency: 'CNY',
-  budget: { max_amount: 7_500_000_000 },
-  pack: [
-    {
-      template: '40-10',
-      quantity: 5,
-      discount: { type: 'amount_off', amount_off: 1000, minimum_amount: 4000 },
-      valid_for_s: 604_800,
-      max_per_order: 1,
-      max_per_merchant_per_day: 2,
-      merchant_tags: ['small_shop'],
-    },
-  ],
-  limits: { per_user: 1 },
-}
 /** The bodies of the contract, by method and path. */
 const EXAMPLES: Readonly<Record<string, Fields>> = {
   'post /v1/campaigns': CAMPAIGN,

@@ -8,6 +8,7 @@
 import { createHash } from 'node:crypto'
 import { Redis } from 'ioredis'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import type { AuditRow } from '../../engine/cli/setup-commands.ts'
 import { auditLog } from '../../engine/store/keys.ts'
 import {
   Api,
@@ -35,30 +36,18 @@ afterAll(async () => {
   await redis?.stop()
 })
 
-interface Row {
-  readonly number: number
-  readonly at: string
-  readonly request: string
-  readonly who: string
-  readonly action: string
-  readonly target: string
-  readonly body: string
-  readonly outcome: string
-  readonly chain: string
-}
-
-async function auditRows(): Promise<readonly Row[]> {
+async function auditRows(): Promise<readonly AuditRow[]> {
   const { status, body } = await api.get<string>('/v1/audit', { accept: 'application/x-ndjson' })
   expect(status).toBe(200)
   return body
     .trim()
     .split('\n')
     .filter(Boolean)
-    .map(line => JSON.parse(line) as Row)
+    .map(line => JSON.parse(line) as AuditRow)
 }
 
 /** The number of the first row whose chain does not follow from the rows before it; 0 when all do. */
-function brokenAt(rows: readonly Row[]): number {
+function brokenAt(rows: readonly AuditRow[]): number {
   let before = ''
   for (const [i, { number, at, request, who, action, target, body, outcome, chain }] of rows.entries()) {
     const words = [before, number, Date.parse(at), request, who, action, target, body, outcome].join('\n')
@@ -184,9 +173,9 @@ test('only operators read the log; as a list it has pages', async () => {
   expectProblem(await api.as('').get('/v1/audit'), 'unauthorized')
   for (const role of ['platform', 'merchant', 'viewer'] as const)
     expectProblem(await api.as(KEYS[role]).get('/v1/audit'), 'forbidden')
-  const first = await api.get<{ data: Row[]; has_more: boolean; next_cursor: string }>('/v1/audit?limit=3')
+  const first = await api.get<{ data: AuditRow[]; has_more: boolean; next_cursor: string }>('/v1/audit?limit=3')
   expect([first.body.data.map(({ number }) => number), first.body.has_more]).toEqual([[1, 2, 3], true])
-  const next = await api.get<{ data: Row[] }>(`/v1/audit?limit=1&cursor=${first.body.next_cursor}`)
+  const next = await api.get<{ data: AuditRow[] }>(`/v1/audit?limit=1&cursor=${first.body.next_cursor}`)
   expect(next.body.data[0]?.number).toBe(4)
   expectProblem(await api.get('/v1/audit?cursor=x'), 'invalid')
 })

@@ -5,9 +5,10 @@
  * (`toEqual`), so that a field that is missing, renamed or new fails. The table of wrong bodies names the field that
  * the answer has to name.
  */
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { beforeAll, describe, expect, test } from 'vitest'
 import {
   Api,
+  CAMPAIGN,
   expectProblem,
   type Fields,
   makeCampaign,
@@ -16,41 +17,14 @@ import {
   type Reply,
   type Round,
 } from '../support/api.ts'
-import { KEYS, startTestWorker, type TestWorker } from '../support/engine.ts'
-import { type RedisServer, startRedis } from '../support/redis.ts'
+import { KEYS } from '../support/engine.ts'
+import { useWorker } from '../support/use-worker.ts'
 
 const TIME = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/
 const FAR = '2126-12-01T10:00:00.000Z'
 
-let redis: RedisServer
-let worker: TestWorker
-beforeAll(async () => {
-  redis = await startRedis({ appendfsync: 'no' })
-  worker = await startTestWorker(redis.url)
-})
-afterAll(async () => {
-  await worker.stop()
-  await redis.stop()
-})
+const worker = useWorker()
 
-const CAMPAIGN = {
-  name: 'Hangzhou spring 2020',
-  sponsor: 'hangzhou',
-  currency: 'CNY',
-  budget: { max_amount: 7_500_000_000 },
-  pack: [
-    {
-      template: '40-10',
-      quantity: 5,
-      discount: { type: 'amount_off', amount_off: 1000, minimum_amount: 4000 },
-      valid_for_s: 604_800,
-      max_per_order: 1,
-      max_per_merchant_per_day: 2,
-      merchant_tags: ['small_shop'],
-    },
-  ],
-  limits: { per_user: 1 },
-}
 const PERCENT = { type: 'percent_off', percent_off: 12.5, minimum_amount: 0, maximum_discount_amount: 500 }
 
 const DEFAULTS = { timezone: 'UTC', on_expiry: 'returned' }

@@ -6,29 +6,22 @@
  * once. When the slow one reads again, every answer has to be there, complete and in its place, and the last stock
  * frame has to show the end, though frames before it may have been dropped.
  */
-import { afterAll, beforeAll, expect, test } from 'vitest'
+import { beforeAll, expect, test } from 'vitest'
 import { CLAIMS_PER_REQUEST_MAX } from '../../engine/base/limits.ts'
 import { Api, type Fields, makeRound, type Round } from '../support/api.ts'
-import { KEYS, startTestWorker, type TestWorker } from '../support/engine.ts'
-import { type RedisServer, startRedis } from '../support/redis.ts'
+import { KEYS } from '../support/engine.ts'
 import { Stalls } from '../support/stalls.ts'
 import { openStream, SUBPROTOCOLS } from '../support/stream-client.ts'
+import { useWorker } from '../support/use-worker.ts'
 
 const FRAMES = 100
 /** So many frames are sent before the quick reader's claim, which is decided behind them, gives the engine time. */
 const FRAMES_AT_ONCE = 10
 
-let redis: RedisServer
-let worker: TestWorker
+const worker = useWorker()
 let api: Api
-beforeAll(async () => {
-  redis = await startRedis({ appendfsync: 'no' })
-  worker = await startTestWorker(redis.url)
+beforeAll(() => {
   api = new Api(worker.url, KEYS.operator)
-})
-afterAll(async () => {
-  await worker.stop()
-  await redis.stop()
 })
 
 test.each(['json', 'msgpack'] as const)(

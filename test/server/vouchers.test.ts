@@ -6,32 +6,25 @@
  * end of a voucher is not waited for: the campaign's clock is moved to just behind its own `expires_at`.
  */
 import { Redis } from 'ioredis'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { beforeAll, describe, expect, test } from 'vitest'
 import * as keys from '../../engine/store/keys.ts'
 import { Api, expectProblem, type Fields, type Granted, makeRound, PACK, type Round } from '../support/api.ts'
-import { KEYS, startTestWorker, type TestWorker } from '../support/engine.ts'
-import { type RedisServer, startRedis } from '../support/redis.ts'
+import { KEYS } from '../support/engine.ts'
+import { useWorker } from '../support/use-worker.ts'
 import { userToken } from '../support/user-token.ts'
 
 const TIME = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/
 
-let redis: RedisServer
-let worker: TestWorker
-beforeAll(async () => {
-  redis = await startRedis({ appendfsync: 'no' })
-  worker = await startTestWorker(redis.url)
-})
-afterAll(async () => {
-  await worker.stop()
-  await redis.stop()
-})
+const worker = useWorker()
 
 let made = 0
 const freshKey = () => ({ 'idempotency-key': `key-${++made}` })
 
 /** Lets time pass for the campaign of a round. */
 async function passTime({ campaign_id }: Round, ms: number): Promise<void> {
-  const client = redis.url.startsWith('unix://') ? new Redis(redis.url.slice(7)) : new Redis(redis.url)
+  const client = worker.redisUrl.startsWith('unix://')
+    ? new Redis(worker.redisUrl.slice(7))
+    : new Redis(worker.redisUrl)
   await client.hset(keys.campaignState(campaign_id), 'ahead', ms)
   client.disconnect()
 }

@@ -54,27 +54,17 @@ async function handOver(world: World): Promise<void> {
   if (world.cluster.primary !== old) old.follow(world.cluster.primary)
 }
 
+async function restart(world: World, power: boolean): Promise<void> {
+  const { cluster, chance } = world
+  cluster.restart(chance.pick(cluster.servers), power, chance.span(80))
+  await world.passes(chance.span(60))
+}
+
 const FAULTS: readonly Fault[] = [
   { name: 'fail-over', weight: { memory: 0, restarts: 6, failOvers: 30 }, happens: failOver },
   { name: 'hand-over', weight: { memory: 0, restarts: 4, failOvers: 14 }, happens: handOver },
-  {
-    name: 'Redis killed',
-    weight: { memory: 0, restarts: 6, failOvers: 3 },
-    happens: async world => {
-      const { cluster, chance } = world
-      cluster.restart(chance.pick(cluster.servers), false, chance.span(80))
-      await world.passes(chance.span(60))
-    },
-  },
-  {
-    name: 'power lost',
-    weight: { memory: 0, restarts: 6, failOvers: 3 },
-    happens: async world => {
-      const { cluster, chance } = world
-      cluster.restart(chance.pick(cluster.servers), true, chance.span(80))
-      await world.passes(chance.span(60))
-    },
-  },
+  { name: 'Redis killed', weight: { memory: 0, restarts: 6, failOvers: 3 }, happens: world => restart(world, false) },
+  { name: 'power lost', weight: { memory: 0, restarts: 6, failOvers: 3 }, happens: world => restart(world, true) },
   {
     name: 'connections cut',
     weight: { memory: 6, restarts: 4, failOvers: 4 },

@@ -101,6 +101,26 @@ export function expectProblem({ status, headers, body }: Reply, code: Code, more
   return body
 }
 
+/** A campaign with everything that one may have. */
+export const CAMPAIGN = {
+  name: 'Hangzhou spring 2020',
+  sponsor: 'hangzhou',
+  currency: 'CNY',
+  budget: { max_amount: 7_500_000_000 },
+  pack: [
+    {
+      template: '40-10',
+      quantity: 5,
+      discount: { type: 'amount_off', amount_off: 1000, minimum_amount: 4000 },
+      valid_for_s: 604_800,
+      max_per_order: 1,
+      max_per_merchant_per_day: 2,
+      merchant_tags: ['small_shop'],
+    },
+  ],
+  limits: { per_user: 1 },
+}
+
 export const PACK = [
   {
     template: '40-10',

@@ -1,0 +1,20 @@
+/**
+ * How every page has to look: nobody is kept out, in light and in dark, and a telephone shows all of it.
+ *
+ * Rejected: a part of chromium.ts, which programs outside of the test runner use too.
+ */
+import type { Page } from 'playwright-core'
+import { expect } from 'vitest'
+import { findBarriers } from './chromium.ts'
+
+/** Nothing of the page keeps anybody out, in light and in dark, and it fits a telephone. */
+export async function expectGoodLooks(page: Page): Promise<void> {
+  for (const colorScheme of ['light', 'dark'] as const) {
+    await page.emulateMedia({ colorScheme })
+    expect(await findBarriers(page), colorScheme).toEqual([])
+  }
+  const before = page.viewportSize()
+  await page.setViewportSize({ width: 360, height: 780 })
+  expect(await page.evaluate('document.documentElement.scrollWidth')).toBe(360)
+  if (before) await page.setViewportSize(before)
+}
