@@ -16,6 +16,7 @@ import { CODES } from '../base/codes.ts'
 import { HOLDER_BYTES_MAX, writeArrayHead } from '../base/holder.ts'
 import { ANSWER_DEADLINE_MS } from '../base/limits.ts'
 import { type ClaimStore, type Decision, EXCEPTION_BYTES } from '../store/claim-store.ts'
+import { certain } from '../store/doubt.ts'
 import { Backlog } from './backlog.ts'
 import type { SentBatch } from './holdings.ts'
 
@@ -62,9 +63,6 @@ interface Part {
 
 /** What a claim that left the queue late is given beyond the deadline before it is told `unknown`. */
 const GRACE_MS = 300
-
-/** Outcomes that hold whatever is executed after them. */
-const LASTING: ReadonlySet<number> = new Set([CODES.granted.number, CODES.replayed.number, CODES.closed.number])
 
 /** Turns of the event loop that a batch may go on growing; a turn without news ends it at once. */
 const TURNS_MAX = 4
@@ -249,15 +247,6 @@ function poolBytes(parts: readonly Part[], claims: number): Buffer {
     at += count
   }
   return pools
-}
-
-/**
- * What a claim may be told of its outcome. Of a batch that was sent on two connections the bytes on the first may be
- * executed after the answer that came on the second, when the round has opened or resumed: then a refusal was a guess.
- * Only the end is for ever.
- */
-function certain({ again }: Decision, outcome: number): number {
-  return again && !LASTING.has(outcome) ? CODES.unknown.number : outcome
 }
 
 type AnswerPart = Omit<Part, 'ask'> & { readonly ask: Pick<Ask, 'settle'> }

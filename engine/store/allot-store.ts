@@ -5,6 +5,7 @@
  */
 import { Fault } from '../base/assert.ts'
 import { CODES } from '../base/codes.ts'
+import { certain } from './doubt.ts'
 import * as keys from './keys.ts'
 import type { Link, Reply } from './link.ts'
 import { type Notice, parseNotice } from './notice.ts'
@@ -75,18 +76,23 @@ export class AllotStore {
     { worker, mark }: { readonly worker: string; readonly mark: number },
     claims: Buffer,
   ): Promise<Allotment> {
+    const sending = { again: false }
     const [outcome, notice, frontier, late, decided] = await this.#claims.script(
       this.#script,
       [keys.roundState, keys.roundHolders, keys.roundLog, keys.roundOrder, keys.roundWaiting].map(key => key(roundId)),
       [keys.roundChannel(roundId), epoch, worker, mark, claims],
+      sending,
     )
     if (outcome !== CODES.granted.number)
-      throw new Fault('fenced', `round ${roundId}: its keys in Redis are not all there, or of another epoch`)
+      throw new Fault(
+        sending.again ? 'unknown' : 'fenced',
+        `round ${roundId}: its keys in Redis are not all there, or of another epoch`,
+      )
     return {
       notice: parseNotice((notice as Buffer).toString('latin1')),
       frontier: number(frontier),
       late: number(late),
-      decided: decidedIn(decided as Buffer),
+      decided: decidedIn(decided as Buffer).map(each => ({ ...each, outcome: certain(sending, each.outcome) })),
     }
   }
 

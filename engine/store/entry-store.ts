@@ -12,6 +12,7 @@
  */
 import { assert, Fault } from '../base/assert.ts'
 import { CODES } from '../base/codes.ts'
+import { certain } from './doubt.ts'
 import * as keys from './keys.ts'
 import type { Link, Reply } from './link.ts'
 import { type Notice, parseNotice } from './notice.ts'
@@ -74,6 +75,7 @@ export class EntryStore {
     for (let at = 0; at < claims.length; at += ENTRY_CLAIM_BYTES)
       seen.push(keys.roundSeen(roundId, claims.readUInt16BE(at)))
     const fixed = [keys.roundState(roundId), keys.roundDraw(roundId), keys.roundBatches(roundId)]
+    const sending = { again: false }
     for (;;) {
       const first = Math.floor((this.#entries.get(roundId) ?? 0) / CHUNK_RECORDS)
       const chunks = Array.from({ length: CHUNKS_A_CALL }, (_, i) => keys.roundEntries(roundId, first + i))
@@ -81,17 +83,21 @@ export class EntryStore {
         this.#script,
         [...fixed, ...chunks, ...seen],
         [epoch, first, shed, claims],
+        sending,
       )
       const [outcome, notice, window, entries, rest, exceptions, shedByAll] = reply
       if (outcome === CODES.fenced.number)
-        throw new Fault('fenced', `round ${roundId}: its keys in Redis are not all there, or of another epoch`)
+        throw new Fault(
+          sending.again ? 'unknown' : 'fenced',
+          `round ${roundId}: its keys in Redis are not all there, or of another epoch`,
+        )
       this.#entries.set(roundId, number(entries))
       if (outcome === CODES.wrong_state.number) continue
       return {
         notice: parseNotice((notice as Buffer).toString('latin1')),
         window: number(window),
         entries: number(entries),
-        rest: number(rest),
+        rest: certain(sending, number(rest)),
         exceptions: exceptions as Buffer,
         shed: number(shedByAll),
       }

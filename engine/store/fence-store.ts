@@ -10,6 +10,7 @@ import { Fault } from '../base/assert.ts'
 import type { Code } from '../base/codes.ts'
 import { LEASE_MS } from '../base/limits.ts'
 import { claimCode } from './claim-store.ts'
+import { assertCertain } from './doubt.ts'
 import * as keys from './keys.ts'
 import type { Link, Reply } from './link.ts'
 import { type Notice, parseNotice } from './notice.ts'
@@ -124,8 +125,10 @@ export class FenceStore {
   async release(roundId: string, epoch: string, { most, request }: Release): Promise<{ code: Code; notice: Notice }> {
     const names = [keys.roundState(roundId), keys.roundLog(roundId)]
     const args = [keys.roundChannel(roundId), epoch, most, LEASE_MS, request]
-    const reply = await this.#copied.script(this.#scripts['fence-release'], names, args)
+    const sending = { again: false }
+    const reply = await this.#copied.script(this.#scripts['fence-release'], names, args, sending)
     const code = claimCode(reply[0] as number)
+    assertCertain(sending, code, `round ${roundId}`)
     if (code === 'fenced') throw fenced(roundId)
     return { code, notice: parseNotice(text(reply[1])) }
   }

@@ -6,6 +6,7 @@
 import { Fault } from '../base/assert.ts'
 import { CODES, type Code } from '../base/codes.ts'
 import { claimCode } from './claim-store.ts'
+import { assertCertain } from './doubt.ts'
 import * as keys from './keys.ts'
 import type { Link, Reply } from './link.ts'
 import { type Notice, parseNotice } from './notice.ts'
@@ -148,8 +149,11 @@ export class RoundStore {
   /** Commits `amount` minor units for a request, replacing what it had; false when the budget does not hold it. */
   async commitBudget(campaignId: string, request: string, amount: number, most: number): Promise<boolean> {
     const key = [keys.campaignBudget(campaignId)]
-    const [outcome] = await this.#link.script(this.#scripts.budget, key, [request, amount, most])
-    return outcome === CODES.granted.number
+    const sending = { again: false }
+    const [outcome] = await this.#link.script(this.#scripts.budget, key, [request, amount, most], sending)
+    const code = claimCode(outcome as number)
+    assertCertain(sending, code, `the budget of campaign ${campaignId}`)
+    return code === 'granted'
   }
 
   /** Minor units of a campaign's budget that are committed now. */
@@ -166,8 +170,7 @@ export class RoundStore {
       sending,
     )
     const code = claimCode(reply[0] as number)
-    if (sending.again && code !== 'granted')
-      throw new Fault('unknown', `round ${id}: an earlier try of this change may still be executed; look and ask again`)
+    assertCertain(sending, code, `round ${id}`)
     if (code === 'fenced') throw new Fault('fenced', `round ${id}: its state in Redis is missing or of another epoch`)
     return { code, notice: parseNotice(text(reply[1])) }
   }

@@ -11,6 +11,7 @@ import { Fault } from '../base/assert.ts'
 import type { Code } from '../base/codes.ts'
 import { Batcher } from './batcher.ts'
 import { claimCode } from './claim-store.ts'
+import { assertCertain } from './doubt.ts'
 import * as keys from './keys.ts'
 import type { Link, Reply } from './link.ts'
 import type { Script, ScriptName } from './scripts.ts'
@@ -79,6 +80,8 @@ export interface Turned {
   /** Milliseconds since 1970. */
   readonly at?: number
   readonly answer?: string
+  /** It was asked on more than one connection. */
+  readonly again?: boolean
 }
 
 export interface VoucherRead {
@@ -199,8 +202,10 @@ export class VoucherStore {
     return this.#turn('voucher-unlock', campaignId, voucherKeys(campaignId), [words(voucher), lock.by, lock.order])
   }
 
-  redeem(campaignId: string, call: RedeemCall): Promise<Turned> {
-    return this.#redemptions.ask(campaignId, call)
+  async redeem(campaignId: string, call: RedeemCall): Promise<Turned> {
+    const { again = false, ...turned } = await this.#redemptions.ask(campaignId, call)
+    assertCertain({ again }, turned.code, `redemption ${call.id}`)
+    return turned
   }
 
   reverse(campaignId: string, call: ReverseCall): Promise<Turned> {
@@ -251,14 +256,18 @@ export class VoucherStore {
   async #redeem(campaignId: string, calls: readonly RedeemCall[]): Promise<Turned[]> {
     const { day } = calls.at(-1) as RedeemCall
     const args = [`${day.date} ${day.startsAt} ${day.endsAt}`, ...calls.flatMap(redeemWords)]
-    const reply = await this.#changes.script(this.#scripts.redeem, requestKeys(campaignId), args)
+    const sending = { again: false }
+    const reply = await this.#changes.script(this.#scripts.redeem, requestKeys(campaignId), args, sending)
     const code = bookedCode(campaignId, reply)
-    if (code === 'wrong_day') return calls.map(() => ({ code, at: Number(text(reply[1])) }))
-    return (reply[1] as Reply[][]).map(each => turnedOf(campaignId, each))
+    if (code === 'wrong_day') return calls.map(() => ({ code, at: Number(text(reply[1])), ...sending }))
+    return (reply[1] as Reply[][]).map(each => ({ ...turnedOf(campaignId, each), ...sending }))
   }
 
   async #turn(script: ScriptName, campaignId: string, names: string[], args: (string | number)[]): Promise<Turned> {
-    return turnedOf(campaignId, await this.#changes.script(this.#scripts[script], names, args))
+    const sending = { again: false }
+    const turned = turnedOf(campaignId, await this.#changes.script(this.#scripts[script], names, args, sending))
+    assertCertain(sending, turned.code, script)
+    return turned
   }
 }
 

@@ -249,6 +249,18 @@ export const PLANTS: readonly Plant[] = [
     'fault/link',
   ),
   plant(
+    'what an earlier copy may still execute is refused for certain: claims, entries, strict claims',
+    'engine/store/doubt.ts',
+    ['again && !LASTING.has(outcome) ? CODES.unknown.number : outcome', 'again ? outcome : outcome'],
+    'script/doubt',
+  ),
+  plant(
+    'what an earlier copy may still execute is refused for certain: vouchers, money, turns',
+    'engine/store/doubt.ts',
+    ['if (again && !LASTING.has(CODES[code].number))', 'if (again && code === "granted")'],
+    'script/doubt',
+  ),
+  plant(
     'what was written counts as never sent',
     'engine/store/link.ts',
     ['request.writtenTo = client', 'request.writtenTo = undefined'],

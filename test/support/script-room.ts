@@ -17,7 +17,7 @@ import { ENTRY_CLAIM_BYTES, EntryStore } from '../../engine/store/entry-store.ts
 import { FenceStore } from '../../engine/store/fence-store.ts'
 import * as keys from '../../engine/store/keys.ts'
 import { LedgerStore } from '../../engine/store/ledger-store.ts'
-import { Link, type Reply } from '../../engine/store/link.ts'
+import { Link, type Reply, type Sending } from '../../engine/store/link.ts'
 import type { Notice } from '../../engine/store/notice.ts'
 import { RoundStore } from '../../engine/store/round-store.ts'
 import { loadScripts, type Script, type ScriptName } from '../../engine/store/scripts.ts'
@@ -36,13 +36,17 @@ export interface Answer {
 
 class NotingLink extends Link {
   readonly seen = new Map<string, Set<string>>()
+  /** Says of every script that it had to be sent on a second connection, as after a loss. */
+  twice = false
 
   override async script(
     script: Script,
     names: readonly string[],
     args: readonly (string | number | Buffer)[],
+    sending?: Sending,
   ): Promise<Reply[]> {
-    const reply = await super.script(script, names, args)
+    const reply = await super.script(script, names, args, sending)
+    if (sending && this.twice) sending.again = true
     const numbers = [reply[0] as number]
     if (script.name === 'claim' && reply.length > 1) {
       const exceptions = reply[4] as Buffer
