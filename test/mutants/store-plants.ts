@@ -1,0 +1,98 @@
+/**
+ * Planted bugs of the store room: the links and what they know of a request that was sent again, the waiting for
+ * replicas, the checks of the server. How they are planted, and what was rejected, stands in plants.ts.
+ */
+import { type Plant, plant } from './plant.ts'
+
+export const STORE_PLANTS: readonly Plant[] = [
+  plant(
+    'what was under way is not sent again',
+    'engine/store/link.ts',
+    ['for (const request of this.#requests) this.#write(client, request)', ''],
+    'fault/link',
+  ),
+  plant(
+    'a refusal behind a lost reply is certain',
+    'engine/store/link.ts',
+    ["again ? 'unknown' : 'unavailable'", "'unavailable'"],
+    'fault/link',
+  ),
+  plant(
+    'what an earlier copy may still execute is refused for certain: claims, entries, strict claims',
+    'engine/store/doubt.ts',
+    ['again && !LASTING.has(outcome) ? CODES.unknown.number : outcome', 'again ? outcome : outcome'],
+    'script/doubt',
+  ),
+  plant(
+    'what an earlier copy may still execute is refused for certain: vouchers, money, turns',
+    'engine/store/doubt.ts',
+    ['if (again && !LASTING.has(CODES[code].number))', 'if (again && code === "granted")'],
+    'script/doubt',
+  ),
+  plant(
+    'what was written counts as never sent',
+    'engine/store/link.ts',
+    ['request.writtenTo = client', 'request.writtenTo = undefined'],
+    'fault/link',
+  ),
+  plant(
+    'a replica is talked to',
+    'engine/store/link.ts',
+    ["if (role[0] !== 'master')", "if (role[0] === 'nobody')"],
+    'fault/link',
+  ),
+  plant(
+    'nobody watches a silent connection',
+    'engine/store/link.ts',
+    ['LOOK_MS >= REDIS_SILENCE_MS', 'LOOK_MS >= 60_000'],
+    'fault/link',
+  ),
+  plant(
+    'a server that cannot now is believed',
+    'engine/store/link.ts',
+    ['if (NOT_NOW.has(word)) {', "if (word === '') {"],
+    'fault/link',
+  ),
+  plant(
+    'acknowledged before the replicas have it',
+    'engine/store/replicas.ts',
+    ['if (copies < replicas) throw', 'if (copies < 0) throw'],
+    'fault/replicas',
+  ),
+  plant(
+    'the level replicated waits for nobody',
+    'engine/store/link.ts',
+    ['const replicas = script.readsOnly ? 0 :', 'const replicas = script.readsOnly || true ? 0 :'],
+    'fault/replicas',
+  ),
+  plant(
+    'replicas that nobody counts are allowed',
+    'engine/store/health.ts',
+    ['if (connected > replicas) {', 'if (connected > replicas + 9) {'],
+    'fault/replicas',
+  ),
+  plant(
+    'missing replicas do not stop the grants',
+    'engine/store/health.ts',
+    ['if (copies >= replicas) return []', 'if (copies >= 0) return []'],
+    'fault/replicas',
+  ),
+  plant(
+    'any eviction policy will do',
+    'engine/store/health.ts',
+    ["policy === 'noeviction',", "policy !== '',"],
+    'fault/redis-settings',
+  ),
+  plant(
+    'any appendfsync will do',
+    'engine/store/health.ts',
+    ["appendfsync === 'always',", "appendfsync !== '',"],
+    'fault/redis-settings',
+  ),
+  plant(
+    'no append only file will do',
+    'engine/store/health.ts',
+    ["info.aof_enabled === '1',", "info.aof_enabled !== '',"],
+    'fault/redis-settings',
+  ),
+]
