@@ -18,6 +18,7 @@
 --        f64 ms since 1970 when it was granted, big endian. The others wait.
 -- @cost two HMGET, two HSET, one HGETALL, three reads of the queue a call; 8 µs a claim more than claim.lua at 5,000 a second
 -- @include round
+-- @include notice
 -- @include log
 -- @include shut
 -- @include order
@@ -43,7 +44,7 @@ order.frontier = math.max(order.frontier, taken)
 for _, claim in ipairs(behind) do due[#due + 1] = claim end
 
 local refused, records, granted = allotment_decide(round, due, waiting_held(KEYS[2], due))
-local keys, notice = { holders = KEYS[2], log = KEYS[3] }, round_notice(round)
+local keys, notice = { holders = KEYS[2], log = KEYS[3] }, round_told(round, ARGV[1])
 if #granted > 0 then notice = allotment_write(round, keys, ARGV[1], records, granted) end
 order_write(order, KEYS[4], worker, ARGV[1], waiting_oldest(KEYS[5]))
 local decided = {}

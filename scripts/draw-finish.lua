@@ -11,6 +11,7 @@
 -- @reply [outcome, notice]: granted; replayed when that window was ended before; fenced
 -- @cost three HSET, one PUBLISH
 -- @include round
+-- @include notice
 local round = round_read(KEYS[1], ARGV[2])
 local draw = redis.call('HMGET', KEYS[2], 'window', 'phase', 'entries', 'final')
 if not round or not draw[1] then return { CODE.fenced } end

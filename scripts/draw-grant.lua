@@ -13,6 +13,7 @@
 -- @reply [outcome, notice]: granted or replayed; sold_out when a pool has no such seat; fenced
 -- @cost one HLEN, one HSET, one XADD, two HSET, one PUBLISH; 1.5 µs a grant
 -- @include round
+-- @include notice
 local round = round_read(KEYS[1], ARGV[2])
 local phase = redis.call('HGET', KEYS[4], 'phase')
 if not round or not phase then return { CODE.fenced } end

@@ -16,6 +16,7 @@
 -- @reply [outcome, notice]: granted; wrong_state when the log has other lines by now, or the draw is not over; fenced
 -- @cost four HSET, one XADD, one PUBLISH
 -- @include round
+-- @include notice
 local round = round_read(KEYS[1], ARGV[2])
 local phase = redis.call('HGET', KEYS[4], 'phase')
 if not round or not phase or redis.call('HLEN', KEYS[2]) ~= round.sequence then return { CODE.fenced } end

@@ -13,6 +13,7 @@
 --        be drawn yet, replayed when nothing is any more; wrong_state while another worker has it; fenced
 -- @cost one HSET; once a window one XADD, one PUBLISH
 -- @include round
+-- @include notice
 -- @include log
 local round = round_read(KEYS[1], ARGV[2])
 local draw = redis.call('HMGET', KEYS[2], 'window', 'phase', 'first', 'entries', 'base', 'closes', 'owner', 'until')

@@ -19,6 +19,7 @@
 --        index u16, replayed u8, place u32 (from 1), 0 u8, big endian.
 -- @cost one MGET, a SETRANGE an entry, one XADD, two HSET a batch; 7 µs an entry with its log, 1 µs a repeat
 -- @include round
+-- @include notice
 -- @include shut
 -- @include seen
 -- @include records
@@ -52,4 +53,5 @@ if #records > 0 then
   redis.call('HSET', KEYS[2], 'entries', entries + #records, 'shed', shed)
   redis.call('HSET', KEYS[1], 'last', round.now)
 end
+if round.turned then redis.call('HSET', KEYS[1], 'state', round.state, 'last', round.now) end
 return { CODE.granted, round_notice(round), draw[1], entries, shut or CODE.entered, table.concat(exceptions), shed }

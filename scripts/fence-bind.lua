@@ -16,6 +16,7 @@
 --        the epoch, unavailable while engines are waited for, fenced when there is no state
 -- @cost one HMGET, one ZREVRANGE, one ZCOUNT, one XADD, one HSET, one PUBLISH
 -- @include round
+-- @include notice
 -- @include log
 -- @include aside
 local round = round_read(KEYS[1], '')

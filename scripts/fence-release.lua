@@ -11,6 +11,7 @@
 -- @reply [outcome, notice]: granted, wrong_state when nothing is quarantined, invalid (over the most) or fenced
 -- @cost one HSET, one XADD, one PUBLISH
 -- @include round
+-- @include notice
 -- @include log
 -- @include shut
 -- @include aside

@@ -1,7 +1,6 @@
 #!lua
--- Gives grants of an engine's journal back to their holders after a fail-over that lost them: same sequence, same pool,
--- same moment. Only places that nobody else can have are filled: above what this copy knew before the round is bound to
--- its server, and afterwards what is quarantined. What contradicts is noted once and changes nothing.
+-- Gives grants of an engine's journal back to their holders after a fail-over that lost them: same sequence, pool, moment.
+-- Only places that nobody else can have are filled. What contradicts is noted once and changes nothing.
 -- @key state     roundState
 -- @key holders   roundHolders
 -- @key log       roundLog
@@ -12,9 +11,10 @@
 -- @arg told      with the last of it: the epochs of which this engine has told all that it ever acknowledged
 -- @arg grants    lines of `sequence pool at holder`, at most 512
 -- @arg server    the server whose round was looked at; the journal of a longer round may lack what a shorter one lost
--- @reply [outcome, notice, restored, conflicts]: granted with how many were given back and how many contradict; fenced
+-- @reply [outcome, notice, restored, conflicts]: granted with how many were given back and contradict; fenced
 -- @cost one HGET and one ZRANGEBYSCORE a grant, one HSET and one ZADD a grant given back, one HSET, one PUBLISH
 -- @include round
+-- @include notice
 -- @include log
 -- @include engines
 -- @include aside
@@ -45,7 +45,7 @@ for sequence, pool, at, holder in ARGV[5]:gmatch('(%d+) (%d+) (%d+) (%S+)\n') do
     conflicts = conflicts + 1
     log_change(KEYS[3], round, 'conflict: ' .. why, holder, sequence)
   elseif not why and not held then
-    restored = restored + 1
+    restored, round.now = restored + 1, math.max(round.now, tonumber(at))
     redis.call('HSET', KEYS[2], holder, struct.pack('>I4B', sequence, pool))
     redis.call('ZADD', KEYS[4], sequence, sequence .. ' ' .. pool .. ' ' .. at .. ' ' .. holder)
   end

@@ -12,6 +12,7 @@
 -- @reply [outcome, notice]: granted, below_granted, invalid (over the most), wrong_state or fenced
 -- @cost one HSET, one XADD, one PUBLISH
 -- @include round
+-- @include notice
 -- @include log
 -- @include shut
 local round = round_read(KEYS[1], ARGV[2])

@@ -12,6 +12,7 @@
 -- @reply [outcome, notice]: granted, or replayed when the round stood already
 -- @cost one HSET, one XADD, one PUBLISH
 -- @include round
+-- @include notice
 -- @include log
 if redis.call('EXISTS', KEYS[1]) == 1 then
   return { CODE.replayed, round_notice(round_read(KEYS[1], '')) }

@@ -5,6 +5,7 @@
 --        or elsewhere, where the round is bound to, and this server's name; at the other levels it is empty
 -- @cost two HMGET
 -- @include round
+-- @include notice
 local round = round_read(KEYS[1], '')
 if not round then return { CODE.fenced } end
 local server = round.replid and (round.replid == round_server() and 'here ' or 'elsewhere ') .. round_server() or ''

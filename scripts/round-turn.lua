@@ -10,6 +10,7 @@
 -- @reply [outcome, notice]: granted, wrong_state or fenced
 -- @cost one HSET, one XADD, one PUBLISH
 -- @include round
+-- @include notice
 -- @include log
 -- @include shut
 local TURNS = {

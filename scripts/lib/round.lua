@@ -26,8 +26,10 @@ local function round_read(key, epoch)
   end
   if (round.ranges or '') == '' then round.given = round.sequence end
   -- The stored state moves by itself at the round's times, on Redis's clock, which never goes back here.
+  local stored = round.state
   if round.state == SCHEDULED and round.opens > 0 and round.now >= round.opens then round.state = OPEN end
   if round.closes > 0 and round.now >= round.closes and round.state < CLOSED then round.state = CLOSED end
+  round.turned = round.state ~= stored
   return round
 end
 
@@ -36,25 +38,4 @@ local function round_remaining(round)
   local left = 0
   for pool = 0, round.pools - 1 do left = left + round.room[pool] - round.granted[pool] end
   return left
-end
-
--- The notice: epoch version state sequence now opens closes, then total and granted of each pool, and where a fail-over
--- set sequences aside, which, and how many of each pool nobody may have.
-local function round_notice(round)
-  local words = { round.epoch, round.version, round.state, round.sequence, round.now, round.opens, round.closes }
-  for pool = 0, round.pools - 1 do
-    words[#words + 1] = round.total[pool]
-    words[#words + 1] = round.granted[pool]
-  end
-  if (round.ranges or '') ~= '' then words[#words + 1] = round.ranges .. ';' .. table.concat(round.quarantined, ',', 0, round.pools - 1) end
-  return table.concat(words, ' ')
-end
-
--- Writes what changed, raises the version, and tells every worker. Returns the notice.
-local function round_write(round, channel, ...)
-  round.version = round.version + 1
-  redis.call('HSET', round.key, 'version', round.version, 'last', round.now, ...)
-  local notice = round_notice(round)
-  redis.call('PUBLISH', channel, notice)
-  return notice
 end

@@ -37,11 +37,38 @@ beforeAll(async () => {
 })
 afterAll(() => room[Symbol.asyncDispose]())
 
+/** So many grants later a recovery is over. */
+const GOES_ON = 200
+
+interface Aimed {
+  readonly aimed: FencedEngine
+  readonly promote: () => Promise<void>
+}
+
 interface Turn {
   readonly point: Point
   readonly dies: boolean
   readonly destroyed: boolean
   readonly next: () => number
+}
+
+/** A fail-over, and `promote` at a point of its recovery. */
+async function twice({ point, aimed, next, promote }: Pick<Turn, 'point' | 'next'> & Aimed): Promise<void> {
+  let [ready, fired] = [Promise.withResolvers<void>(), false]
+  const second = room.aim(point, aimed, 1, () => {
+    fired = true
+    // Only a copy that has everything may be promoted next, so the trap waits for the first one's replica.
+    return ready.promise.then(promote)
+  })
+  while (!fired) {
+    room.cut()
+    await room.told(below(next, 20))
+    ready = Promise.withResolvers()
+    await room.promote().then(ready.resolve, ready.reject)
+    // An engine that the other one did not wait for may find everything done and pass nothing; then it goes again.
+    await Promise.race([second, room.told(GOES_ON)])
+  }
+  await second
 }
 
 /** Milliseconds from the promotion to the next grant. */
@@ -59,13 +86,7 @@ async function turn({ point, dies, destroyed, next }: Turn): Promise<number> {
   }
   const n = 1 + below(next, 2)
   if (OF_RECOVERY.includes(point)) {
-    room.cut()
-    await room.told(below(next, 20))
-    // Only a copy that has everything may be promoted next, so the trap waits for the first one's replica.
-    const first = Promise.withResolvers<void>()
-    const second = room.aim(point, aimed, 1, () => first.promise.then(promote))
-    await room.promote().then(first.resolve, first.reject)
-    await second
+    await twice({ point, aimed, next, promote })
   } else if (NEED_REPLICA.includes(point)) {
     await room.aim(point, aimed, n, async () => room.cut())
     // Far enough that grants pass the reserve that the copy knows, and lean on what was only noted there; or to the end of

@@ -120,8 +120,17 @@ export const PLANTS: readonly Plant[] = [
     'script/round',
   ),
   plant(
+    'a round that the clock has closed opens again where a clock is behind',
+    'scripts/lib/notice.lua',
+    [
+      "return round.turned and round_write(round, channel, 'state', round.state) or round_notice(round)",
+      'return round_notice(round)',
+    ],
+    'script/claim',
+  ),
+  plant(
     'the version is not raised',
-    'scripts/lib/round.lua',
+    'scripts/lib/notice.lua',
     ['round.version = round.version + 1', 'round.version = round.version'],
     'script/claim',
     'script/round',

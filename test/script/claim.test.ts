@@ -151,6 +151,18 @@ test('the window opens and closes by the clock of Redis', async () => {
   expect((await room.notice(over)).state).toBe('closed')
 })
 
+test('that the clock has closed a round is written with the first refusal, so a clock that is behind does not open it', async () => {
+  const id = await room.newRound({ opensAt: 1, closesAt: (await room.now()) + 3_600_000 })
+  await room.claim(id, ['a'])
+  const { last = '', version } = await room.state(id)
+  await room.setState(id, 'last', (await room.now()) + 7_200_000)
+  expect(await room.claim(id, ['a', 'b'])).toEqual([{ outcome: 'replayed', sequence: 1, pool: 0 }, refused('closed')])
+  expect((await room.state(id)).version).toBe(String(Number(version) + 1))
+  await room.setState(id, 'last', last)
+  expect(await room.claim(id, ['b'])).toEqual([refused('closed')])
+  expect((await room.state(id)).version).toBe(String(Number(version) + 1))
+})
+
 test('the first moment of the window is inside, the last is not', async () => {
   const later = (await room.now()) + 3_600_000
   const id = await room.newRound({ opensAt: later, closesAt: later + 1000 })

@@ -160,7 +160,7 @@ export const PLANTS: readonly Plant[] = [
     name: 'late-copy',
     bug: 'a refusal is called certain though an earlier copy of the batch is still under way',
     level: 'memory',
-    seed: 19,
+    seed: 3,
     plant: { claim: async (claim, ...asked) => ({ ...(await claim(...asked)), again: false }) },
   },
   {
@@ -181,7 +181,7 @@ export const PLANTS: readonly Plant[] = [
     name: 'no-pending',
     bug: 'a recovery forgets what was noted to be granted',
     level: 'fenced',
-    seed: 56,
+    seed: 21,
     plant: {
       execute: (call, name, words, keyCount) => {
         const [state = ''] = words
@@ -194,14 +194,14 @@ export const PLANTS: readonly Plant[] = [
     name: 'hasty-refusal',
     bug: 'what no replica has yet passes for copied: refusals, the journals of what is over',
     level: 'fenced',
-    seed: 148,
+    seed: 231,
     plant: { hasty: true },
   },
   {
     name: 'new-key',
     bug: 'a batch whose answer was lost is asked again under other keys',
     level: 'always',
-    seed: 16,
+    seed: 15,
     plant: {
       claim: (claim, roundId, epoch, users, pools) =>
         claim(roundId, epoch, users, pools).catch((cause: unknown) => {

@@ -149,7 +149,10 @@ const restore: Script = (call, keys, [channel = '', epoch = '', engine = '', tol
   let [restored, conflicts] = [0, 0]
   for (const line of grants.matchAll(/(\d+) (\d+) (\d+) (\S+)\n/g)) {
     const why = giveBack(call, round, keys, line)
-    if (why === 'restored') restored++
+    if (why === 'restored') {
+      restored++
+      round.now = Math.max(round.now, Number(line[3]))
+    }
     if (why === undefined || why === 'restored') continue
     const conflict = `conflict ${Number(line[1])} ${line[4]}`
     if (call.hash(state)?.has(conflict)) continue

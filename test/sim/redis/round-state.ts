@@ -25,7 +25,9 @@ export const NUMBER = Object.fromEntries(Object.entries(CODES).map(([code, { num
 export interface Round {
   readonly key: string
   readonly epoch: string
-  readonly now: number
+  now: number
+  /** The clock has turned it, and that is not written yet. */
+  readonly turned: boolean
   version: number
   state: number
   opens: number
@@ -56,8 +58,19 @@ export function readRound(call: Call, key: string, epoch: string): Round | undef
   let at = number('state')
   if (at === SCHEDULED && opens > 0 && now >= opens) at = OPEN
   if (closes > 0 && now >= closes && at < CLOSED) at = CLOSED
+  const turned = at !== number('state')
   return {
-    ...{ key, epoch: own, now, version: number('version'), state: at, opens, closes, sequence: number('sequence') },
+    ...{
+      turned,
+      key,
+      epoch: own,
+      now,
+      version: number('version'),
+      state: at,
+      opens,
+      closes,
+      sequence: number('sequence'),
+    },
     ...{ holds: number('holds'), holdsAs: number('holds_as') },
     totals: pools.map(pool => number(`t${pool}`)),
     granted: pools.map(pool => number(`g${pool}`)),
@@ -90,6 +103,10 @@ export function writeRound(call: Call, round: Round, channel: string, fields: re
   call.publish(channel, notice)
   return notice
 }
+
+/** The notice for an answer that changes nothing but, once, that the clock has turned the round. */
+export const told = (call: Call, round: Round, channel: string): string =>
+  round.turned ? writeRound(call, round, channel, ['state', round.state]) : noticeOf(round)
 
 export function logChange(
   call: Call,

@@ -26,6 +26,7 @@ import {
   SCHEDULED,
   type Script,
   shutOutcome,
+  told,
   writeRound,
 } from './round-state.ts'
 
@@ -189,7 +190,8 @@ const claim: Script = (
   const batch = decide(call, holders, round, { users, pools, rest })
   if (round.sequence > (round.reserve ?? round.sequence)) return [NUMBER.unavailable]
   const reserve = round.reserve === undefined ? [] : [round.reserve]
-  if (batch.holders.length === 0) return [NUMBER.granted, noticeOf(round), first, rest, batch.exceptions, ...reserve]
+  if (batch.holders.length === 0)
+    return [NUMBER.granted, told(call, round, channel), first, rest, batch.exceptions, ...reserve]
   const whole = batch.holders.length === users.length
   call.hset(holders, ...batch.holders.flatMap((user, i) => [user, batch.grants[i] as string]))
   const logged = whole ? [packed, pools] : [pack(batch.holders), batch.pools]

@@ -83,6 +83,8 @@ export class Server {
   #inbox: Asked[] = []
   #busy = false
   #attached = false
+  /** Which of its connections to a primary this is: what travels on an earlier one is lost. */
+  #attachment = 0
   #syncing = false
   #held: (() => void)[] = []
   readonly #lastWrite = new WeakMap<Connection, number>()
@@ -283,10 +285,10 @@ export class Server {
     const { timeline, network } = this.#options
     const upTo = this.offset
     if ((this.replicas.get(replica) ?? 0) >= upTo) return
-    const life = this.life
+    const [life, attachment] = [this.life, replica.#attachment]
     timeline.after(replica.lagMs * (0.5 + this.#options.chance.float()), () =>
       network.pass(this.name, replica.name, () => {
-        if (this.life === life && this.replicas.has(replica)) replica.#applyUpTo(this, upTo)
+        if (this.life === life && replica.#attachment === attachment) replica.#applyUpTo(this, upTo)
       }),
     )
   }
@@ -301,12 +303,12 @@ export class Server {
     }
     if (this.#options.sync === 'everysec') this.#writeBehind()
     const sync = this.#options.sync === 'always' ? this.syncMs : 0
-    const [offset, life] = [this.offset, primary.life]
+    const [offset, life, attachment] = [this.offset, primary.life, this.#attachment]
     this.#later(sync + this.#options.network.delay(), () => {
       if (this.#options.sync === 'always')
         this.#synced = this.#written = Math.max(this.#synced, Math.min(offset, this.offset))
       this.#options.network.pass(this.name, primary.name, () => {
-        if (primary.life !== life || !primary.replicas.has(this)) return
+        if (primary.life !== life || this.#attachment !== attachment || !primary.replicas.has(this)) return
         primary.replicas.set(this, Math.max(offset, primary.replicas.get(this) ?? 0))
         primary.#waits.look()
       })
@@ -325,6 +327,7 @@ export class Server {
     if (!there || this.state !== 'up') return this.#attachLater()
     this.#rollBack(this.#shared(primary))
     this.#attached = true
+    this.#attachment++
     this.replid = primary.replid
     primary.replicas.set(this, 0)
     this.#applyUpTo(primary, primary.offset)

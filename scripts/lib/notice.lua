@@ -1,0 +1,26 @@
+-- The notice: epoch version state sequence now opens closes, then total and granted of each pool, and where a fail-over
+-- set sequences aside, which, and how many of each pool nobody may have.
+local function round_notice(round)
+  local words = { round.epoch, round.version, round.state, round.sequence, round.now, round.opens, round.closes }
+  for pool = 0, round.pools - 1 do
+    words[#words + 1] = round.total[pool]
+    words[#words + 1] = round.granted[pool]
+  end
+  if (round.ranges or '') ~= '' then words[#words + 1] = round.ranges .. ';' .. table.concat(round.quarantined, ',', 0, round.pools - 1) end
+  return table.concat(words, ' ')
+end
+
+-- Writes what changed, raises the version, and tells every worker. Returns the notice.
+local function round_write(round, channel, ...)
+  round.version = round.version + 1
+  redis.call('HSET', round.key, 'version', round.version, 'last', round.now, ...)
+  local notice = round_notice(round)
+  redis.call('PUBLISH', channel, notice)
+  return notice
+end
+
+-- The notice for an answer that changes nothing. That the clock has turned the round is written first: what is told of
+-- it must hold on a server whose clock is behind, too.
+local function round_told(round, channel)
+  return round.turned and round_write(round, channel, 'state', round.state) or round_notice(round)
+end
