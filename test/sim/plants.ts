@@ -148,7 +148,7 @@ export const PLANTS: readonly Plant[] = [
     name: 'certain-doubt',
     bug: 'a claim that may have been executed is called certainly not executed',
     level: 'replicated',
-    seed: 13,
+    seed: 5,
     plant: {
       claim: (claim, ...asked) =>
         claim(...asked).catch((cause: unknown) => {
