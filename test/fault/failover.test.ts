@@ -76,6 +76,7 @@ async function turn({ point, dies, destroyed, next }: Turn): Promise<number> {
   const engines = [await room.engine(), await room.engine()] as [FencedEngine, FencedEngine]
   const [aimed, other] = engines
   await room.begin(aimed)
+  await room.joined(engines)
   for (const engine of engines) room.load(engine)
   await room.told(40)
   let from = 0
@@ -135,6 +136,7 @@ test.each(AIMED_AT)(
 async function split(next: () => number): Promise<number> {
   const [left, right] = [await room.engine({ old: true }), await room.engine()]
   await room.begin(right)
+  await room.joined([left, right])
   for (const engine of [left, right]) room.load(engine)
   await room.told(40)
   room.cut()

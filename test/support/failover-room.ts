@@ -111,6 +111,11 @@ export class FailoverRoom implements AsyncDisposable {
     await synced(this.#primary)
   }
 
+  /** Resolves when all of them may claim: one that is only joining when the copy is cut off never passes a step of a claim. */
+  async joined(engines: readonly FencedEngine[]): Promise<void> {
+    await Promise.all(engines.map(engine => engine.door(this.roundId).recover()))
+  }
+
   /** Lets an engine's people claim until `quiet`. */
   load(engine: FencedEngine): void {
     for (let i = 0; i < LANES; i++) {
