@@ -193,9 +193,10 @@ export class FencedRound implements ClaimDoor {
       if (epoch === this.#epoch) void this.recover()
       return null
     })
-    asking.doubt ||= sending.again || (Boolean(decision) && epoch !== this.#epoch)
     // Of an epoch that was left meanwhile nothing is told any more.
-    if (decision === null || epoch !== this.#epoch) return undefined
+    const isOver = () => epoch !== this.#epoch
+    asking.doubt ||= sending.again || (Boolean(decision) && isOver())
+    if (decision === null || isOver()) return undefined
     if (!decision) {
       await this.#raiseBy(epoch, asking)
       return undefined
@@ -204,7 +205,7 @@ export class FencedRound implements ClaimDoor {
     if (this.#isLow(decision.notice)) this.#raise(epoch).catch(this.#options.failed)
     const sure =
       !refuses(decision) || this.isSure(decision.notice) || (await this.#sureOf(decision.notice, asking.deadline))
-    if (epoch !== this.#epoch) {
+    if (isOver()) {
       asking.doubt = true
       return undefined
     }

@@ -109,7 +109,7 @@ export const FENCE_PLANTS: readonly Plant[] = [
   plant(
     'what an ended epoch decided is told',
     ROOM,
-    ['if (decision === null || epoch !== this.#epoch) return undefined', 'if (decision === null) return undefined'],
+    ['const isOver = () => epoch !== this.#epoch', 'const isOver = () => false'],
     'script/fenced-round',
   ),
   plant(
