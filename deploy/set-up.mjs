@@ -2,8 +2,8 @@
  * The set-up step of `npm start`, `npm test` and `npm run bench`: installs what is missing, one plain line each.
  *
  * It looks for the npm packages (a stamp in node_modules holds the hash of the lock file they came from), for a
- * redis-server or valkey-server unless REDIS_URL names one, with `--test` for a Chromium, and with `--peers` for the
- * benchmark's rivals. What is missing comes from the system's package manager; what cannot be installed ends in
+ * redis-server or valkey-server unless REDIS_URL names one, with `--test` for a Chromium and for wrk, and with `--peers`
+ * for the benchmark's rivals. What is missing comes from the system's package manager; what cannot be installed ends in
  * exit 1 and the words to type.
  *
  * Plain JavaScript, synchronous and without packages: it runs before there are any, on any Node from 18 on, and
@@ -33,6 +33,7 @@ const CHROMIUM = [
   '/Applications/Chromium.app/Contents/MacOS/Chromium',
   '/Applications/Google Chrome.app/Contents/MacOS/Google Chrome',
 ]
+const WRK = ['wrk']
 
 /** What to type, by package manager; the first manager on PATH is the system's. */
 const MANAGERS = [
@@ -41,6 +42,7 @@ const MANAGERS = [
     root: true,
     redis: 'apt-get update -q && apt-get install -y -q --no-install-recommends redis-server',
     chromium: 'apt-get update -q && apt-get install -y -q --no-install-recommends chromium',
+    wrk: 'apt-get update -q && apt-get install -y -q --no-install-recommends wrk',
     peers:
       'apt-get update -q && apt-get install -y -q --no-install-recommends redis-server wrk nginx libnginx-mod-http-lua lua-nginx-redis',
   },
@@ -49,15 +51,22 @@ const MANAGERS = [
     root: true,
     redis: 'dnf install -y valkey || dnf install -y redis',
     chromium: 'dnf install -y chromium',
+    wrk: 'dnf install -y wrk',
   },
-  { name: 'apk', root: true, redis: 'apk add redis', chromium: 'apk add chromium' },
+  { name: 'apk', root: true, redis: 'apk add redis', chromium: 'apk add chromium', wrk: 'apk add wrk' },
   {
     name: 'pacman',
     root: true,
     redis: 'pacman -Sy --noconfirm valkey',
     chromium: 'pacman -Sy --noconfirm chromium',
   },
-  { name: 'brew', root: false, redis: 'brew install redis', chromium: 'brew install --cask chromium' },
+  {
+    name: 'brew',
+    root: false,
+    redis: 'brew install redis',
+    chromium: 'brew install --cask chromium',
+    wrk: 'brew install wrk',
+  },
 ]
 
 /**
@@ -176,21 +185,18 @@ function installRedis(forTests) {
   }
 }
 
-function installChromium() {
-  if (find(CHROMIUM) || installed('chromium', CHROMIUM)) return
-  stop(['the browser tests need Chromium, and it could not be installed. Type:', `  ${typed('chromium')}`])
-}
-
-/** The rivals and their load; only Debian has all of them as packages, elsewhere the list is what to install by hand. */
-function installPeers() {
-  for (const program of PEERS) {
-    if (find([program]) || installed('peers', [program])) continue
-    stop([`the comparison needs ${program} and it could not be installed. Type:`, `  ${typed('peers')}`])
-  }
+/** Ends with what to type when no program of `names` is there and none could be installed. */
+function need(what, names, why) {
+  if (find(names) || installed(what, names)) return
+  stop([`${why} ${names[0]}, and it could not be installed. Type:`, `  ${typed(what)}`])
 }
 
 const forTests = process.argv.includes('--test')
 installPackages()
 installRedis(forTests)
-if (forTests) installChromium()
-if (process.argv.includes('--peers')) installPeers()
+if (forTests) {
+  need('chromium', CHROMIUM, 'the browser tests need')
+  need('wrk', WRK, 'the tests of the comparison need')
+}
+// Only Debian has all of the rivals as packages; elsewhere the list is what to install by hand.
+if (process.argv.includes('--peers')) for (const program of PEERS) need('peers', [program], 'the comparison needs')

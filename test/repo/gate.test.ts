@@ -126,8 +126,7 @@ test('.ci/run is a shell program', () => {
 
 test('set-up says nothing and does nothing when nothing is missing', () => {
   stamp()
-  plant('redis-server', 'exit 0')
-  plant('chromium', 'exit 0')
+  for (const program of ['redis-server', 'chromium', 'wrk']) plant(program, 'exit 0')
   expect(setUp(['--test'])).toEqual({ status: 0, lines: [''], stderr: '' })
 })
 
@@ -181,15 +180,21 @@ test('set-up ends with what to type when the Redis cannot be installed', () => {
 
 test('set-up lets tests use containers, but does not start the engine on them', () => {
   stamp()
-  plant('docker', 'exit 0')
-  plant('chromium', 'exit 0')
+  for (const program of ['docker', 'chromium', 'wrk']) plant(program, 'exit 0')
   expect(setUp(['--test'])).toMatchObject({ status: 0, lines: [expect.stringContaining('containers')] })
   expect(setUp().status).toBe(1)
 })
 
-test('a Chromium that cannot be installed does not pass silently', () => {
+test.each([
+  ['chromium', 'wrk'],
+  ['wrk', 'chromium'],
+])('a machine without %s does not pass silently, and one with apt-get gets it', (missing, present) => {
   stamp()
-  plant('redis-server', 'exit 0')
+  for (const program of ['redis-server', present]) plant(program, 'exit 0')
   expect(setUp().status).toBe(0)
-  expect(setUp(['--test'])).toMatchObject({ status: 1, stderr: expect.stringContaining('Chromium') })
+  expect(setUp(['--test'])).toMatchObject({ status: 1, stderr: expect.stringContaining(`need ${missing}`) })
+  plant('apt-get', `cp ${folder}/bin/sh ${folder}/bin/${missing}`)
+  plant('sudo', 'shift; exec "$@"')
+  const line = expect.stringContaining(`set-up: ${missing} is missing: apt-get`)
+  expect(setUp(['--test'])).toMatchObject({ status: 0, lines: [line] })
 })
