@@ -10,7 +10,7 @@
 -- @arg epoch     the epoch to be ended
 -- @arg next      the epoch to begin, 16 hex digits
 -- @arg patience  ms to wait for engines that have not told, from the first asking on
--- @arg lease     ms for which a worker that has not heard may go on refusing
+-- @arg hold      the name of the hold that begins, empty where no worker may go on refusing
 -- @arg server    the server that was told what was lost
 -- @reply [outcome, notice, missing]: granted with how many sequences were set aside, replayed when another engine ended
 --        the epoch, unavailable while engines are waited for, fenced when there is no state
@@ -32,9 +32,11 @@ for engine, status in (f[1] or ''):gmatch('([%w_]+):(%a+)') do
     owed = owed .. engine .. ':' .. round.epoch .. ' '
   end
 end
+-- Patience is a time on this server's own clock; where that was set back it begins anew.
 local since = tonumber(((f[4] or ''):match('^' .. server .. ' (%d+)')))
-if silent > 0 and round.now - (since or round.now) < tonumber(ARGV[4]) then
-  if not since then redis.call('HSET', KEYS[1], 'waits', server .. ' ' .. round.now) end
+if since and since > round.clock then since = nil end
+if silent > 0 and round.clock - (since or round.clock) < tonumber(ARGV[4]) then
+  if not since then redis.call('HSET', KEYS[1], 'waits', server .. ' ' .. round.clock) end
   return { CODE.unavailable, round_notice(round), 0 }
 end
 local top = redis.call('ZREVRANGE', KEYS[3], 0, 0, 'WITHSCORES')[2]
@@ -42,9 +44,9 @@ local start = math.max(round.sequence, tonumber(top) or 0)
 if silent > 0 then start = math.max(start, round.reserve, tonumber(f[2])) else owed = f[3] or ' ' end
 local missing = start - round.sequence - redis.call('ZCOUNT', KEYS[3], round.sequence + 1, start)
 if missing > 0 then aside_add(round, start, missing, silent > 0) end
-if round.state == OPEN then round.holds, round.holds_as = round.now + tonumber(ARGV[5]), CODE.fenced end
+if round.state == OPEN then round.hold, round.holds_as = ARGV[5], CODE.fenced end
 round.epoch, round.sequence = ARGV[3], start
 log_change(KEYS[2], round, silent > 0 and 'bind, set aside' or 'bind, exact', ARGV[2], missing)
 local fields = { 'epoch', ARGV[3], 'replid', server, 'sequence', start, 'reserve', start, 'pending', start, 'engines', ' ',
-  'owed', owed, 'waits', '', 'holds', round.holds, 'holds_as', round.holds_as, 'ranges', round.ranges or '' }
+  'owed', owed, 'waits', '', 'hold', round.hold, 'holds_as', round.holds_as, 'ranges', round.ranges or '' }
 return { CODE.granted, round_write(round, ARGV[1], aside_counts(round, fields)), missing }

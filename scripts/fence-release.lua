@@ -6,7 +6,7 @@
 -- @arg channel  where the notice is published
 -- @arg epoch    the epoch the engine believes in
 -- @arg most     what no sequence may pass
--- @arg lease    ms for which a worker that has not heard may go on refusing
+-- @arg hold     the name of the hold that begins, empty where no worker may go on refusing
 -- @arg request  the caller's request id: asked again after a lost answer, it is answered as the first time
 -- @reply [outcome, notice]: granted, wrong_state when nothing is quarantined, invalid (over the most) or fenced
 -- @cost one HSET, one XADD, one PUBLISH
@@ -22,8 +22,8 @@ local left, held = round_remaining(round), 0
 for pool = 0, round.pools - 1 do held = held + round.quarantined[pool] end
 if held == 0 then return { CODE.wrong_state, round_notice(round) } end
 if round.sequence + left + held > tonumber(ARGV[3]) then return { CODE.invalid, round_notice(round) } end
-if round.state == OPEN and left == 0 then shut_hold(round, tonumber(ARGV[4])) end
+if round.state == OPEN and left == 0 then shut_hold(round, ARGV[4]) end
 aside_release(round, KEYS[2], ARGV[5])
-local fields = { 'ranges', round.ranges, 'owed', ' ', 'holds', round.holds, 'holds_as', round.holds_as,
+local fields = { 'ranges', round.ranges, 'owed', ' ', 'hold', round.hold, 'holds_as', round.holds_as,
   'request ' .. ARGV[5], round.now }
 return { CODE.granted, round_write(round, ARGV[1], aside_counts(round, fields)) }

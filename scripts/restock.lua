@@ -7,7 +7,7 @@
 -- @arg pool     the pool's place, 0 is `general`
 -- @arg add      how much, an integer other than zero
 -- @arg most     what the total over all pools may not pass
--- @arg lease    ms for which a worker that has not heard may go on refusing
+-- @arg hold     the name of the hold that begins, empty where no worker may go on refusing
 -- @arg request  the caller's request id: asked again after a lost answer, it is answered as the first time
 -- @reply [outcome, notice]: granted, below_granted, invalid (over the most), wrong_state or fenced
 -- @cost one HSET, one XADD, one PUBLISH
@@ -22,8 +22,8 @@ local pool, add = tonumber(ARGV[3]), tonumber(ARGV[4])
 if round.state == CLOSED and add > 0 then return { CODE.wrong_state, round_notice(round) } end
 if round.room[pool] + add < round.granted[pool] then return { CODE.below_granted, round_notice(round) } end
 if round_remaining(round) + round.sequence + add > tonumber(ARGV[5]) then return { CODE.invalid, round_notice(round) } end
-if round.state == OPEN and round_remaining(round) == 0 then shut_hold(round, tonumber(ARGV[6])) end
+if round.state == OPEN and round_remaining(round) == 0 then shut_hold(round, ARGV[6]) end
 round.total[pool] = round.total[pool] + add
 log_change(KEYS[2], round, 'restock ' .. pool, ARGV[7], add)
-return { CODE.granted, round_write(round, ARGV[1], 't' .. pool, round.total[pool], 'holds', round.holds, 'holds_as', round.holds_as,
+return { CODE.granted, round_write(round, ARGV[1], 't' .. pool, round.total[pool], 'hold', round.hold, 'holds_as', round.holds_as,
   'request ' .. ARGV[7], round.now) }

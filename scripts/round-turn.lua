@@ -5,7 +5,7 @@
 -- @arg channel  where the notice is published
 -- @arg epoch    the epoch the engine believes in
 -- @arg verb     open, pause, resume or close
--- @arg lease    ms for which a worker that has not heard may go on refusing
+-- @arg hold     the name of the hold that begins, empty where no worker may go on refusing
 -- @arg request  the caller's request id: asked again after a lost answer, it is answered as the first time
 -- @reply [outcome, notice]: granted, wrong_state or fenced
 -- @cost one HSET, one XADD, one PUBLISH
@@ -24,10 +24,10 @@ if not round or redis.call('EXISTS', KEYS[2]) == 0 then return { CODE.fenced } e
 if redis.call('HEXISTS', KEYS[1], 'request ' .. ARGV[5]) == 1 then return { CODE.granted, round_notice(round) } end
 local to = TURNS[ARGV[3]][round.state]
 if not to then return { CODE.wrong_state, round_notice(round) } end
-if to == OPEN then shut_hold(round, tonumber(ARGV[4])) end
+if to == OPEN then shut_hold(round, ARGV[4]) end
 round.state = to
 if ARGV[3] == 'open' then round.opens = round.now end
 if ARGV[3] == 'close' then round.closes = round.now end
 log_change(KEYS[2], round, ARGV[3], ARGV[5], 0)
 return { CODE.granted, round_write(round, ARGV[1], 'state', to, 'opens', round.opens, 'closes', round.closes,
-  'holds', round.holds, 'holds_as', round.holds_as, 'request ' .. ARGV[5], round.now) }
+  'hold', round.hold, 'holds_as', round.holds_as, 'request ' .. ARGV[5], round.now) }

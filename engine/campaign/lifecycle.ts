@@ -1,12 +1,12 @@
 /**
  * What operators do: campaigns and rounds are made here, and rounds are opened, paused, resumed, closed and restocked.
  * A change that lets grants resume (open, resume, adding stock) takes effect LEASE_MS after it was made and is answered
- * then, so that no worker's local refusal outlives it (round-view.ts); the others take effect and are answered at once.
+ * then, so that no worker's local refusal outlives it (holds.ts); the others take effect and are answered at once.
  */
 import { Refusal } from '../base/assert.ts'
 import { type Clock, rfc3339 } from '../base/clock.ts'
 import type { Code } from '../base/codes.ts'
-import { LEASE_MS, STOCK_MAX, VOUCHERS_PER_ROUND_MAX } from '../base/limits.ts'
+import { STOCK_MAX, VOUCHERS_PER_ROUND_MAX } from '../base/limits.ts'
 import { newId, type Random } from '../base/random.ts'
 import { grantedOf, totalOf } from '../store/notice.ts'
 import type { Turned, TurnVerb } from '../store/round-store.ts'
@@ -145,7 +145,7 @@ export class Lifecycle {
         state: round.view.state,
       })
     if (verb === 'open' && round.entries) await this.#draws.begin(round)
-    if (RESUMES.includes(verb)) await this.#leaseEnds()
+    if (RESUMES.includes(verb)) await this.#rounds.reopened(id)
     return round
   }
 
@@ -167,7 +167,7 @@ export class Lifecycle {
       throw new Refusal(turned.code, restockRefused(turned, most, round.view.state))
     }
     if (add < 0) await this.#commitBudget(campaign, `${id} ${request}`, add)
-    if (add > 0) await this.#leaseEnds()
+    if (add > 0) await this.#rounds.reopened(id)
     return round
   }
 
@@ -181,7 +181,7 @@ export class Lifecycle {
     const released = await this.#store.fence.release(id, notice.epoch, { most, request })
     this.#take(id, released, sentAt)
     if (released.code !== 'granted') throw new Refusal(released.code, releaseRefused(released.code, most))
-    await this.#leaseEnds()
+    await this.#rounds.reopened(id)
     return round
   }
 
@@ -195,10 +195,6 @@ export class Lifecycle {
 
   #take(id: string, turned: Turned, sentAt: number): void {
     this.#rounds.take(id, turned.notice, sentAt)
-  }
-
-  #leaseEnds(): Promise<void> {
-    return new Promise(resolve => this.#clock.after(LEASE_MS + 2, resolve))
   }
 }
 

@@ -17,6 +17,7 @@ import { Claims, type ClaimsOptions, type Order } from './claims.ts'
 import { Entries } from './entries.ts'
 import type { FencedRound } from './fenced-round.ts'
 import type { FencedRounds } from './fenced-rounds.ts'
+import { Holds } from './holds.ts'
 import type { RoundConfig } from './round-config.ts'
 import { RoundView } from './round-view.ts'
 
@@ -56,6 +57,7 @@ export class Rounds {
   readonly #loading = new Map<string, Promise<Claims | undefined>>()
   readonly #unknown = new Map<string, number>()
   readonly #byNumber = new Map<number, string>()
+  readonly #holds: Holds
   readonly #stopListening: () => void
   readonly #load = { unanswered: 0 }
   #redisAheadMs = 0
@@ -67,7 +69,13 @@ export class Rounds {
     this.#options = options
     this.#worker = options.random.bytes(8).toString('hex')
     this.signingKey = signingKeyOf(signingSeed(options.drawSecret))
-    this.#stopListening = options.store.listen({
+    const { store, clock, failed } = options
+    this.#holds = new Holds({
+      ...{ rounds: store.rounds, clock, failed },
+      newest: id => this.#rounds.get(id)?.view.notice,
+      ended: (id, notice, sentAt) => this.take(id, notice, sentAt),
+    })
+    this.#stopListening = store.listen({
       noticed: (roundId, notice) => this.#noticed(roundId, notice),
       awaited: (roundId, stamp) => this.#rounds.get(roundId)?.awaited(stamp),
       gap: () => this.#readAllAgain(),
@@ -142,10 +150,17 @@ export class Rounds {
     if (claims) this.#take(claims, notice, sentAt)
   }
 
+  /** Resolves when a round that a change opened again is held shut no longer; throws the Fault that kept it so. */
+  reopened(roundId: string): Promise<void> {
+    return this.#holds.over(roundId)
+  }
+
   /** At the level fenced: the epoch that a recovery found. */
   adopt(roundId: string, notice: Notice): void {
     const view = this.#rounds.get(roundId)?.view
-    if (view?.adopt(notice)) this.#options.changed(view)
+    if (!view) return
+    if (view.adopt(notice)) this.#options.changed(view)
+    this.#holds.heard(roundId, view.notice)
   }
 
   tick(): void {
@@ -193,6 +208,7 @@ export class Rounds {
     this.#rounds.set(roundId, claims)
     if (door?.adopted) view.adopt(door.adopted)
     this.#byNumber.set(config.number, roundId)
+    this.#holds.heard(roundId, view.notice)
     this.#redisAheadMs = read.notice.at - clock.wallMs()
     return claims
   }
@@ -215,6 +231,7 @@ export class Rounds {
         this.#redisAheadMs = decision.notice.at - clock.wallMs()
         decided(decision, count, seconds)
         changed(view)
+        this.#holds.heard(view.id, decision.notice)
       },
       refused,
       failed,
@@ -251,6 +268,7 @@ export class Rounds {
   #take(claims: Claims, notice: Notice, sentAt?: number): void {
     if (claims.view.take(notice, sentAt)) this.#options.changed(claims.view)
     claims.entries?.noticed()
+    this.#holds.heard(claims.view.id, claims.view.notice)
   }
 
   #noticed(roundId: string, notice: Notice): void {

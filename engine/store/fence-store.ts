@@ -8,7 +8,6 @@
  */
 import { Fault } from '../base/assert.ts'
 import type { Code } from '../base/codes.ts'
-import { LEASE_MS } from '../base/limits.ts'
 import { claimCode } from './claim-store.ts'
 import { assertCertain } from './doubt.ts'
 import * as keys from './keys.ts'
@@ -114,7 +113,7 @@ export class FenceStore {
   /** Ends an epoch and begins the `next` on the server as it is now. */
   async bind({ roundId, epoch, server = '' }: Standing, next: string, patienceMs: number): Promise<Bound> {
     const names = [keys.roundState(roundId), keys.roundLog(roundId), keys.roundRestored(roundId)]
-    const args = [keys.roundChannel(roundId), epoch, next, patienceMs, LEASE_MS, server]
+    const args = [keys.roundChannel(roundId), epoch, next, patienceMs, this.#rounds.holdOf(next), server]
     const reply = await this.#claims.script(this.#scripts['fence-bind'], names, args)
     const code = claimCode(reply[0] as number)
     if (code === 'fenced') throw fenced(roundId)
@@ -124,7 +123,7 @@ export class FenceStore {
   /** Gives what is quarantined back to the pools. */
   async release(roundId: string, epoch: string, { most, request }: Release): Promise<{ code: Code; notice: Notice }> {
     const names = [keys.roundState(roundId), keys.roundLog(roundId)]
-    const args = [keys.roundChannel(roundId), epoch, most, LEASE_MS, request]
+    const args = [keys.roundChannel(roundId), epoch, most, this.#rounds.holdOf(request), request]
     const sending = { again: false }
     const reply = await this.#copied.script(this.#scripts['fence-release'], names, args, sending)
     const code = claimCode(reply[0] as number)

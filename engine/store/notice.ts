@@ -1,7 +1,7 @@
 /**
  * A notice: a round's moving state as every round script writes it (scripts/lib/round.lua), once a change, as words:
  *
- *   epoch version state sequence now opens closes t0 g0 t1 g1 … [ranges;q0,q1,…]
+ *   epoch version state sequence now opens closes t0 g0 t1 g1 … [ranges;q0,q1,…] [!hold]
  *
  * It is absolute, so a lost or late one does no harm: of two notices of one epoch the higher version is the newer.
  * Words instead of JSON because Lua's cjson rounds and this is parsed thousands of times a second.
@@ -50,6 +50,8 @@ export interface Notice {
   readonly pools: readonly PoolCount[]
   /** Left out where no fail-over set anything aside. */
   readonly aside?: readonly Range[]
+  /** The name of the hold that keeps the round shut after a change that lets grants resume; left out where there is none. */
+  readonly hold?: string
 }
 
 const HEAD_WORDS = 7
@@ -58,6 +60,7 @@ export function parseNotice(text: string): Notice {
   const words = text.split(' ')
   const state = STATES[Number(words[2])]
   assert(state && words.length >= HEAD_WORDS + 2, `not a notice: "${text}"`)
+  const hold = words.at(-1)?.startsWith('!') ? words.pop()?.slice(1) : undefined
   const pools: PoolCount[] = []
   for (let i = HEAD_WORDS; i + 1 < words.length; i += 2)
     pools.push({ total: Number(words[i]), granted: Number(words[i + 1]) })
@@ -70,6 +73,7 @@ export function parseNotice(text: string): Notice {
     at: Number(words[4]),
     opensAt: Number(words[5]),
     closesAt: Number(words[6]),
+    ...(hold === undefined ? {} : { hold }),
     ...(ranges === undefined || held === undefined
       ? { pools }
       : { pools: withHeld(pools, held.split(',').map(Number)), aside: rangesIn(ranges) }),

@@ -63,12 +63,12 @@ const text = (reply: Reply | undefined): string => (reply as Buffer).toString('u
 export class RoundStore {
   readonly #link: Link
   readonly #scripts: Readonly<Record<ScriptName, Script>>
-  readonly #leaseMs: number
+  /** For how long a worker may go on refusing after a change that lets grants resume; 0 where there are no workers. */
+  readonly leaseMs: number
 
-  /** `leaseMs`: for how long a change that lets grants resume grants nothing. */
   constructor(link: Link, scripts: Readonly<Record<ScriptName, Script>>, leaseMs: number) {
     this.#link = link
-    this.#leaseMs = leaseMs
+    this.leaseMs = leaseMs
     this.#scripts = scripts
   }
 
@@ -139,11 +139,11 @@ export class RoundStore {
   }
 
   turn(id: string, epoch: string, verb: TurnVerb, request: string): Promise<Turned> {
-    return this.#change('round-turn', id, [keys.roundChannel(id), epoch, verb, this.#leaseMs, request])
+    return this.#change('round-turn', id, [keys.roundChannel(id), epoch, verb, this.holdOf(request), request])
   }
 
   restock(id: string, epoch: string, { pool, add, most, request }: Restock): Promise<Turned> {
-    return this.#change('restock', id, [keys.roundChannel(id), epoch, pool, add, most, this.#leaseMs, request])
+    return this.#change('restock', id, [keys.roundChannel(id), epoch, pool, add, most, this.holdOf(request), request])
   }
 
   /** Commits `amount` minor units for a request, replacing what it had; false when the budget does not hold it. */
@@ -161,6 +161,19 @@ export class RoundStore {
     return Number((await this.#link.request(client => client.hget(keys.campaignBudget(campaignId), 'sum'))) ?? 0)
   }
 
+  /** Ends a hold, when its lease is over for everybody. */
+  async endHold(id: string, epoch: string, hold: string): Promise<Notice> {
+    const args = [keys.roundChannel(id), epoch, hold]
+    const reply = await this.#link.script(this.#scripts['hold-end'], [keys.roundState(id)], args)
+    if (claimCode(reply[0] as number) === 'fenced') throw stateless(id)
+    return parseNotice(text(reply[1]))
+  }
+
+  /** What the hold of a change is called, `by` being its own name; empty where nobody has to be waited for. */
+  holdOf(by: string): string {
+    return this.leaseMs > 0 ? by : ''
+  }
+
   async #change(script: 'round-turn' | 'restock', id: string, args: (string | number)[]): Promise<Turned> {
     const sending = { again: false }
     const reply = await this.#link.script(
@@ -171,7 +184,10 @@ export class RoundStore {
     )
     const code = claimCode(reply[0] as number)
     assertCertain(sending, code, `round ${id}`)
-    if (code === 'fenced') throw new Fault('fenced', `round ${id}: its state in Redis is missing or of another epoch`)
+    if (code === 'fenced') throw stateless(id)
     return { code, notice: parseNotice(text(reply[1])) }
   }
 }
+
+const stateless = (id: string): Fault =>
+  new Fault('fenced', `round ${id}: its state in Redis is missing or of another epoch`)

@@ -1,5 +1,5 @@
--- The notice: epoch version state sequence now opens closes, then total and granted of each pool, and where a fail-over
--- set sequences aside, which, and how many of each pool nobody may have.
+-- The notice: epoch version state sequence now opens closes, then total and granted of each pool; where a fail-over
+-- set sequences aside, which, and how many of each pool nobody may have; while the round is held shut, `!` and the hold's name.
 local function round_notice(round)
   local words = { round.epoch, round.version, round.state, round.sequence, round.now, round.opens, round.closes }
   for pool = 0, round.pools - 1 do
@@ -7,6 +7,7 @@ local function round_notice(round)
     words[#words + 1] = round.granted[pool]
   end
   if (round.ranges or '') ~= '' then words[#words + 1] = round.ranges .. ';' .. table.concat(round.quarantined, ',', 0, round.pools - 1) end
+  if round.hold ~= '' then words[#words + 1] = '!' .. round.hold end
   return table.concat(words, ' ')
 end
 

@@ -18,14 +18,22 @@ local function order_read(key)
       order[flat[i]] = tonumber(flat[i + 1])
     end
   end
+  -- What lies ahead of a clock that was set back begins anew.
+  order.since, order.woken = math.min(order.since, order.now), math.min(order.woken, order.now)
   return order
 end
+
+local function order_words(worker) return string.format('%.0f %.0f', worker.mark, worker.heard) end
 
 -- Takes a worker's mark in and gives the lowest of all. Who holds up `oldest`, the first that waits, for too long is dropped.
 local function order_low(order, key, worker, mark, oldest)
   order.workers[worker] = { mark = mark, heard = order.now }
   local low = mark
   for name, other in pairs(order.workers) do
+    if other.heard > order.now then
+      other.heard = order.now
+      redis.call('HSET', key, name, order_words(other))
+    end
     local silent = order.since > 0 and order.now - math.max(other.heard, order.since) > order.patience
     if oldest and silent and other.mark < oldest then redis.call('HDEL', key, name) else low = math.min(low, other.mark) end
   end
@@ -39,8 +47,7 @@ local function order_write(order, key, worker, channel, oldest)
     order.woken = order.now
     redis.call('PUBLISH', channel, 'awaits ' .. string.format('%.0f', oldest))
   end
-  local own = order.workers[worker]
-  redis.call('HSET', key, worker, string.format('%.0f %.0f', own.mark, own.heard), 'late', order.late, 'frontier',
+  redis.call('HSET', key, worker, order_words(order.workers[worker]), 'late', order.late, 'frontier',
     string.format('%.0f', order.frontier), 'since', string.format('%.0f', order.since), 'woken',
     string.format('%.0f', order.woken))
 end

@@ -8,15 +8,15 @@ local function round_server() return redis.call('INFO', 'replication'):match('ma
 -- history: then nothing may be done (fenced). Readers give no epoch.
 local function round_read(key, epoch)
   local f = redis.call('HMGET', key, 'epoch', 'version', 'state', 'opens', 'closes', 'last', 'sequence', 'pools', 't0', 'g0',
-    'holds', 'holds_as', 'q0', 'ranges', 'replid', 'reserve')
+    'hold', 'holds_as', 'q0', 'ranges', 'replid', 'reserve')
   if not f[1] or (epoch ~= '' and f[1] ~= epoch) then return nil end
   if f[15] and epoch ~= '' and f[15] ~= round_server() then return nil end
   local time = redis.call('TIME')
   local now = math.floor(time[1] * 1000 + time[2] / 1000)
   local round = {
-    key = key, epoch = f[1], version = tonumber(f[2]), state = tonumber(f[3]), opens = tonumber(f[4]),
+    key = key, epoch = f[1], clock = now, version = tonumber(f[2]), state = tonumber(f[3]), opens = tonumber(f[4]),
     closes = tonumber(f[5]), now = math.max(now, tonumber(f[6])), sequence = tonumber(f[7]),
-    holds = tonumber(f[11]) or 0, holds_as = tonumber(f[12]) or 0, pools = tonumber(f[8]), total = {}, granted = {},
+    hold = f[11] or '', holds_as = tonumber(f[12]) or 0, pools = tonumber(f[8]), total = {}, granted = {},
     quarantined = {}, room = {}, given = 0, ranges = f[14], replid = f[15], reserve = tonumber(f[16]),
   }
   for pool = 0, round.pools - 1 do

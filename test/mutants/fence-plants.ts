@@ -43,7 +43,14 @@ export const FENCE_PLANTS: readonly Plant[] = [
   plant(
     'the patience is over at once',
     'scripts/fence-bind.lua',
-    ['round.now - (since or round.now) < tonumber(ARGV[4])', 'false'],
+    ['round.clock - (since or round.clock) < tonumber(ARGV[4])', 'false'],
+    'script/fence',
+  ),
+  plant(
+    'the patience lasts until a clock that was set back is there again',
+    'scripts/fence-bind.lua',
+    ['if since and since > round.clock then since = nil end', ''],
+    'script/fence-model',
     'script/fence',
   ),
   plant(

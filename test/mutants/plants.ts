@@ -138,9 +138,37 @@ export const PLANTS: readonly Plant[] = [
   plant(
     'nobody waits for the lease',
     'scripts/lib/shut.lua',
-    ['return round.now < round.holds and round.holds_as or nil', 'return nil'],
+    ["return round.hold ~= '' and round.holds_as or nil", 'return nil'],
     'script/claim',
     'script/round',
+  ),
+  plant(
+    'any hold is ended by whoever ends one',
+    'scripts/hold-end.lua',
+    ['if round.hold ~= ARGV[3] then', 'if false then'],
+    'script/round',
+  ),
+  plant(
+    'a hold is ended before its lease is over',
+    'engine/campaign/holds.ts',
+    ['clock.after(rounds.leaseMs + MARGIN_MS, resolve)', 'clock.after(MARGIN_MS, resolve)'],
+    'unit/holds',
+  ),
+  plant(
+    'only whoever made a change ends its hold',
+    'engine/campaign/rounds.ts',
+    [
+      '    claims.entries?.noticed()\n    this.#holds.heard(claims.view.id, claims.view.notice)',
+      '    claims.entries?.noticed()',
+    ],
+    'unit/holds',
+    'server/local-refusals',
+  ),
+  plant(
+    'a silent worker is waited for until a clock that was set back is there again',
+    'scripts/lib/order.lua',
+    ['if other.heard > order.now then', 'if false then'],
+    'script/allot',
   ),
   plant(
     'stock is taken back below what is granted',

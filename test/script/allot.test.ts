@@ -142,6 +142,20 @@ test('a worker that keeps others waiting for 50 ms is waited for no longer, and 
   expect((await call(id, 'a', 20, [claim('v', 15)])).told).toEqual([])
 })
 
+test('a clock that is set back holds nobody up for longer than a worker is waited for', async () => {
+  const id = await newRound({ totals: [9] })
+  await call(id, 'silent', 0)
+  await call(id, 'a', 0)
+  const ahead = (await room.now()) * 1000 + 3_600_000_000
+  await order(id, { 'w:silent': `${T} ${ahead}`, since: ahead, woken: ahead, patience: 20_000 })
+  const asked = [claim('u', 5)]
+  expect((await call(id, 'a', 10, asked)).told).toEqual([])
+  let told: readonly string[] = []
+  for (let mark = 11; told.length === 0 && mark < 5000; mark++)
+    told = (await call(id, 'a', mark, [claim('u', 5, { again: true })])).told
+  expect(told).toEqual(['u granted 1'])
+})
+
 test('while a claim waits, the other workers are called for their marks', async () => {
   const id = await newRound()
   const listening = Promise.withResolvers<void>()

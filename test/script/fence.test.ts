@@ -17,7 +17,7 @@ let room: ScriptRoom
 let admin: Redis
 beforeAll(async () => {
   redis = await startLocalRedis()
-  room = new ScriptRoom(redis.url, 0)
+  room = new ScriptRoom(redis.url, 60)
   admin = new Redis({ path: redis.socketPath as string })
 })
 afterAll(async () => {
@@ -159,7 +159,7 @@ test('all engines told: what was lost is given back, the next grant stands behin
   await expect(claim(id, ['e'], 'e1', NEXT)).rejects.toMatchObject(fencedFault)
   await join(id, 'e1', CHUNK, NEXT)
   expect((await claim(id, ['e'], 'e1', NEXT))?.[0]).toMatchObject({ outcome: 'fenced' })
-  await admin.hset(keys.roundState(id), 'holds', 0)
+  await room.rounds.endHold(id, NEXT, NEXT)
   expect(await claim(id, ['c', 'e'], 'e1', NEXT)).toMatchObject([
     { outcome: 'replayed', sequence: 3 },
     { outcome: 'granted', sequence: 5 },
@@ -178,7 +178,12 @@ test('an engine is silent: after the patience all that may be granted is quarant
   await newServer()
   await room.fence.restore(at(id), [grant(2, 'b')], [room.epoch])
   expect((await bind(id, 60_000)).code).toBe('unavailable')
-  const { code, missing, notice } = await bind(id, 0)
+  // The server's clock is set back meanwhile: the patience begins anew, and ends.
+  const [server, since] = ((await room.state(id)).waits ?? '').split(' ')
+  await room.setState(id, 'waits', `${server} ${Number(since) + 3_600_000}`)
+  let bound = await bind(id, 20)
+  for (let turn = 0; bound.code === 'unavailable' && turn < 5000; turn++) bound = await bind(id, 20)
+  const { code, missing, notice } = bound
   expect([code, missing, notice.sequence]).toEqual(['granted', 98, 100])
   expect(notice.aside).toEqual([{ from: 2, to: 100, released: false }])
   expect(notice.pools).toEqual([
@@ -187,7 +192,7 @@ test('an engine is silent: after the patience all that may be granted is quarant
   ])
   expect(remainingOf(notice)).toBe(20)
   await join(id, 'e1', CHUNK, NEXT)
-  await admin.hset(keys.roundState(id), 'holds', 0)
+  await room.rounds.endHold(id, NEXT, NEXT)
   expect((await claim(id, ['x', 'y'], 'e1', NEXT, 1))?.map(({ sequence }) => sequence)).toEqual([101, 102])
   const late = [grant(3, 'c', 1), grant(4, 'd'), grant(3, 'other'), grant(101, 'z'), grant(2, 'b'), grant(5, 'a')]
   expect(await room.fence.restore(at(id, 'e1', NEXT), late, [])).toMatchObject({ restored: 2, conflicts: 3 })
@@ -229,7 +234,7 @@ test('the silent engine tells all at last: what nobody knows of is given back to
   const released = (await room.log(id)).filter(({ fields }) => fields.kind === 'release')
   expect(released.map(({ fields }) => `${fields.request} ${fields.amount}`)).toEqual(['all told 49'])
   await join(id, 'e1', 100, NEXT)
-  await admin.hset(keys.roundState(id), 'holds', 0)
+  await room.rounds.endHold(id, NEXT, NEXT)
   expect((await claim(id, ['x'], 'e1', NEXT))?.[0]).toMatchObject({ outcome: 'granted', sequence: 51 })
   expect((await room.state(id)).reserve).toBe('99')
 })

@@ -17,7 +17,6 @@ import { seed } from '../support/seed.ts'
 
 const MOST = 14
 const POOLS = 3
-const LEASE_MS = 60
 const RUNS = effort(80, 4000)
 const STEPS_MIN = 5
 
@@ -61,7 +60,7 @@ const claimStep = fc
 const turnStep = fc
   .tuple(fc.constantFrom('open', 'open', 'pause', 'resume', 'resume', 'close'), fc.nat(20), epochs)
   .map(([verb, request, epoch]): Step => {
-    const words = [epoch, verb, LEASE_MS, `t${request}`]
+    const words = [epoch, verb, request % 3 === 0 ? '' : `t${request}`, `t${request}`]
     return { text: words.join(' '), run: twins => twins.run('round-turn', words) }
   })
 
@@ -69,8 +68,15 @@ const restockStep = fc
   .record({ pool: fc.nat(POOLS - 1), add: fc.integer({ min: -4, max: 4 }), request: fc.nat(20), epoch: epochs })
   .filter(({ add }) => add !== 0)
   .map(({ pool, add, request, epoch }): Step => {
-    const words = [epoch, pool, add, MOST, LEASE_MS, `s${request}`]
+    const words = [epoch, pool, add, MOST, request % 3 === 0 ? '' : `s${request}`, `s${request}`]
     return { text: `restock ${words.join(' ')}`, run: twins => twins.run('restock', words) }
+  })
+
+const holdStep = fc
+  .tuple(fc.constantFrom('t', 's'), fc.nat(20), fc.boolean(), epochs)
+  .map(([kind, request, newest, epoch]): Step => {
+    const end = (twins: Twins) => twins.run('hold-end', [epoch, newest ? twins.hold : `${kind}${request}`])
+    return { text: `end ${newest ? 'the hold' : `hold ${kind}${request}`}`, run: end }
   })
 
 const budgetStep = fc.tuple(fc.nat(4), fc.integer({ min: -20, max: 60 })).map(([request, amount]): Step => {
@@ -80,7 +86,7 @@ const budgetStep = fc.tuple(fc.nat(4), fc.integer({ min: -20, max: 60 })).map(([
 
 const readStep = fc.constant<Step>({ text: 'read', run: twins => twins.run('round-read', []) })
 const clockStep = fc
-  .integer({ min: 0, max: 150 })
+  .integer({ min: -150, max: 150 })
   .map((ms): Step => ({ text: `${ms} ms pass`, run: twins => twins.moveClock(ms) }))
 const loseStep = fc
   .constantFrom('state' as const, 'holders' as const, 'log' as const)
@@ -95,6 +101,7 @@ const plan = fc.record({
       { arbitrary: claimStep, weight: 12 },
       { arbitrary: turnStep, weight: 5 },
       { arbitrary: restockStep, weight: 4 },
+      { arbitrary: holdStep, weight: 4 },
       { arbitrary: clockStep, weight: 4 },
       { arbitrary: readStep, weight: 2 },
       { arbitrary: budgetStep, weight: 2 },
@@ -108,7 +115,7 @@ test(`the scripts and their twins say and hold the same (seed ${seed})`, { timeo
   let ran = 0
   const property = fc.asyncProperty(plan, async ({ totals, opens, closes, steps }) => {
     const twins = await newTwins(room, { totals, opens, closes })
-    if (opens === 0) await twins.run('round-turn', [EPOCH, 'open', 0, 'first'])
+    if (opens === 0) await twins.run('round-turn', [EPOCH, 'open', '', 'first'])
     let whole = true
     for (const step of steps) {
       await step.run(twins)
@@ -129,18 +136,21 @@ const WALK: readonly (readonly [Name, Words, Code])[] = [
   ['claim', [EPOCH, users, general, ''], 'granted'],
   ['claim', [EPOCH, users, general, 'one'], 'fenced'],
   ['fence-reserve', [EPOCH, 'one', 9, 0], 'fenced'],
-  ['round-turn', [other, 'open', 0, 'a'], 'fenced'],
-  ['round-turn', [EPOCH, 'resume', 0, 'a'], 'wrong_state'],
-  ['round-turn', [EPOCH, 'open', LEASE_MS, 'a'], 'granted'],
-  ['round-turn', [EPOCH, 'open', LEASE_MS, 'a'], 'granted'],
-  ['restock', [other, 0, 1, MOST, 0, 'b'], 'fenced'],
-  ['restock', [EPOCH, 0, -6, MOST, 0, 'b'], 'below_granted'],
-  ['restock', [EPOCH, 0, MOST, MOST, 0, 'b'], 'invalid'],
-  ['restock', [EPOCH, 0, 1, MOST, 0, 'b'], 'granted'],
+  ['round-turn', [other, 'open', '', 'a'], 'fenced'],
+  ['round-turn', [EPOCH, 'resume', '', 'a'], 'wrong_state'],
+  ['round-turn', [EPOCH, 'open', 'h', 'a'], 'granted'],
+  ['round-turn', [EPOCH, 'open', 'h', 'a'], 'granted'],
+  ['hold-end', [other, 'h'], 'fenced'],
+  ['hold-end', [EPOCH, 'x'], 'granted'],
+  ['hold-end', [EPOCH, 'h'], 'granted'],
+  ['restock', [other, 0, 1, MOST, '', 'b'], 'fenced'],
+  ['restock', [EPOCH, 0, -6, MOST, '', 'b'], 'below_granted'],
+  ['restock', [EPOCH, 0, MOST, MOST, '', 'b'], 'invalid'],
+  ['restock', [EPOCH, 0, 1, MOST, '', 'b'], 'granted'],
   ['budget', ['c', 100, 100], 'granted'],
   ['budget', ['d', 1, 100], 'budget_exceeded'],
-  ['round-turn', [EPOCH, 'close', 0, 'e'], 'granted'],
-  ['restock', [EPOCH, 0, 1, MOST, 0, 'f'], 'wrong_state'],
+  ['round-turn', [EPOCH, 'close', '', 'e'], 'granted'],
+  ['restock', [EPOCH, 0, 1, MOST, '', 'f'], 'wrong_state'],
   ['round-read', [], 'granted'],
 ]
 
@@ -154,7 +164,7 @@ test('every outcome of each script is compared', async () => {
 
 test('the comparison itself can fail: one grant that only Redis has is found', async () => {
   const twins = await newTwins(room, { totals: [5] })
-  await twins.run('round-turn', [EPOCH, 'open', 0, 'first'])
+  await twins.run('round-turn', [EPOCH, 'open', '', 'first'])
   await room.claim(twins.id, ['u1'], 0, EPOCH)
   await expect(twins.run('claim', [EPOCH, packUsers(['u2']), Buffer.from([0]), ''])).rejects.toThrow('to deeply equal')
 })

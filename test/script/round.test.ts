@@ -188,6 +188,7 @@ test('a missing state and another epoch are fenced for every script, and nothing
   const before = await room.state(id)
   await expect(turn(id, 'pause', 'r', 'ffffffffffffffff')).rejects.toMatchObject(fenced)
   await expect(restock(id, 1, { epoch: 'ffffffffffffffff' })).rejects.toMatchObject(fenced)
+  await expect(room.rounds.endHold(id, 'ffffffffffffffff', '')).rejects.toMatchObject(fenced)
   expect(await room.state(id)).toEqual(before)
   await expect(turn('rnd_none', 'open')).rejects.toMatchObject(fenced)
   await expect(restock('rnd_none', 1)).rejects.toMatchObject(fenced)
@@ -216,7 +217,7 @@ test('reading changes nothing and gives the configuration as it was given', asyn
   expect(await room.state(id)).toEqual(before)
 })
 
-test.each(['round-create', 'round-turn', 'round-read', 'restock'] as const)(
+test.each(['round-create', 'round-turn', 'hold-end', 'round-read', 'restock'] as const)(
   'every outcome that %s names was answered',
   name => {
     const { named, seen } = room.outcomes(name)
@@ -225,34 +226,56 @@ test.each(['round-create', 'round-turn', 'round-read', 'restock'] as const)(
   },
 )
 
-test('after open, resume and restock nothing is granted until the lease has passed, and holders are still answered', async () => {
-  const leaseMs = 60
-  const slow = await openScriptRoom(leaseMs)
+test('after open, resume and restock nothing is granted until the hold is ended, and holders are still answered', async () => {
+  const held = await openScriptRoom(60)
   try {
     const outcomes = async (id: string, ...users: string[]) =>
-      (await slow.claim(id, users)).map(({ outcome }) => outcome)
-    const untilGranted = async (id: string, refusal: string, changed: Promise<{ notice: { at: number } }>) => {
-      const { at } = (await changed).notice
-      for (let turn = 0; ; turn++) {
-        const [outcome] = await outcomes(id, `${refusal}-${turn}`)
-        if (outcome === 'granted') break
-        expect(outcome).toBe(refusal)
-      }
-      const last = (await slow.rounds.read(id))?.notice
-      expect(last?.at).toBeGreaterThanOrEqual(at + leaseMs)
+      (await held.claim(id, users)).map(({ outcome }) => outcome)
+    const id = await held.newRound({ totals: [2], open: false })
+    const { epoch } = (await held.rounds.read(id))?.notice ?? { epoch: '' }
+    const grantsAfter = async (hold: string, refusal: string, user: string) => {
+      expect((await held.rounds.read(id))?.notice.hold).toBe(hold)
+      expect(await outcomes(id, user)).toEqual([refusal])
+      // Of a hold that is over, or never was, nothing is ended.
+      expect((await held.rounds.endHold(id, epoch, 'another')).hold).toBe(hold)
+      expect(await outcomes(id, user)).toEqual([refusal])
+      const { hold: now, version } = await held.rounds.endHold(id, epoch, hold)
+      expect(now).toBeUndefined()
+      expect((await held.rounds.endHold(id, epoch, hold)).version).toBe(version)
+      expect(await outcomes(id, user)).toEqual(['granted'])
     }
-    const id = await slow.newRound({ totals: [2], open: false })
-    const { epoch } = (await slow.rounds.read(id))?.notice ?? { epoch: '' }
-    await untilGranted(id, 'not_open', slow.rounds.turn(id, epoch, 'open', 'a'))
-    await slow.rounds.turn(id, epoch, 'pause', 'b')
-    await untilGranted(id, 'paused', slow.rounds.turn(id, epoch, 'resume', 'c'))
+    await held.rounds.turn(id, epoch, 'open', 'a')
+    await grantsAfter('a', 'not_open', 'first')
+    await held.rounds.turn(id, epoch, 'pause', 'b')
+    await held.rounds.turn(id, epoch, 'resume', 'c')
+    expect(await outcomes(id, 'first')).toEqual(['replayed'])
+    await grantsAfter('c', 'paused', 'second')
     expect(await outcomes(id, 'late')).toEqual(['sold_out'])
-    await untilGranted(id, 'sold_out', slow.rounds.restock(id, epoch, { pool: 0, add: 5, most: 99, request: 'd' }))
-    const held = (await slow.rounds.read(id))?.notice.sequence
-    await slow.rounds.restock(id, epoch, { pool: 0, add: 1, most: 99, request: 'e' })
+    await held.rounds.restock(id, epoch, { pool: 0, add: 5, most: 99, request: 'd' })
+    await grantsAfter('d', 'sold_out', 'third')
+    await held.rounds.restock(id, epoch, { pool: 0, add: 1, most: 99, request: 'e' })
     expect(await outcomes(id, 'at-once'), 'stock that was not out is not held back').toEqual(['granted'])
-    expect(held).toBe(3)
+    await expect(held.rounds.endHold(id, 'ffffffffffffffff', 'e')).rejects.toMatchObject({ code: 'fenced' })
   } finally {
-    await slow[Symbol.asyncDispose]()
+    await held[Symbol.asyncDispose]()
+  }
+})
+
+test('a clock that is set back by an hour, or ahead, changes nothing about a hold', async () => {
+  const held = await openScriptRoom(60)
+  try {
+    const id = await held.newRound({ totals: [9] })
+    const { epoch } = (await held.rounds.read(id))?.notice ?? { epoch: '' }
+    for (const [n, hours] of [-1, 1].entries()) {
+      await held.rounds.turn(id, epoch, 'pause', `p${n}`)
+      await held.rounds.turn(id, epoch, 'resume', `r${n}`)
+      // What the round remembers of the clock lies ahead of it, or behind.
+      await held.setState(id, 'last', Number((await held.state(id)).last) - hours * 3_600_000)
+      expect((await held.claim(id, [`u${n}`]))[0]?.outcome).toBe('paused')
+      await held.rounds.endHold(id, epoch, `r${n}`)
+      expect((await held.claim(id, [`u${n}`]))[0]?.outcome).toBe('granted')
+    }
+  } finally {
+    await held[Symbol.asyncDispose]()
   }
 })

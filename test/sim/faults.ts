@@ -159,6 +159,15 @@ const FAULTS: readonly Fault[] = [
       chance.pick(world.nodes).clock.aheadMs += chance.between(-3_600_000, 3_600_000)
     },
   },
+  {
+    name: 'clock of Redis jumps',
+    weight: { memory: 1, restarts: 1, failOvers: 1 },
+    happens: async world => {
+      const { chance, cluster } = world
+      const most = chance.pick([1000, 10_000, 3_600_000])
+      chance.pick(cluster.servers).aheadMs += chance.between(-most, most)
+    },
+  },
 ]
 
 /** Draws one of the faults of a family. */

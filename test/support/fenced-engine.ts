@@ -13,6 +13,7 @@ import { realClock } from '../../engine/base/clock.ts'
 import { realRandom } from '../../engine/base/random.ts'
 import type { FencedRound } from '../../engine/campaign/fenced-round.ts'
 import { FencedRounds } from '../../engine/campaign/fenced-rounds.ts'
+import { Holds } from '../../engine/campaign/holds.ts'
 import { Journal, type JournalDisk } from '../../engine/campaign/journal.ts'
 import { FolderDisk } from '../../engine/store/journal-disk.ts'
 import type { Notice } from '../../engine/store/notice.ts'
@@ -44,6 +45,7 @@ export class FencedEngine {
   readonly notices = new Map<string, Notice>()
   readonly #options: EngineOptions
   readonly #rounds: FencedRounds
+  readonly #holds: Holds
   #dead = false
 
   private constructor(
@@ -61,6 +63,14 @@ export class FencedEngine {
     })
     const { claims, fence } = this.store
     this.journal = new Journal(this.#watched(disk))
+    const heard = (roundId: string, notice: Notice) => {
+      this.notices.set(roundId, notice)
+      this.#holds.heard(roundId, notice)
+    }
+    this.#holds = new Holds({
+      ...{ rounds: this.store.rounds, clock: realClock, ended: heard, failed: () => {} },
+      newest: roundId => (this.#dead ? undefined : this.notices.get(roundId)),
+    })
     this.#rounds = new FencedRounds({
       engine: name,
       claims: {
@@ -78,7 +88,7 @@ export class FencedEngine {
       },
       journal: this.journal,
       ...{ clock: realClock, random: realRandom, chunk, patienceMs },
-      adopted: (roundId, notice) => this.notices.set(roundId, notice),
+      adopted: heard,
       told: event => process.env.FO && console.log(name, JSON.stringify(event)),
       failed: cause => process.env.FO && console.log(name, cause),
     })
@@ -95,6 +105,7 @@ export class FencedEngine {
   async claim(roundId: string, users: Buffer) {
     const decision = await this.#rounds.of(roundId).claim(roundId, '', users, Buffer.from([0]))
     await this.#options.passed('answer', this)
+    this.#holds.heard(roundId, decision.notice)
     return this.#alive(Promise.resolve(decision))
   }
 

@@ -164,7 +164,10 @@ export class ScriptRoom {
       totals,
       fenced,
     })
-    if (open && opensAt === 0) await this.rounds.turn(id, EPOCH, 'open', `open ${id}`)
+    if (open && opensAt === 0) {
+      await this.rounds.turn(id, EPOCH, 'open', `open ${id}`)
+      await this.rounds.endHold(id, EPOCH, `open ${id}`)
+    }
     return id
   }
 

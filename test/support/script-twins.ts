@@ -2,10 +2,12 @@
  * A round in a real Redis and in a keyspace of the simulation, side by side: every script runs on both, and what they say
  * and what they hold has to be the same.
  *
- * Redis's clock is real: its answer tells the twin the moment, and `last`, which a script never goes behind, moves both
- * ahead. `promote` is what a promotion is for a copy of a round: it was bound to another server's history. The laws are
+ * Redis's clock is real: it is read before and after a script, and the twin has to agree at one of the moments between.
+ * It is moved by moving what the round remembers of it: `last`, which a script never goes behind, and since when a
+ * recovery waits. `promote` is what a promotion is for a copy of a round: it was bound to another server's history. The laws are
  * checked by a reader that knows neither side's program: the log alone has to give the state that stands.
  */
+import { isDeepStrictEqual } from 'node:util'
 import { expect } from 'vitest'
 import { holdersIn } from '../../engine/base/holder.ts'
 import * as keys from '../../engine/store/keys.ts'
@@ -17,7 +19,10 @@ import { SIMULATED } from '../sim/redis/scripts.ts'
 import type { ScriptRoom } from './script-room.ts'
 
 export const EPOCH = '00000000000000aa'
-export type Name = Extract<ScriptName, `round-${string}` | `fence-${string}` | 'claim' | 'restock' | 'budget'>
+export type Name = Extract<
+  ScriptName,
+  `round-${string}` | `fence-${string}` | 'claim' | 'restock' | 'hold-end' | 'budget'
+>
 export type Words = readonly (string | number | Buffer)[]
 
 const plain = (reply: Reply): unknown => (Buffer.isBuffer(reply) ? reply.toString('latin1') : reply)
@@ -69,6 +74,7 @@ export class Twins {
         [this.#state, this.#log],
         [channel, ...words],
       ],
+      'hold-end': [[this.#state], [channel, ...words]],
       budget: [[this.#budget], words],
       'fence-reserve': [[this.#state], words],
       'fence-restore': [
@@ -84,16 +90,25 @@ export class Twins {
         [channel, ...words],
       ],
     }[name] as [string[], Words]
+    const before = await this.#room.now()
     const real = (await this.#room.link.script(this.#room.scripts[name], names, args)).map(plain)
-    const at = Number(String(real[1]).split(' ')[4] ?? 0)
-    const call = new Call(this.keyspace, Number.isNaN(at) ? 0 : at, this.#server)
-    const twin = SIMULATED[name]?.(call, names, args.map(latin1))
-    expect(twin, `${name} ${words.map(latin1)}`).toEqual(real)
-    await this.compare()
-    return real[0]
+    const after = await this.#room.now()
+    const there = await this.#there()
+    for (let moment = before; ; moment++) {
+      const call = new Call(this.keyspace, moment, this.#server)
+      const twin = SIMULATED[name]?.(call, names, args.map(latin1))
+      if (moment < after && !isDeepStrictEqual([twin, this.keyspace.dump()], [real, there])) {
+        for (const { undo } of call.writes.toReversed()) undo()
+        continue
+      }
+      expect(twin, `${name} ${words.map(latin1)}`).toEqual(real)
+      expect(this.keyspace.dump()).toEqual(there)
+      return real[0]
+    }
   }
 
-  async compare(): Promise<void> {
+  /** What Redis holds of the round, as the simulation's keyspace tells it. */
+  async #there(): Promise<readonly (readonly [string, unknown])[]> {
     const [state, holders, log, budget, restored] = await this.#room.link.request(client =>
       Promise.all([
         client.hgetall(this.#state),
@@ -116,24 +131,33 @@ export class Twins {
       [this.#restored]: Object.fromEntries(restored.flatMap((m, i) => (i % 2 === 0 ? [[m, restored[i + 1]]] : []))),
     })
     const isThere = (value: object) => Object.keys(value).length > 0
-    const there = real.filter(([, value]) => isThere(value)).sort(([a], [b]) => (a < b ? -1 : 1))
-    expect(this.keyspace.dump()).toEqual(there)
+    return real.filter(([, value]) => isThere(value)).sort(([a], [b]) => (a < b ? -1 : 1))
   }
 
-  /** Neither side's clock is before this moment any more. */
+  /** Lets time pass, for both sides; a negative one sets the clock back, and the round's own time goes on all the same. */
   async moveClock(ms: number): Promise<void> {
-    if (!this.keyspace.has(this.#state)) return
-    const last = Number(this.keyspace.hash(this.#state)?.get('last')) + ms
-    await this.#room.setState(this.id, 'last', last)
-    this.keyspace.apply(['hset', this.#state, ['last', String(last)]])
+    const state = this.keyspace.hash(this.#state)
+    if (!state) return
+    const last = Number(state.get('last')) + Math.abs(ms)
+    const waits = (state.get('waits') ?? '').replace(/\d+$/, since => String(Number(since) - ms))
+    await this.#set('last', String(last))
+    if (state.has('waits')) await this.#set('waits', waits)
+  }
+
+  /** The name of the hold that keeps it shut, empty where there is none. */
+  get hold(): string {
+    return this.keyspace.hash(this.#state)?.get('hold') ?? ''
+  }
+
+  async #set(field: string, value: string): Promise<void> {
+    await this.#room.setState(this.id, field, value)
+    this.keyspace.apply(['hset', this.#state, [field, value]])
   }
 
   /** The round was bound to another server: this copy of it was promoted. */
   async promote(): Promise<void> {
     if (!this.keyspace.has(this.#state)) return
-    const other = 'a'.repeat(40)
-    await this.#room.setState(this.id, 'replid', other)
-    this.keyspace.apply(['hset', this.#state, ['replid', other]])
+    await this.#set('replid', 'a'.repeat(40))
   }
 
   async lose(part: 'state' | 'holders' | 'log'): Promise<void> {

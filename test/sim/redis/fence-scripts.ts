@@ -173,7 +173,7 @@ const restore: Script = (call, keys, [channel = '', epoch = '', engine = '', tol
 const bind: Script = (
   call,
   [state = '', log = '', restored = ''],
-  [channel = '', epoch = '', next = '', patience, lease, asked = ''],
+  [channel = '', epoch = '', next = '', patience, hold = '', asked = ''],
 ) => {
   const round = readRound(call, state, '')
   if (!round || !call.has(log)) return [NUMBER.fenced]
@@ -187,9 +187,10 @@ const bind: Script = (
     ([, , status]) => status !== 'left' && !here,
   )
   const debts = silent.map(([, engine]) => `${engine}:${round.epoch} `).join('')
-  const since = new RegExp(`^${server} (\\d+)`).exec(fields?.get('waits') ?? '')?.[1]
-  if (silent.length > 0 && round.now - Number(since ?? round.now) < Number(patience)) {
-    if (since === undefined) call.hset(state, 'waits', `${server} ${round.now}`)
+  const noted = Number(new RegExp(`^${server} (\\d+)`).exec(fields?.get('waits') ?? '')?.[1] ?? Number.NaN)
+  const since = noted <= round.clock ? noted : undefined
+  if (silent.length > 0 && round.clock - (since ?? round.clock) < Number(patience)) {
+    if (since === undefined) call.hset(state, 'waits', `${server} ${round.clock}`)
     return [NUMBER.unavailable, noticeOf(round), 0]
   }
   const scores = [...(call.hash(restored)?.values() ?? [])].map(Number)
@@ -199,27 +200,27 @@ const bind: Script = (
   const missing = start - round.sequence - filled
   if (missing > 0) setAside(round, start, missing, silent.length > 0)
   if (round.state === OPEN) {
-    round.holds = round.now + Number(lease)
+    round.hold = hold
     round.holdsAs = NUMBER.fenced
   }
   round.sequence = start
   logChange(call, log, round, [silent.length > 0 ? 'bind, set aside' : 'bind, exact', epoch, missing])
   const words = ['epoch', next, 'replid', server, 'sequence', start, 'reserve', start, 'pending', start, 'engines', ' ']
-  words.push('owed', told + debts, 'waits', '', 'holds', round.holds, 'holds_as', round.holdsAs, 'ranges', round.ranges)
+  words.push('owed', told + debts, 'waits', '', 'hold', round.hold, 'holds_as', round.holdsAs, 'ranges', round.ranges)
   const bound = { ...round, epoch: next }
   return [NUMBER.granted, writeRound(call, bound, channel, [...words, ...counts(round)]), missing]
 }
 
-const release: Script = (call, [state = '', log = ''], [channel = '', epoch = '', most, lease, request = '']) => {
+const release: Script = (call, [state = '', log = ''], [channel = '', epoch = '', most, hold = '', request = '']) => {
   const round = readRound(call, state, epoch)
   if (!round || !call.has(log)) return [NUMBER.fenced]
   if (call.hash(state)?.has(`request ${request}`)) return [NUMBER.granted, noticeOf(round)]
   const [left, held] = [remaining(round), sum(round.quarantined)]
   if (held === 0) return [NUMBER.wrong_state, noticeOf(round)]
   if (round.sequence + left + held > Number(most)) return [NUMBER.invalid, noticeOf(round)]
-  if (round.state === OPEN && left === 0) holdShut(round, Number(lease))
+  if (round.state === OPEN && left === 0) holdShut(round, hold)
   releaseAside(call, log, round, request)
-  const words = ['ranges', round.ranges, 'owed', ' ', 'holds', round.holds, 'holds_as', round.holdsAs]
+  const words = ['ranges', round.ranges, 'owed', ' ', 'hold', round.hold, 'holds_as', round.holdsAs]
   words.push(`request ${request}`, round.now)
   return [NUMBER.granted, writeRound(call, round, channel, [...words, ...counts(round)])]
 }

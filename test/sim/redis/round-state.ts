@@ -26,6 +26,8 @@ export interface Round {
   readonly key: string
   readonly epoch: string
   now: number
+  /** The server's clock as it is. */
+  readonly clock: number
   /** The clock has turned it, and that is not written yet. */
   readonly turned: boolean
   version: number
@@ -33,7 +35,7 @@ export interface Round {
   opens: number
   closes: number
   sequence: number
-  holds: number
+  hold: string
   holdsAs: number
   readonly totals: number[]
   readonly granted: number[]
@@ -53,7 +55,8 @@ export function readRound(call: Call, key: string, epoch: string): Round | undef
   if (replid !== undefined && epoch !== '' && replid !== call.server) return undefined
   const number = (field: string) => Number(state.get(field) ?? 0)
   const pools = Array.from({ length: number('pools') }, (_, pool) => pool)
-  const now = Math.max(call.timeMs, number('last'))
+  const clock = call.timeMs
+  const now = Math.max(clock, number('last'))
   const [opens, closes] = [number('opens'), number('closes')]
   let at = number('state')
   if (at === SCHEDULED && opens > 0 && now >= opens) at = OPEN
@@ -65,13 +68,14 @@ export function readRound(call: Call, key: string, epoch: string): Round | undef
       key,
       epoch: own,
       now,
+      clock,
       version: number('version'),
       state: at,
       opens,
       closes,
       sequence: number('sequence'),
     },
-    ...{ holds: number('holds'), holdsAs: number('holds_as') },
+    ...{ hold: state.get('hold') ?? '', holdsAs: number('holds_as') },
     totals: pools.map(pool => number(`t${pool}`)),
     granted: pools.map(pool => number(`g${pool}`)),
     quarantined: pools.map(pool => number(`q${pool}`)),
@@ -93,7 +97,8 @@ export function noticeOf(round: Round): string {
   const { epoch, version, state, sequence, now, opens, closes, totals, granted, quarantined, ranges } = round
   const pools = totals.flatMap((total, pool) => [total, granted[pool]])
   const aside = ranges === '' ? [] : [`${ranges};${quarantined.join(',')}`]
-  return [epoch, version, state, sequence, now, opens, closes, ...pools, ...aside].join(' ')
+  const held = round.hold === '' ? [] : [`!${round.hold}`]
+  return [epoch, version, state, sequence, now, opens, closes, ...pools, ...aside, ...held].join(' ')
 }
 
 export function writeRound(call: Call, round: Round, channel: string, fields: readonly (string | number)[]): string {
@@ -119,7 +124,7 @@ export function logChange(
 
 /** The outcome of everybody who holds nothing, or undefined while the round grants. */
 export function shutOutcome(round: Round): number | undefined {
-  if (round.state === OPEN) return round.now < round.holds ? round.holdsAs : undefined
+  if (round.state === OPEN) return round.hold === '' ? undefined : round.holdsAs
   if (round.state === DRAWN) return remaining(round) === 0 ? NUMBER.sold_out : NUMBER.closed
   const { not_open, paused, closed } = NUMBER
   return {
@@ -130,9 +135,9 @@ export function shutOutcome(round: Round): number | undefined {
   }[round.state]
 }
 
-export function holdShut(round: Round, lease: number): void {
+export function holdShut(round: Round, hold: string): void {
   const outcome = shutOutcome(round) ?? (remaining(round) === 0 ? NUMBER.sold_out : undefined)
   if (outcome === undefined) return
-  round.holds = round.now + lease
+  round.hold = hold
   round.holdsAs = outcome
 }

@@ -57,36 +57,26 @@ const TURNS: Readonly<Record<string, Readonly<Record<number, number>>>> = {
   },
 }
 
-const turn: Script = (call, [state = '', log = ''], [channel = '', epoch = '', verb = '', lease, request = '']) => {
+const turn: Script = (call, [state = '', log = ''], [channel = '', epoch = '', verb = '', hold = '', request = '']) => {
   const round = readRound(call, state, epoch)
   if (!round || !call.has(log)) return [NUMBER.fenced]
   if (call.hash(state)?.has(`request ${request}`)) return [NUMBER.granted, noticeOf(round)]
   const to = TURNS[verb]?.[round.state]
   if (to === undefined) return [NUMBER.wrong_state, noticeOf(round)]
-  if (to === OPEN) holdShut(round, Number(lease))
+  if (to === OPEN) holdShut(round, hold)
   round.state = to
   if (verb === 'open') round.opens = round.now
   if (verb === 'close') round.closes = round.now
   logChange(call, log, round, [verb, request, 0])
-  const fields = [
-    'state',
-    to,
-    'opens',
-    round.opens,
-    'closes',
-    round.closes,
-    'holds',
-    round.holds,
-    'holds_as',
-    round.holdsAs,
-  ]
-  return [NUMBER.granted, writeRound(call, round, channel, [...fields, `request ${request}`, round.now])]
+  const fields = ['state', to, 'opens', round.opens, 'closes', round.closes, 'hold', round.hold]
+  fields.push('holds_as', round.holdsAs, `request ${request}`, round.now)
+  return [NUMBER.granted, writeRound(call, round, channel, fields)]
 }
 
 const restock: Script = (
   call,
   [state = '', log = ''],
-  [channel = '', epoch = '', place, more, most, lease, request = ''],
+  [channel = '', epoch = '', place, more, most, hold = '', request = ''],
 ) => {
   const round = readRound(call, state, epoch)
   if (!round || !call.has(log)) return [NUMBER.fenced]
@@ -96,20 +86,28 @@ const restock: Script = (
   if (round.state === CLOSED && add > 0) return [NUMBER.wrong_state, noticeOf(round)]
   if (room(round, pool) + add < granted) return [NUMBER.below_granted, noticeOf(round)]
   if (remaining(round) + round.sequence + add > Number(most)) return [NUMBER.invalid, noticeOf(round)]
-  if (round.state === OPEN && remaining(round) === 0) holdShut(round, Number(lease))
+  if (round.state === OPEN && remaining(round) === 0) holdShut(round, hold)
   round.totals[pool] = total + add
   logChange(call, log, round, [`restock ${pool}`, request, add])
   const fields = [
     `t${pool}`,
     total + add,
-    'holds',
-    round.holds,
+    'hold',
+    round.hold,
     'holds_as',
     round.holdsAs,
     `request ${request}`,
     round.now,
   ]
   return [NUMBER.granted, writeRound(call, round, channel, fields)]
+}
+
+const endHold: Script = (call, [state = ''], [channel = '', epoch = '', hold]) => {
+  const round = readRound(call, state, epoch)
+  if (!round) return [NUMBER.fenced]
+  if (round.hold !== hold) return [NUMBER.granted, told(call, round, channel)]
+  round.hold = ''
+  return [NUMBER.granted, writeRound(call, round, channel, ['hold', '', 'state', round.state])]
 }
 
 const read: Script = (call, [state = '']) => {
@@ -216,6 +214,7 @@ export const SIMULATED: Readonly<Record<string, Script>> = {
   'round-turn': turn,
   'round-read': read,
   restock,
+  'hold-end': endHold,
   budget,
   ...FENCE,
 }

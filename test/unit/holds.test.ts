@@ -1,0 +1,93 @@
+/**
+ * Who ends the hold that a change began, and when: by a clock that a test moves, over a store that notes what it is asked.
+ *
+ * What a script makes of it is test/script/round.test.ts's; that no refusal is behind a grant on two real nodes,
+ * test/server/local-refusals.test.ts's, and under clocks that jump, test/sim's.
+ */
+import { expect, test } from 'vitest'
+import { Fault } from '../../engine/base/assert.ts'
+import { LEASE_MS } from '../../engine/base/limits.ts'
+import { Holds } from '../../engine/campaign/holds.ts'
+import type { Notice } from '../../engine/store/notice.ts'
+import { HandClock } from '../support/hand-clock.ts'
+
+const at = (hold?: string): Notice => ({
+  ...{ epoch: 'e', version: 1, state: 'open', sequence: 0, at: 0, opensAt: 0, closesAt: 0, pools: [] },
+  ...(hold === undefined ? {} : { hold }),
+})
+
+function room() {
+  const clock = new HandClock()
+  const asked: string[] = []
+  const took: number[] = []
+  const faults: unknown[] = []
+  const state = { newest: at(), fails: false }
+  const holds = new Holds({
+    rounds: {
+      leaseMs: LEASE_MS,
+      endHold: async (id, epoch, hold) => {
+        asked.push(`${id} ${epoch} ${hold}`)
+        if (state.fails) throw new Fault('unknown', 'the line broke')
+        state.newest = at()
+        return state.newest
+      },
+    },
+    clock,
+    newest: () => state.newest,
+    ended: (_id, _notice, sentAt) => took.push(sentAt),
+    failed: fault => faults.push(fault),
+  })
+  const hear = (hold?: string) => {
+    state.newest = at(hold)
+    holds.heard('r', state.newest)
+  }
+  return { clock, holds, hear, asked, took, faults, state }
+}
+
+test('a hold is ended once, and not before its lease is over since it was heard of', async () => {
+  const { clock, holds, hear, asked, took } = room()
+  hear()
+  expect(clock.waiting).toBe(0)
+  hear('a')
+  const heardAt = clock.monotonicMs()
+  clock.advance(LEASE_MS)
+  hear('a')
+  expect(asked).toEqual([])
+  const over = holds.over('r')
+  clock.advance(10)
+  await over
+  expect(asked).toEqual(['r e a'])
+  expect(took[0]).toBeGreaterThan(heardAt + LEASE_MS)
+  await holds.over('r')
+  expect(clock.waiting).toBe(0)
+})
+
+test('a hold that somebody else ended is not asked about, and a newer one waits for a lease of its own', async () => {
+  const { clock, holds, hear, asked } = room()
+  hear('a')
+  clock.advance(LEASE_MS / 2)
+  hear('b')
+  clock.advance(LEASE_MS / 2 + 10)
+  expect(asked).toEqual([])
+  hear()
+  const over = holds.over('r')
+  clock.advance(LEASE_MS)
+  await over
+  expect(asked).toEqual([])
+})
+
+test('whoever waits is told the fault, and the next word of the hold begins anew', async () => {
+  const { clock, holds, hear, asked, faults, state } = room()
+  state.fails = true
+  hear('a')
+  const over = holds.over('r')
+  clock.advance(LEASE_MS + 10)
+  await expect(over).rejects.toMatchObject({ code: 'unknown' })
+  expect(faults).toHaveLength(1)
+  state.fails = false
+  hear('a')
+  const again = holds.over('r')
+  clock.advance(LEASE_MS + 10)
+  await again
+  expect(asked).toEqual(['r e a', 'r e a'])
+})
