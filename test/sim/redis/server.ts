@@ -148,7 +148,8 @@ export class Server {
     for (const connection of this.connections) connection.fail()
     this.connections.clear()
     this.#rollBack(power ? this.#synced : survives)
-    this.#written = this.#synced = this.offset
+    // What was written and never synced is read by the next life, and still gone after a loss of power.
+    this.#written = this.offset
   }
 
   start(): void {
