@@ -148,7 +148,7 @@ export const PLANTS: readonly Plant[] = [
     name: 'certain-doubt',
     bug: 'a claim that may have been executed is called certainly not executed',
     level: 'replicated',
-    seed: 5,
+    seed: 8,
     plant: {
       claim: (claim, ...asked) =>
         claim(...asked).catch((cause: unknown) => {
@@ -181,7 +181,7 @@ export const PLANTS: readonly Plant[] = [
     name: 'no-pending',
     bug: 'a recovery forgets what was noted to be granted',
     level: 'fenced',
-    seed: 21,
+    seed: 24,
     plant: {
       execute: (call, name, words, keyCount) => {
         const [state = ''] = words
@@ -194,14 +194,14 @@ export const PLANTS: readonly Plant[] = [
     name: 'hasty-refusal',
     bug: 'what no replica has yet passes for copied: refusals, the journals of what is over',
     level: 'fenced',
-    seed: 231,
+    seed: 604,
     plant: { hasty: true },
   },
   {
     name: 'new-key',
     bug: 'a batch whose answer was lost is asked again under other keys',
     level: 'always',
-    seed: 15,
+    seed: 32,
     plant: {
       claim: (claim, roundId, epoch, users, pools) =>
         claim(roundId, epoch, users, pools).catch((cause: unknown) => {

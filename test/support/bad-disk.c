@@ -36,12 +36,11 @@ struct page {
   volatile int64_t room;
   /* Set here. */
   volatile int32_t syncing;
-  volatile int32_t renaming;
+  volatile int32_t renames;
   volatile int32_t refused;
   volatile int32_t shortened;
   volatile int64_t synced;
   volatile int64_t written;
-  volatile int32_t renames;
 };
 
 static struct page *disk;
@@ -135,10 +134,7 @@ int ftruncate64(int fd, off_t length) { return ftruncate(fd, length); }
 
 int rename(const char *from, const char *to) {
   if (!disk) return real_rename(from, to);
-  __sync_fetch_and_add(&disk->renaming, 1);
   __sync_fetch_and_add(&disk->renames, 1);
   wait_while(&disk->rename_ms);
-  int result = real_rename(from, to);
-  __sync_fetch_and_sub(&disk->renaming, 1);
-  return result;
+  return real_rename(from, to);
 }

@@ -24,10 +24,9 @@ const INT32 = {
   keepShort: 12,
   syncFails: 16,
   syncing: 32,
-  renaming: 36,
+  renames: 36,
   refused: 40,
   shortened: 44,
-  renames: 64,
 } as const
 const INT64 = { room: 24, synced: 48, written: 56 } as const
 
@@ -104,11 +103,7 @@ export class BadDisk implements Disposable {
     return this.#get(INT32.syncing)
   }
 
-  /** Renamings that are under way, and all that ever began. */
-  get renaming(): number {
-    return this.#get(INT32.renaming)
-  }
-
+  /** Renamings that ever began. */
   get renames(): number {
     return this.#get(INT32.renames)
   }
@@ -145,7 +140,6 @@ export class BadDisk implements Disposable {
   /** A killed server does not count down what it had under way. */
   forgetKilled(): void {
     this.#set(INT32.syncing, 0)
-    this.#set(INT32.renaming, 0)
   }
 
   async until(holds: (disk: this) => boolean): Promise<void> {
