@@ -13,7 +13,7 @@
 import { execFile } from 'node:child_process'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
-import { expect, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { ROOT } from '../repo/tree.ts'
 import { Api, type Granted } from '../support/api.ts'
 import { BadDisk, noBadDisk } from '../support/bad-disk.ts'
@@ -21,8 +21,8 @@ import { ANSWER_MS_MAX, Crowd, openRound } from '../support/crowd.ts'
 import { effort, PATIENCE_MS } from '../support/effort.ts'
 import { KEYS } from '../support/engine.ts'
 import { tell } from '../support/figures.ts'
-import { startNodeProcess } from '../support/node-process.ts'
-import { startLocalRedis } from '../support/redis.ts'
+import { type NodeProcess, startNodeProcess } from '../support/node-process.ts'
+import { type RedisProcess, startLocalRedis } from '../support/redis.ts'
 import { below, random } from '../support/seed.ts'
 
 const ENDS = effort(2, 40)
@@ -37,73 +37,86 @@ const FEW = { singles: 400, streams: 1, window: 2, frame: 64 }
 
 const run = promisify(execFile)
 
-test.skipIf(noBadDisk)(
-  `always, ${ENDS} ends of Redis in a slow sync: nothing is lost (needs Linux and a C compiler)`,
-  async () => {
-    const next = random()
-    using disk = new BadDisk()
-    await using redis = await startLocalRedis({ env: disk.env, args: ONE_FILE })
-    await using node = await startNodeProcess({ REDIS_URL: redis.url })
-    const { id } = await openRound(node.url, PEOPLE)
-    using crowd = new Crowd({ url: node.url, roundId: id, people: PEOPLE, ...FEW })
-    let bytesLost = 0
-    const endAgainAndAgain = async () => {
-      for (let end = 0; end < ENDS; end++) {
-        await crowd.told(crowd.granted + 1000)
-        disk.syncMs = SYNC_MS
-        await crowd.told(crowd.granted + 100 + below(next, 300))
+describe('always', () => {
+  let disk: BadDisk
+  let redis: RedisProcess
+  let node: NodeProcess
+
+  beforeAll(async () => {
+    if (noBadDisk) return
+    disk = new BadDisk()
+    redis = await startLocalRedis({ env: disk.env, args: ONE_FILE })
+    node = await startNodeProcess({ REDIS_URL: redis.url })
+  })
+  afterAll(async () => {
+    if (noBadDisk) return
+    await node.stop()
+    await redis.stop()
+    disk[Symbol.dispose]()
+  })
+
+  test.skipIf(noBadDisk)(
+    `${ENDS} ends of Redis in a slow sync: nothing is lost (needs Linux and a C compiler)`,
+    async () => {
+      const next = random()
+      const { id } = await openRound(node.url, PEOPLE)
+      using crowd = new Crowd({ url: node.url, roundId: id, people: PEOPLE, ...FEW })
+      let bytesLost = 0
+      const endAgainAndAgain = async () => {
+        for (let end = 0; end < ENDS; end++) {
+          await crowd.told(crowd.granted + 1000)
+          disk.syncMs = SYNC_MS
+          await crowd.told(crowd.granted + 100 + below(next, 300))
+          await disk.until(({ syncing }) => syncing > 0)
+          await redis.kill()
+          if (end % 2 === 1) bytesLost += disk.losePower(redis.dir)
+          disk.forgetKilled()
+          await redis.restart()
+          await crowd.told(crowd.granted + 1)
+          disk.syncMs = 0
+        }
+        crowd.quit()
+      }
+      await Promise.all([crowd.ask(), endAgainAndAgain()])
+      await crowd.askAgain()
+      expect((await crowd.audit()).faults).toEqual([])
+      expect(crowd.count('no_answer')).toBe(0)
+      expect(crowd.slowestMs).toBeLessThan(ANSWER_MS_MAX)
+      expect(bytesLost).toBeGreaterThan(0)
+      const [unknown, slowestMs] = [crowd.count('unknown'), Math.round(crowd.slowestMs)]
+      tell({ ends: ENDS, bytesLost, acknowledged: crowd.acknowledged, unknown, slowestMs, lost: 0 })
+    },
+    PATIENCE_MS,
+  )
+
+  test.skipIf(noBadDisk)(
+    'what a killed Redis had not synced is acknowledged by the next one only when it has (needs a C compiler)',
+    async () => {
+      const api = new Api(node.url, KEYS.operator)
+      const { id } = await openRound(node.url, 3 * LOSSES)
+      // A round that was opened by hand has that in its state; one that the clock has opened would write it with an answer.
+      for (const turn of ['pause', 'resume']) expect((await api.post(`/v1/rounds/${id}/${turn}`)).status).toBe(200)
+      const sequenceOf = async (user_id: string) =>
+        (await api.post<Granted>(`/v1/rounds/${id}/claims`, { user_id })).body.claim.sequence
+      for (let loss = 0; loss < LOSSES; loss++) {
+        const first = await sequenceOf(`first${loss}`)
+        disk.syncMs = 10_000
+        const unsynced = sequenceOf(`unsynced${loss}`)
         await disk.until(({ syncing }) => syncing > 0)
         await redis.kill()
-        if (end % 2 === 1) bytesLost += disk.losePower(redis.dir)
-        disk.forgetKilled()
+        disk.mend()
         await redis.restart()
-        await crowd.told(crowd.granted + 1)
-        disk.syncMs = 0
+        expect(await unsynced).toBe(first + 1)
+        await redis.kill()
+        disk.losePower(redis.dir)
+        await redis.restart()
+        expect(await sequenceOf(`stranger${loss}`)).toBe(first + 2)
       }
-      crowd.quit()
-    }
-    await Promise.all([crowd.ask(), endAgainAndAgain()])
-    await crowd.askAgain()
-    expect((await crowd.audit()).faults).toEqual([])
-    expect(crowd.count('no_answer')).toBe(0)
-    expect(crowd.slowestMs).toBeLessThan(ANSWER_MS_MAX)
-    expect(bytesLost).toBeGreaterThan(0)
-    const slowestMs = Math.round(crowd.slowestMs)
-    tell({ ends: ENDS, bytesLost, acknowledged: crowd.acknowledged, unknown: crowd.count('unknown'), slowestMs, lost: 0 })
-  },
-  PATIENCE_MS,
-)
-
-test.skipIf(noBadDisk)(
-  'always: what a killed Redis had not synced is acknowledged by the next one only when it has (needs a C compiler)',
-  async () => {
-    using disk = new BadDisk()
-    await using redis = await startLocalRedis({ env: disk.env, args: ONE_FILE })
-    await using node = await startNodeProcess({ REDIS_URL: redis.url })
-    const api = new Api(node.url, KEYS.operator)
-    const { id } = await openRound(node.url, 3 * LOSSES)
-    // A round that was opened by hand has that in its state; one that the clock has opened would write it with an answer.
-    for (const turn of ['pause', 'resume']) expect((await api.post(`/v1/rounds/${id}/${turn}`)).status).toBe(200)
-    const sequenceOf = async (user_id: string) =>
-      (await api.post<Granted>(`/v1/rounds/${id}/claims`, { user_id })).body.claim.sequence
-    for (let loss = 0; loss < LOSSES; loss++) {
-      const first = await sequenceOf(`first${loss}`)
-      disk.syncMs = 10_000
-      const unsynced = sequenceOf(`unsynced${loss}`)
-      await disk.until(({ syncing }) => syncing > 0)
-      await redis.kill()
-      disk.mend()
-      await redis.restart()
-      expect(await unsynced).toBe(first + 1)
-      await redis.kill()
-      disk.losePower(redis.dir)
-      await redis.restart()
-      expect(await sequenceOf(`stranger${loss}`)).toBe(first + 2)
-    }
-    tell({ readAgain: LOSSES })
-  },
-  PATIENCE_MS,
-)
+      tell({ readAgain: LOSSES })
+    },
+    PATIENCE_MS,
+  )
+})
 
 test.skipIf(noBadDisk)(
   'everysec does lose what was acknowledged during a slow sync: warned of, and the audit sees it (needs a C compiler)',
