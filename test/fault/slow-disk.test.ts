@@ -29,7 +29,7 @@ const ENDS = effort(2, 40)
 /** Longer than a link bears silence, and at everysec less than the two seconds after which Redis writes all the same. */
 const SYNC_MS = effort(600, 1500)
 const SYNC_MS_EVERYSEC = 1500
-const PEOPLE = effort(400_000, 4_000_000)
+const PEOPLE = effort(200_000, 4_000_000)
 const LOSSES = effort(1, 10)
 /** What is written is one file that only grows, so that a loss of power is a shorter file. */
 const ONE_FILE = ['--auto-aof-rewrite-percentage', '0']
