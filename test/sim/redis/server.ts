@@ -187,6 +187,7 @@ export class Server {
       ...['redis_version:7.0.15', `role:${role}`, 'loading:0', `connected_slaves:${this.replicas.size}`],
       ...[`aof_enabled:${aof}`, 'aof_last_write_status:ok', 'maxmemory_policy:noeviction', 'used_memory:1'],
       `master_replid:${this.replid}`,
+      `run_id:${this.name}-${this.life}`,
     ]
     return `${lines.join('\r\n')}\r\n`
   }
