@@ -205,7 +205,7 @@ export const PLANTS: readonly Plant[] = [
     name: 'hasty-refusal',
     bug: 'what no replica has yet passes for copied: refusals, the journals of what is over',
     level: 'fenced',
-    seed: 604,
+    seed: 137,
     plant: { hasty: true },
   },
   {
