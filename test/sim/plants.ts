@@ -152,7 +152,7 @@ export const PLANTS: readonly Plant[] = [
     name: 'no-lease',
     bug: 'grants resume before every worker has heard of it',
     level: 'always',
-    seed: 3,
+    seed: 4,
     plant: { leaseMs: 0 },
   },
   {
