@@ -29,7 +29,7 @@ const FEW = { singles: 400, streams: 1, window: 2, frame: 64 }
 /** Microseconds a key: a dozen keys take a child long enough for any kill. */
 const SLOW_CHILD = '300000'
 const QUICK_CHILD = '20000'
-const RENAME_MS = 500
+const RENAME_MS = 250
 const RENAMES = 4
 
 const CHILDREN = [
