@@ -10,7 +10,7 @@ import type { Redis } from 'ioredis'
 import { Fault } from '../base/assert.ts'
 import { type Clock, realClock } from '../base/clock.ts'
 import type { Finding } from './health.ts'
-import { allChannels, everything, replicationMark } from './keys.ts'
+import { everything, nodeChannel, replicationMark } from './keys.ts'
 import type { Link } from './link.ts'
 
 interface Need {
@@ -25,7 +25,7 @@ const NEEDED: readonly Need[] = [
   { right: '+evalsha', send: client => client.call('SCRIPT', 'EXISTS', '0'.repeat(40)) },
   { right: `+set ~${everything()}`, send: client => client.set(replicationMark(), '1') },
   { right: '+wait', send: client => client.wait(0, 1) },
-  { right: `+publish &${everything()}`, send: client => client.publish(allChannels(), '') },
+  { right: `+publish &${everything()}`, send: client => client.publish(nodeChannel('doctor'), '') },
 ]
 
 const DANGEROUS = [

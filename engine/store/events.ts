@@ -20,6 +20,17 @@ export interface EventListener {
 
 const AWAITS = 'awaits '
 
+/** Anybody who may publish can say anything: what is no notice (of another version, of a person) is a reason to read. */
+function tellNotice(listener: EventListener, roundId: string, message: string): void {
+  let notice: Notice
+  try {
+    notice = parseNotice(message)
+  } catch {
+    return listener.gap()
+  }
+  listener.noticed(roundId, notice)
+}
+
 /** Subscribes to the stock of all rounds, as a worker of a node; the returned function ends it. */
 export function listenToStock(url: string, node: string, listener: EventListener): () => void {
   const client = new Redis({
@@ -40,7 +51,7 @@ export function listenToStock(url: string, node: string, listener: EventListener
   client.on('pmessage', (_pattern: string, channel: string, message: string) => {
     const roundId = channelRound(channel)
     if (message.startsWith(AWAITS)) listener.awaited(roundId, Number(message.slice(AWAITS.length)))
-    else listener.noticed(roundId, parseNotice(message))
+    else tellNotice(listener, roundId, message)
   })
   return () => client.disconnect()
 }

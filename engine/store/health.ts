@@ -91,9 +91,18 @@ async function replicaProblems(link: Link, { level, replicas }: Promised, info: 
   return [{ what, mend: 'start the missing replica, or look at its log; redis-cli INFO replication has their states' }]
 }
 
-function warningsOf(info: Facts, config: Facts): Finding[] {
+/** What a level may lose that others keep: told at each start, so that nobody learns it from a crash. */
+const LOSES: Readonly<Partial<Record<Durability, string>>> = {
+  memory: 'all acknowledged grants are lost when Redis ends',
+  everysec: 'grants acknowledged in the last seconds are lost when Redis or its machine ends',
+}
+
+function warningsOf(level: Durability, info: Facts, config: Facts): Finding[] {
   const server = info.server_name === 'valkey' ? 'valkey' : 'redis'
   const warnings = flawsOf(server, info[`${server}_version`] ?? '0')
+  const loses = LOSES[level]
+  if (loses !== undefined)
+    warnings.push({ what: `the level is ${level}: ${loses}`, mend: 'set FAIRGRAB_DURABILITY to always' })
   if (config.appendfsync === undefined)
     warnings.push({ what: 'CONFIG GET is not allowed: appendfsync is not verified', mend: 'allow +config|get' })
   return warnings
@@ -134,7 +143,7 @@ export async function checkHealth(link: Link, { level, replicas }: Promised): Pr
   const goesOn = level === 'fenced' && Number(info.connected_slaves ?? 0) <= replicas
   return {
     problems: [...problemsOf(level, info, config), ...(goesOn ? [] : replicated)],
-    warnings: [...warningsOf(info, config), ...(goesOn ? replicated : [])],
+    warnings: [...warningsOf(level, info, config), ...(goesOn ? replicated : [])],
     version: info.redis_version ?? 'unknown',
     usedMemoryBytes: Number(info.used_memory ?? 0),
     nodes: await link.request(countNodes),

@@ -116,6 +116,9 @@ export const allNodes = () => 'fg:node:*'
 /** STRING. Written behind each request at the level replicated, so that WAIT has a write of its own to count. */
 export const replicationMark = () => 'fg:replication-mark'
 
+/** STRING. The run of the server whose log was synced whole, at the levels that sync; by the first connection to it. */
+export const syncMark = () => 'fg:sync-mark'
+
 /** HASH. The head of the audit log: entries, chain, last, and the requests that were written. By audit.lua. */
 export const auditState = () => 'fg:{audit}:state'
 

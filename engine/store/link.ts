@@ -18,6 +18,7 @@ import type { Clock } from '../base/clock.ts'
 import { ANSWER_DEADLINE_MS, REDIS_SILENCE_MS } from '../base/limits.ts'
 import { jitter, type Random } from '../base/random.ts'
 import { redisOptions } from './address.ts'
+import { untilSynced } from './first-sync.ts'
 import { onAllReplicas, Short } from './replicas.ts'
 import type { Script } from './scripts.ts'
 
@@ -60,6 +61,8 @@ export interface LinkOptions {
   readonly scripts: Readonly<Record<string, Script>>
   readonly clock: Clock
   readonly random: Random
+  /** Whether an answer may only rest on what is synced; see first-sync.ts. */
+  readonly syncs?: boolean
   /** How many must have a request before it is answered; 0 or left out: only the server itself. */
   readonly replicas?: number
   /** Told of each loss and return, for the log and the metrics. */
@@ -199,6 +202,7 @@ export class Link {
     try {
       const role = (await client.role()) as unknown as [string]
       if (role[0] !== 'master') throw new Error(`the server is a ${role[0]}, not a primary`)
+      if (this.#options.syncs) await untilSynced(client)
     } catch (cause) {
       client.emit('error', cause as Error)
       client.disconnect()

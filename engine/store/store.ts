@@ -67,9 +67,10 @@ export function openStore(options: StoreOptions): Store {
   const { url, clock, random, scripts = loadScripts(), network = { listen: listenToStock } } = options
   const replicas = options.replicas ?? 0
   const fenced = options.durability === 'fenced'
+  const syncs = options.durability !== 'memory' && options.durability !== 'everysec'
   const link = (name: string, copies = replicas) =>
     new Link({
-      ...{ url, scripts, clock, random, replicas: copies, ...(network.dial && { dial: network.dial }) },
+      ...{ url, scripts, clock, random, syncs, replicas: copies, ...(network.dial && { dial: network.dial }) },
       heard: (event, detail) => options.heard?.(name, event, detail),
     })
   const claims = link('claims', fenced ? 0 : replicas)

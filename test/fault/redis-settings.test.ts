@@ -2,8 +2,8 @@
  * Redis stops giving what was promised, while people claim: grants stop in time, say why, and go on when it is mended.
  *
  * Scripts that are flushed come back without anybody noticing. Memory that runs out refuses every claim before it is
- * executed. Then three promises are broken at once, an evicting policy, no append only file, no fsync before the
- * answer: within six seconds nobody is granted anything, each is named with its mend, and the last one alone is enough
+ * executed. Then four promises are broken at once, an evicting policy, no append only file, no fsync before the
+ * answer or while the log is rewritten: within six seconds nobody is granted anything, each is named with its mend, and the last one alone is enough
  * to keep it so. The audit at the end covers all of it, so a grant in the wrong moment would have to be told and kept like any other.
  *
  * One lane asks one by one here: the check of the settings runs every five seconds, and frames would be sold out.
@@ -28,6 +28,7 @@ const NOTICED_MS = 6000
 const PROMISES = [
   { name: 'maxmemory-policy', broken: 'allkeys-lru', kept: 'noeviction', what: 'holders could be evicted' },
   { name: 'appendfsync', broken: 'everysec', kept: 'always', what: 'the level is always' },
+  { name: 'no-appendfsync-on-rewrite', broken: 'yes', kept: 'no', what: 'fsync stops during rewrites' },
   { name: 'appendonly', broken: 'no', kept: 'yes', what: 'persistence is off' },
 ] as const
 

@@ -95,4 +95,40 @@ export const STORE_PLANTS: readonly Plant[] = [
     ["info.aof_enabled === '1',", "info.aof_enabled !== '',"],
     'fault/redis-settings',
   ),
+  plant(
+    'fsync may stop while the log is rewritten',
+    'engine/store/health.ts',
+    ["config['no-appendfsync-on-rewrite'] === 'no',", "config['no-appendfsync-on-rewrite'] !== '',"],
+    'fault/redis-settings',
+  ),
+  plant(
+    'a log that cannot be written is no problem',
+    'engine/store/health.ts',
+    ["info.aof_last_write_status !== 'err',", "info.aof_last_write_status !== '',"],
+    'fault/full-disk',
+  ),
+  plant(
+    'a level that loses grants is not warned of',
+    'engine/store/health.ts',
+    ['if (loses !== undefined)', 'if (loses === level)'],
+    'fault/slow-disk',
+  ),
+  plant(
+    'what a killed server had not synced is told by the next one',
+    'engine/store/link.ts',
+    ['if (this.#options.syncs) await', 'if (this.#closed) await'],
+    'fault/slow-disk',
+  ),
+  plant(
+    'a run of the server passes for one that was synced',
+    'engine/store/first-sync.ts',
+    ['mark !== run', 'mark === null'],
+    'fault/slow-disk',
+  ),
+  plant(
+    'a message that is no notice ends the worker',
+    'engine/store/events.ts',
+    ['return listener.gap()', "throw new Error('no notice')"],
+    'script/claim',
+  ),
 ]

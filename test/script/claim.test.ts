@@ -252,6 +252,28 @@ test('each change is announced once, with absolute values and the next version',
   expect(heard.at(-1)).toEqual(await room.notice(id).then(notice => ({ ...notice, at: heard.at(-1)?.at })))
 })
 
+test.each(['', 'hello', '1 2 3'])(
+  'a message that is no notice, "%s", is a reason to read and ends nothing',
+  async words => {
+    const heard: string[] = []
+    const twice = Promise.withResolvers<void>()
+    const listening = Promise.withResolvers<void>()
+    const stop = listenToStock(room.url, 'node-1', {
+      noticed: (_, { state }) => heard.push(state),
+      awaited: () => {},
+      gap: () => {
+        listening.resolve()
+        if (heard.push('gap') === 2) twice.resolve()
+      },
+    })
+    await listening.promise
+    await room.link.request(client => client.publish(keys.roundChannel('nobody'), words))
+    await twice.promise
+    stop()
+    expect(heard).toEqual(['gap', 'gap'])
+  },
+)
+
 test('at the level fenced a batch that passes the reserve is not begun', async () => {
   const id = await room.newRound({ totals: [10], fenced: true })
   const standing = { roundId: id, epoch: room.epoch, engine: 'e1' }

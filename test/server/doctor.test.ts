@@ -138,7 +138,10 @@ test('the engine does all its work as its own user, and that user may do nothing
   for (const path of ['ledger', 'ledger/entries', 'report'])
     statuses.push((await api.get(`/v1/campaigns/${round.campaign_id}/${path}`)).status)
   expect(statuses.map(status => Math.floor(status / 100))).toEqual(statuses.map(() => 2))
+  // The doctor is for nodes that serve, and must not end them.
+  expect((await doctor({ REDIS_URL: url })).code).toBe(0)
   await drawOne(api)
+  expect(node.words).not.toContain('a worker ended')
   expect(node.words).not.toContain('NOPERM')
   const user = new Redis(url)
   for (const command of ['FLUSHALL', 'KEYS *', 'CONFIG SET appendonly no', 'SCRIPT FLUSH', 'SHUTDOWN', 'GET other']) {

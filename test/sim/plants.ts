@@ -11,6 +11,7 @@ import { Fault } from '../../engine/base/assert.ts'
 import { CODES } from '../../engine/base/codes.ts'
 import { HOLDER_BYTES_MAX, holdersIn, writeArrayHead, writeHolder } from '../../engine/base/holder.ts'
 import type { Decision } from '../../engine/store/claim-store.ts'
+import { replicationMark, syncMark } from '../../engine/store/keys.ts'
 import type { Call } from './redis/call.ts'
 import { execute, type Raw } from './redis/commands.ts'
 import type { Level, WorldPlant } from './world.ts'
@@ -74,7 +75,7 @@ export const PLANTS: readonly Plant[] = [
     name: 'early-answer',
     bug: 'Redis answers before it has synced',
     level: 'always',
-    seed: 2,
+    seed: 4,
     plant: { answersEarly: true },
   },
   {
@@ -88,10 +89,20 @@ export const PLANTS: readonly Plant[] = [
     name: 'no-mark',
     bug: 'nothing is written behind a batch, so that WAIT speaks for an older write',
     level: 'replicated',
-    seed: 17,
+    seed: 1,
     plant: {
       execute: (call, name, words, keyCount) =>
-        name === 'set' && words[0]?.includes('mark') ? 'OK' : execute(call, name, words, keyCount),
+        name === 'set' && words[0] === replicationMark() ? 'OK' : execute(call, name, words, keyCount),
+    },
+  },
+  {
+    name: 'unsynced-read',
+    bug: 'what a killed server had not synced is told by its next life',
+    level: 'always',
+    seed: 16,
+    plant: {
+      execute: (call, name, words, keyCount) =>
+        name === 'set' && words[0] === syncMark() ? 'OK' : execute(call, name, words, keyCount),
     },
   },
   {
@@ -141,14 +152,14 @@ export const PLANTS: readonly Plant[] = [
     name: 'no-lease',
     bug: 'grants resume before every worker has heard of it',
     level: 'always',
-    seed: 3,
+    seed: 4,
     plant: { leaseMs: 0 },
   },
   {
     name: 'certain-doubt',
     bug: 'a claim that may have been executed is called certainly not executed',
     level: 'replicated',
-    seed: 5,
+    seed: 14,
     plant: {
       claim: (claim, ...asked) =>
         claim(...asked).catch((cause: unknown) => {
@@ -181,7 +192,7 @@ export const PLANTS: readonly Plant[] = [
     name: 'no-pending',
     bug: 'a recovery forgets what was noted to be granted',
     level: 'fenced',
-    seed: 21,
+    seed: 22,
     plant: {
       execute: (call, name, words, keyCount) => {
         const [state = ''] = words
@@ -194,14 +205,14 @@ export const PLANTS: readonly Plant[] = [
     name: 'hasty-refusal',
     bug: 'what no replica has yet passes for copied: refusals, the journals of what is over',
     level: 'fenced',
-    seed: 231,
+    seed: 137,
     plant: { hasty: true },
   },
   {
     name: 'new-key',
     bug: 'a batch whose answer was lost is asked again under other keys',
     level: 'always',
-    seed: 15,
+    seed: 8,
     plant: {
       claim: (claim, roundId, epoch, users, pools) =>
         claim(roundId, epoch, users, pools).catch((cause: unknown) => {

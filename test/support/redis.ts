@@ -30,6 +30,8 @@ export interface RedisOptions {
   readonly args?: readonly string[]
   /** Where the data live; without it a new folder, removed at the end. */
   readonly dir?: string
+  /** Further variables of its environment. */
+  readonly env?: Readonly<Record<string, string>>
   /** A TCP port on 127.0.0.1 instead of the unix socket. */
   readonly port?: number
 }
@@ -45,6 +47,8 @@ export interface RedisProcess extends RedisServer {
   readonly dir: string
   /** Sends the signal; waits for the end, unless the signal only freezes or thaws. Default SIGKILL. */
   kill(signal?: NodeJS.Signals): Promise<void>
+  /** Resolves with its exit code when it ends by itself; null after a signal. */
+  ended(): Promise<number | null>
   /** Starts it again with the same data and address, after killing what may still run. */
   restart(): Promise<void>
 }
@@ -151,11 +155,13 @@ class LocalRedis implements RedisProcess {
   readonly #program = findServer()
   readonly #args: readonly string[]
   readonly #ownDir: string
+  readonly #env: Readonly<Record<string, string>>
   #child: ChildProcess | undefined
 
   constructor(options: RedisOptions) {
     this.dir = options.dir ?? mkdtempSync(join(tmpdir(), 'fg-redis-'))
     this.#ownDir = options.dir === undefined ? this.dir : ''
+    this.#env = options.env ?? {}
     const place = ['--dir', this.dir, '--bind', '127.0.0.1', '--port', String(options.port ?? 0)]
     if (options.port === undefined) {
       this.socketPath = join(this.dir, 'redis.sock')
@@ -173,7 +179,8 @@ class LocalRedis implements RedisProcess {
   }
 
   async start(): Promise<void> {
-    const child = spawn(this.#program, this.#args, { stdio: ['ignore', 'pipe', 'inherit'] })
+    const env = { ...process.env, ...this.#env }
+    const child = spawn(this.#program, this.#args, { env, stdio: ['ignore', 'pipe', 'inherit'] })
     await once(child, 'spawn')
     this.#child = child
     const watcher = watch(this.pid, this.#ownDir)
@@ -192,6 +199,12 @@ class LocalRedis implements RedisProcess {
     child.kill(signal)
     if (child.exitCode === null && child.signalCode === null) await exited
     this.#child = undefined
+  }
+
+  async ended(): Promise<number | null> {
+    const child = this.#child
+    if (child && child.exitCode === null && child.signalCode === null) await once(child, 'exit')
+    return child?.exitCode ?? null
   }
 
   async restart(): Promise<void> {

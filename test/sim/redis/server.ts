@@ -148,7 +148,8 @@ export class Server {
     for (const connection of this.connections) connection.fail()
     this.connections.clear()
     this.#rollBack(power ? this.#synced : survives)
-    this.#written = this.#synced = this.offset
+    // What was written and never synced is read by the next life, and still gone after a loss of power.
+    this.#written = this.offset
   }
 
   start(): void {
@@ -186,6 +187,7 @@ export class Server {
       ...['redis_version:7.0.15', `role:${role}`, 'loading:0', `connected_slaves:${this.replicas.size}`],
       ...[`aof_enabled:${aof}`, 'aof_last_write_status:ok', 'maxmemory_policy:noeviction', 'used_memory:1'],
       `master_replid:${this.replid}`,
+      `run_id:${this.name}-${this.life}`,
     ]
     return `${lines.join('\r\n')}\r\n`
   }

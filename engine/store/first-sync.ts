@@ -1,0 +1,20 @@
+/**
+ * Before a server is asked anything at the levels that sync: is everything that it holds on its disk?
+ *
+ * Each answer is behind the sync of what it wrote, but an answer that only repeats what is there writes nothing. A Redis that was
+ * killed between its write and its sync left what nobody was told in the kernel's memory; the next one reads it like all the
+ * rest, and would repeat it to people although a loss of power still takes it. So the first connection to each run of a
+ * server writes one small key: its answer is behind a sync of the whole log. The key holds the name of the run, so that a
+ * disk whose sync takes longer than a connection may be silent is waited for once and not by every connection.
+ *
+ * Rejected: a write with each answer, which syncs once a batch what was synced long ago; INFO, which does not tell it.
+ */
+import type { Redis } from 'ioredis'
+import { syncMark } from './keys.ts'
+
+/** Resolves when all that this run of the server has read from its log is synced. Throws what Redis refuses with. */
+export async function untilSynced(client: Redis): Promise<void> {
+  const [info, mark] = await Promise.all([client.info('server'), client.get(syncMark())])
+  const run = /^run_id:(\S+)/m.exec(info)?.[1]
+  if (run === undefined || mark !== run) await client.set(syncMark(), run ?? '')
+}
