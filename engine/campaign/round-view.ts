@@ -88,9 +88,12 @@ export class RoundView {
     if (notice.epoch !== last.epoch || notice.version < last.version) return false
     // An event may be ahead of what survives a fail-over: what it changes about refusals a reply has to confirm.
     if (sentAt === undefined && endOf(notice) !== endOf(last)) this.#confirmedAt = Number.NEGATIVE_INFINITY
-    if (sentAt !== undefined && sentAt > this.#confirmedAt) this.#confirmedAt = sentAt
     const news = notice.version > last.version || notice.state !== last.state
-    if (notice.version > last.version || notice.at >= last.at) this.#notice = notice
+    const newer = notice.version > last.version || notice.at >= last.at
+    // A deposed primary whose clock is ahead may have told of a version of its own: a reply confirms only what it says.
+    const confirms = newer || endOf(notice) === endOf(last)
+    if (sentAt !== undefined && confirms && sentAt > this.#confirmedAt) this.#confirmedAt = sentAt
+    if (newer) this.#notice = notice
     // Who was given back what he held is in no batch of this worker's: the log has to be read again.
     if (holesOf(notice) !== holesOf(last)) this.#holdings = this.#fresh()
     this.#coverIfShut()

@@ -143,6 +143,12 @@ export const PLANTS: readonly Plant[] = [
     'script/round',
   ),
   plant(
+    'a reply confirms whatever an event said of the same version',
+    'engine/campaign/round-view.ts',
+    ['const confirms = newer || endOf(notice) === endOf(last)', 'const confirms = true'],
+    'script/round-view',
+  ),
+  plant(
     'any hold is ended by whoever ends one',
     'scripts/hold-end.lua',
     ['if round.hold ~= ARGV[3] then', 'if false then'],

@@ -55,6 +55,11 @@ test('an event refuses nobody: what it says has to be confirmed by a reply', asy
   expect(view.take(open, 1000)).toBe(false)
   expect([view.take(paused), view.state, view.refusal(1001)]).toEqual([true, 'paused', undefined])
   expect([view.take(paused, 1002), view.refusal(1003)]).toEqual([false, 'paused'])
+  // A deposed primary whose clock is ahead tells of the same version, and the reply of the new one is no word for it.
+  const closed = { ...paused, state: 'closed', version: paused.version + 1, at: paused.at + 3_600_000 } as const
+  const other = await viewOf(await room.newRound({ totals: [10] }))
+  expect([other.take({ ...closed, epoch: other.notice.epoch }), other.state]).toEqual([true, 'closed'])
+  expect([other.take({ ...open, version: closed.version }, 1005), other.refusal(1006)]).toEqual([true, undefined])
   // Nor does one take a refusal back that a later reply confirms.
   expect([view.take({ ...open, version: open.version + 2 }), view.refusal(1004)]).toEqual([true, undefined])
 })
