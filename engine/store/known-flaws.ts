@@ -116,23 +116,32 @@ function older(a: string, b: string): boolean {
 
 const lineOf = (version: string): string => version.split('.').slice(0, 2).join('.')
 
-/** Whether upstream has left a line: the newest row of its server has younger lines and not this one. */
-function isLeft(server: string, version: string): boolean {
-  const newest = FLAWS.find(({ mended }) => mended.some(row => row.startsWith(`${server} `)))
-  const lines = (newest?.mended ?? []).map(row => lineOf(row.split(' ')[1] as string))
-  return !lines.includes(lineOf(version)) && lines.some(line => older(version, line))
+const releasesOf = ({ mended }: Flaw, server: string): string[] =>
+  mended.flatMap(row => (row.startsWith(`${server} `) ? [row.slice(server.length + 1)] : []))
+
+/** The release of a version's line that mends a flaw; empty when the line got none though younger ones did. */
+function mendOf(flaw: Flaw, server: string, version: string): string | undefined {
+  const releases = releasesOf(flaw, server)
+  const own = releases.find(release => lineOf(release) === lineOf(version))
+  if (own !== undefined) return older(version, own) ? own : undefined
+  return releases.some(release => older(version, lineOf(release))) ? '' : undefined
 }
 
 /** What is known of a version, with its mend. `server` is `redis` or `valkey`, `version` its own number. */
 export function flawsOf(server: string, version: string): { readonly what: string; readonly mend: string }[] {
-  if (isLeft(server, version)) {
-    const of = FLAWS.filter(({ mended }) => mended.some(row => row.startsWith(`${server} `))).map(({ cve }) => cve)
-    const what = `${server} ${version}: ${of.join(', ')} are fixed by distributions only`
+  const found = FLAWS.flatMap(flaw => {
+    const mend = mendOf(flaw, server, version)
+    return mend === undefined ? [] : [{ flaw, mend }]
+  })
+  const newest = FLAWS.find(flaw => releasesOf(flaw, server).length > 0)
+  // A line that the newest row leaves out is kept no more; a gap in an older row is one of the sources.
+  if (found.some(({ flaw, mend }) => flaw === newest && mend === '')) {
+    const what = `${server} ${version}: ${found.map(({ flaw }) => flaw.cve).join(', ')} are fixed by distributions only`
     return [{ what, mend: 'keep its security updates on, or move to a line that is kept' }]
   }
-  return FLAWS.flatMap(({ cve, published, what, mended }) => {
-    const safe = mended.find(row => row.startsWith(`${server} ${lineOf(version)}.`))?.split(' ')[1]
-    if (safe === undefined || !older(version, safe)) return []
-    return [{ what: `${server} ${version} has ${cve} (${published}): ${what}`, mend: `upgrade to ${safe} or later` }]
-  })
+  return found.flatMap(({ flaw: { cve, published, what }, mend }) =>
+    mend === ''
+      ? []
+      : [{ what: `${server} ${version} has ${cve} (${published}): ${what}`, mend: `upgrade to ${mend} or later` }],
+  )
 }
