@@ -17,7 +17,7 @@ import { KEYS, startTestWorker } from '../support/engine.ts'
 import { readMetrics, sumOf } from '../support/metrics.ts'
 import { RawConnection } from '../support/raw-http.ts'
 import { below, random } from '../support/seed.ts'
-import { openStream, StreamClient } from '../support/stream-client.ts'
+import { openStream, StreamClient, upgradeStatus } from '../support/stream-client.ts'
 import { useWorker } from '../support/use-worker.ts'
 
 const worker = useWorker()
@@ -246,4 +246,15 @@ test('a socket that asks and never reads is ended before it fills the memory', {
   expect(await other.next('welcome')).toMatchObject({ op: 'welcome' })
   await other.close()
   deaf.socket.terminate()
+})
+
+test('a worker that has all the sockets it may have refuses the next one, and serves HTTP on', async () => {
+  const small = await startTestWorker(worker.redisUrl, { FAIRGRAB_SOCKETS: '2' })
+  const sockets = await Promise.all([openStream(small.url), openStream(small.url)])
+  expect(await upgradeStatus(small.url)).toBe(503)
+  expect((await new Api(small.url).get('/livez')).status).toBe(200)
+  await sockets[0]?.close()
+  await vi.waitUntil(async () => (await upgradeStatus(small.url)) === 101)
+  await sockets[1]?.close()
+  await small.stop()
 })
