@@ -103,8 +103,9 @@ test('no body of a request lets an unknown field through, at any depth', () => {
     Object.values(operations as object).map(operation => [path, (operation as { requestBody?: unknown }).requestBody]),
   )
   expect(findLoose(requests, 'paths')).toEqual([])
-  const named = Object.keys((components?.schemas ?? {}) as object)
-  expect(named).toContain('ClaimRequest')
+  const named = (components?.schemas ?? {}) as Readonly<Record<string, unknown>>
+  expect(Object.keys(named)).toContain('ClaimRequest')
+  expect(findLoose(named, 'schemas')).toEqual([])
   expect(findLoose({ type: 'object', properties: {}, x: [{ type: 'object', properties: {} }] }, 's')).toHaveLength(2)
 })
 
