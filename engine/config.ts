@@ -68,6 +68,13 @@ export const SETTINGS = [
     'What one address may ask without a key; 0 is no limit.',
   ),
   count('FAIRGRAB_RATE_KEY', 'requests/s', 0, [0, 10_000_000], 'What one API key may ask; 0 is no limit.'),
+  count(
+    'FAIRGRAB_RATE_WRONG_CODES',
+    'codes/s',
+    0,
+    [0, 1_000_000],
+    'Voucher codes that do not exist one caller may ask for; 0 is no limit.',
+  ),
   row(
     'FAIRGRAB_ORIGINS',
     'origins',
@@ -104,6 +111,7 @@ export interface Config {
   readonly rateUser: number
   readonly rateAddress: number
   readonly rateKey: number
+  readonly rateWrongCodes: number
   readonly origins: readonly string[]
   /** Empty: nothing is recorded. */
   readonly arrivals: string
@@ -209,6 +217,7 @@ export function readConfig(env: NodeJS.ProcessEnv = process.env): Config {
     rateUser: number('FAIRGRAB_RATE_USER'),
     rateAddress: number('FAIRGRAB_RATE_ADDRESS'),
     rateKey: number('FAIRGRAB_RATE_KEY'),
+    rateWrongCodes: number('FAIRGRAB_RATE_WRONG_CODES'),
     origins: text('FAIRGRAB_ORIGINS').split(',').filter(Boolean),
     arrivals: text('FAIRGRAB_ARRIVALS'),
     logLevel: text('LOG_LEVEL'),

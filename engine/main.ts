@@ -165,9 +165,9 @@ const healthOf = (config: Config, log: Log, store: Store): Health =>
   })
 
 /** The rates of callers, and what operators set of them and of merchants. */
-function limitsOf({ rateUser, rateAddress, rateKey }: Config, log: Log, store: Store) {
+function limitsOf({ rateUser, rateAddress, rateKey, rateWrongCodes }: Config, log: Log, store: Store) {
   const configured = { user: rateUser, address: rateAddress, key: rateKey }
-  const rates = new RateLimits(configured, realClock)
+  const rates = new RateLimits(configured, realClock, rateWrongCodes)
   const changed = (now: Rates) => {
     rates.apply(now)
     log.info({ rates: now }, 'controls changed')

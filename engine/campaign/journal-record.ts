@@ -140,14 +140,22 @@ function nextRecord(bytes: Buffer, from: number): number {
   return -1
 }
 
-function readGrants(body: Buffer, at: number, into: KnownGrant[]): void {
+const HOLDER = /^[A-Za-z0-9._:@-]{1,64}(\/\d{1,3})?$/
+
+/** The grants of a record's body; undefined when they do not fill it exactly or one is none, whatever its CRC says. */
+function readGrants(body: Buffer): KnownGrant[] | undefined {
+  const at = body.readDoubleBE(FIXED_BYTES - 10)
+  const grants: KnownGrant[] = []
   let from = FIXED_BYTES
   for (let left = body.readUInt16BE(FIXED_BYTES - 2); left > 0; left--) {
+    if (from + GRANT_BYTES > body.length) return undefined
     const end = from + GRANT_BYTES + (body[from + 5] as number)
-    const holder = body.toString('latin1', from + GRANT_BYTES, end)
-    into.push({ sequence: body.readUInt32BE(from), pool: body[from + 4] as number, at, holder })
+    const [sequence, holder] = [body.readUInt32BE(from), body.toString('latin1', from + GRANT_BYTES, end)]
+    if (end > body.length || sequence === 0 || !HOLDER.test(holder)) return undefined
+    grants.push({ sequence, pool: body[from + 4] as number, at, holder })
     from = end
   }
+  return from === body.length && Number.isFinite(at) ? grants : undefined
 }
 
 /** Reads a whole journal. */
@@ -167,8 +175,11 @@ export function readRecords(bytes: Buffer): Journaled {
     if (body.readUInt32BE(0) !== crc) sound = false
     crc = bytes.readUInt32BE(at + 8)
     const epoch = body.toString('hex', 5, 13)
-    if (body[4] === KINDS.grants) readGrants(body, body.readDoubleBE(13), grants)
-    else marks[body[4] === KINDS.joined ? 'joined' : 'left'].add(epoch)
+    const told = body[4] === KINDS.grants ? readGrants(body) : undefined
+    if (told) for (const grant of told) grants.push(grant)
+    else if (body[4] === KINDS.joined) marks.joined.add(epoch)
+    else if (body[4] === KINDS.left) marks.left.add(epoch)
+    else sound = false
     at += HEAD_BYTES + length
     end = at
   }

@@ -69,6 +69,12 @@ export const METRICS = [
     help: 'From the request of a redemption to its answer.',
     buckets: [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 2],
   },
+  {
+    name: 'fairgrab_wrong_codes_total',
+    type: 'counter',
+    labels: [],
+    help: 'Voucher codes asked for that do not exist.',
+  },
   { name: 'fairgrab_draws_total', type: 'counter', labels: [], help: 'Draws whose result this worker told.' },
   { name: 'fairgrab_faults_total', type: 'counter', labels: [], help: 'Batches that ended without a decision.' },
   { name: 'fairgrab_bugs_total', type: 'counter', labels: [], help: 'Requests that met a bug of the engine.' },

@@ -18,7 +18,7 @@ import { PROBLEM_TYPES, problem } from '../wire/problem.ts'
 import { type ClaimBody, claim, claimsBatch } from '../wire/schemas.ts'
 import { claimRequest } from './claim-request.ts'
 import { type Admitted, admit, fail, type Route, refuse, validated } from './gateway.ts'
-import { listRows } from './lists.ts'
+import { listRows, placeOf } from './lists.ts'
 import type { Call, Services } from './services.ts'
 import type { Exchange, Headers } from './uws.ts'
 
@@ -222,8 +222,7 @@ async function* grantRows(services: Services, round: Claims, from: number): Asyn
 
 async function listClaims(services: Services, call: Call) {
   const round = await services.lifecycle.round(call.params[0] as string)
-  const after = Number(call.query.get('cursor') ?? 0)
-  if (!Number.isInteger(after) || after < 0) throw new Refusal('invalid', 'cursor: take it from next_cursor')
+  const after = placeOf(call.query)
   const rows = grantRows(services, round, after + 1)
   return listRows(call, rows, row => String(row.sequence))
 }

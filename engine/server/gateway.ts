@@ -29,6 +29,8 @@ export interface Route {
   readonly bodyBytesMax?: number
   /** Knows `?dry_run=true`; every other route that changes something refuses it. */
   readonly dryRun?: boolean
+  /** Finds a voucher by its code: one that does not exist counts as a guess. */
+  readonly byCode?: boolean
   readonly handle: (services: Services, call: Call) => Promise<Answer | undefined> | Answer
 }
 
@@ -125,7 +127,10 @@ function run(services: Services, route: Route, exchange: Exchange, admitted: Adm
   Promise.resolve()
     .then(() => perform(services, route, call))
     .then(answer => answer && send(exchange, encoding, answer, headers))
-    .catch((cause: unknown) => fail(services, exchange, cause))
+    .catch((cause: unknown) => {
+      guessed(services, route, caller, cause)
+      fail(services, exchange, cause)
+    })
     .finally(() => services.underWay.requests--)
 }
 
@@ -136,8 +141,17 @@ export const isDryRun = (query: URLSearchParams): boolean => query.get('dry_run'
 function perform(services: Services, route: Route, call: Call): ReturnType<Route['handle']> {
   const isDry = isDryRun(call.query)
   if (isDry && route.method !== 'get' && !route.dryRun) throw new Refusal('invalid', 'dry_run: this route has none')
+  if (route.byCode && !services.rates.mayGuess(call.caller))
+    throw new Refusal('rate_limited', 'too many codes that do not exist; wait before you ask for another one')
   const isAudited = route.method !== 'get' && route.right === 'operate' && !isDry
   return isAudited ? audited(services, route, call) : route.handle(services, call)
+}
+
+/** Counts a wrong code against its caller and for whoever watches. */
+function guessed({ rates, metrics }: Services, { byCode }: Route, caller: Caller, cause: unknown): void {
+  if (!byCode || !(cause instanceof Refusal) || cause.code !== 'not_found') return
+  rates.guessed(caller)
+  metrics.count('fairgrab_wrong_codes_total')
 }
 
 /** The path as it was asked; a voucher's code, which is worth money, is told by its hash. */

@@ -31,6 +31,13 @@ export async function listRows<Row>(
   return { status: 200, body: { data, has_more: more, next_cursor: next } }
 }
 
+/** A cursor that is a number: the place of the last row; 0 where there is none. */
+export function placeOf(query: URLSearchParams): number {
+  const cursor = query.get('cursor') ?? '0'
+  if (!/^\d{1,15}$/.test(cursor)) throw new Refusal('invalid', 'cursor: take it from next_cursor')
+  return Number(cursor)
+}
+
 /** Rows behind a cursor, for lists that are short enough to be in memory. */
 export function behind<Row>(rows: readonly Row[], cursor: string | null, idOf: (row: Row) => string): readonly Row[] {
   if (cursor === null) return rows

@@ -20,7 +20,7 @@ async function* claimsIn(services: Services, round: Claims, userId: string, from
 
 async function* claimsOf(services: Services, userId: string, cursor: string | null) {
   const ids = (await services.lifecycle.roundIds()).toReversed()
-  const [last = '', slot = '0'] = cursor?.split(':') ?? []
+  const [, last = '', slot = '0'] = cursor?.match(/^(rnd_[0-9a-z]+):(\d{1,3})$/) ?? []
   const start = cursor === null ? 0 : ids.indexOf(last)
   if (start < 0) throw new Refusal('invalid', 'cursor: take it from next_cursor')
   for (const [i, id] of ids.slice(start).entries())
@@ -50,6 +50,7 @@ export const LOOKUP_ROUTES: readonly Route[] = [
   {
     method: 'get',
     path: '/v1/vouchers/{code}/history',
+    byCode: true,
     right: 'read',
     summary: 'What became of a voucher, step by step',
     handle: readHistory,

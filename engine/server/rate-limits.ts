@@ -2,6 +2,9 @@
  * Rates: token buckets by user, by address and by key, local to a worker. A bucket holds one second's worth, so a
  * burst of that size passes. The answer to a limited caller carries `RateLimit` and `RateLimit-Policy` (the IETF draft)
  * and `Retry-After`. Buckets are bounded: the oldest is forgotten, which only ever gives somebody a full one.
+ *
+ * Voucher codes that do not exist have a bucket of their own, by caller, keys included: a till mistypes now and then, a
+ * guesser does nothing else. Only a wrong code takes from it, so a busy platform is never limited by what it redeems.
  */
 import type { Caller } from '../auth/callers.ts'
 import type { Clock } from '../base/clock.ts'
@@ -19,6 +22,8 @@ export interface RateVerdict {
   readonly headers: Headers
 }
 
+const guesses = ({ id }: Caller): string => `code:${id}`
+
 const FREE: RateVerdict = { allowed: true, headers: [] }
 
 /** IPv6 callers own a /64, so that is what is counted. */
@@ -28,11 +33,14 @@ const network = (address: string): string =>
 export class RateLimits {
   #rates: Rates
   readonly #clock: Clock
+  readonly #wrongCodes: number
   readonly #buckets = new Map<string, Bucket>()
 
-  constructor(rates: Rates, clock: Clock) {
+  /** `wrongCodes` is how many codes that do not exist a caller may ask for in a second; 0 is no limit. */
+  constructor(rates: Rates, clock: Clock, wrongCodes = 0) {
     this.#rates = rates
     this.#clock = clock
+    this.#wrongCodes = wrongCodes
   }
 
   /** Other rates from now on. What is in a bucket above its new size is forgotten at its next request. */
@@ -49,15 +57,31 @@ export class RateLimits {
     return this.#rates.key === 0 ? FREE : this.#take(caller.id, this.#rates.key)
   }
 
+  /** Whether a caller may ask for a code: not while he has asked for too many that do not exist. */
+  mayGuess(caller: Caller): boolean {
+    return this.#wrongCodes === 0 || this.#filled(guesses(caller), this.#wrongCodes).left >= 1
+  }
+
+  /** Counts a code that does not exist. */
+  guessed(caller: Caller): void {
+    if (this.#wrongCodes > 0) this.#filled(guesses(caller), this.#wrongCodes).left--
+  }
+
   #take(name: string, rate: number): RateVerdict {
     if (rate === 0) return FREE
+    const bucket = this.#filled(name, rate)
+    const allowed = bucket.left >= 1
+    if (allowed) bucket.left--
+    return { allowed, headers: headersOf(rate, bucket.left, allowed) }
+  }
+
+  /** A bucket with what time has given back. */
+  #filled(name: string, rate: number): Bucket {
     const now = this.#clock.monotonicMs()
     const bucket = this.#buckets.get(name) ?? this.#fresh(name, rate, now)
     bucket.left = Math.min(rate, bucket.left + ((now - bucket.at) * rate) / 1000)
     bucket.at = now
-    const allowed = bucket.left >= 1
-    if (allowed) bucket.left--
-    return { allowed, headers: headersOf(rate, bucket.left, allowed) }
+    return bucket
   }
 
   #fresh(name: string, rate: number, now: number): Bucket {

@@ -10,7 +10,7 @@ import type { TurnVerb } from '../store/round-store.ts'
 import { type RoundAnswer, roundAnswer } from '../wire/round-answer.ts'
 import { newCampaign, newRound, restock } from '../wire/schemas.ts'
 import { isDryRun, type Route } from './gateway.ts'
-import { behind, listRows } from './lists.ts'
+import { behind, listRows, placeOf } from './lists.ts'
 import type { Answer, Call, Services } from './services.ts'
 
 /** A round as the API shows it. */
@@ -78,8 +78,7 @@ async function createRound({ lifecycle, dryRun }: Services, { params, body, quer
 }
 
 async function listAudit({ audit }: Services, call: Call) {
-  const after = Number(call.query.get('cursor') ?? 0)
-  if (!Number.isInteger(after) || after < 0) throw new Refusal('invalid', 'cursor: take it from next_cursor')
+  const after = placeOf(call.query)
   return listRows(call, audit.rows(after), row => String(row.number))
 }
 

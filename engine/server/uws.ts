@@ -6,7 +6,7 @@
  * chunk by chunk. To change to an upstream build for Node 24 and later, change the alias in package.json; nothing here.
  */
 import * as uws from 'uWebSockets.js'
-import { BACKPRESSURE_BYTES_MAX, SOCKET_IDLE_S } from '../base/limits.ts'
+import { BACKPRESSURE_BYTES_MAX, SOCKET_IDLE_S, SOCKET_OWED_BYTES_MAX } from '../base/limits.ts'
 import { statusLine } from './status-line.ts'
 
 /** How long a streamed answer waits for a reader who seems slow before it looks again; doubled while he is. */
@@ -150,7 +150,7 @@ export interface StreamSocket {
   readonly credential: string
   readonly address: string
   readonly open: boolean
-  /** Sends now or as soon as the reader has made room; never drops. */
+  /** Sends now or as soon as the reader has made room; never drops one message, but ends a socket that owes too much. */
   send(message: string | Uint8Array): void
   subscribe(topic: string): void
   unsubscribe(topic: string): void
@@ -180,6 +180,7 @@ interface SocketData {
 class Socket implements StreamSocket {
   readonly #ws: uws.WebSocket<SocketData>
   readonly #backlog: (string | Uint8Array)[] = []
+  #owed = 0
   readonly msgpack: boolean
   readonly credential: string
   readonly address: string
@@ -193,13 +194,19 @@ class Socket implements StreamSocket {
   send(message: string | Uint8Array): void {
     if (!this.open) return
     if (this.#backlog.length > 0 || this.#ws.getBufferedAmount() > BACKPRESSURE_BYTES_MAX / 2) {
-      this.#backlog.push(typeof message === 'string' ? message : Uint8Array.from(message))
+      this.#owed += message.length
+      // No close frame would reach him either; what he was granted he is told when he asks again.
+      if (this.#owed > SOCKET_OWED_BYTES_MAX) this.#ws.close()
+      else this.#backlog.push(typeof message === 'string' ? message : Uint8Array.from(message))
     } else this.#ws.send(message, this.msgpack)
   }
 
   drain(): void {
-    while (this.open && this.#backlog.length > 0 && this.#ws.getBufferedAmount() <= BACKPRESSURE_BYTES_MAX / 2)
-      this.#ws.send(this.#backlog.shift() as string | Uint8Array, this.msgpack)
+    while (this.open && this.#backlog.length > 0 && this.#ws.getBufferedAmount() <= BACKPRESSURE_BYTES_MAX / 2) {
+      const message = this.#backlog.shift() as string | Uint8Array
+      this.#owed -= message.length
+      this.#ws.send(message, this.msgpack)
+    }
   }
 
   subscribe(topic: string): void {

@@ -87,6 +87,7 @@ export const VOUCHER_ROUTES: readonly Route[] = [
   {
     method: 'get',
     path: '/v1/vouchers/{code}',
+    byCode: true,
     right: 'look-up',
     summary: 'A voucher by its code',
     handle: readVoucher,
@@ -94,6 +95,7 @@ export const VOUCHER_ROUTES: readonly Route[] = [
   {
     method: 'post',
     path: '/v1/vouchers/{code}/lock',
+    byCode: true,
     right: 'redeem',
     summary: 'Locks a voucher for an order, for some seconds',
     body: voucherLock,
@@ -102,6 +104,7 @@ export const VOUCHER_ROUTES: readonly Route[] = [
   {
     method: 'post',
     path: '/v1/vouchers/{code}/unlock',
+    byCode: true,
     right: 'redeem',
     summary: "Takes an order's lock off a voucher, also when there is none",
     body: voucherUnlock,
@@ -110,6 +113,7 @@ export const VOUCHER_ROUTES: readonly Route[] = [
   {
     method: 'post',
     path: '/v1/vouchers/{code}/deactivate',
+    byCode: true,
     dryRun: true,
     right: 'operate',
     summary: 'Takes a voucher out of use',
@@ -119,6 +123,7 @@ export const VOUCHER_ROUTES: readonly Route[] = [
   {
     method: 'post',
     path: '/v1/redemptions',
+    byCode: true,
     right: 'redeem',
     summary: 'Redeems a voucher exactly once for each Idempotency-Key',
     body: redemption,

@@ -24,13 +24,19 @@ export interface RedisAddress {
   readonly protocol: 2
 }
 
+/** An address as it may be shown: without what stands before the host, which is a name and a password. */
+export const shownUrl = (url: string): string => url.replace(/^([a-z+]+:\/\/)?.*@/i, '$1')
+
 const SENTINEL = 'redis+sentinel://'
 const SENTINEL_PORT = 26379
 const SENTINEL_MS = 500
 
 function sentinelOptions(url: string): RedisAddress {
   const form = /^(?:([^:@/]*):([^@/]*)@)?([^@/]+)\/([A-Za-z0-9._-]+)(?:\/(\d+))?$/.exec(url.slice(SENTINEL.length))
-  if (!form) throw new Error(`REDIS_URL: "${url}" is not an address; write redis+sentinel://host:26379,host:26379/name`)
+  if (!form)
+    throw new Error(
+      `REDIS_URL: "${shownUrl(url)}" is not an address; write redis+sentinel://host:26379,host:26379/name`,
+    )
   const [, username, password, hosts = '', name = '', db] = form
   const sentinels = hosts.split(',').map(each => {
     const { hostname, port } = new URL(`redis://${each}`)
@@ -58,7 +64,9 @@ export function redisOptions(url: string): RedisAddress {
   try {
     parsed = new URL(url)
   } catch {
-    throw new Error(`REDIS_URL: "${url}" is not an address; write redis://host:6379 or unix:///path/redis.sock`)
+    throw new Error(
+      `REDIS_URL: "${shownUrl(url)}" is not an address; write redis://host:6379 or unix:///path/redis.sock`,
+    )
   }
   if (parsed.protocol !== 'redis:' && parsed.protocol !== 'rediss:')
     throw new Error(

@@ -28,13 +28,54 @@ const NEEDED: readonly Need[] = [
   { right: `+publish &${everything()}`, send: client => client.publish(nodeChannel('doctor'), '') },
 ]
 
-const DANGEROUS = [
+/**
+ * What nobody needs who only grants, and what would end a release or take the machine: the user of
+ * deploy/redis-users.conf may do none of it, which a test tries for each.
+ */
+export const DANGEROUS: readonly (readonly string[])[] = [
   ['FLUSHALL'],
   ['KEYS', '*'],
   ['CONFIG', 'SET', 'appendonly', 'no'],
   ['DEBUG', 'SLEEP', '0'],
   ['SHUTDOWN'],
+  ['FLUSHDB'],
+  ['SWAPDB', '0', '1'],
+  ['SCAN', '0'],
+  ['CONFIG', 'REWRITE'],
+  ['CONFIG', 'RESETSTAT'],
+  ['RESTORE', 'fairgrab', '0', ''],
+  ['DUMP', 'fairgrab'],
+  ['MIGRATE', 'host', '1', 'key', '0', '1'],
+  ['MODULE', 'LOAD', '/x.so'],
+  ['FUNCTION', 'LOAD', 'x'],
+  ['FUNCTION', 'FLUSH'],
+  ['SCRIPT', 'FLUSH'],
+  ['SCRIPT', 'KILL'],
+  ['REPLICAOF', 'NO', 'ONE'],
+  ['FAILOVER'],
+  ['CLUSTER', 'RESET'],
+  ['SAVE'],
+  ['BGSAVE'],
+  ['BGREWRITEAOF'],
+  ['MONITOR'],
+  ['CLIENT', 'KILL', 'ID', '0'],
+  ['CLIENT', 'PAUSE', '1'],
+  ['CLIENT', 'LIST'],
+  ['ACL', 'SETUSER', 'x'],
+  ['ACL', 'LIST'],
+  ['ACL', 'LOAD'],
+  ['SYNC'],
+  ['PSYNC', '?', '-1'],
+  ['DEL', 'fairgrab'],
+  ['UNLINK', 'fairgrab'],
+  ['RENAME', 'a', 'b'],
+  ['EXPIRE', 'other', '1'],
+  ['GET', 'other'],
+  ['PUBLISH', 'other', ''],
 ]
+
+/** So many of them a finding names. */
+const TOLD_MAX = 5
 
 /** Clocks further apart than this mislead people about openings and ends, milliseconds. */
 const CLOCK_MS_MAX = 2000
@@ -57,10 +98,49 @@ async function missingRights(link: Link): Promise<Finding[]> {
   return findings
 }
 
+/** Whether the default user has a password; true where that may not be asked, since then he is no default user. */
+async function asksPassword(link: Link): Promise<boolean> {
+  const user = await allowed(link.request(client => client.call('ACL', 'GETUSER', 'default') as Promise<unknown>))
+  const fields = Array.isArray(user) ? user : Object.entries(user ?? {}).flat()
+  const flags: unknown = fields[fields.indexOf('flags') + 1]
+  return !(Array.isArray(flags) && flags.includes('nopass'))
+}
+
+/** Settings that open the server to more than the engine; not told where they may not be read. */
+const OPEN: Readonly<Record<string, readonly [isOpen: (value: string) => boolean, what: string, mend: string]>> = {
+  'protected-mode': [
+    value => value === 'no',
+    'protected-mode is no: a server without a password answers every network',
+    'redis-cli CONFIG SET protected-mode yes, and bind it to a private address',
+  ],
+  'enable-debug-command': [
+    value => value === 'yes',
+    'enable-debug-command is yes',
+    'enable-debug-command no in redis.conf, and restart',
+  ],
+  'enable-module-command': [
+    value => value === 'yes',
+    'enable-module-command is yes: who may send commands may load code',
+    'enable-module-command no in redis.conf, and restart',
+  ],
+}
+
+async function openSettings(link: Link): Promise<Finding[]> {
+  const names = Object.keys(OPEN)
+  const flat = await allowed(link.request(client => client.call('CONFIG', 'GET', ...names) as Promise<string[]>))
+  return (flat ?? []).flatMap((name, i) => {
+    const [isOpen, what, mend] = (i % 2 === 0 ? OPEN[name] : undefined) ?? []
+    return what !== undefined && mend !== undefined && isOpen?.(flat?.[i + 1] ?? '') ? [{ what, mend }] : []
+  })
+}
+
 async function dangerousRights(link: Link): Promise<Finding[]> {
   const user = await allowed(link.request(client => client.call('ACL', 'WHOAMI') as Promise<string>))
   const mend = 'give the engine a user of its own: deploy/redis-users.conf'
-  if (user === 'default') return [{ what: 'the engine is the default user, who may do everything', mend }]
+  if (user === 'default') {
+    const [what, password] = ['the engine is the default user, who may do everything', await asksPassword(link)]
+    return [{ what: password ? what : `${what} and has no password`, mend }]
+  }
   if (user === undefined) return []
   const may: string[] = []
   for (const command of DANGEROUS) {
@@ -69,7 +149,8 @@ async function dangerousRights(link: Link): Promise<Finding[]> {
     )
     if (says === 'OK') may.push(command.slice(0, 2).join(' '))
   }
-  return may.length > 0 ? [{ what: `the user ${user} may ${may.join(', ')}`, mend }] : []
+  const more = may.length > TOLD_MAX ? ` and ${may.length - TOLD_MAX} more` : ''
+  return may.length > 0 ? [{ what: `the user ${user} may ${may.slice(0, TOLD_MAX).join(', ')}${more}`, mend }] : []
 }
 
 async function clockDrift(link: Link, clock: Clock): Promise<Finding[]> {
@@ -89,6 +170,6 @@ async function clockDrift(link: Link, clock: Clock): Promise<Finding[]> {
 export async function diagnose(link: Link, clock: Clock = realClock) {
   return {
     problems: [...(await missingRights(link)), ...(await clockDrift(link, clock))],
-    warnings: await dangerousRights(link),
+    warnings: [...(await dangerousRights(link)), ...(await openSettings(link))],
   }
 }

@@ -3,12 +3,13 @@
  * quick, never correct: each is absolute, and after a gap (a reconnect) the listener is told to read again. The same
  * channel carries the calls for marks of a strict round (scripts/lib/order.lua): who misses one is waited for 50 ms.
  * The node's name is a channel that each of its workers listens to: which nodes there are is which channels have listeners,
- * true at every moment and without a registry that could be wrong.
+ * true at every moment and without a registry that could be wrong. A message that is no notice (another version's, a
+ * person's) is a reason to read, and never the end of a worker.
  */
 import { Redis } from 'ioredis'
 import { redisOptions } from './address.ts'
 import { allChannels, channelRound, nodeChannel } from './keys.ts'
-import { type Notice, parseNotice } from './notice.ts'
+import { type Notice, readNotice } from './notice.ts'
 
 export interface EventListener {
   readonly noticed: (roundId: string, notice: Notice) => void
@@ -19,17 +20,6 @@ export interface EventListener {
 }
 
 const AWAITS = 'awaits '
-
-/** Anybody who may publish can say anything: what is no notice (of another version, of a person) is a reason to read. */
-function tellNotice(listener: EventListener, roundId: string, message: string): void {
-  let notice: Notice
-  try {
-    notice = parseNotice(message)
-  } catch {
-    return listener.gap()
-  }
-  listener.noticed(roundId, notice)
-}
 
 /** Subscribes to the stock of all rounds, as a worker of a node; the returned function ends it. */
 export function listenToStock(url: string, node: string, listener: EventListener): () => void {
@@ -50,8 +40,14 @@ export function listenToStock(url: string, node: string, listener: EventListener
   })
   client.on('pmessage', (_pattern: string, channel: string, message: string) => {
     const roundId = channelRound(channel)
-    if (message.startsWith(AWAITS)) listener.awaited(roundId, Number(message.slice(AWAITS.length)))
-    else tellNotice(listener, roundId, message)
+    if (message.startsWith(AWAITS)) {
+      const stamp = Number(message.slice(AWAITS.length))
+      if (Number.isSafeInteger(stamp)) listener.awaited(roundId, stamp)
+      return
+    }
+    const notice = readNotice(message)
+    if (notice) listener.noticed(roundId, notice)
+    else listener.gap()
   })
   return () => client.disconnect()
 }

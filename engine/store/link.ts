@@ -17,7 +17,7 @@ import { Fault } from '../base/assert.ts'
 import type { Clock } from '../base/clock.ts'
 import { ANSWER_DEADLINE_MS, REDIS_SILENCE_MS } from '../base/limits.ts'
 import { jitter, type Random } from '../base/random.ts'
-import { redisOptions } from './address.ts'
+import { redisOptions, shownUrl } from './address.ts'
 import { untilSynced } from './first-sync.ts'
 import { onAllReplicas, Short } from './replicas.ts'
 import type { Script } from './scripts.ts'
@@ -212,7 +212,7 @@ export class Link {
     this.#attempt = 0
     this.#ready = true
     for (const request of this.#requests) this.#write(client, request)
-    this.#options.heard?.('up', this.#options.url)
+    this.#options.heard?.('up', shownUrl(this.#options.url))
   }
 
   #lost(client: Redis, detail: string): void {

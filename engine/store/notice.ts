@@ -56,6 +56,13 @@ export interface Notice {
 
 const HEAD_WORDS = 7
 
+/** What a message of a channel has to look like before it is believed: a state that there is, numbers where numbers are. */
+const FORM = /^[0-9a-f]{16} \d{1,15} [1-6](?: \d{1,15}){4}(?: \d{1,15} \d{1,15})+(?: [^ !]*;[\d,]*)?(?: ![\w]+)?$/
+
+/** A notice as a channel brings it; undefined for a message of any other form, which anybody on Redis can send. */
+export const readNotice = (message: string): Notice | undefined =>
+  FORM.test(message) ? parseNotice(message) : undefined
+
 export function parseNotice(text: string): Notice {
   const words = text.split(' ')
   const state = STATES[Number(words[2])]

@@ -10,6 +10,7 @@
  */
 import { FENCE_PLANTS } from './fence-plants.ts'
 import { type Plant, plant } from './plant.ts'
+import { SECURITY_PLANTS } from './security-plants.ts'
 import { STORE_PLANTS } from './store-plants.ts'
 
 export type { Plant }
@@ -17,6 +18,7 @@ export type { Plant }
 export const PLANTS: readonly Plant[] = [
   ...FENCE_PLANTS,
   ...STORE_PLANTS,
+  ...SECURITY_PLANTS,
   plant(
     'a holder is granted again',
     'scripts/claim.lua',

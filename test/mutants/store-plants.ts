@@ -128,7 +128,7 @@ export const STORE_PLANTS: readonly Plant[] = [
   plant(
     'a message that is no notice ends the worker',
     'engine/store/events.ts',
-    ['return listener.gap()', "throw new Error('no notice')"],
+    ['else listener.gap()', "else throw new Error('no notice')"],
     'script/claim',
   ),
 ]

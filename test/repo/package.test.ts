@@ -46,6 +46,24 @@ function findAddresses(lock: string): readonly string[] {
     .filter(line => /"resolved"|https?:\/\/(?![^"]*(opencollective|github\.com|funding))[^"]*\.tgz/.test(line))
 }
 
+/** Packages of the lock file whose bytes nothing vouches for, and those that may run a program when they are installed. */
+function findLoosePackages(lock: string, mayRun: readonly string[]): readonly string[] {
+  const Locked = z.object({
+    packages: z.record(
+      z.string(),
+      z.object({ integrity: z.string().optional(), hasInstallScript: z.boolean().optional() }),
+    ),
+  })
+  return Object.entries(Locked.parse(JSON.parse(lock)).packages).flatMap(([path, { integrity, hasInstallScript }]) => {
+    const name = path.replace(/^.*node_modules\//, '')
+    if (name === '') return []
+    return [
+      ...(/^sha512-[A-Za-z0-9+/]{86}==$/.test(integrity ?? '') ? [] : [`${path} has no SHA-512`]),
+      ...(hasInstallScript && !mayRun.includes(name) ? [`${path} runs a program when it is installed`] : []),
+    ]
+  })
+}
+
 const read = (): Package => Package.parse(JSON.parse(textOf('package.json')))
 
 test('versions are pinned exactly', () => {
@@ -65,6 +83,21 @@ test('the lock file names no registry and belongs to package.json', () => {
   const Lock = z.object({ packages: z.object({ '': z.object({ dependencies: Texts, devDependencies: Texts }) }) })
   const { dependencies, devDependencies } = read()
   expect(Lock.parse(JSON.parse(textOf('package-lock.json'))).packages['']).toEqual({ dependencies, devDependencies })
+})
+
+/** `node` fetches the Node that is pinned; the others build faster ways of what works without, and nothing ships of three. */
+const MAY_RUN = ['node', 'msgpackr-extract', 'cpu-features', 'protobufjs', 'ssh2']
+
+test('each package is locked by its hash, and only known ones run a program when they are installed', () => {
+  expect(findLoosePackages(textOf('package-lock.json'), MAY_RUN)).toEqual([])
+})
+
+test('a planted package without a hash, or with a program, is found', () => {
+  const integrity = `sha512-${'a'.repeat(86)}==`
+  const lock = (of: object) => JSON.stringify({ packages: { '': {}, 'node_modules/a': of } })
+  expect(findLoosePackages(lock({ integrity }), [])).toEqual([])
+  expect(findLoosePackages(lock({ integrity: 'sha1-x' }), [])).toHaveLength(1)
+  expect(findLoosePackages(lock({ integrity, hasInstallScript: true }), MAY_RUN)).toHaveLength(1)
 })
 
 const PLANTED: Package = { scripts: {}, dependencies: {}, devDependencies: {} }

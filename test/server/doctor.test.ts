@@ -12,11 +12,17 @@ import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { Redis } from 'ioredis'
 import { afterAll, beforeAll, expect, test, vi } from 'vitest'
-import { FLAWS, flawsOf } from '../../engine/store/known-flaws.ts'
+import { realClock } from '../../engine/base/clock.ts'
+import { realRandom } from '../../engine/base/random.ts'
+import { verifyBinary } from '../../engine/server/binary.ts'
+import { DANGEROUS, diagnose } from '../../engine/store/diagnosis.ts'
+import { FLAWS, FLAWS_AS_OF, flawsOf } from '../../engine/store/known-flaws.ts'
+import { Link } from '../../engine/store/link.ts'
 import { ROOT } from '../repo/tree.ts'
 import { Api, type Granted, makeRound } from '../support/api.ts'
 import { Crowd, openRound } from '../support/crowd.ts'
 import { KEYS } from '../support/engine.ts'
+import { HandClock } from '../support/hand-clock.ts'
 import { freePort, startNodeProcess } from '../support/node-process.ts'
 import { type RedisProcess, startLocalRedis } from '../support/redis.ts'
 
@@ -49,12 +55,16 @@ interface Told {
 
 async function doctor(settings: Readonly<Record<string, string>>, args: readonly string[] = ['--json']) {
   const env = { PATH: process.env.PATH, ...settings }
-  const told = run(process.execPath, [join(ROOT, 'engine/cli.ts'), 'doctor', ...args], { env })
-  const { code = 0, stdout } = await told.then(
+  const ran = run(process.execPath, [join(ROOT, 'engine/cli.ts'), 'doctor', ...args], { env })
+  const { code = 0, stdout } = await ran.then(
     ({ stdout }) => ({ code: 0, stdout }),
     (cause: { code: number; stdout: string }) => cause,
   )
-  return { code, stdout, told: args.includes('--json') ? (JSON.parse(stdout) as Told) : undefined }
+  const told = args.includes('--json') ? (JSON.parse(stdout) as Told) : undefined
+  for (const { problems, warnings } of told?.parts ?? [])
+    for (const finding of [...problems, ...warnings])
+      expect(finding).toEqual({ what: expect.stringMatching(/\w{3}/), mend: expect.stringMatching(/\w{3}/) })
+  return { code, stdout, told }
 }
 
 const problemsOf = (told: Told | undefined) => JSON.stringify(told?.parts.flatMap(({ problems }) => problems))
@@ -68,7 +78,10 @@ test('a sound Redis under its own user: exit 0, no problem, no word about his ri
 
 test('the default user, and a user who may flush, are told', async () => {
   const { code, told } = await doctor({ REDIS_URL: `redis://127.0.0.1:${port}` })
-  expect([code, JSON.stringify(told)]).toEqual([0, expect.stringContaining('default user, who may do everything')])
+  expect([code, JSON.stringify(told)]).toEqual([
+    0,
+    expect.stringContaining('default user, who may do everything and has no password'),
+  ])
   await admin.acl('SETUSER', 'careless', 'on', '>x', '~*', '&*', '+@all')
   const careless = await doctor({ REDIS_URL: `redis://careless:x@127.0.0.1:${port}` })
   expect(JSON.stringify(careless.told)).toMatch(/careless may FLUSHALL, KEYS \*, CONFIG SET/)
@@ -87,10 +100,34 @@ test.each([
 
 test.each([
   [{ FAIRGRAB_DURABILITY: 'fsync' }, /settings[\s\S]*is not one of/],
-  [{ FAIRGRAB_DATA_DIR: '/nowhere' }, /✗ disk[\s\S]*✗ Redis[\s\S]*→ start it/],
+  [
+    { FAIRGRAB_DATA_DIR: '/nowhere', FAIRGRAB_KEYS: 'operator:short-key', FAIRGRAB_SOCKETS: '1000000' },
+    /! keys\n {4}1 API keys have fewer than 32 characters\n {6}→ openssl rand -hex 32[\s\S]*! open files\n.*accepts 1000000 sockets\n {6}→ ulimit -n[\s\S]*✗ disk[\s\S]*✗ Redis[\s\S]*→ start it/,
+  ],
 ])('%o is told with its mend, exit 1', async (settings, words) => {
   const { code, stdout } = await doctor(settings, [])
   expect([code, stdout]).toEqual([1, expect.stringMatching(words)])
+})
+
+test('what opens the server to others is told with its mend: debug, modules, no protection, a clock apart', async () => {
+  await using open = await startLocalRedis({
+    args: ['--enable-debug-command', 'yes', '--enable-module-command', 'yes', '--protected-mode', 'no'],
+  })
+  const link = new Link({ url: open.url, scripts: {}, clock: realClock, random: realRandom })
+  const { problems, warnings } = await diagnose(link, new HandClock())
+  await link.close()
+  const told = warnings.map(({ what }) => what).join('\n')
+  for (const what of [
+    /default user/,
+    /protected-mode is no/,
+    /enable-debug-command is yes/,
+    /enable-module-command is/,
+  ])
+    expect(told).toMatch(what)
+  expect(problems).toEqual([
+    { what: expect.stringMatching(/Redis's clock is \d+ ms/), mend: expect.stringMatching(/chrony/) },
+  ])
+  for (const { mend } of warnings) expect(mend).toMatch(/redis-users\.conf|CONFIG SET|redis\.conf/)
 })
 
 test('a word too many is a usage error', async () => {
@@ -144,9 +181,10 @@ test('the engine does all its work as its own user, and that user may do nothing
   expect(node.words).not.toContain('a worker ended')
   expect(node.words).not.toContain('NOPERM')
   const user = new Redis(url)
-  for (const command of ['FLUSHALL', 'KEYS *', 'CONFIG SET appendonly no', 'SCRIPT FLUSH', 'SHUTDOWN', 'GET other']) {
-    const [name, ...args] = command.split(' ') as [string, ...string[]]
-    await expect(user.call(name, ...args), command).rejects.toThrow(/NOPERM/)
+  for (const [name = '', ...args] of DANGEROUS) {
+    const words = `${name} ${args.join(' ')}`
+    expect(await admin.call('ACL', 'DRYRUN', 'fairgrab', name, ...args), words).toMatch(/no permissions/)
+    await expect(user.call(name, ...args), words).rejects.toThrow(/NOPERM|not allowed/)
   }
   user.disconnect()
 })
@@ -159,6 +197,21 @@ test('versions: the first sound release of a line has no finding, the one before
       const found = (at: number) => flawsOf(server, `${major}.${minor}.${at}`).some(({ what }) => what.includes(cve))
       expect([row, found(patch), found(patch - 1)]).toEqual([row, false, true])
     }
-  expect(flawsOf('redis', '7.0.15')[0]?.what).toMatch(/fixed by distributions only/)
-  expect(flawsOf('redis', '9.0.0')).toEqual([])
+  for (const left of ['redis 7.0.15', 'redis 8.0.4', 'redis 5.0.14', 'valkey 7.0.0'])
+    expect(flawsOf(...(left.split(' ') as [string, string]))[0]?.what).toMatch(/fixed by distributions only/)
+  for (const young of ['redis 9.0.0', 'redis 8.12.0', 'valkey 9.2.0'])
+    expect(flawsOf(...(young.split(' ') as [string, string]))).toEqual([])
+  expect(
+    FLAWS.map(({ published }) => published)
+      .toSorted()
+      .toReversed(),
+  ).toEqual(FLAWS.map(({ published }) => published))
+  expect(FLAWS_AS_OF).toBe(FLAWS[0]?.published)
+})
+
+test('the socket library is the reviewed one; another one stops the start', async () => {
+  const { build, verified } = await verifyBinary()
+  expect(verified).toBe(process.platform === 'linux' && process.arch === 'x64')
+  await expect(verifyBinary({ [build]: '0'.repeat(64) })).rejects.toThrow(/SHA-256 [0-9a-f]{64}, reviewed was 0{64}/)
+  expect(await verifyBinary({})).toEqual({ build, verified: false })
 })

@@ -82,6 +82,11 @@ export class NodeProcess implements AsyncDisposable {
     this.#words = ''
   }
 
+  /** The supervisor's; 0 while nothing runs. */
+  get pid(): number {
+    return this.#child?.pid ?? 0
+  }
+
   /** The embedded redis-server, also when an earlier launch started it. */
   get redisPid(): number | undefined {
     return this.#redisPid

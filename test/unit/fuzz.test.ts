@@ -15,48 +15,10 @@ import { isUserId } from '../../engine/base/holder.ts'
 import { scanClaimBody } from '../../engine/wire/claim-body.ts'
 import { scanClaimsFrame } from '../../engine/wire/claims-frame.ts'
 import { decode, type Encoding, encode, Malformed } from '../../engine/wire/encoding.ts'
-import { effort, PATIENCE_MS } from '../support/effort.ts'
+import { PATIENCE_MS } from '../support/effort.ts'
 import { JWT_SECRET } from '../support/engine.ts'
-import { below, random } from '../support/seed.ts'
+import { fuzz, INPUTS, must } from '../support/fuzzing.ts'
 import { userToken } from '../support/user-token.ts'
-
-const INPUTS = effort(5000, 1_000_000)
-
-/** One to four changes: a byte, a bit, an end, a hole, a part of another input, a part twice. */
-function mutate(next: () => number, good: Buffer, other: Buffer): Buffer {
-  const at = below(next, good.length)
-  const [head, tail] = [good.subarray(0, at), good.subarray(at)]
-  const ways: readonly (() => Buffer)[] = [
-    () => Buffer.concat([head, Buffer.from([below(next, 256)]), tail.subarray(1)]),
-    () => Buffer.concat([head, Buffer.from([(good[at] ?? 0) ^ (1 << below(next, 8))]), tail.subarray(1)]),
-    () => head,
-    () => Buffer.concat([head, tail.subarray(1 + below(next, 4))]),
-    () => Buffer.concat([head, other.subarray(below(next, other.length))]),
-    () => Buffer.concat([good.subarray(0, at), good.subarray(Math.max(0, at - below(next, 16)))]),
-  ]
-  const changed = (ways[below(next, ways.length)] as () => Buffer)()
-  return next() < 0.5 || changed.length === 0 ? changed : mutate(next, changed, other)
-}
-
-/** Runs `look` on mutated inputs; it throws for what must not be, and says whether the input was accepted. */
-function fuzz(salt: number, good: readonly Buffer[], look: (bytes: Buffer) => boolean): number {
-  const next = random(salt)
-  let accepted = 0
-  for (let i = 0; i < INPUTS; i++) {
-    const bytes = mutate(next, good[i % good.length] as Buffer, good[below(next, good.length)] as Buffer)
-    try {
-      if (look(bytes)) accepted++
-    } catch (cause) {
-      throw new Error(`input ${i}: ${bytes.toString('hex')}`, { cause })
-    }
-  }
-  expect(Object.keys(Object.prototype)).toEqual([])
-  return accepted
-}
-
-const must = (holds: boolean, what: string): void => {
-  if (!holds) throw new Error(what)
-}
 
 const FRAME = { op: 'claims', id: 7, round_id: 'rnd_abc', user_ids: ['u1', 'a'.repeat(40), 'x@y.z'] }
 const BODIES: readonly object[] = [

@@ -62,6 +62,23 @@ describe('rates', () => {
     expect(passed(new RateLimits({ user: 0, address: 0, key: 0 }, new HandClock()), user('a'), 9)).toBe(9)
   })
 
+  test('wrong codes have a bucket of their own, by caller, and right ones take nothing from it', () => {
+    const clock = new HandClock()
+    const limits = new RateLimits({ user: 0, address: 0, key: 0 }, clock, 3)
+    for (let i = 0; i < 100; i++) expect(limits.mayGuess(platform)).toBe(true)
+    for (let i = 0; i < 3; i++) limits.guessed(platform)
+    expect([limits.mayGuess(platform), limits.mayGuess(user('a')), limits.take(platform, nobody).allowed]).toEqual([
+      false,
+      true,
+      true,
+    ])
+    clock.advance(334)
+    expect(limits.mayGuess(platform)).toBe(true)
+    const free = new RateLimits({ user: 0, address: 0, key: 0 }, clock)
+    for (let i = 0; i < 100; i++) free.guessed(platform)
+    expect(free.mayGuess(platform)).toBe(true)
+  })
+
   test('the headers say the rate, what is left, and when to come again', () => {
     const limits = new RateLimits({ user: 2, address: 0, key: 0 }, new HandClock())
     const policy = ['RateLimit-Policy', '"default";q=2;w=1']

@@ -54,6 +54,10 @@ test.each([
   ['HS256 as an access token', token({ header: { typ: 'at+jwt', alg: 'HS256' } })],
   ['EdDSA', token({ header: { alg: 'EdDSA' }, signer: ed(privateKey) })],
   ['times at the edge of the leeway', token({ body: { ...GOOD, exp: NOW_S - LEEWAY_S + 1, nbf: NOW_S + LEEWAY_S } })],
+  [
+    'names that look alike in texts and in other objects',
+    token({ body: { ...GOOD, a: '"sub":"u2",', b: [{ sub: 'x' }] } }),
+  ],
   ['claims that nobody asked for', token({ body: { ...GOOD, aud: 'x', iss: ['y'], admin: true, role: 'operator' } })],
 ])('good: %s', (_, text) => {
   for (let i = 0; i < 2; i++) expect(both().verify(text)?.userId).toBe('u1')
@@ -160,6 +164,11 @@ const BAD: readonly (readonly [string, string])[] = [
   ['a region that is a number', withBody({ region: 1 })],
   ['a region that is too long', withBody({ region: 'x'.repeat(65) })],
   ['a cohort that is a list', withBody({ cohort: ['assisted'] })],
+  ['a sub that is said twice', token({ body: `{"sub":"u2","sub":"u1","exp":${GOOD.exp}}` })],
+  ['a sub that is said twice, once in disguise', token({ body: `{"sub":"u2","s\\u0075b":"u1","exp":${GOOD.exp}}` })],
+  ['an alg that is said twice', token({ header: '{"alg":"none","alg":"HS256"}' })],
+  ['a name said twice deep inside', token({ body: `{"sub":"u1","exp":${GOOD.exp},"x":[{"y":1,"y":1}]}` })],
+  ['an unknown alg beside a kid', token({ header: { alg: 'PS256', kid: 'k1' } })],
   ['too long', withBody({ more: 'x'.repeat(CREDENTIAL_BYTES_MAX) })],
 ]
 

@@ -7,6 +7,7 @@
 import { describe, expect, test } from 'vitest'
 import { CODE_CHARS, splitCode, VoucherCodes } from '../../engine/auth/voucher-codes.ts'
 import { CROCKFORD } from '../../engine/base/random.ts'
+import { effort, PATIENCE_MS } from '../support/effort.ts'
 import { below, random } from '../support/seed.ts'
 
 const SECRET = Buffer.alloc(32, 7)
@@ -93,12 +94,14 @@ describe('over 200,000 codes in a row', () => {
   })
 })
 
-test('of a million random codes of the round none is valid', () => {
+const GUESSES = effort(1_000_000, 10_000_000)
+
+test('of a million random codes of the round none is valid', { timeout: PATIENCE_MS }, () => {
   const codes = codesOf()
   const next = random(1)
   const head = codes.mint([1], 1)[0]?.slice(0, 4) as string
   let valid = 0
-  for (let i = 0; i < 1_000_000; i++) {
+  for (let i = 0; i < GUESSES; i++) {
     const parts = {
       text: '',
       roundNumber: 77,

@@ -1,0 +1,91 @@
+/**
+ * Planted bugs of what strangers may not do: a limit, a check or a mask that is dropped. The form of a row is that of
+ * plant.ts; each names the test that was written for what it takes away.
+ *
+ * Rejected: plants of every row of docs/security.md. Most of those tests are older than that page and have their own.
+ */
+import { type Plant, plant } from './plant.ts'
+
+export const SECURITY_PLANTS: readonly Plant[] = [
+  plant(
+    'a message that is no notice ends the worker',
+    'engine/store/notice.ts',
+    ['FORM.test(message) ? parseNotice(message) : undefined', 'parseNotice(message)'],
+    'unit/fuzz-files',
+  ),
+  plant(
+    "the password of Redis's address is shown",
+    'engine/store/address.ts',
+    ["url.replace(/^([a-z+]+:\\/\\/)?.*@/i, '$1')", 'url'],
+    'server/secrecy',
+  ),
+  plant(
+    'the link logs the whole address',
+    'engine/store/link.ts',
+    ["heard?.('up', shownUrl(this.#options.url))", "heard?.('up', this.#options.url)"],
+    'server/secrecy',
+  ),
+  plant(
+    'a token may say a name twice',
+    'engine/auth/user-tokens.ts',
+    ['return repeatsName(json) ? undefined : value', 'return value'],
+    'unit/user-tokens',
+  ),
+  plant(
+    'wrong codes are not counted against their caller',
+    'engine/server/gateway.ts',
+    ['  rates.guessed(caller)\n', ''],
+    'server/strangers',
+  ),
+  plant(
+    'one of the ways to a code is not counted',
+    'engine/server/voucher-routes.ts',
+    ["    path: '/v1/redemptions',\n    byCode: true,\n", "    path: '/v1/redemptions',\n"],
+    'server/strangers',
+  ),
+  plant(
+    'right codes count as guesses',
+    'engine/server/rate-limits.ts',
+    [
+      'this.#filled(guesses(caller), this.#wrongCodes).left >= 1',
+      'this.#filled(guesses(caller), this.#wrongCodes).left-- >= 1',
+    ],
+    'unit/timing',
+  ),
+  plant(
+    'a deaf socket may owe without end',
+    'engine/server/uws.ts',
+    ['if (this.#owed > SOCKET_OWED_BYTES_MAX) this.#ws.close()\n      else this', 'this'],
+    'server/strangers',
+  ),
+  plant(
+    'a cursor may be any number',
+    'engine/server/lists.ts',
+    ['if (!/^\\d{1,15}$/.test(cursor))', 'if (!Number.isInteger(Number(cursor)))'],
+    'server/strangers',
+  ),
+  plant(
+    "a journal's record is believed because its CRC is right",
+    'engine/campaign/journal-record.ts',
+    ['if (end > body.length || sequence === 0 || !HOLDER.test(holder)) return undefined', ''],
+    'unit/fuzz-files',
+  ),
+  plant(
+    'the engine goes on after a bug nobody caught',
+    'engine/processes/worker.ts',
+    ["process.on('unhandledRejection', die)", "process.on('unhandledRejection', () => {})"],
+    'server/crash',
+  ),
+  plant(
+    "the engine's user may delete",
+    'deploy/redis-users.conf',
+    ['+exists +ttl', '+exists +del +ttl'],
+    'server/doctor',
+  ),
+  plant(
+    'an unknown field of a redemption is dropped in silence',
+    'engine/wire/schemas.ts',
+    ['    order: z.strictObject({ id: opaque, amount,', '    order: z.object({ id: opaque, amount,'],
+    'unit/strict-inputs',
+  ),
+]
