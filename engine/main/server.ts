@@ -96,7 +96,8 @@ export async function openServer(
     health: () => health.report,
     metricsText: () => metricsText(own),
   }
-  const stream = new Stream({ services, callers, origins: config.origins, socketsMax: config.sockets })
+  const { origins, sockets: socketsMax, socketsAddress: socketsAddressMax } = config
+  const stream = new Stream({ services, callers, origins, socketsMax, socketsAddressMax })
   const server = await serve({
     host: config.host,
     port: config.port,

@@ -22,7 +22,7 @@ export interface RateVerdict {
 const FREE: RateVerdict = { allowed: true, headers: [] }
 
 /** IPv6 callers own a /64, so that is what is counted. */
-const network = (address: string): string =>
+export const network = (address: string): string =>
   address.includes(':') ? address.split(':').slice(0, 4).join(':') : address
 
 export class RateLimits {

@@ -6,7 +6,8 @@
  * chunk by chunk. To change to an upstream build for Node 24 and later, change the alias in package.json; nothing here.
  */
 import * as uws from 'uWebSockets.js'
-import { BACKPRESSURE_BYTES_MAX, SOCKET_IDLE_S } from '../base/limits.ts'
+import { CLOSE_CODES } from '../base/codes.ts'
+import { BACKPRESSURE_BYTES_MAX, OWED_BYTES_MAX, SOCKET_IDLE_S } from '../base/limits.ts'
 import { statusLine } from './status-line.ts'
 
 /** How long a streamed answer waits for a reader who seems slow before it looks again; doubled while he is. */
@@ -150,6 +151,8 @@ export interface StreamSocket {
   readonly credential: string
   readonly address: string
   readonly open: boolean
+  /** Bytes that may wait for the reader; who lets more wait is closed. */
+  owedBytesMax: number
   /** Sends now or as soon as the reader has made room; never drops. */
   send(message: string | Uint8Array): void
   subscribe(topic: string): void
@@ -157,9 +160,16 @@ export interface StreamSocket {
   end(code: number, reason: string): void
 }
 
+export interface UpgradeRequest {
+  readonly origin: string
+  readonly host: string
+  readonly credential: string
+  readonly address: string
+}
+
 export interface StreamHandler {
   /** The HTTP status that refuses the upgrade, or undefined. */
-  readonly refuses: (request: { origin: string; host: string; credential: string }) => number | undefined
+  readonly refuses: (request: UpgradeRequest) => number | undefined
   readonly opened: (socket: StreamSocket) => void
   /** The bytes are taken back when this returns. */
   readonly received: (socket: StreamSocket, message: Buffer, binary: boolean) => void
@@ -179,7 +189,9 @@ interface SocketData {
 
 class Socket implements StreamSocket {
   readonly #ws: uws.WebSocket<SocketData>
-  readonly #backlog: (string | Uint8Array)[] = []
+  #backlog: (string | Uint8Array)[] = []
+  #owedBytes = 0
+  owedBytesMax: number = OWED_BYTES_MAX.other
   readonly msgpack: boolean
   readonly credential: string
   readonly address: string
@@ -193,13 +205,33 @@ class Socket implements StreamSocket {
   send(message: string | Uint8Array): void {
     if (!this.open) return
     if (this.#backlog.length > 0 || this.#ws.getBufferedAmount() > BACKPRESSURE_BYTES_MAX / 2) {
-      this.#backlog.push(typeof message === 'string' ? message : Uint8Array.from(message))
+      this.#owe(message)
     } else this.#ws.send(message, this.msgpack)
   }
 
   drain(): void {
-    while (this.open && this.#backlog.length > 0 && this.#ws.getBufferedAmount() <= BACKPRESSURE_BYTES_MAX / 2)
-      this.#ws.send(this.#backlog.shift() as string | Uint8Array, this.msgpack)
+    const waiting = this.#backlog
+    let sent = 0
+    while (this.open && sent < waiting.length && this.#ws.getBufferedAmount() <= BACKPRESSURE_BYTES_MAX / 2) {
+      const message = waiting[sent++] as string | Uint8Array
+      this.#owedBytes -= message.length
+      this.#ws.send(message, this.msgpack)
+    }
+    // Once a drain, since taking the first one off a long list moves all others.
+    waiting.splice(0, sent)
+  }
+
+  /** It is gone: what it was owed is forgotten, since answers that are still to come hold on to this object. */
+  closed(): void {
+    this.open = false
+    this.#backlog = []
+  }
+
+  /** Keeps what is to be sent when the reader has made room. Our texts have about as many bytes as characters. */
+  #owe(message: string | Uint8Array): void {
+    this.#owedBytes += message.length
+    if (this.#owedBytes > this.owedBytesMax) this.end(CLOSE_CODES.slow.close, CLOSE_CODES.slow.title)
+    else this.#backlog.push(typeof message === 'string' ? message : Uint8Array.from(message))
   }
 
   subscribe(topic: string): void {
@@ -291,7 +323,7 @@ function streamBehaviour(handler: StreamHandler, frameBytesMax: number): uws.Web
       if (ws.getBufferedAmount() === 0) handler.drained(of(ws))
     },
     close: ws => {
-      of(ws).open = false
+      of(ws).closed()
       handler.closed(of(ws))
     },
   }
@@ -307,7 +339,13 @@ function upgrade(
   const protocol = SUBPROTOCOLS.find(name => asked.includes(name)) ?? ''
   const header = req.getHeader('authorization')
   const credential = header === '' ? (req.getQuery('access_token') ?? '') : header.replace(/^bearer /i, '')
-  const refused = handler.refuses({ origin: req.getHeader('origin'), host: req.getHeader('host'), credential })
+  const address = Buffer.from(res.getRemoteAddressAsText()).toString('latin1')
+  const refused = handler.refuses({
+    origin: req.getHeader('origin'),
+    host: req.getHeader('host'),
+    credential,
+    address,
+  })
   if (refused) {
     res.cork(() => res.writeStatus(statusLine(refused, 'text/plain')).end())
     return
@@ -316,7 +354,7 @@ function upgrade(
     socket: undefined,
     msgpack: protocol === 'fairgrab.msgpack.v1',
     credential,
-    address: Buffer.from(res.getRemoteAddressAsText()).toString('latin1'),
+    address,
   }
   const key = req.getHeader('sec-websocket-key')
   res.upgrade(data, key, protocol, req.getHeader('sec-websocket-extensions'), context)
