@@ -185,11 +185,18 @@ export class Stream implements StreamHandler {
   #subscribe(socket: StreamSocket, session: Session, { id, topics }: FrameOf<'subscribe'>): void {
     const wrong = topics.find(topic => !topic.startsWith('stock:'))
     if (wrong !== undefined) return this.#error(socket, id, 'not_found', `${wrong}: there is no such topic`)
-    if (session.topics.size + topics.length > TOPICS_PER_SOCKET_MAX)
-      return this.#error(socket, id, 'invalid', `topics: at most ${TOPICS_PER_SOCKET_MAX} a socket`)
     const ids = topics.map(topic => topic.slice('stock:'.length))
+    const tooMany = () => {
+      const all = new Set([...session.topics, ...ids]).size
+      if (all > TOPICS_PER_SOCKET_MAX)
+        this.#error(socket, id, 'invalid', `topics: at most ${TOPICS_PER_SOCKET_MAX} a socket`)
+      return all > TOPICS_PER_SOCKET_MAX
+    }
+    if (tooMany()) return
     Promise.all(ids.map(roundId => this.#options.services.lifecycle.round(roundId))).then(
       rounds => {
+        // Other frames of this socket may have taken the room while the rounds were read.
+        if (tooMany()) return
         for (const { view } of rounds) {
           if (!socket.open || session.topics.has(view.id)) continue
           socket.subscribe(topicOf(view.id, session.cohort, socket.msgpack))

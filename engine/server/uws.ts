@@ -7,7 +7,7 @@
  */
 import * as uws from 'uWebSockets.js'
 import { CLOSE_CODES } from '../base/codes.ts'
-import { BACKPRESSURE_BYTES_MAX, OWED_BYTES_MAX, SOCKET_IDLE_S } from '../base/limits.ts'
+import { BACKPRESSURE_BYTES_MAX, OWED_BYTES_MAX } from '../base/limits.ts'
 import { statusLine } from './status-line.ts'
 
 /** How long a streamed answer waits for a reader who seems slow before it looks again; doubled while he is. */
@@ -255,6 +255,8 @@ export interface ServerOptions {
   readonly streamPath: string
   readonly stream: StreamHandler
   readonly frameBytesMax: number
+  /** A socket from which nothing comes for so long, not even the answer to a ping, is closed. */
+  readonly socketIdleS: number
 }
 
 export interface Server {
@@ -275,7 +277,7 @@ export function serve(options: ServerOptions): Promise<Server> {
     const pattern = path.replace(/\{(\w+)\}/g, ':$1')
     app[method](pattern, (res, req) => handle(new Exchange(res, req, params, lean)))
   }
-  app.ws<SocketData>(options.streamPath, streamBehaviour(options.stream, options.frameBytesMax))
+  app.ws<SocketData>(options.streamPath, streamBehaviour(options))
   app.any('/*', (res, req) => options.fallback(new Exchange(res, req, 0)))
   return new Promise((resolve, reject) => {
     app.listen(options.host, options.port, token => {
@@ -303,12 +305,13 @@ function listening(app: uws.TemplatedApp, token: uws.us_listen_socket): Server {
   }
 }
 
-function streamBehaviour(handler: StreamHandler, frameBytesMax: number): uws.WebSocketBehavior<SocketData> {
+function streamBehaviour(options: ServerOptions): uws.WebSocketBehavior<SocketData> {
+  const { stream: handler, frameBytesMax, socketIdleS } = options
   const of = (ws: uws.WebSocket<SocketData>) => ws.getUserData().socket as Socket
   return {
     // The library closes without a code of ours; what is a little too large reaches the handler, which says why.
     maxPayloadLength: 2 * frameBytesMax,
-    idleTimeout: SOCKET_IDLE_S,
+    idleTimeout: socketIdleS,
     maxBackpressure: BACKPRESSURE_BYTES_MAX,
     compression: 0,
     upgrade: (res, req, context) => upgrade(handler, res, req, context),
