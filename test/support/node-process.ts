@@ -82,6 +82,12 @@ export class NodeProcess implements AsyncDisposable {
     this.#words = ''
   }
 
+  /** The supervisor's. */
+  get pid(): number {
+    if (this.#child?.pid === undefined) throw new Error('the node does not run')
+    return this.#child.pid
+  }
+
   /** The embedded redis-server, also when an earlier launch started it. */
   get redisPid(): number | undefined {
     return this.#redisPid
