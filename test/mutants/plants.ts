@@ -11,12 +11,14 @@
 import { FENCE_PLANTS } from './fence-plants.ts'
 import { type Plant, plant } from './plant.ts'
 import { STORE_PLANTS } from './store-plants.ts'
+import { STREAM_PLANTS } from './stream-plants.ts'
 
 export type { Plant }
 
 export const PLANTS: readonly Plant[] = [
   ...FENCE_PLANTS,
   ...STORE_PLANTS,
+  ...STREAM_PLANTS,
   plant(
     'a holder is granted again',
     'scripts/claim.lua',

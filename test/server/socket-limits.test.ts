@@ -11,8 +11,9 @@ import { connect } from 'node:net'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { FRAME_BYTES_MAX, TOPICS_PER_SOCKET_MAX } from '../../engine/base/limits.ts'
 import { type Server, type StreamSocket, serve } from '../../engine/server/uws.ts'
-import { Api, makeCampaign, type Round } from '../support/api.ts'
+import { Api, makeCampaign, makeRound, type Round } from '../support/api.ts'
 import { KEYS, startTestWorker, type TestWorker } from '../support/engine.ts'
+import { readMetrics, sumOf } from '../support/metrics.ts'
 import { RawConnection } from '../support/raw-http.ts'
 import { type RedisServer, startRedis } from '../support/redis.ts'
 import { openStream, type StreamClient, SUBPROTOCOLS, upgradeStatus } from '../support/stream-client.ts'
@@ -110,6 +111,19 @@ test('sockets of one address: only those without a credential count, each addres
   await close(all)
 })
 
+test('viewers of a round are those who watch it now', async () => {
+  const round = await makeRound(api)
+  const watched = () =>
+    api.get('/metrics').then(({ body }) => sumOf(readMetrics(String(body)), 'fairgrab_round_viewers'))
+  const all = await open(3, KEYS.viewer)
+  for (const [id, socket] of all.entries()) await socket.ask({ op: 'subscribe', id, topics: [`stock:${round.id}`] })
+  expect(await watched()).toBe(3)
+  await all[0]?.ask({ op: 'unsubscribe', id: 3, topics: [`stock:${round.id}`] })
+  expect(await watched()).toBe(2)
+  await close(all)
+  await expect.poll(watched).toBe(0)
+})
+
 test.each(['json', 'msgpack'] as const)(
   'topics of one socket, %s: frames sent at once share the room',
   async encoding => {
@@ -133,6 +147,29 @@ test.each(['json', 'msgpack'] as const)(
     await socket.close()
   },
 )
+
+const TURNS = 6
+const MESSAGES = 200
+const MESSAGE_BYTES = 64 * 1024
+
+test('what was read is owed no more: a reader may be slow again and again', async () => {
+  const { server, sockets, url } = await serveSockets()
+  const reader = await openStream(url)
+  const [socket] = [...sockets] as [StreamSocket]
+  socket.owedBytesMax = MESSAGES * MESSAGE_BYTES
+  const text = (turn: number, i: number) => JSON.stringify({ turn, i }).padEnd(MESSAGE_BYTES)
+  for (let turn = 0; turn < TURNS; turn++) {
+    reader.pause()
+    for (let i = 0; i < MESSAGES; i++) socket.send(text(turn, i))
+    reader.resume()
+    await reader.next(({ i }) => i === MESSAGES - 1)
+  }
+  expect(reader.frames.map(({ turn, i }) => [turn, i])).toEqual(
+    Array.from({ length: TURNS * (MESSAGES - 1) }, (_, at) => [Math.floor(at / (MESSAGES - 1)), at % (MESSAGES - 1)]),
+  )
+  server.close()
+  await reader.closed
+})
 
 test('a head with too many lines is refused', async () => {
   const lines = (count: number) => Array.from({ length: count }, (_, i) => `X-${i}: 1\r\n`).join('')
