@@ -33,6 +33,12 @@ interface Session {
   readonly cohort: number
 }
 
+/** What a new viewer is told of. */
+interface Read {
+  readonly view: Claims['view']
+  readonly frame: EncodedFrame
+}
+
 /** The library's topic for the viewers of a round in one encoding and one cohort (campaign/stock-feed.ts). */
 export const topicOf = (roundId: string, cohort: number, msgpack: boolean): string =>
   `${msgpack ? 'm' : 'j'}:${cohort}:${roundId}`
@@ -72,6 +78,8 @@ export class Stream implements StreamHandler {
   readonly #viewers = new Map<string, number>()
   /** Sockets without a credential, by their network. */
   readonly #nobodys = new Map<string, number>()
+  /** Reads of rounds that have yet to leave. */
+  readonly #reads = new Map<string, Promise<Read>>()
   #opened = 0
 
   constructor(options: StreamOptions) {
@@ -193,21 +201,38 @@ export class Stream implements StreamHandler {
       return all > TOPICS_PER_SOCKET_MAX
     }
     if (tooMany()) return
-    Promise.all(ids.map(roundId => this.#options.services.lifecycle.round(roundId))).then(
-      rounds => {
+    Promise.all(ids.map(roundId => this.#read(roundId))).then(
+      read => {
         // Other frames of this socket may have taken the room while the rounds were read.
         if (tooMany()) return
-        for (const { view } of rounds) {
+        for (const { view } of read) {
           if (!socket.open || session.topics.has(view.id)) continue
           socket.subscribe(topicOf(view.id, session.cohort, socket.msgpack))
           session.topics.add(view.id)
           count(this.#viewers, view.id, 1)
         }
-        this.#send(socket, { op: 'subscribed', id, topics })
-        for (const round of rounds) this.#sendEncoded(socket, stockFrame(round))
+        socket.together(() => {
+          this.#send(socket, { op: 'subscribed', id, topics })
+          for (const { frame } of read) this.#sendEncoded(socket, frame)
+        })
       },
       (cause: unknown) => this.#failed(socket, id, cause),
     )
+  }
+
+  /** A round as it is now, and its frame; those who ask in one turn of the event loop share a read that leaves behind all of them. */
+  #read(roundId: string): Promise<Read> {
+    const { clock, lifecycle } = this.#options.services
+    const known = this.#reads.get(roundId)
+    if (known) return known
+    const read = new Promise<void>(resolve => clock.soon(resolve))
+      .then(() => {
+        this.#reads.delete(roundId)
+        return lifecycle.round(roundId)
+      })
+      .then(round => ({ view: round.view, frame: stockFrame(round) }))
+    this.#reads.set(roundId, read)
+    return read
   }
 
   #unsubscribe(socket: StreamSocket, session: Session, { id, topics }: FrameOf<'unsubscribe'>): void {

@@ -155,6 +155,8 @@ export interface StreamSocket {
   owedBytesMax: number
   /** Sends now or as soon as the reader has made room; never drops. */
   send(message: string | Uint8Array): void
+  /** What `run` sends leaves in one write. */
+  together(run: () => void): void
   subscribe(topic: string): void
   unsubscribe(topic: string): void
   end(code: number, reason: string): void
@@ -207,6 +209,10 @@ class Socket implements StreamSocket {
     if (this.#backlog.length > 0 || this.#ws.getBufferedAmount() > BACKPRESSURE_BYTES_MAX / 2) {
       this.#owe(message)
     } else this.#ws.send(message, this.msgpack)
+  }
+
+  together(run: () => void): void {
+    if (this.open) this.#ws.cork(run)
   }
 
   drain(): void {

@@ -77,4 +77,16 @@ export const STREAM_PLANTS: readonly Plant[] = [
     ['for (const roundId of session.topics) count(this.#viewers, roundId, -1)', ''],
     'server/socket-limits',
   ),
+  plant(
+    'each subscriber reads the round for himself',
+    'engine/server/stream.ts',
+    ['    this.#reads.set(roundId, read)\n', ''],
+    'server/stream',
+  ),
+  plant(
+    'a read is shared for ever',
+    'engine/server/stream.ts',
+    ['        this.#reads.delete(roundId)\n', ''],
+    'server/stream',
+  ),
 ]
