@@ -33,9 +33,9 @@ interface Session {
   readonly cohort: number
 }
 
-/** What a new viewer is told of. */
+/** A round as it was read for those who asked in one turn of the event loop. */
 interface Read {
-  readonly view: Claims['view']
+  readonly round: Claims
   readonly frame: EncodedFrame
 }
 
@@ -205,7 +205,7 @@ export class Stream implements StreamHandler {
       read => {
         // Other frames of this socket may have taken the room while the rounds were read.
         if (tooMany()) return
-        for (const { view } of read) {
+        for (const { view } of read.map(({ round }) => round)) {
           if (!socket.open || session.topics.has(view.id)) continue
           socket.subscribe(topicOf(view.id, session.cohort, socket.msgpack))
           session.topics.add(view.id)
@@ -230,7 +230,7 @@ export class Stream implements StreamHandler {
         this.#reads.delete(roundId)
         return lifecycle.round(roundId)
       })
-      .then(round => ({ view: round.view, frame: stockFrame(round) }))
+      .then(round => ({ round, frame: stockFrame(round) }))
     this.#reads.set(roundId, read)
     return read
   }
@@ -285,7 +285,8 @@ export class Stream implements StreamHandler {
   #withRound(socket: StreamSocket, id: FrameId, roundId: string, then: (round: Claims) => void): void {
     const known = this.#options.services.rounds.peek(roundId)
     if (known) return then(known)
-    this.#options.services.lifecycle.round(roundId).then(then, (cause: unknown) => this.#failed(socket, id, cause))
+    const failed = (cause: unknown) => this.#failed(socket, id, cause)
+    this.#read(roundId).then(({ round }) => then(round), failed)
   }
 
   #failed(socket: StreamSocket, id: FrameId, cause: unknown): void {
