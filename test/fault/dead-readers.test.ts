@@ -28,7 +28,7 @@ const STOCK = effort(20_000, 1_500_000)
 const WITHIN_MS = effort(200, 2000)
 /** What the dead may cost: a connection's own state, its session, and the frames of two minutes. */
 const GREW_MIB_MAX = 64 + (DEAD * 64) / 1024
-const IS_SHORT = effort(0, 4) === 0
+const IS_SHORT = effort(1, 4) === 1
 /** The library counts silence in steps of four seconds, and pings before it gives up. */
 const CLOSED_WITHIN_MS = (SOCKET_IDLE_S + 60) * 1000
 

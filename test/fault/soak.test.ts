@@ -126,8 +126,11 @@ function report(notes: readonly Note[]): { readonly steepestKiB: number; readonl
   let [steepestKiB, gained] = [0, 0]
   for (const pid of new Set(notes.map(note => note.pid))) {
     const all = notes.filter(note => note.pid === pid)
-    const { name, files: first, residentMiB: from } = all[0] as Note
-    const { files, residentMiB } = all.at(-1) as Note
+    const { name, residentMiB: from } = all[0] as Note
+    const { residentMiB } = all.at(-1) as Note
+    // The fewest of each half: a note may be taken while the last viewers leave.
+    const [early, late] = [all.slice(0, Math.ceil(all.length / 2)), all.slice(Math.floor(all.length / 2))]
+    const [first, files] = [early, late].map(half => Math.min(...half.map(note => note.files))) as [number, number]
     const settled = all.slice(Math.ceil(all.length / 3))
     const [hour, round] = [slope(settled, note => note.hours), slope(settled, note => note.round)]
     if (name === 'worker' && settled.length >= SLOPE_NOTES_MIN) steepestKiB = Math.max(steepestKiB, round * 1024)
