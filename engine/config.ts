@@ -59,6 +59,13 @@ export const SETTINGS = [
   count('FAIRGRAB_BATCH_CLAIMS', 'claims', 512, [1, 512], 'The most claims one script call decides.'),
   count('FAIRGRAB_BATCHES_IN_FLIGHT', 'batches', 4, [1, 4], 'Script calls of one round under way at once.'),
   count('FAIRGRAB_SOCKETS', 'sockets', 18000, [1, 1_000_000], 'Stream sockets one worker accepts.'),
+  count(
+    'FAIRGRAB_SOCKETS_ADDRESS',
+    'sockets',
+    2000,
+    [0, 1_000_000],
+    'Stream sockets one worker accepts of one address without a credential; 0 is no limit.',
+  ),
   count('FAIRGRAB_RATE_USER', 'requests/s', 20, [0, 1_000_000], 'What one user token may ask; 0 is no limit.'),
   count(
     'FAIRGRAB_RATE_ADDRESS',
@@ -108,6 +115,7 @@ export interface Config {
   readonly batchClaims: number
   readonly batchesInFlight: number
   readonly sockets: number
+  readonly socketsAddress: number
   readonly rateUser: number
   readonly rateAddress: number
   readonly rateKey: number
@@ -214,6 +222,7 @@ export function readConfig(env: NodeJS.ProcessEnv = process.env): Config {
     batchClaims: number('FAIRGRAB_BATCH_CLAIMS'),
     batchesInFlight: number('FAIRGRAB_BATCHES_IN_FLIGHT'),
     sockets: number('FAIRGRAB_SOCKETS'),
+    socketsAddress: number('FAIRGRAB_SOCKETS_ADDRESS'),
     rateUser: number('FAIRGRAB_RATE_USER'),
     rateAddress: number('FAIRGRAB_RATE_ADDRESS'),
     rateKey: number('FAIRGRAB_RATE_KEY'),

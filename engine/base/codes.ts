@@ -115,6 +115,7 @@ export const CLOSE_CODES = {
   idle: { close: 4408, reconnect: true, title: 'Nothing was sent for too long' },
   too_large: { close: 4413, reconnect: false, title: 'A frame is over the limit' },
   rate_limited: { close: 4429, reconnect: false, title: 'Too many frames' },
+  slow: { close: 4508, reconnect: true, title: 'Too many answers wait to be read' },
   overloaded: { close: 4503, reconnect: true, title: 'The engine sheds load' },
 } as const
 

@@ -46,8 +46,11 @@ export const TOPICS_PER_SOCKET_MAX = 64
 /** Bytes a slow socket may owe us before its stock frames are dropped (they are absolute, the last is resent). */
 export const BACKPRESSURE_BYTES_MAX = 1024 * 1024
 
-/** Bytes of answers that wait in memory for a socket that does not read; beyond it the socket is cut off. Some 400 frames of 4,096 claims. */
-export const SOCKET_OWED_BYTES_MAX = 32 * 1024 * 1024
+/**
+ * Bytes of answers that may wait for a socket's reader, beside the above, before it is closed; by who is behind it. A key
+ * may have as many claims under way as a worker holds, so the answers to all of them have room; others ask one by one.
+ */
+export const OWED_BYTES_MAX = { key: 32 * 1024 * 1024, other: 1024 * 1024 } as const
 
 /** Seconds without a byte after which a socket is closed. Library bounds: 8..960. */
 export const SOCKET_IDLE_S = 120

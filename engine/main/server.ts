@@ -5,7 +5,7 @@
 import { Callers, parseKeys } from '../auth/callers.ts'
 import { UserTokens } from '../auth/user-tokens.ts'
 import type { Clock } from '../base/clock.ts'
-import { FRAME_BYTES_MAX } from '../base/limits.ts'
+import { FRAME_BYTES_MAX, SOCKET_IDLE_S } from '../base/limits.ts'
 import type { Random } from '../base/random.ts'
 import type { Audit } from '../campaign/audit.ts'
 import type { Campaigns } from '../campaign/campaigns.ts'
@@ -96,7 +96,8 @@ export async function openServer(
     health: () => health.report,
     metricsText: () => metricsText(own),
   }
-  const stream = new Stream({ services, callers, origins: config.origins, socketsMax: config.sockets })
+  const { origins, sockets: socketsMax, socketsAddress: socketsAddressMax } = config
+  const stream = new Stream({ services, callers, origins, socketsMax, socketsAddressMax })
   const server = await serve({
     host: config.host,
     port: config.port,
@@ -105,6 +106,7 @@ export async function openServer(
     streamPath: '/v1/stream',
     stream,
     frameBytesMax: FRAME_BYTES_MAX,
+    socketIdleS: SOCKET_IDLE_S,
   })
   return { server, stream, own, underWay: services.underWay }
 }

@@ -26,9 +26,12 @@ const guesses = ({ id }: Caller): string => `code:${id}`
 
 const FREE: RateVerdict = { allowed: true, headers: [] }
 
-/** IPv6 callers own a /64, so that is what is counted. */
-const network = (address: string): string =>
-  address.includes(':') ? address.split(':').slice(0, 4).join(':') : address
+/** How the library writes an IPv4 caller of a server that listens to both. */
+const MAPPED = '0000:0000:0000:0000:0000:ffff:'
+
+/** Who is counted together: IPv6 callers own a /64, so that is theirs; IPv4 callers one address, whichever way it is written. */
+export const network = (address: string): string =>
+  address.includes(':') && !address.startsWith(MAPPED) ? address.split(':').slice(0, 4).join(':') : address
 
 export class RateLimits {
   #rates: Rates

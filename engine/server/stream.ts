@@ -8,7 +8,7 @@ import { type Caller, type Callers, may } from '../auth/callers.ts'
 import { rfc3339 } from '../base/clock.ts'
 import { CLOSE_CODES, CODES, type Code } from '../base/codes.ts'
 import { HOLDER_BYTES_MAX, writeHolder } from '../base/holder.ts'
-import { FRAME_BYTES_MAX, TOPICS_PER_SOCKET_MAX } from '../base/limits.ts'
+import { FRAME_BYTES_MAX, OWED_BYTES_MAX, TOPICS_PER_SOCKET_MAX } from '../base/limits.ts'
 import type { Answers } from '../campaign/asks.ts'
 import type { Claims } from '../campaign/claims.ts'
 import { COHORTS } from '../campaign/stock-feed.ts'
@@ -19,9 +19,10 @@ import { complaint, type StreamFrame, streamFrame } from '../wire/schemas.ts'
 import { type EncodedFrame, encodeFrame } from '../wire/stock-frame.ts'
 import { claimRequest, poolOf } from './claim-request.ts'
 import { enteredAnswer, refusalExtra, wordsOf } from './claim-routes.ts'
+import { network } from './rate-limits.ts'
 import { publicRound } from './round-routes.ts'
 import type { Services } from './services.ts'
-import type { StreamHandler, StreamSocket } from './uws.ts'
+import type { StreamHandler, StreamSocket, UpgradeRequest } from './uws.ts'
 
 type FrameOf<Op extends StreamFrame['op']> = Extract<StreamFrame, { op: Op }>
 type FrameId = StreamFrame['id']
@@ -30,6 +31,12 @@ interface Session {
   readonly caller: Caller
   readonly topics: Set<string>
   readonly cohort: number
+}
+
+/** A round as it was read for those who asked in one turn of the event loop. */
+interface Read {
+  readonly round: Claims
+  readonly frame: EncodedFrame
 }
 
 /** The library's topic for the viewers of a round in one encoding and one cohort (campaign/stock-feed.ts). */
@@ -49,17 +56,30 @@ export function originAllowed(origin: string, host: string, allowed: readonly st
   return origin === `http://${host}` || origin === `https://${host}` || allowed.includes(origin)
 }
 
+/** Counts one more or one less; what there is none of is forgotten. */
+function count(counts: Map<string, number>, name: string, more: 1 | -1): void {
+  const now = (counts.get(name) ?? 0) + more
+  if (now === 0) counts.delete(name)
+  else counts.set(name, now)
+}
+
 export interface StreamOptions {
   readonly services: Services
   readonly callers: Callers
   readonly origins: readonly string[]
   readonly socketsMax: number
+  /** Of one address without a credential; 0 is no limit. */
+  readonly socketsAddressMax: number
 }
 
 export class Stream implements StreamHandler {
   readonly #options: StreamOptions
   readonly #sessions = new Map<StreamSocket, Session>()
   readonly #viewers = new Map<string, number>()
+  /** Sockets without a credential, by their network. */
+  readonly #nobodys = new Map<string, number>()
+  /** Reads of rounds that have yet to leave. */
+  readonly #reads = new Map<string, Promise<Read>>()
   #opened = 0
 
   constructor(options: StreamOptions) {
@@ -75,15 +95,21 @@ export class Stream implements StreamHandler {
     return this.#viewers.get(roundId) ?? 0
   }
 
-  readonly refuses = (request: { origin: string; host: string; credential: string }): number | undefined => {
-    if (!originAllowed(request.origin, request.host, this.#options.origins)) return CODES.forbidden.status
-    if (!this.#options.callers.of(request.credential)) return CODES.unauthorized.status
-    return this.#sessions.size >= this.#options.socketsMax ? CODES.overloaded.status : undefined
+  readonly refuses = ({ origin, host, credential, address }: UpgradeRequest): number | undefined => {
+    const { callers, origins, socketsMax, socketsAddressMax } = this.#options
+    if (!originAllowed(origin, host, origins)) return CODES.forbidden.status
+    const caller = callers.of(credential)
+    if (!caller) return CODES.unauthorized.status
+    if (this.#sessions.size >= socketsMax) return CODES.overloaded.status
+    if (caller.role !== 'anonymous' || socketsAddressMax === 0) return undefined
+    return (this.#nobodys.get(network(address)) ?? 0) >= socketsAddressMax ? CODES.rate_limited.status : undefined
   }
 
   readonly opened = (socket: StreamSocket): void => {
     const caller = this.#options.callers.of(socket.credential)
     if (!caller) return this.#end(socket, 'unauthorized')
+    if (may(caller, 'claim-any')) socket.owedBytesMax = OWED_BYTES_MAX.key
+    if (caller.role === 'anonymous') count(this.#nobodys, network(socket.address), 1)
     this.#sessions.set(socket, { caller, topics: new Set(), cohort: this.#opened++ % COHORTS })
     const server_time = rfc3339(this.#options.services.rounds.serverTimeMs())
     this.#send(socket, { op: 'welcome', server_time, max_frame_bytes: FRAME_BYTES_MAX })
@@ -110,7 +136,10 @@ export class Stream implements StreamHandler {
   }
 
   readonly closed = (socket: StreamSocket): void => {
-    for (const roundId of this.#sessions.get(socket)?.topics ?? []) this.#watches(roundId, -1)
+    const session = this.#sessions.get(socket)
+    if (!session) return
+    for (const roundId of session.topics) count(this.#viewers, roundId, -1)
+    if (session.caller.role === 'anonymous') count(this.#nobodys, network(socket.address), -1)
     this.#sessions.delete(socket)
   }
 
@@ -164,22 +193,46 @@ export class Stream implements StreamHandler {
   #subscribe(socket: StreamSocket, session: Session, { id, topics }: FrameOf<'subscribe'>): void {
     const wrong = topics.find(topic => !topic.startsWith('stock:'))
     if (wrong !== undefined) return this.#error(socket, id, 'not_found', `${wrong}: there is no such topic`)
-    if (session.topics.size + topics.length > TOPICS_PER_SOCKET_MAX)
-      return this.#error(socket, id, 'invalid', `topics: at most ${TOPICS_PER_SOCKET_MAX} a socket`)
     const ids = topics.map(topic => topic.slice('stock:'.length))
-    Promise.all(ids.map(roundId => this.#options.services.lifecycle.round(roundId))).then(
-      rounds => {
-        for (const { view } of rounds) {
+    const tooMany = () => {
+      const all = new Set([...session.topics, ...ids]).size
+      if (all > TOPICS_PER_SOCKET_MAX)
+        this.#error(socket, id, 'invalid', `topics: at most ${TOPICS_PER_SOCKET_MAX} a socket`)
+      return all > TOPICS_PER_SOCKET_MAX
+    }
+    if (tooMany()) return
+    Promise.all(ids.map(roundId => this.#read(roundId))).then(
+      read => {
+        // Other frames of this socket may have taken the room while the rounds were read.
+        if (tooMany()) return
+        for (const { view } of read.map(({ round }) => round)) {
           if (!socket.open || session.topics.has(view.id)) continue
           socket.subscribe(topicOf(view.id, session.cohort, socket.msgpack))
           session.topics.add(view.id)
-          this.#watches(view.id, 1)
+          count(this.#viewers, view.id, 1)
         }
-        this.#send(socket, { op: 'subscribed', id, topics })
-        for (const round of rounds) this.#sendEncoded(socket, stockFrame(round))
+        socket.together(() => {
+          this.#send(socket, { op: 'subscribed', id, topics })
+          for (const { frame } of read) this.#sendEncoded(socket, frame)
+        })
       },
       (cause: unknown) => this.#failed(socket, id, cause),
     )
+  }
+
+  /** A round as it is now, and its frame; those who ask in one turn of the event loop share a read that leaves behind all of them. */
+  #read(roundId: string): Promise<Read> {
+    const { clock, lifecycle } = this.#options.services
+    const known = this.#reads.get(roundId)
+    if (known) return known
+    const read = new Promise<void>(resolve => clock.soon(resolve))
+      .then(() => {
+        this.#reads.delete(roundId)
+        return lifecycle.round(roundId)
+      })
+      .then(round => ({ round, frame: stockFrame(round) }))
+    this.#reads.set(roundId, read)
+    return read
   }
 
   #unsubscribe(socket: StreamSocket, session: Session, { id, topics }: FrameOf<'unsubscribe'>): void {
@@ -187,15 +240,9 @@ export class Stream implements StreamHandler {
       const roundId = topic.slice('stock:'.length)
       if (!session.topics.delete(roundId)) continue
       socket.unsubscribe(topicOf(roundId, session.cohort, socket.msgpack))
-      this.#watches(roundId, -1)
+      count(this.#viewers, roundId, -1)
     }
     this.#send(socket, { op: 'unsubscribed', id, topics })
-  }
-
-  #watches(roundId: string, more: 1 | -1): void {
-    const viewers = this.viewers(roundId) + more
-    if (viewers === 0) this.#viewers.delete(roundId)
-    else this.#viewers.set(roundId, viewers)
   }
 
   #claim(socket: StreamSocket, { caller }: Session, frame: FrameOf<'claim'>): void {
@@ -238,7 +285,8 @@ export class Stream implements StreamHandler {
   #withRound(socket: StreamSocket, id: FrameId, roundId: string, then: (round: Claims) => void): void {
     const known = this.#options.services.rounds.peek(roundId)
     if (known) return then(known)
-    this.#options.services.lifecycle.round(roundId).then(then, (cause: unknown) => this.#failed(socket, id, cause))
+    const failed = (cause: unknown) => this.#failed(socket, id, cause)
+    this.#read(roundId).then(({ round }) => then(round), failed)
   }
 
   #failed(socket: StreamSocket, id: FrameId, cause: unknown): void {

@@ -6,7 +6,8 @@
  * chunk by chunk. To change to an upstream build for Node 24 and later, change the alias in package.json; nothing here.
  */
 import * as uws from 'uWebSockets.js'
-import { BACKPRESSURE_BYTES_MAX, SOCKET_IDLE_S, SOCKET_OWED_BYTES_MAX } from '../base/limits.ts'
+import { CLOSE_CODES } from '../base/codes.ts'
+import { BACKPRESSURE_BYTES_MAX, OWED_BYTES_MAX } from '../base/limits.ts'
 import { statusLine } from './status-line.ts'
 
 /** How long a streamed answer waits for a reader who seems slow before it looks again; doubled while he is. */
@@ -150,16 +151,27 @@ export interface StreamSocket {
   readonly credential: string
   readonly address: string
   readonly open: boolean
-  /** Sends now or as soon as the reader has made room; never drops one message, but ends a socket that owes too much. */
+  /** Bytes that may wait for the reader; who lets more wait is closed. */
+  owedBytesMax: number
+  /** Sends now or as soon as the reader has made room; never drops. */
   send(message: string | Uint8Array): void
+  /** What `run` sends leaves in one write. */
+  together(run: () => void): void
   subscribe(topic: string): void
   unsubscribe(topic: string): void
   end(code: number, reason: string): void
 }
 
+export interface UpgradeRequest {
+  readonly origin: string
+  readonly host: string
+  readonly credential: string
+  readonly address: string
+}
+
 export interface StreamHandler {
   /** The HTTP status that refuses the upgrade, or undefined. */
-  readonly refuses: (request: { origin: string; host: string; credential: string }) => number | undefined
+  readonly refuses: (request: UpgradeRequest) => number | undefined
   readonly opened: (socket: StreamSocket) => void
   /** The bytes are taken back when this returns. */
   readonly received: (socket: StreamSocket, message: Buffer, binary: boolean) => void
@@ -179,8 +191,9 @@ interface SocketData {
 
 class Socket implements StreamSocket {
   readonly #ws: uws.WebSocket<SocketData>
-  readonly #backlog: (string | Uint8Array)[] = []
-  #owed = 0
+  #backlog: (string | Uint8Array)[] = []
+  #owedBytes = 0
+  owedBytesMax: number = OWED_BYTES_MAX.other
   readonly msgpack: boolean
   readonly credential: string
   readonly address: string
@@ -194,19 +207,37 @@ class Socket implements StreamSocket {
   send(message: string | Uint8Array): void {
     if (!this.open) return
     if (this.#backlog.length > 0 || this.#ws.getBufferedAmount() > BACKPRESSURE_BYTES_MAX / 2) {
-      this.#owed += message.length
-      // No close frame would reach him either; what he was granted he is told when he asks again.
-      if (this.#owed > SOCKET_OWED_BYTES_MAX) this.#ws.close()
-      else this.#backlog.push(typeof message === 'string' ? message : Uint8Array.from(message))
+      this.#owe(message)
     } else this.#ws.send(message, this.msgpack)
   }
 
+  together(run: () => void): void {
+    if (this.open) this.#ws.cork(run)
+  }
+
   drain(): void {
-    while (this.open && this.#backlog.length > 0 && this.#ws.getBufferedAmount() <= BACKPRESSURE_BYTES_MAX / 2) {
-      const message = this.#backlog.shift() as string | Uint8Array
-      this.#owed -= message.length
+    const waiting = this.#backlog
+    let sent = 0
+    while (this.open && sent < waiting.length && this.#ws.getBufferedAmount() <= BACKPRESSURE_BYTES_MAX / 2) {
+      const message = waiting[sent++] as string | Uint8Array
+      this.#owedBytes -= message.length
       this.#ws.send(message, this.msgpack)
     }
+    // Once a drain, since taking the first one off a long list moves all others.
+    waiting.splice(0, sent)
+  }
+
+  /** It is gone: what it was owed is forgotten, since answers that are still to come hold on to this object. */
+  closed(): void {
+    this.open = false
+    this.#backlog = []
+  }
+
+  /** Keeps what is to be sent when the reader has made room. Our texts have about as many bytes as characters. */
+  #owe(message: string | Uint8Array): void {
+    this.#owedBytes += message.length
+    if (this.#owedBytes > this.owedBytesMax) this.end(CLOSE_CODES.slow.close, CLOSE_CODES.slow.title)
+    else this.#backlog.push(typeof message === 'string' ? message : Uint8Array.from(message))
   }
 
   subscribe(topic: string): void {
@@ -230,6 +261,8 @@ export interface ServerOptions {
   readonly streamPath: string
   readonly stream: StreamHandler
   readonly frameBytesMax: number
+  /** A socket from which nothing comes for so long, not even the answer to a ping, is closed. */
+  readonly socketIdleS: number
 }
 
 export interface Server {
@@ -250,7 +283,7 @@ export function serve(options: ServerOptions): Promise<Server> {
     const pattern = path.replace(/\{(\w+)\}/g, ':$1')
     app[method](pattern, (res, req) => handle(new Exchange(res, req, params, lean)))
   }
-  app.ws<SocketData>(options.streamPath, streamBehaviour(options.stream, options.frameBytesMax))
+  app.ws<SocketData>(options.streamPath, streamBehaviour(options))
   app.any('/*', (res, req) => options.fallback(new Exchange(res, req, 0)))
   return new Promise((resolve, reject) => {
     app.listen(options.host, options.port, token => {
@@ -278,12 +311,13 @@ function listening(app: uws.TemplatedApp, token: uws.us_listen_socket): Server {
   }
 }
 
-function streamBehaviour(handler: StreamHandler, frameBytesMax: number): uws.WebSocketBehavior<SocketData> {
+function streamBehaviour(options: ServerOptions): uws.WebSocketBehavior<SocketData> {
+  const { stream: handler, frameBytesMax, socketIdleS } = options
   const of = (ws: uws.WebSocket<SocketData>) => ws.getUserData().socket as Socket
   return {
     // The library closes without a code of ours; what is a little too large reaches the handler, which says why.
     maxPayloadLength: 2 * frameBytesMax,
-    idleTimeout: SOCKET_IDLE_S,
+    idleTimeout: socketIdleS,
     maxBackpressure: BACKPRESSURE_BYTES_MAX,
     compression: 0,
     upgrade: (res, req, context) => upgrade(handler, res, req, context),
@@ -298,7 +332,7 @@ function streamBehaviour(handler: StreamHandler, frameBytesMax: number): uws.Web
       if (ws.getBufferedAmount() === 0) handler.drained(of(ws))
     },
     close: ws => {
-      of(ws).open = false
+      of(ws).closed()
       handler.closed(of(ws))
     },
   }
@@ -314,7 +348,13 @@ function upgrade(
   const protocol = SUBPROTOCOLS.find(name => asked.includes(name)) ?? ''
   const header = req.getHeader('authorization')
   const credential = header === '' ? (req.getQuery('access_token') ?? '') : header.replace(/^bearer /i, '')
-  const refused = handler.refuses({ origin: req.getHeader('origin'), host: req.getHeader('host'), credential })
+  const address = Buffer.from(res.getRemoteAddressAsText()).toString('latin1')
+  const refused = handler.refuses({
+    origin: req.getHeader('origin'),
+    host: req.getHeader('host'),
+    credential,
+    address,
+  })
   if (refused) {
     res.cork(() => res.writeStatus(statusLine(refused, 'text/plain')).end())
     return
@@ -323,7 +363,7 @@ function upgrade(
     socket: undefined,
     msgpack: protocol === 'fairgrab.msgpack.v1',
     credential,
-    address: Buffer.from(res.getRemoteAddressAsText()).toString('latin1'),
+    address,
   }
   const key = req.getHeader('sec-websocket-key')
   res.upgrade(data, key, protocol, req.getHeader('sec-websocket-extensions'), context)

@@ -3,6 +3,7 @@
  *
  *   npm run fault                                   every row, long
  *   npm run fault -- --effort middle redis-kills    some rows, in the form between smoke and long
+ *   SOAK_MINUTES=480 npm run fault -- soak          the soak for a night instead of half an hour
  *
  * A row is one test file; each ends with final reads, the history checker and the audit, and tells its figures only
  * after they held. A row that takes longer than its bound is ended and counts as failed, so a run ends. Exit 0 when
@@ -19,6 +20,9 @@ import type { Figures } from '../support/figures.ts'
 
 const ROOT = join(import.meta.dirname, '../..')
 const BIN = join(ROOT, 'node_modules/.bin')
+
+/** How long the soak goes on in its long form; SOAK_MINUTES asks for another number, also in the other forms. */
+const SOAK_MINUTES = Number(process.env.SOAK_MINUTES ?? 30)
 
 /** File name, what it does, and after how many minutes of the long form it is ended. */
 export const ROWS = [
@@ -37,6 +41,9 @@ export const ROWS = [
   { name: 'failover', what: 'fail-overs that lose grants at the level fenced, split brain', minutes: 120 },
   { name: 'sentinel', what: 'fail-overs that Sentinels decide, at the level fenced', minutes: 30 },
   { name: 'overload', what: 'more claims than a worker holds', minutes: 5 },
+  { name: 'storm', what: 'ten thousand viewers that reconnect at once, half-open connections', minutes: 10 },
+  { name: 'dead-readers', what: 'viewers that are frozen while a round drains', minutes: 15 },
+  { name: 'soak', what: 'mixed faults over many rounds: what grows and what stays', minutes: SOAK_MINUTES + 15 },
   { name: 'draw-kills', what: 'kill -9 at every step of a draw', minutes: 10 },
   { name: 'link', what: 'the link over a broken network, byte by byte', minutes: 5 },
 ] as const

@@ -12,6 +12,7 @@ import { FENCE_PLANTS } from './fence-plants.ts'
 import { type Plant, plant } from './plant.ts'
 import { SECURITY_PLANTS } from './security-plants.ts'
 import { STORE_PLANTS } from './store-plants.ts'
+import { STREAM_PLANTS } from './stream-plants.ts'
 
 export type { Plant }
 
@@ -19,6 +20,7 @@ export const PLANTS: readonly Plant[] = [
   ...FENCE_PLANTS,
   ...STORE_PLANTS,
   ...SECURITY_PLANTS,
+  ...STREAM_PLANTS,
   plant(
     'a holder is granted again',
     'scripts/claim.lua',

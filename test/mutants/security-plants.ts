@@ -53,12 +53,6 @@ export const SECURITY_PLANTS: readonly Plant[] = [
     'unit/timing',
   ),
   plant(
-    'a deaf socket may owe without end',
-    'engine/server/uws.ts',
-    ['if (this.#owed > SOCKET_OWED_BYTES_MAX) this.#ws.close()\n      else this', 'this'],
-    'server/strangers',
-  ),
-  plant(
     'a cursor may be any number',
     'engine/server/lists.ts',
     ['if (!/^\\d{1,15}$/.test(cursor))', 'if (!Number.isInteger(Number(cursor)))'],

@@ -125,10 +125,4 @@ export const STORE_PLANTS: readonly Plant[] = [
     ['mark !== run', 'mark === null'],
     'fault/slow-disk',
   ),
-  plant(
-    'a message that is no notice ends the worker',
-    'engine/store/events.ts',
-    ['else listener.gap()', "else throw new Error('no notice')"],
-    'script/claim',
-  ),
 ]

@@ -7,6 +7,7 @@
  */
 import { setTimeout as until } from 'node:timers/promises'
 import { afterAll, beforeAll, expect, test } from 'vitest'
+import { network } from '../../engine/server/rate-limits.ts'
 import { Api, expectProblem, makeRound, type Reply, type Round } from '../support/api.ts'
 import { KEYS, startTestWorker, type TestWorker } from '../support/engine.ts'
 import { type RedisServer, startRedis } from '../support/redis.ts'
@@ -106,4 +107,13 @@ test('keys have no limit by default, and the one of the configuration where ther
   expectLimit(passed[0] as Reply, 3)
   expect((await viewer.as(KEYS.platform).get(`/v1/rounds/${round.id}`)).status).toBe(200)
   await limited.stop()
+})
+
+test.each([
+  ['127.0.0.1', '127.0.0.2', false],
+  ['0000:0000:0000:0000:0000:ffff:7f00:0001', '0000:0000:0000:0000:0000:ffff:7f00:0002', false],
+  ['2001:0db8:0000:0001:0000:0000:0000:0001', '2001:0db8:0000:0001:ffff:0000:0000:0002', true],
+  ['2001:0db8:0000:0001:0000:0000:0000:0001', '2001:0db8:0000:0002:0000:0000:0000:0001', false],
+])('%s and %s are counted together: %s', (one, other, together) => {
+  expect(network(one) === network(other)).toBe(together)
 })

@@ -1,5 +1,6 @@
 /**
- * A reader who stops reading: he delays nobody, loses no answer to his claims, and sees the last state of the stock.
+ * A reader who stops reading: he delays nobody, loses no answer to his claims, and sees the last state of the stock. One
+ * who goes on asking and never reads is closed once he is owed more than his limit, and what he asked for stands.
  *
  * The socket of the test is paused, so the kernel's buffers and then the engine's fill up: frames of 4,096 claims
  * are answered into it until there are some eight megabytes. Meanwhile another reader of the same round is served at
@@ -7,9 +8,11 @@
  * frame has to show the end, though frames before it may have been dropped.
  */
 import { beforeAll, expect, test } from 'vitest'
-import { CLAIMS_PER_REQUEST_MAX } from '../../engine/base/limits.ts'
-import { Api, type Fields, makeRound, type Round } from '../support/api.ts'
+import { CLOSE_CODES } from '../../engine/base/codes.ts'
+import { CLAIMS_PER_REQUEST_MAX, OWED_BYTES_MAX } from '../../engine/base/limits.ts'
+import { Api, type Fields, makeRound, pack, type Round } from '../support/api.ts'
 import { KEYS } from '../support/engine.ts'
+import { readMetrics, sumOf } from '../support/metrics.ts'
 import { Stalls } from '../support/stalls.ts'
 import { openStream, SUBPROTOCOLS } from '../support/stream-client.ts'
 import { useWorker } from '../support/use-worker.ts'
@@ -23,6 +26,10 @@ let api: Api
 beforeAll(() => {
   api = new Api(worker.url, KEYS.operator)
 })
+
+async function socketsOpen(): Promise<number> {
+  return sumOf(readMetrics(String((await api.get('/metrics')).body)), 'fairgrab_stream_sockets')
+}
 
 test.each(['json', 'msgpack'] as const)(
   '%s: no answer is lost, nobody is delayed, the last stock comes',
@@ -69,3 +76,45 @@ test.each(['json', 'msgpack'] as const)(
     await Promise.all([slow.close(), quick.close()])
   },
 )
+
+/** More than the kernel's buffers and the limit take, whatever an answer's size: then the engine did not bound it. */
+const OWED_MIB_BEYOND = 2 * (OWED_BYTES_MAX.key / 2 ** 20)
+
+test('claims that go on without a reader end with the socket, and every grant is found again', async () => {
+  const round = await makeRound(api, { stock: CLAIMS_PER_REQUEST_MAX })
+  const platform = { credential: KEYS.platform, protocols: [SUBPROTOCOLS.msgpack] }
+  const others = await socketsOpen()
+  const slow = await openStream(worker.url, platform)
+  const user_ids = Array.from({ length: CLAIMS_PER_REQUEST_MAX }, (_, i) => `never-reads-${i}`)
+  const { sequences } = await slow.ask({ op: 'claims', id: 1, round_id: round.id, user_ids })
+  const again = pack({ op: 'claims', id: 2, round_id: round.id, user_ids })
+  // An answer to a repeated frame is about as long as the frame.
+  const frames = Math.ceil((OWED_MIB_BEYOND * 2 ** 20) / again.length)
+  slow.pause()
+  const heap = process.memoryUsage().rss
+  for (let sent = 0; sent < frames && slow.socket.readyState === slow.socket.OPEN; sent += FRAMES_AT_ONCE) {
+    for (let i = 0; i < FRAMES_AT_ONCE; i++) slow.send(again)
+    expect((await api.get('/livez')).status).toBe(200)
+    if ((await socketsOpen()) === others) break
+  }
+  expect(await socketsOpen()).toBe(others)
+  expect((process.memoryUsage().rss - heap) / 2 ** 20).toBeLessThan(OWED_MIB_BEYOND + 64)
+  slow.resume()
+  expect([CLOSE_CODES.slow.close, 1006]).toContain(await slow.closed)
+  const next = await openStream(worker.url, platform)
+  expect((await next.ask({ op: 'claims', id: 3, round_id: round.id, user_ids })).sequences).toEqual(sequences)
+  await next.close()
+})
+
+test('who shows no key is owed less', async () => {
+  const round = await makeRound(api)
+  const others = await socketsOpen()
+  const slow = await openStream(worker.url)
+  slow.pause()
+  for (let turn = 0; (await socketsOpen()) > others; turn++) {
+    expect(turn).toBeLessThan(200)
+    for (let id = 0; id < 2000; id++) slow.send({ op: 'subscribe', id, topics: [`stock:${round.id}`] })
+  }
+  slow.resume()
+  expect([CLOSE_CODES.slow.close, 1006]).toContain(await slow.closed)
+})

@@ -4,6 +4,7 @@
  * Frames are awaited, never slept for. Two workers on one Redis serve the file, so that stock moves on one and is
  * watched on the other. The table of origins and the ways to send a credential are tried on the upgrade itself.
  */
+import { Redis } from 'ioredis'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { FRAME_BYTES_MAX, STOCK_FRAMES_PER_S_MAX, TOPICS_PER_SOCKET_MAX } from '../../engine/base/limits.ts'
 import { Api, type Fields, type Granted, makeRound, pack, type Round } from '../support/api.ts'
@@ -318,4 +319,29 @@ test('browsers may come from pages of this host and from those that are allowed'
   ]
   for (const [origin, status] of rows)
     expect([origin, await upgradeStatus(worker.url, { headers: { origin } })]).toEqual([origin, status])
+})
+
+test('those who subscribe at once share a read of the round, and each is told what it read', async () => {
+  const round = await makeRound(api)
+  const admin = new Redis(redis.socketPath ?? redis.url)
+  const scripts = async () => Number(/cmdstat_evalsha:calls=(\d+)/.exec(await admin.info('commandstats'))?.[1])
+  const socket = await openStream(worker.url)
+  const before = await scripts()
+  const asked = Array.from({ length: 200 }, (_, id) =>
+    socket.ask({ op: 'subscribe', id, topics: [`stock:${round.id}`] }),
+  )
+  await Promise.all(asked)
+  // A handful for the time in which the first of them is read, and for the worker's own looks.
+  expect((await scripts()) - before).toBeLessThan(20)
+  for (let i = 0; i < asked.length; i++) expect(await socket.next('stock')).toEqual(stockOf(round))
+  await api.post(`/v1/rounds/${round.id}/claims`, { user_id: 'u1' })
+  const later = await openStream(worker.url)
+  await later.ask({ op: 'subscribe', id: 1, topics: [`stock:${round.id}`] })
+  expect(await later.next('stock')).toMatchObject({ granted: 1 })
+  await later.close()
+  expect(await socket.ask({ op: 'subscribe', id: 'none', topics: ['stock:rnd_none'] })).toMatchObject({
+    code: 'not_found',
+  })
+  await socket.close()
+  admin.disconnect()
 })

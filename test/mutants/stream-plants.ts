@@ -1,0 +1,92 @@
+/**
+ * Planted bugs of the stream: what may wait for a reader, how many sockets and topics there may be, and who is counted
+ * together. How they are planted, and what was rejected, stands in plants.ts.
+ */
+import { type Plant, plant } from './plant.ts'
+
+export const STREAM_PLANTS: readonly Plant[] = [
+  plant(
+    'answers pile up for a reader who never reads',
+    'engine/server/uws.ts',
+    ['if (this.#owedBytes > this.owedBytesMax)', 'if (this.#owedBytes < 0)'],
+    'server/slow-readers',
+  ),
+  plant(
+    'what was sent is still owed',
+    'engine/server/uws.ts',
+    ['      this.#owedBytes -= message.length\n', ''],
+    'server/socket-limits',
+  ),
+  plant(
+    'who shows no key is owed as much as a platform',
+    'engine/server/stream.ts',
+    ["if (may(caller, 'claim-any')) socket.owedBytesMax", 'socket.owedBytesMax'],
+    'server/slow-readers',
+  ),
+  plant(
+    'a platform is owed as little as anybody',
+    'engine/server/stream.ts',
+    ["if (may(caller, 'claim-any')) socket.owedBytesMax", "if (may(caller, 'operate')) socket.owedBytesMax"],
+    'server/slow-readers',
+  ),
+  plant(
+    'one socket more than there may be',
+    'engine/server/stream.ts',
+    ['if (this.#sessions.size >= socketsMax)', 'if (this.#sessions.size > socketsMax)'],
+    'server/socket-limits',
+  ),
+  plant(
+    'sockets with a key count for their address',
+    'engine/server/stream.ts',
+    ["if (caller.role !== 'anonymous' || socketsAddressMax === 0) return", 'if (socketsAddressMax === 0) return'],
+    'server/socket-limits',
+  ),
+  plant(
+    'an address never gets its sockets back',
+    'engine/server/stream.ts',
+    ["if (session.caller.role === 'anonymous') count(", "if (session.caller.role === 'user') count("],
+    'server/socket-limits',
+  ),
+  plant(
+    'topics that are asked for at once have no limit',
+    'engine/server/stream.ts',
+    ['        if (tooMany()) return\n', ''],
+    'server/socket-limits',
+  ),
+  plant(
+    'a silent socket stays',
+    'engine/server/uws.ts',
+    ['idleTimeout: socketIdleS', 'idleTimeout: 0'],
+    'server/socket-limits',
+  ),
+  plant(
+    'all IPv4 callers of a server that listens to both are one',
+    'engine/server/rate-limits.ts',
+    [' && !address.startsWith(MAPPED)', ''],
+    'server/rate-limits',
+  ),
+  plant(
+    'who watches is not told again after a slow time',
+    'engine/server/uws.ts',
+    ['if (ws.getBufferedAmount() === 0) handler.drained(of(ws))', ''],
+    'server/slow-readers',
+  ),
+  plant(
+    'a viewer who left is still counted',
+    'engine/server/stream.ts',
+    ['for (const roundId of session.topics) count(this.#viewers, roundId, -1)', ''],
+    'server/socket-limits',
+  ),
+  plant(
+    'each subscriber reads the round for himself',
+    'engine/server/stream.ts',
+    ['    this.#reads.set(roundId, read)\n', ''],
+    'server/stream',
+  ),
+  plant(
+    'a read is shared for ever',
+    'engine/server/stream.ts',
+    ['        this.#reads.delete(roundId)\n', ''],
+    'server/stream',
+  ),
+]
