@@ -90,7 +90,8 @@ for (const encoding of ['json', 'msgpack'] as const)
         ...made.body,
         state: 'open',
         opens_at: expect.stringMatching(TIME),
-        stock: { ...stock, version: 2 },
+        // The change, and the end of the hold that it began.
+        stock: { ...stock, version: 3 },
       })
       const at = Date.parse(opened.body.opens_at as string)
       expect([at > from - 5000, at < Date.now() + 5000]).toEqual([true, true])

@@ -99,7 +99,7 @@ export const PLANTS: readonly Plant[] = [
     name: 'unsynced-read',
     bug: 'what a killed server had not synced is told by its next life',
     level: 'always',
-    seed: 16,
+    seed: 125,
     plant: {
       execute: (call, name, words, keyCount) =>
         name === 'set' && words[0] === syncMark() ? 'OK' : execute(call, name, words, keyCount),
@@ -159,7 +159,7 @@ export const PLANTS: readonly Plant[] = [
     name: 'certain-doubt',
     bug: 'a claim that may have been executed is called certainly not executed',
     level: 'replicated',
-    seed: 14,
+    seed: 4,
     plant: {
       claim: (claim, ...asked) =>
         claim(...asked).catch((cause: unknown) => {
@@ -171,7 +171,7 @@ export const PLANTS: readonly Plant[] = [
     name: 'late-copy',
     bug: 'a refusal is called certain though an earlier copy of the batch is still under way',
     level: 'memory',
-    seed: 3,
+    seed: 10,
     plant: { claim: async (claim, ...asked) => ({ ...(await claim(...asked)), again: false }) },
   },
   {
@@ -192,7 +192,7 @@ export const PLANTS: readonly Plant[] = [
     name: 'no-pending',
     bug: 'a recovery forgets what was noted to be granted',
     level: 'fenced',
-    seed: 22,
+    seed: 16,
     plant: {
       execute: (call, name, words, keyCount) => {
         const [state = ''] = words
@@ -205,14 +205,14 @@ export const PLANTS: readonly Plant[] = [
     name: 'hasty-refusal',
     bug: 'what no replica has yet passes for copied: refusals, the journals of what is over',
     level: 'fenced',
-    seed: 137,
+    seed: 363,
     plant: { hasty: true },
   },
   {
     name: 'new-key',
     bug: 'a batch whose answer was lost is asked again under other keys',
     level: 'always',
-    seed: 8,
+    seed: 13,
     plant: {
       claim: (claim, roundId, epoch, users, pools) =>
         claim(roundId, epoch, users, pools).catch((cause: unknown) => {
@@ -232,7 +232,7 @@ export const PLANTS: readonly Plant[] = [
     name: 'short-counts',
     bug: 'a batch is called granted when the answer says sold out',
     level: 'always',
-    seed: 1,
+    seed: 4,
     plant: {
       claim: async (claim, ...asked) => {
         const decision = await claim(...asked)
