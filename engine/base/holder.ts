@@ -62,6 +62,19 @@ export function writeHolder(into: Uint8Array, at: number, holder: string): numbe
   return to
 }
 
+/**
+ * Keys one behind the other, in exactly the bytes that they take: under load they wait by the hundred thousand, and seven
+ * times that would be held and collected if each had room for the longest.
+ */
+export function packHolders(holders: readonly string[]): Uint8Array {
+  let size = 0
+  for (const { length } of holders) size += length + (length < 32 ? 1 : 2)
+  const packed = new Uint8Array(size)
+  let at = 0
+  for (const holder of holders) at = writeHolder(packed, at, holder)
+  return packed
+}
+
 /** Where the MessagePack string at `at` ends, or -1 when it is not a well formed user id within `end`. */
 export function userIdEnd(bytes: Uint8Array, at: number, end: number): number {
   const head = bytes[at] as number

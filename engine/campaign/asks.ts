@@ -11,6 +11,8 @@ import type { Receipt } from '../draw/receipt.ts'
 import type { Ask, Run } from './claim-queue.ts'
 
 const NO_CODES = Buffer.alloc(0)
+/** What is written into it is kept nowhere. */
+const UNTIMED = new Float64Array(0)
 
 export interface ClaimRequest {
   readonly userId: string
@@ -101,17 +103,17 @@ export class Answers {
   /** 0 where not granted. */
   readonly sequences: Uint32Array
   readonly pools: Uint8Array
-  /** Milliseconds since 1970, Redis's clock; 0 while it is not known. */
+  /** Milliseconds since 1970, Redis's clock; 0 while it is not known. Empty where nobody asked for moments. */
   readonly ats: Float64Array
   #open: number
   readonly #done: (answers: Answers) => void
 
-  constructor(count: number, done: (answers: Answers) => void) {
+  constructor(count: number, done: (answers: Answers) => void, timed: boolean) {
     this.count = count
     this.outcomes = new Uint8Array(count).fill(CODES.unknown.number)
     this.sequences = new Uint32Array(count)
     this.pools = new Uint8Array(count)
-    this.ats = new Float64Array(count)
+    this.ats = timed ? new Float64Array(count) : UNTIMED
     this.#open = count
     this.#done = done
   }

@@ -6,7 +6,7 @@
 import { CODE_CHARS } from '../auth/voucher-codes.ts'
 import type { Clock } from '../base/clock.ts'
 import { CODES, type Code } from '../base/codes.ts'
-import { HOLDER_BYTES_MAX, holderEnd, holderOf, writeHolder } from '../base/holder.ts'
+import { holderEnd, holderOf, packHolders } from '../base/holder.ts'
 import { SHED_WAIT_MS } from '../base/limits.ts'
 import type { Allotment, Decided } from '../store/allot-store.ts'
 import { type ClaimStore, type Decision, EXCEPTION_BYTES } from '../store/claim-store.ts'
@@ -116,7 +116,7 @@ export class Claims {
   /** Asks for `count` claims of slot 1 in one pool, their user ids packed as MessagePack strings in `users`. */
   askPacked(users: Uint8Array, count: number, pool: number, done: (answers: Answers) => void): void {
     const now = this.#options.clock.monotonicMs()
-    const answers = this.#answers(count, done)
+    const answers = this.#answers(count, done, false)
     if (this.entries) return void enterMany(this.entries, requestsIn(users, count, pool), answers)
     const refusal = this.#shut(count, now)
     const left = this.#sift(answers, users, refusal && CODES[refusal].number)
@@ -131,7 +131,7 @@ export class Claims {
   /** Asks for claims that may differ in slot and pool. A place without a request is refused with its number. */
   askMany(requests: readonly (ClaimRequest | number)[], done: (answers: Answers) => void): void {
     const now = this.#options.clock.monotonicMs()
-    const answers = this.#answers(requests.length, done)
+    const answers = this.#answers(requests.length, done, true)
     if (this.entries) return void enterMany(this.entries, requests, answers)
     const byPool = new Map<number, number[]>()
     let answered = 0
@@ -146,16 +146,12 @@ export class Claims {
       else byPool.set(request.pool, [i])
     }
     for (const [pool, places] of byPool) {
-      const users = Buffer.allocUnsafe(places.length * HOLDER_BYTES_MAX)
-      let at = 0
-      for (const place of places) {
+      const holders = places.map(place => {
         const { userId, slot } = requests[place] as ClaimRequest
-        at = writeHolder(users, at, holderOf(userId, slot))
-      }
-      const index = Uint16Array.from(places)
-      this.#queue.push(
-        new ManyAsk({ answers, users: users.subarray(0, at), count: places.length, pool, askedAt: now, index }),
-      )
+        return holderOf(userId, slot)
+      })
+      const [users, index] = [packHolders(holders), Uint16Array.from(places)]
+      this.#queue.push(new ManyAsk({ answers, users, count: places.length, pool, askedAt: now, index }))
     }
     if (answered > 0) answers.close(answered)
   }
@@ -190,12 +186,13 @@ export class Claims {
     this.#singles.push(ask)
   }
 
-  #answers(count: number, done: (answers: Answers) => void): Answers {
+  #answers(count: number, done: (answers: Answers) => void, timed: boolean): Answers {
     this.#options.load.unanswered += count
-    return new Answers(count, answers => {
+    const answered = (answers: Answers) => {
       this.#options.load.unanswered -= count
       done(answers)
-    })
+    }
+    return new Answers(count, answered, timed)
   }
 
   /** The outcome number of a claim by a stranger that need not be asked, or undefined. */

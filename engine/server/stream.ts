@@ -7,7 +7,7 @@
 import { type Caller, type Callers, may } from '../auth/callers.ts'
 import { rfc3339 } from '../base/clock.ts'
 import { CLOSE_CODES, CODES, type Code } from '../base/codes.ts'
-import { HOLDER_BYTES_MAX, writeHolder } from '../base/holder.ts'
+import { packHolders } from '../base/holder.ts'
 import { FRAME_BYTES_MAX, OWED_BYTES_MAX, TOPICS_PER_SOCKET_MAX } from '../base/limits.ts'
 import type { Answers } from '../campaign/asks.ts'
 import type { Claims } from '../campaign/claims.ts'
@@ -268,10 +268,7 @@ export class Stream implements StreamHandler {
     this.#withRound(socket, id, frame.round_id, round => {
       const pool = poolOf(round, frame.pool, caller)
       if (typeof pool !== 'number') return this.#error(socket, id, pool.code, pool.detail)
-      const users = Buffer.allocUnsafe(user_ids.length * HOLDER_BYTES_MAX)
-      let at = 0
-      for (const userId of user_ids) at = writeHolder(users, at, userId)
-      round.askPacked(users.subarray(0, at), user_ids.length, pool, answers => this.#results(socket, id, answers))
+      round.askPacked(packHolders(user_ids), user_ids.length, pool, answers => this.#results(socket, id, answers))
     })
   }
 

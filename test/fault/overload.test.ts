@@ -66,6 +66,8 @@ const OPEN_MS = effort(6500, 64_000)
 /** The first moments fill the queue; what is judged comes after. */
 const WARM_MS = 3500
 const SHED_MS_MAX = 50
+/** What 190,000 holders, their table and a lazy collector may take; a leak of what is shed would be more in half a minute. */
+const GREW_MIB_MAX = 32
 
 interface Answered {
   readonly at: number
@@ -164,7 +166,7 @@ test(
       expect(shed).toBeGreaterThan(granted)
       expect(goodput).toBeGreaterThan(0.5)
       expect(told.shedP99Ms).toBeLessThan(SHED_MS_MAX)
-      expect(grewMiB).toBeLessThan(64)
+      expect(grewMiB).toBeLessThan(GREW_MIB_MAX)
       tell({ shed, granted, goodputPercent: Math.round(goodput * 100), grewMiB: Math.round(grewMiB) })
     } finally {
       await node.stop()

@@ -12,6 +12,7 @@ import {
   holderOf,
   holdersIn,
   isUserId,
+  packHolders,
   partsOf,
   userIdEnd,
   writeArrayHead,
@@ -56,6 +57,9 @@ test('packed keys are MessagePack that anybody reads, and come back in order', (
         expect(end - at).toBeLessThanOrEqual(HOLDER_BYTES_MAX)
         at = end
       }
+      const packed = packHolders(holders)
+      expect(Buffer.from(packed)).toEqual(bytes.subarray(3, at))
+      expect(packed.buffer.byteLength, 'no room that nobody needs').toBe(at - 3)
       expect(decode(bytes.subarray(0, at), 'msgpack')).toEqual(holders)
       expect(holdersIn(bytes.subarray(0, at))).toEqual(holders)
       if (holders.length < 16) expect(holdersIn(encode(holders, 'msgpack'))).toEqual(holders)
