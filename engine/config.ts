@@ -62,7 +62,7 @@ export const SETTINGS = [
   count(
     'FAIRGRAB_SOCKETS_ADDRESS',
     'sockets',
-    2000,
+    0,
     [0, 1_000_000],
     'Stream sockets one worker accepts of one address without a credential; 0 is no limit.',
   ),
