@@ -18,8 +18,6 @@ const MARGIN_MS = 2
 export interface HoldsOptions {
   readonly rounds: Pick<RoundStore, 'endHold' | 'leaseMs'>
   readonly clock: Clock
-  /** The newest notice of a round. */
-  readonly newest: (roundId: string) => Notice | undefined
   /** Told what ending a hold brought, and when that was asked for, monotonic milliseconds. */
   readonly ended: (roundId: string, notice: Notice, sentAt: number) => void
   readonly failed: (fault: unknown) => void
@@ -34,9 +32,9 @@ export class Holds {
   }
 
   /** Takes in what a notice says of a hold; cheap where it says nothing. */
-  heard(roundId: string, { hold }: Notice): void {
+  heard(roundId: string, { epoch, hold }: Notice): void {
     if (hold === undefined || this.#ending.get(roundId)?.hold === hold) return
-    const done = this.#end(roundId, hold)
+    const done = this.#end(roundId, epoch, hold)
     this.#ending.set(roundId, { hold, done })
     const forget = () => {
       if (this.#ending.get(roundId)?.hold === hold) this.#ending.delete(roundId)
@@ -53,12 +51,11 @@ export class Holds {
     return this.#ending.get(roundId)?.done ?? Promise.resolve()
   }
 
-  async #end(roundId: string, hold: string): Promise<void> {
-    const { rounds, clock, newest, ended } = this.#options
+  /** Says so whatever this worker believes by then: a deposed primary may have told it of a later version without a hold. */
+  async #end(roundId: string, epoch: string, hold: string): Promise<void> {
+    const { rounds, clock, ended } = this.#options
     await new Promise<void>(resolve => clock.after(rounds.leaseMs + MARGIN_MS, resolve))
-    const notice = newest(roundId)
-    if (notice?.hold !== hold) return
     const sentAt = clock.monotonicMs()
-    ended(roundId, await rounds.endHold(roundId, notice.epoch, hold), sentAt)
+    ended(roundId, await rounds.endHold(roundId, epoch, hold), sentAt)
   }
 }

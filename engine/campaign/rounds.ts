@@ -72,7 +72,6 @@ export class Rounds {
     const { store, clock, failed } = options
     this.#holds = new Holds({
       ...{ rounds: store.rounds, clock, failed },
-      newest: id => this.#rounds.get(id)?.view.notice,
       ended: (id, notice, sentAt) => this.take(id, notice, sentAt),
     })
     this.#stopListening = store.listen({
@@ -160,7 +159,7 @@ export class Rounds {
     const view = this.#rounds.get(roundId)?.view
     if (!view) return
     if (view.adopt(notice)) this.#options.changed(view)
-    this.#holds.heard(roundId, view.notice)
+    this.#holds.heard(roundId, notice)
   }
 
   tick(): void {
@@ -268,7 +267,7 @@ export class Rounds {
   #take(claims: Claims, notice: Notice, sentAt?: number): void {
     if (claims.view.take(notice, sentAt)) this.#options.changed(claims.view)
     claims.entries?.noticed()
-    this.#holds.heard(claims.view.id, claims.view.notice)
+    this.#holds.heard(claims.view.id, notice)
   }
 
   #noticed(roundId: string, notice: Notice): void {

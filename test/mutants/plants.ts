@@ -167,10 +167,7 @@ export const PLANTS: readonly Plant[] = [
   plant(
     'only whoever made a change ends its hold',
     'engine/campaign/rounds.ts',
-    [
-      '    claims.entries?.noticed()\n    this.#holds.heard(claims.view.id, claims.view.notice)',
-      '    claims.entries?.noticed()',
-    ],
+    ['    claims.entries?.noticed()\n    this.#holds.heard(claims.view.id, notice)', '    claims.entries?.noticed()'],
     'unit/holds',
     'server/local-refusals',
   ),

@@ -69,7 +69,6 @@ export class FencedEngine {
     }
     this.#holds = new Holds({
       ...{ rounds: this.store.rounds, clock: realClock, ended: heard, failed: () => {} },
-      newest: roundId => (this.#dead ? undefined : this.notices.get(roundId)),
     })
     this.#rounds = new FencedRounds({
       engine: name,

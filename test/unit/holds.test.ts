@@ -21,26 +21,21 @@ function room() {
   const asked: string[] = []
   const took: number[] = []
   const faults: unknown[] = []
-  const state = { newest: at(), fails: false }
+  const state = { fails: false }
   const holds = new Holds({
     rounds: {
       leaseMs: LEASE_MS,
       endHold: async (id, epoch, hold) => {
         asked.push(`${id} ${epoch} ${hold}`)
         if (state.fails) throw new Fault('unknown', 'the line broke')
-        state.newest = at()
-        return state.newest
+        return at()
       },
     },
     clock,
-    newest: () => state.newest,
     ended: (_id, _notice, sentAt) => took.push(sentAt),
     failed: fault => faults.push(fault),
   })
-  const hear = (hold?: string) => {
-    state.newest = at(hold)
-    holds.heard('r', state.newest)
-  }
+  const hear = (hold?: string) => holds.heard('r', at(hold))
   return { clock, holds, hear, asked, took, faults, state }
 }
 
@@ -62,18 +57,20 @@ test('a hold is ended once, and not before its lease is over since it was heard 
   expect(clock.waiting).toBe(0)
 })
 
-test('a hold that somebody else ended is not asked about, and a newer one waits for a lease of its own', async () => {
+test('a newer hold waits for a lease of its own, and no later word without one keeps a hold from its end', async () => {
   const { clock, holds, hear, asked } = room()
   hear('a')
+  const first = holds.over('r')
   clock.advance(LEASE_MS / 2)
   hear('b')
   clock.advance(LEASE_MS / 2 + 10)
-  expect(asked).toEqual([])
+  await first
+  expect(asked).toEqual(['r e a'])
   hear()
   const over = holds.over('r')
   clock.advance(LEASE_MS)
   await over
-  expect(asked).toEqual([])
+  expect(asked).toEqual(['r e a', 'r e b'])
 })
 
 test('whoever waits is told the fault, and the next word of the hold begins anew', async () => {
