@@ -166,6 +166,7 @@ const FAULTS: readonly Fault[] = [
       const { chance, cluster } = world
       const most = chance.pick([1000, 10_000, 3_600_000])
       chance.pick(cluster.servers).aheadMs += chance.between(-most, most)
+      for (const record of world.records) record.clockJumped = true
     },
   },
 ]

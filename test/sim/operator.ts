@@ -66,7 +66,7 @@ export class Operator {
       })
     })
     if (opens === 'by hand') void this.#insist(node => node.lifecycle.turn(this.#id, 'open'))
-    this.#record = new RoundRecord({ id: this.#id, seed, users, perUser, pools })
+    this.#record = new RoundRecord({ id: this.#id, seed, users, perUser, pools, opensByClock: opens === 'soon' })
     return this.#record
   }
 

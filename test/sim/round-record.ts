@@ -59,6 +59,7 @@ export interface RoundOptions {
   readonly users: number
   readonly perUser: number
   readonly pools: readonly string[]
+  readonly opensByClock: boolean
 }
 
 export class RoundRecord {
@@ -69,6 +70,8 @@ export class RoundRecord {
   readonly restocks: Restock[] = []
   /** What an engine told may be lost; no sequence may be sold twice all the same. */
   journalsLost = false
+  /** The clock of a server jumped: where it passed an opening, `not_open` may be said until every worker has heard of that. */
+  clockJumped = false
 
   constructor(options: RoundOptions) {
     this.options = options
@@ -93,7 +96,8 @@ export class RoundRecord {
     const { ledger, problems, applied, moved } = this.#readLog(redis)
     const aside = setAsideIn(state.get('ranges') ?? '')
     const quarantined = counts.reduce((sum, pool) => sum + pool.quarantined, 0)
-    const history = this.#withoutNoted(state)
+    const noted = this.#withoutNoted(state)
+    const history = this.clockJumped && this.options.opensByClock ? withoutCode(noted, 'not_open') : noted
     const run: Run = {
       ...{ history, users: this.users, ledger, perUser, mode: 'fcfs', expected: EXPECTED },
       round: { stock: { total, granted, remaining: total - granted - quarantined, quarantined }, pools: counts },
@@ -107,7 +111,9 @@ export class RoundRecord {
     // What was set aside comes back to the stock, as if it were added; who was told that all is closed was told so for ever.
     if (aside.length > 0)
       checks.push(
-        ...auditRun({ ...run, history: withoutSoldOut(history) }).checks.filter(({ id: check }) => check === 'I8-end'),
+        ...auditRun({ ...run, history: withoutCode(history, 'sold_out') }).checks.filter(
+          ({ id: check }) => check === 'I8-end',
+        ),
       )
     const untrue = checks.filter(check => !check.ok && !forgiven.some(ids => ids.test(check.id)))
     return [
@@ -213,5 +219,5 @@ function without({ at, length }: History, left: (i: number) => boolean): History
   return history
 }
 
-const withoutSoldOut = (history: History): History =>
-  without(history, i => history.at.outcome[i] === CODES.sold_out.number)
+const withoutCode = (history: History, code: Code): History =>
+  without(history, i => history.at.outcome[i] === CODES[code].number)
