@@ -10,7 +10,7 @@
 -- @arg epoch     the epoch to be ended
 -- @arg next      the epoch to begin, 16 hex digits
 -- @arg patience  ms to wait for engines that have not told, from the first asking on
--- @arg hold      the name of the hold that begins, empty where no worker may go on refusing
+-- @arg hold      what the hold that begins is named by, empty where no worker may go on refusing
 -- @arg server    the server that was told what was lost
 -- @reply [outcome, notice, missing]: granted with how many sequences were set aside, replayed when another engine ended
 --        the epoch, unavailable while engines are waited for, fenced when there is no state
@@ -44,7 +44,7 @@ local start = math.max(round.sequence, tonumber(top) or 0)
 if silent > 0 then start = math.max(start, round.reserve, tonumber(f[2])) else owed = f[3] or ' ' end
 local missing = start - round.sequence - redis.call('ZCOUNT', KEYS[3], round.sequence + 1, start)
 if missing > 0 then aside_add(round, start, missing, silent > 0) end
-if round.state == OPEN then round.hold, round.holds_as = ARGV[5], CODE.fenced end
+if round.state == OPEN then round_hold(round, ARGV[5], CODE.fenced) end
 round.epoch, round.sequence = ARGV[3], start
 log_change(KEYS[2], round, silent > 0 and 'bind, set aside' or 'bind, exact', ARGV[2], missing)
 local fields = { 'epoch', ARGV[3], 'replid', server, 'sequence', start, 'reserve', start, 'pending', start, 'engines', ' ',

@@ -7,7 +7,7 @@
 -- @arg pool     the pool's place, 0 is `general`
 -- @arg add      how much, an integer other than zero
 -- @arg most     what the total over all pools may not pass
--- @arg hold     the name of the hold that begins, empty where no worker may go on refusing
+-- @arg hold     what the hold that begins is named by, empty where no worker may go on refusing
 -- @arg request  the caller's request id: asked again after a lost answer, it is answered as the first time
 -- @reply [outcome, notice]: granted, below_granted, invalid (over the most), wrong_state or fenced
 -- @cost one HSET, one XADD, one PUBLISH

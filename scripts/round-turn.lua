@@ -5,7 +5,7 @@
 -- @arg channel  where the notice is published
 -- @arg epoch    the epoch the engine believes in
 -- @arg verb     open, pause, resume or close
--- @arg hold     the name of the hold that begins, empty where no worker may go on refusing
+-- @arg hold     what the hold that begins is named by, empty where no worker may go on refusing
 -- @arg request  the caller's request id: asked again after a lost answer, it is answered as the first time
 -- @reply [outcome, notice]: granted, wrong_state or fenced
 -- @cost one HSET, one XADD, one PUBLISH

@@ -4,6 +4,13 @@ local SCHEDULED, OPEN, PAUSED, CLOSED, DRAWING, DRAWN = 1, 2, 3, 4, 5, 6
 
 -- The name of this server's history: another one after each promotion, restart and restored file.
 local function round_server() return redis.call('INFO', 'replication'):match('master_replid:(%x+)') end
+
+-- Holds a round shut: `hold` is the name of the change, and as the same change may be made again on a server that never saw
+-- it, the hold's own name has the server's with it. Whoever heard of the first one cannot end the second.
+local function round_hold(round, hold, outcome)
+  round.hold, round.holds_as = hold == '' and '' or hold .. '_' .. round_server():sub(1, 16), outcome
+end
+
 -- The state as a table, or nil when it is missing, of another epoch or, at the level fenced, bound to another server's
 -- history: then nothing may be done (fenced). Readers give no epoch.
 local function round_read(key, epoch)

@@ -10,8 +10,8 @@ local function shut_outcome(round)
   return ({ [SCHEDULED] = CODE.not_open, [PAUSED] = CODE.paused, [CLOSED] = CODE.closed, [DRAWING] = CODE.not_open })[round.state]
 end
 
--- Called before a change that lets grants resume: what was said until now is said until the hold of this name ends.
+-- Called before a change that lets grants resume: what was said until now is said until the hold ends.
 local function shut_hold(round, hold)
   local outcome = shut_outcome(round) or (round_remaining(round) == 0 and CODE.sold_out)
-  if outcome then round.hold, round.holds_as = hold, outcome end
+  if outcome then round_hold(round, hold, outcome) end
 end

@@ -159,6 +159,12 @@ export const PLANTS: readonly Plant[] = [
     'script/round',
   ),
   plant(
+    'a change that is made again on another server has the same hold',
+    'scripts/lib/round.lua',
+    ["hold .. '_' .. round_server():sub(1, 16)", 'hold'],
+    'script/round',
+  ),
+  plant(
     'a hold is ended before its lease is over',
     'engine/campaign/holds.ts',
     ['clock.after(rounds.leaseMs + MARGIN_MS, resolve)', 'clock.after(MARGIN_MS, resolve)'],

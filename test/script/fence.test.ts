@@ -159,7 +159,7 @@ test('all engines told: what was lost is given back, the next grant stands behin
   await expect(claim(id, ['e'], 'e1', NEXT)).rejects.toMatchObject(fencedFault)
   await join(id, 'e1', CHUNK, NEXT)
   expect((await claim(id, ['e'], 'e1', NEXT))?.[0]).toMatchObject({ outcome: 'fenced' })
-  await room.rounds.endHold(id, NEXT, NEXT)
+  await room.rounds.endHold(id, NEXT, (await room.notice(id)).hold ?? '')
   expect(await claim(id, ['c', 'e'], 'e1', NEXT)).toMatchObject([
     { outcome: 'replayed', sequence: 3 },
     { outcome: 'granted', sequence: 5 },
@@ -192,7 +192,7 @@ test('an engine is silent: after the patience all that may be granted is quarant
   ])
   expect(remainingOf(notice)).toBe(20)
   await join(id, 'e1', CHUNK, NEXT)
-  await room.rounds.endHold(id, NEXT, NEXT)
+  await room.rounds.endHold(id, NEXT, (await room.notice(id)).hold ?? '')
   expect((await claim(id, ['x', 'y'], 'e1', NEXT, 1))?.map(({ sequence }) => sequence)).toEqual([101, 102])
   const late = [grant(3, 'c', 1), grant(4, 'd'), grant(3, 'other'), grant(101, 'z'), grant(2, 'b'), grant(5, 'a')]
   expect(await room.fence.restore(at(id, 'e1', NEXT), late, [])).toMatchObject({ restored: 2, conflicts: 3 })
@@ -234,7 +234,7 @@ test('the silent engine tells all at last: what nobody knows of is given back to
   const released = (await room.log(id)).filter(({ fields }) => fields.kind === 'release')
   expect(released.map(({ fields }) => `${fields.request} ${fields.amount}`)).toEqual(['all told 49'])
   await join(id, 'e1', 100, NEXT)
-  await room.rounds.endHold(id, NEXT, NEXT)
+  await room.rounds.endHold(id, NEXT, (await room.notice(id)).hold ?? '')
   expect((await claim(id, ['x'], 'e1', NEXT))?.[0]).toMatchObject({ outcome: 'granted', sequence: 51 })
   expect((await room.state(id)).reserve).toBe('99')
 })

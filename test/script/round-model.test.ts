@@ -142,7 +142,7 @@ const WALK: readonly (readonly [Name, Words, Code])[] = [
   ['round-turn', [EPOCH, 'open', 'h', 'a'], 'granted'],
   ['hold-end', [other, 'h'], 'fenced'],
   ['hold-end', [EPOCH, 'x'], 'granted'],
-  ['hold-end', [EPOCH, 'h'], 'granted'],
+  ['hold-end', [EPOCH, 'hold'], 'granted'],
   ['restock', [other, 0, 1, MOST, '', 'b'], 'fenced'],
   ['restock', [EPOCH, 0, -6, MOST, '', 'b'], 'below_granted'],
   ['restock', [EPOCH, 0, MOST, MOST, '', 'b'], 'invalid'],

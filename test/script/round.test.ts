@@ -189,6 +189,7 @@ test('a missing state and another epoch are fenced for every script, and nothing
   await expect(turn(id, 'pause', 'r', 'ffffffffffffffff')).rejects.toMatchObject(fenced)
   await expect(restock(id, 1, { epoch: 'ffffffffffffffff' })).rejects.toMatchObject(fenced)
   await expect(room.rounds.endHold(id, 'ffffffffffffffff', '')).rejects.toMatchObject(fenced)
+  expect((await room.rounds.endHold(id, room.epoch, 'none')).hold).toBeUndefined()
   expect(await room.state(id)).toEqual(before)
   await expect(turn('rnd_none', 'open')).rejects.toMatchObject(fenced)
   await expect(restock('rnd_none', 1)).rejects.toMatchObject(fenced)
@@ -233,11 +234,13 @@ test('after open, resume and restock nothing is granted until the hold is ended,
       (await held.claim(id, users)).map(({ outcome }) => outcome)
     const id = await held.newRound({ totals: [2], open: false })
     const { epoch } = (await held.rounds.read(id))?.notice ?? { epoch: '' }
-    const grantsAfter = async (hold: string, refusal: string, user: string) => {
-      expect((await held.rounds.read(id))?.notice.hold).toBe(hold)
+    const grantsAfter = async (change: string, refusal: string, user: string) => {
+      const { hold = '' } = (await held.rounds.read(id))?.notice ?? {}
+      // A change that is made again on another server begins another hold.
+      expect(hold).toMatch(new RegExp(`^${change}_[0-9a-f]{16}$`))
       expect(await outcomes(id, user)).toEqual([refusal])
       // Of a hold that is over, or never was, nothing is ended.
-      expect((await held.rounds.endHold(id, epoch, 'another')).hold).toBe(hold)
+      for (const other of ['another', change]) expect((await held.rounds.endHold(id, epoch, other)).hold).toBe(hold)
       expect(await outcomes(id, user)).toEqual([refusal])
       const { hold: now, version } = await held.rounds.endHold(id, epoch, hold)
       expect(now).toBeUndefined()
@@ -268,11 +271,11 @@ test('a clock that is set back by an hour, or ahead, changes nothing about a hol
     const { epoch } = (await held.rounds.read(id))?.notice ?? { epoch: '' }
     for (const [n, hours] of [-1, 1].entries()) {
       await held.rounds.turn(id, epoch, 'pause', `p${n}`)
-      await held.rounds.turn(id, epoch, 'resume', `r${n}`)
+      const { hold = '' } = (await held.rounds.turn(id, epoch, 'resume', `r${n}`)).notice
       // What the round remembers of the clock lies ahead of it, or behind.
       await held.setState(id, 'last', Number((await held.state(id)).last) - hours * 3_600_000)
       expect((await held.claim(id, [`u${n}`]))[0]?.outcome).toBe('paused')
-      await held.rounds.endHold(id, epoch, `r${n}`)
+      await held.rounds.endHold(id, epoch, hold)
       expect((await held.claim(id, [`u${n}`]))[0]?.outcome).toBe('granted')
     }
   } finally {

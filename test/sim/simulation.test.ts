@@ -56,6 +56,11 @@ const ONCE_BROKEN: readonly (readonly [level: Level, seed: number, what: string]
   ['replicated', 1, 'a copy of a batch was executed after its refusal; health went on asking a deposed primary'],
   ['replicated', 9, 'reads went on at a deposed primary, each a doubt'],
   ['replicated', 2000660, 'a holder was refused on a read from a deposed primary'],
+  [
+    'replicated',
+    21001231,
+    'a hold was ended early: it had the name of one that another server had begun for the same change',
+  ],
   ['replicated', 20000470, 'a hold was ended by nobody: a deposed primary had told of a later version without one'],
   ['replicated', 60065, 'a reply of the new primary passed for the word of a deposed one whose clock was ahead'],
   ['always', 12, 'a holder was told a moment of granting in 1970'],

@@ -165,8 +165,8 @@ export class ScriptRoom {
       fenced,
     })
     if (open && opensAt === 0) {
-      await this.rounds.turn(id, EPOCH, 'open', `open ${id}`)
-      await this.rounds.endHold(id, EPOCH, `open ${id}`)
+      const { notice } = await this.rounds.turn(id, EPOCH, 'open', `open_${id}`)
+      if (notice.hold !== undefined) await this.rounds.endHold(id, EPOCH, notice.hold)
     }
     return id
   }

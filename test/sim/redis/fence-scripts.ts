@@ -7,6 +7,7 @@
  */
 import type { Call } from './call.ts'
 import {
+  holdAs,
   holdShut,
   logChange,
   NUMBER,
@@ -199,10 +200,7 @@ const bind: Script = (
   const filled = scores.filter(score => score > round.sequence && score <= start).length
   const missing = start - round.sequence - filled
   if (missing > 0) setAside(round, start, missing, silent.length > 0)
-  if (round.state === OPEN) {
-    round.hold = hold
-    round.holdsAs = NUMBER.fenced
-  }
+  if (round.state === OPEN) holdAs(call, round, hold, NUMBER.fenced)
   round.sequence = start
   logChange(call, log, round, [silent.length > 0 ? 'bind, set aside' : 'bind, exact', epoch, missing])
   const words = ['epoch', next, 'replid', server, 'sequence', start, 'reserve', start, 'pending', start, 'engines', ' ']
@@ -218,7 +216,7 @@ const release: Script = (call, [state = '', log = ''], [channel = '', epoch = ''
   const [left, held] = [remaining(round), sum(round.quarantined)]
   if (held === 0) return [NUMBER.wrong_state, noticeOf(round)]
   if (round.sequence + left + held > Number(most)) return [NUMBER.invalid, noticeOf(round)]
-  if (round.state === OPEN && left === 0) holdShut(round, hold)
+  if (round.state === OPEN && left === 0) holdShut(call, round, hold)
   releaseAside(call, log, round, request)
   const words = ['ranges', round.ranges, 'owed', ' ', 'hold', round.hold, 'holds_as', round.holdsAs]
   words.push(`request ${request}`, round.now)

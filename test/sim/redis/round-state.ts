@@ -135,9 +135,13 @@ export function shutOutcome(round: Round): number | undefined {
   }[round.state]
 }
 
-export function holdShut(round: Round, hold: string): void {
-  const outcome = shutOutcome(round) ?? (remaining(round) === 0 ? NUMBER.sold_out : undefined)
-  if (outcome === undefined) return
-  round.hold = hold
+/** Holds a round shut under the name of a change, and of the server that it was made on. */
+export function holdAs({ server }: Call, round: Round, hold: string, outcome: number): void {
+  round.hold = hold === '' ? '' : `${hold}_${server.slice(0, 16)}`
   round.holdsAs = outcome
+}
+
+export function holdShut(call: Call, round: Round, hold: string): void {
+  const outcome = shutOutcome(round) ?? (remaining(round) === 0 ? NUMBER.sold_out : undefined)
+  if (outcome !== undefined) holdAs(call, round, hold, outcome)
 }

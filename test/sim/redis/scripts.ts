@@ -63,7 +63,7 @@ const turn: Script = (call, [state = '', log = ''], [channel = '', epoch = '', v
   if (call.hash(state)?.has(`request ${request}`)) return [NUMBER.granted, noticeOf(round)]
   const to = TURNS[verb]?.[round.state]
   if (to === undefined) return [NUMBER.wrong_state, noticeOf(round)]
-  if (to === OPEN) holdShut(round, hold)
+  if (to === OPEN) holdShut(call, round, hold)
   round.state = to
   if (verb === 'open') round.opens = round.now
   if (verb === 'close') round.closes = round.now
@@ -86,7 +86,7 @@ const restock: Script = (
   if (round.state === CLOSED && add > 0) return [NUMBER.wrong_state, noticeOf(round)]
   if (room(round, pool) + add < granted) return [NUMBER.below_granted, noticeOf(round)]
   if (remaining(round) + round.sequence + add > Number(most)) return [NUMBER.invalid, noticeOf(round)]
-  if (round.state === OPEN && remaining(round) === 0) holdShut(round, hold)
+  if (round.state === OPEN && remaining(round) === 0) holdShut(call, round, hold)
   round.totals[pool] = total + add
   logChange(call, log, round, [`restock ${pool}`, request, add])
   const fields = [
