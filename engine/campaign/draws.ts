@@ -135,15 +135,14 @@ export class Draws {
 
   async #turn(round: Claims): Promise<void> {
     const { view, entries } = round
-    const { store, rounds, clock } = this.#options
+    const { store, rounds } = this.#options
     const { id, notice } = view
     if (notice.state === 'open' && entries?.draw?.phase === 'new') {
       await this.begin(round)
       return entries.load()
     }
-    const sentAt = clock.monotonicMs()
     const taken = await store.draws.take(id, notice.epoch, drawsAt(view.config.allocation))
-    rounds.take(id, taken.notice, sentAt)
+    rounds.take(id, taken.notice)
     if (taken.code === 'not_open') return this.#renew(round)
     if (taken.code === 'replayed') {
       await store.draws.retire(id)

@@ -18,8 +18,8 @@ const MARGIN_MS = 2
 export interface HoldsOptions {
   readonly rounds: Pick<RoundStore, 'endHold' | 'leaseMs'>
   readonly clock: Clock
-  /** Told what ending a hold brought, and when that was asked for, monotonic milliseconds. */
-  readonly ended: (roundId: string, notice: Notice, sentAt: number) => void
+  /** Told what ending a hold brought. */
+  readonly ended: (roundId: string, notice: Notice) => void
   readonly failed: (fault: unknown) => void
 }
 
@@ -55,7 +55,6 @@ export class Holds {
   async #end(roundId: string, epoch: string, hold: string): Promise<void> {
     const { rounds, clock, ended } = this.#options
     await new Promise<void>(resolve => clock.after(rounds.leaseMs + MARGIN_MS, resolve))
-    const sentAt = clock.monotonicMs()
-    ended(roundId, await rounds.endHold(roundId, epoch, hold), sentAt)
+    ended(roundId, await rounds.endHold(roundId, epoch, hold))
   }
 }

@@ -137,9 +137,8 @@ export class Lifecycle {
   async turn(id: string, verb: TurnVerb): Promise<Claims> {
     const round = await this.round(id)
     const { epoch } = round.view.notice
-    const sentAt = this.#clock.monotonicMs()
     const turned = await this.#store.rounds.turn(id, epoch, verb, newId(this.#random, 'req'))
-    this.#take(id, turned, sentAt)
+    this.#rounds.take(id, turned.notice)
     if (turned.code === 'wrong_state')
       throw new Refusal('wrong_state', `the round is ${round.view.state}; it cannot ${verb}`, {
         state: round.view.state,
@@ -159,9 +158,8 @@ export class Lifecycle {
     const request = newId(this.#random, 'req')
     if (add > 0) await this.#commitBudget(campaign, `${id} ${request}`, add)
     const most = Math.min(STOCK_MAX, Math.floor(VOUCHERS_PER_ROUND_MAX / vouchers.length))
-    const sentAt = this.#clock.monotonicMs()
     const turned = await this.#store.rounds.restock(id, notice.epoch, { pool, add, most, request })
-    this.#take(id, turned, sentAt)
+    this.#rounds.take(id, turned.notice)
     if (turned.code !== 'granted') {
       if (add > 0) await this.#commitBudget(campaign, `${id} ${request}`, 0)
       throw new Refusal(turned.code, restockRefused(turned, most, round.view.state))
@@ -177,9 +175,8 @@ export class Lifecycle {
     const { notice, vouchers } = round.view
     const request = newId(this.#random, 'req')
     const most = Math.min(STOCK_MAX, Math.floor(VOUCHERS_PER_ROUND_MAX / vouchers.length))
-    const sentAt = this.#clock.monotonicMs()
     const released = await this.#store.fence.release(id, notice.epoch, { most, request })
-    this.#take(id, released, sentAt)
+    this.#rounds.take(id, released.notice)
     if (released.code !== 'granted') throw new Refusal(released.code, releaseRefused(released.code, most))
     await this.#rounds.reopened(id)
     return round
@@ -191,10 +188,6 @@ export class Lifecycle {
     const amount = packs * packAmount(campaign.pack)
     if (!(await this.#store.rounds.commitBudget(campaign.id, request, amount, most)))
       throw new Refusal('budget_exceeded', `${packs} packs could cost ${amount}; the budget's max_amount is ${most}`)
-  }
-
-  #take(id: string, turned: Turned, sentAt: number): void {
-    this.#rounds.take(id, turned.notice, sentAt)
   }
 }
 

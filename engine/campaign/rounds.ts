@@ -72,7 +72,7 @@ export class Rounds {
     const { store, clock, failed } = options
     this.#holds = new Holds({
       ...{ rounds: store.rounds, clock, failed },
-      ended: (id, notice, sentAt) => this.take(id, notice, sentAt),
+      ended: (id, notice) => this.take(id, notice),
     })
     this.#stopListening = store.listen({
       noticed: (roundId, notice) => this.#noticed(roundId, notice),
@@ -143,10 +143,13 @@ export class Rounds {
     return claims
   }
 
-  /** Takes in what a change of this worker's own brought. */
-  take(roundId: string, notice: Notice, sentAt?: number): void {
+  /**
+   * Takes in what a change of this worker's own brought. It is news and confirms no refusal: of a change that was refused
+   * because the clock has closed the round nothing is written, and a server whose clock is behind opens it again.
+   */
+  take(roundId: string, notice: Notice): void {
     const claims = this.#rounds.get(roundId)
-    if (claims) this.#take(claims, notice, sentAt)
+    if (claims) this.#take(claims, notice)
   }
 
   /** Resolves when a round that a change opened again is held shut no longer; throws the Fault that kept it so. */
@@ -264,8 +267,8 @@ export class Rounds {
     })
   }
 
-  #take(claims: Claims, notice: Notice, sentAt?: number): void {
-    if (claims.view.take(notice, sentAt)) this.#options.changed(claims.view)
+  #take(claims: Claims, notice: Notice): void {
+    if (claims.view.take(notice)) this.#options.changed(claims.view)
     claims.entries?.noticed()
     this.#holds.heard(claims.view.id, notice)
   }
