@@ -27,13 +27,14 @@ beforeAll(() => {
   api = new Api(worker.url, KEYS.operator)
 })
 
-async function socketsOpen(): Promise<number> {
-  return sumOf(readMetrics(String((await api.get('/metrics')).body)), 'fairgrab_stream_sockets')
-}
+const metric = async (name: string): Promise<number> =>
+  sumOf(readMetrics(String((await api.get('/metrics')).body)), name)
+const socketsOpen = (): Promise<number> => metric('fairgrab_stream_sockets')
 
 test.each(['json', 'msgpack'] as const)(
   '%s: no answer is lost, nobody is delayed, the last stock comes',
   async encoding => {
+    const before = await metric('fairgrab_stream_catch_ups_total')
     using stalls = new Stalls()
     const round = await makeRound(api, { stock: CLAIMS_PER_REQUEST_MAX + 1000 })
     const topics = [`stock:${round.id}`]
@@ -73,6 +74,8 @@ test.each(['json', 'msgpack'] as const)(
     }
     const last = await slow.next(frame => frame.op === 'stock' && frame.version === end.stock.version)
     expect(last).toMatchObject({ state: 'closed', granted: end.stock.granted })
+    // What was dropped while he was slow nobody can know, so he is told again whenever he has caught up.
+    expect(await metric('fairgrab_stream_catch_ups_total')).toBeGreaterThan(before)
     await Promise.all([slow.close(), quick.close()])
   },
 )

@@ -36,6 +36,9 @@ const LOST_WITH_JOURNALS = /^I(3|8|9|10)-|^I1-(gaps|sold-out)/
  */
 const TRUE_WHILE_ASIDE = /^I1-sold-out|^I9-vouchers|^I10-holder/
 
+/** A grant that is given back has the moment of the server that made it, whose clock may have been ahead of the next one's. */
+const CLOCKS_DIFFER = /^I12-clock/
+
 const setAsideIn = (ranges: string) =>
   [...ranges.matchAll(/(\d+)-(\d+)/g)].map(([, from, to]) => ({ from: Number(from), to: Number(to) }))
 
@@ -106,6 +109,7 @@ export class RoundRecord {
     const forgiven = [
       ...(this.journalsLost ? [LOST_WITH_JOURNALS] : []),
       ...(aside.length > 0 ? [TRUE_WHILE_ASIDE] : []),
+      ...(this.clockJumped && state.has('replid') ? [CLOCKS_DIFFER] : []),
     ]
     const checks = auditRun(run).checks.filter(({ id: check }) => aside.length === 0 || check !== 'I8-end')
     // What was set aside comes back to the stock, as if it were added; who was told that all is closed was told so for ever.
