@@ -11,7 +11,6 @@ import type { Receipt } from '../draw/receipt.ts'
 import type { Ask, Run } from './claim-queue.ts'
 
 const NO_CODES = Buffer.alloc(0)
-/** What is written into it is kept nowhere. */
 const UNTIMED = new Float64Array(0)
 
 export interface ClaimRequest {
@@ -173,12 +172,14 @@ export class ManyAsk implements Ask {
   settle({ from, count, outcome, sequence, pool, at }: Run): void {
     const { outcomes, sequences, pools, ats } = this.#answers
     const time = outcome === CODES.granted.number ? at : 0
+    // A write behind the end of a typed array is kept nowhere, and is slow.
+    const isTimed = ats.length > 0
     for (let i = 0; i < count; i++) {
       const to = this.#index ? (this.#index[from + i] as number) : from + i
       outcomes[to] = outcome
       pools[to] = pool ?? this.pool
-      ats[to] = time
       sequences[to] = sequence === 0 ? 0 : sequence + i
+      if (isTimed) ats[to] = time
     }
     this.#answers.close(count)
   }
