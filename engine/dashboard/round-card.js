@@ -3,8 +3,9 @@
  * not written again, so twenty frames a second cost a few nodes, and nothing is announced that did not change.
  *
  * The state is a word, an icon and a colour, from one table; what it means for a user stands below in a sentence. A
- * state that the table does not know is shown by its own name. Rejected: disabling the button while nothing can be
- * granted, because a holder who asks again gets his vouchers in every state.
+ * state that the table does not know is shown by its own name. Chart, forecast and note keep their room in every state:
+ * a button that moves a second after the state would be missed, or another one be hit. Rejected: disabling the button
+ * while nothing can be granted, because a holder who asks again gets his vouchers in every state.
  */
 
 import { drawWords } from './draw-facts.js'
@@ -72,7 +73,6 @@ export class RoundCard {
         forecast: '.forecast',
         forecastRow: '.forecast-row',
         chart: '.chart svg',
-        chartBox: '.chart',
         chartTop: '.chart-top',
         caughtUp: '.caught-up',
         drawFacts: '.draw-facts',
@@ -139,7 +139,6 @@ export class RoundCard {
     if (part.bar.value !== share) part.bar.value = share
     setText(part.granted, `${numbers.format(granted)} (${percents.format(total > 0 ? granted / total : 0)})`)
     setText(part.note, NOTES[state]?.(round, times.serverNow) ?? '')
-    part.note.hidden = part.note.textContent === ''
     setText(part.drawFacts, drawWords(round, round.facts))
     part.drawFacts.hidden = part.drawFacts.textContent === ''
     this.drawMoment(round, times)
@@ -151,7 +150,7 @@ export class RoundCard {
     const part = this.#part
     setText(part.rate, isCurrent ? numbers.format(Math.round(round.rate(now))) : '–')
     setText(part.forecast, forecastWords(isCurrent ? round.forecast() : undefined, serverNow))
-    part.forecastRow.hidden = round.stock.state !== 'open' || round.isDrawn
+    part.forecastRow.hidden = round.isDrawn
     part.fence.hidden = !isFenced || ['closed', 'drawn'].includes(round.stock.state)
     const missed = round.caughtUp?.until > now ? round.caughtUp : undefined
     part.caughtUp.hidden = !missed
@@ -164,7 +163,6 @@ export class RoundCard {
   drawSecond({ rates }, viewers) {
     setText(this.#part.viewers, viewers === undefined ? '–' : numbers.format(viewers))
     const top = this.#chart.draw(rates.slice(-CHART_POINTS).map(rate => (rate === undefined ? undefined : [rate])))
-    this.#part.chartBox.hidden = this.element.dataset.state !== 'open' && !rates.some(rate => rate > 0)
     setText(this.#part.chartTop, `${numbers.format(top)} / s`)
     const now = rates.at(-1)
     this.#chart.describe(

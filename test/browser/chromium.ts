@@ -73,11 +73,17 @@ export async function openPage(browser: Browser): Promise<WatchedPage> {
 }
 
 /**
- * Waits until something with this text is to be seen. A plain text has to be the whole text of an element: a part would
- * do too early, as "Sold out" is already said by "Forecast: sold out".
+ * Waits until something with this text is to be seen, and says what was there if it never came. A plain text has to be
+ * the whole text of an element: a part would do too early, as "Sold out" is already said by "Forecast: sold out".
  */
-export const shows = (where: Locator, text: string | RegExp): Promise<void> =>
-  where.getByText(text, { exact: true }).first().waitFor()
+export async function shows(where: Locator, text: string | RegExp): Promise<void> {
+  try {
+    await where.getByText(text, { exact: true }).first().waitFor()
+  } catch (cause) {
+    const there = (await where.allTextContents()).map(words => words.replaceAll(/\s+/g, ' ').trim())
+    throw new Error(`"${text}" is not shown. There is: ${JSON.stringify(there)}`, { cause })
+  }
+}
 
 /** What axe finds on the page as it stands, one line a finding. */
 export async function findBarriers(page: Page): Promise<readonly string[]> {

@@ -64,6 +64,18 @@ async function record(round: Round, selector: string): Promise<string> {
   return name
 }
 
+/** Until what the page draws once a second was drawn again: after its reading of /metrics. */
+async function anotherSecond(): Promise<void> {
+  for (let reading = 0; reading < 2; reading++) await page.waitForResponse(/\/metrics$/)
+}
+
+/** Where an element stands in its card, in pixels. */
+async function placeIn(card: Locator, element: Locator): Promise<readonly [number, number]> {
+  const [outer, inner] = [await card.boundingBox(), await element.boundingBox()]
+  if (!outer || !inner) throw new Error('not on screen')
+  return [inner.x - outer.x, inner.y - outer.y]
+}
+
 /** Claims a whole round over the stream: the first waves each wait for the screen, the rest come as fast as they can. */
 async function drain(round: Round, seen: string): Promise<readonly unknown[]> {
   const stream = await openStream(node.url, { credential: KEYS.platform })
@@ -196,7 +208,10 @@ describe('the page', () => {
   test('shows a pause, the end of it and the close', async () => {
     const round = rounds.turns
     const card = cardOf(round)
+    const button = card.getByRole('button', { name: 'Try a claim' })
     await shows(card, 'Open')
+    await anotherSecond()
+    const place = await placeIn(card, button)
     for (const [verb, word] of [
       ['pause', 'Paused'],
       ['resume', 'Open'],
@@ -206,7 +221,9 @@ describe('the page', () => {
       await shows(card.locator('.state'), word)
       expect(await page.locator('#announcement').textContent()).toBe(`Turns: ${word}`)
     }
-    await card.getByRole('button', { name: 'Try a claim' }).click()
+    await anotherSecond()
+    expect(await placeIn(card, button), 'a button that moves away under a finger').toEqual(place)
+    await button.click()
     await shows(card.getByRole('status'), /^Not granted\. The round is paused\. Ask again in \d+ s \(paused\)\.$/)
     await expectGoodLooks()
     await api.post(`/v1/rounds/${round.id}/close`)
