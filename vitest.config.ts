@@ -7,12 +7,19 @@
  *
  * A test that hangs is ended after two minutes, which no test takes on any machine: that bound is no judgement.
  *
+ * Processes that tests start find their sources stripped of types already (test/support/stripped-types.mjs).
+ *
  * TEST_SEED feeds every random choice of a test and is printed, so that a run can be repeated. Which Redis the
  * tests use is asked once here instead of in each file, since asking for a container engine costs 0.4 s.
  */
 
 import { defineConfig } from 'vitest/config'
 import { chooseRedis } from './test/support/redis.ts'
+
+const STRIPPED_TYPES = new URL('test/support/stripped-types.mjs', import.meta.url).href
+
+/** Files that leave nothing behind in their process. */
+const PURE = ['repo', 'script', 'unit'].map(room => `test/${room}/**/*.test.ts`)
 
 export default defineConfig(async () => {
   const seed = Number(process.env.TEST_SEED ?? Date.now() % 2 ** 31)
@@ -21,7 +28,10 @@ export default defineConfig(async () => {
   console.log(`tests: TEST_SEED=${seed} repeats this run; Redis: ${redis}`)
   return {
     test: {
-      include: ['test/**/*.test.ts'],
+      projects: [
+        { extends: true, test: { name: 'pure', include: PURE, isolate: false } },
+        { extends: true, test: { name: 'real', include: ['test/**/*.test.ts'], exclude: PURE } },
+      ],
       pool: 'forks',
       maxWorkers: 2,
       retry: 0,
@@ -29,7 +39,7 @@ export default defineConfig(async () => {
       hookTimeout: 120_000,
       teardownTimeout: 60_000,
       sequence: { seed },
-      env: { TEST_SEED: String(seed), TEST_REDIS: redis },
+      env: { TEST_SEED: String(seed), TEST_REDIS: redis, NODE_OPTIONS: `--import=${STRIPPED_TYPES}` },
     },
   }
 })

@@ -17,6 +17,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { ROOT } from '../repo/tree.ts'
 import { Api, type Granted } from '../support/api.ts'
 import { BadDisk, noBadDisk } from '../support/bad-disk.ts'
+import { bareEnv } from '../support/bare-env.ts'
 import { ANSWER_MS_MAX, Crowd, openRound } from '../support/crowd.ts'
 import { effort, PATIENCE_MS } from '../support/effort.ts'
 import { KEYS } from '../support/engine.ts'
@@ -131,7 +132,7 @@ test.skipIf(noBadDisk)(
     await using node = await startNodeProcess(settings)
     const warning = /the level is everysec: grants acknowledged in the last seconds are lost/
     expect(node.words).toMatch(warning)
-    const env = { PATH: process.env.PATH, ...settings }
+    const env = bareEnv(settings)
     const doctor = await run(process.execPath, [join(ROOT, 'engine/cli.ts'), 'doctor'], { env })
     expect(doctor.stdout).toMatch(warning)
 

@@ -6,6 +6,7 @@
  * One story runs through all verbs against a real node, from a file with a campaign to a redemption and the audit log.
  * Rejected: calling the commands as functions. Exit codes and streams are half of what scripts rely on.
  */
+
 import { execFile } from 'node:child_process'
 import { mkdtempSync, writeFileSync } from 'node:fs'
 import { rm } from 'node:fs/promises'
@@ -16,6 +17,7 @@ import { Redis } from 'ioredis'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { auditLog } from '../../engine/store/keys.ts'
 import { PACK } from '../support/api.ts'
+import { bareEnv } from '../support/bare-env.ts'
 import { JWT_SECRET, KEYS, startNode, type TestNode } from '../support/engine.ts'
 
 const CLI = fileURLToPath(new URL('../../engine/cli.ts', import.meta.url))
@@ -30,7 +32,7 @@ interface Ran {
 function fairgrab(line: string, env: Env = {}): Promise<Ran> {
   const args = [CLI, ...line.split(' ').filter(Boolean)]
   return new Promise(done => {
-    execFile(process.execPath, args, { env: { PATH: process.env.PATH, ...env } }, (error, out, err) =>
+    execFile(process.execPath, args, { env: bareEnv(env) }, (error, out, err) =>
       done({ code: error === null ? 0 : Number(error.code), out: out.trimEnd(), err: err.trimEnd() }),
     )
   })

@@ -20,6 +20,7 @@ import { FLAWS, FLAWS_AS_OF, flawsOf } from '../../engine/store/known-flaws.ts'
 import { Link } from '../../engine/store/link.ts'
 import { ROOT } from '../repo/tree.ts'
 import { Api, type Granted, makeRound } from '../support/api.ts'
+import { bareEnv } from '../support/bare-env.ts'
 import { Crowd, openRound } from '../support/crowd.ts'
 import { KEYS } from '../support/engine.ts'
 import { HandClock } from '../support/hand-clock.ts'
@@ -54,7 +55,7 @@ interface Told {
 }
 
 async function doctor(settings: Readonly<Record<string, string>>, args: readonly string[] = ['--json']) {
-  const env = { PATH: process.env.PATH, ...settings }
+  const env = bareEnv(settings)
   const ran = run(process.execPath, [join(ROOT, 'engine/cli.ts'), 'doctor', ...args], { env })
   const { code = 0, stdout } = await ran.then(
     ({ stdout }) => ({ code: 0, stdout }),

@@ -9,6 +9,7 @@
  * Each node has a watcher, a shell that waits for the end of its input: when the test process dies, by whatever
  * signal, the node is told to end, so that no run leaves servers behind. The keys are the same in every test.
  */
+
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtempSync } from 'node:fs'
@@ -20,6 +21,7 @@ import { AggregatorRegistry } from 'prom-client'
 import { readConfig } from '../../engine/config.ts'
 import { startWorker } from '../../engine/main.ts'
 import { openLog } from '../../engine/ops/log.ts'
+import { bareEnv } from './bare-env.ts'
 
 export const KEYS = {
   operator: 'operator-key-1',
@@ -109,7 +111,7 @@ function untilServing(child: ChildProcess, makesKey: boolean): Promise<Printed> 
 /** A node as people start it, with its own environment and nothing of this one's but PATH. */
 export async function startNode(settings: Readonly<Record<string, string>> = {}): Promise<TestNode> {
   const dataDir = mkdtempSync(join(tmpdir(), 'fg-node-'))
-  const env = { PATH: process.env.PATH, ...SETTINGS, FAIRGRAB_WORKERS: '1', FAIRGRAB_DATA_DIR: dataDir, ...settings }
+  const env = bareEnv({ ...SETTINGS, FAIRGRAB_WORKERS: '1', FAIRGRAB_DATA_DIR: dataDir, ...settings })
   const cli = fileURLToPath(new URL('../../engine/cli.ts', import.meta.url))
   const child = spawn(process.execPath, [cli, 'up'], { env, stdio: ['ignore', 'pipe', 'pipe'] })
   const ended = once(child, 'exit').then(([code, signal]) => (code ?? signal) as number | string)

@@ -19,6 +19,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { treeOf } from '../../bench/measure/process-cost.ts'
+import { bareEnv } from './bare-env.ts'
 import { effort } from './effort.ts'
 import { KEYS } from './engine.ts'
 
@@ -94,7 +95,7 @@ export class NodeProcess implements AsyncDisposable {
 
   /** Starts the processes; `serves` tells when they are up. */
   launch(): void {
-    const env = { PATH: process.env.PATH, ...this.#env }
+    const env = bareEnv(this.#env)
     const child = spawn(process.execPath, [CLI, 'up'], { env, stdio: ['ignore', 'pipe', 'pipe'] })
     this.#words = ''
     this.#child = child

@@ -6,6 +6,7 @@
  * command runs in this process, with the exit code that cli.ts gives for what it throws; three runs as processes of
  * their own hold that part. Rejected: a process a case, at half a second each.
  */
+
 import { execFile } from 'node:child_process'
 import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer, type Server } from 'node:http'
@@ -18,6 +19,7 @@ import { ConfigError } from '../../engine/config.ts'
 import { sha256 } from '../../engine/draw/digest.ts'
 import { signBatch } from '../../engine/draw/receipt.ts'
 import { proveEntry } from '../../engine/draw/receipt-check.ts'
+import { bareEnv } from '../support/bare-env.ts'
 import { goldenBundle, KEY, readResult } from '../support/draw-bundle.ts'
 
 const CLI = join(import.meta.dirname, '../../engine/cli.ts')
@@ -47,7 +49,7 @@ async function run(...args: readonly string[]): Promise<Ran> {
 
 /** Runs the command line as a process. */
 function runProcess(...args: readonly string[]): Promise<Ran> {
-  const env = { PATH: process.env.PATH, HOME: folder }
+  const env = bareEnv({ HOME: folder })
   return new Promise(done => {
     execFile(process.execPath, [CLI, 'draw', ...args], { env, cwd: folder }, (cause, out, err) =>
       done({ code: typeof cause?.code === 'number' ? cause.code : 0, out, err }),
