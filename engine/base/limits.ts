@@ -22,6 +22,9 @@ export const BATCH_CLAIMS_MAX = 512
 /** Holders of one round that a worker remembers exactly, about 25 bytes each; beyond it holders are asked of Redis. */
 export const HOLDERS_KNOWN_MAX = 4_000_000
 
+/** After so long without a claim of a round, milliseconds, a worker lets go of its holders: 56 MB of 1.5 million. */
+export const HOLDERS_IDLE_MS = 600_000
+
 /** Batches in flight of one round of one worker. Bounds the doubt after a lost connection to 4 x 512 claims. */
 export const BATCHES_IN_FLIGHT_MAX = 4
 

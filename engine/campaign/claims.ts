@@ -7,7 +7,7 @@ import { CODE_CHARS } from '../auth/voucher-codes.ts'
 import type { Clock } from '../base/clock.ts'
 import { CODES, type Code } from '../base/codes.ts'
 import { holderEnd, holderOf, packHolders } from '../base/holder.ts'
-import { SHED_WAIT_MS } from '../base/limits.ts'
+import { HOLDERS_IDLE_MS, SHED_WAIT_MS } from '../base/limits.ts'
 import type { Allotment, Decided } from '../store/allot-store.ts'
 import { type ClaimStore, type Decision, EXCEPTION_BYTES } from '../store/claim-store.ts'
 import { ArrivalQueue, type ArrivalQueueOptions } from './arrival-queue.ts'
@@ -51,9 +51,12 @@ export class Claims {
   readonly #options: ClaimsOptions
   readonly #queue: ClaimQueue | ArrivalQueue
   #singles: SingleAsk[] = []
+  #usedAt: number
+  #resting = false
 
   constructor(options: ClaimsOptions) {
     const { view, store, clock, batchClaims, batchesInFlight } = options
+    this.#usedAt = clock.monotonicMs()
     this.view = view
     this.entries = options.entries
     this.#options = options
@@ -90,7 +93,7 @@ export class Claims {
 
   /** Asks for one claim; `done` gets the ask with its outcome and, for a holder, his vouchers. */
   ask(request: ClaimRequest, done: (ask: SingleAsk) => void): void {
-    const now = this.#options.clock.monotonicMs()
+    const now = this.#use()
     const ask = new SingleAsk(request, now, done, this.#collect)
     if (this.entries) return this.#enter(this.entries, request, ask)
     const { holdings } = this.view
@@ -115,7 +118,7 @@ export class Claims {
 
   /** Asks for `count` claims of slot 1 in one pool, their user ids packed as MessagePack strings in `users`. */
   askPacked(users: Uint8Array, count: number, pool: number, done: (answers: Answers) => void): void {
-    const now = this.#options.clock.monotonicMs()
+    const now = this.#use()
     const answers = this.#answers(count, done, false)
     if (this.entries) return void enterMany(this.entries, requestsIn(users, count, pool), answers)
     const refusal = this.#shut(count, now)
@@ -130,7 +133,7 @@ export class Claims {
 
   /** Asks for claims that may differ in slot and pool. A place without a request is refused with its number. */
   askMany(requests: readonly (ClaimRequest | number)[], done: (answers: Answers) => void): void {
-    const now = this.#options.clock.monotonicMs()
+    const now = this.#use()
     const answers = this.#answers(requests.length, done, true)
     if (this.entries) return void enterMany(this.entries, requests, answers)
     const byPool = new Map<number, number[]>()
@@ -159,11 +162,29 @@ export class Claims {
   sweep(now: number): void {
     this.#queue.sweep(now)
     this.#finishSingles()
+    if (!this.#resting && now - this.#usedAt > HOLDERS_IDLE_MS) this.#rest()
   }
 
   /** The voucher codes of grants, pack by pack. */
   codesOf(sequences: ArrayLike<number>, count: number): string[] {
     return this.view.codes.mint(sequences, count)
+  }
+
+  /** The moment, monotonic ms, of a claim that comes now. */
+  #use(): number {
+    this.#usedAt = this.#options.clock.monotonicMs()
+    if (this.#resting) {
+      this.#resting = false
+      this.view.wake()
+    }
+    return this.#usedAt
+  }
+
+  /** Nobody asks any more: what was kept to answer quickly is let go of. */
+  #rest(): void {
+    this.#resting = true
+    this.view.rest()
+    this.times.forget()
   }
 
   /** Asks for one claim of a drawn round: a winner gets his vouchers as any holder does. */

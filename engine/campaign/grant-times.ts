@@ -31,6 +31,12 @@ export class GrantTimes {
     this.#ats = this.#ats.slice(KEPT)
   }
 
+  forget(): void {
+    this.#firsts = []
+    this.#lasts = []
+    this.#ats = []
+  }
+
   /** Milliseconds since 1970, or 0 when this worker does not know. */
   known(sequence: number): number {
     let low = 0

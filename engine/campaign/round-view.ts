@@ -39,6 +39,7 @@ export class RoundView {
   #confirmedAt: number
   #holdings: Holdings
   #covering = false
+  #resting = false
 
   constructor(options: {
     config: RoundConfig
@@ -110,6 +111,18 @@ export class RoundView {
     return true
   }
 
+  /** Lets go of who holds what until `wake`; Redis knows it, and news do not bring it back. */
+  rest(): void {
+    this.#resting = true
+    this.#holdings = this.#fresh()
+  }
+
+  /** Somebody asks again. */
+  wake(): void {
+    this.#resting = false
+    this.#coverIfShut()
+  }
+
   /** What this worker knows to be granted. */
   get holdings(): Holdings {
     return this.#holdings
@@ -141,7 +154,7 @@ export class RoundView {
   }
 
   #coverIfShut(): void {
-    if (this.#wantsAll() && this.#holdings.covered < this.#notice.sequence) this.#cover()
+    if (!this.#resting && this.#wantsAll() && this.#holdings.covered < this.#notice.sequence) this.#cover()
   }
 
   /** Reads the log until the holdings cover every grant. Failing is harmless: refusals just keep asking Redis. */

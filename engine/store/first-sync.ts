@@ -12,9 +12,19 @@
 import type { Redis } from 'ioredis'
 import { syncMark } from './keys.ts'
 
+/** A year: the mark of a run is of no use after it, and whoever misses one writes another. */
+const MARK_MS = 31_536_000_000
+
 /** Resolves when all that this run of the server has read from its log is synced. Throws what Redis refuses with. */
 export async function untilSynced(client: Redis): Promise<void> {
   const [info, mark] = await Promise.all([client.info('server'), client.get(syncMark())])
   const run = /^run_id:(\S+)/m.exec(info)?.[1]
-  if (run === undefined || mark !== run) await client.set(syncMark(), run ?? '')
+  if (run !== undefined && mark === run) return
+  try {
+    await client.set(syncMark(), run ?? '')
+  } catch (cause) {
+    // Out of memory it refuses a key, not an expiry: of an earlier life's mark that is written and synced as well.
+    const written = /^OOM/.test((cause as Error).message) && (await client.pexpire(syncMark(), MARK_MS)) === 1
+    if (!written) throw cause
+  }
 }

@@ -95,3 +95,22 @@ test(
   },
   PATIENCE_MS,
 )
+
+test('a Redis that comes back without memory gives holders what they hold, and grants again when it has some', async () => {
+  await using redis = await startLocalRedis()
+  await using node = await startNodeProcess({ REDIS_URL: redis.url, LOG_LEVEL: 'info' })
+  const api = new Api(node.url, KEYS.operator)
+  const { id } = await openRound(node.url, 10)
+  const claim = (user_id: string) => api.post(`/v1/rounds/${id}/claims`, { user_id })
+  const held = await claim('holder')
+  await redis.kill()
+  await using poor = await startLocalRedis({ dir: redis.dir, args: ['--maxmemory', '100kb'] })
+  await node.says(/redis down[\s\S]*redis up[\s\S]*redis up/)
+  expect(await api.get(`/v1/rounds/${id}/claims/holder`)).toMatchObject({ status: 200, body: held.body })
+  expect((await claim('holder')).status).toBe(200)
+  expectProblem(await claim('late'), 'unavailable')
+  const admin = new Redis({ path: poor.socketPath as string })
+  await admin.config('SET', 'maxmemory', '0')
+  admin.disconnect()
+  expect((await claim('late')).status).toBe(201)
+})

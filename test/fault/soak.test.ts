@@ -8,8 +8,9 @@
  * with the audit. Between rounds, when nothing is under way, the memory and the open files of each process are noted.
  *
  * Workers die in the first half only, so that those of the second half live long enough to have a slope: the line
- * through their memory (least squares), per hour and per round, after a third of their life. A worker keeps what it
- * knows of a round for as long as it lives, so its memory has a slope by rounds; what must not move is the number of files.
+ * through their memory (least squares), per hour and per round, after a third of their life. A worker keeps
+ * who holds a round for ten minutes after the last claim, so its memory rises by rounds until then; what must not move is
+ * the number of files.
  *
  * SOAK_MINUTES says how long. Rejected: many short runs, in which nothing has the time to pile up.
  */

@@ -122,7 +122,25 @@ export const STORE_PLANTS: readonly Plant[] = [
   plant(
     'a run of the server passes for one that was synced',
     'engine/store/first-sync.ts',
-    ['mark !== run', 'mark === null'],
+    ['mark === run', 'mark !== null'],
     'fault/slow-disk',
+  ),
+  plant(
+    'a server without memory is not even read from after its restart',
+    'engine/store/first-sync.ts',
+    ['=== 1', '=== 2'],
+    'fault/redis-settings',
+  ),
+  plant(
+    'who held what is kept for ever',
+    'engine/campaign/claims.ts',
+    ['> HOLDERS_IDLE_MS', '< -HOLDERS_IDLE_MS'],
+    'script/round-view',
+  ),
+  plant(
+    'news of a round that rests bring all its holders back',
+    'engine/campaign/round-view.ts',
+    ['!this.#resting && this.#wantsAll()', 'this.#wantsAll()'],
+    'script/round-view',
   ),
 ]

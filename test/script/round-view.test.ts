@@ -7,10 +7,14 @@
  * shut, and that reading is part of what must not bring the old holders back.
  */
 
-import { afterAll, beforeAll, expect, test } from 'vitest'
+import { afterAll, beforeAll, expect, test, vi } from 'vitest'
+import { codeOf } from '../../engine/base/codes.ts'
 import { holderOf } from '../../engine/base/holder.ts'
+import { HOLDERS_IDLE_MS } from '../../engine/base/limits.ts'
+import { Claims } from '../../engine/campaign/claims.ts'
 import type { RoundConfig } from '../../engine/campaign/round-config.ts'
 import { RoundView } from '../../engine/campaign/round-view.ts'
+import { HandClock } from '../support/hand-clock.ts'
 import { openScriptRoom } from '../support/script-room.ts'
 
 let room: Awaited<ReturnType<typeof openScriptRoom>>
@@ -62,4 +66,40 @@ test('an event refuses nobody: what it says has to be confirmed by a reply', asy
   expect([other.take({ ...open, version: closed.version }, 1005), other.refusal(1006)]).toEqual([true, undefined])
   // Nor does one take a refusal back that a later reply confirms.
   expect([view.take({ ...open, version: open.version + 2 }), view.refusal(1004)]).toEqual([true, undefined])
+})
+
+test('who holds what is let go of when nobody asks, news do not bring it back, and the next one who asks does', async () => {
+  const id = await room.newRound({ totals: [2] })
+  const clock = new HandClock()
+  const view = await viewOf(id)
+  const claims = new Claims({
+    ...{ view, store: room.claims, clock, batchClaims: 8, batchesInFlight: 1, load: { unanswered: 0 } },
+    ...{ gate: () => undefined, decided: () => {}, refused: () => {}, entries: undefined, order: undefined },
+    failed: fault => {
+      throw fault
+    },
+  })
+  const ask = (userId: string) =>
+    new Promise<readonly [string | undefined, number]>(done =>
+      claims.ask({ userId, slot: 1, pool: 0 }, ({ outcome, sequence }) => done([codeOf(outcome), sequence])),
+    )
+  expect([await ask('a'), await ask('b')]).toEqual([
+    ['granted', 1],
+    ['granted', 2],
+  ])
+  clock.advance(HOLDERS_IDLE_MS)
+  claims.sweep(clock.monotonicMs())
+  expect([view.holdings.size, claims.times.known(2) > 0]).toEqual([2, true])
+  clock.advance(1)
+  claims.sweep(clock.monotonicMs())
+  expect([view.holdings.size, claims.times.known(2)]).toEqual([0, 0])
+  const read = vi.spyOn(room.claims, 'batches')
+  view.take(await room.notice(id))
+  expect(read).not.toHaveBeenCalled()
+  expect([await ask('b'), await ask('c')]).toEqual([
+    ['replayed', 2],
+    ['sold_out', 0],
+  ])
+  await vi.waitFor(() => expect([view.holdings.covered, view.holdings.size]).toEqual([2, 2]))
+  read.mockRestore()
 })
