@@ -245,7 +245,7 @@ describe('the page', () => {
     console.log(`first paints: ${paints.map(ms => `${ms.toFixed(0)} ms`).join(', ')}`)
 
     // Late enough for the page to be loaded again before it.
-    const opensAt = new Date(Date.now() + 2500 + 10 * loadedMs).toISOString()
+    const opensAt = new Date(Date.now() + 2000 + 5 * loadedMs).toISOString()
     const round = await makeRound(api, { stock: 5, opens_at: opensAt }, { name: 'Later' })
     await page.reload()
     const card = cardOf(round)

@@ -19,7 +19,7 @@ import { RawConnection } from '../support/raw-http.ts'
 import { type RedisProcess, startLocalRedis } from '../support/redis.ts'
 import { Stalls } from '../support/stalls.ts'
 
-const ROUNDS = effort(24, 200)
+const ROUNDS = effort(12, 200)
 const TURNS = effort(3, 30)
 const LOADED = 8
 

@@ -1,5 +1,5 @@
 /**
- * Two nodes on one Redis, one release: 200,000 claims of 120,000 users for a stock of 50,000.
+ * Two nodes on one Redis, one release, in the long form 200,000 claims of 120,000 users for a stock of 50,000.
  *
  * Each node is `fairgrab up` in processes of its own and has 64 connections, one claim outstanding on each. A third of
  * the claims are repeats: half of them are sent to the other node at the same moment as the first, the rest at any
@@ -20,13 +20,14 @@ import { monotonicUs } from '../../bench/load/recorder.ts'
 import { benchUsers, writeDigits } from '../../bench/load/user-id.ts'
 import { Operator, type RoundState } from '../../bench/operator.ts'
 import { CODES } from '../../engine/base/codes.ts'
+import { effort } from '../support/effort.ts'
 import { KEYS, startNode, type TestNode } from '../support/engine.ts'
 import { type RedisProcess, startLocalRedis } from '../support/redis.ts'
 import { below, random } from '../support/seed.ts'
 
-const USERS = 120_000
-const CLAIMS = 200_000
-const STOCK = 50_000
+const USERS = effort(30_000, 120_000)
+const CLAIMS = effort(50_000, 200_000)
+const STOCK = effort(12_500, 50_000)
 const LANES = 64
 const NODES = 2
 const FINAL = new Set<number>([CODES.granted.number, CODES.replayed.number, CODES.sold_out.number])
@@ -162,7 +163,7 @@ async function expectSound(round: RoundState, history: History): Promise<number>
   return ledger.at.grantedAt[ledger.length - 1] as number
 }
 
-test('200,000 claims on two nodes: 50,000 users hold 1..50,000, every repeat its first answer', async () => {
+test(`${CLAIMS} claims on two nodes: ${STOCK} users hold 1..${STOCK}, every repeat its first answer`, async () => {
   const [a, b] = nodes as [TestNode, TestNode]
   const operator = new Operator(a.url, KEYS.operator)
   const { id } = await operator.createRound({ name: 'two nodes', stock: STOCK, opensAt: new Date(0) })

@@ -1,0 +1,63 @@
+/**
+ * The bench as its users start it: a program with arguments, what it prints, its exit code and its result folder.
+ *
+ * Each room has a folder of its own, which is also where the bench and what it starts keep their temporary files, so
+ * that a test can see whether they left something behind.
+ */
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdirSync, mkdtempSync } from 'node:fs'
+import { readFile, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import type { Summary } from '../../bench/measure/result.ts'
+
+const RUN = fileURLToPath(new URL('../../bench/run.ts', import.meta.url))
+
+/** A run starts an engine, generators and a Redis, on a machine that may be busy. */
+export const BENCH_PATIENCE_MS = 240_000
+
+export interface Ended {
+  readonly code: number | null
+  readonly stdout: string
+  readonly stderr: string
+}
+
+export class BenchRoom implements AsyncDisposable {
+  readonly folder = mkdtempSync(join(tmpdir(), 'bench-test-'))
+
+  constructor() {
+    mkdirSync(this.path('tmp'))
+  }
+
+  path(name: string): string {
+    return join(this.folder, name)
+  }
+
+  /** Runs the bench; `watch` sees its stderr as it comes and may interrupt it. */
+  async run(args: readonly string[], watch?: (text: string, interrupt: () => void) => void): Promise<Ended> {
+    const child = spawn(process.execPath, [RUN, ...args], {
+      stdio: ['ignore', 'pipe', 'pipe'],
+      env: { ...process.env, TMPDIR: this.path('tmp') },
+    })
+    const said = { stdout: '', stderr: '' }
+    child.stdout.on('data', chunk => {
+      said.stdout += String(chunk)
+    })
+    child.stderr.on('data', chunk => {
+      said.stderr += String(chunk)
+      watch?.(said.stderr, () => child.kill('SIGINT'))
+    })
+    const [code] = (await once(child, 'close')) as [number | null]
+    return { code, ...said }
+  }
+
+  async summary(name: string): Promise<Summary> {
+    return JSON.parse(await readFile(join(this.path(name), 'summary.json'), 'utf8')) as Summary
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return rm(this.folder, { recursive: true, force: true })
+  }
+}
