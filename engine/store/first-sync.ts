@@ -12,8 +12,8 @@
 import type { Redis } from 'ioredis'
 import { syncMark } from './keys.ts'
 
-/** A year: the mark of a run is of no use after it, and whoever misses one writes another. */
-const MARK_MS = 31_536_000_000
+/** A year in seconds: the mark of a run is of no use after it, and whoever misses one writes another. */
+const MARK_S = 31_536_000
 
 /** Resolves when all that this run of the server has read from its log is synced. Throws what Redis refuses with. */
 export async function untilSynced(client: Redis): Promise<void> {
@@ -24,7 +24,7 @@ export async function untilSynced(client: Redis): Promise<void> {
     await client.set(syncMark(), run ?? '')
   } catch (cause) {
     // Out of memory it refuses a key, not an expiry: of an earlier life's mark that is written and synced as well.
-    const written = /^OOM/.test((cause as Error).message) && (await client.pexpire(syncMark(), MARK_MS)) === 1
+    const written = /^OOM/.test((cause as Error).message) && (await client.expire(syncMark(), MARK_S)) === 1
     if (!written) throw cause
   }
 }
