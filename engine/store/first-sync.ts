@@ -24,7 +24,8 @@ export async function untilSynced(client: Redis): Promise<void> {
     await client.set(syncMark(), run ?? '')
   } catch (cause) {
     // Out of memory it refuses a key, not an expiry: of an earlier life's mark that is written and synced as well.
-    const written = /^OOM/.test((cause as Error).message) && (await client.expire(syncMark(), MARK_S)) === 1
+    // By `call`, since a link's `client.expire` is the script of that name.
+    const written = /^OOM/.test((cause as Error).message) && (await client.call('EXPIRE', syncMark(), MARK_S)) === 1
     if (!written) throw cause
   }
 }
