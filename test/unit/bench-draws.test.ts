@@ -1,4 +1,8 @@
-/** The bench of drawn rounds as its users start it (bench-run.test.ts). */
+/**
+ * The bench of drawn rounds as its users start it; what bench-run.test.ts is for a release in the order of claims.
+ *
+ * The draw that the bench repeats from the published files is a real one of a real engine, over both transports.
+ */
 import { afterAll, expect, test } from 'vitest'
 import { BENCH_PATIENCE_MS, BenchRoom } from '../support/bench-room.ts'
 

@@ -1,4 +1,8 @@
-/** Every other scenario of the bench, small, as its users start it (bench-run.test.ts). */
+/**
+ * Every other scenario of the bench as its users start it, small; what bench-run.test.ts is for a release.
+ *
+ * Each has to end with 0 and say that it is sound: no figure is looked at but that it is there.
+ */
 import { afterAll, expect, test } from 'vitest'
 import { BENCH_PATIENCE_MS, BenchRoom } from '../support/bench-room.ts'
 
