@@ -147,7 +147,8 @@ describe('first come, first served', () => {
     let answered = lost()
     proxy.way = 'drop replies'
     await button().click()
-    const asksAgain = shows(part('answer'), /^No certain answer yet; asking again in \d s \(attempt 2\)\.$/)
+    // A third of a second later it says the next number, which a busy browser may be the first to show.
+    const asksAgain = shows(part('answer'), /^No certain answer yet; asking again in \d s \(attempt [2-8]\)\.$/)
     let isLost = false
     void asksAgain.then(() => {
       isLost = true
