@@ -1,8 +1,9 @@
 /**
- * How tests run: two files at a time, each in a process of its own, every one exactly once.
+ * How tests run: three files at a time, every one exactly once; those that leave nothing behind share a process.
  *
- * Two workers because tests start real redis-servers and the build machine has two cores; forks because a test may
- * end its process and because uWebSockets.js does not survive being unloaded from a thread. A failed test is
+ * Three workers on the two cores of the build machine, because half of the time of a test that has a browser, a disk or
+ * a fail-over is waiting (test/support/node-process.ts has ports for three); forks because a test may end its process
+ * and because uWebSockets.js does not survive being unloaded from a thread. A failed test is
  * never tried again: an answer that changes from run to run is itself the failure.
  *
  * A test that hangs is ended after two minutes, which no test takes on any machine: that bound is no judgement.
@@ -33,7 +34,7 @@ export default defineConfig(async () => {
         { extends: true, test: { name: 'real', include: ['test/**/*.test.ts'], exclude: PURE } },
       ],
       pool: 'forks',
-      maxWorkers: 2,
+      maxWorkers: 3,
       retry: 0,
       testTimeout: 120_000,
       hookTimeout: 120_000,
