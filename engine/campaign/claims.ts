@@ -37,6 +37,8 @@ export interface ClaimsOptions {
   readonly entries: Entries | undefined
   /** What a strict round's order needs; undefined for every other. */
   readonly order: Order | undefined
+  /** Whether who holds what may be let go of and read again later; always where it is left out. */
+  readonly mayRest?: (() => boolean) | undefined
   /** Told of each decided run of claims; undefined where nobody measures arrivals. */
   readonly arrived?: ((roundId: string, ...told: Parameters<Arrived>) => void) | undefined
 }
@@ -162,7 +164,7 @@ export class Claims {
   sweep(now: number): void {
     this.#queue.sweep(now)
     this.#finishSingles()
-    if (!this.#resting && now - this.#usedAt > HOLDERS_IDLE_MS) this.#rest()
+    if (!this.#resting && now - this.#usedAt > HOLDERS_IDLE_MS && this.#mayRest()) this.#rest()
   }
 
   /** The voucher codes of grants, pack by pack. */
@@ -178,6 +180,10 @@ export class Claims {
       this.view.wake()
     }
     return this.#usedAt
+  }
+
+  #mayRest(): boolean {
+    return this.#options.mayRest?.() ?? true
   }
 
   /** Nobody asks any more: what was kept to answer quickly is let go of. */

@@ -238,6 +238,8 @@ export class Rounds {
       refused,
       failed,
       arrived: this.#options.arrived,
+      // What is read again of a round that is not settled goes into the journal again, too.
+      mayRest: () => door === undefined || door.settled,
     }
     return new Claims({ ...common, entries: this.#entries(view, common), order: this.#order(view) })
   }

@@ -138,6 +138,12 @@ export const STORE_PLANTS: readonly Plant[] = [
     'script/round-view',
   ),
   plant(
+    'who held what is let go of before it is settled, and journaled again and again',
+    'engine/campaign/claims.ts',
+    [' && this.#mayRest()', ''],
+    'script/round-view',
+  ),
+  plant(
     'news of a round that rests bring all its holders back',
     'engine/campaign/round-view.ts',
     ['!this.#resting && this.#wantsAll()', 'this.#wantsAll()'],

@@ -72,7 +72,9 @@ test('who holds what is let go of when nobody asks, news do not bring it back, a
   const id = await room.newRound({ totals: [2] })
   const clock = new HandClock()
   const view = await viewOf(id)
+  let mayRest = false
   const claims = new Claims({
+    mayRest: () => mayRest,
     ...{ view, store: room.claims, clock, batchClaims: 8, batchesInFlight: 1, load: { unanswered: 0 } },
     ...{ gate: () => undefined, decided: () => {}, refused: () => {}, entries: undefined, order: undefined },
     failed: fault => {
@@ -91,6 +93,9 @@ test('who holds what is let go of when nobody asks, news do not bring it back, a
   claims.sweep(clock.monotonicMs())
   expect([view.holdings.size, claims.times.known(2) > 0]).toEqual([2, true])
   clock.advance(1)
+  claims.sweep(clock.monotonicMs())
+  expect(view.holdings.size, 'at the level fenced, before it is settled').toBe(2)
+  mayRest = true
   claims.sweep(clock.monotonicMs())
   expect([view.holdings.size, claims.times.known(2)]).toEqual([0, 0])
   const read = vi.spyOn(room.claims, 'batches')
