@@ -21,6 +21,7 @@ import { Audience } from '../support/audience.ts'
 import { ANSWER_MS_MAX, Crowd, openRound } from '../support/crowd.ts'
 import { effort } from '../support/effort.ts'
 import { tell } from '../support/figures.ts'
+import { readMetrics, sumOf } from '../support/metrics.ts'
 import { type NodeProcess, startNodeProcess } from '../support/node-process.ts'
 import { type Held, heldBy } from '../support/process-files.ts'
 import { type RedisProcess, startLocalRedis } from '../support/redis.ts'
@@ -38,6 +39,7 @@ const CUT_BYTES_MAX = 6000
 /** Between two rounds connections to Redis may be under repair, and health has one of its own. */
 const FILES_BESIDE = 12
 const PROGRESS_MS = 10_000
+const LEFT_WITHIN_MS = 30_000
 /** Fewer notes than this make no line. */
 const SLOPE_NOTES_MIN = 5
 
@@ -116,6 +118,15 @@ async function playRound(room: Room, faults: readonly Fault[], counts: Map<Fault
   return crowd.acknowledged
 }
 
+/** The engine hears a moment later than they do that people have gone. */
+const allLeft = ({ url }: NodeProcess) =>
+  expect
+    .poll(async () => sumOf(readMetrics(await (await fetch(`${url}/metrics`)).text()), 'fairgrab_stream_sockets'), {
+      timeout: LEFT_WITHIN_MS,
+      interval: 20,
+    })
+    .toBe(0)
+
 /** Least squares: how many MiB more for one more of `x`. */
 function slope(notes: readonly Note[], x: (note: Note) => number): number {
   const mean = (of: (note: Note) => number) => notes.reduce((sum, note) => sum + of(note), 0) / notes.length
@@ -163,6 +174,7 @@ test(
       const faults = Array.from({ length: FAULTS_A_ROUND }, () => choice[below(room.next, choice.length)] as Fault)
       acknowledged += await playRound(room, faults, counts)
       const round = ++rounds
+      await allLeft(node)
       const held = [...heldBy(node.pid), ...heldBy(redis.pid).map(each => ({ ...each, name: 'redis' }))]
       notes.push(...held.map(each => ({ ...each, round, hours: elapsedS() / 3600 })))
       if (performance.now() - toldAt < PROGRESS_MS) continue
