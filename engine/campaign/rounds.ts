@@ -7,11 +7,13 @@ import { RoundSecrets, signingSeed } from '../auth/draw-secrets.ts'
 import { Fault } from '../base/assert.ts'
 import type { Clock } from '../base/clock.ts'
 import type { Code } from '../base/codes.ts'
+import { JoinedReads } from '../base/joined-reads.ts'
 import { CLAIMS_WAITING_MAX } from '../base/limits.ts'
 import type { Random } from '../base/random.ts'
 import { type SigningKey, signingKeyOf } from '../draw/signing-key.ts'
 import type { Decision } from '../store/claim-store.ts'
 import type { Notice, StoredState } from '../store/notice.ts'
+import type { RoundRead } from '../store/round-store.ts'
 import type { Store } from '../store/store.ts'
 import { Claims, type ClaimsOptions, type Order } from './claims.ts'
 import { Entries } from './entries.ts'
@@ -44,9 +46,9 @@ export interface RoundsOptions {
   readonly drawn: (view: RoundView, window: number) => void
 }
 
-/** Unknown ids that are remembered, so that asking for nonsense costs no read; forgotten after a second. */
+/** Unknown ids that are remembered, so that one that is asked for again and again is read at most once in UNKNOWN_MS. */
 const UNKNOWN_KEPT = 1000
-const UNKNOWN_MS = 1000
+const UNKNOWN_MS = 50
 
 /** States that the round's end turns. */
 const CAN_CLOSE: readonly StoredState[] = ['scheduled', 'open', 'paused']
@@ -54,7 +56,7 @@ const CAN_CLOSE: readonly StoredState[] = ['scheduled', 'open', 'paused']
 export class Rounds {
   readonly #options: RoundsOptions
   readonly #rounds = new Map<string, Claims>()
-  readonly #loading = new Map<string, Promise<Claims | undefined>>()
+  readonly #loads = new JoinedReads<Claims | undefined>()
   readonly #unknown = new Map<string, number>()
   readonly #byNumber = new Map<number, string>()
   readonly #holds: Holds
@@ -109,15 +111,8 @@ export class Rounds {
   async get(roundId: string): Promise<Claims | undefined> {
     const known = this.#rounds.get(roundId)
     if (known) return known
-    const now = this.#options.clock.monotonicMs()
-    if (now - (this.#unknown.get(roundId) ?? -Infinity) < UNKNOWN_MS) return undefined
-    const loading = this.#loading.get(roundId) ?? this.#read(roundId)
-    this.#loading.set(roundId, loading)
-    try {
-      return await loading
-    } finally {
-      this.#loading.delete(roundId)
-    }
+    const load = async () => this.#rounds.get(roundId) ?? (await this.#find(roundId))
+    return this.#loads.ask(roundId, load, round => round !== undefined)
   }
 
   /** The round of a number, where this worker has read it before. */
@@ -181,17 +176,25 @@ export class Rounds {
     this.#stopListening()
   }
 
-  async #read(roundId: string): Promise<Claims | undefined> {
-    const { store, clock, random, secret } = this.#options
+  /** Reads a round for the first time; an id that nothing had a moment ago has to wait, and whoever asks for it. */
+  async #find(roundId: string): Promise<Claims | undefined> {
+    const { store, clock } = this.#options
+    const waitMs = (this.#unknown.get(roundId) ?? -Infinity) + UNKNOWN_MS - clock.monotonicMs()
+    if (waitMs > 0) await new Promise<void>(resolve => clock.after(waitMs, resolve))
     const askedAt = clock.monotonicMs()
-    const read = await store.rounds.read(roundId)
-    if (!read) {
-      if (await store.rounds.isKnown(roundId))
-        throw new Fault('fenced', `round ${roundId}: its state in Redis is missing; restore it from a backup`)
-      if (this.#unknown.size >= UNKNOWN_KEPT) this.#unknown.clear()
-      this.#unknown.set(roundId, askedAt)
-      return undefined
-    }
+    // What the index knows has a state, or it has come between the two.
+    const known = async () => ((await store.rounds.isKnown(roundId)) ? store.rounds.read(roundId) : null)
+    const read = (await store.rounds.read(roundId)) ?? (await known())
+    if (read) return this.#open(roundId, read)
+    if (read === undefined)
+      throw new Fault('fenced', `round ${roundId}: its state in Redis is missing; restore it from a backup`)
+    if (this.#unknown.size >= UNKNOWN_KEPT) this.#unknown.clear()
+    this.#unknown.set(roundId, askedAt)
+    return undefined
+  }
+
+  async #open(roundId: string, read: RoundRead): Promise<Claims> {
+    const { store, clock, random, secret } = this.#options
     const config = JSON.parse(read.config) as RoundConfig
     const seed = random.bytes(4).readInt32LE(0)
     const door =

@@ -3,10 +3,12 @@
  * Redis; the second one's is behind a proxy that holds a reply back, so that a first look-up is under way while the
  * first worker grants or makes what the second look-up asks for.
  */
+import { Redis } from 'ioredis'
 import { beforeEach, expect, test } from 'vitest'
+import { roundState, rounds } from '../../engine/store/keys.ts'
 import { Api, type Granted, makeRound } from '../support/api.ts'
 import { KEYS, startTestWorker, type TestWorker } from '../support/engine.ts'
-import { type RedisServer, startLocalRedis } from '../support/redis.ts'
+import { type RedisProcess, startLocalRedis } from '../support/redis.ts'
 import { TcpProxy } from '../support/tcp-proxy.ts'
 
 /** How far the second worker is from Redis; all that happens meanwhile at the first takes a tenth of it. */
@@ -15,22 +17,30 @@ const WAY_MS = 150
 let near: Api
 let far: Api
 let proxy: TcpProxy
+let redis: RedisProcess
 
 beforeEach(async () => {
-  const started: (TestWorker | RedisServer | TcpProxy)[] = []
-  const redis = await startLocalRedis({ appendfsync: 'no' })
+  redis = await startLocalRedis({ appendfsync: 'no' })
   proxy = await TcpProxy.open({ path: redis.socketPath as string })
-  const workers = [await startTestWorker(redis.url), await startTestWorker(proxy.url, { FAIRGRAB_RATE_WRONG_CODES: '2' })]
-  started.push(...workers, proxy, redis)
+  const workers: readonly TestWorker[] = [
+    await startTestWorker(redis.url),
+    await startTestWorker(proxy.url, { FAIRGRAB_RATE_WRONG_CODES: '2' }),
+  ]
   ;[near, far] = workers.map(({ url }) => new Api(url, KEYS.operator)) as [Api, Api]
   return async () => {
     proxy.delayMs = 0
-    for (const part of started) await ('stop' in part ? part.stop() : part.close())
+    for (const worker of workers) await worker.stop()
+    await proxy.close()
+    await redis.stop()
   }
 })
 
 /** Resolves when Redis has read a page of the log whose grants are on their way to the second worker. */
 const pageRead = () => proxy.forwarded('reply', bytes => bytes.includes('users'))
+
+/** How often a command was sent to Redis by the second worker. */
+const commands = (name: string): number =>
+  proxy.asked.reduce((sum, bytes) => sum + bytes.toString('latin1').split(`\r\n${name}\r\n`).length - 1, 0)
 
 async function claim(roundId: string, user: string): Promise<string> {
   const { body } = await near.post<Granted>(`/v1/rounds/${roundId}/claims`, { user_id: user })
@@ -59,15 +69,28 @@ test('a storm of look-ups costs two reads of a page', async () => {
   const codes: string[] = []
   for (let i = 1; i <= 40; i++) codes.push(await claim(id, `u${i}`))
   proxy.delayMs = WAY_MS
-  const reads = () => proxy.asked.reduce((sum, bytes) => sum + bytes.toString('latin1').split('xrange\r\n').length - 1, 0)
-  const before = reads()
+  const before = commands('xrange')
   expect(new Set(await Promise.all(codes.map(found)))).toEqual(new Set([200]))
-  expect(reads() - before).toBeLessThanOrEqual(2)
+  expect(commands('xrange') - before).toBeLessThanOrEqual(2)
 })
 
-test('a round that was made while somebody asks for its id is found', async () => {
+test('a round that was made a moment after its id was asked for is found', async () => {
   const { id } = await makeRound(near)
-  const unknown = `rnd_${'x'.repeat(26)}`
-  expect((await far.get(`/v1/rounds/${unknown}`)).status).toBe(404)
-  expect((await far.get(`/v1/rounds/${id}`)).status).toBe(200)
+  const admin = new Redis(redis.socketPath as string)
+  const state = await admin.dumpBuffer(roundState(id))
+  await admin.del(roundState(id))
+  await admin.hdel(rounds(), id)
+  const path = `/v1/rounds/${id}`
+  expect((await far.get(path)).status).toBe(404)
+  await admin.restore(roundState(id), 0, state)
+  await admin.quit()
+  expect((await far.get(path)).status).toBe(200)
+})
+
+test('an id that nothing has is read at most every 50 ms, whoever asks for it', async () => {
+  const nonsense = `/v1/rounds/rnd_${'x'.repeat(26)}`
+  const from = performance.now()
+  const before = commands('hexists')
+  for (let i = 0; i < 4; i++) await Promise.all(Array.from({ length: 50 }, () => far.get(nonsense)))
+  expect(commands('hexists') - before).toBeLessThanOrEqual(1 + (performance.now() - from) / 50)
 })
