@@ -3,6 +3,7 @@
  * per batch it sent (16 bytes) and not one per grant; what it did not send or has forgotten is read from the log.
  * The last 131,072 batches are kept: a release of two million in full batches needs 4,000.
  */
+import { Fault } from '../base/assert.ts'
 import type { ClaimStore } from '../store/claim-store.ts'
 
 const KEPT = 131_072
@@ -49,8 +50,10 @@ export class GrantTimes {
     return (this.#firsts[low] ?? Infinity) <= sequence ? (this.#ats[low] as number) : 0
   }
 
-  /** The same, from the log when need be; 0 only when the sequence was never granted. */
+  /** The same, from the log when need be. A grant that the log does not have was read from another server than it. */
   async at(sequence: number): Promise<number> {
-    return this.known(sequence) || ((await this.#store.batchOf(this.#roundId, sequence))?.at ?? 0)
+    const at = this.known(sequence) || (await this.#store.batchOf(this.#roundId, sequence))?.at
+    if (at === undefined) throw new Fault('unknown', `round ${this.#roundId}: its log lacks sequence ${sequence}; ask again`)
+    return at
   }
 }

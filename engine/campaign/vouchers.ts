@@ -10,7 +10,7 @@ import type { Random } from '../base/random.ts'
 import type { Store } from '../store/store.ts'
 import type { VoucherFacts } from '../store/voucher-store.ts'
 import type { Claims } from './claims.ts'
-import { GrantPages } from './grant-pages.ts'
+import { type Grant, GrantPages } from './grant-pages.ts'
 import { type Template, worthOf } from './round-config.ts'
 import type { Rounds } from './rounds.ts'
 import type { VoucherState } from './voucher-states.ts'
@@ -57,8 +57,7 @@ export class Vouchers {
     const round = known ?? (await this.#rounds.ofNumber(parts?.roundNumber ?? NO_ROUND))
     const opened = parts && (round?.view.codes ?? this.#decoy).open(parts)
     if (known && !opened) await this.#rounds.ofNumber(NO_ROUND)
-    const found = round && opened && this.#pages.of(round.view.id, round.view.notice.epoch, opened.sequence)
-    const grant = found instanceof Promise ? await found : found
+    const grant = round && opened && (await this.#grantOf(round, opened.sequence))
     if (!grant || !round || !opened) throw new Refusal('not_found', 'there is no such voucher')
     const { config, vouchers } = round.view
     const template = vouchers[opened.place] as Template
@@ -70,6 +69,17 @@ export class Vouchers {
       userId: partsOf(grant.holder).userId,
       pool: config.pools[grant.pool] as string,
       facts: factsOf(round, opened.serial, template, grant.at),
+    }
+  }
+
+  /** The grant of a sequence; undefined when it certainly was never granted. Of an epoch that ended meanwhile nothing counts. */
+  async #grantOf({ view }: Claims, sequence: number): Promise<Grant | undefined> {
+    for (;;) {
+      const { epoch } = view.notice
+      const found = this.#pages.of(view.id, epoch, sequence)
+      const grant = found instanceof Promise ? await found : found
+      if (!grant) await this.#store.absences.confirm(view.id, sequence)
+      if (view.notice.epoch === epoch) return grant
     }
   }
 

@@ -191,8 +191,9 @@ export async function claimOf(services: Services, round: Claims, userId: string,
   const receipt = await standing?.receipt?.()
   if (receipt) return enteredAnswer(receipt)
   if (standing?.outcome === CODES.sold_out.number) return { outcome: 'sold_out' }
-  const holding = standing ?? (await services.claims.holding(round.view.id, holderOf(userId, slot)))
-  if (!holding) return undefined
+  const holder = holderOf(userId, slot)
+  const holding = standing ?? (await services.claims.holding(round.view.id, holder))
+  if (!holding) return void (await services.store.absences.confirm(round.view.id, holder))
   const { sequence, pool } = holding
   const at = await round.times.at(sequence)
   const codes = round.codesOf([sequence], 1)
@@ -208,6 +209,7 @@ interface GrantRow {
   readonly granted_at: string
 }
 
+/** A list that ends says that there is no more, so none ends before a fail-over is over. */
 async function* grantRows(services: Services, round: Claims, from: number): AsyncGenerator<GrantRow> {
   for await (const batch of services.claims.batches(round.view.id, from)) {
     for (const [i, holder] of batch.holders.entries()) {
@@ -218,11 +220,13 @@ async function* grantRows(services: Services, round: Claims, from: number): Asyn
       yield { sequence, user_id: userId, slot, pool, granted_at: rfc3339(batch.at) }
     }
   }
+  await services.store.fence.assertBound(round.view.id)
 }
 
 async function listClaims(services: Services, call: Call) {
   const round = await services.lifecycle.round(call.params[0] as string)
   const after = placeOf(call.query)
+  await services.store.fence.assertBound(round.view.id)
   const rows = grantRows(services, round, after + 1)
   return listRows(call, rows, row => String(row.sequence))
 }

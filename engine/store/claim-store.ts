@@ -188,7 +188,7 @@ export class ClaimStore {
 }
 
 /** An entry that granted, or undefined for the others. */
-function logBatch(last: number, fields: readonly Buffer[]): LogBatch | undefined {
+export function logBatch(last: number, fields: readonly Buffer[]): LogBatch | undefined {
   if (fields[2]?.toString('latin1') !== 'users') return undefined
   const holders = holdersIn(fields[3] as Buffer)
   const pools = fields[5] as Buffer

@@ -81,6 +81,11 @@ export class FenceStore {
     return this.#rounds.read(roundId)
   }
 
+  /** Throws Fault `fenced` while the round is bound to another server than this one: what is read of it may lack the end. */
+  async assertBound(roundId: string): Promise<void> {
+    if ((await this.read(roundId))?.binding === 'elsewhere') throw fenced(roundId)
+  }
+
   /** Notes on all replicas that up to `chunk` more may be granted, and that this engine is one of the round's. */
   async note(standing: Standing, chunk: number): Promise<number> {
     return this.#reserve(this.#copied, standing, [chunk, 0])

@@ -132,10 +132,7 @@ export class RoundStore {
 
   /** A round's notice and configuration, or undefined when Redis has no state of it. */
   async read(id: string): Promise<RoundRead | undefined> {
-    const reply = await this.#link.script(this.#scripts['round-read'], [keys.roundState(id)], [])
-    if (reply[0] !== CODES.granted.number) return undefined
-    const [binding = '', server = ''] = text(reply[3]).split(' ')
-    return { notice: parseNotice(text(reply[1])), config: text(reply[2]), binding: binding as Binding, server }
+    return roundReadOf(await this.#link.script(this.#scripts['round-read'], [keys.roundState(id)], []))
   }
 
   turn(id: string, epoch: string, verb: TurnVerb, request: string): Promise<Turned> {
@@ -187,6 +184,13 @@ export class RoundStore {
     if (code === 'fenced') throw stateless(id)
     return { code, notice: parseNotice(text(reply[1])) }
   }
+}
+
+/** What round-read.lua replied. */
+export function roundReadOf(reply: readonly Reply[]): RoundRead | undefined {
+  if (reply[0] !== CODES.granted.number) return undefined
+  const [binding = '', server = ''] = text(reply[3]).split(' ')
+  return { notice: parseNotice(text(reply[1])), config: text(reply[2]), binding: binding as Binding, server }
 }
 
 const stateless = (id: string): Fault =>

@@ -6,6 +6,7 @@
 import type { Clock } from '../base/clock.ts'
 import { LEASE_MS } from '../base/limits.ts'
 import type { Random } from '../base/random.ts'
+import { AbsenceStore } from './absence-store.ts'
 import { AllotStore } from './allot-store.ts'
 import { AuditStore } from './audit-store.ts'
 import { ClaimStore } from './claim-store.ts'
@@ -47,6 +48,7 @@ export interface Network {
 
 export interface Store {
   readonly claims: ClaimStore
+  readonly absences: AbsenceStore
   readonly allotments: AllotStore
   readonly entries: EntryStore
   readonly draws: DrawStore
@@ -83,6 +85,7 @@ export function openStore(options: StoreOptions): Store {
   return {
     // What is only read waits for no replica where a missing one does not stop the grants.
     claims: new ClaimStore(claims, fenced ? server : reads, scripts),
+    absences: new AbsenceStore(reads, scripts, fenced),
     allotments: new AllotStore(claims, reads, scripts),
     entries: new EntryStore(claims, reads, scripts),
     draws: new DrawStore(reads, scripts),
