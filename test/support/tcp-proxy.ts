@@ -38,14 +38,17 @@ export class TcpProxy implements AsyncDisposable {
   #cut: { readonly direction: Direction; left: number; readonly done: () => void } | undefined
   #way: Way = 'pass'
 
-  private constructor(upstream: NetConnectOpts) {
+  readonly #remembers: boolean
+
+  private constructor(upstream: NetConnectOpts, remembers: boolean) {
     this.upstream = upstream
+    this.#remembers = remembers
     this.#server = createServer(client => this.#connect(client))
   }
 
-  /** A proxy on a free port of 127.0.0.1. */
-  static async open(upstream: NetConnectOpts): Promise<TcpProxy> {
-    const proxy = new TcpProxy(upstream)
+  /** A proxy on a free port of 127.0.0.1; one through which gigabytes go need not remember what was asked. */
+  static async open(upstream: NetConnectOpts, { remembers = true } = {}): Promise<TcpProxy> {
+    const proxy = new TcpProxy(upstream, remembers)
     proxy.#server.listen(0, '127.0.0.1')
     await once(proxy.#server, 'listening')
     return proxy
@@ -112,7 +115,7 @@ export class TcpProxy implements AsyncDisposable {
         to.destroy()
       })
       from.on('data', bytes => {
-        if (direction === 'request') asked.push(bytes)
+        if (this.#remembers && direction === 'request') asked.push(bytes)
         this.#pass(bytes, { to, from, direction })
       })
     }
