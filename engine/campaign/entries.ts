@@ -173,7 +173,8 @@ export class Entries {
   /** How a user stands, or undefined when he did not enter. */
   async standingOf(userId: string): Promise<Standing | undefined> {
     const { entrant, index } = await this.#find(userId)
-    return index < 0 ? undefined : this.#standing(index, entrant)
+    if (index < 0) return undefined
+    return this.#standing(index, entrant, await this.#options.store.draws.state(this.#options.view.id))
   }
 
   /** Whether a holder key is the user's. */
@@ -251,14 +252,15 @@ export class Entries {
   }
 
   /** How the owner of an entry stands: his window may be open still, or drawn. */
-  async #standing(index: number, entrant: Entrant): Promise<Standing> {
-    if (index >= drawnEntries(this.#draw)) return this.#entered(index, entrant)
+  async #standing(index: number, entrant: Entrant, draw = this.#draw): Promise<Standing> {
+    if (index >= drawnEntries(draw)) return this.#entered(index, entrant)
     const { view, store } = this.#options
     const record = await this.#receipts.record(index)
     const holder = holderOfTag(record.subarray(0, TAG_BYTES))
     const place = view.holdings.findText(holder)
     if (place >= 0) return this.#granted(view.holdings.sequenceOf(place), view.holdings.poolOf(place))
-    const covered = view.holdings.covered >= view.notice.sequence
+    // Where the draw is known to be over, its winners may not be: the notice that counts them comes another way.
+    const covered = view.holdings.covered >= Math.max(view.notice.sequence, draw?.granted ?? 0)
     const holding = covered ? undefined : await store.claims.holding(view.id, holder)
     return holding ? this.#granted(holding.sequence, holding.pool) : refused('sold_out')
   }

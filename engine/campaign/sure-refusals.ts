@@ -12,14 +12,17 @@
  */
 import { CODES } from '../base/codes.ts'
 import { type Decision, EXCEPTION_BYTES } from '../store/claim-store.ts'
-import type { Notice } from '../store/notice.ts'
+import { type Notice, remainingOf } from '../store/notice.ts'
 
 const GRANTS: ReadonlySet<number> = new Set([CODES.granted.number, CODES.replayed.number])
 
-/** In words that differ when a refusal rests on something else. */
-const groundOf = ({ epoch, state, pools }: Notice): string =>
+/**
+ * In words that differ when a refusal rests on something else. Where nobody can be granted the version is one of them: it
+ * moves only with a change then, and a second pause looks like the first, which the replicas have long had.
+ */
+const groundOf = ({ epoch, version, state, pools }: Notice): string =>
   [
-    ...[epoch, state],
+    ...[epoch, state, state === 'open' && remainingOf({ pools }) > 0 ? '' : version],
     ...pools.map(({ total, granted, quarantined = 0 }) => (granted + quarantined < total ? 'left' : total)),
   ].join(' ')
 

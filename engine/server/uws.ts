@@ -100,17 +100,26 @@ export class Exchange {
 
   /** Writes an answer of unknown length as its parts come, no faster than the client reads. */
   async stream(type: string, parts: AsyncIterable<string>): Promise<void> {
+    const reader = parts[Symbol.asyncIterator]()
+    // What fails before anything was written can still be answered as it is.
+    let next = await reader.next()
     if (!this.#open) return
     this.#res.cork(() => this.#res.writeStatus(statusLine(200, type)))
-    let waits = 0
-    for await (const part of parts) {
+    for (let waits = 0; !next.done; next = await reader.next().catch(cause => this.#breakOff(cause))) {
       if (!this.#open) return
-      if (this.#res.write(part)) waits = 0
+      if (this.#res.write(next.value)) waits = 0
       else await this.#writable(Math.min(WRITABLE_MS_MAX, WRITABLE_MS * 2 ** waits++))
     }
     if (!this.#open) return
     this.#open = false
     this.#res.cork(() => this.#res.end())
+  }
+
+  /** Ends the connection in the middle of an answer, so that nobody takes what he has for all of it. */
+  #breakOff(cause: unknown): never {
+    if (this.#open) this.#res.close()
+    this.#open = false
+    throw cause
   }
 
   /**

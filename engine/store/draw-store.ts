@@ -27,6 +27,8 @@ export interface DrawState {
   readonly entries: number
   /** Milliseconds since 1970. */
   readonly closes: number
+  /** Grants of the round; those of all that is drawn are among them. */
+  readonly granted: number
 }
 
 /** A draw that this worker has in hand. */
@@ -185,8 +187,11 @@ export class DrawStore {
 
   /** Where the round stands, or undefined when it is not a drawn one. */
   async state(roundId: string): Promise<DrawState | undefined> {
-    const [window, phase, first, entries, closes] = await this.#link.request(client =>
-      client.hmget(keys.roundDraw(roundId), 'window', 'phase', 'first', 'entries', 'closes'),
+    const [[window, phase, first, entries, closes], sequence] = await this.#link.request(client =>
+      Promise.all([
+        client.hmget(keys.roundDraw(roundId), 'window', 'phase', 'first', 'entries', 'closes'),
+        client.hget(keys.roundState(roundId), 'sequence'),
+      ]),
     )
     if (!window) return undefined
     return {
@@ -195,6 +200,7 @@ export class DrawStore {
       first: Number(first),
       entries: Number(entries),
       closes: Number(closes),
+      granted: Number(sequence),
     }
   }
 
