@@ -186,6 +186,42 @@ export const FENCE_PLANTS: readonly Plant[] = [
     'script/fenced-round',
   ),
   plant(
+    'a second pause passes for the first one, which the replicas have long had',
+    'engine/campaign/sure-refusals.ts',
+    ["state === 'open' && remainingOf({ pools }) > 0 ? '' : version", "''"],
+    'script/fenced-round',
+  ),
+  plant(
+    'a told code that a fail-over set aside is not found',
+    'engine/store/absence-store.ts',
+    ['const isOpen = aside.some(', 'const isOpen = [].some('],
+    'server/fenced-lookups',
+  ),
+  plant(
+    'what is not found on a server that the round is not bound to is not there',
+    'engine/store/absence-store.ts',
+    ["if (read.binding === 'elsewhere')", 'if (false)'],
+    'script/absence',
+  ),
+  plant(
+    'a sequence beyond what the server knows was never granted',
+    'engine/store/absence-store.ts',
+    ['if (missed > sequence) return', 'if (false) return'],
+    'script/absence',
+  ),
+  plant(
+    'a user whose pack may be among the quarantined ones holds nothing',
+    'engine/store/absence-store.ts',
+    ['return quarantinedOf(notice) > 0 ?', 'return false ?'],
+    'server/fenced-lookups',
+  ),
+  plant(
+    'a list ends although the round is bound to another server',
+    'engine/store/fence-store.ts',
+    ["?.binding === 'elsewhere') throw fenced(roundId)", "?.binding === 'elsewhere') return"],
+    'server/fenced-lookups',
+  ),
+  plant(
     'an event of a server that was given up changes the epoch',
     'engine/campaign/round-view.ts',
     ['if (notice.epoch !== last.epoch || notice.version < last.version)', 'if (notice.version < last.version)'],

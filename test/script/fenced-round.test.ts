@@ -238,6 +238,28 @@ test('nobody is refused on what a replica may lack: he is told to ask again, and
   expect(passed.get('note')).toBe(asked)
 })
 
+test('a second pause is refused on when all replicas have it, whatever they had of the first', async () => {
+  const one = await engine()
+  await newRound(one)
+  await claim(one, 'a')
+  const { epoch = '' } = await state()
+  const turn = async (verb: 'pause' | 'resume', request: string) => {
+    const { notice } = await one.store.rounds.turn(roundId, epoch, verb, request)
+    if (notice.hold !== undefined) await one.store.rounds.endHold(roundId, epoch, notice.hold)
+    return notice
+  }
+  await turn('pause', 'first')
+  await expect.poll(() => claim(one, 'b')).toEqual(['paused 0'])
+  await turn('resume', 'second')
+  const again = await turn('pause', 'third')
+  expect(one.door(roundId).isSure(again)).toBe(false)
+  const held = gate()
+  traps.set('note', () => held.promise)
+  expect(await claim(one, 'a', 'b')).toEqual(['replayed 1', 'fenced 0'])
+  held.resolve()
+  await expect.poll(() => claim(one, 'b')).toEqual(['paused 0'])
+})
+
 test('behind a batch that an earlier copy may still execute a refusal is a doubt', async () => {
   const one = await engine({ chunk: 2 })
   await newRound(one)

@@ -117,6 +117,7 @@ test('a code that was told is fenced at the till until its engine is back, then 
   for (const user of ['late1', 'nobody']) {
     expectProblem(await second.get(`${path}/${user}`), 'fenced')
     expectProblem(await second.get(`/v1/claims?user_id=${user}`), 'fenced')
+    expectProblem(await second.get(`/v1/claims?user_id=${user}`, { accept: 'application/x-ndjson' }), 'fenced')
   }
   expect((await second.get(`${path}/early1`)).status).toBe(200)
   const forged = `${(codes[0] as string).slice(0, -1)}${codes[0]?.endsWith('2') ? '3' : '2'}`

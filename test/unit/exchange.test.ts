@@ -20,7 +20,7 @@ async function* parts(count: number): AsyncGenerator<string> {
 /** An exchange over a response whose writes say what `says` says, and what it wrote. */
 function exchangeOf(says: (part: number) => boolean) {
   const written: string[] = []
-  const heard = { aborted: () => {}, ended: false }
+  const heard = { aborted: () => {}, ended: false, broken: false }
   const response = {
     onAborted: (run: () => void) => {
       heard.aborted = run
@@ -38,6 +38,10 @@ function exchangeOf(says: (part: number) => boolean) {
     },
     end: () => {
       heard.ended = true
+      return response
+    },
+    close: () => {
+      heard.broken = true
       return response
     },
   }
@@ -61,4 +65,18 @@ test('a reader who leaves while the answer waits for him ends it, and nothing mo
   await exchange.stream('text/plain', parts(8))
   expect(written).toHaveLength(3)
   expect([heard.ended, exchange.open]).toEqual([false, false])
+})
+
+test('a list that fails in the middle is broken off; one that fails before its first part can still be answered', async () => {
+  async function* failing(count: number): AsyncGenerator<string> {
+    yield* parts(count)
+    throw new Error('Redis went away')
+  }
+  const middle = exchangeOf(() => true)
+  await expect(middle.exchange.stream('text/plain', failing(2))).rejects.toThrow('went away')
+  expect(middle.written).toHaveLength(2)
+  expect([middle.heard.broken, middle.heard.ended, middle.exchange.open]).toEqual([true, false, false])
+  const first = exchangeOf(() => true)
+  await expect(first.exchange.stream('text/plain', failing(0))).rejects.toThrow('went away')
+  expect([first.heard.broken, first.exchange.open]).toEqual([false, true])
 })

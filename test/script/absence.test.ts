@@ -1,0 +1,81 @@
+/**
+ * What speaks against an absence at the level fenced, over a real Redis that becomes another server: each state of a round
+ * between a promotion and the end of its recovery, for a user and for sequences.
+ */
+import { Redis } from 'ioredis'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { AbsenceStore } from '../../engine/store/absence-store.ts'
+import { type RedisProcess, startLocalRedis } from '../support/redis.ts'
+import { packUsers, ScriptRoom } from '../support/script-room.ts'
+
+const NEXT = '00000000000000bb'
+const CHUNK = 5
+
+let redis: RedisProcess
+let room: ScriptRoom
+let admin: Redis
+let absences: AbsenceStore
+beforeAll(async () => {
+  redis = await startLocalRedis({ appendfsync: 'no' })
+  room = new ScriptRoom(redis.url, 0)
+  admin = new Redis({ path: redis.socketPath as string })
+  absences = new AbsenceStore(room.link, room.scripts, true)
+})
+afterAll(async () => {
+  admin.disconnect()
+  await room.link.close()
+  await redis.stop()
+})
+
+const at = (roundId: string, engine = 'e1', epoch = room.epoch) => ({ roundId, engine, epoch })
+
+/** What is certain of a user, of two sequences that are granted, of the third, which is next, and of one far beyond. */
+async function verdicts(id: string): Promise<readonly string[]> {
+  const asked = ['nobody', 1, 2, 3, 50].map(missed => absences.confirm(id, missed))
+  const fates = await Promise.allSettled(asked)
+  return fates.map(fate => (fate.status === 'fulfilled' ? 'absent' : String(fate.reason.code)))
+}
+
+/** Two grants by one engine; the reserve goes up to CHUNK. */
+async function granted(): Promise<string> {
+  const id = await room.newRound({ totals: [1000], fenced: true })
+  await room.fence.lift(at(id), await room.fence.note(at(id), CHUNK))
+  await room.claims.decide(id, room.epoch, { users: packUsers(['a', 'b']), pools: Buffer.from([0]) }, 'e1')
+  return id
+}
+
+async function promote(): Promise<void> {
+  await admin.replicaof('127.0.0.1', '1')
+  await admin.replicaof('NO', 'ONE')
+}
+
+test('from the first grant to the release of what a fail-over set aside', async () => {
+  const id = await granted()
+  expect(await verdicts(id), 'bound').toEqual(['absent', 'fenced', 'fenced', 'fenced', 'fenced'])
+  await promote()
+  expect(await verdicts(id), 'promoted').toEqual(['fenced', 'fenced', 'fenced', 'fenced', 'fenced'])
+  await room.fence.bind(at(id), NEXT, 0)
+  expect((await room.notice(id)).aside).toEqual([{ from: 3, to: 5, released: false }])
+  expect(await verdicts(id), 'set aside').toEqual(['fenced', 'fenced', 'fenced', 'fenced', 'fenced'])
+  await room.fence.release(id, NEXT, { most: 1e6, request: 'r' })
+  expect(await verdicts(id), 'released').toEqual(['absent', 'fenced', 'fenced', 'absent', 'fenced'])
+})
+
+test('who was given back is there, and with the last of them nobody is in doubt', async () => {
+  const id = await granted()
+  await promote()
+  await room.fence.bind(at(id), NEXT, 0)
+  const given = { sequence: 4, pool: 0, at: 1, holder: 'c' }
+  await room.fence.restore(at(id, 'e1', NEXT), [given], [room.epoch])
+  await expect(absences.confirm(id, 'c')).rejects.toMatchObject({ code: 'fenced' })
+  await expect(absences.confirm(id, 4)).rejects.toMatchObject({ code: 'fenced' })
+  await expect(absences.confirm(id, 5)).resolves.toBeUndefined()
+  await expect(absences.confirm(id, 'nobody')).resolves.toBeUndefined()
+})
+
+test('without a state nothing is certain; at the other levels nothing is asked', async () => {
+  await expect(absences.confirm('rnd_none', 'a')).rejects.toMatchObject({ code: 'fenced' })
+  const id = await room.newRound()
+  expect(await verdicts(id), 'a round that is not fenced').toEqual(['absent', 'fenced', 'fenced', 'fenced', 'fenced'])
+  await expect(new AbsenceStore(room.link, room.scripts, false).confirm('rnd_none', 1)).resolves.toBeUndefined()
+})
