@@ -96,7 +96,10 @@ export class Operator {
     return this.#call('POST', `/v1/campaigns/${campaign.id}/rounds`, {
       stock,
       opens_at: opensAt?.toISOString() ?? null,
-      allocation: windowMs === undefined ? { mode: 'fcfs', strict } : { mode: 'window', window_ms: windowMs },
+      allocation:
+        windowMs === undefined
+          ? { mode: 'fcfs', strict }
+          : { mode: 'window', window_ms: windowMs, may_end_early: true },
     })
   }
 

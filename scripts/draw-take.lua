@@ -16,7 +16,7 @@
 -- @include notice
 -- @include log
 local round = round_read(KEYS[1], ARGV[2])
-local draw = redis.call('HMGET', KEYS[2], 'window', 'phase', 'first', 'entries', 'base', 'closes', 'owner', 'until')
+local draw = redis.call('HMGET', KEYS[2], 'window', 'phase', 'first', 'entries', 'base', 'closes', 'owner', 'until', 'opened')
 if not round or not draw[1] or redis.call('EXISTS', KEYS[3]) == 0 then return { CODE.fenced } end
 local phase, base = draw[2], draw[5]
 if phase == 'done' then return { CODE.replayed, round_notice(round) } end
@@ -37,7 +37,8 @@ if phase == 'open' then
   redis.call('HSET', KEYS[2], 'phase', phase, 'base', base, 'final', round.state == CLOSED and 1 or 0,
     'first ' .. draw[1], draw[3])
   round.state = DRAWING
-  log_change(KEYS[3], round, 'draw ' .. draw[1], '', 0)
+  -- The log says with the draw when its window was opened, so that all of the window's times are in one place.
+  log_change(KEYS[3], round, 'draw ' .. draw[1], '', math.min(tonumber(draw[9] or 0), round.now))
   round_write(round, ARGV[1], 'state', DRAWING)
 end
 redis.call('HSET', KEYS[2], 'owner', ARGV[3], 'until', round.now + tonumber(ARGV[4]))

@@ -24,6 +24,11 @@ export type Bundle = Readonly<Record<BundleFile, Buffer>>
 
 export interface PublishedRules extends DrawRules {
   readonly round_id: string
+  readonly window?: number
+  readonly opens_at: string
+  readonly closes_at: string
+  /** Missing in rules of older engines, which promise no times. */
+  readonly may_end_early?: boolean
   readonly leaf_records: number
   readonly beacon:
     | { readonly kind: 'commit'; readonly hash: string }
@@ -34,6 +39,8 @@ export interface Commitment {
   readonly rules_hash: string
   readonly n: number
   readonly root: string
+  /** What changed in the window, and when; the last is its draw. */
+  readonly changes?: readonly { readonly at: string; readonly change: string }[]
 }
 
 export interface PublishedBeacon {
@@ -75,7 +82,7 @@ function said<T>(bytes: Buffer): Partial<T> {
 function signedBytes(bytes: Bundle): Buffer {
   if (bytes['commit.bytes'].length > 0) return bytes['commit.bytes']
   const text = bytes['commit.json'].toString('utf8')
-  return Buffer.from(/"commit":(\{[^{}]*\})/.exec(text)?.[1] ?? '')
+  return Buffer.from(/"commit":(\{.*\}),"signature"/s.exec(text)?.[1] ?? '')
 }
 
 export function statementOf(bytes: Bundle): Statement {

@@ -98,6 +98,36 @@ function commitFault({ signed, commitment }: Statement): string | undefined {
   }
 }
 
+/** How late a window may open, milliseconds: a quarter of it, at least a tenth of a second and at most a second. */
+const latest = (opens: number, closes: number): number => opens + Math.min(1000, Math.max(100, (closes - opens) / 4))
+
+/** Walks the changes with the door in hand: where it was shut while the rules say that it is open, they are broken. */
+function timesFault({ rules, commitment }: Statement): string | undefined {
+  const changes = commitment.commit?.changes
+  if (changes === undefined)
+    return rules.may_end_early === undefined ? undefined : 'the times of the window are missing'
+  const [opens, closes] = [Date.parse(rules.opens_at ?? ''), Date.parse(rules.closes_at ?? '')]
+  // Behind a window's draw a round is open; its first window waits for the round.
+  const waits = new Set((rules.window ?? 0) > 0 ? ['window'] : ['create', 'open', 'window'])
+  let [now, shutAt] = [0, Number.NaN]
+  for (const { at, change } of changes) {
+    if (Date.parse(at) < now) return `the changes go back in time at ${at}`
+    now = Date.parse(at)
+    if (change === 'pause' || change === 'close' || change === 'draw') shutAt = shutAt >= 0 ? shutAt : now
+    if (change === 'draw') break
+    if (change === 'resume') {
+      if (now > opens && shutAt < closes) return `the window was paused until ${at}`
+      shutAt = Number.NaN
+    }
+    if (waits.delete(change) && waits.size === 0 && now > latest(opens, closes))
+      return `the window opened late, at ${at}`
+  }
+  if (changes.at(-1)?.change !== 'draw' || waits.size > 0) return 'the changes are not those of a whole window'
+  if (shutAt < closes && rules.may_end_early !== true)
+    return `the window ended early, at ${new Date(shutAt).toISOString()}`
+  return undefined
+}
+
 /** The bytes that enter the seed. */
 const beaconBytes = ({ beacon }: Statement): Buffer => hex(beacon.kind === 'commit' ? beacon.secret : beacon.signature)
 
@@ -234,6 +264,7 @@ export const DRAW_CHECKS: readonly Check<DrawEvidence>[] = [
   eachDraw('D-list', 'The list has as many entries as were committed to, no tag twice, every pool known.', listFault),
   eachDraw('D-root', 'The root over the list is the committed one.', rootFault),
   eachDraw('D-commit', 'The commitment is signed by its key.', commitFault),
+  eachDraw('D-times', 'Entries were taken from when to when the rules say, without a pause.', timesFault),
   eachDraw('D-beacon', 'The beacon is the one that the rules fixed beforehand.', beaconFault),
   eachDraw('D-seed', 'The seed follows from rules, root, count and beacon.', draw =>
     differs('the seed', draw.result.seed, ownSeed(draw).toString('hex')),

@@ -10,7 +10,7 @@
 
 import { RECORD_BYTES, TAG_BYTES } from './draw.ts'
 import type { PublishedBeacon, PublishedResult, PublishedRules } from './draw-bundle.ts'
-import { type Draft, type DrawnRun, type Published, randomBytes, tell } from './drawn-run.ts'
+import { type Changes, type Draft, type DrawnRun, type Published, randomBytes, tell } from './drawn-run.ts'
 import { ENTERED } from './history.ts'
 import { pick } from './planting.ts'
 import { below } from './synthetic.ts'
@@ -59,6 +59,52 @@ const reordered = (change: (winners: string[], result: PublishedResult) => void)
   change(winners, result)
   return { ...result, winners }
 }
+
+const change = (time: string, kind: string): Changes[number] => ({ at: `2026-01-01T${time}Z`, change: kind })
+const setTimes = (update: (changes: Changes) => Changes | undefined) => (_: DrawnRun, draft: Draft) => {
+  draft.changes = update(draft.changes ?? [])
+}
+
+/** What an operator does to the time of a window; the commitment says it, and everything else is in order. */
+const TIMED: readonly DrawPlant[] = [
+  {
+    fault: 'the window was closed early',
+    caughtBy: 'D-times',
+    before: setTimes(changes => changes.map(row => (row.change === 'close' ? change('10:00:02.999', 'close') : row))),
+  },
+  {
+    fault: 'the window was paused until its end',
+    caughtBy: 'D-times',
+    before: setTimes(changes => changes.toSpliced(3, 0, change('10:00:01.000', 'pause'))),
+  },
+  {
+    fault: 'the window was paused for a moment',
+    caughtBy: 'D-times',
+    before: setTimes(changes =>
+      changes.toSpliced(3, 0, change('10:00:01.000', 'pause'), change('10:00:01.001', 'resume')),
+    ),
+  },
+  {
+    fault: 'the window was opened late',
+    caughtBy: 'D-times',
+    before: setTimes(changes => changes.map(row => (row.change === 'open' ? change('10:00:00.751', 'open') : row))),
+  },
+  {
+    fault: 'the times of the window were left out',
+    caughtBy: 'D-times',
+    before: setTimes(() => undefined),
+  },
+  {
+    fault: 'the end of the changes was left out',
+    caughtBy: 'D-times',
+    before: setTimes(changes => changes.slice(0, -1)),
+  },
+  {
+    fault: 'the opening was left out',
+    caughtBy: 'D-times',
+    before: setTimes(changes => changes.filter(row => row.change !== 'open')),
+  },
+]
 
 const SEALED: readonly DrawPlant[] = [
   {
@@ -165,6 +211,18 @@ const PUBLISHED: readonly DrawPlant[] = [
     },
   },
   {
+    fault: 'a time of the window was changed without the key',
+    caughtBy: 'D-commit',
+    after: (_, published) => {
+      rewrite<{ commit: { changes: Changes } }>(published, 'commit.json', file => {
+        const changes = file.commit.changes.map(row => (row.change === 'close' ? change('10:00:03.001', 'close') : row))
+        const commit = { ...file.commit, changes }
+        published.bundles[0]!['commit.bytes'] = Buffer.from(JSON.stringify(commit))
+        return { ...file, commit }
+      })
+    },
+  },
+  {
     fault: 'a file of the bundle is missing',
     caughtBy: 'D-commit',
     after: (_, { bundles }) => {
@@ -239,7 +297,7 @@ const PUBLISHED: readonly DrawPlant[] = [
   },
 ]
 
-export const DRAW_PLANTS: readonly DrawPlant[] = [...SEALED, ...PUBLISHED]
+export const DRAW_PLANTS: readonly DrawPlant[] = [...TIMED, ...SEALED, ...PUBLISHED]
 
 /** Publishes the run with the fault in its first window. */
 export function publishWith(plant: DrawPlant, run: DrawnRun, publish: (run: DrawnRun) => Published): Published {

@@ -11,7 +11,7 @@
 import { generateKeyPairSync, sign } from 'node:crypto'
 import { CODES } from '../../engine/base/codes.ts'
 import { drawAgain, merkleRoot, RECORD_BYTES, seedOf, sha256, TAG_BYTES, tagFor } from './draw.ts'
-import { type Bundle, type PublishedBeacon, type PublishedRules, statementOf } from './draw-bundle.ts'
+import { type Bundle, type Commitment, type PublishedBeacon, type PublishedRules, statementOf } from './draw-bundle.ts'
 import { type DrawEvidence, type ShownReceipt, tagHead, tagsOf } from './draw-checks.ts'
 import { ENTERED, History } from './history.ts'
 import { Ledger } from './ledger.ts'
@@ -26,6 +26,8 @@ export interface Draft {
   readonly owners: number[]
   /** The operator's secret; in the second window what stands for a public beacon's signature. */
   secret: Buffer
+  /** Undefined for a fault only: the rules demand them. */
+  changes: Changes | undefined
   /** Set by faults: the seed and the rules that the result is drawn with in place of its own. */
   seed?: Buffer
   drawnBy?: PublishedRules
@@ -54,10 +56,33 @@ export const randomBytes = (dice: Dice, count: number): Buffer =>
 
 const DRAND_ROUND = 1000
 
+const at = (time: string): string => `2026-01-01T${time}Z`
+
+export type Changes = NonNullable<Commitment['changes']>
+
+/** What an honest window says of its times; the second follows the draw of the first. */
+const changesOf = (isPublic: boolean): Changes =>
+  isPublic
+    ? [
+        { at: at('10:00:03.040'), change: 'window' },
+        { at: at('10:00:06.000'), change: 'draw' },
+      ]
+    : [
+        { at: at('09:00:00.000'), change: 'create' },
+        { at: at('09:00:00.010'), change: 'window' },
+        { at: at('10:00:00.000'), change: 'open' },
+        { at: at('10:00:03.000'), change: 'close' },
+        { at: at('10:00:03.010'), change: 'draw' },
+      ]
+
 function rulesOf(stock: number, secret: Buffer, isPublic: boolean): PublishedRules {
   const assisted = Math.ceil(stock / 10)
   return {
     round_id: 'rnd_1',
+    window: isPublic ? 1 : 0,
+    opens_at: at(isPublic ? '10:00:03.000' : '10:00:00.000'),
+    closes_at: at(isPublic ? '10:00:06.000' : '10:00:03.000'),
+    may_end_early: false,
     stock,
     pools: [
       { name: 'general', total: stock - assisted },
@@ -91,8 +116,14 @@ export function tell(run: DrawnRun, user: number, tag: Uint8Array | undefined): 
 export function makeDrawnRun(seed: number, people: number): DrawnRun {
   const dice = seededDice(seed)
   const drafts = [false, true].map((isPublic): Draft => {
-    const secret = randomBytes(dice, 32)
-    return { rules: rulesOf(Math.ceil(people / 20), secret, isPublic), entries: Buffer.alloc(0), owners: [], secret }
+    const [secret, changes] = [randomBytes(dice, 32), changesOf(isPublic)]
+    return {
+      rules: rulesOf(Math.ceil(people / 20), secret, isPublic),
+      entries: Buffer.alloc(0),
+      owners: [],
+      secret,
+      changes,
+    }
   })
   const run = { dice, history: new History(), users: seededUsers(seed, people), drafts, receipts: [] as ShownReceipt[] }
   const records: Buffer[][] = [[], []]
@@ -131,7 +162,8 @@ function bundleOf(draft: Draft): Published['bundles'][number] {
     rules_hash: sha256(rules).toString('hex'),
     n: count,
     root: root.toString('hex'),
-    committed_at: '2026-01-01T00:00:00.000Z',
+    committed_at: at('10:00:06.100'),
+    ...(draft.changes ? { changes: draft.changes } : {}),
   }
   const seed = draft.seed ?? seedOf({ rulesHash: sha256(rules), root, count, beacon: draft.secret })
   const { pools } = draft.rules

@@ -1,6 +1,6 @@
 /**
  * The files that a draw publishes one after the other, each a function of those before it: commit.bytes and commit.json
- * fix the list, beacon.json reveals what nobody could know before, result.json follows from both. A table of phases:
+ * fix the list and the times of its window, beacon.json reveals what nobody could know before, result.json follows from both. A table of phases:
  * which phase the files begin, and how they are made. A file that is made twice is the same byte for byte, but for the
  * commitment's time; of two commitments the first one published stands.
  */
@@ -10,6 +10,7 @@ import { parseCommit, writeCommit } from '../draw/commitment.ts'
 import { RECORD_BYTES } from '../draw/entry.ts'
 import { hashRules, parseRules, windowOf } from '../draw/rules.ts'
 import type { SigningKey } from '../draw/signing-key.ts'
+import type { Change } from '../draw/times.ts'
 import type { DrawPhase } from '../store/draw-store.ts'
 import { workOn } from './draw-work.ts'
 
@@ -20,6 +21,8 @@ export interface DrawFacts {
   readonly files: Files
   /** The window's list: n times 17 bytes. */
   readonly records: () => Promise<Buffer>
+  /** What changed in the window until it was taken in hand. */
+  readonly changes: () => Promise<readonly Change[]>
   /** Now, RFC 3339. */
   readonly at: string
   readonly key: SigningKey
@@ -35,16 +38,19 @@ interface Step {
 
 const fileOf = (files: Files, name: string): Buffer => files[name] as Buffer
 
-async function makeCommit({ files, records, at, key }: DrawFacts): Promise<Files> {
+async function makeCommit({ files, records, changes, at, key }: DrawFacts): Promise<Files> {
   const rules = fileOf(files, 'rules.json')
+  const promised = parseRules(rules)
   const list = await records()
   const root = await workOn({ records: list })
   const commit = {
     rules_hash: hashRules(rules).toString('hex'),
-    window: windowOf(parseRules(rules)),
+    window: windowOf(promised),
     n: list.length / RECORD_BYTES,
     root: root.toString('hex'),
     committed_at: at,
+    // Rules of an older engine promise no times, and who reads them expects none.
+    ...(promised.may_end_early === undefined ? {} : { changes: await changes() }),
   }
   return { ...writeCommit(commit, key) }
 }

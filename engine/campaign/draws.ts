@@ -13,12 +13,13 @@ import { verifyBeacon, writeBeacon } from '../draw/beacon.ts'
 import { parseCommit } from '../draw/commitment.ts'
 import { BundleError } from '../draw/json-file.ts'
 import { parseRules } from '../draw/rules.ts'
+import type { Change } from '../draw/times.ts'
 import type { DrawPhase, TakenDraw } from '../store/draw-store.ts'
 import type { Store } from '../store/store.ts'
 import type { Claims } from './claims.ts'
 import { stepFrom } from './draw-files.ts'
-import type { RoundConfig } from './round-config.ts'
 import type { Rounds } from './rounds.ts'
+import { windowChanges } from './window-changes.ts'
 import { beaconSecret, windowRules } from './window-rules.ts'
 
 export interface DrawsOptions {
@@ -26,14 +27,6 @@ export interface DrawsOptions {
   readonly rounds: Rounds
   readonly clock: Clock
   readonly failed: (fault: unknown) => void
-}
-
-export interface Announced {
-  /** Milliseconds since 1970, 0 for none. */
-  readonly opensAt: number
-  readonly closesAt: number
-  /** Stock of each pool. */
-  readonly totals: readonly number[]
 }
 
 /** What drand publishes of a round; the signature has 96 hexadecimal digits. */
@@ -44,6 +37,12 @@ export interface DrandBeacon {
 
 /** Batches of grants on their way to Redis at once. */
 const GRANTS_IN_FLIGHT = 8
+
+/** How often a window's rules are made anew because it would open late by them; then the next tick tries. */
+const BEGIN_TRIES = 5
+
+/** A window whose rules are not known yet. */
+const NO_RULES = { rules: Buffer.alloc(0), closes: 0, latest: 0 }
 
 /** Between two looks at the list of rounds that are to be drawn. */
 const LOOK_MS = 1000
@@ -83,25 +82,25 @@ export class Draws {
     }
   }
 
-  /** Before a round is made: its first rules, where its opening is known. */
-  async announce(config: RoundConfig, { opensAt, closesAt, totals }: Announced): Promise<void> {
-    const { store, rounds } = this.#options
-    const pools = totals.map(total => ({ total, granted: 0 }))
-    const facts = { config, secrets: rounds.secretsOf(config.id), window: 0, closesAt, pools }
-    const first =
-      opensAt > 0
-        ? windowRules({ ...facts, opensAt: Math.max(opensAt, rounds.serverTimeMs()) })
-        : { rules: Buffer.alloc(0), closes: 0 }
-    await store.draws.open(config.id, { window: 0, ...first, isNew: true })
+  /** Before a round is made: nobody enters it until its first rules stand. */
+  async announce(roundId: string): Promise<void> {
+    await this.#options.store.draws.open(roundId, { window: 0, ...NO_RULES, isNew: true })
   }
 
-  /** Publishes the rules of the first window of a round that was opened by hand, and opens it to entries. */
+  /** Publishes the rules of the first window of a round whose opening is known, and opens it to entries. */
   async begin({ view }: Claims): Promise<void> {
     const { store, rounds } = this.#options
-    const { opensAt, at, closesAt, pools } = view.notice
+    const { at, closesAt, pools } = view.notice
     const facts = { config: view.config, secrets: rounds.secretsOf(view.id), window: 0, closesAt, pools }
-    const next = windowRules({ ...facts, opensAt: Math.max(opensAt, at) })
-    await store.draws.open(view.id, { window: 0, ...next, isNew: false })
+    let opensAt = Math.max(view.notice.opensAt, at, rounds.serverTimeMs())
+    for (let tries = 0; tries < BEGIN_TRIES; tries++) {
+      // A round that closes before it was ever opened to entries has none and needs no rules.
+      if (closesAt > 0 && closesAt <= opensAt) return
+      const next = windowRules({ ...facts, opensAt })
+      const { code, now } = await store.draws.open(view.id, { window: 0, ...next, isNew: false })
+      if (code !== 'not_open') return
+      opensAt = now
+    }
   }
 
   /** Publishes the public beacon that a committed list waits for. Throws `wrong_state`, or `invalid` when it is not that. */
@@ -127,8 +126,9 @@ export class Draws {
     const { allocation } = view.config
     const draw = entries?.draw
     if (allocation.mode === 'fcfs' || !draw || draw.phase === 'done') return false
-    const { state } = view.notice
+    const { state, opensAt } = view.notice
     const now = this.#options.rounds.serverTimeMs()
+    if (state === 'scheduled') return draw.phase === 'new' && opensAt > 0
     if (state === 'open') return draw.phase === 'new' || now >= draw.closes
     return state === 'drawing' || (state === 'closed' && now >= drawsAt(view.config.allocation))
   }
@@ -137,7 +137,7 @@ export class Draws {
     const { view, entries } = round
     const { store, rounds } = this.#options
     const { id, notice } = view
-    if (notice.state === 'open' && entries?.draw?.phase === 'new') {
+    if (notice.state !== 'closed' && entries?.draw?.phase === 'new') {
       await this.begin(round)
       return entries.load()
     }
@@ -181,7 +181,15 @@ export class Draws {
       const published = await store.draws.files(id, window)
       const at = rfc3339(rounds.serverTimeMs())
       const secret = () => beaconSecret(rounds.secretsOf(id), window)
-      const files = await step.make({ files: published, records, at, key: rounds.signingKey, secret })
+      const key = rounds.signingKey
+      const files = await step.make({
+        files: published,
+        records,
+        changes: () => this.#changes(id, taken),
+        at,
+        key,
+        secret,
+      })
       if (!files) return
       const code = await store.draws.write(id, { window, from: phase, to: step.to, files })
       if (code === 'wrong_state') return
@@ -189,6 +197,10 @@ export class Draws {
     }
     if (phase !== 'drawn') return
     await this.#grant(round, taken)
+  }
+
+  async #changes(id: string, { window, base, times }: TakenDraw): Promise<readonly Change[]> {
+    return windowChanges(await this.#options.store.draws.changes(id, base), window, times)
   }
 
   /** Makes the winners' grants in the order of the result, then opens the next window or ends the round. */

@@ -96,7 +96,8 @@ export class Lifecycle {
     const opensAt = momentOf(rules.opens_at)
     const closesAt = closesOf(rules)
     const totals = [rules.stock - setAside, ...rules.pools.map(pool => pool.stock)]
-    if (config.allocation.mode !== 'fcfs') await this.#draws.announce(config, { opensAt, closesAt, totals })
+    const isDrawn = config.allocation.mode !== 'fcfs'
+    if (isDrawn) await this.#draws.announce(id)
     await this.#store.rounds.createRound({
       id,
       campaignId: campaign.id,
@@ -108,8 +109,10 @@ export class Lifecycle {
       totals,
       fenced: this.#fenced,
     })
-    if (config.allocation.mode !== 'fcfs') await this.#store.draws.announce(id)
-    return this.round(id)
+    if (isDrawn) await this.#store.draws.announce(id)
+    const round = await this.round(id)
+    if (isDrawn && opensAt > 0) await this.#draws.begin(round)
+    return round
   }
 
   /** Throws where the level fenced could not be kept: it covers grants in the order of asking and no draw. */

@@ -31,6 +31,8 @@ export interface DrawChoices {
   readonly beacon: { readonly kind: 'commit' } | { readonly kind: 'drand' }
   readonly quota_order: 'general-first' | 'pool-first'
   readonly waitlist: number
+  /** Published with the rules: the operator may end a window early. Rounds of older engines do not say. */
+  readonly may_end_early?: boolean | undefined
 }
 
 export type DrawnAllocation =

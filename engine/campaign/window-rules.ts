@@ -9,6 +9,8 @@ import { drandRoundAfter, QUICKNET, windowSecret } from '../draw/beacon.ts'
 import { sha256 } from '../draw/digest.ts'
 import { LEAF_RECORDS } from '../draw/merkle.ts'
 import { writeRules } from '../draw/rules.ts'
+import { lateness } from '../draw/times.ts'
+import type { WindowRules } from '../store/draw-store.ts'
 import type { PoolCount } from '../store/notice.ts'
 import type { DrawnAllocation, RoundConfig } from './round-config.ts'
 
@@ -21,13 +23,6 @@ export interface WindowFacts {
   /** The end of the round, 0 for none. */
   readonly closesAt: number
   readonly pools: readonly PoolCount[]
-}
-
-export interface WindowRules {
-  /** rules.json. */
-  readonly rules: Buffer
-  /** When entries end, milliseconds since 1970. */
-  readonly closes: number
 }
 
 /** The operator's secret of a window, 32 bytes. */
@@ -49,6 +44,7 @@ export function windowRules({ config, secrets, window, opensAt, closesAt, pools 
     name: config.pools[place] as string,
     total: total - granted,
   }))
+  const [opens_at, closes_at] = [new Date(opensAt).toISOString(), new Date(closes).toISOString()]
   const rules = writeRules({
     v: 1,
     round_id: config.id,
@@ -59,13 +55,14 @@ export function windowRules({ config, secrets, window, opensAt, closesAt, pools 
     quota_order: allocation.quota_order,
     waitlist: allocation.waitlist,
     ...(allocation.mode === 'window' ? { window_ms: allocation.window_ms } : {}),
-    opens_at: new Date(opensAt).toISOString(),
-    closes_at: new Date(closes).toISOString(),
+    opens_at,
+    closes_at,
+    may_end_early: allocation.may_end_early ?? false,
     beacon:
       allocation.beacon.kind === 'drand'
         ? { kind: 'drand', chain: QUICKNET.chain, round: drandRoundAfter(beaconAfter(allocation, closes)) }
         : { kind: 'commit', hash: sha256(beaconSecret(secrets, window)).toString('hex') },
     leaf_records: LEAF_RECORDS,
   })
-  return { rules, closes }
+  return { rules, closes, latest: opensAt + lateness({ opens_at, closes_at }) }
 }

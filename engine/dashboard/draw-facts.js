@@ -16,6 +16,7 @@ const PHASES = {
   committed: 'the list is final and waits for its beacon',
   beacon: 'the beacon is known, winners are being drawn',
   drawn: 'drawn',
+  overdue: 'the draw is overdue',
 }
 const TRUST = {
   T1: 'published seed (T1)',

@@ -13,6 +13,8 @@ const WAITLIST = 'waitlist'
 const LEAF_RECORDS = 64
 const RECORD_DIGITS = 34
 const ED25519 = { name: 'Ed25519' }
+/** What must have happened before anybody can enter. */
+const OPENINGS = ['create', 'open', 'window']
 
 /** What a browser cannot compute is neither right nor wrong. */
 class Unchecked extends Error {}
@@ -109,6 +111,42 @@ async function checkInclusion({ receipt, files, proof }) {
   return `Your entry is number ${(proof.index + 1).toLocaleString()} of ${n.toLocaleString()}.`
 }
 
+const clock = ms => new Date(ms).toLocaleString()
+
+/** When entries began and ended, and the pauses between, from the changes that the commitment states. */
+function timesOf(changes) {
+  const rows = changes.map(({ at, change }) => ({ at: Date.parse(at), change }))
+  const isSound = rows.at(-1)?.change === 'draw' && rows.every(({ at }, i) => i === 0 || at >= rows[i - 1].at)
+  require(isSound, 'Its changes are not those of a window.')
+  const openings = rows.filter(({ change }) => OPENINGS.includes(change))
+  const doors = rows.filter(row => !openings.includes(row))
+  const last = doors.findIndex(({ change }) => change === 'close' || change === 'draw')
+  const ending = doors[last - 1]?.change === 'pause' ? doors[last - 1] : doors[last]
+  const pauses = doors.flatMap(({ at, change }, i) => {
+    const next = doors[i + 1]
+    return change === 'pause' && next.change === 'resume' ? [{ from: at, to: next.at }] : []
+  })
+  return { openings, began: Math.max(...openings.map(({ at }) => at)), ended: ending.at, pauses }
+}
+
+async function checkTimes({ files: { rules, commit } }) {
+  const { changes } = commit.commit
+  const early = rules.may_end_early
+  if (!changes && early === undefined) throw new Unchecked('an older engine; its rules promise no times')
+  require(changes, 'It states no times, which its rules demand.')
+  const { openings, began, ended, pauses } = timesOf(changes)
+  const awaited = rules.window > 0 ? ['window'] : OPENINGS
+  const isWhole = awaited.every(kind => openings.filter(({ change }) => change === kind).length === 1)
+  require(isWhole, 'It does not say when the window was opened.')
+  const [opens, closes] = [Date.parse(rules.opens_at), Date.parse(rules.closes_at)]
+  const late = Math.min(1000, Math.max(100, (closes - opens) / 4))
+  require(began <= opens + late, `It opened late: at ${clock(began)} and not at ${clock(opens)}.`)
+  require(ended >= closes || early, `It ended early: at ${clock(ended)} and not at ${clock(closes)}.`)
+  const pause = pauses.find(({ from, to }) => Math.max(from, opens) < Math.min(to, closes, ended))
+  require(!pause, `It was paused at ${clock(pause?.from)}, inside the window.`)
+  return `Entries were taken from ${clock(began)} to ${clock(Math.min(ended, closes))}, as the rules say.`
+}
+
 /** The bytes that the seed takes of a beacon, in hexadecimal. */
 const beaconBytes = ({ secret, signature }) => secret ?? signature
 
@@ -131,7 +169,13 @@ async function tellResult({ receipt, files }) {
 }
 
 const RECEIPT_CHECKS = { Receipt: checkSignature, Owner: checkOwner }
-const DRAW_CHECKS = { Commitment: checkCommitment, Entry: checkInclusion, Beacon: checkBeacon, Result: tellResult }
+const DRAW_CHECKS = {
+  Commitment: checkCommitment,
+  Entry: checkInclusion,
+  Times: checkTimes,
+  Beacon: checkBeacon,
+  Result: tellResult,
+}
 
 /**
  * Runs the checks for what is at hand: { receipt, userId, keys }, after the draw also `files` and `proof`.

@@ -10,6 +10,7 @@ import { z } from 'zod'
 import { isHex } from './digest.ts'
 import { BundleError, parseJson } from './json-file.ts'
 import { PUBLIC_KEY_BYTES, SIGNATURE_BYTES, type SigningKey, verifySignature } from './signing-key.ts'
+import { changeSchema } from './times.ts'
 
 const hex = (bytes: number) =>
   z.string().refine(text => isHex(text, bytes), `must be ${bytes * 2} lower case hexadecimal digits`)
@@ -21,6 +22,7 @@ const commitSchema = z
     n: z.int().min(0),
     root: hex(32),
     committed_at: z.iso.datetime({ message: 'must be RFC 3339 in UTC' }),
+    changes: z.array(changeSchema).readonly().optional(),
   })
   .readonly()
 
@@ -28,7 +30,10 @@ const fileSchema = z
   .strictObject({ commit: commitSchema, signature: hex(SIGNATURE_BYTES), public_key: hex(PUBLIC_KEY_BYTES) })
   .readonly()
 
-/** What is promised of a list: which rules, which window, how many entries, their root (hexadecimal), and when. */
+/**
+ * What is promised of a list: which rules, which window, how many entries, their root (hexadecimal), when, and what changed
+ * in its window and when (times.ts); a commitment under rules from before may_end_early says nothing of that.
+ */
 export type Commit = z.infer<typeof commitSchema>
 /** commit.json, read. */
 export type CommitFile = z.infer<typeof fileSchema>
@@ -41,8 +46,9 @@ export interface CommitBytes {
 
 /** Signs a commitment. The same commitment and key give the same bytes. */
 export function writeCommit(commit: Commit, key: SigningKey): CommitBytes {
-  const { rules_hash, window, n, root, committed_at } = commit
-  const bytes = Buffer.from(JSON.stringify({ rules_hash, window, n, root, committed_at }))
+  const { rules_hash, window, n, root, committed_at, changes } = commit
+  const rows = changes?.map(({ at, change }) => ({ at, change }))
+  const bytes = Buffer.from(JSON.stringify({ rules_hash, window, n, root, committed_at, changes: rows }))
   const signature = key.sign(bytes).toString('hex')
   const file = `{"commit":${bytes},"signature":"${signature}","public_key":"${key.publicKey}"}`
   return { 'commit.bytes': bytes, 'commit.json': Buffer.from(file) }
@@ -57,11 +63,12 @@ export function parseCommit(json: Uint8Array): CommitFile {
 export function verifyCommit({ commit, signature, public_key }: CommitFile, bytes: Uint8Array): void {
   const signed = parseJson('commit.bytes', bytes, commitSchema)
   const fields = Object.keys({ ...signed, ...commit }) as (keyof Commit)[]
-  const other = fields.find(field => signed[field] !== commit[field])
+  const said = (of: Commit, field: keyof Commit) => JSON.stringify(of[field])
+  const other = fields.find(field => said(signed, field) !== said(commit, field))
   if (other !== undefined)
     throw new BundleError(
       'commit.json',
-      `${other} is ${commit[other]}, and the signed commit.bytes has ${signed[other]}`,
+      `${other} is ${said(commit, other)}, and the signed commit.bytes has ${said(signed, other)}`,
     )
   if (!verifySignature(bytes, Buffer.from(signature, 'hex'), public_key))
     throw new BundleError('commit.json', `the signature over commit.bytes is not that of public_key ${public_key}`)

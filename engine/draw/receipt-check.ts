@@ -18,7 +18,7 @@ import { foldPath, hashLeaf, isStep, LEAF_RECORDS, leafAt, proofBytes, RecordTre
 import { findReceiptFlaw, promisedRecord, type Receipt } from './receipt.ts'
 import { hashRules, windowOf } from './rules.ts'
 import { scoreOf } from './score-order.ts'
-import { type Check, runChecks } from './verification.ts'
+import { type Check, checkTimes, runChecks } from './verification.ts'
 
 const schema = z
   .object({
@@ -146,6 +146,7 @@ export function checkReceiptOf(evidence: ReceiptEvidence): readonly Check[] {
     ['owner', () => checkOwner(evidence)],
     ['commitment', () => checkCommitment(evidence)],
     ['inclusion', () => checkInclusion(evidence)],
+    ['times', () => checkTimes(evidence.parts)],
     ['beacon', () => TRUST_WORDS[evidence.parts.beacon().trust]],
     ['result', () => tellResult(evidence)],
   ])

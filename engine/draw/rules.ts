@@ -5,6 +5,8 @@
  * from 0, `opens_at` and `closes_at` are the window's, `stock` and the pools' totals are what the windows before left,
  * and the beacon is the window's own: a secret that an earlier window revealed would be known while this one is open.
  * With a `commit` beacon the windows' secrets are a hash chain (beacon.ts), so the first rules fix them all.
+ * `may_end_early` says whether the operator may end the window before `closes_at`; rules that have it, and all that an engine
+ * writes now do, demand that the commitment states what changed in the window and when (times.ts).
  * An unknown field is refused: it could mean something to another reader. `writeRules` has one form (fields in the
  * order of the schema, no spaces), but what counts are the bytes that were published, however they are spaced.
  */
@@ -42,6 +44,7 @@ const schema = z
     window_ms: z.int().min(1).optional(),
     opens_at: moment,
     closes_at: moment,
+    may_end_early: z.boolean().optional(),
     beacon,
     leaf_records: z.literal(LEAF_RECORDS),
   })

@@ -23,6 +23,7 @@ import { RecordTree } from './merkle.ts'
 import { verifyPromotions } from './promotions.ts'
 import { hashRules, windowOf } from './rules.ts'
 import { ScoreOrder } from './score-order.ts'
+import { judgeTimes } from './times.ts'
 
 /** One line of a verdict; `detail` says what was found, or what is wrong and where. */
 export interface Check {
@@ -123,6 +124,19 @@ function checkSignature({ bytes, commit }: BundleParts, publicKey: string | unde
   return `signed by ${file.public_key}${publicKey === undefined ? '' : ', the key that was asked for'}`
 }
 
+/** What the commitment states of the window's times, held against the rules. Throws BundleError. */
+export function checkTimes({ rules, commit }: Pick<BundleParts, 'rules' | 'commit'>): string {
+  const { changes } = commit().commit
+  if (changes === undefined) {
+    if (rules().may_end_early === undefined)
+      return 'NOT STATED: by rules of an older engine; that nothing was paused or ended early has to be believed'
+    throw new BundleError('commit.json', 'states no changes of the window, which its rules demand: they were taken out')
+  }
+  const { flaws, told } = judgeTimes(changes, rules())
+  if (flaws.length > 0) throw new BundleError('commit.json', flaws.join('; '))
+  return told
+}
+
 function checkSeed({ seed, isSame, result }: BundleParts): string {
   const found = seed().toString('hex')
   if (!isSame() && result().seed !== found)
@@ -201,6 +215,7 @@ export function verifyBundle(files: BundleFiles, { publicKey }: { readonly publi
     ['root', () => checkRoot(parts)],
     ['duplicates', () => checkDuplicates(parts)],
     ['signature', () => checkSignature(parts, publicKey)],
+    ['times', () => checkTimes(parts)],
     ['beacon', () => TRUST_WORDS[parts.beacon().trust]],
     ['seed', () => checkSeed(parts)],
     ['winners', () => checkWinners(parts)],

@@ -4,7 +4,9 @@
  * nobody's to know before the commitment stands.
  */
 import { Refusal } from '../base/assert.ts'
+import { rfc3339 } from '../base/clock.ts'
 import type { Claims } from '../campaign/claims.ts'
+import { overdueSince } from '../campaign/draw-due.ts'
 import type { DrandBeacon } from '../campaign/draws.ts'
 import type { FinalList } from '../campaign/final-lists.ts'
 import { drandTime, type Trust } from '../draw/beacon.ts'
@@ -27,6 +29,8 @@ interface Shown {
   readonly round: Claims
   readonly window: number
   readonly phase: DrawPhase
+  /** Whether no window of the round came after it. */
+  readonly isLast: boolean
   /** Its published files but for the list. */
   readonly files: Readonly<Record<string, Buffer>>
 }
@@ -47,7 +51,8 @@ async function shown(services: Services, { params, query }: Call): Promise<Shown
   const files = Number.isInteger(window) && window >= 0 ? await services.store.draws.files(round.view.id, window) : {}
   if (window > draw.window || !files['rules.json']) throw new Refusal('not_found', 'there is no such window')
   const phase = window < draw.window ? 'done' : draw.phase
-  return { round, window, phase: phase === 'done' && !files['result.json'] ? 'open' : phase, files }
+  const isLast = window === draw.window
+  return { round, window, phase: phase === 'done' && !files['result.json'] ? 'open' : phase, isLast, files }
 }
 
 /** The list of a window whose commitment stands. */
@@ -80,7 +85,7 @@ async function lapseSeat({ lifecycle, promotions }: Services, { params, body, ca
 
 async function showDraw(services: Services, call: Call) {
   const draw = await shown(services, call)
-  const { round, window, phase, files } = draw
+  const { round, window, phase, isLast, files } = draw
   const { allocation } = round.view.config
   const rows = Object.entries(files).map(([name, bytes]) => ({
     name,
@@ -91,11 +96,11 @@ async function showDraw(services: Services, call: Call) {
     const list = await listOf(services, draw)
     rows.push({ name: ENTRIES, bytes: list.records.length, sha256: list.sha256 })
   }
-  const state = phase === 'done' ? 'drawn' : phase
-  return {
-    status: 200,
-    body: { round_id: round.view.id, mode: allocation.mode, window, state, trust: trustOf(files), files: rows },
-  }
+  const since = isLast ? await overdueSince(services.store, round, services.rounds.serverTimeMs()) : undefined
+  const state = since !== undefined ? 'overdue' : phase === 'done' ? 'drawn' : phase
+  const overdue = since === undefined ? {} : { overdue_since: rfc3339(since) }
+  const where = { round_id: round.view.id, mode: allocation.mode, window, state, ...overdue }
+  return { status: 200, body: { ...where, trust: trustOf(files), files: rows } }
 }
 
 async function showFile(services: Services, call: Call) {

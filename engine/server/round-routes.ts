@@ -3,7 +3,10 @@
  * campaign/lifecycle.ts; here are only paths, rights and shapes.
  */
 import { Refusal } from '../base/assert.ts'
+import { rfc3339 } from '../base/clock.ts'
 import type { CampaignRules } from '../campaign/campaigns.ts'
+import type { Claims } from '../campaign/claims.ts'
+import { overdueSince } from '../campaign/draw-due.ts'
 import type { BudgetEffect, RoundFace } from '../campaign/dry-run.ts'
 import type { RoundRules } from '../campaign/lifecycle.ts'
 import type { TurnVerb } from '../store/round-store.ts'
@@ -30,8 +33,14 @@ export function publicRound(view: RoundFace): RoundAnswer {
   })
 }
 
+/** A round with the draw that it owes, where it owes one: an abandoned draw shows wherever the round does. */
+async function roundWithDraw({ store, rounds }: Services, round: Claims) {
+  const since = await overdueSince(store, round, rounds.serverTimeMs())
+  return { ...publicRound(round.view), ...(since === undefined ? {} : { draw_overdue_since: rfc3339(since) }) }
+}
+
 async function* publicRounds(services: Services, ids: readonly string[]): AsyncGenerator<RoundAnswer> {
-  for (const id of ids) yield publicRound((await services.lifecycle.round(id)).view)
+  for (const id of ids) yield await roundWithDraw(services, await services.lifecycle.round(id))
 }
 
 async function listRounds(services: Services, call: Call, campaignId?: string) {
@@ -142,12 +151,12 @@ export const ROUND_ROUTES: readonly Route[] = [
     path: '/v1/rounds/{id}',
     right: 'public',
     summary: 'The public state of a round',
-    handle: async ({ lifecycle, store }, { params }) => {
-      const { view } = await lifecycle.round(params[0] as string)
-      const { allocation } = view.config
+    handle: async (services, { params }) => {
+      const round = await services.lifecycle.round(params[0] as string)
+      const { allocation } = round.view.config
       const isStrict = allocation.mode === 'fcfs' && allocation.strict === true
-      const late = isStrict ? { late: await store.allotments.late(view.id) } : {}
-      return { status: 200, body: { ...publicRound(view), ...late } }
+      const late = isStrict ? { late: await services.store.allotments.late(round.view.id) } : {}
+      return { status: 200, body: { ...(await roundWithDraw(services, round)), ...late } }
     },
   },
   {

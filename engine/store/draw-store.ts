@@ -41,6 +41,8 @@ export interface TakenDraw {
   readonly base: number
   /** Milliseconds since 1970, Redis's clock. */
   readonly at: number
+  /** When the round opened and closes, milliseconds since 1970; 0 for none. */
+  readonly times: Pick<Notice, 'opensAt' | 'closesAt'>
 }
 
 export interface Taken {
@@ -62,6 +64,23 @@ export interface Winners {
   readonly first: number
   readonly holders: readonly string[]
   readonly pools: Buffer
+}
+
+/** A window's rules as they are published; empty where they are not known yet. Times are milliseconds since 1970. */
+export interface WindowRules {
+  readonly rules: Buffer
+  /** When entries end. */
+  readonly closes: number
+  /** After this the window would open late by these rules. */
+  readonly latest: number
+}
+
+/** A change of a round as its log has it: `create`, `open`, `pause`, `resume`, `close`, `draw N` and others. */
+export interface LoggedChange {
+  readonly kind: string
+  /** Milliseconds since 1970. */
+  readonly at: number
+  readonly amount: number
 }
 
 /** A worker's hold of a draw, milliseconds; each step prolongs it. */
@@ -103,13 +122,17 @@ export class DrawStore {
     return this.#link.request(client => client.smembers(keys.undrawnRounds()))
   }
 
-  /** Publishes a window's rules (empty: not yet) and opens it; `isNew` while the round is being made. */
+  /**
+   * Publishes a window's rules (empty: not yet) and opens it; `isNew` while the round is being made. `not_open` when it is
+   * too late for these rules; `now` is Redis's time.
+   */
   async open(
     roundId: string,
-    { window, rules, closes, isNew }: { window: number; rules: Buffer; closes: number; isNew: boolean },
-  ): Promise<Code> {
-    const [code] = await this.#run('draw-open', this.#drawKeys(roundId, window), [window, rules, closes, isNew ? 1 : 0])
-    return code
+    { window, rules, closes, latest, isNew }: WindowRules & { readonly window: number; readonly isNew: boolean },
+  ): Promise<{ readonly code: Code; readonly now: number }> {
+    const args = [window, rules, closes, latest, isNew ? 1 : 0]
+    const [code, reply] = await this.#run('draw-open', this.#drawKeys(roundId, window), args)
+    return { code, now: Number(reply[1]) }
   }
 
   /** Closes the window if its time is over and takes its draw in hand; `drawsAt` 0 for at once. */
@@ -128,7 +151,8 @@ export class DrawStore {
       number,
       number,
     ]
-    return { code, notice, draw: { window, phase: text(reply[3]) as DrawPhase, first, entries, base, at } }
+    const phase = text(reply[3]) as DrawPhase
+    return { code, notice, draw: { window, phase, first, entries, base, at, times: notice } }
   }
 
   /** Publishes files and ends a phase: `granted`, `replayed` when it is over, `wrong_state` when another worker is to commit. */
@@ -155,16 +179,11 @@ export class DrawStore {
   }
 
   /** Ends a draw whose winners are granted; `next` opens the following window to what is left. */
-  async finish(
-    roundId: string,
-    epoch: string,
-    window: number,
-    next: { readonly rules: Buffer; readonly closes: number } | undefined,
-  ): Promise<Notice> {
+  async finish(roundId: string, epoch: string, window: number, next: WindowRules | undefined): Promise<Notice> {
     const [, reply] = await this.#run(
       'draw-finish',
       [keys.roundState(roundId), keys.roundDraw(roundId), keys.roundBundle(roundId, window + 1)],
-      [keys.roundChannel(roundId), epoch, window, next?.rules ?? '', next?.closes ?? 0],
+      [keys.roundChannel(roundId), epoch, window, next?.rules ?? '', next?.closes ?? 0, next?.latest ?? 0],
     )
     return parseNotice(text(reply[1]))
   }
@@ -202,6 +221,19 @@ export class DrawStore {
       closes: Number(closes),
       granted: Number(sequence),
     }
+  }
+
+  /** The changes of a round that stand in its log behind so many grants and before the next one, oldest first. */
+  async changes(roundId: string, grants: number): Promise<readonly LoggedChange[]> {
+    const rows = await this.#link.request(client =>
+      client.xrange(keys.roundLog(roundId), String(grants), String(grants)),
+    )
+    return rows.flatMap(([, fields]) => {
+      const { kind, at, amount } = Object.fromEntries(
+        Array.from({ length: fields.length / 2 }, (_, i) => [fields[2 * i], fields[2 * i + 1]]),
+      ) as Readonly<Record<string, string | undefined>>
+      return kind === undefined ? [] : [{ kind, at: Number(at), amount: Number(amount) }]
+    })
   }
 
   /** The index of the first entry of a window that is closed. */

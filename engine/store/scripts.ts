@@ -31,7 +31,7 @@ export const SCRIPTS = {
     keys: ['state', 'draw', 'batches', 'chunk', 'chunk2', 'chunk3', 'seen*'],
     args: ['epoch', 'first', 'shed', 'claims'],
   },
-  'draw-open': { keys: ['draw', 'bundle'], args: ['window', 'rules', 'closes', 'new'] },
+  'draw-open': { keys: ['draw', 'bundle'], args: ['window', 'rules', 'closes', 'latest', 'new'] },
   'draw-take': { keys: ['state', 'draw', 'log'], args: ['channel', 'epoch', 'owner', 'lease', 'draws'] },
   'draw-write': { keys: ['draw', 'bundle'], args: ['owner', 'lease', 'window', 'from', 'to', 'file', 'bytes'] },
   'draw-grant': {
@@ -42,7 +42,10 @@ export const SCRIPTS = {
     keys: ['state', 'holders', 'log', 'draw', 'bundle'],
     args: ['channel', 'epoch', 'before', 'line', 'user', 'holder', 'pool'],
   },
-  'draw-finish': { keys: ['state', 'draw', 'bundle'], args: ['channel', 'epoch', 'window', 'rules', 'closes'] },
+  'draw-finish': {
+    keys: ['state', 'draw', 'bundle'],
+    args: ['channel', 'epoch', 'window', 'rules', 'closes', 'latest'],
+  },
   'round-create': { keys: ['state', 'log'], args: 'channel epoch opens closes config totals fenced'.split(' ') },
   'round-turn': { keys: ['state', 'log'], args: ['channel', 'epoch', 'verb', 'hold', 'request'] },
   'hold-end': { keys: ['state'], args: ['channel', 'epoch', 'hold'] },

@@ -87,6 +87,7 @@ const drawChoices = {
     .default({ kind: 'commit' }),
   quota_order: z.enum(['general-first', 'pool-first']).default('general-first'),
   waitlist: z.int().min(0).max(STOCK_MAX).default(0),
+  may_end_early: z.boolean().default(false),
 }
 
 const allocation = z.discriminatedUnion('mode', [

@@ -196,7 +196,7 @@ describe('a draw', () => {
   let receipt: Fields
 
   test('an entry gives a receipt that the browser has checked; the count of an open window is not shown', async () => {
-    round = await makeRound(api, { stock: 2, allocation: { mode: 'window', window_ms: 60_000 } })
+    round = await makeRound(api, { stock: 2, allocation: { mode: 'window', window_ms: 60_000, may_end_early: true } })
     await look(round)
     await shows(part('what'), 'to be drawn')
     await shows(part('note'), 'It is drawn every 60 s. All who enter have the same chance; being first gives none.')
@@ -231,11 +231,27 @@ describe('a draw', () => {
       'Owner: The tag is that of ada.',
       expect.stringMatching(/^Commitment: The list was final at .*, with 1 in it\.$/),
       'Entry: Your entry is number 1 of 1.',
+      expect.stringMatching(/^Times: Entries were taken from .* to .*, as the rules say\.$/),
       'Beacon: The secret was fixed before anybody entered, and the seed follows from it.',
       'Result: Your score won a seat of general.',
     ])
     await expectGoodLooks(page)
     expect(problems()).toEqual([])
+  })
+
+  test('a window that was closed early, which its rules did not announce, fails in the browser', async () => {
+    const shut = await makeRound(api, { stock: 1, allocation: { mode: 'window', window_ms: 3_600_000 } })
+    const { body } = await api.post<Fields>(`/v1/rounds/${shut.id}/claims`, { user_id: 'ada' })
+    await api.post(`/v1/rounds/${shut.id}/close`)
+    const drawn = async () => (await api.get<Fields>(`/v1/rounds/${shut.id}/draw`)).body.state
+    await expect.poll(drawn, { timeout: 30_000 }).toBe('drawn')
+    await look(shut)
+    await page.locator('#kept summary').click()
+    await page.locator('#kept-receipt').fill(JSON.stringify(body))
+    await page.getByRole('button', { name: 'Check it' }).click()
+    await page.locator('#kept-checks li', { hasText: 'Times fails: It ended early: at ' }).waitFor()
+    await shows(part('kept-answer'), '1 of 7 checks fail.')
+    problems()
   })
 
   test('a spoiled receipt fails at the check that is for it', async () => {
@@ -245,7 +261,7 @@ describe('a draw', () => {
       await page.locator('#kept-receipt').fill(JSON.stringify(spoil(receipt)))
       await page.getByRole('button', { name: 'Check it' }).click()
       await page.locator('#kept-checks li', { hasText: words }).waitFor()
-      await shows(part('kept-answer'), /^\d of 6 checks fail\.$/)
+      await shows(part('kept-answer'), /^\d of 7 checks fail\.$/)
       expect([what, (await lines('kept-checks')).some(line => line.startsWith(words))]).toEqual([what, true])
     }
     problems()

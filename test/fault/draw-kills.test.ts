@@ -78,7 +78,7 @@ async function filesOf(id: string): Promise<Map<string, Buffer>> {
 }
 
 test('seven deaths in one draw leave one list, one result and one grant a winner', async () => {
-  const allocation = { mode: 'window', window_ms: 600_000 }
+  const allocation = { mode: 'window', window_ms: 600_000, may_end_early: true }
   const first = new Api(node.url, KEYS.operator)
   const { id } = await makeRound(first, { stock: STOCK, allocation })
   const claims = Array.from({ length: PEOPLE }, (_, i) => ({ user_id: `k${i}` }))
@@ -105,6 +105,8 @@ test('seven deaths in one draw leave one list, one result and one grant a winner
   expect(verdict.checks.filter(({ ok }) => !ok)).toEqual([])
   expect(verdict).toMatchObject({ ok: true, trust: 'T2' })
   expect(bundleParts(files).isSame()).toBe(true)
+  const { changes } = bundleParts(files).commit().commit
+  expect(changes?.map(({ change }) => change)).toEqual(['create', 'open', 'window', 'close', 'draw'])
   const { winners } = JSON.parse(String(files.get('result.json'))) as { winners: readonly string[] }
   const list = await api.get(`/v1/rounds/${id}/claims`, { accept: 'application/x-ndjson' })
   const rows = String(list.bytes)

@@ -51,11 +51,13 @@ async function drawnRound(totals: readonly number[], people: number): Promise<st
 
 test('rules are published once; only an empty window whose time is over gets new ones', async () => {
   const id = await room.newRound({ totals: [5] })
-  const open = (window: number, rules: string, closes: number, isNew: boolean) =>
-    room.draws.open(id, { window, rules: Buffer.from(rules), closes, isNew })
+  const open = async (window: number, rules: string, closes: number, isNew: boolean, latest = 4e12) =>
+    (await room.draws.open(id, { window, rules: Buffer.from(rules), closes, latest, isNew })).code
   await expect(open(0, 'x', 1, false)).rejects.toEqual(fenced)
   expect(await open(0, '', 0, true)).toBe('granted')
   expect(await room.draws.state(id)).toMatchObject({ phase: 'new', entries: 0 })
+  expect(await open(0, 'late', 1, false, (await room.now()) - 1), 'the window would open late').toBe('not_open')
+  expect(await room.draws.state(id)).toMatchObject({ phase: 'new' })
   expect(await open(0, 'first', 1, false)).toBe('granted')
   expect(await open(0, 'second', 4e12, false), 'nobody entered and it is over').toBe('granted')
   expect(await open(0, 'third', 4e12, false), 'its time is not over').toBe('replayed')
@@ -88,6 +90,27 @@ test('a window is closed when its time is over, by one worker; the lease of a de
     'granted',
   )
   await expect(room.draws.take(id, '00000000000000bb', 0)).rejects.toEqual(fenced)
+})
+
+test('the log tells a window’s changes in order: what was done before its draw, and when it was opened', async () => {
+  const before = await room.now()
+  const id = await room.newDrawnRound([5])
+  const opened = await room.now()
+  await enter(id, 2)
+  await room.rounds.turn(id, room.epoch, 'pause', 'p')
+  await room.rounds.turn(id, room.epoch, 'resume', 'r')
+  await room.rounds.turn(id, room.epoch, 'close', 'c')
+  await take(room.draws, id)
+  await take(room.draws, id)
+  const changes = await room.draws.changes(id, 0)
+  expect(changes.map(({ kind }) => kind)).toEqual(['create', 'open', 'pause', 'resume', 'close', 'draw 0'])
+  const times = changes.map(({ at }) => at)
+  expect(times).toEqual([...times].sort())
+  expect(times[0]).toBeGreaterThanOrEqual(before)
+  const { amount = 0 } = changes.at(-1) ?? {}
+  expect(amount, 'when the window was opened').toBeGreaterThanOrEqual(before)
+  expect(amount).toBeLessThanOrEqual(opened)
+  expect(await room.draws.changes(id, 1), 'nothing was granted').toEqual([])
 })
 
 test('a phase ends once: the first bytes stand', async () => {
@@ -130,7 +153,10 @@ test('winners are granted once, in order, within the pools', async () => {
 test('what is left goes to the next window, once; the end of the stock or of the round ends the draws', async () => {
   const id = await drawnRound([2], 1)
   await room.draws.grant(id, room.epoch, { first: 1, holders: [TAGS[0] as string], pools: Buffer.of(0) })
-  const next = { rules: Buffer.from('next'), closes: (await room.now()) + 3_600_000 }
+  const next = { rules: Buffer.from('next'), closes: (await room.now()) + 3_600_000, latest: 4e12 }
+  const late = { ...next, latest: (await room.now()) - 1 }
+  expect(await room.draws.finish(id, room.epoch, 0, late), 'it would open late').toMatchObject({ state: 'drawing' })
+  expect(await room.draws.state(id)).toMatchObject({ window: 0, phase: 'drawn' })
   expect(await room.draws.finish(id, room.epoch, 0, next)).toMatchObject({ state: 'open' })
   expect(await room.draws.finish(id, room.epoch, 0, undefined), 'again').toMatchObject({ state: 'open' })
   expect(await room.draws.state(id)).toMatchObject({ window: 1, phase: 'open', first: 1, entries: 1 })

@@ -16,6 +16,7 @@ import { writePromotion } from '../../engine/draw/promotions.ts'
 import { draw } from '../../engine/draw/result.ts'
 import { hashRules, parseRules, type Rules, writeRules } from '../../engine/draw/rules.ts'
 import { signingKeyOf } from '../../engine/draw/signing-key.ts'
+import type { Change, ChangeKind } from '../../engine/draw/times.ts'
 import { verifyBundle } from '../../engine/draw/verification.ts'
 import { RECORD } from './draw-model.ts'
 
@@ -73,10 +74,11 @@ interface Making {
   readonly entries: Buffer
   readonly beacon: Beacon
   readonly committedAt: string
+  readonly changes?: readonly Change[]
 }
 
 /** The bundle of a draw that is made now, without promotions. */
-export function makeBundle({ rules, entries, beacon, committedAt }: Making): BundleFiles {
+export function makeBundle({ rules, entries, beacon, committedAt, changes }: Making): BundleFiles {
   const bytes = writeRules(rules)
   const tree = new RecordTree()
   tree.append(entries)
@@ -89,6 +91,7 @@ export function makeBundle({ rules, entries, beacon, committedAt }: Making): Bun
       n,
       root: root.toString('hex'),
       committed_at: committedAt,
+      ...(changes ? { changes } : {}),
     },
     KEY,
   )
@@ -105,6 +108,40 @@ export function windowBundle(): BundleFiles {
     entries: fixedEntries(700),
     beacon: { kind: 'commit', secret: windowSecret(SECRET, 3, 100).toString('hex') },
     committedAt: '2026-12-01T10:00:12.020Z',
+  })
+}
+
+/** Changes from `kind` and a time of 1 December 2026 each. */
+export const changesOf = (...rows: readonly (readonly [ChangeKind, string])[]): readonly Change[] =>
+  rows.map(([change, time]) => ({ at: `2026-12-01T${time}Z`, change }))
+
+/** Rules of a lottery that demand the times of its window: noon to six. */
+export const TIMED_RULES: Rules = {
+  ...LOTTERY_RULES,
+  round_id: 'rnd_timed',
+  opens_at: '2026-12-01T12:00:00.000Z',
+  closes_at: '2026-12-01T18:00:00.000Z',
+  may_end_early: false,
+  beacon: { kind: 'commit', hash: sha256(SECRET).toString('hex') },
+}
+
+/** What an honest round of these rules says of its times. */
+export const TIMED_CHANGES = changesOf(
+  ['create', '09:00:00.000'],
+  ['window', '09:00:00.012'],
+  ['open', '12:00:00.000'],
+  ['close', '18:00:00.000'],
+  ['draw', '18:00:00.090'],
+)
+
+/** The bundle of a lottery whose commitment states its times. */
+export function timedBundle(changes: readonly Change[] | undefined = TIMED_CHANGES, rules = TIMED_RULES): BundleFiles {
+  return makeBundle({
+    rules,
+    entries: fixedEntries(300),
+    beacon: { kind: 'commit', secret: SECRET.toString('hex') },
+    committedAt: '2026-12-01T18:00:00.120Z',
+    changes,
   })
 }
 

@@ -175,7 +175,8 @@ export class ScriptRoom {
   async newDrawnRound(totals: readonly number[] = [10], ms = 3_600_000): Promise<string> {
     const id = await this.newRound({ totals })
     const rules = Buffer.from('{"window":0}')
-    await this.draws.open(id, { window: 0, rules, closes: (await this.now()) + ms, isNew: true })
+    const closes = (await this.now()) + ms
+    await this.draws.open(id, { window: 0, rules, closes, latest: closes, isNew: true })
     return id
   }
 

@@ -15,12 +15,13 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test, vi } from 'vitest'
 import { drawCommand } from '../../engine/cli/draw.ts'
+import { saveBundle } from '../../engine/cli/draw-source.ts'
 import { ConfigError } from '../../engine/config.ts'
 import { sha256 } from '../../engine/draw/digest.ts'
 import { signBatch } from '../../engine/draw/receipt.ts'
 import { proveEntry } from '../../engine/draw/receipt-check.ts'
 import { bareEnv } from '../support/bare-env.ts'
-import { goldenBundle, KEY, readResult } from '../support/draw-bundle.ts'
+import { goldenBundle, KEY, readResult, TIMED_CHANGES, timedBundle } from '../support/draw-bundle.ts'
 
 const CLI = join(import.meta.dirname, '../../engine/cli.ts')
 const FIXTURE = join(import.meta.dirname, '../fixtures/draw')
@@ -121,12 +122,27 @@ test('verify passes the published example, one line a check, and pins the key', 
     'root',
     'duplicates',
     'signature',
+    'times',
     'beacon',
     'seed',
     'winners',
     'waitlist',
     'cutoffs',
     'promotions',
+  ])
+})
+
+test('verify ends with 1 and says which rule was broken when a lottery was closed early', async () => {
+  const closed = join(folder, 'closed-early')
+  const changes = TIMED_CHANGES.map(({ at, change }) => ({
+    at: change === 'close' ? '2026-12-01T13:00:00.000Z' : at,
+    change,
+  }))
+  await saveBundle(closed, timedBundle(changes))
+  const { code, out } = await run('verify', closed)
+  expect(code).toBe(1)
+  expect(out.split('\n').filter(line => line.startsWith('FAIL'))).toEqual([
+    'FAIL  times       commit.json: ended early: entries ended at 2026-12-01T13:00:00.000Z, and the rules say 2026-12-01T18:00:00.000Z',
   ])
 })
 

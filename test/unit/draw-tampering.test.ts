@@ -185,6 +185,7 @@ const TAMPERED: readonly (readonly [string, () => BundleFiles, Readonly<Record<s
     {
       rules: 'rules.json: has SHA-256 ',
       pools: 'stock is 120',
+      times: 'stock is 120',
       duplicates: 'stock is 120',
       beacon: 'stock is 120',
       seed: 'stock is 120',
