@@ -8,7 +8,7 @@ import { jitter, realRandom } from './base/random.ts'
 import { Audit } from './campaign/audit.ts'
 import { Campaigns } from './campaign/campaigns.ts'
 import type { Claims } from './campaign/claims.ts'
-import { Controls, type Rates, READ_MS } from './campaign/controls.ts'
+import { BEAT_MS, Controls, type Rates, READ_MS } from './campaign/controls.ts'
 import { Draws } from './campaign/draws.ts'
 import { Sweep } from './campaign/sweep.ts'
 import type { Config } from './config.ts'
@@ -58,26 +58,15 @@ export async function startWorker({ config, log, place = 0, metricsText }: Worke
   const secret = await voucherSecret(config, store, health)
   const arrivals = config.arrivals === '' ? undefined : new ArrivalRecord(config.arrivals)
   const audit = new Audit({ store: store.audit, random, failed: unauditedTold(metrics, log) })
-  const { rounds, fence } = await roundsOf({
-    config,
-    log,
-    place,
-    store,
-    metrics,
-    health,
-    secret,
-    audit,
-    ears,
-    arrivals,
-  })
+  const limits = limitsOf(config, log, store)
+  const common = { store, metrics, health, secret, audit }
+  const { rounds, fence } = await roundsOf({ ...common, config, log, place, controls: limits.controls, ears, arrivals })
   const campaigns = new Campaigns({ store, clock, random, serverTimeMs: () => rounds.serverTimeMs() })
   const sweep = new Sweep(store, campaigns)
   const told = (what: string) => (cause: unknown) => log.warn({ err: cause }, what)
   const draws = new Draws({ store, rounds, clock, failed: told('draw') })
-  const limits = limitsOf(config, log, store)
   await readControls(limits)()
-  const common = { store, rounds, draws, campaigns, sweep, secret, health, metrics, clock, random, audit }
-  const parts = { ...common, ...limits, fenced: fence !== undefined }
+  const parts = { ...common, ...limits, rounds, draws, campaigns, sweep, clock, random, fenced: fence !== undefined }
   const { server, stream, own, underWay } = await openServer(config, parts, metricsText)
   const feed = stockFeed(parts, server, stream)
   ears.changed = view => feed.changed(view.id)
@@ -120,7 +109,7 @@ const roundNow = ({ view: { id, state, notice } }: Claims) => ({
 
 /** What a worker does by the clock; each of the functions ends one of them. */
 function startTicks(parts: Parts, log: Log, told: (what: string) => (cause: unknown) => void): (() => void)[] {
-  const { rounds, draws, sweep, clock, random, metrics } = parts
+  const { rounds, draws, sweep, controls, clock, random, metrics } = parts
   const traffic = new TrafficLog(log)
   const second = () => traffic.second(metrics.sinceLast(), [...rounds.loaded()].map(roundNow))
   return [
@@ -128,6 +117,7 @@ function startTicks(parts: Parts, log: Log, told: (what: string) => (cause: unkn
     every(clock, TICK_MS, () => draws.tick(), told('draws')),
     every(clock, jitter(random, SWEEP_MS), () => sweep.all(), told('sweep')),
     every(clock, READ_MS, readControls(parts), told('controls')),
+    every(clock, BEAT_MS, () => controls.beat(), told('controls')),
     every(clock, LOG_MS, second, told('traffic')),
   ]
 }

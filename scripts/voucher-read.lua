@@ -7,7 +7,7 @@
 -- @key answers    campaignAnswers
 -- @arg vouchers   field, bucket, expiry (ms) and worth of each, joined by commas
 -- @reply [outcome, now, states, locks, answers]: granted with lists by voucher: its state; of a lock that stands
---        "<ends> <lock id> <order>"; of a redeemed one "<at> <JSON>" of its redemption, else empty texts; fenced
+--        "<ends> <lock> <order>"; of a redeemed one "<at> <JSON>" of its redemption, else empty texts; fenced
 -- @cost one HLEN and HGET a voucher, one HGET a redeemed one
 -- @include hash
 -- @include ledger

@@ -8,9 +8,10 @@
 -- @key due       campaignDue
 -- @arg voucher   field, bucket, expiry (ms) and worth (minor units)
 -- @arg by        the caller
+-- @arg merchant  whom the caller is bound to, or empty
 -- @arg order     the order's id
 -- @reply [outcome, ends]: granted when a lock was taken off, replayed when there was none, voucher_locked with the end
---        of another order's lock, fenced
+--        of another order's or merchant's lock, fenced
 -- @cost two HSET, one ZADD, two HINCRBY, one XADD
 -- @include hash
 -- @include ledger
@@ -21,7 +22,7 @@ local keys = { vouchers = KEYS[4], touched = KEYS[5], due = KEYS[6] }
 local voucher = voucher_read(book, keys, ARGV[1])
 local to = TURNS[voucher.state].unlock
 if not to then return { CODE.replayed } end
-if voucher.order ~= ARGV[3] then return { CODE.voucher_locked, voucher.ends } end
+if voucher.merchant ~= ARGV[3] or voucher.order ~= ARGV[4] then return { CODE.voucher_locked, voucher.ends } end
 voucher_write(book, voucher, to, '', voucher.expires)
 ledger_post(book, { 'kind', 'unlock', 'ref', voucher.lock, 'voucher', voucher.field, 'by', ARGV[2] },
   { HOLDS[voucher.stored], -voucher.worth, HOLDS[to], voucher.worth })

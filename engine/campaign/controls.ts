@@ -1,15 +1,18 @@
 /**
  * What an operator sets while the engine runs: rates of callers, and merchants that may not redeem for now. Every worker of every
- * node reads the same few fields four times a second, so a change holds everywhere within READ_MS and the time of a read; it is
- * answered SETTLES_MS after it was made, and whoever has the answer knows that it holds.
+ * node reads the same few fields four times a second. A change is answered SETTLES_MS after it was made, and whoever has the
+ * answer knows that it holds: nothing is judged on what was read KEPT_MS ago, and no script decides on what was read LEASE_MS
+ * ago, by Redis's clock. So a worker that stood still, or whose bytes did, reads anew before it goes on.
  *
  * A rate that is not set here is that of the node's configuration; 0 is no limit. A held merchant redeems nothing of
- * any campaign until he is released; what he redeemed before stays, and can be taken back by a hold of a campaign (ledger.ts).
- * While Redis is away the last known fields hold on. Rejected: a restart with another setting, which costs the minute that counts.
+ * any campaign until released; what was redeemed before stays, and can be taken back by a hold of a campaign (ledger.ts).
+ * While Redis is away the last known rates hold on, and nothing is redeemed. Rejected: a restart with another setting, which
+ * costs the minute that counts; a key that redeem.lua reads, since it would be in another slot than the campaign.
  */
-import { Refusal } from '../base/assert.ts'
+import { Fault, Refusal } from '../base/assert.ts'
 import { type Clock, rfc3339 } from '../base/clock.ts'
 import type { ControlStore } from '../store/control-store.ts'
+import type { Dated, Lease } from '../store/dated-read.ts'
 
 export const RATE_NAMES = ['user', 'address', 'key'] as const
 export type RateName = (typeof RATE_NAMES)[number]
@@ -31,11 +34,25 @@ export interface HeldMerchant {
 
 /** Between two reads of a worker. */
 export const READ_MS = 250
-/** Two reads and what they take. */
-const SETTLES_MS = 600
+/** What was read is judged on for so long, by the worker's monotonic clock, */
+export const KEPT_MS = 400
+/** and decided on for so long, by Redis's; what is between the two is the way to Redis. */
+const LEASE_MS = 500
+/** From a change to its answer: the lease, and a margin of a tenth of a second for clocks that do not run alike. */
+export const SETTLES_MS = 600
+/** Between two signs of life of a worker, and how long they may stay out before it stood still. */
+export const BEAT_MS = 100
+const STANDSTILL_MS = 250
+/** Reads in a row that come too late to be judged on. */
+const READS_MAX = 3
+
+/** How long what was read at a moment of Redis's clock may be decided on. */
+export const leaseOf = (at: number): Lease => ({ from: at, until: at + LEASE_MS })
 
 const rateField = (name: RateName) => `rate ${name}`
 const HELD = 'held '
+
+const NOTHING = { began: Number.NEGATIVE_INFINITY, done: Promise.resolve() }
 
 export interface ControlsOptions {
   readonly store: ControlStore
@@ -51,14 +68,90 @@ export class Controls {
   #fields: Readonly<Record<string, string>> = {}
   #told = ''
   #held: ReadonlyMap<string, HeldMerchant> = new Map()
+  #lease = leaseOf(0)
+  /** When the read that is known began, monotonic; and the last one that was begun. */
+  #readAt = Number.NEGATIVE_INFINITY
+  #underWay = NOTHING
+  #beatAt: number
+  #catchingUp = false
+  #holdsUntil: number
 
   constructor(options: ControlsOptions) {
     this.#options = options
+    this.#beatAt = options.clock.monotonicMs()
+    this.#holdsUntil = this.#beatAt
   }
 
   /** Reads what is set; called every READ_MS. Throws Fault. */
-  async read(): Promise<void> {
-    const fields = await this.#options.store.read()
+  read(): Promise<void> {
+    const { clock, store } = this.#options
+    const began = clock.monotonicMs()
+    const done = store.read().then(
+      read => this.#take(began, read),
+      cause => {
+        // Whoever comes later asks for themselves.
+        if (this.#underWay.done === done) this.#underWay = NOTHING
+        throw cause
+      },
+    )
+    this.#underWay = { began, done }
+    return done
+  }
+
+  /**
+   * Resolves when what is known may be judged on, and is not what a script found too old; at once where that is so. Throws
+   * Fault `unavailable`.
+   */
+  async fresh(tooOld?: Lease): Promise<void> {
+    for (let reads = 0; !this.#isYoung(this.#readAt) || this.#lease === tooOld; reads++) {
+      if (reads === READS_MAX) throw new Fault('unavailable', 'what operators have set comes too late to be judged on')
+      const { began, done } = this.#underWay
+      const joins = began > this.#readAt && this.#isYoung(began)
+      await (joins ? done : this.read()).catch((cause: unknown) => {
+        throw new Fault('unavailable', 'what operators have set cannot be read now; nothing was executed', cause)
+      })
+    }
+  }
+
+  /** How long what is known may be decided on. */
+  get lease(): Lease {
+    return this.#lease
+  }
+
+  /**
+   * A sign of life, every BEAT_MS: while Redis does not answer the last known rates hold on, but not over a standstill of the
+   * worker itself, which has to read first what was set meanwhile.
+   */
+  beat(): void {
+    const now = this.#options.clock.monotonicMs()
+    const stoodStill = now - this.#beatAt > STANDSTILL_MS
+    this.#beatAt = now
+    if (this.#catchingUp) return
+    if (!stoodStill) {
+      this.#holdsUntil = Math.max(this.#holdsUntil, now + STANDSTILL_MS)
+      return
+    }
+    this.#catchingUp = true
+    const caughtUp = () => {
+      this.#catchingUp = false
+    }
+    this.read().then(caughtUp, caughtUp)
+  }
+
+  /** Whether this worker stood still, at a moment of its monotonic clock, and the rates that it knows may be older than an answer. */
+  isLate(now: number): boolean {
+    return now > this.#holdsUntil
+  }
+
+  #isYoung(began: number): boolean {
+    return this.#options.clock.monotonicMs() - began < KEPT_MS
+  }
+
+  #take(began: number, { value: fields, at }: Dated<Readonly<Record<string, string>>>): void {
+    if (began < this.#readAt) return
+    this.#readAt = began
+    this.#lease = leaseOf(at)
+    this.#holdsUntil = Math.max(this.#holdsUntil, began + LEASE_MS)
     const told = JSON.stringify(Object.entries(fields).sort())
     if (told === this.#told) return
     this.#told = told

@@ -3,23 +3,25 @@
  * that never change (owner, currency, minimum) are judged here; whatever can race (lock, limits, budgets, state) is
  * judged by one script in the campaign's slot. A rule that refuses names itself.
  *
- * A request is made again as often as need be: (caller, Idempotency-Key) finds its first answer, byte for byte. The
- * rule of merchant tags can change between two tries, so a request that it refuses is first looked up.
+ * A request is made again as often as need be: (caller, Idempotency-Key) finds its first answer, byte for byte. What operators
+ * set (held merchants, tags) can change between two tries, so a request that it refuses is first looked up; and it can change
+ * between judging and deciding, so the script is told how long that was judged on holds, and what comes later is judged anew.
  */
 import { createHash } from 'node:crypto'
-import { Refusal } from '../base/assert.ts'
+import { Fault, Refusal } from '../base/assert.ts'
 import { rfc3339 } from '../base/clock.ts'
 import { CODES, type Code } from '../base/codes.ts'
 import { newId, type Random } from '../base/random.ts'
+import { type Lease, within } from '../store/dated-read.ts'
 import type { Store } from '../store/store.ts'
-import type { KeyedRequest, RedeemCall, Turned } from '../store/voucher-store.ts'
+import type { KeyedRequest, LockOwner, RedeemCall, Turned } from '../store/voucher-store.ts'
 import type { Campaign, Campaigns } from './campaigns.ts'
 import type { Controls } from './controls.ts'
 import type { Merchants } from './merchants.ts'
 import { discountOf } from './round-config.ts'
 import type { Voucher, Vouchers } from './vouchers.ts'
 
-/** Who asks: a name that is harmless to store, and the one merchant he acts for, if he is bound to one. */
+/** Who asks: a name that is harmless to store, and the one merchant that the key is bound to, if it is. */
 export interface Actor {
   readonly id: string
   readonly merchant?: string | undefined
@@ -60,8 +62,17 @@ export interface RedemptionOptions {
   readonly random: Random
 }
 
-/** The engine's idea of the day can be wrong once at midnight, and once more when a rehearsal moves its clock. */
-const DAY_TRIES = 3
+/** The engine's idea of the day can be wrong once at midnight, what it judged on once after a standstill; and once more each. */
+const TRIES = 3
+
+/** A call before it is judged: the rest is of the moment of asking. */
+type Unjudged = Omit<RedeemCall, 'day' | 'lease'>
+
+/** How long a merchant was judged on holds, and the refusal if there is one. */
+interface Judgement {
+  readonly lease: Lease
+  readonly refusal?: Refusal
+}
 
 export class Redemption {
   readonly #store: Store
@@ -87,14 +98,15 @@ export class Redemption {
   ): Promise<Lock> {
     const { campaignId, facts } = await this.#vouchers.of(code)
     const id = newId(this.#random, 'lck')
-    const turned = await this.#store.vouchers.lock(campaignId, facts, { by: actor.id, order, ttlMs: ttl_s * 1000, id })
+    const lock = { ...ownerOf(actor, order), ttlMs: ttl_s * 1000, id }
+    const turned = await this.#store.vouchers.lock(campaignId, facts, lock)
     if (turned.code !== 'granted' || turned.answer === undefined) throw refused(turned)
     return { id: turned.answer, order_id: order, ends_at: rfc3339(turned.at as number) }
   }
 
   async unlock(actor: Actor, code: string, order: string): Promise<void> {
     const { campaignId, facts } = await this.#vouchers.of(code)
-    const turned = await this.#store.vouchers.unlock(campaignId, facts, { by: actor.id, order })
+    const turned = await this.#store.vouchers.unlock(campaignId, facts, ownerOf(actor, order))
     if (turned.code !== 'granted' && turned.code !== 'replayed') throw refused(turned)
   }
 
@@ -110,18 +122,23 @@ export class Redemption {
       throw new Refusal('not_eligible', 'this voucher is another user’s')
     const rule = refusedBy(request, voucher, campaign)
     if (rule) throw rule
-    const stranger = await this.#strangerTo(voucher, request.merchant_id)
-    if (stranger && !(await this.#isKnown(campaign.id, keyed))) throw stranger
-    return this.#decide(campaign, this.#callOf(campaign, voucher, request, keyed))
+    const call = this.#callOf(campaign, voucher, request, keyed)
+    return this.#decide(campaign, voucher, { ...call, bound: actor.merchant !== undefined })
   }
 
-  /** Why a merchant may not accept a voucher now, or undefined. */
-  async #strangerTo({ template }: Voucher, merchant: string): Promise<Refusal | undefined> {
+  /** Whether a merchant may accept a voucher, by what operators have set; `tooOld` is what a script would not decide on. */
+  async #judge({ template }: Voucher, merchant: string, tooOld: Lease | undefined): Promise<Judgement> {
+    await this.#controls.fresh(tooOld)
+    const { lease } = this.#controls
     const held = this.#controls.heldMerchant(merchant)
-    if (held) return new Refusal('merchant_not_eligible', `the merchant ${merchant} is held since ${held.at}`)
-    const { merchant_tags: tags } = template
-    if (!tags || (await this.#merchants.mayAccept(merchant, tags))) return undefined
-    return new Refusal('merchant_not_eligible', `this voucher is for merchants with the tag ${tags.join(' or ')}`)
+    const no = (why: string) => new Refusal('merchant_not_eligible', why)
+    if (held) return { lease, refusal: no(`the merchant ${merchant} is held since ${held.at}`) }
+    const { merchant_tags: tags = [] } = template
+    if (tags.length === 0) return { lease }
+    if (tooOld) this.#merchants.forget(merchant)
+    const { accepts, lease: known } = await this.#merchants.acceptance(merchant, tags)
+    if (accepts) return { lease: within([lease, known]) }
+    return { lease, refusal: no(`this voucher is for merchants with the tag ${tags.join(' or ')}`) }
   }
 
   /** Reverses a redemption in full or in part, once for each (caller, key). */
@@ -167,12 +184,7 @@ export class Redemption {
     return this.#store.vouchers.isKnown(campaignId, keyed)
   }
 
-  #callOf(
-    campaign: Campaign,
-    voucher: Voucher,
-    request: RedemptionRequest,
-    keyed: KeyedRequest,
-  ): Omit<RedeemCall, 'day'> {
+  #callOf(campaign: Campaign, voucher: Voucher, request: RedemptionRequest, keyed: KeyedRequest) {
     const { order, merchant_id, store_id } = request
     const { template, facts, userId: user, pool } = voucher
     const discount = discountOf(template.discount, order.amount)
@@ -198,24 +210,38 @@ export class Redemption {
     return { ...keyed, voucher: facts, most, id, ...money, merchant: merchant_id, user, order: order.id, pool, answer }
   }
 
-  async #decide(campaign: Campaign, call: Omit<RedeemCall, 'day'>): Promise<KeyedAnswer> {
+  /** Judges and asks; again where the day had turned, or where what was judged on was too old when the script was there. */
+  async #decide(campaign: Campaign, voucher: Voucher, unjudged: Unjudged): Promise<KeyedAnswer> {
+    let [again, tooOld]: [boolean, Lease | undefined] = [false, undefined]
     for (let tries = 1; ; tries++) {
+      const { lease, refusal } = await this.#judge(voucher, unjudged.merchant, tooOld)
+      if (refusal && !(await this.#isKnown(campaign.id, unjudged))) throw again ? inDoubt() : refusal
+      const controls = this.#controls.lease
       const day = await this.#campaigns.today(campaign.id)
-      const turned = await this.#store.vouchers.redeem(campaign.id, { ...call, day })
-      if (turned.code !== 'wrong_day' || tries === DAY_TRIES) return answered(turned, call.id, 'redeemed_at')
-      this.#campaigns.learn(campaign.id, turned.at as number)
+      const turned = await this.#store.vouchers.redeem(campaign.id, { ...unjudged, day, lease, again })
+      if (turned.code === 'unavailable') {
+        again = turned.again ?? false
+        tooOld = controls
+        if (tries === TRIES) throw again ? inDoubt() : refused(turned)
+      } else if (turned.code === 'wrong_day' && tries < TRIES) this.#campaigns.learn(campaign.id, turned.at as number)
+      else return answered(turned, unjudged.id, 'redeemed_at')
     }
   }
 }
 
+const ownerOf = ({ id, merchant = '' }: Actor, order: string): LockOwner => ({ by: id, merchant, order })
+
+const inDoubt = (): Fault => new Fault('unknown', 'an earlier try of this redemption may have been executed; ask again')
+
 const REFUSED: Partial<Record<Code, string>> = {
   idempotency_mismatch: 'this Idempotency-Key came before with another body; use a new key for a new request',
   not_found: 'there is no such redemption',
+  unavailable: 'what operators have set was too old when Redis was reached, again and again; nothing was executed',
 }
 
 const refused = ({ code, at }: Turned): Refusal =>
   code === 'voucher_locked' && at !== undefined
-    ? new Refusal(code, `another order holds the lock until ${rfc3339(at)}`, { locked_until: rfc3339(at) })
+    ? new Refusal(code, `another order or merchant holds the lock until ${rfc3339(at)}`, { locked_until: rfc3339(at) })
     : new Refusal(code, REFUSED[code] ?? CODES[code].title)
 
 /** What a request with the answer `id` came to. A link that resends finds its own answer: that is no repetition. */

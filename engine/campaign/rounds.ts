@@ -33,7 +33,7 @@ export interface RoundsOptions {
   readonly batchClaims: number
   readonly batchesInFlight: number
   /** `fenced` while the server does not give the durability that was promised. */
-  readonly healthGate: () => Code | undefined
+  readonly healthGate: (now: number) => Code | undefined
   /** Something of a round moved: its stock, its state. */
   readonly changed: (view: RoundView) => void
   readonly decided: (decision: Decision, claims: number, seconds: number) => void
@@ -228,9 +228,9 @@ export class Rounds {
       batchClaims,
       batchesInFlight,
       load: this.#load,
-      gate: (claims: number) => {
+      gate: (claims: number, now: number) => {
         if (this.#load.unanswered + claims > CLAIMS_WAITING_MAX) return 'overloaded'
-        return healthGate() ?? (fence && !door ? 'fenced' : door?.gate())
+        return healthGate(now) ?? (fence && !door ? 'fenced' : door?.gate())
       },
       decided: (decision: Decision, count: number, seconds: number) => {
         this.#redisAheadMs = decision.notice.at - clock.wallMs()

@@ -26,9 +26,17 @@ export interface Voucher {
   readonly facts: VoucherFacts
 }
 
+export interface VoucherLock {
+  readonly id: string
+  readonly order_id: string
+  /** Whose lock it is besides: of a key that is bound to a merchant. */
+  readonly merchant_id: string | undefined
+  readonly ends_at: number
+}
+
 export interface VoucherNow {
   readonly state: VoucherState
-  readonly lock: { readonly id: string; readonly order_id: string; readonly ends_at: number } | undefined
+  readonly lock: VoucherLock | undefined
   readonly redemption: { readonly at: number; readonly answer: string } | undefined
 }
 
@@ -92,11 +100,11 @@ export class Vouchers {
   async now({ campaignId, facts }: Voucher): Promise<VoucherNow> {
     const { vouchers } = await this.#store.vouchers.read(campaignId, [facts])
     const read = vouchers[0]
-    const [, ends, id, order] = read?.lock.match(/^(\d+) (\S+) (.*)$/s) ?? []
+    const [, ends, id, merchant_id, order] = read?.lock.match(/^(\d+) ([^\s@]+)(?:@(\S+))? (.*)$/s) ?? []
     const [, at, answer] = read?.answer.match(/^(\d+) (.*)$/s) ?? []
     return {
       state: read?.state as VoucherState,
-      lock: ends && id && order ? { id, order_id: order, ends_at: Number(ends) } : undefined,
+      lock: ends && id && order ? { id, order_id: order, merchant_id, ends_at: Number(ends) } : undefined,
       redemption: at && answer ? { at: Number(at), answer } : undefined,
     }
   }

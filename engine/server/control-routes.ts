@@ -13,6 +13,7 @@ async function setRates({ controls }: Services, { body, query }: Call): Promise<
   const change = body as RateChange
   const { configured } = controls
   if (isDryRun(query)) {
+    await controls.fresh()
     const after = controls.ratesAfter(change)
     return { status: 200, body: { dry_run: true, before: controls.rates, after, configured } }
   }
@@ -30,6 +31,7 @@ async function holdMerchant({ controls, clock }: Services, call: Call): Promise<
   const { reason } = call.body as { reason: string }
   const by = call.caller.id
   if (isDryRun(call.query)) {
+    await controls.fresh()
     const after = { merchant_id: merchant, reason, by, at: new Date(clock.wallMs()).toISOString() }
     return { status: 200, body: { dry_run: true, before: controls.heldMerchant(merchant) ?? null, after } }
   }
@@ -38,8 +40,10 @@ async function holdMerchant({ controls, clock }: Services, call: Call): Promise<
 
 async function releaseMerchant({ controls }: Services, call: Call): Promise<Answer> {
   const merchant = merchantOf(call)
-  if (isDryRun(call.query))
+  if (isDryRun(call.query)) {
+    await controls.fresh()
     return { status: 200, body: { dry_run: true, before: controls.heldMerchant(merchant) ?? null, after: null } }
+  }
   await controls.release(merchant)
   return { status: 200, body: { merchant_id: merchant, held: null } }
 }
@@ -50,7 +54,10 @@ export const CONTROL_ROUTES: readonly Route[] = [
     path: '/v1/rates',
     right: 'read',
     summary: 'The rates of callers that hold now, and those of the configuration',
-    handle: ({ controls }) => ({ status: 200, body: { rates: controls.rates, configured: controls.configured } }),
+    handle: async ({ controls }) => {
+      await controls.fresh()
+      return { status: 200, body: { rates: controls.rates, configured: controls.configured } }
+    },
   },
   {
     method: 'post',
@@ -66,7 +73,10 @@ export const CONTROL_ROUTES: readonly Route[] = [
     path: '/v1/holds',
     right: 'read',
     summary: 'The merchants that may not redeem now',
-    handle: ({ controls }) => ({ status: 200, body: { data: controls.heldMerchants } }),
+    handle: async ({ controls }) => {
+      await controls.fresh()
+      return { status: 200, body: { data: controls.heldMerchants } }
+    },
   },
   {
     method: 'post',

@@ -124,7 +124,9 @@ function run(services: Services, route: Route, exchange: Exchange, admitted: Adm
   const query = new URLSearchParams(exchange.query)
   const call: Call = { exchange, caller, params: exchange.params, query, body, encoding }
   services.underWay.requests++
-  Promise.resolve()
+  const isLate = route.path.startsWith('/v1/') && services.controls.isLate(services.clock.monotonicMs())
+  const ready = isLate ? caughtUp(services, exchange, caller) : Promise.resolve()
+  ready
     .then(() => perform(services, route, call))
     .then(answer => answer && send(exchange, encoding, answer, headers))
     .catch((cause: unknown) => {
@@ -132,6 +134,14 @@ function run(services: Services, route: Route, exchange: Exchange, admitted: Adm
       fail(services, exchange, cause)
     })
     .finally(() => services.underWay.requests--)
+}
+
+/** After a standstill of this worker: what operators set meanwhile is read, and the rates that hold now are asked. */
+async function caughtUp({ controls, rates }: Services, { address }: Exchange, caller: Caller): Promise<void> {
+  // While Redis is away the last known rates hold on.
+  await controls.fresh().catch(() => {})
+  if (!rates.take(caller, () => address).allowed)
+    throw new Refusal('rate_limited', 'slow down; the RateLimit header has the rate')
 }
 
 /** Whether it is a dry run: it tells what would change and changes nothing. */

@@ -62,6 +62,14 @@ async function putMerchant({ merchants }: Services, { params, body }: Call) {
   return { status: 200, body: await merchants.put(id, body as MerchantRules) }
 }
 
+/** A key that is bound to a merchant reads that one only. */
+async function readMerchant({ merchants }: Services, { params, caller }: Call) {
+  const id = params[0] as string
+  if (caller.merchant !== undefined && caller.merchant !== id)
+    throw new Refusal('forbidden', `this key acts for the merchant ${caller.merchant}`)
+  return { status: 200, body: await merchants.get(id) }
+}
+
 export const LEDGER_ROUTES: readonly Route[] = [
   {
     method: 'get',
@@ -138,6 +146,6 @@ export const LEDGER_ROUTES: readonly Route[] = [
     path: '/v1/merchants/{id}',
     right: 'look-up',
     summary: 'One merchant',
-    handle: async ({ merchants }, { params }) => ({ status: 200, body: await merchants.get(params[0] as string) }),
+    handle: readMerchant,
   },
 ]

@@ -2,17 +2,23 @@
  * Vouchers over HTTP: looked up by their code, locked, redeemed exactly once, reversed, deactivated. The rules are in
  * campaign/redemption.ts; the header Idempotency-Key is checked here because it is HTTP's.
  */
+import type { Caller } from '../auth/callers.ts'
 import { Fault, Refusal } from '../base/assert.ts'
 import { rfc3339 } from '../base/clock.ts'
 import { KEY_BYTES_MAX } from '../base/limits.ts'
 import { type KeyedAnswer, type ReversalRequest, timedJson } from '../campaign/redemption.ts'
+import type { VoucherLock } from '../campaign/vouchers.ts'
 import { deactivation, type RedemptionBody, redemption, reversal, voucherLock, voucherUnlock } from '../wire/schemas.ts'
 import { isDryRun, type Route } from './gateway.ts'
 import type { Call, Services } from './services.ts'
 
-async function voucherBody({ vouchers }: Services, code: string) {
+/** A voucher as its caller may see it: a key that is bound to a merchant is told of others' only that it is taken. */
+async function voucherBody({ vouchers }: Services, code: string, { merchant }: Caller) {
   const voucher = await vouchers.of(code)
   const { state, lock, redemption: made } = await vouchers.now(voucher)
+  const redeemed = made ? (JSON.parse(timedJson(made.at, made.answer)) as { readonly merchant_id: string }) : null
+  const isOwn = (of: { readonly merchant_id?: string | undefined } | null | undefined) =>
+    merchant === undefined || of?.merchant_id === merchant
   return {
     code: voucher.code,
     state,
@@ -21,14 +27,21 @@ async function voucherBody({ vouchers }: Services, code: string) {
     user_id: voucher.userId,
     round_id: voucher.round.view.id,
     expires_at: rfc3339(voucher.facts.expiresAt),
-    lock: lock ? { id: lock.id, order_id: lock.order_id, ends_at: rfc3339(lock.ends_at) } : null,
-    redemption: made ? JSON.parse(timedJson(made.at, made.answer)) : null,
+    lock: lock && isOwn(lock) ? shownLock(lock) : null,
+    redemption: isOwn(redeemed) ? redeemed : null,
   }
 }
 
-const readVoucher = async (services: Services, { params }: Call) => ({
+const shownLock = ({ id, order_id, merchant_id, ends_at }: VoucherLock) => ({
+  id,
+  order_id,
+  ...(merchant_id === undefined ? {} : { merchant_id }),
+  ends_at: rfc3339(ends_at),
+})
+
+const readVoucher = async (services: Services, { params, caller }: Call) => ({
   status: 200,
-  body: await voucherBody(services, params[0] as string),
+  body: await voucherBody(services, params[0] as string, caller),
 })
 
 async function lock({ redemption: rules }: Services, { params, body, caller }: Call) {
@@ -44,14 +57,14 @@ interface LockBody {
 async function unlock(services: Services, { params, body, caller }: Call) {
   const code = params[0] as string
   await services.redemption.unlock(caller, code, (body as LockBody).order_id)
-  return { status: 200, body: await voucherBody(services, code) }
+  return { status: 200, body: await voucherBody(services, code, caller) }
 }
 
 async function deactivate(services: Services, { params, body, caller, query }: Call) {
   const code = params[0] as string
   if (isDryRun(query)) return { status: 200, body: { dry_run: true, ...(await services.dryRun.deactivation(code)) } }
   await services.redemption.deactivate(caller, code, (body as { reason: string }).reason)
-  return { status: 200, body: await voucherBody(services, code) }
+  return { status: 200, body: await voucherBody(services, code, caller) }
 }
 
 function idempotencyKey({ exchange }: Call): string {

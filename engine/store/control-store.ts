@@ -3,6 +3,7 @@
  * read as a whole by each worker a few times a second and changed a field at a time, so a node that was away knows all of it
  * with its first read. Rejected: telling the nodes by messages, since a message can be lost and a limit must not be.
  */
+import { type Dated, datedRead } from './dated-read.ts'
 import * as keys from './keys.ts'
 import type { Link } from './link.ts'
 
@@ -15,9 +16,9 @@ export class ControlStore {
     this.#reads = reads
   }
 
-  /** Every field that is set, by its name. */
-  read(): Promise<Readonly<Record<string, string>>> {
-    return this.#reads.request(client => client.hgetall(keys.controls()))
+  /** Every field that is set, by its name, and since when by Redis's clock that is known. */
+  read(): Promise<Dated<Readonly<Record<string, string>>>> {
+    return datedRead(this.#reads, client => client.hgetall(keys.controls()))
   }
 
   async set(fields: Readonly<Record<string, string>>): Promise<void> {

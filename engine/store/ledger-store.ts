@@ -4,6 +4,7 @@
  * is safe to send again: a sequence, a run and a part of a day count once.
  */
 import type { Code } from '../base/codes.ts'
+import { type Dated, datedRead } from './dated-read.ts'
 import * as keys from './keys.ts'
 import type { Link, Reply } from './link.ts'
 import type { Script, ScriptName } from './scripts.ts'
@@ -164,8 +165,9 @@ export class LedgerStore {
     }
   }
 
-  merchant(id: string): Promise<string | null> {
-    return this.#reads.request(client => client.hget(keys.merchants(), id))
+  /** A merchant's JSON, and since when by Redis's clock that is known. */
+  merchant(id: string): Promise<Dated<string | null>> {
+    return datedRead(this.#reads, client => client.hget(keys.merchants(), id))
   }
 
   async putMerchant(id: string, json: string): Promise<void> {

@@ -65,12 +65,12 @@ export const SCRIPTS = {
   'campaign-create': { keys: BOOK, args: ['funds'] },
   book: { keys: BOOK, args: ['round', 'sequence', 'amount', 'source'] },
   'voucher-read': { keys: [...BOOK, 'vouchers', 'answers'], args: ['vouchers'] },
-  'voucher-lock': { keys: VOUCHER, args: ['voucher', 'by', 'order', 'ttl', 'lock'] },
-  'voucher-unlock': { keys: VOUCHER, args: ['voucher', 'by', 'order'] },
+  'voucher-lock': { keys: VOUCHER, args: ['voucher', 'by', 'merchant', 'order', 'ttl', 'lock'] },
+  'voucher-unlock': { keys: VOUCHER, args: ['voucher', 'by', 'merchant', 'order'] },
   'key-own': { keys: ['this', 'last'], args: ['ttl', 'key', 'fingerprint'] },
   redeem: {
     keys: [...VOUCHER, 'redemptions', 'requests', 'answers', 'usage'],
-    args: 'day voucher request fingerprint most id discount who order gross pool answer'.split(' '),
+    args: 'grounds voucher request fingerprint most id discount who order bound gross pool answer'.split(' '),
   },
   reverse: {
     keys: [...VOUCHER, 'redemptions', 'requests', 'answers', 'usage', 'budget'],

@@ -11,6 +11,7 @@ import { Fault } from '../base/assert.ts'
 import type { Code } from '../base/codes.ts'
 import { Batcher } from './batcher.ts'
 import { claimCode } from './claim-store.ts'
+import { type Lease, within } from './dated-read.ts'
 import { assertCertain } from './doubt.ts'
 import * as keys from './keys.ts'
 import type { Link, Reply } from './link.ts'
@@ -38,17 +39,31 @@ export interface KeyedRequest {
 export interface RedeemCall extends KeyedRequest {
   readonly voucher: VoucherFacts
   readonly day: { readonly date: string; readonly startsAt: number; readonly endsAt: number }
+  /** How long what operators had set may be decided upon, as the caller read it; beyond it the answer is `unavailable`. */
+  readonly lease: Lease
+  /** An earlier try of the same may still be executed. */
+  readonly again?: boolean
   /** 0 is no limit. */
   readonly most: { readonly perOrder: number; readonly perMerchantAndDay: number; readonly amountPerDay: number }
   readonly id: string
   readonly discount: number
   readonly merchant: string
+  /** The caller's key is bound to the merchant. */
+  readonly bound: boolean
   readonly user: string
   readonly order: string
   readonly gross: number
   readonly pool: string
   /** The redemption as JSON, without its time. */
   readonly answer: string
+}
+
+/** Whose lock: the order's, or, of a caller that is bound to a merchant, that merchant's order's. */
+export interface LockOwner {
+  readonly by: string
+  /** Empty for a caller that is bound to none. */
+  readonly merchant: string
+  readonly order: string
 }
 
 export type Unused = 'available' | 'returned'
@@ -86,7 +101,7 @@ export interface Turned {
 
 export interface VoucherRead {
   readonly state: string
-  /** `<ends> <lock id> <order>`, or empty. */
+  /** `<ends> <lock id> <order>`, the id with `@<merchant>` where it has one; or empty. */
   readonly lock: string
   /** `<at> <JSON>`, or empty. */
   readonly answer: string
@@ -189,21 +204,20 @@ export class VoucherStore {
   }
 
   /** `at` is the end of the lock that stands, `answer` its id. */
-  lock(
-    campaignId: string,
-    voucher: VoucherFacts,
-    lock: { by: string; order: string; ttlMs: number; id: string },
-  ): Promise<Turned> {
-    const args = [words(voucher), lock.by, lock.order, lock.ttlMs, lock.id]
+  lock(campaignId: string, voucher: VoucherFacts, lock: LockOwner & { ttlMs: number; id: string }): Promise<Turned> {
+    const args = [words(voucher), lock.by, lock.merchant, lock.order, lock.ttlMs, lock.id]
     return this.#turn('voucher-lock', campaignId, voucherKeys(campaignId), args)
   }
 
-  unlock(campaignId: string, voucher: VoucherFacts, lock: { by: string; order: string }): Promise<Turned> {
-    return this.#turn('voucher-unlock', campaignId, voucherKeys(campaignId), [words(voucher), lock.by, lock.order])
+  unlock(campaignId: string, voucher: VoucherFacts, { by, merchant, order }: LockOwner): Promise<Turned> {
+    return this.#turn('voucher-unlock', campaignId, voucherKeys(campaignId), [words(voucher), by, merchant, order])
   }
 
+  /** `unavailable` is no refusal yet: what was judged on was too old, and whoever judged has to do it anew. */
   async redeem(campaignId: string, call: RedeemCall): Promise<Turned> {
-    const { again = false, ...turned } = await this.#redemptions.ask(campaignId, call)
+    const { again: twice = false, ...turned } = await this.#redemptions.ask(campaignId, call)
+    const again = twice || (call.again ?? false)
+    if (turned.code === 'unavailable') return { ...turned, again }
     assertCertain({ again }, turned.code, `redemption ${call.id}`)
     return turned
   }
@@ -252,10 +266,14 @@ export class VoucherStore {
     return Array.from(text(owns), owned => owned === '1')
   }
 
-  /** The newest of the days that the calls believe in is asked about; when it is wrong, all of them hear it. */
+  /**
+   * The newest of the days that the calls believe in is asked about, and the shortest of their leases: when they are wrong, all
+   * of them hear it.
+   */
   async #redeem(campaignId: string, calls: readonly RedeemCall[]): Promise<Turned[]> {
     const { day } = calls.at(-1) as RedeemCall
-    const args = [`${day.date} ${day.startsAt} ${day.endsAt}`, ...calls.flatMap(redeemWords)]
+    const { from, until } = within(calls.map(({ lease }) => lease))
+    const args = [`${day.date} ${day.startsAt} ${day.endsAt} ${from} ${until}`, ...calls.flatMap(redeemWords)]
     const sending = { again: false }
     const reply = await this.#changes.script(this.#scripts.redeem, requestKeys(campaignId), args, sending)
     const code = bookedCode(campaignId, reply)
@@ -287,6 +305,7 @@ const redeemWords = (call: RedeemCall): (string | number)[] => [
   call.discount,
   `${call.voucher.template} ${call.merchant} ${call.user}`,
   call.order,
+  call.bound ? '1' : '',
   call.gross,
   call.pool,
   call.answer,

@@ -7,15 +7,16 @@ local function digits(number)
   return string.format('%.0f', number + 0)
 end
 
--- The book with the campaign's clock (Redis's, never back; `ahead` is set by rehearsals only), or nil when the state or
--- a part of the ledger is missing: then nothing may be done (fenced).
+-- The book with Redis's clock and the campaign's (the same, but never back; `ahead` is set by rehearsals only), or nil when
+-- the state or a part of the ledger is missing: then nothing may be done (fenced).
 local function ledger_open(state, balances, stream)
   local f = redis.call('HMGET', state, 'last', 'ahead', 'chain', 'entries', 'vouchers')
   if not f[1] or redis.call('XLEN', stream) ~= tonumber(f[4]) then return nil end
   local time = redis.call('TIME')
-  local now = math.floor(time[1] * 1000 + time[2] / 1000) + tonumber(f[2] or 0)
+  local clock = math.floor(time[1] * 1000 + time[2] / 1000)
+  local now = math.max(clock + tonumber(f[2] or 0), tonumber(f[1]))
   return {
-    state = state, balances = balances, stream = stream, now = math.max(now, tonumber(f[1])), chain = f[3],
+    state = state, balances = balances, stream = stream, clock = clock, now = now, chain = f[3],
     entries = tonumber(f[4]), vouchers = tonumber(f[5]), puts = {}, adds = {},
   }
 end

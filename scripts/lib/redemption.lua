@@ -15,6 +15,14 @@ local function redemption_counted(r)
   return r
 end
 
+-- Whether a lock keeps a redemption out: all but those of its order, of its merchant too where it has one. Who is bound to a
+-- merchant has no part in the locks of keys that are not.
+local function lock_keeps_out(voucher, merchant, order, bound)
+  if voucher.state ~= 'locked' then return false end
+  if voucher.order ~= order then return true end
+  return voucher.merchant ~= merchant and (voucher.merchant ~= '' or bound ~= '')
+end
+
 local function redemption_new(key, id, voucher, discount, rest)
   local r = { key = key, id = id, voucher = voucher, discount = tonumber(discount), reversed = 0 }
   r.state, r.rest = 'succeeded', rest

@@ -1,5 +1,6 @@
 -- A voucher's state machine and its record. Only a voucher that was touched has a record:
---   <state> <expires> <worth> <rest>    rest: of locked "<ends> <lock id> <order>", of redeemed the redemption's id
+--   <state> <expires> <worth> <rest>    rest: of locked "<ends> <lock> <order>", of redeemed the redemption's id
+-- A lock is its id, or "<id>@<merchant>" where a key that is bound to that merchant made it.
 -- The table is the same as VOUCHER_TURNS in the engine and the one in docs/redemption.md; a test compares them.
 local TURNS = {
   active = { lock = 'locked', redeem = 'redeemed', expire = 'expired', deactivate = 'deactivated' },
@@ -33,7 +34,7 @@ local function voucher_read(book, keys, facts)
   if record then v.stored, v.rest = record:match('^(%a+) %d+ %d+ ?(.*)$') end
   v.state = v.stored
   if v.stored == 'locked' then
-    v.ends, v.lock, v.order = v.rest:match('^(%d+) (%S+) (.*)$')
+    v.ends, v.lock, v.merchant, v.order = v.rest:match('^(%d+) ([^%s@]+)@?(%S*) (.*)$')
     if book.now >= tonumber(v.ends) then v.state = 'active' end
   end
   if HOLDS[v.state] and book.now >= v.expires then v.state = 'expired' end

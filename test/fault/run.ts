@@ -41,6 +41,7 @@ export const ROWS = [
   { name: 'failover', what: 'fail-overs that lose grants at the level fenced, split brain', minutes: 120 },
   { name: 'sentinel', what: 'fail-overs that Sentinels decide, at the level fenced', minutes: 30 },
   { name: 'overload', what: 'more claims than a worker holds', minutes: 5 },
+  { name: 'frozen-nodes', what: 'what operators set while a worker of another node stands still', minutes: 20 },
   { name: 'storm', what: 'ten thousand viewers that reconnect at once, half-open connections', minutes: 10 },
   { name: 'dead-readers', what: 'viewers that are frozen while a round drains', minutes: 15 },
   { name: 'soak', what: 'mixed faults over many rounds: what grows and what stays', minutes: SOAK_MINUTES + 15 },

@@ -210,13 +210,13 @@ export const PLANTS: readonly Plant[] = [
   plant(
     'a lock binds nobody',
     'scripts/redeem.lua',
-    ["if voucher.state == 'locked' and voucher.order ~= order then", 'if false then'],
+    ['if lock_keeps_out(voucher, merchant, order, bound) then', 'if false then'],
     'script/voucher',
   ),
   plant(
     'a repeated redemption is a new one',
     'scripts/redeem.lua',
-    ['if known or not to then return known or', 'if not to then return'],
+    ['if known or not to or stale then return known or', 'if not to or stale then return'],
     'script/voucher',
   ),
   plant(

@@ -49,8 +49,19 @@ function redeem(id: string, facts: VoucherFacts, more: Partial<RedeemCall> = {})
   const of = `rdm_${++calls}`
   const day = { date: '2026-12-01', startsAt: 1, endsAt: 4e12 }
   const most = { perOrder: 0, perMerchantAndDay: 0, amountPerDay: 0 }
-  const order = { merchant: 'm1', user: 'u1', order: `o${calls}`, gross: 5000, pool: 'general' }
-  const asked = { voucher: facts, caller: 'merchant:m', key: of, fingerprint: 'f', day, most, id: of, discount: 1000 }
+  const order = { merchant: 'm1', bound: false, user: 'u1', order: `o${calls}`, gross: 5000, pool: 'general' }
+  const lease = { from: 0, until: 4e12 }
+  const asked = {
+    lease,
+    voucher: facts,
+    caller: 'merchant:m',
+    key: of,
+    fingerprint: 'f',
+    day,
+    most,
+    id: of,
+    discount: 1000,
+  }
   return room.vouchers.redeem(id, { ...asked, ...order, answer: '{}', ...more }).then(({ code }) => code)
 }
 
@@ -119,7 +130,7 @@ const ROWS: readonly (readonly [string, Code, Code, () => Promise<() => Promise<
     'unknown',
     async () => {
       const { id, facts } = await voucher()
-      await room.vouchers.lock(id, facts, { by: 'p', order: 'other', ttlMs: 30_000, id: 'lck_1' })
+      await room.vouchers.lock(id, facts, { by: 'p', merchant: '', order: 'other', ttlMs: 30_000, id: 'lck_1' })
       return () => redeem(id, facts)
     },
   ],
@@ -147,8 +158,8 @@ const ROWS: readonly (readonly [string, Code, Code, () => Promise<() => Promise<
     'unknown',
     async () => {
       const { id, facts } = await voucher()
-      await room.vouchers.lock(id, facts, { by: 'p', order: 'other', ttlMs: 30_000, id: 'lck_1' })
-      const lock = { by: 'p', order: 'mine', ttlMs: 30_000, id: 'lck_2' }
+      await room.vouchers.lock(id, facts, { by: 'p', merchant: '', order: 'other', ttlMs: 30_000, id: 'lck_1' })
+      const lock = { by: 'p', merchant: '', order: 'mine', ttlMs: 30_000, id: 'lck_2' }
       return () => room.vouchers.lock(id, facts, lock).then(({ code }) => code)
     },
   ],

@@ -68,32 +68,45 @@ async function both(
 const serials = fc.nat(VOUCHERS - 1)
 const orders = fc.constantFrom('o1', 'o2', 'o3', 'o4')
 
-function lock(model: VoucherModel, real: Real, serial: number, order: string): Promise<void> {
-  const lock = { by: 'p', order, ttlMs: LOCK_MS, id: `lck_${++made}` }
+interface Owner {
+  readonly order: string
+  readonly merchant: string
+}
+/** Whose lock: an order's, or that of an order at the merchant whom the key is bound to. */
+const owners = fc.record({ order: fc.constantFrom('o1', 'o1', 'o2'), merchant: fc.constantFrom('', '', 'm1', 'm2') })
+
+function lock(model: VoucherModel, real: Real, serial: number, owner: Owner): Promise<void> {
+  const lock = { by: 'p', ...owner, ttlMs: LOCK_MS, id: `lck_${++made}` }
   const ask = async () => (await room.vouchers.lock(real.id, facts(real, serial), lock)).code
-  return both('lock', model, serial, ask, () => model.lock(serial, order))
+  return both('lock', model, serial, ask, () => model.lock(serial, owner.order, owner.merchant))
 }
 
 const lockStep = fc
-  .tuple(serials, fc.constantFrom('o1', 'o1', 'o2'))
-  .map(([serial, order]) => step(`lock ${serial} for ${order}`, (model, real) => lock(model, real, serial, order)))
+  .tuple(serials, owners)
+  .map(([serial, owner]) =>
+    step(`lock ${serial} for ${JSON.stringify(owner)}`, (model, real) => lock(model, real, serial, owner)),
+  )
 
-const unlockStep = fc.tuple(serials, fc.constantFrom('o1', 'o1', 'o2')).map(([serial, order]) =>
-  step(`unlock ${serial} of ${order}`, (model, real) => {
-    const ask = async () => (await room.vouchers.unlock(real.id, facts(real, serial), { by: 'p', order })).code
-    return both('unlock', model, serial, ask, () => model.unlock(serial, order))
+const unlockStep = fc.tuple(serials, owners).map(([serial, owner]) =>
+  step(`unlock ${serial} of ${JSON.stringify(owner)}`, (model, real) => {
+    const ask = async () => (await room.vouchers.unlock(real.id, facts(real, serial), { by: 'p', ...owner })).code
+    return both('unlock', model, serial, ask, () => model.unlock(serial, owner.order, owner.merchant))
   }),
 )
 
 type Redeem = Parameters<VoucherModel['redeem']>[1]
 
-function redeem(model: VoucherModel, real: Real, serial: number, of: Omit<Redeem, 'id'>): Promise<void> {
+type Use = Omit<Redeem, 'id'> & { readonly bound: boolean }
+
+function redeem(model: VoucherModel, real: Real, serial: number, { bound, ...of }: Use): Promise<void> {
   const id = `rdm_${++made}`
   const { day: date, ...more } = of
   const day = { date, startsAt: 1, endsAt: 4e12 }
   const rest = {
     voucher: facts(real, serial),
     day,
+    lease: { from: 0, until: 4e12 },
+    bound,
     most: MOST,
     id,
     gross: 5000,
@@ -101,7 +114,7 @@ function redeem(model: VoucherModel, real: Real, serial: number, of: Omit<Redeem
     answer: `{"id":"${id}"}`,
   }
   const ask = async () => (await room.vouchers.redeem(real.id, { ...keyed(), ...rest, ...more })).code
-  return both('redeem', model, serial, ask, () => model.redeem(serial, { ...of, id }))
+  return both('redeem', model, serial, ask, () => model.redeem(serial, { ...of, id }, bound))
 }
 
 const uses = fc.record({
@@ -110,6 +123,7 @@ const uses = fc.record({
   user: fc.constantFrom('u1', 'u2', 'u3'),
   discount: fc.constantFrom(WORTH, WORTH, 400, 0),
   day: fc.constantFrom('2026-12-01', '2026-12-01', '2026-12-02'),
+  bound: fc.boolean(),
 })
 
 const redeemStep = fc
@@ -121,7 +135,7 @@ const redeemStep = fc
 /** What a till does: it locks for its order, and redeems with the same one. Two random steps seldom meet like that. */
 const tillStep = fc.tuple(serials, uses).map(([serial, of]) =>
   step(`lock and redeem ${serial} with ${JSON.stringify(of)}`, async (model, real) => {
-    await lock(model, real, serial, of.order)
+    await lock(model, real, serial, { order: of.order, merchant: of.bound ? of.merchant : '' })
     await redeem(model, real, serial, of)
   }),
 )
@@ -272,6 +286,6 @@ test('the comparison itself can fail: a model that forgets a redemption is found
   const real = await begin()
   const model = new VoucherModel(VOUCHERS, VALID_MS)
   await checkLaws(model, real)
-  await room.vouchers.lock(real.id, facts(real, 0), { by: 'p', order: 'o', ttlMs: LOCK_MS, id: 'lck_x' })
+  await room.vouchers.lock(real.id, facts(real, 0), { by: 'p', merchant: '', order: 'o', ttlMs: LOCK_MS, id: 'lck_x' })
   await expect(checkLaws(model, real)).rejects.toThrow('allocated')
 })

@@ -25,6 +25,7 @@ afterAll(() => room[Symbol.asyncDispose]())
 
 const HOUR = 3_600_000
 const DAY = { date: '2026-12-01', startsAt: 1, endsAt: 4e12 }
+const FOR_EVER = { from: 0, until: 4e12 }
 const NO_LIMIT = { perOrder: 0, perMerchantAndDay: 0, amountPerDay: 0 }
 const PACK_WORTH = 1000
 let calls = 0
@@ -45,11 +46,12 @@ function call(voucher: VoucherFacts, more: Partial<RedeemCall> = {}): RedeemCall
     key: `key-${calls}`,
     fingerprint: 'f1',
     day: DAY,
+    lease: FOR_EVER,
     most: NO_LIMIT,
     id,
     discount: voucher.worth,
   }
-  const order = { merchant: 'm1', user: 'u1', order: `o${calls}`, gross: 5000, pool: 'general' }
+  const order = { merchant: 'm1', bound: false, user: 'u1', order: `o${calls}`, gross: 5000, pool: 'general' }
   return { voucher, ...asked, ...order, answer: `{"id":"${id}","text":"line\\nü 🎟"}`, ...more }
 }
 
@@ -59,7 +61,8 @@ function reversal(redemption: string, more: Partial<ReverseCall> = {}): ReverseC
   return { ...asked, unused: 'returned', merchant: '', note: 'refund', answer: `{"id":"${id}","amount":`, ...more }
 }
 
-const lockOf = (order: string, ttlMs = 30_000) => ({ by: 'platform:p', order, ttlMs, id: `lck_${++calls}` })
+const ownerOf = (order: string) => ({ by: 'platform:p', merchant: '', order })
+const lockOf = (order: string, ttlMs = 30_000) => ({ ...ownerOf(order), ttlMs, id: `lck_${++calls}` })
 const stateOf = async (id: string, voucher: VoucherFacts) =>
   (await room.vouchers.read(id, [voucher])).vouchers[0]?.state
 
@@ -98,7 +101,7 @@ test('a lock belongs to an order: it keeps others out until it ends, is taken of
   expect(locked).toEqual({ code: 'granted', at: expect.any(Number), answer: mine.id })
   expect((await sound()).balances).toMatchObject({ allocated: 9000n, reserved: 1000n })
   expect(await room.vouchers.lock(id, voucher(), lockOf('o2'))).toEqual({ code: 'voucher_locked', at: locked.at })
-  expect(await room.vouchers.unlock(id, voucher(), { by: 'p', order: 'o2' })).toEqual({
+  expect(await room.vouchers.unlock(id, voucher(), ownerOf('o2'))).toEqual({
     code: 'voucher_locked',
     at: locked.at,
   })
@@ -111,8 +114,8 @@ test('a lock belongs to an order: it keeps others out until it ends, is taken of
     answer: mine.id,
   })
   expect((await room.vouchers.read(id, [voucher()])).vouchers[0]?.lock).toMatch(new RegExp(`^\\d+ ${mine.id} o1$`))
-  expect(await room.vouchers.unlock(id, voucher(), { by: 'p', order: 'o1' })).toMatchObject({ code: 'granted' })
-  expect(await room.vouchers.unlock(id, voucher(), { by: 'p', order: 'o1' })).toMatchObject({ code: 'replayed' })
+  expect(await room.vouchers.unlock(id, voucher(), ownerOf('o1'))).toMatchObject({ code: 'granted' })
+  expect(await room.vouchers.unlock(id, voucher(), ownerOf('o1'))).toMatchObject({ code: 'replayed' })
   expect((await sound()).balances).toMatchObject({ allocated: 10_000n, reserved: 0n })
   await room.vouchers.lock(id, voucher(), lockOf('o3', 1000))
   await room.moveClock(id, 2000)
@@ -145,6 +148,7 @@ test('limits count an order, a user at a merchant on a day, and the money of a d
     code: 'wrong_day',
     at: expect.any(Number),
   })
+  expect(await redeem(4, { lease: { from: 0, until: 1 } })).toMatchObject({ code: 'unavailable' })
   expect(Object.keys((await sound()).records)).toHaveLength(4)
 })
 
@@ -310,7 +314,7 @@ test('a campaign that lost a key is fenced, whatever is asked', async () => {
     const asked: (() => Promise<unknown>)[] = [
       () => room.vouchers.redeem(id, call(voucher(1))),
       () => room.vouchers.lock(id, voucher(1), lockOf('o')),
-      () => room.vouchers.unlock(id, voucher(1), { by: 'p', order: 'o' }),
+      () => room.vouchers.unlock(id, voucher(1), ownerOf('o')),
       () => room.vouchers.read(id, [voucher(1)]),
       () => room.vouchers.reverse(id, reversal(made.id)),
       () => room.vouchers.deactivate(id, { voucher: voucher(1), unused: 'returned', by: 'o', note: '' }),

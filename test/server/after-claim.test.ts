@@ -8,6 +8,8 @@
 import { createHash } from 'node:crypto'
 import { Redis } from 'ioredis'
 import { afterAll, beforeAll, expect, test } from 'vitest'
+import { RIGHTS, type Right } from '../../engine/auth/callers.ts'
+import { ROUTES } from '../../engine/server/routes.ts'
 import * as keys from '../../engine/store/keys.ts'
 import {
   Api,
@@ -23,6 +25,7 @@ import { KEYS, startTestWorker, type TestWorker } from '../support/engine.ts'
 import { type RedisServer, startRedis } from '../support/redis.ts'
 
 const BOUND = 'merchant-key-of-m1'
+const OTHER = 'merchant-key-of-m2'
 const DAY_MS = 86_400_000
 
 let redis: RedisServer
@@ -34,7 +37,9 @@ beforeAll(async () => {
   redis = await startRedis({ appendfsync: 'no' })
   client = redis.url.startsWith('unix://') ? new Redis(redis.url.slice(7)) : new Redis(redis.url)
   const list = Object.entries(KEYS).map(([role, key]) => `${role}:${key}`)
-  worker = await startTestWorker(redis.url, { FAIRGRAB_KEYS: [...list, `merchant:${BOUND}:m1`].join(',') })
+  worker = await startTestWorker(redis.url, {
+    FAIRGRAB_KEYS: [...list, `merchant:${BOUND}:m1`, `merchant:${OTHER}:m2`].join(','),
+  })
   operator = new Api(worker.url, KEYS.operator)
   merchant = operator.as(KEYS.merchant)
 })
@@ -132,6 +137,81 @@ test('a bound key acts for its merchant only', async () => {
   const back = (by: Api) => by.post(`/v1/redemptions/${body.id}/reversals`, { type: 'full' }, freshKey())
   expectProblem(await back(bound), 'not_found')
   expect((await back(merchant)).status).toBe(201)
+})
+
+test('a bound key has no part in another’s lock, and sees of others only that the voucher is taken', async () => {
+  const round = await makeRound(operator, {}, { pack: one() })
+  const [m1, m2] = [operator.as(BOUND), operator.as(OTHER)]
+  const lock = (by: Api, code: string) => by.post(`/v1/vouchers/${code}/lock`, { order_id: 'same', ttl_s: 60 })
+  const unlock = (by: Api, code: string) => by.post(`/v1/vouchers/${code}/unlock`, { order_id: 'same' })
+  const shown = async (by: Api, code: string) => (await by.get(`/v1/vouchers/${code}`)).body
+  const holders: readonly (readonly [Api, Fields])[] = [
+    [m2, { order_id: 'same', merchant_id: 'm2' }],
+    [merchant, { order_id: 'same' }],
+  ]
+  for (const [holder, its] of holders) {
+    const code = await voucher(round)
+    const { lock: first } = (await lock(holder, code)).body as { lock: Fields }
+    const refused = [await lock(m1, code), await unlock(m1, code), await redeem(code, order('same'), m1)]
+    for (const reply of refused) {
+      expectProblem(reply, 'voucher_locked', { locked_until: first.ends_at })
+      expect(JSON.stringify(reply.body)).not.toMatch(/same|m2|lck_/)
+    }
+    expect(await shown(m1, code)).toMatchObject({ state: 'locked', lock: null, redemption: null })
+    for (const by of [holder, operator])
+      expect((await shown(by, code)).lock).toEqual({ id: first.id, ...its, ends_at: first.ends_at })
+    const made = await redeem(code, { ...order('same'), merchant_id: 'm2' })
+    expect(made.status).toBe(201)
+    expect(await shown(m1, code)).toMatchObject({ state: 'redeemed', lock: null, redemption: null })
+    const { body: unlocked } = await unlock(m1, code)
+    expect([unlocked.state, unlocked.redemption, JSON.stringify(unlocked)]).toEqual([
+      'redeemed',
+      null,
+      expect.not.stringContaining('m2'),
+    ])
+    for (const by of [m2, merchant]) expect((await shown(by, code)).redemption).toEqual(made.body)
+    const taken = [await lock(m1, code), await redeem(code, order('same'), m1)]
+    for (const reply of taken) {
+      expectProblem(reply, 'already_redeemed')
+      expect(JSON.stringify(reply.body)).not.toMatch(/same|m2|rdm_/)
+    }
+  }
+})
+
+test('a key that is bound to nobody does not touch a bound lock, and redeems under it for its merchant', async () => {
+  const round = await makeRound(operator, {}, { pack: one() })
+  const code = await voucher(round)
+  const m2 = operator.as(OTHER)
+  const its = { order_id: 'o', ttl_s: 60 }
+  expect((await m2.post(`/v1/vouchers/${code}/lock`, its)).status).toBe(200)
+  expectProblem(await merchant.post(`/v1/vouchers/${code}/lock`, its), 'voucher_locked')
+  expectProblem(await merchant.post(`/v1/vouchers/${code}/unlock`, { order_id: 'o' }), 'voucher_locked')
+  expectProblem(await redeem(code, { ...order('o'), merchant_id: 'm1' }), 'voucher_locked')
+  expect((await m2.post(`/v1/vouchers/${code}/unlock`, { order_id: 'o' })).body).toMatchObject({ state: 'active' })
+  expect((await m2.post(`/v1/vouchers/${code}/lock`, its)).status).toBe(200)
+  expect((await redeem(code, { ...order('o'), merchant_id: 'm2' })).status).toBe(201)
+})
+
+/** The routes that a merchant's key may ask besides those of everybody: none tells a bound one of another merchant. */
+const ASKED = [
+  'get /v1/merchants/{id}',
+  'get /v1/vouchers/{code}',
+  'post /v1/redemptions',
+  'post /v1/redemptions/{id}/reversals',
+]
+  .concat(['lock', 'unlock'].map(verb => `post /v1/vouchers/{code}/${verb}`))
+  .sort()
+
+test('a bound key reads its own merchant only, and every other route of its rights is tried above', async () => {
+  const rights = new Set<Right>(RIGHTS.merchant)
+  rights.delete('public')
+  const asked = ROUTES.filter(({ right }) => rights.has(right)).map(({ method, path }) => `${method} ${path}`)
+  expect(asked.sort()).toEqual(ASKED)
+  const body = { name: 'Secret', tags: [], stores: ['s'] }
+  for (const id of ['m1', 'm2']) await operator.call('PUT', `/v1/merchants/${id}`, { body })
+  expect((await operator.as(BOUND).get('/v1/merchants/m1')).status).toBe(200)
+  for (const id of ['m2', 'none']) expectProblem(await operator.as(BOUND).get(`/v1/merchants/${id}`), 'forbidden')
+  expect((await merchant.get('/v1/merchants/m2')).status).toBe(200)
 })
 
 test('reversals: full restores, partial does not, repeats are byte for byte', async () => {

@@ -133,9 +133,14 @@ export class NodeProcess implements AsyncDisposable {
 
   /** Kills one worker; the supervisor is to replace it. */
   killWorker(): void {
-    const pid = this.#pids('worker')[0]
-    if (pid === undefined) throw new Error('the node has no worker to kill')
-    process.kill(pid, 'SIGKILL')
+    process.kill(this.#worker(), 'SIGKILL')
+  }
+
+  /** Makes one worker stand still; what is returned lets it go on. */
+  freezeWorker(): () => void {
+    const pid = this.#worker()
+    process.kill(pid, 'SIGSTOP')
+    return () => process.kill(pid, 'SIGCONT')
   }
 
   /** Kills the supervisor; resolves when it has ended, its orphans with it or not. */
@@ -186,6 +191,12 @@ export class NodeProcess implements AsyncDisposable {
     this.#watcher?.kill('SIGKILL')
     this.#watcher = undefined
     this.#child = undefined
+  }
+
+  #worker(): number {
+    const pid = this.#pids('worker')[0]
+    if (pid === undefined) throw new Error('the node has no worker')
+    return pid
   }
 
   #pids(kind: 'worker' | 'redis'): readonly number[] {

@@ -59,6 +59,11 @@ export class RawConnection {
     })
   }
 
+  /** Resolves when bytes that are written are in the hands of the other side's system, whether its process runs or not. */
+  async open(): Promise<void> {
+    if (this.#socket.connecting) await once(this.#socket, 'connect')
+  }
+
   /** Resolves when the server has ended the connection. */
   async ended(): Promise<void> {
     if (!this.#closed) await once(this.#socket, 'close')

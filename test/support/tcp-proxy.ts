@@ -7,8 +7,8 @@
  *
  * It runs in the process of the test and forwards bytes without knowing their protocol. What was asked is kept by
  * connection, so a test can see that a request was sent again with the same bytes. `forwarded` resolves when bytes of
- * a kind have passed or were dropped: tests wait for that event, never for a time. A delay is the one thing here
- * that takes time, because it is what it models.
+ * a kind have passed or were dropped: tests wait for that event, never for a time. `keepBack` stops one request on its
+ * way until it is let go. A delay is the one thing here that takes time, because it is what it models.
  */
 import { once } from 'node:events'
 import { createConnection, createServer, type NetConnectOpts, type Server, type Socket } from 'node:net'
@@ -37,6 +37,9 @@ export class TcpProxy implements AsyncDisposable {
   readonly #lossy = new Set<Socket>()
   #cut: { readonly direction: Direction; left: number; readonly done: () => void } | undefined
   #way: Way = 'pass'
+  #keeping: ((bytes: Buffer) => boolean) | undefined
+  /** What is kept back, by the socket that it is for. */
+  readonly #kept = new Map<Socket, Buffer[]>()
 
   readonly #remembers: boolean
 
@@ -83,6 +86,24 @@ export class TcpProxy implements AsyncDisposable {
     return new Promise(resolve => this.#waiters.add({ direction, match, resolve }))
   }
 
+  /** Keeps the next request that matches, and all behind it on its connection; resolves when it is there. */
+  keepBack(match: (bytes: Buffer) => boolean): Promise<void> {
+    return new Promise(resolve => {
+      this.#keeping = bytes => {
+        if (!match(bytes)) return false
+        resolve()
+        return true
+      }
+    })
+  }
+
+  /** Lets go of what was kept back. */
+  letGo(): void {
+    this.#keeping = undefined
+    for (const [to, chunks] of this.#kept) for (const bytes of chunks) to.write(bytes)
+    this.#kept.clear()
+  }
+
   /** Ends every connection. */
   disconnect(): void {
     for (const socket of this.#sockets) socket.destroy()
@@ -116,9 +137,20 @@ export class TcpProxy implements AsyncDisposable {
       })
       from.on('data', bytes => {
         if (this.#remembers && direction === 'request') asked.push(bytes)
+        if (direction === 'request' && this.#keeps(bytes, to)) return
         this.#pass(bytes, { to, from, direction })
       })
     }
+  }
+
+  #keeps(bytes: Buffer, to: Socket): boolean {
+    const kept = this.#kept.get(to)
+    if (kept) kept.push(bytes)
+    else if (this.#keeping?.(bytes)) {
+      this.#keeping = undefined
+      this.#kept.set(to, [bytes])
+    }
+    return this.#kept.has(to)
   }
 
   #pass(bytes: Buffer, { to, from, direction }: { to: Socket; from: Socket; direction: Direction }): void {

@@ -16,6 +16,8 @@ interface ModelVoucher {
   state: State
   touched: boolean
   order: string
+  /** Of the lock: whom the key that made it is bound to, or empty. */
+  merchant: string
   lockEnds: number
   redemption: ModelRedemption | undefined
 }
@@ -43,7 +45,14 @@ export class VoucherModel {
 
   constructor(count: number, validMs: number) {
     this.expiresAt = validMs
-    const fresh = { state: 'active', touched: false, order: '', lockEnds: 0, redemption: undefined } as const
+    const fresh = {
+      state: 'active',
+      touched: false,
+      order: '',
+      merchant: '',
+      lockEnds: 0,
+      redemption: undefined,
+    } as const
     this.vouchers = Array.from({ length: count }, () => ({ ...fresh }))
     this.accounts = { sponsor_funds: -1e6, available: 1e6 - count * WORTH, allocated: count * WORTH }
   }
@@ -55,37 +64,42 @@ export class VoucherModel {
     return (standing === 'active' || standing === 'locked') && this.now >= this.expiresAt ? 'expired' : standing
   }
 
-  lock(serial: number, order: string): string {
+  lock(serial: number, order: string, merchant: string): string {
     const state = this.stateOf(serial)
     const refusal = this.#refusal(state)
     if (refusal) return refusal
     const voucher = this.#voucher(serial)
-    if (state === 'locked' && voucher.order !== order) return 'voucher_locked'
+    const isOwn = voucher.order === order && voucher.merchant === merchant
+    if (state === 'locked' && !isOwn) return 'voucher_locked'
     if (voucher.state === 'active') this.#move('allocated', 'reserved', WORTH)
     Object.assign(voucher, {
       state: 'locked',
       touched: true,
       order,
+      merchant,
       lockEnds: Math.min(this.now + LOCK_MS, this.expiresAt),
     })
     return 'granted'
   }
 
-  unlock(serial: number, order: string): string {
+  unlock(serial: number, order: string, merchant: string): string {
     if (this.stateOf(serial) !== 'locked') return 'replayed'
     const voucher = this.#voucher(serial)
-    if (voucher.order !== order) return 'voucher_locked'
+    if (voucher.order !== order || voucher.merchant !== merchant) return 'voucher_locked'
     voucher.state = 'active'
     this.#move('reserved', 'allocated', WORTH)
     return 'granted'
   }
 
-  redeem(serial: number, made: Omit<ModelRedemption, 'left' | 'state' | 'serial'>): string {
+  /** `bound` says that the caller's key is bound to the merchant: it has no part in the locks of keys that are not. */
+  redeem(serial: number, made: Omit<ModelRedemption, 'left' | 'state' | 'serial'>, bound: boolean): string {
     const state = this.stateOf(serial)
     const refusal = this.#refusal(state)
     if (refusal) return refusal
     const voucher = this.#voucher(serial)
-    if (state === 'locked' && voucher.order !== made.order) return 'voucher_locked'
+    const owners = bound ? [made.merchant] : ['', made.merchant]
+    const mayUse = voucher.order === made.order && owners.includes(voucher.merchant)
+    if (state === 'locked' && !mayUse) return 'voucher_locked'
     const standing = this.redemptions.filter(({ id }) => this.vouchers.some(({ redemption }) => redemption?.id === id))
     const like = (field: 'order' | 'user') =>
       standing.filter(each => each.merchant === made.merchant && each[field] === made[field])
