@@ -71,7 +71,10 @@ export async function startWorker({ config, log, place = 0, metricsText }: Worke
   const feed = stockFeed(parts, server, stream)
   ears.changed = view => feed.changed(view.id)
   ears.drawn = drawnFeed(parts, server, told('drawn'))
-  ears.up = () => void fence?.look()
+  ears.up = link => {
+    if (link === 'claims') void fence?.look()
+    renewed(parts)
+  }
   void fence?.begin(id => rounds.get(id)).catch(told('journal'))
   const stops = startTicks(parts, log, told)
   return {
@@ -92,6 +95,13 @@ export async function startWorker({ config, log, place = 0, metricsText }: Worke
       server.close()
     },
   }
+}
+
+/** A connection came up: what was known of another server's history is not known any more. */
+function renewed({ rounds, campaigns, sweep }: Parts): void {
+  campaigns.forget()
+  sweep.forget()
+  rounds.renewed()
 }
 
 /** What fails here is Redis being away, which health tells. */
@@ -138,7 +148,7 @@ const storeOf = (config: Config, log: Log, ears: Ears): Store =>
     node: `${hostname()}:${config.port}`,
     heard: (link, event, detail) => {
       log[event === 'up' ? 'info' : 'warn']({ link, detail }, `redis ${event}`)
-      if (link === 'claims' && event === 'up') ears.up?.()
+      if (event === 'up') ears.up?.(link)
     },
   })
 

@@ -26,6 +26,8 @@ redis.call('HSET', KEYS[1], 'epoch', ARGV[2], 'version', 0, 'state', SCHEDULED, 
   'last', 0, 'sequence', 0, 'pools', pools, 'config', ARGV[5])
 if ARGV[7] == '1' then
   redis.call('HSET', KEYS[1], 'replid', round_server(), 'reserve', 0, 'pending', 0, 'engines', ' ')
+else
+  redis.call('HSET', KEYS[1], 'history', round_server())
 end
 local round = round_read(KEYS[1], ARGV[2])
 log_change(KEYS[2], round, 'create', '', 0)

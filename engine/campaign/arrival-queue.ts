@@ -154,7 +154,10 @@ export class ArrivalQueue {
     const next = this.#fresh[0]
     this.#mark = Math.max(this.#mark, next ? next.stamp - 1 : Math.max(stampOf(clock, sentAt), this.#awaited))
     try {
-      this.#settle(sent, await store.allot(roundId, epoch(), { worker, mark: this.#mark }, claims), sentAt)
+      const allotment = await store.allot(roundId, epoch(), { worker, mark: this.#mark }, claims)
+      if (allotment.notice.epoch !== epoch())
+        throw new Fault('unknown', 'it was decided in an epoch that a fail-over ended')
+      this.#settle(sent, allotment, sentAt)
     } catch (fault) {
       failed(fault)
       const code = fault instanceof Fault ? fault.code : 'unknown'

@@ -90,6 +90,11 @@ export class Campaigns {
     kept.day = dayOf(kept.campaign.timezone, now)
   }
 
+  /** Redis may be another one, which never had some of them. */
+  forget(): void {
+    this.#kept.clear()
+  }
+
   async #read(id: string): Promise<Kept> {
     const json = await this.#options.store.rounds.campaign(id)
     if (!json) throw new Refusal('not_found', `there is no campaign ${id}`)

@@ -7,6 +7,9 @@
  * and to take its answers in runs. A claim is queued (certainly not executed), then dispatched; a dispatched batch is
  * never taken back: the link asks again with the same bytes until Redis answers or the deadline makes it `unknown`.
  *
+ * A batch that Redis refuses for its epoch was asked of another history than this worker knew: where the round's epoch is
+ * another one by then, the same batch is asked once more. What was decided in an epoch that was left is not told.
+ *
  * A second batch leaves before the first is answered only when it is worth it (half the cap): small batches in
  * parallel would cost Redis more calls and win nothing.
  */
@@ -74,6 +77,8 @@ export interface QueueOptions {
   readonly batchClaims: number
   readonly batchesInFlight: number
   readonly epoch: () => string
+  /** Resolves when it is known which epoch the round is in now; left out where somebody else sees to that. */
+  readonly renew?: (() => Promise<void>) | undefined
   /** Told of each decision before its claims are, with the monotonic time at which the batch left. */
   readonly decided: (decision: Decision, sentAt: number, batch: SentBatch) => void
   /** Told when a batch's claims have all been answered. */
@@ -161,7 +166,7 @@ export class ClaimQueue {
   }
 
   #send(): void {
-    const { batchClaims, store, roundId, clock, epoch } = this.#options
+    const { batchClaims, clock } = this.#options
     const parts: Part[] = []
     let at = 3
     let claims = 0
@@ -179,10 +184,20 @@ export class ClaimQueue {
     this.#backlog.took(claims, this.#waiting, sentAt)
     this.#inFlight++
     this.#dispatched.add(parts)
-    const batch = { users, pools: poolBytes(parts, claims), claims }
-    store.claim(roundId, epoch(), users, batch.pools).then(
+    this.#ask(parts, sentAt, { users, pools: poolBytes(parts, claims), claims }, this.#options.renew)
+  }
+
+  #ask(parts: readonly Part[], sentAt: number, batch: SentBatch, renew: QueueOptions['renew']): void {
+    const { store, roundId, epoch } = this.#options
+    const asked = epoch()
+    const again = () => this.#ask(parts, sentAt, batch, undefined)
+    store.claim(roundId, asked, batch.users, batch.pools).then(
       decision => this.#settle(parts, decision, sentAt, batch),
-      fault => this.#fail(parts, fault),
+      fault => {
+        if (!renew || !(fault instanceof Fault) || fault.code !== 'fenced') return this.#fail(parts, fault)
+        const settle = () => (epoch() === asked ? this.#fail(parts, fault) : again())
+        renew().then(settle, settle)
+      },
     )
   }
 
@@ -201,6 +216,8 @@ export class ClaimQueue {
   }
 
   #settle(parts: readonly Part[], decision: Decision, sentAt: number, batch: SentBatch): void {
+    const { renew, epoch } = this.#options
+    if (renew && decision.notice.epoch !== epoch()) return this.#fail(parts, ofAnother(decision.notice))
     this.#inFlight--
     this.#dispatched.delete(parts)
     this.#options.decided(decision, sentAt, batch)
@@ -248,6 +265,9 @@ function poolBytes(parts: readonly Part[], claims: number): Buffer {
   }
   return pools
 }
+
+const ofAnother = ({ epoch }: Decision['notice']): Fault =>
+  new Fault('unknown', `it was decided in epoch ${epoch}, which a fail-over ended; ask again`)
 
 type AnswerPart = Omit<Part, 'ask'> & { readonly ask: Pick<Ask, 'settle'> }
 

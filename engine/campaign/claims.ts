@@ -10,6 +10,7 @@ import { holderEnd, holderOf, packHolders } from '../base/holder.ts'
 import { HOLDERS_IDLE_MS, SHED_WAIT_MS } from '../base/limits.ts'
 import type { Allotment, Decided } from '../store/allot-store.ts'
 import { type ClaimStore, type Decision, EXCEPTION_BYTES } from '../store/claim-store.ts'
+import type { Notice } from '../store/notice.ts'
 import { ArrivalQueue, type ArrivalQueueOptions } from './arrival-queue.ts'
 import { Answers, type ClaimRequest, ManyAsk, SingleAsk } from './asks.ts'
 import { type Arrived, ClaimQueue } from './claim-queue.ts'
@@ -39,6 +40,8 @@ export interface ClaimsOptions {
   readonly order: Order | undefined
   /** Whether who holds what may be let go of and read again later; always where it is left out. */
   readonly mayRest?: (() => boolean) | undefined
+  /** Sees whether the round is in another epoch by now, below the level fenced; see claim-queue.ts. */
+  readonly renew?: (() => Promise<void>) | undefined
   /** Told of each decided run of claims; undefined where nobody measures arrivals. */
   readonly arrived?: ((roundId: string, ...told: Parameters<Arrived>) => void) | undefined
 }
@@ -78,6 +81,7 @@ export class Claims {
           ...common,
           store,
           batchesInFlight,
+          renew: options.renew,
           decided: (decision, sentAt, batch) => this.#decided(decision, sentAt, batch),
         })
   }
@@ -164,7 +168,21 @@ export class Claims {
   sweep(now: number): void {
     this.#queue.sweep(now)
     this.#finishSingles()
-    if (!this.#resting && now - this.#usedAt > HOLDERS_IDLE_MS && this.#mayRest()) this.#rest()
+    if (!this.#resting && now - this.#usedAt > HOLDERS_IDLE_MS && this.#mayRest()) this.rest()
+  }
+
+  /** Goes over to another history of the round, and lets go of what was known of the one before it. */
+  async startAgain(notice: Notice): Promise<void> {
+    this.times.forget()
+    this.view.adopt(notice)
+    await this.entries?.startAgain()
+  }
+
+  /** Nobody asks any more, or Redis has lost the round: what was kept to answer quickly is let go of. */
+  rest(): void {
+    this.#resting = true
+    this.view.rest()
+    this.times.forget()
   }
 
   /** The voucher codes of grants, pack by pack. */
@@ -184,13 +202,6 @@ export class Claims {
 
   #mayRest(): boolean {
     return this.#options.mayRest?.() ?? true
-  }
-
-  /** Nobody asks any more: what was kept to answer quickly is let go of. */
-  #rest(): void {
-    this.#resting = true
-    this.view.rest()
-    this.times.forget()
   }
 
   /** Asks for one claim of a drawn round: a winner gets his vouchers as any holder does. */

@@ -97,7 +97,7 @@ export class Entries {
   readonly #options: EntriesOptions
   readonly #batcher: Batcher<Entrant, Standing>
   readonly #receipts: Receipts
-  readonly #known: Holdings
+  #known: Holdings
   #draw: DrawState | undefined
   #shed = 0
   #reading = false
@@ -107,7 +107,7 @@ export class Entries {
     const { view, store, key, batchClaims, batchesInFlight } = options
     this.#options = options
     this.#receipts = new Receipts(view.id, store.entries, key)
-    this.#known = new Holdings(HOLDERS_KNOWN_MAX, key.publicKey.length * 31 + view.config.number)
+    this.#known = this.#nobody()
     this.#batcher = new Batcher({
       most: batchClaims,
       inFlight: batchesInFlight,
@@ -124,6 +124,20 @@ export class Entries {
   async load(): Promise<void> {
     this.#draw = await this.#options.store.draws.state(this.#options.view.id)
     this.#readVersion = this.#options.view.notice.version
+  }
+
+  /** Another history has the round: who had entered is asked anew. */
+  startAgain(): Promise<void> {
+    this.#known = this.#nobody()
+    this.#receipts.forget()
+    this.#draw = undefined
+    this.#shed = 0
+    return this.load()
+  }
+
+  #nobody(): Holdings {
+    const { key, view } = this.#options
+    return new Holdings(HOLDERS_KNOWN_MAX, key.publicKey.length * 31 + view.config.number)
   }
 
   /** Something of the round moved: where its draws stand is read again. */
@@ -217,6 +231,7 @@ export class Entries {
       throw fault
     })
     const { notice, rest, exceptions, entries } = decision
+    if (notice.epoch !== view.notice.epoch) throw new Fault('unknown', 'it entered in an epoch that a fail-over ended')
     view.take(notice, sentAt)
     this.#shed = Math.max(this.#shed, decision.shed)
     const standings = await this.#settle(fresh, claims, decision)

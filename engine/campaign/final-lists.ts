@@ -8,6 +8,7 @@ import type { Clock } from '../base/clock.ts'
 import { sha256 } from '../draw/digest.ts'
 import { RecordTree } from '../draw/merkle.ts'
 import type { Store } from '../store/store.ts'
+import type { RoundView } from './round-view.ts'
 
 const KEPT_MS = 60_000
 
@@ -32,9 +33,10 @@ export class FinalLists {
   }
 
   /** The list of a window whose commitment says that it has `n` entries. */
-  of(roundId: string, window: number, n: number): Promise<FinalList> {
-    const key = `${roundId} ${window}`
-    if (key !== this.#key || !this.#list) this.#list = this.#read(roundId, window, n)
+  of({ id, notice }: Pick<RoundView, 'id' | 'notice'>, window: number, n: number): Promise<FinalList> {
+    // Another epoch may have another list at the same place.
+    const key = `${id} ${notice.epoch} ${window}`
+    if (key !== this.#key || !this.#list) this.#list = this.#read(id, window, n)
     this.#key = key
     this.#forget()
     this.#forget = this.#clock.after(KEPT_MS, () => {

@@ -25,7 +25,7 @@ export interface HoldsOptions {
 
 export class Holds {
   readonly #options: HoldsOptions
-  readonly #ending = new Map<string, { readonly hold: string; readonly done: Promise<void> }>()
+  readonly #ending = new Map<string, { readonly name: string; readonly done: Promise<void> }>()
 
   constructor(options: HoldsOptions) {
     this.#options = options
@@ -33,11 +33,13 @@ export class Holds {
 
   /** Takes in what a notice says of a hold; cheap where it says nothing. */
   heard(roundId: string, { epoch, hold }: Notice): void {
-    if (hold === undefined || this.#ending.get(roundId)?.hold === hold) return
+    // A hold that outlives its epoch, in a history that lost only its end, is ended again under the next one.
+    const name = `${epoch} ${hold}`
+    if (hold === undefined || this.#ending.get(roundId)?.name === name) return
     const done = this.#end(roundId, epoch, hold)
-    this.#ending.set(roundId, { hold, done })
+    this.#ending.set(roundId, { name, done })
     const forget = () => {
-      if (this.#ending.get(roundId)?.hold === hold) this.#ending.delete(roundId)
+      if (this.#ending.get(roundId)?.name === name) this.#ending.delete(roundId)
     }
     // Where it failed, the next notice that tells of the hold begins it again.
     done.then(forget, (fault: unknown) => {

@@ -53,6 +53,11 @@ export class Receipts {
     this.#keep(head, new SignedBatch(head, records, this.#sign))
   }
 
+  /** Lets go of all batches: another history may have others at their places. */
+  forget(): void {
+    this.#batches.clear()
+  }
+
   /** The receipt of an entry: at once where its batch is kept. */
   of(index: number): Receipt | Promise<Receipt> {
     return this.#batches.get(index)?.receipt(index) ?? this.#read(index).then(batch => batch.receipt(index))

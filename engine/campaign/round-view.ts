@@ -101,7 +101,7 @@ export class RoundView {
     return news
   }
 
-  /** Goes over to the epoch that a recovery found (fenced-round.ts), whatever its version; true when it is news. */
+  /** Goes over to the epoch of another history (fenced-round.ts, round-epochs.ts), whatever its version; true when it is news. */
   adopt(notice: Notice): boolean {
     if (notice.epoch === this.#notice.epoch) return this.take(notice)
     this.#notice = notice

@@ -21,6 +21,7 @@ import type { FencedRound } from './fenced-round.ts'
 import type { FencedRounds } from './fenced-rounds.ts'
 import { Holds } from './holds.ts'
 import type { RoundConfig } from './round-config.ts'
+import { RoundEpochs } from './round-epochs.ts'
 import { RoundView } from './round-view.ts'
 
 export interface RoundsOptions {
@@ -44,6 +45,8 @@ export interface RoundsOptions {
   readonly arrived?: ClaimsOptions['arrived']
   /** A window's draw is over. */
   readonly drawn: (view: RoundView, window: number) => void
+  /** Below the level fenced: another history has a round, and it goes on under another epoch from this notice on. */
+  readonly begun?: ((roundId: string, notice: Notice) => void) | undefined
 }
 
 /** Unknown ids that are remembered, so that one that is asked for again and again is read at most once in UNKNOWN_MS. */
@@ -60,8 +63,10 @@ export class Rounds {
   readonly #unknown = new Map<string, number>()
   readonly #byNumber = new Map<number, string>()
   readonly #holds: Holds
+  readonly #epochs: RoundEpochs
   readonly #stopListening: () => void
   readonly #load = { unanswered: 0 }
+  #renewals = 0
   #redisAheadMs = 0
   readonly #worker: string
   /** Signs receipts and commitments of all rounds. */
@@ -75,6 +80,12 @@ export class Rounds {
     this.#holds = new Holds({
       ...{ rounds: store.rounds, clock, failed },
       ended: (id, notice) => this.take(id, notice),
+    })
+    this.#epochs = new RoundEpochs({
+      ...{ store: store.histories, random: options.random },
+      found: (round, notice) => this.#found(round, notice),
+      gone: round => this.#gone(round),
+      begun: (id, notice) => options.begun?.(id, notice),
     })
     this.#stopListening = store.listen({
       noticed: (roundId, notice) => this.#noticed(roundId, notice),
@@ -135,6 +146,8 @@ export class Rounds {
     if (!read) throw new Fault('fenced', `round ${roundId}: its state in Redis is missing; restore it from a backup`)
     // A read may come from a server that is no longer the primary: it is news, and confirms nothing.
     this.#take(claims, read.notice)
+    if (read.notice.epoch !== claims.view.notice.epoch && !this.#doorOf(claims.view.config))
+      await this.#epochs.look(claims)
     return claims
   }
 
@@ -160,6 +173,14 @@ export class Rounds {
     this.#holds.heard(roundId, notice)
   }
 
+  /** A connection is up again: Redis may be another server, or the same one with less than this worker was shown. */
+  renewed(): void {
+    this.#renewals++
+    this.#unknown.clear()
+    for (const claims of this.#rounds.values())
+      if (!this.#doorOf(claims.view.config)) this.#epochs.look(claims).catch(this.#options.failed)
+  }
+
   tick(): void {
     const now = this.#options.clock.monotonicMs()
     const redisNow = this.serverTimeMs()
@@ -182,10 +203,11 @@ export class Rounds {
     const waitMs = (this.#unknown.get(roundId) ?? -Infinity) + UNKNOWN_MS - clock.monotonicMs()
     if (waitMs > 0) await new Promise<void>(resolve => clock.after(waitMs, resolve))
     const askedAt = clock.monotonicMs()
+    const renewals = this.#renewals
     // What the index knows has a state, or it has come between the two.
     const known = async () => ((await store.rounds.isKnown(roundId)) ? store.rounds.read(roundId) : null)
     const read = (await store.rounds.read(roundId)) ?? (await known())
-    if (read) return this.#open(roundId, read)
+    if (read) return this.#open(roundId, read, renewals)
     if (read === undefined)
       throw new Fault('fenced', `round ${roundId}: its state in Redis is missing; restore it from a backup`)
     if (this.#unknown.size >= UNKNOWN_KEPT) this.#unknown.clear()
@@ -193,15 +215,15 @@ export class Rounds {
     return undefined
   }
 
-  async #open(roundId: string, read: RoundRead): Promise<Claims> {
+  async #open(roundId: string, read: RoundRead, renewals: number): Promise<Claims> {
     const { store, clock, random, secret } = this.#options
     const config = JSON.parse(read.config) as RoundConfig
     const seed = random.bytes(4).readInt32LE(0)
-    const door =
-      config.allocation.mode === 'fcfs' && !config.allocation.strict ? this.#options.fence?.of(roundId) : undefined
+    const door = this.#doorOf(config)
+    const settled = door ? undefined : await this.#epochs.settle(roundId)
     const view = new RoundView({
       config,
-      notice: read.notice,
+      notice: settled ?? read.notice,
       confirmedAt: Number.NEGATIVE_INFINITY,
       secret,
       store: door ?? store.claims,
@@ -215,7 +237,13 @@ export class Rounds {
     this.#byNumber.set(config.number, roundId)
     this.#holds.heard(roundId, view.notice)
     this.#redisAheadMs = read.notice.at - clock.wallMs()
+    if (renewals !== this.#renewals && !door) await this.#epochs.look(claims)
     return claims
+  }
+
+  /** At the level fenced: the way of a round's claims to Redis. */
+  #doorOf({ id, allocation }: RoundConfig): FencedRound | undefined {
+    return allocation.mode === 'fcfs' && !allocation.strict ? this.#options.fence?.of(id) : undefined
   }
 
   #claims(view: RoundView, door: FencedRound | undefined): Claims {
@@ -244,7 +272,9 @@ export class Rounds {
       // What is read again of a round that is not settled goes into the journal again, too.
       mayRest: () => door === undefined || door.settled,
     }
-    return new Claims({ ...common, entries: this.#entries(view, common), order: this.#order(view) })
+    const renew = door ? undefined : () => this.#epochs.look(claims)
+    const claims = new Claims({ ...common, renew, entries: this.#entries(view, common), order: this.#order(view) })
+    return claims
   }
 
   /** What orders the claims of a strict round. */
@@ -280,10 +310,37 @@ export class Rounds {
 
   #noticed(roundId: string, notice: Notice): void {
     const claims = this.#rounds.get(roundId)
-    if (claims) this.#take(claims, notice)
+    if (!claims) return
+    if (notice.epoch === claims.view.notice.epoch || this.#doorOf(claims.view.config)) this.#take(claims, notice)
+    else this.#epochs.heard(claims, notice.epoch).catch(this.#options.failed)
+  }
+
+  /** What the server that this worker is linked to has of a round, in its epoch or in another history's. */
+  #found(claims: Claims, notice: Notice): void {
+    const { view } = claims
+    this.#byNumber.set(view.config.number, view.id)
+    if (notice.epoch === view.notice.epoch) return this.#take(claims, notice)
+    claims.startAgain(notice).catch(this.#options.failed)
+    this.#options.changed(view)
+    this.#holds.heard(view.id, notice)
+  }
+
+  /**
+   * Redis has no state of a round that it had. What was lost with others still there is gone: nobody else knows of it, and
+   * its number may be another's. A Redis that knows no round at all has forgotten them, and may be given them back.
+   */
+  async #gone(claims: Claims): Promise<void> {
+    const { id, config } = claims.view
+    const { rounds } = this.#options.store
+    claims.rest()
+    if (this.#byNumber.get(config.number) === id) this.#byNumber.delete(config.number)
+    if (!(await rounds.isKnown(id)) && (await rounds.count()) > 0) this.#rounds.delete(id)
   }
 
   #readAllAgain(): void {
-    for (const roundId of this.#rounds.keys()) this.refresh(roundId).catch(this.#options.failed)
+    for (const claims of this.#rounds.values()) {
+      const read = this.#doorOf(claims.view.config) ? this.refresh(claims.view.id) : this.#epochs.look(claims)
+      read.catch(this.#options.failed)
+    }
   }
 }

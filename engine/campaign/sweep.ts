@@ -42,6 +42,11 @@ export class Sweep {
     this.#campaigns = campaigns
   }
 
+  /** Redis may be another one, in which something is due that was done in the one before. */
+  forget(): void {
+    this.#nextDue.clear()
+  }
+
   /** Sweeps every campaign that has a round. */
   async all(): Promise<void> {
     const byCampaign = Object.groupBy(await this.#store.rounds.index(), ({ campaignId }) => campaignId)

@@ -27,8 +27,8 @@ import type { Store } from '../store/store.ts'
 export interface Ears {
   changed?: (view: RoundView) => void
   drawn?: (view: RoundView, window: number) => void
-  /** The connection that carries claims is up again. */
-  up?: () => void
+  /** One of the connections to Redis is up again, by its name. */
+  up?: (link: string) => void
 }
 
 const undecidedTold = (metrics: Metrics, log: Log) => (fault: unknown) => {
@@ -74,6 +74,7 @@ export async function roundsOf(parts: RoundParts): Promise<{ readonly rounds: Ro
     failed,
     arrived: arrivals?.add,
     drawn: (view, window) => ears.drawn?.(view, window),
+    begun: (roundId, { epoch }) => log.warn({ roundId, epoch }, 'redis has another history of the round; a new epoch'),
   })
   return fence ? { rounds, fence } : { rounds }
 }

@@ -59,7 +59,7 @@ async function shown(services: Services, { params, query }: Call): Promise<Shown
 async function listOf({ finalLists }: Services, { round, window, files }: Shown): Promise<FinalList> {
   const commit = files['commit.json']
   if (!commit) throw new Refusal('not_found', 'the list of this window is not final yet')
-  return finalLists.of(round.view.id, window, parseCommit(commit).commit.n)
+  return finalLists.of(round.view, window, parseCommit(commit).commit.n)
 }
 
 /** What the beacon of a window earns, or will earn while its list is not committed yet. */

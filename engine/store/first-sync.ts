@@ -15,13 +15,16 @@ import { syncMark } from './keys.ts'
 /** A year in seconds: the mark of a run is of no use after it, and whoever misses one writes another. */
 const MARK_S = 31_536_000
 
+/** The name of a server's run; empty where it tells none. */
+export const runOf = async (client: Redis): Promise<string> =>
+  /^run_id:(\S+)/m.exec(await client.info('server'))?.[1] ?? ''
+
 /** Resolves when all that this run of the server has read from its log is synced. Throws what Redis refuses with. */
-export async function untilSynced(client: Redis): Promise<void> {
-  const [info, mark] = await Promise.all([client.info('server'), client.get(syncMark())])
-  const run = /^run_id:(\S+)/m.exec(info)?.[1]
-  if (run !== undefined && mark === run) return
+export async function untilSynced(client: Redis, run: string): Promise<void> {
+  const mark = await client.get(syncMark())
+  if (run !== '' && mark === run) return
   try {
-    await client.set(syncMark(), run ?? '')
+    await client.set(syncMark(), run)
   } catch (cause) {
     // Out of memory it refuses a key, not an expiry: of an earlier life's mark that is written and synced as well.
     // By `call`, since a link's `client.expire` is the script of that name.

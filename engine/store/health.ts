@@ -97,6 +97,15 @@ const LOSES: Readonly<Partial<Record<Durability, string>>> = {
   everysec: 'grants acknowledged in the last seconds are lost when Redis or its machine ends',
 }
 
+/** Levels that wait for no replica, on a server whose replicas may be promoted: who promotes one undoes what was answered. */
+function uncountedCopies({ level, replicas }: Promised, info: Facts): Finding[] {
+  const copies = Number(info.connected_slaves ?? 0)
+  if (replicas > 0 || copies === 0) return []
+  const what = `the level ${level} waits for none of ${copies} connected replicas: when one is promoted, what was answered last may be lost, packs are granted twice and vouchers redeemed twice`
+  const mend = `set FAIRGRAB_DURABILITY to replicated or fenced and FAIRGRAB_REPLICAS to ${copies}, or let nothing promote them (replica-priority 0)`
+  return [{ what, mend }]
+}
+
 function warningsOf(level: Durability, info: Facts, config: Facts): Finding[] {
   const server = info.server_name === 'valkey' ? 'valkey' : 'redis'
   const warnings = flawsOf(server, info[`${server}_version`] ?? '0')
@@ -143,7 +152,11 @@ export async function checkHealth(link: Link, { level, replicas }: Promised): Pr
   const goesOn = level === 'fenced' && Number(info.connected_slaves ?? 0) <= replicas
   return {
     problems: [...problemsOf(level, info, config), ...(goesOn ? [] : replicated)],
-    warnings: [...warningsOf(level, info, config), ...(goesOn ? replicated : [])],
+    warnings: [
+      ...warningsOf(level, info, config),
+      ...uncountedCopies({ level, replicas }, info),
+      ...(goesOn ? replicated : []),
+    ],
     version: info.redis_version ?? 'unknown',
     usedMemoryBytes: Number(info.used_memory ?? 0),
     nodes: await link.request(countNodes),

@@ -18,7 +18,7 @@ import type { Clock } from '../base/clock.ts'
 import { ANSWER_DEADLINE_MS, REDIS_SILENCE_MS } from '../base/limits.ts'
 import { jitter, type Random } from '../base/random.ts'
 import { redisOptions, shownUrl } from './address.ts'
-import { untilSynced } from './first-sync.ts'
+import { runOf, untilSynced } from './first-sync.ts'
 import { onAllReplicas, Short } from './replicas.ts'
 import type { Script } from './scripts.ts'
 
@@ -97,6 +97,7 @@ export class Link {
   #ready = false
   #closed = false
   #attempt = 0
+  #run = ''
   #lastLoss = 'not connected yet'
   /** What the connection had read at the last look, and for how many looks that has been all. */
   #read = 0
@@ -111,6 +112,11 @@ export class Link {
 
   get ready(): boolean {
     return this.#ready
+  }
+
+  /** The run of the server that it was connected to last: another one for each server and each start of it. */
+  get run(): string {
+    return this.#run
   }
 
   /** Requests without an answer. */
@@ -200,9 +206,10 @@ export class Link {
   /** A link writes, so it must talk to a primary. */
   async #verify(client: Redis): Promise<void> {
     try {
-      const role = (await client.role()) as unknown as [string]
+      const [role, run] = await Promise.all([client.role() as unknown as [string], runOf(client)])
       if (role[0] !== 'master') throw new Error(`the server is a ${role[0]}, not a primary`)
-      if (this.#options.syncs) await untilSynced(client)
+      if (this.#options.syncs) await untilSynced(client, run)
+      if (client === this.#client) this.#run = run
     } catch (cause) {
       client.emit('error', cause as Error)
       client.disconnect()

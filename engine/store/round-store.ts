@@ -130,6 +130,11 @@ export class RoundStore {
     return (await this.#link.request(client => client.hexists(keys.rounds(), id))) === 1
   }
 
+  /** How many rounds the index has. */
+  count(): Promise<number> {
+    return this.#link.request(client => client.hlen(keys.rounds()))
+  }
+
   /** A round's notice and configuration, or undefined when Redis has no state of it. */
   async read(id: string): Promise<RoundRead | undefined> {
     return roundReadOf(await this.#link.script(this.#scripts['round-read'], [keys.roundState(id)], []))

@@ -50,6 +50,7 @@ export const SCRIPTS = {
   'round-turn': { keys: ['state', 'log'], args: ['channel', 'epoch', 'verb', 'hold', 'request'] },
   'hold-end': { keys: ['state'], args: ['channel', 'epoch', 'hold'] },
   'round-read': { keys: ['state'], args: [] },
+  'round-history': { keys: ['state'], args: ['channel', 'epoch', 'version', 'next'] },
   restock: { keys: ['state', 'log'], args: ['channel', 'epoch', 'pool', 'add', 'most', 'hold', 'request'] },
   'fence-reserve': { keys: ['state'], args: ['epoch', 'engine', 'chunk', 'confirmed'] },
   'fence-restore': {

@@ -16,6 +16,7 @@ import { EntryStore } from './entry-store.ts'
 import { type EventListener, listenToStock } from './events.ts'
 import { FenceStore } from './fence-store.ts'
 import { checkHealth, type Durability, type StoreHealth } from './health.ts'
+import { HistoryStore } from './history-store.ts'
 import { LedgerStore } from './ledger-store.ts'
 import { type Dial, Link } from './link.ts'
 import { RoundStore } from './round-store.ts'
@@ -53,6 +54,7 @@ export interface Store {
   readonly entries: EntryStore
   readonly draws: DrawStore
   readonly rounds: RoundStore
+  readonly histories: HistoryStore
   readonly vouchers: VoucherStore
   readonly ledger: LedgerStore
   readonly fence: FenceStore
@@ -70,11 +72,18 @@ export function openStore(options: StoreOptions): Store {
   const replicas = options.replicas ?? 0
   const fenced = options.durability === 'fenced'
   const syncs = options.durability !== 'memory' && options.durability !== 'everysec'
-  const link = (name: string, copies = replicas) =>
-    new Link({
+  const links: Link[] = []
+  const link = (name: string, copies = replicas) => {
+    const made: Link = new Link({
       ...{ url, scripts, clock, random, syncs, replicas: copies, ...(network.dial && { dial: network.dial }) },
-      heard: (event, detail) => options.heard?.(name, event, detail),
+      heard: (event, detail) => {
+        if (event === 'up') leaveOthers(made, links)
+        options.heard?.(name, event, detail)
+      },
     })
+    links.push(made)
+    return made
+  }
   const claims = link('claims', fenced ? 0 : replicas)
   const changes = link('vouchers')
   const reads = link('reads')
@@ -90,6 +99,7 @@ export function openStore(options: StoreOptions): Store {
     entries: new EntryStore(claims, reads, scripts),
     draws: new DrawStore(reads, scripts),
     rounds: new RoundStore(reads, scripts, leaseMs),
+    histories: new HistoryStore(server, scripts),
     fence: new FenceStore({ claims, copied }, scripts, new RoundStore(claims, scripts, leaseMs)),
     vouchers: new VoucherStore(changes, reads, scripts),
     ledger: new LedgerStore(changes, reads, scripts),
@@ -99,7 +109,13 @@ export function openStore(options: StoreOptions): Store {
     listen: listener => network.listen(url, options.node ?? 'unnamed', listener),
     health: () => checkHealth(server, { level: options.durability, replicas }),
     close: async () => {
-      await Promise.all([claims, changes, reads, server, copied].map(each => each.close()))
+      await Promise.all(links.map(each => each.close()))
     },
   }
+}
+
+/** The newest connection has what the address means now: those to another server, which may be deposed, are given up. */
+function leaveOthers(newest: Link, links: readonly Link[]): void {
+  for (const link of links)
+    if (link.ready && link.run !== newest.run) link.renew('the address of Redis leads to another server now')
 }

@@ -38,6 +38,7 @@ export const ROWS = [
   { name: 'full-disk', what: 'no room, torn writes, syncs that fail', minutes: 15 },
   { name: 'log-rewrites', what: 'kill -9 while Redis rewrites its log or saves', minutes: 15 },
   { name: 'replicas', what: 'fail-overs at the level replicated, frozen replicas', minutes: 20 },
+  { name: 'lost-history', what: 'what nodes show after a fail-over that lost changes, below fenced', minutes: 10 },
   { name: 'failover', what: 'fail-overs that lose grants at the level fenced, split brain', minutes: 120 },
   { name: 'sentinel', what: 'fail-overs that Sentinels decide, at the level fenced', minutes: 30 },
   { name: 'overload', what: 'more claims than a worker holds', minutes: 5 },

@@ -152,6 +152,10 @@ const WALK: readonly (readonly [Name, Words, Code])[] = [
   ['round-turn', [EPOCH, 'close', '', 'e'], 'granted'],
   ['restock', [EPOCH, 0, 1, MOST, '', 'f'], 'wrong_state'],
   ['round-read', [], 'granted'],
+  ['round-history', [EPOCH, 1, other], 'replayed'],
+  ['round-history', [other, 999, 'cc'], 'replayed'],
+  ['round-history', [EPOCH, 999, other], 'granted'],
+  ['round-history', [EPOCH, 999, 'cc'], 'replayed'],
 ]
 
 test('every outcome of each script is compared', async () => {

@@ -133,6 +133,9 @@ export class EngineNode {
     this.clock = clock
     const store = openStore({
       ...{ url: 'redis://primary', durability, replicas, clock, random, scripts: SCRIPTS },
+      heard: (_, event) => {
+        if (event === 'up') this.rounds.renewed()
+      },
       ...(plant.leaseMs === undefined ? {} : { leaseMs: plant.leaseMs }),
       network: {
         dial: () => asRedis(this.#dial(options)),

@@ -15,6 +15,7 @@ import { ClaimStore, type Decision, EXCEPTION_BYTES } from '../../engine/store/c
 import { DrawStore } from '../../engine/store/draw-store.ts'
 import { ENTRY_CLAIM_BYTES, EntryStore } from '../../engine/store/entry-store.ts'
 import { FenceStore } from '../../engine/store/fence-store.ts'
+import { HistoryStore } from '../../engine/store/history-store.ts'
 import * as keys from '../../engine/store/keys.ts'
 import { LedgerStore } from '../../engine/store/ledger-store.ts'
 import { Link, type Reply, type Sending } from '../../engine/store/link.ts'
@@ -115,6 +116,7 @@ export class ScriptRoom {
   readonly entries: EntryStore
   readonly draws: DrawStore
   readonly rounds: RoundStore
+  readonly histories: HistoryStore
   readonly fence: FenceStore
   readonly vouchers: VoucherStore
   readonly ledger: LedgerStore
@@ -127,6 +129,7 @@ export class ScriptRoom {
     this.entries = new EntryStore(this.link, this.link, this.scripts)
     this.draws = new DrawStore(this.link, this.scripts)
     this.rounds = new RoundStore(this.link, this.scripts, leaseMs)
+    this.histories = new HistoryStore(this.link, this.scripts)
     this.fence = new FenceStore({ claims: this.link, copied: this.link }, this.scripts, this.rounds)
     this.vouchers = new VoucherStore(this.link, this.link, this.scripts)
     this.ledger = new LedgerStore(this.link, this.link, this.scripts)

@@ -70,6 +70,7 @@ export class Twins {
         [channel, ...words],
       ],
       'round-read': [[this.#state], words],
+      'round-history': [[this.#state], [channel, ...words]],
       restock: [
         [this.#state, this.#log],
         [channel, ...words],

@@ -55,7 +55,7 @@ function queueOf(batchClaims = 8) {
             ? [{ index, outcome: CODES[code].number, sequence: code === 'granted' ? index + 1 : 0, pool: 0, at: 7 }]
             : [],
         )
-        resolve({ notice: undefined as never, frontier, late: 0, decided })
+        resolve({ notice: { epoch: 'e' } as never, frontier, late: 0, decided })
       }
       calls.push({ mark, claims, answer, fail: reject })
       return promise

@@ -15,13 +15,16 @@ export class Call {
   readonly timeMs: number
   /** The name of the server's history, its master_replid. */
   readonly server: string
+  /** The history that the server was promoted from, its master_replid2; empty where it was not. */
+  readonly before: string
   readonly #keys: Keyspace
 
   /** `timeMs` is the server's clock, whole milliseconds since 1970. */
-  constructor(keys: Keyspace, timeMs: number, server = '') {
+  constructor(keys: Keyspace, timeMs: number, server = '', before = '') {
     this.#keys = keys
     this.timeMs = timeMs
     this.server = server
+    this.before = before
   }
 
   has(key: string): boolean {

@@ -41,6 +41,7 @@ const create: Script = (
   const head = ['epoch', epoch, 'version', 0, 'state', SCHEDULED, 'opens', opens, 'closes', closes]
   call.hset(state, ...head, 'last', 0, 'sequence', 0, 'pools', pools.length, 'config', config)
   if (fenced === '1') call.hset(state, 'replid', call.server, 'reserve', 0, 'pending', 0, 'engines', ' ')
+  else call.hset(state, 'history', call.server)
   const round = readRound(call, state, epoch) as Round
   logChange(call, log, round, ['create', '', 0])
   return [NUMBER.granted, writeRound(call, round, channel, [])]
@@ -116,6 +117,21 @@ const read: Script = (call, [state = '']) => {
   const server =
     round.replid === undefined ? '' : `${round.replid === call.server ? 'here' : 'elsewhere'} ${call.server}`
   return [NUMBER.granted, noticeOf(round), call.hash(state)?.get('config') ?? '', server]
+}
+
+const history: Script = (call, [state = ''], [channel = '', epoch, version, next = '']) => {
+  const round = readRound(call, state, '')
+  if (!round) return [NUMBER.fenced]
+  if (round.replid !== undefined) return [NUMBER.replayed, noticeOf(round)]
+  const { server, before } = call
+  const known = call.hash(state)?.get('history')
+  const lacks = epoch === round.epoch && Number(version) > round.version
+  if (lacks || (known !== undefined && known !== server && before !== '')) {
+    const fields = ['epoch', next, 'history', server, 'state', round.state]
+    return [NUMBER.granted, writeRound(call, { ...round, epoch: next }, channel, fields)]
+  }
+  if (known !== server) call.hset(state, 'history', server)
+  return [NUMBER.replayed, noticeOf(round)]
 }
 
 /** Holder keys as `cmsgpack.pack` writes them: a fixarray up to 15, else array16. */
@@ -213,6 +229,7 @@ export const SIMULATED: Readonly<Record<string, Script>> = {
   'round-create': create,
   'round-turn': turn,
   'round-read': read,
+  'round-history': history,
   restock,
   'hold-end': endHold,
   budget,

@@ -70,6 +70,8 @@ export class Server {
   /** Its lives, counted: connections and timers of an earlier one mean nothing. */
   life = 0
   replid: string
+  /** The history that it was promoted from, in this life. */
+  before = ''
   primary: Server | undefined
   /** How much its wall clock is ahead, milliseconds. */
   aheadMs = 0
@@ -156,6 +158,7 @@ export class Server {
     if (this.state !== 'down') return
     this.state = 'up'
     this.replid = this.#newId()
+    this.before = ''
     if (this.primary) this.#attachLater()
   }
 
@@ -166,6 +169,7 @@ export class Server {
     this.primary = primary
     this.#waits.depose()
     if (!primary) {
+      this.before = this.replid
       this.replid = this.#newId()
       return
     }
@@ -252,7 +256,7 @@ export class Server {
     if (name === 'eval') return this.#eval(connection, words)
     if (this.primary && !READ_ONLY.has(name))
       return new Refused("READONLY You can't write against a read only replica.")
-    const call = new Call(this.keys, this.timeMs, this.replid)
+    const call = new Call(this.keys, this.timeMs, this.replid, this.before)
     try {
       return (this.#options.plant.execute ?? execute)(call, name, words, keyCount)
     } catch (cause) {

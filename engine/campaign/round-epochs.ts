@@ -1,0 +1,79 @@
+/**
+ * The epochs of one worker's rounds at the levels below fenced: whether what it knows of a round is still of the history that
+ * its Redis has. After each new connection, and when an event or a read is of another epoch, the server is asked
+ * (scripts/round-history.lua); where a promoted copy or a shortened log is another history, the answer has another epoch, and
+ * the round goes over to it. So nobody is shown a pause, a stock or an owner that a fail-over lost.
+ *
+ * Questions about one round are asked one after the other, over one connection: what is answered last is what the address
+ * of Redis leads to last, so a deposed primary that still answers somewhere is never adopted over its successor. Rejected:
+ * INFO with every batch (that is `fenced`), an order among epochs (a restored backup would never be believed).
+ */
+import type { Random } from '../base/random.ts'
+import type { HistoryStore } from '../store/history-store.ts'
+import type { Notice } from '../store/notice.ts'
+import type { Claims } from './claims.ts'
+
+export interface EpochsOptions {
+  readonly store: HistoryStore
+  readonly random: Random
+  /** Told what the server has of a round, in whatever epoch. */
+  readonly found: (round: Claims, notice: Notice) => void
+  /** The server has no state of it. */
+  readonly gone: (round: Claims) => Promise<void>
+  /** A round of another history begins another epoch by this worker's question. */
+  readonly begun: (roundId: string, notice: Notice) => void
+}
+
+interface Look {
+  readonly done: Promise<void>
+  /** The one behind it, for all who asked meanwhile: the one under way may be answered by an earlier server. */
+  next: Promise<void> | undefined
+}
+
+const ignore = () => {}
+
+export class RoundEpochs {
+  readonly #options: EpochsOptions
+  readonly #looks = new Map<string, Look>()
+  /** By round: an epoch of events that the server turned out not to have; a deposed primary may tell of it for long. */
+  readonly #foreign = new Map<string, string>()
+
+  constructor(options: EpochsOptions) {
+    this.#options = options
+  }
+
+  /** Sees to it, before a round is shown, that its epoch is of this history. Throws Fault. */
+  async settle(roundId: string, shown?: Notice): Promise<Notice | undefined> {
+    const next = this.#options.random.bytes(8).toString('hex')
+    const history = await this.#options.store.look(roundId, shown, next)
+    if (history?.begun) this.#options.begun(roundId, history.notice)
+    return history?.notice
+  }
+
+  /** An event is of another epoch than the round is in. */
+  async heard(round: Claims, epoch: string): Promise<void> {
+    const { view } = round
+    if (this.#foreign.get(view.id) === epoch) return
+    await this.look(round)
+    if (view.notice.epoch !== epoch) this.#foreign.set(view.id, epoch)
+  }
+
+  /** Resolves when the round stands as the server had it after this was called; throws the Fault that kept it from that. */
+  look(round: Claims): Promise<void> {
+    const { id } = round.view
+    const known = this.#looks.get(id)
+    if (known) {
+      known.next ??= known.done.then(ignore, ignore).then(() => this.look(round))
+      return known.next
+    }
+    const done = this.#look(round).finally(() => this.#looks.delete(id))
+    this.#looks.set(id, { done, next: undefined })
+    return done
+  }
+
+  async #look(round: Claims): Promise<void> {
+    const notice = await this.settle(round.view.id, round.view.notice)
+    if (notice) this.#options.found(round, notice)
+    else await this.#options.gone(round)
+  }
+}

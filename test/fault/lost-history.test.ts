@@ -1,0 +1,272 @@
+/**
+ * What a surviving node shows after a fail-over that lost something: what its new Redis has, within a second, as another
+ * epoch, and nothing that it knew of the lost history. Below the level fenced nothing else keeps a node from believing
+ * its own memory, since a lost pause has a higher version than the state that is true.
+ *
+ * The stream between two copies is cut, an operator and people change things that the replica never hears of, the
+ * primary is killed and the replica takes its name. Two nodes watch; they must agree on the epoch, which Redis has. The
+ * counter-check is a kill and a restart on the same log: the same history, so the same epoch and no version back.
+ */
+import { expect, onTestFinished, test } from 'vitest'
+import { roundDraw, roundState } from '../../engine/store/keys.ts'
+import { Api, expectProblem, type Fields, type Granted, makeRound, type Round } from '../support/api.ts'
+import { type Copy, follow, startCopy } from '../support/copies.ts'
+import { PATIENCE_MS } from '../support/effort.ts'
+import { KEYS } from '../support/engine.ts'
+import { tell } from '../support/figures.ts'
+import { launchNode } from '../support/node-process.ts'
+import { StreamClient } from '../support/stream-client.ts'
+import { TcpProxy } from '../support/tcp-proxy.ts'
+
+const SHOWN_WITHIN_MS = 1000
+const ALWAYS = { FAIRGRAB_DURABILITY: 'always' }
+const REPLICATED = { FAIRGRAB_DURABILITY: 'replicated', FAIRGRAB_REPLICAS: '1' }
+
+async function copy(): Promise<Copy> {
+  const started = await startCopy()
+  onTestFinished(() => started[Symbol.asyncDispose]())
+  return started
+}
+
+async function proxyOf({ port }: Copy): Promise<TcpProxy> {
+  const proxy = await TcpProxy.open({ port })
+  onTestFinished(() => proxy.close())
+  return proxy
+}
+
+/** Resolves when a node may grant. */
+async function ready(api: Api): Promise<void> {
+  while ((await api.get('/readyz')).status !== 200) await new Promise(resume => setTimeout(resume, 10))
+}
+
+/** A primary and a replica that `lose` cuts off, and nodes in front of them. */
+async function startRoom(level: Readonly<Record<string, string>>, nodes = 1) {
+  const [primary, replica] = [await copy(), await copy()]
+  const stream = await proxyOf(primary)
+  const name = await proxyOf(primary)
+  await follow(replica, primary, Number(new URL(stream.url).port))
+  const launch = async () => {
+    const node = await launchNode({ REDIS_URL: name.url, LOG_LEVEL: 'error', ...level })
+    onTestFinished(async () => void (await node.stop()))
+    await node.serves()
+    const api = new Api(node.url, KEYS.operator)
+    await ready(api)
+    return api
+  }
+  const apis = [await launch()]
+  for (let i = 1; i < nodes; i++) apis.push(await launch())
+  return {
+    api: apis[0] as Api,
+    apis,
+    primary,
+    /** From now on the replica gets nothing more. */
+    lose: () => {
+      stream.way = 'black hole'
+    },
+    /** The replica, which lacks that, takes the primary's place and name. */
+    failOver: async () => {
+      await primary.redis.kill()
+      await replica.admin.replicaof('NO', 'ONE')
+      if (level === REPLICATED) await follow(await copy(), replica)
+      name.upstream = { port: replica.port }
+      await Promise.all(apis.map(ready))
+    },
+    /** The replica is promoted beside a primary that lives on, and new connections lead to it. */
+    split: async () => {
+      await replica.admin.replicaof('NO', 'ONE')
+      name.upstream = { port: replica.port }
+    },
+    /** Ends one of the nodes' connections to Redis. */
+    cutOne: () => name.cutAfter('reply', 1),
+    has: (key: string) => replica.admin.hgetall(key),
+  }
+}
+
+const claim = (api: Api, { id }: Round, user_id: string) =>
+  api.post<Granted & Fields>(`/v1/rounds/${id}/claims`, { user_id })
+const codeOf = ({ body }: { readonly body: Granted }): string => body.vouchers[0]?.code as string
+
+for (const level of [REPLICATED, ALWAYS])
+  test(
+    `${level.FAIRGRAB_DURABILITY}: what a fail-over lost is shown by no node a second later: list, GET and stream have one new epoch`,
+    async () => {
+      const { apis, api, lose, failOver, has } = await startRoom(level, 2)
+      const rounds = await Promise.all(['pause', 'close', 'stock'].map(() => makeRound(api)))
+      for (const round of rounds) expect((await claim(api, round, 'first')).status).toBe(201)
+      const viewers = apis.map(({ url }) => new StreamClient(url))
+      for (const viewer of viewers) {
+        onTestFinished(() => viewer.socket.terminate())
+        await viewer.next('welcome')
+        await viewer.ask({ op: 'subscribe', id: 1, topics: rounds.map(({ id }) => `stock:${id}`) })
+      }
+      const [paused, closed, emptied] = rounds as [Round, Round, Round]
+      const lost = viewers.flatMap(viewer => [
+        viewer.next(frame => frame.round_id === paused.id && frame.state === 'paused'),
+        viewer.next(frame => frame.round_id === closed.id && frame.state === 'closed'),
+        viewer.next(frame => frame.round_id === emptied.id && frame.total === 1),
+      ])
+      lose()
+      const told = await Promise.all([
+        api.post(`/v1/rounds/${paused.id}/pause`),
+        api.post(`/v1/rounds/${closed.id}/close`),
+        api.post(`/v1/rounds/${emptied.id}/stock`, { add: -9 }),
+      ])
+      expect(told.map(({ status }) => status)).toEqual(told.map(() => (level === ALWAYS ? 200 : 504)))
+      await Promise.all(lost)
+      const news = viewers.flatMap(viewer =>
+        rounds.map(({ id, stock }) =>
+          viewer.next(frame => frame.op === 'stock' && frame.round_id === id && frame.epoch !== stock.epoch),
+        ),
+      )
+      await failOver()
+      const from = performance.now()
+      const frames = await Promise.all(news)
+      const shownMs = Math.round(performance.now() - from)
+      expect(shownMs).toBeLessThan(SHOWN_WITHIN_MS)
+      for (const { id, stock } of rounds) {
+        const { epoch, version } = await has(roundState(id))
+        expect(epoch).not.toBe(stock.epoch)
+        const now = { state: 'open', stock: { total: 10, granted: 1, remaining: 9, epoch, version: Number(version) } }
+        for (const { url } of apis) {
+          const anybody = new Api(url)
+          expect((await anybody.get(`/v1/rounds/${id}`)).body).toMatchObject({ id, ...now })
+          const { body } = await anybody.get<{ readonly data: readonly Round[] }>('/v1/rounds')
+          expect(body.data.find(round => round.id === id)).toMatchObject(now)
+        }
+        const shown = frames.filter(({ round_id }) => round_id === id)
+        expect(shown).toMatchObject(apis.map(() => ({ state: now.state, ...now.stock })))
+      }
+      expect((await claim(api, paused, 'second')).body).toMatchObject({ outcome: 'granted', claim: { sequence: 2 } })
+      tell({ slowestShownMs: shownMs })
+    },
+    PATIENCE_MS,
+  )
+
+test(
+  'a kill and a restart on the same log is the same history: the epoch stays, and no version goes back',
+  async () => {
+    const { api, primary } = await startRoom(ALWAYS)
+    const round = await makeRound(api)
+    for (let i = 0; i < 3; i++) {
+      expect((await claim(api, round, `u${i}`)).status).toBe(201)
+      const before = (await api.get<Round>(`/v1/rounds/${round.id}`)).body.stock
+      await primary.redis.kill()
+      await primary.redis.restart()
+      await ready(api)
+      expect((await api.get<Round>(`/v1/rounds/${round.id}`)).body.stock).toEqual(before)
+    }
+    expect((await claim(api, round, 'last')).body).toMatchObject({ claim: { sequence: 4 } })
+    expect((await api.get<Round>(`/v1/rounds/${round.id}`)).body.stock.epoch).toBe(round.stock.epoch)
+  },
+  PATIENCE_MS,
+)
+
+test(
+  'a sequence that is granted again is its new holder’s, whatever page of the lost log a node had read',
+  async () => {
+    const { api, lose, failOver } = await startRoom(ALWAYS)
+    const round = await makeRound(api)
+    await claim(api, round, 'first')
+    lose()
+    const gone = await claim(api, round, 'xavier')
+    expect((await api.get(`/v1/vouchers/${codeOf(gone)}`)).body).toMatchObject({ user_id: 'xavier' })
+    await failOver()
+    const given = await claim(api, round, 'yvonne')
+    expect(given.body).toMatchObject({ outcome: 'granted', claim: { sequence: 2 } })
+    expect((await claim(api, round, 'yvonne')).body.claim).toEqual(given.body.claim)
+    expect((await claim(api, round, 'xavier')).body).toMatchObject({ outcome: 'granted', claim: { sequence: 3 } })
+    expect((await api.get(`/v1/vouchers/${codeOf(given)}`)).body).toMatchObject({ user_id: 'yvonne' })
+    const order = { id: 'o1', amount: 5000, currency: 'CNY' }
+    const redeem = (user_id: string) => {
+      const body = { code: codeOf(given), order, merchant_id: 'm1', user_id }
+      return api.post('/v1/redemptions', body, { 'idempotency-key': `key-${user_id}` })
+    }
+    expectProblem(await redeem('xavier'), 'not_eligible')
+    expect((await redeem('yvonne')).status).toBe(201)
+  },
+  PATIENCE_MS,
+)
+
+test(
+  'a round and a campaign that were lost are gone, and the round’s number is another’s',
+  async () => {
+    const { api, lose, failOver } = await startRoom(ALWAYS)
+    const kept = await makeRound(api)
+    lose()
+    const gone = await makeRound(api)
+    const code = codeOf(await claim(api, gone, 'xavier'))
+    expect((await api.get(`/v1/vouchers/${code}`)).status).toBe(200)
+    await failOver()
+    const from = performance.now()
+    while ((await api.get(`/v1/rounds/${gone.id}`)).status !== 404)
+      expect(performance.now() - from).toBeLessThan(SHOWN_WITHIN_MS)
+    expectProblem(await api.get(`/v1/vouchers/${code}`), 'not_found')
+    expectProblem(await claim(api, gone, 'xavier'), 'not_found')
+    expectProblem(await api.post(`/v1/campaigns/${gone.campaign_id}/rounds`, { stock: 1 }), 'not_found')
+    const open = { stock: 5, opens_at: '2020-01-01T00:00:00.000Z' }
+    const next = (await api.post<Round>(`/v1/campaigns/${kept.campaign_id}/rounds`, open)).body
+    const given = await claim(api, next, 'yvonne')
+    expect(codeOf(given).slice(0, 4)).toBe(code.slice(0, 4))
+    expect((await api.get(`/v1/vouchers/${codeOf(given)}`)).body).toMatchObject({ user_id: 'yvonne' })
+  },
+  PATIENCE_MS,
+)
+
+test(
+  'who entered a draw in the lost history alone enters again',
+  async () => {
+    const { api, lose, failOver, has } = await startRoom(ALWAYS)
+    const draws_at = new Date(Date.now() + 3_600_000).toISOString()
+    const round = await makeRound(api, { allocation: { mode: 'lottery', draws_at } })
+    const enter = async (user: string) =>
+      expect((await claim(api, round, user)).body).toMatchObject({ outcome: 'entered' })
+    await enter('first')
+    lose()
+    await enter('second')
+    await enter('third')
+    await failOver()
+    const { epoch } = round.stock
+    const now = async () => (await api.get<Round>(`/v1/rounds/${round.id}`)).body.stock.epoch
+    while ((await now()) === epoch) await new Promise(resume => setTimeout(resume, 10))
+    for (const user of ['third', 'second', 'first']) await enter(user)
+    expect(await has(roundDraw(round.id))).toMatchObject({ entries: '3' })
+  },
+  PATIENCE_MS,
+)
+
+test(
+  'beside a primary that lives on, the first connection to its successor takes all others with it',
+  async () => {
+    const { api, lose, split, cutOne, has, primary } = await startRoom(ALWAYS)
+    const round = await makeRound(api)
+    await claim(api, round, 'first')
+    lose()
+    expect((await api.post(`/v1/rounds/${round.id}/pause`)).status).toBe(200)
+    await split()
+    await cutOne()
+    const shown = async () => (await api.get<Round>(`/v1/rounds/${round.id}`)).body
+    while ((await shown()).state !== 'open') await new Promise(resume => setTimeout(resume, 10))
+    expect((await claim(api, round, 'second')).body).toMatchObject({ outcome: 'granted', claim: { sequence: 2 } })
+    expect((await shown()).stock).toMatchObject({ granted: 2, epoch: (await has(roundState(round.id))).epoch })
+    expect(await primary.admin.hgetall(roundState(round.id))).toMatchObject({
+      state: '3',
+      epoch: round.stock.epoch,
+    })
+  },
+  PATIENCE_MS,
+)
+
+test(
+  'a level that waits for no replica warns where there is one, at the level replicated nothing does',
+  async () => {
+    const warned = async (level: typeof ALWAYS) => {
+      const { api } = await startRoom(level)
+      const { body } = await api.get<{ readonly warnings: readonly Fields[] }>('/readyz?verbose')
+      return body.warnings.filter(({ what }) => /redeemed twice/.test(String(what)))
+    }
+    const mend = expect.stringMatching(/replicated or fenced and FAIRGRAB_REPLICAS to 1\b/)
+    expect(await warned(ALWAYS)).toEqual([{ what: expect.stringContaining('none of 1 connected replicas'), mend }])
+    expect(await warned(REPLICATED)).toEqual([])
+  },
+  PATIENCE_MS,
+)
