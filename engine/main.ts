@@ -10,6 +10,7 @@ import { Campaigns } from './campaign/campaigns.ts'
 import type { Claims } from './campaign/claims.ts'
 import { BEAT_MS, Controls, type Rates, READ_MS } from './campaign/controls.ts'
 import { Draws } from './campaign/draws.ts'
+import { quarantines } from './campaign/quarantine.ts'
 import { Sweep } from './campaign/sweep.ts'
 import type { Config } from './config.ts'
 import { type Ears, roundsOf } from './main/rounds.ts'
@@ -53,7 +54,7 @@ export async function startWorker({ config, log, place = 0, metricsText }: Worke
   const ears: Ears = {}
   const store = storeOf(config, log, ears)
   const metrics = new Metrics(cause => log.error({ err: cause }, 'bug'))
-  const health = healthOf(config, log, store)
+  const health = healthOf(config, log, store, ears)
   await health.start()
   const secret = await voucherSecret(config, store, health)
   const arrivals = config.arrivals === '' ? undefined : new ArrivalRecord(config.arrivals)
@@ -75,6 +76,7 @@ export async function startWorker({ config, log, place = 0, metricsText }: Worke
     if (link === 'claims') void fence?.look()
     renewed(parts)
   }
+  ears.concerns = () => quarantines(rounds.loaded(), store.fence)
   void fence?.begin(id => rounds.get(id)).catch(told('journal'))
   const stops = startTicks(parts, log, told)
   return {
@@ -152,9 +154,12 @@ const storeOf = (config: Config, log: Log, ears: Ears): Store =>
     },
   })
 
-const healthOf = (config: Config, log: Log, store: Store): Health =>
+const healthOf = (config: Config, log: Log, store: Store, ears: Ears): Health =>
   new Health({
-    check: store.health,
+    check: async () => {
+      const [found, more] = [await store.health(), (await ears.concerns?.()) ?? []]
+      return { ...found, warnings: [...found.warnings, ...more] }
+    },
     connected: store.ready,
     clock: realClock,
     durability: config.durability,

@@ -11,8 +11,8 @@
 -- @arg engine   at the level fenced who asks, else empty
 -- @reply [outcome, notice, first, rest, exceptions, reserve]: granted when the batch was decided, unavailable when it passes
 --        the reserve (nothing was done), else fenced. Claims not among the exceptions have the outcome `rest`: granted
---        (first, first+1, …), sold_out, not_open, paused, closed, fenced. An exception is 8 bytes: index u16, outcome
---        u8, sequence u32, pool u8, big endian.
+--        (first, first+1, …), sold_out, not_open, paused, closed, fenced (a hold, or what is left of the pool is
+--        quarantined). An exception is 8 bytes: index u16, outcome u8, sequence u32, pool u8, big endian.
 -- @cost one HLEN, EXISTS, HMGET, HSET, XADD, HSET and PUBLISH a batch (fenced: INFO, HGET); 1.5 µs a grant, 0.3 a refusal
 -- @include round
 -- @include notice
@@ -25,8 +25,8 @@ if not round or not engine_admitted(round, ARGV[5]) then return { CODE.fenced } 
 if redis.call('HLEN', KEYS[2]) ~= round.given or redis.call('EXISTS', KEYS[3]) == 0 then return { CODE.fenced } end
 local users, pools = cmsgpack.unpack(ARGV[3]), ARGV[4]
 local held = redis.call('HMGET', KEYS[2], unpack(users))
-local shut, room, granted = shut_outcome(round), round.room, round.granted
-local rest = shut or (round_remaining(round) > 0 and CODE.granted or CODE.sold_out)
+local shut, room, granted, quarantined = shut_outcome(round), round.room, round.granted, round.quarantined
+local rest = shut or (round_remaining(round) > 0 and CODE.granted or shut_end(round))
 local first, one_pool = round.sequence + 1, #pools == 1 and pools:byte(1)
 local seen, puts, puts_n, exceptions = {}, {}, 0, {}
 for i = 1, #users do
@@ -36,7 +36,7 @@ for i = 1, #users do
     exceptions[#exceptions + 1] = struct.pack('>HB', i - 1, CODE.replayed) .. grant
   else
     local pool = one_pool or pools:byte(i)
-    local outcome = shut or (granted[pool] < room[pool] and CODE.granted or CODE.sold_out)
+    local outcome = shut or granted[pool] < room[pool] and CODE.granted or quarantined[pool] > 0 and CODE.fenced or CODE.sold_out
     if outcome == CODE.granted then
       granted[pool] = granted[pool] + 1
       round.sequence = round.sequence + 1

@@ -106,6 +106,9 @@ export const FENCE_LOOK_MS = 250
 /** How long a refusal at the level fenced waits for all replicas to have what it rests on, milliseconds; then `fenced`. */
 export const REFUSAL_WAIT_MS = 100
 
+/** `Retry-After` of `fenced` while what is left of a pool is quarantined grows from a second to this. */
+export const QUARANTINE_RETRY_S_MAX = 30
+
 /** Credentials: longest bearer token and longest header line we look at, bytes. */
 export const CREDENTIAL_BYTES_MAX = 2048
 

@@ -15,7 +15,7 @@ import type { Store } from '../store/store.ts'
 import { budgetOf, type Campaign } from './campaigns.ts'
 import { closesOf, drawnStock, type Lifecycle, type RoundRules, releaseRefused } from './lifecycle.ts'
 import { packAmount, vouchersOf } from './round-config.ts'
-import type { PublicState, RoundView } from './round-view.ts'
+import { endOf, type RoundView } from './round-view.ts'
 import { VOUCHER_TURNS, type VoucherState } from './voucher-states.ts'
 import type { Vouchers } from './vouchers.ts'
 
@@ -43,14 +43,11 @@ export interface BudgetEffect {
   readonly max_amount: number
 }
 
-const publicState = (notice: Notice): PublicState =>
-  notice.state === 'open' && remainingOf(notice) <= 0 ? 'sold_out' : notice.state
-
 const faceOf = ({ id, config }: RoundView, notice: Notice): RoundFace => ({
   id,
   config,
   notice,
-  state: publicState(notice),
+  state: endOf(notice),
 })
 
 export class DryRun {

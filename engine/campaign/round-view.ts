@@ -3,7 +3,7 @@
  * holds a grant once nothing more can be granted. Local refusals (claims.ts) rest on it, so its rules are strict:
  *
  * A refusal is *certainly true* when all of this holds.
- *   1. The notice says that nobody can be granted: not open yet, sold out, paused or closed.
+ *   1. The notice says that nobody can be granted: not open yet, sold out with nothing quarantined, paused or closed.
  *   2. It was confirmed by a reply (an event is none) whose request left at most LEASE_MS ago. After a change that lets
  *      grants resume (open, resume, restock) the script grants nothing for LEASE_MS, and the operator is answered
  *      then. So a refusal on an older notice lies before every grant and before that answer: nobody can tell.
@@ -13,20 +13,30 @@
  */
 import { VoucherCodes } from '../auth/voucher-codes.ts'
 import type { ClaimCode } from '../base/codes.ts'
-import { HOLDERS_KNOWN_MAX, LEASE_MS } from '../base/limits.ts'
+import { HOLDERS_KNOWN_MAX, LEASE_MS, QUARANTINE_RETRY_S_MAX } from '../base/limits.ts'
 import type { ClaimStore } from '../store/claim-store.ts'
-import { grantedOf, type Notice, remainingOf, totalOf } from '../store/notice.ts'
+import { grantedOf, type Notice, type PoolCount, totalOf } from '../store/notice.ts'
 import { Holdings } from './holdings.ts'
 import { type RoundConfig, type Template, vouchersOf } from './round-config.ts'
 
 /** Sequences that a fail-over set aside and nobody was given back. */
 const holesOf = (notice: Notice): number => notice.sequence - grantedOf(notice)
 
-/** The state that refuses strangers, or `open`. */
-const endOf = ({ state, pools }: Notice): PublicState =>
-  state === 'open' && remainingOf({ pools }) <= 0 ? 'sold_out' : state
+/**
+ * The state as everybody may see it. An open round with nothing left is `fenced` while a fail-over's packs are quarantined:
+ * they come back to the stock or to their holders, so nobody can tell that it is sold out.
+ */
+export function endOf({ state, pools }: Pick<Notice, 'state' | 'pools'>): PublicState {
+  if (state !== 'open') return state
+  let held = 0
+  for (const { total, granted, quarantined = 0 } of pools) {
+    if (granted + quarantined < total) return 'open'
+    held += quarantined
+  }
+  return held > 0 ? 'fenced' : 'sold_out'
+}
 
-export type PublicState = Notice['state'] | 'sold_out'
+export type PublicState = Notice['state'] | 'sold_out' | 'fenced'
 
 export class RoundView {
   readonly config: RoundConfig
@@ -40,6 +50,8 @@ export class RoundView {
   #holdings: Holdings
   #covering = false
   #resting = false
+  /** When somebody first heard `fenced` because what is left is quarantined, by Redis's clock, and in which epoch. */
+  #quarantine = { epoch: '', since: 0 }
 
   constructor(options: {
     config: RoundConfig
@@ -133,11 +145,25 @@ export class RoundView {
     if (now - this.#confirmedAt > LEASE_MS || !this.#isShut()) return undefined
     const { state, sequence, opensAt, at } = this.#notice
     if (this.#holdings.covered < sequence || !this.#isSure(this.#notice)) return undefined
-    if (state === 'open') return 'sold_out'
+    // Nothing is left while packs are quarantined, in one pool or another: the script knows in which.
+    if (state === 'open') return this.state === 'sold_out' ? 'sold_out' : undefined
     // Redis's clock now is at most what it was when it answered plus all the time since the question left.
     if (state === 'scheduled' && opensAt > 0 && at + (now - this.#confirmedAt) + 1 >= opensAt) return undefined
     if (state === 'drawing' || state === 'drawn') return undefined
     return state === 'scheduled' ? 'not_open' : state
+  }
+
+  /**
+   * Seconds until asking again for a pool makes sense of which nothing is left but what is quarantined; undefined for any
+   * other pool. They grow with the time that people have waited: a silent engine is back within seconds, or after long.
+   */
+  retryAfterS(pool: number): number | undefined {
+    const { epoch, at, pools } = this.#notice
+    const { total, granted, quarantined = 0 } = pools[pool] as PoolCount
+    if (quarantined === 0 || granted + quarantined < total) return undefined
+    if (this.#quarantine.epoch !== epoch) this.#quarantine = { epoch, since: at }
+    const waitedS = Math.max(0, at - this.#quarantine.since) / 1000
+    return Math.min(QUARANTINE_RETRY_S_MAX, 1 + Math.floor(waitedS / 2))
   }
 
   #fresh(): Holdings {

@@ -14,16 +14,18 @@ import { CODES } from '../base/codes.ts'
 import { type Decision, EXCEPTION_BYTES } from '../store/claim-store.ts'
 import { type Notice, remainingOf } from '../store/notice.ts'
 
-const GRANTS: ReadonlySet<number> = new Set([CODES.granted.number, CODES.replayed.number])
+/** What no fail-over takes back: who holds holds, and `fenced` says nothing of the round. */
+const LASTING: ReadonlySet<number> = new Set([CODES.granted.number, CODES.replayed.number, CODES.fenced.number])
 
 /**
  * In words that differ when a refusal rests on something else. Where nobody can be granted the version is one of them: it
- * moves only with a change then, and a second pause looks like the first, which the replicas have long had.
+ * moves only with a change then, and a second pause looks like the first, which the replicas have long had. While some of
+ * a pool is quarantined no refusal rests on its end.
  */
 const groundOf = ({ epoch, version, state, pools }: Notice): string =>
   [
     ...[epoch, state, state === 'open' && remainingOf({ pools }) > 0 ? '' : version],
-    ...pools.map(({ total, granted, quarantined = 0 }) => (granted + quarantined < total ? 'left' : total)),
+    ...pools.map(({ total, granted }) => (granted < total ? 'left' : total)),
   ].join(' ')
 
 export class SureRefusals {
@@ -59,10 +61,11 @@ export class SureRefusals {
   }
 }
 
-/** Whether anybody is refused by it. */
+/** Whether anybody is refused by it for good. */
 export function refuses({ rest, exceptions }: Decision): boolean {
-  if (!GRANTS.has(rest)) return true
-  for (let at = 2; at < exceptions.length; at += EXCEPTION_BYTES) if (!GRANTS.has(exceptions[at] as number)) return true
+  if (!LASTING.has(rest)) return true
+  for (let at = 2; at < exceptions.length; at += EXCEPTION_BYTES)
+    if (!LASTING.has(exceptions[at] as number)) return true
   return false
 }
 
@@ -70,6 +73,6 @@ export function refuses({ rest, exceptions }: Decision): boolean {
 export function unsure(decision: Decision): Decision {
   const exceptions = Buffer.from(decision.exceptions)
   for (let at = 2; at < exceptions.length; at += EXCEPTION_BYTES)
-    if (!GRANTS.has(exceptions[at] as number)) exceptions[at] = CODES.fenced.number
-  return { ...decision, exceptions, rest: GRANTS.has(decision.rest) ? decision.rest : CODES.fenced.number }
+    if (!LASTING.has(exceptions[at] as number)) exceptions[at] = CODES.fenced.number
+  return { ...decision, exceptions, rest: LASTING.has(decision.rest) ? decision.rest : CODES.fenced.number }
 }

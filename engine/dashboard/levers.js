@@ -9,11 +9,12 @@ import { stateWord, textNode } from './screen-text.js'
 
 const LEVERS = {
   open: { word: 'Open', states: ['scheduled'] },
-  pause: { word: 'Pause', states: ['open', 'sold_out'] },
+  pause: { word: 'Pause', states: ['open', 'sold_out', 'fenced'] },
   resume: { word: 'Resume', states: ['paused'] },
-  add: { word: 'Add stock', states: ['scheduled', 'open', 'paused', 'sold_out'], sign: 1 },
+  release: { word: 'Release the quarantined', states: ['fenced'] },
+  add: { word: 'Add stock', states: ['scheduled', 'open', 'paused', 'sold_out', 'fenced'], sign: 1 },
   take: { word: 'Take back', states: ['scheduled', 'open', 'paused', 'sold_out', 'closed'], sign: -1 },
-  close: { word: 'Close for good', states: ['scheduled', 'open', 'paused', 'sold_out'] },
+  close: { word: 'Close for good', states: ['scheduled', 'open', 'paused', 'sold_out', 'fenced'] },
 }
 const SHOWN_WITHIN_MS = 5000
 

@@ -191,7 +191,7 @@ function newEntry(id) {
 }
 
 /** Where a card stands: what moves before what waits before what is over, and the newest first. */
-const PLACES = ['open', 'paused', 'drawing', 'sold_out', 'scheduled', 'drawn', 'closed']
+const PLACES = ['open', 'fenced', 'paused', 'drawing', 'sold_out', 'scheduled', 'drawn', 'closed']
 const placeOf = ({ round }) => PLACES.indexOf(round.stock.state)
 
 /** Cards in their order, which changes only with the list: none may jump away under a finger. One that stands where it belongs is not moved: moving it would lose the focus. */

@@ -23,6 +23,8 @@ const clockTimes = new Intl.DateTimeFormat(undefined, { timeStyle: 'medium' })
 const NOTES = {
   paused: () => 'Nobody is granted anything until it resumes.',
   sold_out: () => 'Nothing is left. Who holds a claim still gets the vouchers; more stock opens it again.',
+  fenced: () =>
+    'What is left is quarantined since a fail-over: a node that is away may have granted it. Start that node again, or release the packs when it is lost for good; the warnings name it. People are told to ask again.',
   closed: () => 'The round is over. Who holds a claim still gets the vouchers.',
   scheduled: ({ opensAt }, serverNow) => {
     if (!opensAt) return 'It opens when an operator opens it.'
@@ -131,7 +133,7 @@ export class RoundCard {
     const part = this.#part
     if (this.element.dataset.state !== state) this.element.dataset.state = state
     setText(part.stateWord, stateWord(state, round.isDrawn))
-    setIcon(part.state, ICONS.includes(state) ? state : 'other')
+    setIcon(part.state, state === 'fenced' ? 'alarm' : ICONS.includes(state) ? state : 'other')
     const [big, what] = headline(round, times.serverNow)
     setText(part.remaining, big)
     setText(part.total, what)

@@ -9,6 +9,7 @@ const STATES = {
   open: 'Open',
   paused: 'Paused',
   sold_out: 'Sold out',
+  fenced: 'Fenced',
   closed: 'Closed',
   drawing: 'Drawing',
   drawn: 'Drawn',

@@ -33,6 +33,10 @@ const SERVED = {
   },
   paused: { note: () => 'Paused for a moment. Stay here: the button comes back by itself.', button: HELD },
   sold_out: { note: () => 'Everything is taken. If more is added, it shows here at once.', button: HELD },
+  fenced: {
+    note: () => 'It is not certain yet whether anything is left. Stay here: this page changes by itself.',
+    button: HELD,
+  },
   closed: { note: () => 'This round is over. What you hold stays yours.', button: HELD },
 }
 

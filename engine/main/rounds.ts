@@ -15,7 +15,7 @@ import type { RoundView } from '../campaign/round-view.ts'
 import { Rounds } from '../campaign/rounds.ts'
 import type { Config } from '../config.ts'
 import type { ArrivalRecord } from '../ops/arrival-record.ts'
-import type { Health } from '../ops/health.ts'
+import type { Finding, Health } from '../ops/health.ts'
 import type { Log } from '../ops/log.ts'
 import type { Metrics } from '../ops/metrics.ts'
 import { exceptionOutcomes } from '../store/claim-store.ts'
@@ -29,6 +29,8 @@ export interface Ears {
   drawn?: (view: RoundView, window: number) => void
   /** One of the connections to Redis is up again, by its name. */
   up?: (link: string) => void
+  /** What of the rounds an operator should know, at each check of the server. */
+  concerns?: () => Promise<readonly Finding[]>
 }
 
 const undecidedTold = (metrics: Metrics, log: Log) => (fault: unknown) => {

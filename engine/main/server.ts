@@ -34,7 +34,7 @@ import { httpRoutes, noRoute, VERSION } from '../server/routes.ts'
 import type { Services } from '../server/services.ts'
 import { Stream, stockFrame, topicOf } from '../server/stream.ts'
 import { type Server, serve } from '../server/uws.ts'
-import { grantedOf, totalOf } from '../store/notice.ts'
+import { grantedOf, quarantinedOf, totalOf } from '../store/notice.ts'
 import type { Store } from '../store/store.ts'
 import { drawnFrame } from '../wire/drawn-frame.ts'
 
@@ -77,6 +77,7 @@ export async function openServer(
         id: view.id,
         total: totalOf(view.notice),
         granted: grantedOf(view.notice),
+        quarantined: quarantinedOf(view.notice),
         viewers: stream.viewers(view.id),
       })),
   }

@@ -34,6 +34,12 @@ export const METRICS = [
   },
   { name: 'fairgrab_stock_total', type: 'gauge', labels: ['round'], help: 'Packs of a round.' },
   { name: 'fairgrab_stock_granted', type: 'gauge', labels: ['round'], help: 'Packs of a round that are granted.' },
+  {
+    name: 'fairgrab_stock_quarantined',
+    type: 'gauge',
+    labels: ['round'],
+    help: 'Packs of a round that nobody gets since a fail-over, until an engine is back or an operator releases them.',
+  },
   { name: 'fairgrab_oversold', type: 'gauge', labels: [], help: 'Grants above the stock, all rounds; must stay 0.' },
   {
     name: 'fairgrab_round_viewers',
@@ -125,6 +131,7 @@ export interface RoundGauges {
   readonly id: string
   readonly total: number
   readonly granted: number
+  readonly quarantined: number
   readonly viewers: number
 }
 
@@ -137,6 +144,7 @@ const WORST: readonly MetricName[] = [
   'fairgrab_redis_commands_total',
   'fairgrab_stock_total',
   'fairgrab_stock_granted',
+  'fairgrab_stock_quarantined',
   'fairgrab_oversold',
   'fairgrab_redis_memory_bytes',
   'fairgrab_event_loop_delay_seconds',
@@ -253,9 +261,10 @@ export class Metrics {
 
   #stock(stocks: ReturnType<Gauges['stocks']>): void {
     let oversold = 0
-    for (const { id, total, granted, viewers } of stocks) {
+    for (const { id, total, granted, quarantined, viewers } of stocks) {
       this.#gauges.get('fairgrab_stock_total')?.set({ round: id }, total)
       this.#gauges.get('fairgrab_stock_granted')?.set({ round: id }, granted)
+      this.#gauges.get('fairgrab_stock_quarantined')?.set({ round: id }, quarantined)
       this.#gauges.get('fairgrab_round_viewers')?.set({ round: id }, viewers)
       oversold += Math.max(0, granted - total)
     }

@@ -85,7 +85,7 @@ function answerClaim(exchange: Exchange, round: Claims, answered: SingleAsk, hea
     if (answered.receipt)
       return exchange.answer(202, MEDIA_TYPES[encoding], encode(enteredAnswer(answered.receipt), encoding), headers)
     if (encoding === 'json' && ALIKE.includes(code) && headers.length === 0) return refuseAlike(exchange, code)
-    return refuse(exchange, code, undefined, { headers, extra: refusalExtra(round, code) })
+    return refuse(exchange, code, undefined, { headers, extra: refusalExtra(round, answered) })
   }
   const replayed = answered.outcome === CODES.replayed.number
   const status = replayed ? 200 : 201
@@ -108,8 +108,10 @@ function refuseAlike(exchange: Exchange, code: Code): void {
 }
 
 /** What a refusal tells besides its code. */
-export function refusalExtra(round: Claims, code: Code): Readonly<Record<string, unknown>> {
+export function refusalExtra(round: Claims, { code, pool }: SingleAsk): Readonly<Record<string, unknown>> {
   const { notice } = round.view
+  const retry = code === 'fenced' ? round.view.retryAfterS(pool) : undefined
+  if (retry !== undefined) return { outcome: code, retry_after_s: retry }
   if (code !== 'not_open') return { outcome: code }
   const wait = notice.opensAt > 0 ? Math.max(1, Math.ceil((notice.opensAt - notice.at) / 1000)) : 5
   return {

@@ -257,7 +257,7 @@ export class Stream implements StreamHandler {
           return this.#send(socket, { op: 'result', id, ...body })
         }
         if (asked.receipt) return this.#send(socket, { op: 'result', id, ...enteredAnswer(asked.receipt) })
-        this.#send(socket, { op: 'result', id, code: asked.code, ...refusalExtra(round, asked.code) })
+        this.#send(socket, { op: 'result', id, code: asked.code, ...refusalExtra(round, asked) })
       })
     })
   }

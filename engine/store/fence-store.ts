@@ -86,6 +86,12 @@ export class FenceStore {
     if ((await this.read(roundId))?.binding === 'elsewhere') throw fenced(roundId)
   }
 
+  /** The engines that have not told yet what they acknowledged before a fail-over. */
+  async owed(roundId: string): Promise<readonly string[]> {
+    const owed = await this.#claims.request(client => client.hget(keys.roundState(roundId), 'owed'))
+    return [...new Set([...(owed ?? '').matchAll(/(\w+):/g)].map(match => match[1] as string))]
+  }
+
   /** Notes on all replicas that up to `chunk` more may be granted, and that this engine is one of the round's. */
   async note(standing: Standing, chunk: number): Promise<number> {
     return this.#reserve(this.#copied, standing, [chunk, 0])

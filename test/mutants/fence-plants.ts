@@ -63,6 +63,51 @@ export const FENCE_PLANTS: readonly Plant[] = [
     'script/fence',
   ),
   plant(
+    'a pool whose packs are quarantined is sold out',
+    'scripts/claim.lua',
+    ['quarantined[pool] > 0 and CODE.fenced or CODE.sold_out', 'CODE.sold_out'],
+    'script/quarantine',
+  ),
+  plant(
+    'a round of which only quarantined packs are left is sold out to a whole batch, and while it is held shut',
+    'scripts/lib/shut.lua',
+    ['if round.quarantined[pool] > 0 then return CODE.fenced end', ''],
+    'script/quarantine',
+  ),
+  plant(
+    'a worker says sold out by itself while packs are quarantined',
+    'engine/campaign/round-view.ts',
+    ["this.state === 'sold_out' ? 'sold_out' : undefined", "'sold_out'"],
+    'script/round-view',
+  ),
+  plant(
+    'a round of which only quarantined packs are left looks sold out',
+    'engine/campaign/round-view.ts',
+    ["return held > 0 ? 'fenced' : 'sold_out'", "return 'sold_out'"],
+    'script/round-view',
+  ),
+  plant(
+    'the end of a pool passes for copied because its quarantine was',
+    'engine/campaign/sure-refusals.ts',
+    [
+      '{ total, granted }) => (granted < total',
+      '{ total, granted, quarantined = 0 }) => (granted + quarantined < total',
+    ],
+    'unit/sure-refusals',
+  ),
+  plant(
+    'who asks again for quarantined packs waits no longer than at first',
+    'engine/campaign/round-view.ts',
+    ['1 + Math.floor(waitedS / 2)', '1'],
+    'script/round-view',
+  ),
+  plant(
+    'nobody is told which engine a quarantine waits for',
+    'engine/campaign/quarantine.ts',
+    ['filter(({ view }) => quarantinedOf(view.notice) > 0)', 'filter(() => false)'],
+    'server/quarantine',
+  ),
+  plant(
     'what was released is filled all the same',
     'scripts/lib/aside.lua',
     ["then return released == '' end", 'then return true end'],

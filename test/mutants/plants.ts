@@ -48,13 +48,13 @@ export const PLANTS: readonly Plant[] = [
   plant(
     'a pool gives one more than it has',
     'scripts/claim.lua',
-    ['local outcome = shut or (granted[pool] < room[pool]', 'local outcome = shut or (granted[pool] <= room[pool]'],
+    ['local outcome = shut or granted[pool] < room[pool]', 'local outcome = shut or granted[pool] <= room[pool]'],
     'script/claim',
   ),
   plant(
     'the window does not shut',
     'scripts/claim.lua',
-    ['local outcome = shut or (', 'local outcome = ('],
+    ['local outcome = shut or granted', 'local outcome = granted'],
     'script/claim',
   ),
   plant(

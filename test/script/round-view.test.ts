@@ -68,6 +68,30 @@ test('an event refuses nobody: what it says has to be confirmed by a reply', asy
   expect([view.take({ ...open, version: open.version + 2 }), view.refusal(1004)]).toEqual([true, undefined])
 })
 
+test('while packs are quarantined nobody is refused here, the state is no sold_out, and who asks again waits longer', async () => {
+  const view = await viewOf(await room.newRound({ totals: [0, 10, 0] }))
+  const { notice } = view
+  let { version } = notice
+  const takes = (quarantined: number, more: { readonly granted?: number; readonly seconds?: number } = {}) => {
+    const { granted = 0, seconds = 0 } = more
+    const pools = [{ total: 0, granted: 0 }, { total: 10, granted, quarantined }, notice.pools[2] ?? expect.fail()]
+    view.take({ ...notice, pools, version: ++version, at: notice.at + 1000 * seconds }, 1000)
+    return [view.state, view.refusal(1001), [0, 1, 2].map(pool => view.retryAfterS(pool))]
+  }
+  const none = undefined
+  expect(takes(0)).toEqual(['open', none, [none, none, none]])
+  expect(takes(4)).toEqual(['open', none, [none, none, none]])
+  expect(takes(10)).toEqual(['fenced', none, [none, 1, none]])
+  expect(takes(10, { seconds: 4 })).toEqual(['fenced', none, [none, 3, none]])
+  expect(takes(10, { seconds: 3600 })).toEqual(['fenced', none, [none, 30, none]])
+  // A server whose clock is behind.
+  expect(takes(10, { seconds: -60 })).toEqual(['fenced', none, [none, 1, none]])
+  view.holdings.addText('a', 1, 0)
+  expect(takes(0, { granted: 10 })).toEqual(['sold_out', 'sold_out', [none, none, none]])
+  view.adopt({ ...notice, pools: [{ total: 3, granted: 0, quarantined: 3 }], epoch: '00000000000000bb' })
+  expect([view.state, view.retryAfterS(0)]).toEqual(['fenced', 1])
+})
+
 test('who holds what is let go of when nobody asks, news do not bring it back, and the next one who asks does', async () => {
   const id = await room.newRound({ totals: [2] })
   const clock = new HandClock()

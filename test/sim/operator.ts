@@ -84,6 +84,11 @@ export class Operator {
     await this.#insist(node => node.lifecycle.turn(this.#id, 'resume'))
   }
 
+  /** Gives back what is quarantined, where something is: the engine that could tell of it lost its journal. */
+  async releases(): Promise<void> {
+    await this.#try(node => node.lifecycle.release(this.#id))
+  }
+
   async #work(): Promise<void> {
     const { chance } = this.#world
     while (!this.#ends) {

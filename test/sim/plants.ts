@@ -63,6 +63,23 @@ const shortened = (decision: Decision): Decision => {
   return { ...decision, notice: { ...decision.notice, pools } }
 }
 
+/** Claims are decided as if what is quarantined were not there at all. */
+const withoutQuarantine: Execute = (call, name, words, keyCount): Raw => {
+  const [state = ''] = words
+  const fields = name === 'claim' ? call.hash(state) : undefined
+  const held = [...(fields ?? [])].filter(([field, count]) => /^q\d/.test(field) && count !== '0')
+  const move = (sign: number) => {
+    for (const [field, count] of held) {
+      const total = `t${field.slice(1)}`
+      call.hset(state, field, sign > 0 ? count : 0, total, Number(call.hash(state)?.get(total)) + sign * Number(count))
+    }
+  }
+  move(-1)
+  const reply = execute(call, name, words, keyCount)
+  move(1)
+  return reply
+}
+
 export const PLANTS: readonly Plant[] = [
   {
     name: 'tail-lost',
@@ -192,7 +209,7 @@ export const PLANTS: readonly Plant[] = [
     name: 'no-pending',
     bug: 'a recovery forgets what was noted to be granted',
     level: 'fenced',
-    seed: 42,
+    seed: 433,
     plant: {
       execute: (call, name, words, keyCount) => {
         const [state = ''] = words
@@ -200,6 +217,13 @@ export const PLANTS: readonly Plant[] = [
         return execute(call, name, words, keyCount)
       },
     },
+  },
+  {
+    name: 'quarantine-gone',
+    bug: 'packs that are quarantined are taken for gone',
+    level: 'fenced',
+    seed: 35,
+    plant: { patienceMs: 0, execute: withoutQuarantine },
   },
   {
     name: 'hasty-refusal',

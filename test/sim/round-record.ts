@@ -30,11 +30,10 @@ const EXAMPLES = 2
 const LOST_WITH_JOURNALS = /^I(3|8|9|10)-|^I1-(gaps|sold-out)/
 
 /**
- * While sequences are set aside less can be had than there is, and who holds one of them is known to nobody but an engine
- * that was silent for too long: he may be refused until it is back, and where only one comes back that he asked again, the
- * moment of his grant is that of asking again.
+ * Who holds a sequence that is set aside is known to nobody but an engine that was silent for too long: he may be refused
+ * until it is back, and where only one comes back that he asked again, the moment of his grant is that of asking again.
  */
-const TRUE_WHILE_ASIDE = /^I1-sold-out|^I9-vouchers|^I10-holder/
+const TRUE_WHILE_ASIDE = /^I9-vouchers|^I10-holder/
 
 /** A grant that is given back has the moment of the server that made it, whose clock may have been ahead of the next one's. */
 const CLOCKS_DIFFER = /^I12-clock/
@@ -111,15 +110,7 @@ export class RoundRecord {
       ...(aside.length > 0 ? [TRUE_WHILE_ASIDE] : []),
       ...(this.clockJumped && state.has('replid') ? [CLOCKS_DIFFER] : []),
     ]
-    const checks = auditRun(run).checks.filter(({ id: check }) => aside.length === 0 || check !== 'I8-end')
-    // What was set aside comes back to the stock, as if it were added; who was told that all is closed was told so for ever.
-    if (aside.length > 0)
-      checks.push(
-        ...auditRun({ ...run, history: withoutCode(history, 'sold_out') }).checks.filter(
-          ({ id: check }) => check === 'I8-end',
-        ),
-      )
-    const untrue = checks.filter(check => !check.ok && !forgiven.some(ids => ids.test(check.id)))
+    const untrue = auditRun(run).checks.filter(check => !check.ok && !forgiven.some(ids => ids.test(check.id)))
     return [
       ...problems,
       ...this.#soldTwice(ledger),

@@ -226,7 +226,7 @@ export class World {
       await this.passes(chance.span(25))
       await this.#fault()
     }
-    await this.#ends(operator, people)
+    await this.#ends(operator, people, record)
   }
 
   async #fault(): Promise<void> {
@@ -245,7 +245,7 @@ export class World {
   }
 
   /** Everything heals, and everybody is told for certain. */
-  async #ends(operator: Operator, people: People): Promise<void> {
+  async #ends(operator: Operator, people: People, record: RoundRecord): Promise<void> {
     await this.passes(500)
     this.#behind.clear()
     for (const [i, node] of this.nodes.entries()) if (!node.clock.alive) this.nodes[i] = this.#node(node.name)
@@ -254,7 +254,10 @@ export class World {
     const until = this.timeline.now + SETTLES_MS
     while (!this.cluster.isWhole && this.timeline.now < until) await this.passes(50)
     people.askAgain()
-    while (!people.isQuiet && this.timeline.now < until) await this.passes(50)
+    while (!people.isQuiet && this.timeline.now < until) {
+      await this.passes(50)
+      if (record.journalsLost && this.timeline.now > until - SETTLES_MS / 2) await operator.releases()
+    }
     if (!people.isQuiet) this.#violations.push(this.#unsettled())
   }
 }

@@ -122,6 +122,10 @@ export function logChange(
   call.xadd(log, round.sequence, 'at', round.now, 'kind', kind, 'request', request, 'amount', amount)
 }
 
+/** What everybody hears who holds nothing when nothing is left in any pool. */
+export const endOutcome = ({ quarantined }: Round): number =>
+  quarantined.some(held => held > 0) ? NUMBER.fenced : NUMBER.sold_out
+
 /** The outcome of everybody who holds nothing, or undefined while the round grants. */
 export function shutOutcome(round: Round): number | undefined {
   if (round.state === OPEN) return round.hold === '' ? undefined : round.holdsAs
@@ -142,6 +146,6 @@ export function holdAs({ server }: Call, round: Round, hold: string, outcome: nu
 }
 
 export function holdShut(call: Call, round: Round, hold: string): void {
-  const outcome = shutOutcome(round) ?? (remaining(round) === 0 ? NUMBER.sold_out : undefined)
+  const outcome = shutOutcome(round) ?? (remaining(round) === 0 ? endOutcome(round) : undefined)
   if (outcome !== undefined) holdAs(call, round, hold, outcome)
 }

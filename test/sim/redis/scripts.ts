@@ -12,6 +12,7 @@ import type { Call } from './call.ts'
 import { admitted, FENCE } from './fence-scripts.ts'
 import {
   CLOSED,
+  endOutcome,
   given,
   holdShut,
   logChange,
@@ -178,7 +179,8 @@ function decide(
     }
     const pool = asked.pools.charCodeAt(asked.pools.length === 1 ? 0 : i)
     const [total, granted = 0] = [room(round, pool), round.granted[pool]]
-    const outcome = shut ?? (granted < total ? NUMBER.granted : NUMBER.sold_out)
+    const gone = (round.quarantined[pool] ?? 0) > 0 ? NUMBER.fenced : NUMBER.sold_out
+    const outcome = shut ?? (granted < total ? NUMBER.granted : gone)
     if (outcome === NUMBER.granted) {
       round.granted[pool] = granted + 1
       batch.holders.push(user)
@@ -199,7 +201,7 @@ const claim: Script = (
   if (!admitted(call, round, engine)) return [NUMBER.fenced]
   if ((call.hash(holders)?.size ?? 0) !== given(round) || !call.has(log)) return [NUMBER.fenced]
   const users = holdersIn(Buffer.from(packed, 'latin1'))
-  const rest = shutOutcome(round) ?? (remaining(round) > 0 ? NUMBER.granted : NUMBER.sold_out)
+  const rest = shutOutcome(round) ?? (remaining(round) > 0 ? NUMBER.granted : endOutcome(round))
   const first = round.sequence + 1
   const batch = decide(call, holders, round, { users, pools, rest })
   if (round.sequence > (round.reserve ?? round.sequence)) return [NUMBER.unavailable]
