@@ -50,7 +50,7 @@ export class GrantPages {
   /** Reads what is not known of a page. */
   async #read(roundId: string, first: number, key: string): Promise<Page> {
     const page = [...(this.#pages.get(key) ?? [])]
-    const hole = page.findIndex(grant => grant === undefined)
+    const hole = page.indexOf(undefined)
     await this.#fill(page, roundId, first, hole < 0 ? page.length : hole)
     this.#pages.delete(key)
     this.#pages.set(key, page)

@@ -53,7 +53,8 @@ export class GrantTimes {
   /** The same, from the log when need be. A grant that the log does not have was read from another server than it. */
   async at(sequence: number): Promise<number> {
     const at = this.known(sequence) || (await this.#store.batchOf(this.#roundId, sequence))?.at
-    if (at === undefined) throw new Fault('unknown', `round ${this.#roundId}: its log lacks sequence ${sequence}; ask again`)
+    if (at === undefined)
+      throw new Fault('unknown', `round ${this.#roundId}: its log lacks sequence ${sequence}; ask again`)
     return at
   }
 }

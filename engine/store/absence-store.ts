@@ -13,7 +13,7 @@ import { Fault } from '../base/assert.ts'
 import { Batcher } from './batcher.ts'
 import { logBatch } from './claim-store.ts'
 import * as keys from './keys.ts'
-import type { Link, Reply } from './link.ts'
+import { callWithText, type Link } from './link.ts'
 import { type Notice, quarantinedOf } from './notice.ts'
 import { roundReadOf } from './round-store.ts'
 import type { Script, ScriptName } from './scripts.ts'
@@ -49,10 +49,9 @@ export class AbsenceStore {
 
   /** For each what speaks against its absence, or nothing. */
   async #ask(roundId: string, missed: readonly Missed[]): Promise<readonly string[]> {
-    const { source } = this.#script
     const ask = (client: Redis) =>
       Promise.all([
-        client.callBuffer('EVAL', source, 1, keys.roundState(roundId)) as Promise<Reply[]>,
+        callWithText(client, this.#script, [keys.roundState(roundId)]),
         Promise.all(missed.map(each => isThere(client, roundId, each))),
       ])
     const asked = await this.#link.request(ask, CONFIRM_MS).catch(cause => {

@@ -90,6 +90,17 @@ const dialRedis: Dial = url =>
     lazyConnect: true,
   })
 
+/**
+ * Calls a script by its text, which other commands of the same request follow: one that the server forgot would be healed
+ * behind them, and what they say of it (a WAIT, a key that is read) would be too early.
+ */
+export const callWithText = (
+  client: Redis,
+  script: Script,
+  keys: readonly string[],
+  args: readonly (string | number | Buffer)[] = [],
+): Promise<Reply[]> => client.callBuffer('EVAL', script.source, keys.length, ...keys, ...args) as Promise<Reply[]>
+
 export class Link {
   readonly #options: LinkOptions
   readonly #requests = new Set<Request>()
@@ -132,12 +143,7 @@ export class Link {
     sending?: Sending,
   ): Promise<Reply[]> {
     const replicas = script.readsOnly ? 0 : this.#options.replicas
-    // With the text each time: a script that the server forgot would be healed behind the WAIT, which then spoke too early.
-    if (replicas)
-      return this.#request(client => client.callBuffer('EVAL', script.source, keys.length, ...keys, ...args), {
-        replicas,
-        sending,
-      }) as Promise<Reply[]>
+    if (replicas) return this.#request(client => callWithText(client, script, keys, args), { replicas, sending })
     const command = `${script.name}Buffer`
     const count = takesAnyKeys(script) ? [keys.length] : []
     return this.#request(

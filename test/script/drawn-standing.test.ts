@@ -42,7 +42,13 @@ function workerOf(id: string, notice: Notice) {
   const entries = new Entries({
     ...{ view, store: room as unknown as Store, clock: realClock, secrets: new RoundSecrets(SECRET, id) },
     ...{ key: signingKeyOf(signingSeed(SECRET)), batchClaims: 8, batchesInFlight: 1 },
-    ...{ gate: () => undefined, pressure: () => 0, decided: () => {}, failed: over.reject, drawn: () => over.resolve() },
+    ...{
+      gate: () => undefined,
+      pressure: () => 0,
+      decided: () => {},
+      failed: over.reject,
+      drawn: () => over.resolve(),
+    },
   })
   return { view, entries, over: over.promise }
 }
@@ -54,7 +60,7 @@ test('a winner is never told sold_out because the draw was known to be over befo
   const enter = (userId: string) => entries.enter({ userId, slot: 1, pool: 0 })
   const [winner, loser] = [await enter('u1'), await enter('u2')]
   expect([winner.outcome, loser.outcome]).toEqual([CODES.entered.number, CODES.entered.number])
-  const { tag } = (await winner.receipt?.()) as { tag: string }
+  const { tag } = (await winner.receipt?.()) ?? expect.fail('no receipt')
   await room.link.request(client => client.hset(keys.roundDraw(id), 'closes', 1))
   const { notice } = await room.draws.take(id, room.epoch, 0)
   for (const [from, to] of [

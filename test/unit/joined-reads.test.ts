@@ -1,4 +1,7 @@
-/** Reads that are joined: who is answered by which, how many there are, and what a failure leaves behind. */
+/**
+ * Reads that are joined: who is answered by which, how many there are, and what a failure leaves behind. The reads end
+ * when the test says so; over a real Redis they are in test/script/grant-pages.test.ts.
+ */
 import { expect, test } from 'vitest'
 import { JoinedReads } from '../../engine/base/joined-reads.ts'
 
