@@ -8,6 +8,7 @@
  *
  * Rejected: mutations by a tool. Thousands of them take hours here, and most survivors say nothing about a promise.
  */
+import { DRAW_PLANTS } from './draw-plants.ts'
 import { FENCE_PLANTS } from './fence-plants.ts'
 import { type Plant, plant } from './plant.ts'
 import { SECURITY_PLANTS } from './security-plants.ts'
@@ -21,6 +22,7 @@ export const PLANTS: readonly Plant[] = [
   ...STORE_PLANTS,
   ...SECURITY_PLANTS,
   ...STREAM_PLANTS,
+  ...DRAW_PLANTS,
   plant(
     'a holder is granted again',
     'scripts/claim.lua',

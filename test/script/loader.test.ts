@@ -23,7 +23,7 @@ const PINNED: Readonly<Record<string, string>> = {
   'draw-finish': '6d6f77653fa291b20573994d6351d2fce217d064',
   'draw-grant': '1f71807de0b18b4473eb0d7320d4e8132ebb1cb5',
   'draw-lapse': 'd9e50f5a2a4831cba77a87bbe69a301c3a3d7088',
-  'draw-open': '7dcf461efba4861953775e896ebe01f68ab49165',
+  'draw-open': '91134b072b9e53ee62a172fe6fd7a38f7e9541cb',
   'draw-take': 'ef07b81c8c4863dbc36623154bb96082efa63b12',
   'draw-write': 'ff109fe048cca20d9fe3bf790c483b8d949c0a23',
   enter: '8691ae54504ccfc43667357a032d568c62cbaddb',
