@@ -4,6 +4,7 @@
  */
 import { hostname } from 'node:os'
 import { type Clock, every, realClock } from './base/clock.ts'
+import { CorrectedClock } from './base/corrected-clock.ts'
 import { jitter, realRandom } from './base/random.ts'
 import { Audit } from './campaign/audit.ts'
 import { Campaigns } from './campaign/campaigns.ts'
@@ -16,7 +17,7 @@ import type { Config } from './config.ts'
 import { type Ears, roundsOf } from './main/rounds.ts'
 import { drawnFeed, openServer, type Parts, stockFeed } from './main/server.ts'
 import { ArrivalRecord } from './ops/arrival-record.ts'
-import { Health } from './ops/health.ts'
+import { Health, type HealthOptions } from './ops/health.ts'
 import type { Log } from './ops/log.ts'
 import { Metrics } from './ops/metrics.ts'
 import { TrafficLog } from './ops/traffic-log.ts'
@@ -50,18 +51,20 @@ export interface Worker {
 }
 
 export async function startWorker({ config, log, place = 0, metricsText }: WorkerOptions): Promise<Worker> {
-  const [clock, random] = [realClock, realRandom]
+  const [clock, random] = [new CorrectedClock(realClock), realRandom]
   const ears: Ears = {}
-  const store = storeOf(config, log, ears)
+  const store = storeOf(config, log, ears, clock)
   const metrics = new Metrics(cause => log.error({ err: cause }, 'bug'))
-  const health = healthOf(config, log, store, ears)
+  const health = healthOf(config, log, measuredBy(store, clock, ears))
   await health.start()
   const secret = await voucherSecret(config, store, health)
   const arrivals = config.arrivals === '' ? undefined : new ArrivalRecord(config.arrivals)
   const audit = new Audit({ store: store.audit, random, failed: unauditedTold(metrics, log) })
-  const limits = limitsOf(config, log, store)
+  const limits = limitsOf(config, log, store, clock)
   const common = { store, metrics, health, secret, audit }
-  const { rounds, fence } = await roundsOf({ ...common, config, log, place, controls: limits.controls, ears, arrivals })
+  const { rounds, fence } = await roundsOf({
+    ...{ ...common, config, log, clock, place, controls: limits.controls, ears, arrivals },
+  })
   const campaigns = new Campaigns({ store, clock, random, serverTimeMs: () => rounds.serverTimeMs() })
   const sweep = new Sweep(store, campaigns)
   const told = (what: string) => (cause: unknown) => log.warn({ err: cause }, what)
@@ -140,12 +143,13 @@ const unauditedTold = (metrics: Metrics, log: Log) => (cause: unknown) => {
   log.error({ err: cause }, 'the audit log lacks an entry; the change itself went on')
 }
 
-const storeOf = (config: Config, log: Log, ears: Ears): Store =>
+const storeOf = (config: Config, log: Log, ears: Ears, clock: Clock): Store =>
   openStore({
     url: config.redisUrl,
     durability: config.durability,
     replicas: config.replicas,
     clock: realClock,
+    calendarMs: () => clock.wallMs(),
     random: realRandom,
     node: `${hostname()}:${config.port}`,
     heard: (link, event, detail) => {
@@ -154,13 +158,20 @@ const storeOf = (config: Config, log: Log, ears: Ears): Store =>
     },
   })
 
-const healthOf = (config: Config, log: Log, store: Store, ears: Ears): Health =>
+/** Each check of the server says how its clock stands, too. */
+const measuredBy = ({ health, ready }: Store, clock: CorrectedClock, ears: Ears) => ({
+  connected: ready,
+  check: async () => {
+    const found = await health()
+    clock.learn(found.aheadMs)
+    ears.measured?.(realClock.wallMs() + found.aheadMs)
+    return { ...found, warnings: [...found.warnings, ...((await ears.concerns?.()) ?? [])] }
+  },
+})
+
+const healthOf = (config: Config, log: Log, server: Pick<HealthOptions, 'check' | 'connected'>): Health =>
   new Health({
-    check: async () => {
-      const [found, more] = [await store.health(), (await ears.concerns?.()) ?? []]
-      return { ...found, warnings: [...found.warnings, ...more] }
-    },
-    connected: store.ready,
+    ...server,
     clock: realClock,
     durability: config.durability,
     changed: ({ problems, warnings }) => {
@@ -170,14 +181,14 @@ const healthOf = (config: Config, log: Log, store: Store, ears: Ears): Health =>
   })
 
 /** The rates of callers, and what operators set of them and of merchants. */
-function limitsOf({ rateUser, rateAddress, rateKey, rateWrongCodes }: Config, log: Log, store: Store) {
+function limitsOf({ rateUser, rateAddress, rateKey, rateWrongCodes }: Config, log: Log, store: Store, clock: Clock) {
   const configured = { user: rateUser, address: rateAddress, key: rateKey }
-  const rates = new RateLimits(configured, realClock, rateWrongCodes)
+  const rates = new RateLimits(configured, clock, rateWrongCodes)
   const changed = (now: Rates) => {
     rates.apply(now)
     log.info({ rates: now }, 'controls changed')
   }
-  return { rates, controls: new Controls({ store: store.controls, clock: realClock, configured, changed }) }
+  return { rates, controls: new Controls({ store: store.controls, clock, configured, changed }) }
 }
 
 /** What voucher codes derive from. A node that starts before its Redis waits here, and is judged anew when it came. */

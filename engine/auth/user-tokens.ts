@@ -9,6 +9,7 @@ import { createHash, createHmac, createPublicKey, type KeyObject, timingSafeEqua
 import type { Clock } from '../base/clock.ts'
 import { isUserId } from '../base/holder.ts'
 import { CREDENTIAL_BYTES_MAX, TOKENS_CACHED_MAX } from '../base/limits.ts'
+import { repeatedName } from '../base/repeated-name.ts'
 
 export interface UserClaims {
   readonly userId: string
@@ -27,26 +28,12 @@ export interface TokenKeys {
 
 const LEEWAY_MS = 60_000
 
-/** Whether a JSON text has an object that says a name twice: readers differ in which of the two they believe. */
-function repeatsName(json: string): boolean {
-  const names: Set<string>[] = []
-  let text = ''
-  for (const [token] of json.matchAll(/"(?:[^"\\]|\\.)*"|[{}:]/g)) {
-    if (token === '{') names.push(new Set())
-    else if (token === '}') names.pop()
-    else if (token !== ':') text = JSON.parse(token)
-    else if (names.at(-1)?.has(text)) return true
-    else names.at(-1)?.add(text)
-  }
-  return false
-}
-
 const decode = (part: string): unknown => {
   if (!/^[A-Za-z0-9_-]+$/.test(part)) return undefined
   try {
     const json = Buffer.from(part, 'base64url').toString('utf8')
     const value: unknown = JSON.parse(json)
-    return repeatsName(json) ? undefined : value
+    return repeatedName(json) === undefined ? value : undefined
   } catch {
     return undefined
   }

@@ -74,6 +74,13 @@ export const AMOUNT_MAX = 2 ** 52
 export const LIST_ROWS_MAX = 1000
 export const LIST_ROWS_DEFAULT = 100
 
+/** A machine whose clock is further from Redis's has the calendar of Redis, milliseconds; a token's leeway is as long. */
+export const CLOCK_APART_MS = 60_000
+
+/** The longest validity of a voucher, and the end of moments in rules: what is granted then still ends in a year of four digits, as RFC 3339 has them. */
+export const VALID_FOR_S_MAX = 10 * 366 * 86_400
+export const MOMENT_MS_END = Date.UTC(9989, 0)
+
 /** Stock frames a second a round on the stream. */
 export const STOCK_FRAMES_PER_S_MAX = 20
 

@@ -109,7 +109,7 @@ export class DryRun {
   async round(campaignId: string, rules: RoundRules): Promise<BudgetEffect> {
     const campaign = await this.#lifecycle.campaign(campaignId)
     this.#lifecycle.refuseUnfenced(rules)
-    closesOf(rules)
+    closesOf(rules, this.#lifecycle.serverTimeMs())
     const vouchers = vouchersOf(campaign.pack).length
     if (rules.stock * vouchers > VOUCHERS_PER_ROUND_MAX)
       throw new Refusal('invalid', `stock: ${rules.stock} packs of ${vouchers} pass ${VOUCHERS_PER_ROUND_MAX} vouchers`)

@@ -74,6 +74,7 @@ export class Lifecycle {
   async createRound(campaignId: string, rules: RoundRules): Promise<Claims> {
     const campaign = await this.campaign(campaignId)
     this.refuseUnfenced(rules)
+    const closesAt = closesOf(rules, this.#rounds.serverTimeMs())
     const vouchers = vouchersOf(campaign.pack).length
     if (rules.stock * vouchers > VOUCHERS_PER_ROUND_MAX)
       throw new Refusal('invalid', `stock: ${rules.stock} packs of ${vouchers} pass ${VOUCHERS_PER_ROUND_MAX} vouchers`)
@@ -94,7 +95,6 @@ export class Lifecycle {
       created_at: rfc3339(this.#clock.wallMs()),
     }
     const opensAt = momentOf(rules.opens_at)
-    const closesAt = closesOf(rules)
     const totals = [rules.stock - setAside, ...rules.pools.map(pool => pool.stock)]
     const isDrawn = config.allocation.mode !== 'fcfs'
     if (isDrawn) await this.#draws.announce(id)
@@ -122,6 +122,11 @@ export class Lifecycle {
       'invalid',
       'allocation: FAIRGRAB_DURABILITY fenced covers {"mode":"fcfs"} only; draws and strict order go under replicated',
     )
+  }
+
+  /** Milliseconds since 1970 by Redis's clock, as far as this worker can tell. */
+  serverTimeMs(): number {
+    return this.#rounds.serverTimeMs()
   }
 
   /** A round as it stands now; throws `not_found`. */
@@ -197,12 +202,17 @@ export class Lifecycle {
 /** Milliseconds since 1970, 0 for none; a moment before all clocks is the first one that is not none. */
 const momentOf = (text: string | null): number => (text === null ? 0 : Math.max(1, Date.parse(text)))
 
-/** When entries end at last: a lottery's draw ends them where nothing else does. */
-export function closesOf({ allocation, opens_at, closes_at }: RoundRules): number {
+/** When entries end at last: a lottery's draw ends them where nothing else does. An end that has passed by Redis's clock is refused. */
+export function closesOf({ allocation, opens_at, closes_at }: RoundRules, now: number): number {
+  const refuseEarly = (name: string, text: string | null, than: number, what: string) => {
+    if (text !== null && Date.parse(text) <= than) throw new Refusal('invalid', `${name}: must be later than ${what}`)
+  }
+  refuseEarly('closes_at', closes_at, now, `now, ${rfc3339(now)}`)
   if (allocation.mode !== 'lottery') return momentOf(closes_at)
-  const drawsAt = Date.parse(allocation.draws_at)
-  if (opens_at !== null && Date.parse(opens_at) >= drawsAt)
-    throw new Refusal('invalid', 'allocation.draws_at: must be later than opens_at')
+  const { draws_at } = allocation
+  const drawsAt = Date.parse(draws_at)
+  refuseEarly('allocation.draws_at', draws_at, now, `now, ${rfc3339(now)}`)
+  if (opens_at !== null) refuseEarly('allocation.draws_at', draws_at, Date.parse(opens_at), 'opens_at')
   if (closes_at !== null && Date.parse(closes_at) > drawsAt)
     throw new Refusal('invalid', 'closes_at: must not be later than allocation.draws_at')
   return closes_at === null ? drawsAt : momentOf(closes_at)

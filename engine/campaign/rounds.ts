@@ -99,6 +99,11 @@ export class Rounds {
     return this.#options.clock.wallMs() + this.#redisAheadMs
   }
 
+  /** A check of the server read its clock. */
+  measured(redisMs: number): void {
+    this.#redisAheadMs = redisMs - this.#options.clock.wallMs()
+  }
+
   /** Claims without an answer, over all rounds. */
   get unanswered(): number {
     return this.#load.unanswered

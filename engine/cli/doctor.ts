@@ -92,7 +92,7 @@ const urlOf = ({ redisUrl, dataDir }: Config): string => (redisUrl === '' ? embe
 async function examineRedis(config: Config): Promise<Examined> {
   const link = new Link({ url: urlOf(config), scripts: {}, clock: realClock, random: realRandom })
   try {
-    const health = await checkHealth(link, { level: config.durability, replicas: config.replicas })
+    const health = await checkHealth(link, { level: config.durability, replicas: config.replicas }, realClock)
     const { problems, warnings } = await diagnose(link)
     return {
       problems: [...health.problems, ...problems],

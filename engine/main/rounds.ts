@@ -3,7 +3,7 @@
  * between them and Redis.
  */
 import { join } from 'node:path'
-import { realClock } from '../base/clock.ts'
+import { type Clock, realClock } from '../base/clock.ts'
 import { RECOVERY_PATIENCE_MS, RESERVE_GRANTS } from '../base/limits.ts'
 import { realRandom } from '../base/random.ts'
 import type { Audit } from '../campaign/audit.ts'
@@ -31,6 +31,8 @@ export interface Ears {
   up?: (link: string) => void
   /** What of the rounds an operator should know, at each check of the server. */
   concerns?: () => Promise<readonly Finding[]>
+  /** A check of the server read its clock. */
+  measured?: (redisMs: number) => void
 }
 
 const undecidedTold = (metrics: Metrics, log: Log) => (fault: unknown) => {
@@ -41,6 +43,7 @@ const undecidedTold = (metrics: Metrics, log: Log) => (fault: unknown) => {
 interface RoundParts {
   readonly config: Config
   readonly log: Log
+  readonly clock: Clock
   readonly place: number
   readonly store: Store
   readonly metrics: Metrics
@@ -54,14 +57,14 @@ interface RoundParts {
 
 /** The rounds of this worker, and at the level fenced what stands before them. */
 export async function roundsOf(parts: RoundParts): Promise<{ readonly rounds: Rounds; readonly fence?: FencedRounds }> {
-  const { config, log, store, metrics, health, controls, secret, ears, arrivals } = parts
+  const { config, log, clock, store, metrics, health, controls, secret, ears, arrivals } = parts
   const failed = undecidedTold(metrics, log)
   const adopted = (roundId: string, notice: Notice) => rounds.adopt(roundId, notice)
   const fence = config.durability === 'fenced' ? await fenceOf(parts, failed, adopted) : undefined
   const rounds: Rounds = new Rounds({
     store,
     fence,
-    clock: realClock,
+    clock,
     random: realRandom,
     secret,
     drawSecret: config.drawSecret === '' ? await store.draws.secret() : Buffer.from(config.drawSecret, 'hex'),
@@ -78,6 +81,8 @@ export async function roundsOf(parts: RoundParts): Promise<{ readonly rounds: Ro
     drawn: (view, window) => ears.drawn?.(view, window),
     begun: (roundId, { epoch }) => log.warn({ roundId, epoch }, 'redis has another history of the round; a new epoch'),
   })
+  ears.measured = redisMs => rounds.measured(redisMs)
+  ears.measured(realClock.wallMs() + health.report.redisAheadMs)
   return fence ? { rounds, fence } : { rounds }
 }
 

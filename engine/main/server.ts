@@ -70,6 +70,7 @@ export async function openServer(
     ready: () => health.report.ready,
     redisMemoryBytes: () => health.report.redisMemoryBytes,
     redisCommands: () => health.report.redisCommands,
+    redisAheadMs: () => health.report.redisAheadMs,
     nodes: () => health.report.nodes,
     version: VERSION,
     stocks: () =>

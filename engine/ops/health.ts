@@ -18,6 +18,7 @@ export interface Checked {
   readonly usedMemoryBytes: number
   readonly nodes: number
   readonly commands: number
+  readonly aheadMs: number
 }
 
 export interface HealthReport {
@@ -30,6 +31,8 @@ export interface HealthReport {
   readonly nodes: number
   /** Commands that Redis processed since its start. */
   readonly redisCommands: number
+  /** How far Redis's clock is ahead of this machine's at least, at the last check. */
+  readonly redisAheadMs: number
   readonly problems: readonly Finding[]
   readonly warnings: readonly Finding[]
 }
@@ -67,6 +70,7 @@ export class Health {
       redisMemoryBytes: 0,
       nodes: 0,
       redisCommands: 0,
+      redisAheadMs: 0,
       problems: [unreachable('not asked yet')],
       warnings: [],
     }
@@ -122,6 +126,7 @@ export class Health {
         redisMemoryBytes: found.usedMemoryBytes,
         nodes: found.nodes,
         redisCommands: found.commands,
+        redisAheadMs: found.aheadMs,
         problems: found.problems,
         warnings: found.warnings,
       }

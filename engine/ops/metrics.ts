@@ -101,6 +101,12 @@ export const METRICS = [
     labels: [],
     help: 'Commands that Redis processed since its start, at the last check.',
   },
+  {
+    name: 'fairgrab_redis_clock_apart_seconds',
+    type: 'gauge',
+    labels: [],
+    help: "How far this machine's clock and Redis's are apart at least, at the last check.",
+  },
   { name: 'fairgrab_redis_memory_bytes', type: 'gauge', labels: [], help: 'What Redis uses, at the last check.' },
   {
     name: 'fairgrab_event_loop_delay_seconds',
@@ -122,6 +128,7 @@ export interface Gauges {
   readonly ready: () => boolean
   readonly redisMemoryBytes: () => number
   readonly redisCommands: () => number
+  readonly redisAheadMs: () => number
   readonly nodes: () => number
   readonly version: string
   readonly stocks: () => Iterable<RoundGauges>
@@ -147,6 +154,7 @@ const WORST: readonly MetricName[] = [
   'fairgrab_stock_quarantined',
   'fairgrab_oversold',
   'fairgrab_redis_memory_bytes',
+  'fairgrab_redis_clock_apart_seconds',
   'fairgrab_event_loop_delay_seconds',
 ]
 
@@ -241,6 +249,7 @@ export class Metrics {
     this.#set('fairgrab_redis_up', gauges.redisUp() ? 1 : 0)
     this.#set('fairgrab_redis_memory_bytes', gauges.redisMemoryBytes())
     this.#set('fairgrab_nodes', gauges.nodes())
+    this.#set('fairgrab_redis_clock_apart_seconds', Math.abs(gauges.redisAheadMs()) / 1000)
     this.#gauges.get('fairgrab_build_info')?.set({ version: gauges.version }, 1)
     // A Redis that started anew counts from 0, and so does this.
     const commands = this.#counters.get('fairgrab_redis_commands_total')

@@ -107,18 +107,23 @@ export function httpRoutes(services: Services): HttpRoute[] {
 /** A handler that throws must not end the process: the exchange gets `internal`, the log gets the bug. */
 const guarded = (services: Services, run: (exchange: Exchange) => void) => (exchange: Exchange) => {
   try {
-    run(exchange)
+    if (exchange.ambiguous) refuseAmbiguous(exchange)
+    else run(exchange)
   } catch (cause) {
     services.metrics.bug(cause)
     refuse(exchange, 'internal')
   }
 }
 
+const refuseAmbiguous = (exchange: Exchange) =>
+  refuse(exchange, 'malformed', 'send one Content-Length, or one Transfer-Encoding that is chunked')
+
 const PATTERNS = new Map<string, RegExp>()
 for (const { path } of ROUTES) PATTERNS.set(path, new RegExp(`^${path.replace(/\{\w+\}/g, '[^/]+')}$`))
 
 /** What matches no route: another method of a path that exists, or nothing. */
 export function noRoute(exchange: Exchange): void {
+  if (exchange.ambiguous) return refuseAmbiguous(exchange)
   const methods = ROUTES.filter(({ path }) => PATTERNS.get(path)?.test(exchange.path)).map(({ method }) =>
     method.toUpperCase(),
   )

@@ -26,6 +26,16 @@ function decoded(part: string): string {
   }
 }
 
+/** Whether its header lines give a request two ends, or an end by a coding that is not read here. The library believes the first length and takes every coding for chunks. */
+function isAmbiguous(req: uws.HttpRequest): boolean {
+  let [lengths, codings] = [0, 0]
+  req.forEach((name, value) => {
+    if (name === 'content-length') lengths++
+    else if (name === 'transfer-encoding') codings += value.toLowerCase() === 'chunked' ? 1 : 2
+  })
+  return lengths > 1 || codings > 1
+}
+
 /** One HTTP request, read before anything awaits, and its answer. */
 export class Exchange {
   readonly #res: uws.HttpResponse
@@ -37,9 +47,14 @@ export class Exchange {
   readonly contentType: string
   readonly accept: string
   readonly idempotencyKey: string
+  /** Who stands in front may see another end of it: it has to be refused, and its answer ends the connection. */
+  readonly ambiguous: boolean
   #open = true
 
-  /** `count` is the number of the path's parts. Each read of the request is a call into the library; a `lean` exchange leaves out what a claim does not need. */
+  /**
+   * `count` is the number of the path's parts. Each read of the request is a call into the library; a `lean` exchange leaves
+   * out what a claim does not need, and reads the header lines one by one (0.09 µs a line) only when a coding is among them.
+   */
   constructor(res: uws.HttpResponse, req: uws.HttpRequest, count: number, lean = false) {
     this.#res = res
     res.onAborted(() => {
@@ -55,6 +70,7 @@ export class Exchange {
     this.contentType = req.getHeader('content-type')
     this.accept = req.getHeader('accept')
     this.idempotencyKey = lean ? '' : req.getHeader('idempotency-key')
+    this.ambiguous = (!lean || req.getHeader('transfer-encoding') !== '') && isAmbiguous(req)
   }
 
   /** False once it was answered or the client went away. */
@@ -73,7 +89,8 @@ export class Exchange {
     this.#res.cork(() => {
       this.#res.writeStatus(statusLine(status, type))
       for (const [name, value] of headers) this.#res.writeHeader(name, value)
-      this.#res.end(body)
+      if (this.ambiguous) this.#res.end(body, true)
+      else this.#res.end(body)
     })
   }
 
@@ -353,6 +370,10 @@ function upgrade(
   req: uws.HttpRequest,
   context: uws.us_socket_context_t,
 ): void {
+  if (isAmbiguous(req)) {
+    res.cork(() => res.writeStatus(statusLine(400, 'text/plain')).end('', true))
+    return
+  }
   const asked = req.getHeader('sec-websocket-protocol').split(/\s*,\s*/)
   const protocol = SUBPROTOCOLS.find(name => asked.includes(name)) ?? ''
   const header = req.getHeader('authorization')

@@ -12,6 +12,7 @@ import { type Clock, realClock } from '../base/clock.ts'
 import type { Finding } from './health.ts'
 import { everything, nodeChannel, replicationMark } from './keys.ts'
 import type { Link } from './link.ts'
+import { serverAheadMs } from './server-time.ts'
 
 interface Need {
   readonly right: string
@@ -154,14 +155,8 @@ async function dangerousRights(link: Link): Promise<Finding[]> {
 }
 
 async function clockDrift(link: Link, clock: Clock): Promise<Finding[]> {
-  const before = clock.wallMs()
-  const time = await allowed(link.request(client => client.time()))
-  if (time === undefined) return []
-  const after = clock.wallMs()
-  const here = (before + after) / 2
-  const ahead = Math.round(Number(time[0]) * 1000 + Number(time[1]) / 1000 - here)
-  // Somewhere between the two moments Redis looked at its clock; a slow answer is no drift.
-  if (Math.abs(ahead) <= CLOCK_MS_MAX + (after - before) / 2) return []
+  const ahead = (await allowed(serverAheadMs(link, clock))) ?? 0
+  if (Math.abs(ahead) <= CLOCK_MS_MAX) return []
   const what = `Redis's clock is ${Math.abs(ahead)} ms ${ahead > 0 ? 'ahead of' : 'behind'} this machine's`
   return [{ what, mend: 'run a time service (chrony) on both; Redis decides when a round opens' }]
 }

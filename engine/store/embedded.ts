@@ -126,10 +126,10 @@ export async function startEmbedded(dataDir: string, durability: Durability): Pr
 function ready(child: ChildProcess, socket: string): Promise<string | undefined> {
   return new Promise((done, fail) => {
     let words = ''
-    let signOfLife = Date.now()
+    let signOfLife = performance.now()
     const look = setInterval(async () => {
-      if ((await pidBehind(socket, LOOK_MS).catch(() => undefined)) !== undefined) signOfLife = Date.now()
-      if (Date.now() - signOfLife < START_MS) return
+      if ((await pidBehind(socket, LOOK_MS).catch(() => undefined)) !== undefined) signOfLife = performance.now()
+      if (performance.now() - signOfLife < START_MS) return
       settle(() => fail(new Error(`redis-server says nothing since ${START_MS / 1000} s:\n${words.slice(-800)}`)))
     }, LOOK_MS)
     const settle = (run: () => void) => {

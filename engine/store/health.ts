@@ -4,10 +4,12 @@
  * that the server may forget is worse than none. Warnings are told and do not stop.
  */
 import type { Redis } from 'ioredis'
+import type { Clock } from '../base/clock.ts'
 import { allNodes } from './keys.ts'
 import { flawsOf } from './known-flaws.ts'
 import type { Link } from './link.ts'
 import { countCopies } from './replicas.ts'
+import { clockWarnings, serverAheadMs } from './server-time.ts'
 
 export type Durability = 'memory' | 'everysec' | 'always' | 'replicated' | 'fenced'
 
@@ -32,6 +34,8 @@ export interface StoreHealth {
   readonly nodes: number
   /** Commands that it processed since its start. */
   readonly commands: number
+  /** How far its clock is ahead of this machine's at least, milliseconds. */
+  readonly aheadMs: number
 }
 
 type Facts = Readonly<Record<string, string>>
@@ -142,7 +146,8 @@ async function countNodes(client: Redis): Promise<number> {
 }
 
 /** Reads and judges the server. Throws Fault when it cannot be asked. */
-export async function checkHealth(link: Link, { level, replicas }: Promised): Promise<StoreHealth> {
+export async function checkHealth(link: Link, { level, replicas }: Promised, clock: Clock): Promise<StoreHealth> {
+  const aheadMs = await serverAheadMs(link, clock)
   const info = facts(await link.request(client => client.info()))
   const config = await link.request(settings)
   // A primary that was made a replica keeps its connections, and one that only asks would never hear of the new primary.
@@ -156,7 +161,9 @@ export async function checkHealth(link: Link, { level, replicas }: Promised): Pr
       ...warningsOf(level, info, config),
       ...uncountedCopies({ level, replicas }, info),
       ...(goesOn ? replicated : []),
+      ...clockWarnings(aheadMs),
     ],
+    aheadMs,
     version: info.redis_version ?? 'unknown',
     usedMemoryBytes: Number(info.used_memory ?? 0),
     nodes: await link.request(countNodes),

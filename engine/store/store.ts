@@ -29,6 +29,8 @@ export interface StoreOptions {
   /** At replicated: how many replicas must have a grant before it is acknowledged. At fenced: and how far it may grant. */
   readonly replicas?: number
   readonly clock: Clock
+  /** Milliseconds since 1970 by the calendar that all nodes share; the clock's where nothing else is said. */
+  readonly calendarMs?: () => number
   readonly random: Random
   /** The name of the node that this is a worker of. */
   readonly node?: string
@@ -101,13 +103,13 @@ export function openStore(options: StoreOptions): Store {
     rounds: new RoundStore(reads, scripts, leaseMs),
     histories: new HistoryStore(server, scripts),
     fence: new FenceStore({ claims, copied }, scripts, new RoundStore(claims, scripts, leaseMs)),
-    vouchers: new VoucherStore(changes, reads, scripts),
+    vouchers: new VoucherStore(changes, reads, scripts, options.calendarMs ?? clock.wallMs),
     ledger: new LedgerStore(changes, reads, scripts),
     audit: new AuditStore(changes, reads, scripts),
     controls: new ControlStore(changes, reads),
     ready: () => claims.ready && changes.ready && reads.ready,
     listen: listener => network.listen(url, options.node ?? 'unnamed', listener),
-    health: () => checkHealth(server, { level: options.durability, replicas }),
+    health: () => checkHealth(server, { level: options.durability, replicas }, clock),
     close: async () => {
       await Promise.all(links.map(each => each.close()))
     },

@@ -150,10 +150,12 @@ export class VoucherStore {
   readonly #changes: Link
   readonly #reads: Link
   readonly #scripts: Readonly<Record<ScriptName, Script>>
+  readonly #calendarMs: () => number
   readonly #keys: Batcher<KeyedRequest, boolean>
   readonly #redemptions: Batcher<RedeemCall, Turned>
 
-  constructor(changes: Link, reads: Link, scripts: Readonly<Record<ScriptName, Script>>) {
+  constructor(changes: Link, reads: Link, scripts: Readonly<Record<ScriptName, Script>>, calendarMs: () => number) {
+    this.#calendarMs = calendarMs
     this.#changes = changes
     this.#reads = reads
     this.#scripts = scripts
@@ -259,7 +261,7 @@ export class VoucherStore {
   }
 
   async #ownKeys(caller: string, requests: readonly KeyedRequest[]): Promise<boolean[]> {
-    const week = Math.floor(Date.now() / WEEK_MS)
+    const week = Math.floor(this.#calendarMs() / WEEK_MS)
     const names = [keys.callerKeys(caller, week), keys.callerKeys(caller, week - 1)]
     const pairs = requests.flatMap(({ key, fingerprint }) => [key, fingerprint])
     const [, owns] = await this.#changes.script(this.#scripts['key-own'], names, [(2 * WEEK_MS) / 1000, ...pairs])

@@ -72,13 +72,17 @@ export function scanClaimsFrame(bytes: Buffer): ClaimsFrame | undefined {
   let users: Uint8Array | undefined
   for (let left = fields & 15; left > 0; left--) {
     const field = scan.text()
+    // A name that comes again is the ordinary reader's to refuse.
     if (field === 'id') {
+      if (id >= 0) return undefined
       id = scan.uint()
       if (id < 0) return undefined
     } else if (field === 'op' || field === 'round_id' || field === 'pool') {
+      if (texts[field] !== undefined) return undefined
       texts[field] = scan.text()
       if (texts[field] === undefined) return undefined
     } else if (field === 'user_ids') {
+      if (users) return undefined
       count = scan.arrayLength()
       users = takeUsers(scan, count)
       if (!users) return undefined

@@ -10,11 +10,13 @@ import {
   CLAIMS_PER_REQUEST_MAX,
   KEY_BYTES_MAX,
   LOCK_TTL_S_MAX,
+  MOMENT_MS_END,
   PACK_VOUCHERS_MAX,
   POOLS_MAX,
   SLOTS_MAX,
   STOCK_MAX,
   TOPICS_PER_SOCKET_MAX,
+  VALID_FOR_S_MAX,
 } from '../base/limits.ts'
 
 const amount = z.int().min(0).max(AMOUNT_MAX)
@@ -24,7 +26,10 @@ export const TAG = /^[a-z0-9_-]{1,64}$/
 const tag = z.string().regex(TAG, 'must be 1..64 of a-z 0-9 _ -')
 const poolName = tag.meta({ description: 'A part of the round’s stock' })
 const opaque = z.string().min(1).max(KEY_BYTES_MAX)
-const moment = z.iso.datetime({ offset: true }).meta({ description: 'RFC 3339' })
+const moment = z.iso
+  .datetime({ offset: true })
+  .refine(text => Date.parse(text) < MOMENT_MS_END, 'must be before the year 9989')
+  .meta({ description: 'RFC 3339' })
 
 export const userId = z
   .string()
@@ -49,10 +54,7 @@ const template = z.strictObject({
   template: z.string().min(1).max(64),
   quantity: z.int().min(1).max(PACK_VOUCHERS_MAX).default(1),
   discount: z.discriminatedUnion('type', [amountOff, percentOff]),
-  valid_for_s: z
-    .int()
-    .min(1)
-    .max(10 * 366 * 86_400),
+  valid_for_s: z.int().min(1).max(VALID_FOR_S_MAX),
   max_per_order: z.int().min(1).max(1000).optional(),
   max_per_merchant_per_day: z.int().min(1).max(1000).optional(),
   merchant_tags: z.array(tag).max(32).optional(),

@@ -47,6 +47,8 @@ const MALFORMED: readonly (readonly [what: string, type: string, bytes: Buffer])
   ['a word', MEDIA.json, Buffer.from('claim')],
   ['half an object', MEDIA.json, Buffer.from('{"user_id":"u1"')],
   ['two objects', MEDIA.json, Buffer.from('{"user_id":"u1"}{}')],
+  ['two users', MEDIA.json, Buffer.from('{"user_id":"u1","user_id":"u2"}')],
+  ['two users in MessagePack', MEDIA.msgpack, Buffer.from('82a7757365725f6964a27531a7757365725f6964a27532', 'hex')],
   ['a comment', MEDIA.json, Buffer.from('{"user_id":"u1"/**/}')],
   ['MessagePack that says JSON', MEDIA.json, pack({ user_id: 'u1' })],
   ['far too deep', MEDIA.json, deepJson(1000)],
@@ -234,13 +236,15 @@ describe('the roles', () => {
 
 /** A claim that would be granted, with further header lines and another length. */
 const REQUEST = (more: string, body = '{"user_id":"smuggled"}', length = String(body.length)) =>
-  `POST /v1/rounds/${round.id}/claims HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ${KEYS.platform}\r\n` +
+  bytesOf(`POST /v1/rounds/${round.id}/claims`, more, body, length)
+
+const bytesOf = (line: string, more: string, body: string, length = String(body.length)) =>
+  `${line} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ${KEYS.platform}\r\n` +
   `Content-Type: application/json\r\n${more}${length === '' ? '' : `Content-Length: ${length}\r\n`}\r\n${body}`
 
 /** The statuses of the library, which answers by itself; the silent ones are never answered, and time out. */
 const UNSOUND: readonly (readonly [what: string, bytes: () => string, status: number | 'silent'])[] = [
   ['a length and chunks', () => REQUEST('Transfer-Encoding: chunked\r\n'), 400],
-  ['two lengths', () => REQUEST('Content-Length: 5\r\n'), 400],
   ['a length that is no number', () => REQUEST('', undefined, '2x'), 400],
   ['a negative length', () => REQUEST('', undefined, '-1'), 400],
   ['no Host', () => REQUEST('').replace('Host: x\r\n', ''), 400],
@@ -270,6 +274,65 @@ test('bytes that are no sound HTTP are refused or never answered, and claim noth
   await expectUntouched()
   for (const { connection } of silent) connection.close()
   for (const { answer } of silent) expect(await answer).toMatchObject({ status: 0, closed: true })
+})
+
+const CODINGS: readonly (readonly [lines: string, status: number])[] = [
+  ['gzip', 400],
+  ['xchunked', 400],
+  ['chunkedx', 400],
+  ['"chunked"', 400],
+  ['chunked, identity', 400],
+  ['gzip, chunked', 400],
+  ['chunked\r\nTransfer-Encoding: gzip', 400],
+  ['chunked\r\ntransfer-encoding: chunked', 400],
+  ['chunked', 201],
+  [' CHUNKED', 201],
+]
+
+test('a body in chunks is read; one in any other coding is refused, claims nothing, and its connection ends', async () => {
+  const wrong: unknown[] = []
+  for (const [i, [coding, expected]] of CODINGS.entries()) {
+    const body = `{"user_id":"coded-${i}"}`
+    const chunks = `${body.length.toString(16)}\r\n${body}\r\n0\r\n\r\n`
+    const connection = new RawConnection(worker.url)
+    const { status } = await connection.ask(REQUEST(`Transfer-Encoding: ${coding}\r\n`, chunks, ''))
+    if (expected === 400) await connection.ended()
+    connection.close()
+    const held = (await api.get(`/v1/rounds/${round.id}/claims/coded-${i}`)).status
+    if (status !== expected || held !== (expected === 201 ? 200 : 404)) wrong.push([coding, status, held])
+  }
+  expect(wrong).toEqual([])
+  round = (await api.get<Round>(`/v1/rounds/${round.id}`)).body
+})
+
+/** Two lengths, the first of which is the body's own. */
+const TWO_LENGTHS = ['Content-Length: 0', 'content-length: 2000', 'Content-Length: 5, 6']
+/** A route with a body, one without, one that is not there, and the stream. */
+const LINES = ['POST /v1/redemptions', 'POST /v1/rounds/none/pause', 'GET /livez', 'POST /nowhere', 'GET /v1/stream']
+
+test('two lengths are refused on every route but the claim, and the connection ends', async () => {
+  const wrong: unknown[] = []
+  for (const line of LINES)
+    for (const second of TWO_LENGTHS) {
+      const connection = new RawConnection(worker.url)
+      const upgrade = 'Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n'
+      const { status } = await connection.ask(bytesOf(line, upgrade, '{}', `2\r\n${second}`))
+      if (status === 400) await connection.ended()
+      connection.close()
+      if (status !== 400) wrong.push([line, second, status])
+    }
+  expect(wrong).toEqual([])
+})
+
+test('a claim with two lengths is read by the first; what stands behind it is no second request', async () => {
+  const [first, second] = ['{"user_id":"length-1"}', '{"user_id":"length-2"}']
+  const behind = bytesOf(`POST /v1/rounds/${round.id}/claims`, '', second)
+  const connection = new RawConnection(worker.url)
+  const more = `\r\nContent-Length: ${first.length + behind.length}`
+  await connection.ask(REQUEST('', first + behind, String(first.length) + more))
+  await connection.ended()
+  expectProblem(await api.get(`/v1/rounds/${round.id}/claims/length-2`), 'not_found')
+  round = (await api.get<Round>(`/v1/rounds/${round.id}`)).body
 })
 
 test('a request that stays half harms nobody', async () => {

@@ -241,6 +241,21 @@ const WRONG_ROUNDS: readonly (readonly [body: unknown, field: string])[] = [
   [{ stock: 1, opens_at: 'tomorrow' }, 'opens_at'],
   [{ stock: 1, opens_at: '2026-12-01T10:00:00' }, 'opens_at'],
   [{ stock: 1, opens_at: FAR, closes_at: '2026-12-01T10:00:00.000Z' }, 'closes_at'],
+  [{ stock: 1, opens_at: '9999-12-31T23:00:00-01:00' }, 'opens_at'],
+  [{ stock: 1, closes_at: '2020-01-01T00:00:00.000Z' }, 'closes_at: must be later than now'],
+  [
+    { stock: 1, opens_at: '2019-01-01T00:00:00Z', closes_at: '2020-01-01T00:00:00Z' },
+    'closes_at: must be later than now',
+  ],
+  [
+    { stock: 1, allocation: { mode: 'window' }, closes_at: '2020-01-01T00:00:00Z' },
+    'closes_at: must be later than now',
+  ],
+  [{ stock: 1, allocation: { mode: 'lottery', draws_at: '2020-01-01T00:00:00Z' } }, 'draws_at: must be later than now'],
+  [
+    { stock: 1, opens_at: FAR, allocation: { mode: 'lottery', draws_at: FAR } },
+    'allocation.draws_at: must be later than opens_at',
+  ],
   [{ stock: 1, allocation: { mode: 'auction' } }, 'allocation.mode'],
   [{ stock: 1, pools: [{ name: 'a', stock: 2 }] }, 'pools'],
   [{ stock: 2, pools: [{ name: 'general', stock: 1 }] }, 'pools'],
@@ -258,8 +273,14 @@ test.each(WRONG_CAMPAIGNS)('the wrong campaign %# is refused by the name of its 
 test('each wrong round and restock is refused by the name of its field', async () => {
   const api = new Api(worker.url, KEYS.operator)
   const round = await makeRound(api)
-  for (const [body, field] of WRONG_ROUNDS)
-    expectInvalid(await api.post(`/v1/campaigns/${round.campaign_id}/rounds`, body), field)
+  const path = `/v1/campaigns/${round.campaign_id}/rounds`
+  const dry = async () => (await api.post<{ budget: unknown }>(`${path}?dry_run=true`, { stock: 1 })).body.budget
+  const committed = await dry()
+  for (const [body, field] of WRONG_ROUNDS) {
+    expectInvalid(await api.post(`${path}?dry_run=true`, body), field)
+    expectInvalid(await api.post(path, body), field)
+  }
+  expect(await dry()).toEqual(committed)
   for (const [body, field] of [
     [{}, 'add'],
     [{ add: 0 }, 'add'],

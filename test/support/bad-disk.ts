@@ -52,7 +52,7 @@ function findCompiler(): string | undefined {
   })
 }
 
-const compiler = findCompiler()
+export const compiler = findCompiler()
 
 /** For skipIf: whether this machine cannot have such a disk. */
 export const noBadDisk = compiler === undefined

@@ -109,6 +109,65 @@ test.each([
   expect(() => decode(Buffer.from(msgpack, 'hex'), 'msgpack')).toThrow(Malformed)
 })
 
+/** Bodies that say a name twice, by the name; the last one is written otherwise the second time. */
+const TWICE: readonly (readonly [name: string, json: string])[] = [
+  ['user_id', '{"user_id":"u1","user_id":"u2"}'],
+  ['user_id', '{"user_id":"u1","user_id":"u1"}'],
+  ['user_id', ' { "user_id" : "u1" , "slot" : 1 , "user_id" : "u2" } '],
+  ['id', '{"code":"C","order":{"id":"a","amount":1,"id":"b"}}'],
+  ['user_id', '{"claims":[{"user_id":"u1"},{"user_id":"u2","user_id":"u3"}]}'],
+  ['', '{"":1,"":2}'],
+  ['a:b', '{"a:b":":\\"{","a:b":1}'],
+  ['__proto__', '{"__proto__":1,"__proto__":2}'],
+  ['user_id', '{"user_id":"u1","user\\u005fid":"u2"}'],
+]
+
+test.each(TWICE)('the name %o twice in one object is malformed, and said', (name, json) => {
+  expect(() => decode(Buffer.from(json), 'json')).toThrow(Malformed)
+  expect(() => decode(Buffer.from(json), 'json')).toThrow(`(${name})`)
+})
+
+const ONCE = [
+  '{"a":{"id":1},"b":{"id":2},"id":3}',
+  '[{"id":1},{"id":2}]',
+  '{"a":"{\\"a\\":1,\\"a\\":2}","b":"\\\\"}',
+  '{"a\\"":":","b":[":",{"c:d":"}"}]}',
+  '{"é:":1,"e:":2}',
+  '"a:b"',
+]
+
+test.each(ONCE)('%s says every name once', json => {
+  const value = JSON.parse(json) as unknown
+  expect(decode(Buffer.from(json), 'json')).toEqual(value)
+  expect(decode(encode(value, 'msgpack'), 'msgpack')).toEqual(value)
+})
+
+test.each([
+  ['of texts', '82a161c0a161c3'],
+  ['in a list', '9282a161c0a161c381a16101'],
+  [
+    'behind every kind of value',
+    '82a161' + '99ccffcdffffce00000001cb3ff0000000000000d0ffd1ffffc403010203d90161da000162' + 'a161c0',
+  ],
+  ['in a map 16 of a list 16', 'dc0001de0002a162c0a162c0'],
+  ['a text and a number that name one member', '8201c0a131c0'],
+])('MessagePack that says a name twice is malformed: %s', (_, hex) => {
+  expect(() => decode(Buffer.from(hex, 'hex'), 'msgpack')).toThrow(Malformed)
+})
+
+test('members of random values are counted as JSON and MessagePack have them', () => {
+  const json = fc.jsonValue({ depthSize: 'small' }).filter(value => !JSON.stringify(value).includes('__proto__'))
+  const spans = fc.constantFrom(0, 1, 2)
+  fc.assert(
+    fc.property(json, spans, (value, space) => {
+      const text = JSON.stringify(value, undefined, space)
+      expect(decode(Buffer.from(text), 'json')).toEqual(JSON.parse(text))
+      expect(decode(encode(value, 'msgpack'), 'msgpack')).toEqual(JSON.parse(text))
+    }),
+    { seed },
+  )
+})
+
 test('content types, as clients write them', () => {
   const rows: readonly [string, Encoding | undefined][] = [
     ['', 'json'],
@@ -197,6 +256,13 @@ const WRONG: readonly (readonly [Name, unknown, string])[] = [
     'newRound',
     { ...round, opens_at: '2026-12-01T10:00:00.000Z', closes_at: '2026-12-01T10:00:00.000Z' },
     'closes_at: must be later than opens_at',
+  ],
+  ['newRound', { ...round, opens_at: '9999-12-31T23:59:59-01:00' }, 'opens_at: must be before the year 9989'],
+  ['newRound', { ...round, closes_at: '9989-01-01T00:00:00Z' }, 'closes_at: must be before the year 9989'],
+  [
+    'newRound',
+    { ...round, allocation: { mode: 'lottery', draws_at: '9999-12-31T23:59:59Z' } },
+    'allocation.draws_at: must be before the year 9989',
   ],
   ['newRound', { ...round, pools: [{ name: 'a', stock: 11 }] }, 'pools: must not set aside more than stock'],
   [

@@ -11,6 +11,7 @@ const REQUEST = {
   getQuery: () => '',
   getParameter: () => '',
   getHeader: () => '',
+  forEach: () => {},
 }
 
 async function* parts(count: number): AsyncGenerator<string> {
