@@ -10,13 +10,14 @@
  */
 
 import { expect, test } from 'vitest'
-import { ANSWER_MS_MAX, Crowd, openRound } from '../support/crowd.ts'
+import { ANSWER_MS_MAX, openRound } from '../support/crowd.ts'
 import { effort, PATIENCE_MS } from '../support/effort.ts'
 import { tell } from '../support/figures.ts'
 import { startNodeProcess } from '../support/node-process.ts'
 import { startLocalRedis } from '../support/redis.ts'
 import { below, random } from '../support/seed.ts'
 import { type Direction, TcpProxy } from '../support/tcp-proxy.ts'
+import { Witness } from '../support/witness/witness.ts'
 
 const CUTS = effort(200, 2000)
 const STOCK = effort(60_000, 1_200_000)
@@ -32,7 +33,9 @@ test(
     const round = await openRound(node.url, STOCK)
     // So many one by one that no connection is idle until the engine closes it: that would be a claim without an answer, too.
     const singles = Math.max(2000, STOCK / 10)
-    using crowd = new Crowd({ url: node.url, roundId: round.id, people: STOCK * 1.25, singles, window: 2 })
+    await using witness = await Witness.open({ nodes: [node.url], level: 'always', worst: 'nothing' })
+    const many = { people: STOCK * 1.25, singles, window: 2 }
+    using crowd = witness.crowd({ url: node.url, roundId: round.id, ...many }, round, STOCK)
     const cuts = { request: 0, reply: 0, whileGranting: 0 }
     const cut = async () => {
       for (let i = 0; i < CUTS; i++) {
@@ -49,7 +52,7 @@ test(
     }
     await Promise.all([
       ask(),
-      cut().finally(() => {
+      witness.fault(cut).finally(() => {
         cutting = false
       }),
     ])
@@ -59,6 +62,7 @@ test(
     expect(Math.min(cuts.request, cuts.reply)).toBeGreaterThan(CUTS / 4)
     expect(crowd.count('no_answer')).toBe(0)
     expect(crowd.slowestMs).toBeLessThan(ANSWER_MS_MAX)
+    expect(await witness.verdict()).toEqual([])
     tell({ cuts: CUTS, ofRequests: cuts.request, acknowledged: crowd.acknowledged, doubled: 0 })
   },
   PATIENCE_MS,

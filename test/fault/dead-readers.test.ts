@@ -14,13 +14,14 @@ import { SOCKET_IDLE_S } from '../../engine/base/limits.ts'
 import { answerTimes } from '../support/answer-times.ts'
 import { Api, type Round } from '../support/api.ts'
 import { Audience } from '../support/audience.ts'
-import { ANSWER_MS_MAX, Crowd, openRound } from '../support/crowd.ts'
+import { ANSWER_MS_MAX, openRound } from '../support/crowd.ts'
 import { effort, PATIENCE_MS } from '../support/effort.ts'
 import { KEYS } from '../support/engine.ts'
 import { tell } from '../support/figures.ts'
 import { startNodeProcess } from '../support/node-process.ts'
 import { heldTogether } from '../support/process-files.ts'
 import { startLocalRedis } from '../support/redis.ts'
+import { Witness } from '../support/witness/witness.ts'
 
 const DEAD = effort(100, 5000)
 const LIVING = effort(100, 5000)
@@ -38,8 +39,10 @@ test(
     await using redis = await startLocalRedis()
     await using node = await startNodeProcess({ REDIS_URL: redis.url, LOG_LEVEL: 'fatal' })
     const held = () => heldTogether(node.pid, 'worker')
-    const { id } = await openRound(node.url, STOCK)
-    using crowd = new Crowd({ url: node.url, roundId: id, people: STOCK * 1.25, singles: 2000 })
+    const round = await openRound(node.url, STOCK)
+    const { id } = round
+    await using witness = await Witness.open({ nodes: [node.url], level: 'always', worst: 'nothing' })
+    using crowd = witness.crowd({ url: node.url, roundId: id, people: STOCK * 1.25, singles: 2000 }, round, STOCK)
     await using dead = new Audience(DEAD)
     await using living = new Audience(LIVING)
     const before = held()
@@ -55,6 +58,7 @@ test(
     await crowd.askAgain()
     expect(await crowd.audit()).toEqual({ faults: [], granted: STOCK, remaining: 0 })
     expect(crowd.slowestMs).toBeLessThan(ANSWER_MS_MAX)
+    expect(await witness.verdict()).toEqual([])
     const api = new Api(node.url, KEYS.operator)
     await api.post(`/v1/rounds/${id}/close`)
     const { body } = await api.get<Round>(`/v1/rounds/${id}`)

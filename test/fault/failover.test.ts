@@ -4,22 +4,29 @@
  *
  * Each step of the protocol is aimed at, before and after it is done: the copy is cut off there and promoted a few
  * answers later, or cut off before and promoted there, or an engine dies there, its journal with it in every other
- * turn. A journal that is destroyed may take with it what only it knew; even then no sequence has two holders.
+ * turn. A journal that is destroyed may take with it what only it knew; even then no sequence has two holders. These
+ * engines have no HTTP door, so no witness (test/support/witness) hears them; whole nodes have one.
  */
 import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest'
 import { type Copy, follow, startCopy } from '../support/copies.ts'
-import { Crowd, openRound } from '../support/crowd.ts'
+import { openRound } from '../support/crowd.ts'
 import { effort, PATIENCE_MS } from '../support/effort.ts'
 import { CHUNK, FailoverRoom } from '../support/failover-room.ts'
 import { type FencedEngine, POINTS, type Point } from '../support/fenced-engine.ts'
 import { tell } from '../support/figures.ts'
-import { launchNode } from '../support/node-process.ts'
+import { launchNode, type NodeProcess } from '../support/node-process.ts'
 import { below, random, seed } from '../support/seed.ts'
 import { TcpProxy } from '../support/tcp-proxy.ts'
+import { Witness } from '../support/witness/witness.ts'
 
 const AIMED = effort(1, 100)
 const SPLITS = effort(1, 20)
 const AT_RANDOM = effort(1, 100)
+const AWAY = effort(1, 20)
+/** Packs that are left before the copy is cut off; half of them are told then. */
+const TOLD = 4
+/** So many claims are answered by the node that is alone. */
+const ALONE = 20
 const STOCK = effort(8_000, 400_000)
 /** A raise begins when so many grants are left; see CHUNK in test/support/failover-room.ts. */
 const RAISED_AT = CHUNK / 2
@@ -173,59 +180,97 @@ async function copy(): Promise<Copy> {
   return started
 }
 
+/** Nodes that find the primary by a name that moves, and its replica behind a stream that can be cut. */
+async function startLagging(nodes: number, workers: number) {
+  let [primary, replica] = [await copy(), await copy()]
+  const [name, stream] = [await TcpProxy.open({ port: primary.port }), await TcpProxy.open({ port: primary.port })]
+  const streamPort = Number(new URL(stream.url).port)
+  await follow(replica, primary, streamPort)
+  const level = { FAIRGRAB_DURABILITY: 'fenced', FAIRGRAB_REPLICAS: '1', LOG_LEVEL: 'error' }
+  const settings = { REDIS_URL: name.url, ...level, FAIRGRAB_WORKERS: String(workers) }
+  const all = await Promise.all(Array.from({ length: nodes }, () => launchNode(settings)))
+  onTestFinished(async () => {
+    for (const node of all) await node.stop()
+    for (const proxy of [name, stream]) await proxy.close()
+  })
+  await Promise.all(all.map(node => node.serves()))
+  /** The primary is killed, the replica takes its place and name, and gets the old one as its own. */
+  const failOver = async (): Promise<void> => {
+    await primary.redis.kill()
+    await replica.admin.replicaof('NO', 'ONE')
+    ;[primary, replica] = [replica, primary]
+    name.upstream = stream.upstream = { port: primary.port }
+    stream.way = 'pass'
+    await replica.redis.restart()
+    await follow(replica, primary, streamPort)
+  }
+  return { nodes: all, stream, failOver }
+}
+
 test(
   `${AT_RANDOM} fail-overs of a node of two workers at random moments, each behind a copy that lags`,
   async () => {
     const next = random(101)
-    let [primary, replica] = [await copy(), await copy()]
-    const [name, stream] = [await TcpProxy.open({ port: primary.port }), await TcpProxy.open({ port: primary.port })]
-    const streamPort = Number(new URL(stream.url).port)
-    await follow(replica, primary, streamPort)
-    const level = { FAIRGRAB_DURABILITY: 'fenced', FAIRGRAB_REPLICAS: '1', FAIRGRAB_WORKERS: '2', LOG_LEVEL: 'error' }
-    const node = await launchNode({ REDIS_URL: name.url, ...level })
-    onTestFinished(async () => {
-      await node.stop()
-      for (const proxy of [name, stream]) await proxy.close()
-    })
-    await node.serves()
-    const { id } = await openRound(node.url, STOCK)
-    using crowd = new Crowd({
-      url: node.url,
-      roundId: id,
-      people: STOCK * 1.25,
-      singles: 200,
-      streams: 1,
-      window: 2,
-      frame: 64,
-    })
+    const { nodes, stream, failOver } = await startLagging(1, 2)
+    const { url } = nodes[0] as NodeProcess
+    const round = await openRound(url, STOCK)
+    await using witness = await Witness.open({ nodes: [url], level: 'fenced', worst: 'fail-over' })
+    const few = { people: STOCK * 1.25, singles: 200, streams: 1, window: 2, frame: 64 }
+    using crowd = witness.crowd({ url, roundId: round.id, ...few }, round, STOCK)
     let [slowest, slowestOwn] = [0, 0]
+    const lagAndMove = async () => {
+      stream.way = 'black hole'
+      await crowd.told(crowd.granted + below(next, 500))
+      const from = performance.now()
+      await failOver()
+      // Nothing may be granted before a replica has everything again, which for Redis is a full copy of what grew to be large.
+      const copied = performance.now()
+      await crowd.told(crowd.granted + 1)
+      slowest = Math.max(slowest, performance.now() - from)
+      slowestOwn = Math.max(slowestOwn, performance.now() - copied)
+    }
     const through = async () => {
       for (let i = 0; i < AT_RANDOM; i++) {
         await crowd.told(Math.floor((STOCK * (i + next())) / (AT_RANDOM + 1)))
-        stream.way = 'black hole'
-        await crowd.told(crowd.granted + below(next, 500))
-        const from = performance.now()
-        await primary.redis.kill()
-        await replica.admin.replicaof('NO', 'ONE')
-        ;[primary, replica] = [replica, primary]
-        name.upstream = stream.upstream = { port: primary.port }
-        stream.way = 'pass'
-        await replica.redis.restart()
-        await follow(replica, primary, streamPort)
-        // Nothing may be granted before a replica has everything again, which for Redis is a full copy of what grew to be large.
-        const copied = performance.now()
-        await crowd.told(crowd.granted + 1)
-        slowest = Math.max(slowest, performance.now() - from)
-        slowestOwn = Math.max(slowestOwn, performance.now() - copied)
+        await witness.fault(lagAndMove)
       }
     }
     await Promise.all([crowd.ask(), through()])
     await crowd.askAgain()
     expect(await crowd.audit()).toEqual({ faults: [], granted: STOCK, remaining: 0 })
+    expect(await witness.verdict()).toEqual([])
     expect(crowd.count('sold_out')).toBeGreaterThan(0)
     expect(slowestOwn).toBeLessThan(RECOVERY_MS_MAX)
     const times = { slowestMs: Math.round(slowest), slowestAfterCopyMs: Math.round(slowestOwn) }
     tell({ randomFailOvers: AT_RANDOM, acknowledged: crowd.acknowledged, lost: 0, ...times })
+  },
+  PATIENCE_MS,
+)
+
+test(
+  `${AWAY} fail-overs while one of two nodes is away: nobody hears of an end that is none, every told code is known`,
+  async () => {
+    const { nodes, stream, failOver } = await startLagging(2, 1)
+    const [away, stays] = nodes as [NodeProcess, NodeProcess]
+    await using witness = await Witness.open({ nodes: [away.url, stays.url], level: 'fenced', worst: 'fail-over' })
+    witness.watch()
+    for (let i = 0; i < AWAY; i++) {
+      await witness.shows(({ remaining }) => remaining >= TOLD)
+      await witness.fault(async () => {
+        stream.way = 'black hole'
+        await witness.told(TOLD / 2)
+        await away.killAll()
+        await failOver()
+        await witness.shows(({ quarantined }) => quarantined > 0)
+        await witness.asked(ALONE)
+        away.launch()
+        await away.serves()
+        await witness.shows(({ quarantined }) => quarantined === 0)
+      })
+      await witness.calm()
+    }
+    expect(await witness.verdict()).toEqual([])
+    tell({ failOversAway: AWAY })
   },
   PATIENCE_MS,
 )

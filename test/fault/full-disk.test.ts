@@ -13,12 +13,13 @@
 import { expect, test } from 'vitest'
 import { Api, type Fields } from '../support/api.ts'
 import { BadDisk, noBadDisk } from '../support/bad-disk.ts'
-import { ANSWER_MS_MAX, Crowd, openRound } from '../support/crowd.ts'
+import { ANSWER_MS_MAX, openRound } from '../support/crowd.ts'
 import { effort, PATIENCE_MS } from '../support/effort.ts'
 import { tell } from '../support/figures.ts'
 import { startNodeProcess } from '../support/node-process.ts'
 import { startLocalRedis } from '../support/redis.ts'
 import { below, random } from '../support/seed.ts'
+import { Witness } from '../support/witness/witness.ts'
 
 const ROUNDS = effort(1, 15)
 const PEOPLE = effort(200_000, 3_000_000)
@@ -47,8 +48,9 @@ test.skipIf(noBadDisk)(
     using disk = new BadDisk()
     await using redis = await startLocalRedis({ env: disk.env })
     await using node = await startNodeProcess({ REDIS_URL: redis.url })
-    const { id } = await openRound(node.url, PEOPLE)
-    using crowd = new Crowd({ url: node.url, roundId: id, people: PEOPLE, ...FEW })
+    const round = await openRound(node.url, PEOPLE)
+    await using witness = await Witness.open({ nodes: [node.url], level: 'always', worst: 'end of Redis' })
+    using crowd = witness.crowd({ url: node.url, roundId: round.id, people: PEOPLE, ...FEW }, round, PEOPLE)
     const ready = async () => (await new Api(node.url).get<Fields>('/readyz')).status
     const breakAndMend = async (breaks: Break) => {
       await crowd.told(crowd.granted + 500 + below(next, 2000))
@@ -69,11 +71,12 @@ test.skipIf(noBadDisk)(
         for (const breaks of [full, nearlyFull, torn, unsyncable]) await breakAndMend(breaks)
       crowd.quit()
     }
-    await Promise.all([crowd.ask(), through()])
+    await Promise.all([crowd.ask(), witness.fault(through)])
     await crowd.askAgain()
     expect((await crowd.audit()).faults).toEqual([])
     expect(crowd.count('no_answer')).toBe(0)
     expect(crowd.slowestMs).toBeLessThan(ANSWER_MS_MAX)
+    expect(await witness.verdict()).toEqual([])
     expect(disk.refused).toBeGreaterThan(0)
     expect(disk.shortened).toBeGreaterThanOrEqual(2 * ROUNDS)
     tell({ full: 4 * ROUNDS, shortWrites: disk.shortened, acknowledged: crowd.acknowledged, lost: 0 })
@@ -87,8 +90,9 @@ test.skipIf(noBadDisk)(
     using disk = new BadDisk()
     await using redis = await startLocalRedis({ appendfsync: 'everysec', env: disk.env })
     await using node = await startNodeProcess({ REDIS_URL: redis.url, FAIRGRAB_DURABILITY: 'everysec' })
-    const { id } = await openRound(node.url, PEOPLE)
-    using crowd = new Crowd({ url: node.url, roundId: id, people: PEOPLE, ...FEW })
+    const round = await openRound(node.url, PEOPLE)
+    await using witness = await Witness.open({ nodes: [node.url], level: 'everysec', worst: 'nothing' })
+    using crowd = witness.crowd({ url: node.url, roundId: round.id, people: PEOPLE, ...FEW }, round, PEOPLE)
     const through = async () => {
       for (let round = 0; round < ROUNDS; round++) {
         await crowd.told(crowd.granted + 500)
@@ -102,12 +106,13 @@ test.skipIf(noBadDisk)(
       }
       crowd.quit()
     }
-    await Promise.all([crowd.ask(), through()])
+    await Promise.all([crowd.ask(), witness.fault(through)])
     await crowd.askAgain()
     expect(crowd.count('unavailable')).toBeGreaterThan(0)
     // What was in Redis's memory while there was no room went down, too.
     await redis.restart()
     expect((await crowd.audit()).faults).toEqual([])
+    expect(await witness.verdict()).toEqual([])
     tell({ everysecFull: ROUNDS, everysecAcknowledged: crowd.acknowledged })
   },
   PATIENCE_MS,

@@ -13,12 +13,13 @@
 import { Redis } from 'ioredis'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { BadDisk, noBadDisk } from '../support/bad-disk.ts'
-import { ANSWER_MS_MAX, Crowd, openRound } from '../support/crowd.ts'
+import { ANSWER_MS_MAX, type Crowd, openRound } from '../support/crowd.ts'
 import { effort, PATIENCE_MS } from '../support/effort.ts'
 import { tell } from '../support/figures.ts'
 import { type NodeProcess, startNodeProcess } from '../support/node-process.ts'
 import { type RedisProcess, startLocalRedis } from '../support/redis.ts'
 import { below, random } from '../support/seed.ts'
+import { Witness } from '../support/witness/witness.ts'
 
 /** For each kind of child. */
 const KILLS = effort(1, 20)
@@ -79,10 +80,11 @@ describe('one Redis through all of it', () => {
 
   /** Claims while `faults` come, asks everybody again, audits. */
   async function claimThrough(faults: (crowd: Crowd) => Promise<void>): Promise<Crowd> {
-    const { id } = await openRound(node.url, PEOPLE)
-    using crowd = new Crowd({ url: node.url, roundId: id, people: PEOPLE, ...FEW })
+    const round = await openRound(node.url, PEOPLE)
+    await using witness = await Witness.open({ nodes: [node.url], level: 'always', worst: 'end of Redis' })
+    using crowd = witness.crowd({ url: node.url, roundId: round.id, people: PEOPLE, ...FEW }, round, PEOPLE)
     const through = async () => {
-      await faults(crowd)
+      await witness.fault(() => faults(crowd))
       await crowd.told(crowd.granted + 500)
       crowd.quit()
     }
@@ -91,6 +93,7 @@ describe('one Redis through all of it', () => {
     expect((await crowd.audit()).faults).toEqual([])
     expect(crowd.count('no_answer')).toBe(0)
     expect(crowd.slowestMs).toBeLessThan(ANSWER_MS_MAX)
+    expect(await witness.verdict()).toEqual([])
     tell({ acknowledged: crowd.acknowledged, slowestMs: Math.round(crowd.slowestMs), lost: 0 })
     return crowd
   }

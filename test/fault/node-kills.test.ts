@@ -11,11 +11,12 @@
 
 import { existsSync } from 'node:fs'
 import { expect, test } from 'vitest'
-import { ANSWER_MS_MAX, Crowd, openRound } from '../support/crowd.ts'
+import { ANSWER_MS_MAX, openRound } from '../support/crowd.ts'
 import { effort, PATIENCE_MS } from '../support/effort.ts'
 import { tell } from '../support/figures.ts'
 import { type NodeProcess, startNodeProcess } from '../support/node-process.ts'
 import { random } from '../support/seed.ts'
+import { Witness } from '../support/witness/witness.ts'
 
 const TURNS = effort(1, 50)
 const STOCK = effort(60_000, 2_000_000)
@@ -52,11 +53,13 @@ test(
     const deaths = Array.from({ length: TURNS }, () => DEATHS).flat()
     await using node = await startNodeProcess({ FAIRGRAB_WORKERS: '2' })
     const round = await openRound(node.url, STOCK)
-    using crowd = new Crowd({ url: node.url, roundId: round.id, people: STOCK * 1.25, singles: 2000, streams: 4 })
+    await using witness = await Witness.open({ nodes: [node.url], level: 'always', worst: 'end of Redis' })
+    const many = { people: STOCK * 1.25, singles: 2000, streams: 4 }
+    using crowd = witness.crowd({ url: node.url, roundId: round.id, ...many }, round, STOCK)
     const killAll = async () => {
       for (const [turn, death] of deaths.entries()) {
         await crowd.told(Math.floor((STOCK * (turn + next())) / (deaths.length + 1)))
-        await death(node)
+        await witness.fault(() => death(node))
       }
     }
     await Promise.all([crowd.ask(), killAll()])
@@ -65,6 +68,7 @@ test(
     expect(await crowd.audit()).toEqual({ faults: [], granted: STOCK, remaining: 0 })
     expect(crowd.granted).toBe(STOCK)
     expect(crowd.slowestMs).toBeLessThan(ANSWER_MS_MAX)
+    expect(await witness.verdict()).toEqual([])
     const adopted = node.redisPid
     expect(await node.stop()).toBe(0)
     // It is nobody's child any more: whoever inherits it may take a moment to bury it.

@@ -17,7 +17,7 @@ import {
   CLAIMS_PER_REQUEST_MAX,
   CLAIMS_WAITING_MAX,
 } from '../../engine/base/limits.ts'
-import { Crowd, openRound } from '../support/crowd.ts'
+import { openRound } from '../support/crowd.ts'
 import { effort, PATIENCE_MS } from '../support/effort.ts'
 import { KEYS, startNode } from '../support/engine.ts'
 import { tell } from '../support/figures.ts'
@@ -26,6 +26,7 @@ import { startLocalRedis } from '../support/redis.ts'
 import { Stalls } from '../support/stalls.ts'
 import { openStream } from '../support/stream-client.ts'
 import { TcpProxy } from '../support/tcp-proxy.ts'
+import { Witness } from '../support/witness/witness.ts'
 
 const BEYOND = 10 * CLAIMS_PER_REQUEST_MAX
 const PEOPLE = CLAIMS_WAITING_MAX + BEYOND
@@ -36,10 +37,11 @@ const IN_FLIGHT = BATCH_CLAIMS_MAX * BATCHES_IN_FLIGHT_MAX
 test('a crowd beyond the limit is shed at once or in time, and nothing that was shed was executed', async () => {
   await using redis = await startLocalRedis()
   await using node = await startNodeProcess({ REDIS_URL: redis.url, LOG_LEVEL: 'error' })
-  const { id } = await openRound(node.url, STOCK)
+  const round = await openRound(node.url, STOCK)
   const window = Math.ceil(PEOPLE / CLAIMS_PER_REQUEST_MAX)
-  const one = { url: node.url, roundId: id, people: PEOPLE, singles: 0, streams: 1 }
-  using crowd = new Crowd({ ...one, window, frame: CLAIMS_PER_REQUEST_MAX })
+  const one = { url: node.url, roundId: round.id, people: PEOPLE, singles: 0, streams: 1 }
+  await using witness = await Witness.open({ nodes: [node.url], level: 'always', worst: 'nothing' })
+  using crowd = witness.crowd({ ...one, window, frame: CLAIMS_PER_REQUEST_MAX }, round, STOCK)
   const freeze = async () => {
     await redis.kill('SIGSTOP')
     const frozen = performance.now()
@@ -49,11 +51,12 @@ test('a crowd beyond the limit is shed at once or in time, and nothing that was 
     await redis.kill('SIGCONT')
     return performance.now() - frozen
   }
-  const [frozenMs] = await Promise.all([freeze(), crowd.ask()])
+  const [frozenMs] = await Promise.all([witness.fault(freeze), crowd.ask()])
   // What was on its way when Redis froze, what took its place whenever that was given up, and what was at the thaw.
   expect(crowd.count('unknown')).toBeLessThanOrEqual((2 + frozenMs / ANSWER_DEADLINE_MS) * IN_FLIGHT)
   expect(crowd.count('no_answer')).toBe(0)
   expect(await crowd.audit()).toEqual({ faults: [], granted: STOCK, remaining: 0 })
+  expect(await witness.verdict()).toEqual([])
   tell({ shed: crowd.count('overloaded'), unknown: crowd.count('unknown'), acknowledged: crowd.acknowledged })
 })
 

@@ -11,12 +11,13 @@
  */
 
 import { expect, test } from 'vitest'
-import { ANSWER_MS_MAX, Crowd, openRound } from '../support/crowd.ts'
+import { ANSWER_MS_MAX, type Crowd, openRound } from '../support/crowd.ts'
 import { effort, PATIENCE_MS } from '../support/effort.ts'
 import { tell } from '../support/figures.ts'
 import { startNodeProcess } from '../support/node-process.ts'
 import { type RedisProcess, startLocalRedis } from '../support/redis.ts'
 import { random } from '../support/seed.ts'
+import { Witness } from '../support/witness/witness.ts'
 
 const DRAINS = effort(1, 10)
 const KILLS = effort(5, 10)
@@ -25,11 +26,12 @@ const PEOPLE = STOCK * 1.25
 
 async function drainWithKills(url: string, redis: RedisProcess, next: () => number): Promise<Crowd> {
   const round = await openRound(url, STOCK)
-  using crowd = new Crowd({ url, roundId: round.id, people: PEOPLE, singles: 2000 })
+  await using witness = await Witness.open({ nodes: [url], level: 'always', worst: 'end of Redis' })
+  using crowd = witness.crowd({ url, roundId: round.id, people: PEOPLE, singles: 2000 }, round, STOCK)
   const killAndRestart = async () => {
     for (let kill = 0; kill < KILLS; kill++) {
       await crowd.told(Math.floor((STOCK * (kill + next())) / (KILLS + 1)))
-      await redis.restart()
+      await witness.fault(() => redis.restart())
     }
   }
   await Promise.all([crowd.ask(), killAndRestart()])
@@ -39,6 +41,7 @@ async function drainWithKills(url: string, redis: RedisProcess, next: () => numb
   expect(crowd.count('replayed')).toBeGreaterThanOrEqual(STOCK)
   expect(crowd.count('no_answer')).toBe(0)
   expect(crowd.slowestMs).toBeLessThan(ANSWER_MS_MAX)
+  expect(await witness.verdict()).toEqual([])
   return crowd
 }
 

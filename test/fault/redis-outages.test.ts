@@ -13,13 +13,14 @@ import { setTimeout as last } from 'node:timers/promises'
 import { Redis } from 'ioredis'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { Api, expectProblem, type Fields } from '../support/api.ts'
-import { Crowd, openRound } from '../support/crowd.ts'
+import { type Crowd, openRound } from '../support/crowd.ts'
 import { effort, PATIENCE_MS } from '../support/effort.ts'
 import { KEYS } from '../support/engine.ts'
 import { tell } from '../support/figures.ts'
 import { launchNode, type NodeProcess } from '../support/node-process.ts'
 import { type RedisProcess, startLocalRedis } from '../support/redis.ts'
 import { TcpProxy } from '../support/tcp-proxy.ts'
+import { Witness } from '../support/witness/witness.ts'
 
 const ANSWER_MS = 2500
 const RESUME_MS = 1000
@@ -67,12 +68,15 @@ describe('one node through the outages of its Redis', () => {
 
   /** Claims while `fault` lasts, asks everybody again, audits; resolves with what people were told. */
   async function claimThrough(fault: (crowd: Crowd) => Promise<void>, times = 1): Promise<Crowd> {
-    roundId = (await openRound(node.url, PEOPLE)).id
-    const crowd = new Crowd({ url: node.url, roundId, people: PEOPLE, singles: 200, streams: 1, window: 2, frame: 32 })
+    const round = await openRound(node.url, PEOPLE)
+    roundId = round.id
+    await using witness = await Witness.open({ nodes: [node.url], level: 'always', worst: 'end of Redis' })
+    const few = { people: PEOPLE, singles: 200, streams: 1, window: 2, frame: 32 }
+    const crowd = witness.crowd({ url: node.url, roundId, ...few }, round, PEOPLE)
     const through = async () => {
       for (let time = 0; time < times; time++) {
         await crowd.told(crowd.granted + 500)
-        await fault(crowd)
+        await witness.fault(() => fault(crowd))
         const before = crowd.granted
         const healed = performance.now()
         await crowd.told(before + 500)
@@ -86,6 +90,7 @@ describe('one node through the outages of its Redis', () => {
     expect(faults).toEqual([])
     expect(crowd.slowestMs).toBeLessThan(ANSWER_MS)
     expect(crowd.count('no_answer')).toBe(0)
+    expect(await witness.verdict()).toEqual([])
     crowd[Symbol.dispose]()
     tell({ outages: times, acknowledged: crowd.acknowledged })
     return crowd

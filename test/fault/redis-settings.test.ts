@@ -12,12 +12,13 @@
 import { Redis } from 'ioredis'
 import { expect, test } from 'vitest'
 import { Api, expectProblem, type Fields } from '../support/api.ts'
-import { ANSWER_MS_MAX, Crowd, openRound } from '../support/crowd.ts'
+import { ANSWER_MS_MAX, openRound } from '../support/crowd.ts'
 import { effort, PATIENCE_MS } from '../support/effort.ts'
 import { KEYS } from '../support/engine.ts'
 import { tell } from '../support/figures.ts'
 import { startNodeProcess } from '../support/node-process.ts'
 import { startLocalRedis } from '../support/redis.ts'
+import { Witness } from '../support/witness/witness.ts'
 
 const FLUSHES = effort(50, 1000)
 const SHORTAGES = effort(1, 20)
@@ -38,8 +39,11 @@ test(
     await using redis = await startLocalRedis()
     await using node = await startNodeProcess({ REDIS_URL: redis.url })
     const admin = new Redis({ path: redis.socketPath as string })
-    const { id } = await openRound(node.url, PEOPLE)
-    using crowd = new Crowd({ url: node.url, roundId: id, people: PEOPLE, singles: PEOPLE, singleLanes: 1 })
+    const round = await openRound(node.url, PEOPLE)
+    const { id } = round
+    await using witness = await Witness.open({ nodes: [node.url], level: 'always', worst: 'nothing' })
+    const one = { people: PEOPLE, singles: PEOPLE, singleLanes: 1 }
+    using crowd = witness.crowd({ url: node.url, roundId: id, ...one }, round, PEOPLE)
     const api = new Api(node.url, KEYS.operator)
     const problems = async () => JSON.stringify((await api.get<Fields>('/readyz?verbose')).body.problems)
     const claim = () => api.post(`/v1/rounds/${id}/claims`, { user_id: 'somebody' })
@@ -80,8 +84,8 @@ test(
     const faults = async () => {
       await crowd.told(100)
       await flushScripts()
-      await runOutOfMemory()
-      await breakPromises()
+      await witness.fault(runOutOfMemory)
+      await witness.fault(breakPromises)
       crowd.quit()
     }
     await Promise.all([crowd.ask(), faults()])
@@ -91,6 +95,7 @@ test(
     expect(crowd.count('fenced')).toBeGreaterThan(0)
     expect(crowd.count('no_answer')).toBe(0)
     expect(crowd.slowestMs).toBeLessThan(ANSWER_MS_MAX)
+    expect(await witness.verdict()).toEqual([])
     tell({ flushes: FLUSHES, outOfMemory: SHORTAGES, acknowledged: crowd.acknowledged })
   },
   PATIENCE_MS,

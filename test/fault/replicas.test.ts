@@ -13,12 +13,14 @@
 import { describe, expect, onTestFinished, test } from 'vitest'
 import { Api, expectProblem } from '../support/api.ts'
 import { type Copy, follow, startCopy, synced } from '../support/copies.ts'
-import { Crowd, openRound } from '../support/crowd.ts'
+import { openRound } from '../support/crowd.ts'
 import { effort, PATIENCE_MS } from '../support/effort.ts'
 import { KEYS } from '../support/engine.ts'
 import { tell } from '../support/figures.ts'
 import { launchNode } from '../support/node-process.ts'
 import { TcpProxy } from '../support/tcp-proxy.ts'
+import type { Level, Worst } from '../support/witness/levels.ts'
+import { Witness } from '../support/witness/witness.ts'
 
 const FAIL_OVERS = effort(1, 20)
 const PEOPLE = effort(200_000, 1_000_000)
@@ -31,30 +33,27 @@ async function copy(): Promise<Copy> {
   return started
 }
 
-async function startPair(level: Readonly<Record<string, string>>) {
+async function startPair(level: Level, worst: Worst) {
   const [primary, replica] = [await copy(), await copy()]
-  await follow(replica, primary)
-  const proxy = await TcpProxy.open({ port: primary.port })
-  const node = await launchNode({ REDIS_URL: proxy.url, ...level })
+  const [proxy, stream] = [await TcpProxy.open({ port: primary.port }), await TcpProxy.open({ port: primary.port })]
+  await follow(replica, primary, Number(new URL(stream.url).port))
+  const counted = level === 'replicated' ? { FAIRGRAB_REPLICAS: '1' } : {}
+  const node = await launchNode({ REDIS_URL: proxy.url, FAIRGRAB_DURABILITY: level, ...counted })
   onTestFinished(async () => {
     await node.stop()
-    await proxy.close()
+    for (const each of [proxy, stream]) await each.close()
   })
   await node.serves()
-  const { id } = await openRound(node.url, PEOPLE)
+  const round = await openRound(node.url, PEOPLE)
+  const { id } = round
+  const witness = await Witness.open({ nodes: [node.url], level, worst })
+  onTestFinished(() => witness[Symbol.asyncDispose]())
   // Replication runs behind: a replica that had not even heard of the round would be fenced for ever, not short of grants.
   await synced(primary)
-  const crowd = new Crowd({
-    url: node.url,
-    roundId: id,
-    people: PEOPLE,
-    singles: 200,
-    streams: 1,
-    window: 2,
-    frame: 64,
-  })
+  const few = { singles: 200, streams: 1, window: 2, frame: 64 }
+  const crowd = witness.crowd({ url: node.url, roundId: id, people: PEOPLE, ...few }, round, PEOPLE)
   onTestFinished(() => crowd[Symbol.dispose]())
-  return { primary, replica, proxy, node, id, crowd }
+  return { primary, replica, proxy, stream, node, id, crowd, witness }
 }
 
 /** The primary dies, its replica takes its place and name. */
@@ -65,20 +64,24 @@ async function failOver(proxy: TcpProxy, primary: Copy, replica: Copy, next?: Co
   proxy.upstream = { port: replica.port }
 }
 
-const REPLICATED = { FAIRGRAB_DURABILITY: 'replicated', FAIRGRAB_REPLICAS: '1' }
-
 describe('replicated', () => {
   test(
     `${FAIL_OVERS} fail-overs under load lose nothing that was acknowledged`,
     async () => {
-      const { primary, replica, proxy, crowd } = await startPair(REPLICATED)
+      const { primary, replica, proxy, stream, crowd, witness } = await startPair('replicated', 'fail-over')
       const through = async () => {
         let [from, to] = [primary, replica]
         for (let i = 0; i < FAIL_OVERS; i++) {
           await crowd.told(crowd.granted + 2000)
           const next = await copy()
-          await failOver(proxy, from, to, next)
+          await witness.fault(async () => {
+            if (i === 0) stream.way = 'black hole'
+            // A turn that only the old primary has is answered in doubt, and lost with it.
+            if (i === 0) await witness.doubt()
+            await failOver(proxy, from, to, next)
+          })
           ;[from, to] = [to, next]
+          await witness.calm()
         }
         await crowd.told(crowd.granted + 2000)
         crowd.quit()
@@ -86,13 +89,14 @@ describe('replicated', () => {
       await Promise.all([crowd.ask(), through()])
       await crowd.askAgain()
       expect((await crowd.audit()).faults).toEqual([])
+      expect(await witness.verdict()).toEqual([])
       tell({ failOvers: FAIL_OVERS, acknowledged: crowd.acknowledged, lost: 0 })
     },
     PATIENCE_MS,
   )
 
   test('a replica that freezes, one that nobody counts: nothing is acknowledged, grants are fenced, then go on', async () => {
-    const { primary, replica, node, crowd } = await startPair(REPLICATED)
+    const { primary, replica, node, crowd, witness } = await startPair('replicated', 'nothing')
     const { id } = await openRound(node.url, 10)
     const claim = (user_id: string) => new Api(node.url, KEYS.operator).post(`/v1/rounds/${id}/claims`, { user_id })
     const uncounted = await copy()
@@ -122,21 +126,24 @@ describe('replicated', () => {
     await Promise.all([crowd.ask(), through()])
     await crowd.askAgain()
     expect((await crowd.audit()).faults).toEqual([])
+    expect(await witness.verdict()).toEqual([])
     tell({ frozenReplicas: 1 })
   })
 })
 
 test('always does lose what a replica missed: the audit sees it', async () => {
-  const { primary, replica, proxy, crowd } = await startPair({ FAIRGRAB_DURABILITY: 'always' })
+  const { primary, replica, proxy, crowd, witness } = await startPair('always', 'fail-over')
   const through = async () => {
     await crowd.told(2000)
     await replica.admin.replicaof('127.0.0.1', '1')
     await crowd.told(crowd.granted + 2000)
-    await failOver(proxy, primary, replica)
+    await witness.fault(() => failOver(proxy, primary, replica))
     await crowd.told(crowd.granted + 500)
     crowd.quit()
   }
   // Nobody asks again: whose grant is lost may be in doubt for ever, which is right, and no end for a crowd.
   await Promise.all([crowd.ask(), through()])
   expect((await crowd.audit()).faults).not.toEqual([])
+  expect(await witness.verdict()).toEqual([])
+  expect(witness.forgiven).not.toEqual([])
 })

@@ -8,12 +8,13 @@
  */
 import { expect, test } from 'vitest'
 import { Balancer } from '../support/balancer.ts'
-import { ANSWER_MS_MAX, Crowd, openRound } from '../support/crowd.ts'
+import { ANSWER_MS_MAX, openRound } from '../support/crowd.ts'
 import { effort, PATIENCE_MS } from '../support/effort.ts'
 import { tell } from '../support/figures.ts'
 import { startNodeProcess } from '../support/node-process.ts'
 import { startLocalRedis } from '../support/redis.ts'
 import { random } from '../support/seed.ts'
+import { Witness } from '../support/witness/witness.ts'
 
 const RESTARTS = effort(2, 60)
 const STOCK = effort(40_000, 1_500_000)
@@ -29,15 +30,19 @@ test(
     const nodes = [first, second]
     await using balancer = await Balancer.open(nodes.map(({ url }) => url))
     const round = await openRound(balancer.url, STOCK)
-    using crowd = new Crowd({ url: balancer.url, roundId: round.id, people: STOCK * 1.25, singles: 2000, streams: 4 })
+    await using witness = await Witness.open({ nodes: [first.url, second.url], level: 'always', worst: 'nothing' })
+    const many = { people: STOCK * 1.25, singles: 2000, streams: 4 }
+    using crowd = witness.crowd({ url: balancer.url, roundId: round.id, ...many }, round, STOCK)
     const restart = async () => {
       for (let turn = 0; turn < RESTARTS; turn++) {
         await crowd.told(Math.floor((STOCK * (turn + next())) / (RESTARTS + 1)))
         const node = nodes[turn % nodes.length] as (typeof nodes)[number]
         balancer.takeOut(node.url)
-        expect(await node.terminate()).toBe(0)
-        node.launch()
-        await node.serves()
+        await witness.fault(async () => {
+          expect(await node.terminate()).toBe(0)
+          node.launch()
+          await node.serves()
+        })
         balancer.putBack(node.url)
       }
     }
@@ -46,6 +51,7 @@ test(
     expect(await crowd.audit()).toEqual({ faults: [], granted: STOCK, remaining: 0 })
     expect(crowd.granted).toBe(STOCK)
     expect(crowd.slowestMs).toBeLessThan(ANSWER_MS_MAX)
+    expect(await witness.verdict()).toEqual([])
     tell({ restarts: RESTARTS, acknowledged: crowd.acknowledged, lost: 0, brokenOff: crowd.count('no_answer') })
   },
   PATIENCE_MS,

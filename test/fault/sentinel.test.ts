@@ -5,11 +5,12 @@
  */
 import { expect, onTestFinished, test } from 'vitest'
 import { type Copy, follow, startCopy } from '../support/copies.ts'
-import { Crowd, openRound } from '../support/crowd.ts'
+import { openRound } from '../support/crowd.ts'
 import { effort, PATIENCE_MS } from '../support/effort.ts'
 import { tell } from '../support/figures.ts'
 import { launchNode } from '../support/node-process.ts'
 import { Sentinels } from '../support/sentinel.ts'
+import { Witness } from '../support/witness/witness.ts'
 
 const FAIL_OVERS = effort(1, 20)
 const PEOPLE = effort(40_000, 1_000_000)
@@ -31,30 +32,27 @@ test(
     const node = await launchNode({ REDIS_URL: sentinels.url, ...level })
     onTestFinished(async () => void (await node.stop()))
     await node.serves()
-    const { id } = await openRound(node.url, PEOPLE)
-    using crowd = new Crowd({
-      url: node.url,
-      roundId: id,
-      people: PEOPLE,
-      singles: 100,
-      streams: 1,
-      window: 1,
-      frame: 32,
-    })
+    const round = await openRound(node.url, PEOPLE)
+    await using witness = await Witness.open({ nodes: [node.url], level: 'fenced', worst: 'fail-over' })
+    const few = { people: PEOPLE, singles: 100, streams: 1, window: 1, frame: 32 }
+    using crowd = witness.crowd({ url: node.url, roundId: round.id, ...few }, round, PEOPLE)
     let slowest = 0
     const through = async () => {
       for (let i = 0; i < FAIL_OVERS; i++) {
         const [old, next] = [primary, replica]
         await crowd.told(crowd.granted + 500)
         const frozen = i % 2 === 1
-        await old.redis.kill(frozen ? 'SIGSTOP' : 'SIGKILL')
-        await sentinels.moved(next.port)
-        const from = performance.now()
-        await (frozen ? old.redis.kill('SIGCONT') : old.redis.restart())
-        await follow(old, next)
-        ;[primary, replica] = [next, old]
-        await crowd.told(crowd.granted + 1)
-        slowest = Math.max(slowest, performance.now() - from)
+        await witness.fault(async () => {
+          await old.redis.kill(frozen ? 'SIGSTOP' : 'SIGKILL')
+          await sentinels.moved(next.port)
+          const from = performance.now()
+          await (frozen ? old.redis.kill('SIGCONT') : old.redis.restart())
+          await follow(old, next)
+          ;[primary, replica] = [next, old]
+          await crowd.told(crowd.granted + 1)
+          slowest = Math.max(slowest, performance.now() - from)
+        })
+        await witness.calm()
       }
       await crowd.told(crowd.granted + 500)
       crowd.quit()
@@ -62,6 +60,7 @@ test(
     await Promise.all([crowd.ask(), through()])
     await crowd.askAgain()
     expect((await crowd.audit()).faults).toEqual([])
+    expect(await witness.verdict()).toEqual([])
     expect(slowest).toBeLessThan(5000)
     tell({ sentinelFailOvers: FAIL_OVERS, acknowledged: crowd.acknowledged, lost: 0, slowestMs: Math.round(slowest) })
   },

@@ -18,13 +18,14 @@ import { ROOT } from '../repo/tree.ts'
 import { Api, type Granted } from '../support/api.ts'
 import { BadDisk, noBadDisk } from '../support/bad-disk.ts'
 import { bareEnv } from '../support/bare-env.ts'
-import { ANSWER_MS_MAX, Crowd, openRound } from '../support/crowd.ts'
+import { ANSWER_MS_MAX, openRound } from '../support/crowd.ts'
 import { effort, PATIENCE_MS } from '../support/effort.ts'
 import { KEYS } from '../support/engine.ts'
 import { tell } from '../support/figures.ts'
 import { type NodeProcess, startNodeProcess } from '../support/node-process.ts'
 import { type RedisProcess, startLocalRedis } from '../support/redis.ts'
 import { below, random } from '../support/seed.ts'
+import { Witness } from '../support/witness/witness.ts'
 
 const ENDS = effort(2, 40)
 /** Longer than a link bears silence, and at everysec less than the two seconds after which Redis writes all the same. */
@@ -60,8 +61,9 @@ describe('always', () => {
     `${ENDS} ends of Redis in a slow sync: nothing is lost (needs Linux and a C compiler)`,
     async () => {
       const next = random()
-      const { id } = await openRound(node.url, PEOPLE)
-      using crowd = new Crowd({ url: node.url, roundId: id, people: PEOPLE, ...FEW })
+      const round = await openRound(node.url, PEOPLE)
+      await using witness = await Witness.open({ nodes: [node.url], level: 'always', worst: 'end of Redis' })
+      using crowd = witness.crowd({ url: node.url, roundId: round.id, people: PEOPLE, ...FEW }, round, PEOPLE)
       let bytesLost = 0
       const endAgainAndAgain = async () => {
         for (let end = 0; end < ENDS; end++) {
@@ -82,12 +84,13 @@ describe('always', () => {
         }
         crowd.quit()
       }
-      await Promise.all([crowd.ask(), endAgainAndAgain()])
+      await Promise.all([crowd.ask(), witness.fault(endAgainAndAgain)])
       await crowd.askAgain()
       expect((await crowd.audit()).faults).toEqual([])
       expect(crowd.count('no_answer')).toBe(0)
       expect(crowd.slowestMs).toBeLessThan(ANSWER_MS_MAX)
       expect(bytesLost).toBeGreaterThan(0)
+      expect(await witness.verdict()).toEqual([])
       const [unknown, slowestMs] = [crowd.count('unknown'), Math.round(crowd.slowestMs)]
       tell({ ends: ENDS, bytesLost, acknowledged: crowd.acknowledged, unknown, slowestMs, lost: 0 })
     },
@@ -136,8 +139,9 @@ test.skipIf(noBadDisk)(
     const doctor = await run(process.execPath, [join(ROOT, 'engine/cli.ts'), 'doctor'], { env })
     expect(doctor.stdout).toMatch(warning)
 
-    const { id } = await openRound(node.url, PEOPLE)
-    using crowd = new Crowd({ url: node.url, roundId: id, people: PEOPLE, ...FEW })
+    const round = await openRound(node.url, PEOPLE)
+    await using witness = await Witness.open({ nodes: [node.url], level: 'everysec', worst: 'end of Redis' })
+    using crowd = witness.crowd({ url: node.url, roundId: round.id, people: PEOPLE, ...FEW }, round, PEOPLE)
     const killInSync = async () => {
       await crowd.told(500)
       disk.syncMs = SYNC_MS_EVERYSEC
@@ -154,10 +158,12 @@ test.skipIf(noBadDisk)(
       crowd.quit()
     }
     // Nobody asks again: whose grant is lost is told by the worker that he holds it, and by nobody else.
-    await Promise.all([crowd.ask(), killInSync()])
+    await Promise.all([crowd.ask(), witness.fault(killInSync)])
     const { faults } = await crowd.audit()
     const lost = Number(/I3-acked .*\(([\d,]+) violations/.exec(faults.join('\n'))?.[1]?.replaceAll(',', ''))
     expect(lost).toBeGreaterThan(100)
+    disk.mend()
+    expect(await witness.verdict()).toEqual([])
     tell({ everysecAcknowledged: crowd.acknowledged, everysecLost: lost })
   },
   PATIENCE_MS,

@@ -18,7 +18,7 @@ import { setTimeout as last } from 'node:timers/promises'
 import { Redis } from 'ioredis'
 import { expect, test } from 'vitest'
 import { Audience } from '../support/audience.ts'
-import { ANSWER_MS_MAX, Crowd, openRound } from '../support/crowd.ts'
+import { ANSWER_MS_MAX, openRound } from '../support/crowd.ts'
 import { effort } from '../support/effort.ts'
 import { tell } from '../support/figures.ts'
 import { readMetrics, sumOf } from '../support/metrics.ts'
@@ -27,6 +27,7 @@ import { type Held, heldBy } from '../support/process-files.ts'
 import { type RedisProcess, startLocalRedis } from '../support/redis.ts'
 import { below, random, seed } from '../support/seed.ts'
 import { TcpProxy } from '../support/tcp-proxy.ts'
+import { Witness } from '../support/witness/witness.ts'
 
 const SECONDS = process.env.SOAK_MINUTES ? 60 * Number(process.env.SOAK_MINUTES) : effort(4, 1800)
 const STOCK = effort(3000, 20_000)
@@ -82,15 +83,11 @@ interface Note extends Held {
 /** One round under the faults that the seed has for it; resolves with how many acknowledged answers there were. */
 async function playRound(room: Room, faults: readonly Fault[], counts: Map<Fault, number>): Promise<number> {
   const { node, audience, next } = room
-  const { id } = await openRound(node.url, STOCK)
-  using crowd = new Crowd({
-    url: node.url,
-    roundId: id,
-    people: STOCK * CROWD,
-    singles: STOCK / 10,
-    streams: 2,
-    window: 1,
-  })
+  const round = await openRound(node.url, STOCK)
+  const { id } = round
+  await using witness = await Witness.open({ nodes: [node.url], level: 'always', worst: 'end of Redis' })
+  const many = { people: STOCK * CROWD, singles: STOCK / 10, streams: 2, window: 1 }
+  using crowd = witness.crowd({ url: node.url, roundId: id, ...many }, round, STOCK)
   await audience.come(node.url, id, 100)
   const act = async () => {
     for (const [turn, fault] of faults.entries()) {
@@ -107,13 +104,14 @@ async function playRound(room: Room, faults: readonly Fault[], counts: Map<Fault
   }
   await Promise.all([
     ask(),
-    act().finally(() => {
+    witness.fault(act).finally(() => {
       acting = false
     }),
   ])
   await crowd.askAgain()
   expect([faults, await crowd.audit()]).toEqual([faults, { faults: [], granted: STOCK, remaining: 0 }])
   expect(crowd.slowestMs).toBeLessThan(ANSWER_MS_MAX)
+  expect([faults, await witness.verdict()]).toEqual([faults, []])
   await audience.leave()
   return crowd.acknowledged
 }

@@ -15,7 +15,7 @@ import { monotonicUs } from '../../bench/load/recorder.ts'
 import { answerTimes } from '../support/answer-times.ts'
 import { Api, type Round } from '../support/api.ts'
 import { Audience } from '../support/audience.ts'
-import { ANSWER_MS_MAX, Crowd, openRound } from '../support/crowd.ts'
+import { ANSWER_MS_MAX, type Crowd, openRound } from '../support/crowd.ts'
 import { effort, PATIENCE_MS } from '../support/effort.ts'
 import { KEYS } from '../support/engine.ts'
 import { tell } from '../support/figures.ts'
@@ -23,6 +23,7 @@ import { type NodeProcess, startNodeProcess } from '../support/node-process.ts'
 import { heldTogether } from '../support/process-files.ts'
 import { RawConnection } from '../support/raw-http.ts'
 import { type RedisProcess, startLocalRedis } from '../support/redis.ts'
+import { Witness } from '../support/witness/witness.ts'
 
 const SOCKETS = effort(200, 10_000)
 const STORMS = effort(1, 20)
@@ -59,16 +60,20 @@ const expectFiles = (before: number) =>
 
 /** Lets people claim while `through` lasts; audits, and resolves with the crowd. */
 async function claimThrough(through: (crowd: Crowd) => Promise<void>): Promise<Crowd> {
-  roundId = (await openRound(node.url, PEOPLE)).id
-  using crowd = new Crowd({ url: node.url, roundId, people: PEOPLE, singles: 2000, streams: 1, window: 2, frame: 32 })
+  const round = await openRound(node.url, PEOPLE)
+  roundId = round.id
+  await using witness = await Witness.open({ nodes: [node.url], level: 'always', worst: 'nothing' })
+  const many = { people: PEOPLE, singles: 2000, streams: 1, window: 2, frame: 32 }
+  using crowd = witness.crowd({ url: node.url, roundId, ...many }, round, PEOPLE)
   const act = async () => {
     await crowd.told(500)
-    await through(crowd).finally(() => crowd.quit())
+    await witness.fault(() => through(crowd)).finally(() => crowd.quit())
   }
   await Promise.all([crowd.ask(), act()])
   await crowd.askAgain()
   expect((await crowd.audit()).faults).toEqual([])
   expect(crowd.slowestMs).toBeLessThan(ANSWER_MS_MAX)
+  expect(await witness.verdict()).toEqual([])
   return crowd
 }
 

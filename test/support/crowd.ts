@@ -1,13 +1,10 @@
 /**
- * People who claim through faults, and remember every answer: the load of the fault tests.
+ * People who claim through faults, and remember every answer: the load of the fault tests. Most ask in frames of the stream,
+ * some one by one over HTTP, each lane with its own connection that comes back by itself. Whoever got no final answer asks
+ * again after a moment. Every fifth is shy: a definite no sends them away for good, so if the engine did execute
+ * the claim after all, the ledger has a holder who was refused, and the audit finds the lie.
  *
- * Most ask in frames of the stream, some one by one over HTTP, each lane with its own connection that comes back by
- * itself. Whoever got no final answer asks again after a moment, as a real client would. Every fifth is shy: a
- * definite no ("certainly not executed") sends him away for good, so if the engine did execute his claim after all,
- * the ledger has a holder who was refused, and the audit finds the lie. A person who insists could not show it.
- *
- * `told(n)` resolves inside the answer that makes the n-th grant known: that is where tests place their faults, in the
- * middle of the load and never after a guess of time. `askAgain` is the final reading, `audit` compares it all with
+ * `told(n)` resolves inside the answer that makes the n-th grant known: that is where tests place their faults. `askAgain` is the final reading, `audit` compares it all with
  * what the engine holds. The bench's generators were not taken: their plans and histograms are about speed.
  */
 
@@ -50,6 +47,8 @@ export interface CrowdOptions {
   readonly streams?: number
   readonly window?: number
   readonly frame?: number
+  /** Gets each grant that is told over HTTP, as it came. */
+  readonly heard?: (user: number, body: Buffer) => void
 }
 
 type Settle = (user: number, outcome: number, sequence: number, vouchers: number) => void
@@ -159,7 +158,7 @@ class SingleLane implements Lane {
   #user = -1
   #sentUs = 0
 
-  constructor({ url, roundId }: Required<CrowdOptions>, work: Work, number: number) {
+  constructor({ url, roundId, heard }: Required<CrowdOptions>, work: Work, number: number) {
     this.#work = work
     this.#number = number
     this.#request = claimRequest({ url, roundId, key: KEYS.operator })
@@ -167,6 +166,7 @@ class SingleLane implements Lane {
       answered: (status, body) => {
         const outcome = outcomeOf(status, body)
         const granted = MEANINGS[outcome] === GRANT
+        if (granted) heard(this.#user, body)
         this.#settle(outcome, granted ? sequenceOf(body) : 0, granted ? vouchersOf(body) : 0)
         this.pump()
       },
@@ -224,7 +224,7 @@ export class Crowd implements Disposable {
   #finish: () => void = () => {}
 
   constructor(options: CrowdOptions) {
-    const defaults = { singles: 400, singleLanes: 8, streams: 2, window: 3, frame: 128 }
+    const defaults = { singles: 400, singleLanes: 8, streams: 2, window: 3, frame: 128, heard: () => {} }
     this.#options = { ...defaults, ...options }
     this.history = new History(options.people)
     this.#holds = new Uint8Array(options.people)

@@ -44,9 +44,11 @@ export class Stalls implements Disposable {
   /** Milliseconds lost between two moments of performance.now(), `to` not later than now; at most the time between them. */
   between(from: number, to = performance.now()): number {
     if (to >= (this.#looks.at(-1) as Look).at) this.#look()
-    const before = this.#looks.findLast(({ at }) => at <= from) ?? (this.#looks[0] as Look)
-    const after = this.#looks.find(({ at }) => at >= to) ?? (this.#looks.at(-1) as Look)
-    return Math.min(Math.max(0, to - from), after.lost - before.lost)
+    const next = this.#firstFrom(from)
+    const before = this.#looks[next]?.at === from ? this.#looks[next] : (this.#looks[next - 1] ?? this.#looks[0])
+    const after = this.#looks[this.#firstFrom(to)] ?? this.#looks.at(-1)
+    const lost = (after as Look).lost - (before as Look).lost
+    return Math.min(Math.max(0, to - from), lost)
   }
 
   /** How long something took since `from`, without what the machine took, milliseconds. */
@@ -57,6 +59,17 @@ export class Stalls implements Disposable {
 
   [Symbol.dispose](): void {
     clearInterval(this.#timer)
+  }
+
+  /** The place of the first look that is not before a moment; hours have half a million of them. */
+  #firstFrom(moment: number): number {
+    let [low, high] = [0, this.#looks.length]
+    while (low < high) {
+      const middle = (low + high) >>> 1
+      if ((this.#looks[middle] as Look).at < moment) low = middle + 1
+      else high = middle
+    }
+    return low
   }
 
   #look(): void {
