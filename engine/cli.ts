@@ -7,7 +7,7 @@ import { spawn } from 'node:child_process'
 import { enableCompileCache } from 'node:module'
 import { fileURLToPath } from 'node:url'
 import type { Command } from './cli/command.ts'
-import { ConfigError, nearest, readConfig } from './config.ts'
+import { ConfigError, nearest, readConfig, SETTINGS } from './config.ts'
 
 enableCompileCache()
 
@@ -30,7 +30,7 @@ const HELP = `fairgrab: the engine in front of a flash release of coupons
   fairgrab token USER         make a user's token with FAIRGRAB_JWT_SECRET
   fairgrab keys [ROLE …]      make API keys
   fairgrab config check       check the environment as a start would
-  fairgrab help               this text
+  fairgrab help [COMMAND]     this text, or a command's own
 
 examples
   fairgrab up
@@ -39,7 +39,40 @@ examples
 Each of them has --help. Settings come from the environment; docs/config.md has them all.
 `
 
+const UP_HELP = `fairgrab up: start a node, with an embedded Redis unless REDIS_URL is set
+
+  fairgrab up
+
+It takes its settings from the environment; docs/config.md says more of each:
+
+${SETTINGS.map(({ name, sentence }) => `  ${name.padEnd(26)}${sentence}`).join('\n')}
+
+examples
+  fairgrab up
+  PORT=9000 REDIS_URL=redis://10.0.0.5:6379 FAIRGRAB_KEYS=operator:… fairgrab up`
+
+/** A word behind `up` would be ignored, so it is refused, with the setting that it may stand for. */
+function refuseWords([word = '']: readonly string[]): void {
+  if (word === '') return
+  const plain = word.replace(/^-*/, '').split('=', 1)[0] as string
+  const wanted = plain.toUpperCase().replaceAll('-', '_')
+  const setting = nearest(
+    wanted,
+    SETTINGS.flatMap(({ name }) => [name, name.replace('FAIRGRAB_', '')]),
+  )
+  const name = SETTINGS.find(known => known.name === setting || known.name === `FAIRGRAB_${setting}`)?.name
+  throw new ConfigError(
+    `"${word}" (from the command line) is nothing that fairgrab up takes: settings come from the environment, like ${name}=… fairgrab up; try fairgrab up --help`,
+  )
+}
+
 async function upCommand(): Promise<number> {
+  const args = process.argv.slice(3)
+  if (args.includes('--help') || args.includes('-h')) {
+    console.log(UP_HELP)
+    return 0
+  }
+  refuseWords(args)
   const { up } = await import('./processes/supervisor.ts')
   const node = await up(readConfig(), ({ url, madeKey, redis }) => {
     console.log(`fairgrab serves ${url}   (Redis: ${redis})`)
@@ -78,9 +111,9 @@ const setup = () => import('./cli/setup-commands.ts')
 const COMMANDS: Readonly<Record<string, () => Promise<number>>> = {
   up: upCommand,
   bench: benchCommand,
-  report: async () => (await import('./cli/report.ts')).reportCommand(process.argv.slice(3)),
+  report: row('REPORT', () => import('./cli/report.ts')),
   draw: async () => (await import('./cli/draw.ts')).drawCommand(process.argv.slice(3)),
-  doctor: async () => (await import('./cli/doctor.ts')).doctorCommand(process.argv.slice(3)),
+  doctor: row('DOCTOR', () => import('./cli/doctor.ts')),
   campaign: row('CAMPAIGN', release),
   round: row('ROUND', release),
   claim: row('CLAIM', user),
@@ -93,20 +126,34 @@ const COMMANDS: Readonly<Record<string, () => Promise<number>>> = {
   token: row('TOKEN', setup),
   keys: row('KEYS', setup),
   config: row('CONFIG', setup),
-  help: async () => {
+  help: helpCommand,
+}
+
+/** The list of commands, or one command's own help. */
+async function helpCommand(): Promise<number> {
+  const [name, ...more] = process.argv.slice(3)
+  const command = name === undefined || name === 'help' ? undefined : COMMANDS[name]
+  if (name !== undefined && !command) throw unknownCommand(name)
+  if (more.length > 0)
+    throw new ConfigError(`"${more[0]}" (from the command line) is one word more than fairgrab help takes`)
+  if (!command) {
     console.log(HELP)
     return 0
-  },
+  }
+  process.argv.splice(2, 2, name as string, '--help')
+  return command()
 }
+
+const unknownCommand = (name: string): ConfigError =>
+  new ConfigError(
+    `there is no command "${name}"; did you mean ${nearest(name, Object.keys(COMMANDS))}? Try fairgrab help`,
+  )
 
 async function main(): Promise<number> {
   const name = process.argv[2] ?? 'help'
   const command = COMMANDS[name === '--help' || name === '-h' ? 'help' : name]
-  if (command) return command()
-  console.error(
-    `fairgrab: there is no command "${name}"; did you mean ${nearest(name, Object.keys(COMMANDS))}? Try fairgrab help`,
-  )
-  return 2
+  if (!command) throw unknownCommand(name)
+  return command()
 }
 
 main().then(

@@ -99,8 +99,14 @@ export type SettingName = (typeof SETTINGS)[number]['name']
 /** Variables of the command line's own; known so that they do not stop the start. */
 const OF_THE_CLI = ['FAIRGRAB_URL', 'FAIRGRAB_KEY', 'FAIRGRAB_NODE']
 
+/** What Kubernetes puts into each container for a Service that is called fairgrab, or fairgrab and more. */
+const OF_A_SERVICE = /^FAIRGRAB_(\w+_)?(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)$/
+const isOfAService = (name: string, value = ''): boolean =>
+  OF_A_SERVICE.test(name) || (/^FAIRGRAB_(\w+_)?PORT$/.test(name) && /^(tcp|udp|sctp):\/\//.test(value))
+
 export interface Config {
   readonly port: number
+  /** Empty: every address, of both families where the system has both. */
   readonly host: string
   readonly redisUrl: string
   readonly dataDir: string
@@ -164,8 +170,8 @@ function checked(setting: Row, given: string | undefined): string {
 
 function refuseUnknown(env: NodeJS.ProcessEnv): void {
   const known = [...SETTINGS.map(setting => setting.name as string), ...OF_THE_CLI]
-  for (const name of Object.keys(env)) {
-    if (name.startsWith('FAIRGRAB_') && !known.includes(name))
+  for (const [name, value] of Object.entries(env)) {
+    if (name.startsWith('FAIRGRAB_') && !known.includes(name) && !isOfAService(name, value))
       throw new ConfigError(`${name} (from the environment) is not a setting; did you mean ${nearest(name, known)}?`)
   }
 }
@@ -199,6 +205,20 @@ function refuseUncounted(config: Config): Config {
   return config
 }
 
+/** Origins as browsers send them: a trailing slash and a default port are left out, anything more is refused. */
+function originsIn(text: string): readonly string[] {
+  return text.split(',').flatMap(entry => {
+    const given = entry.trim()
+    if (given === '') return []
+    const url = URL.canParse(given) ? new URL(given) : undefined
+    if (!url || !/^https?:$/.test(url.protocol) || url.href !== `${url.origin}/` || given.includes('*'))
+      throw new ConfigError(
+        `FAIRGRAB_ORIGINS: "${given}" (from the environment) is not an origin; write scheme and host and no path, like https://shop.example`,
+      )
+    return [url.origin]
+  })
+}
+
 /** Reads and checks the environment. Throws ConfigError with a message for people. */
 export function readConfig(env: NodeJS.ProcessEnv = process.env): Config {
   refuseUnknown(env)
@@ -208,14 +228,14 @@ export function readConfig(env: NodeJS.ProcessEnv = process.env): Config {
   const number = (name: SettingName) => Number(values[name])
   const config = refuseWeak({
     port: number('PORT'),
-    host: text('HOST') || (text('FAIRGRAB_KEYS') === '' ? '127.0.0.1' : '0.0.0.0'),
+    host: text('HOST') || (text('FAIRGRAB_KEYS') === '' ? '127.0.0.1' : ''),
     redisUrl: text('REDIS_URL'),
     dataDir: text('FAIRGRAB_DATA_DIR'),
     keys: text('FAIRGRAB_KEYS'),
-    jwtSecret: text('FAIRGRAB_JWT_SECRET'),
+    jwtSecret: text('FAIRGRAB_JWT_SECRET').trimEnd(),
     jwtPublicKey: text('FAIRGRAB_JWT_PUBLIC_KEY').replaceAll('\\n', '\n'),
-    voucherSecret: text('FAIRGRAB_VOUCHER_SECRET'),
-    drawSecret: text('FAIRGRAB_DRAW_SECRET'),
+    voucherSecret: text('FAIRGRAB_VOUCHER_SECRET').trimEnd(),
+    drawSecret: text('FAIRGRAB_DRAW_SECRET').trimEnd(),
     durability: text('FAIRGRAB_DURABILITY') as Config['durability'],
     replicas: number('FAIRGRAB_REPLICAS'),
     workers: number('FAIRGRAB_WORKERS') || Math.max(1, availableParallelism() - 1),
@@ -227,7 +247,7 @@ export function readConfig(env: NodeJS.ProcessEnv = process.env): Config {
     rateAddress: number('FAIRGRAB_RATE_ADDRESS'),
     rateKey: number('FAIRGRAB_RATE_KEY'),
     rateWrongCodes: number('FAIRGRAB_RATE_WRONG_CODES'),
-    origins: text('FAIRGRAB_ORIGINS').split(',').filter(Boolean),
+    origins: originsIn(text('FAIRGRAB_ORIGINS')),
     arrivals: text('FAIRGRAB_ARRIVALS'),
     logLevel: text('LOG_LEVEL'),
   })

@@ -11,7 +11,9 @@ export interface BusinessDay {
   readonly endsAt: number
 }
 
-const HOUR_MS = 3_600_000
+const DAY_MS = 86_400_000
+/** More than any zone is from UTC, with the day that one may leave out. */
+const FAR_MS = 2 * DAY_MS
 const DATE = /^\d{4}-\d\d-\d\d$/
 const formats = new Map<string, Intl.DateTimeFormat>()
 
@@ -38,38 +40,40 @@ function formatOf(timezone: string): Intl.DateTimeFormat {
   return format
 }
 
-/** The last ms on `date` between `inside`, which is on it, and `outside`, which is not; either may be the later one. */
-function edgeBetween(format: Intl.DateTimeFormat, date: string, inside: number, outside: number): number {
-  let near = inside
-  let far = outside
-  while (Math.abs(far - near) > 1) {
-    const middle = Math.floor((near + far) / 2)
-    if (format.format(middle) === date) near = middle
-    else far = middle
+/** The date behind a date. */
+const dateAfter = (date: string): string =>
+  new Date(Date.parse(`${date}T00:00:00.000Z`) + DAY_MS).toISOString().slice(0, 10)
+
+/**
+ * The first ms whose date is not before `date`: found by halves around UTC's midnight, so neither a midnight that does not
+ * exist, nor a day of 23 hours, nor one that a zone left out on its way over the date line is a case of its own.
+ */
+function startOf(format: Intl.DateTimeFormat, date: string): number {
+  const midnight = Date.parse(`${date}T00:00:00.000Z`)
+  let [before, from] = [midnight - FAR_MS, midnight + FAR_MS]
+  while (from - before > 1) {
+    const middle = Math.floor((before + from) / 2)
+    if (format.format(middle) < date) before = middle
+    else from = middle
   }
-  return near
+  return from
+}
+
+function dayFrom(format: Intl.DateTimeFormat, date: string): BusinessDay {
+  return { date, startsAt: startOf(format, date), endsAt: startOf(format, dateAfter(date)) }
 }
 
 /** The business day that a moment lies in. */
 export function dayOf(timezone: string, ms: number): BusinessDay {
   const format = formatOf(timezone)
-  const date = format.format(ms)
-  return {
-    date,
-    startsAt: edgeBetween(format, date, ms, ms - 26 * HOUR_MS),
-    endsAt: edgeBetween(format, date, ms, ms + 26 * HOUR_MS) + 1,
-  }
+  return dayFrom(format, format.format(ms))
 }
 
-/** The business day of a date, or undefined for a text that is none. */
+/** The business day of a date, or undefined for a text that is none. One that its zone left out is empty: it ends where it starts. */
 export function dayNamed(timezone: string, date: string): BusinessDay | undefined {
-  const noon = DATE.test(date) ? Date.parse(`${date}T12:00:00.000Z`) : Number.NaN
-  if (Number.isNaN(noon)) return undefined
-  for (const hours of [0, -24, 24]) {
-    const day = dayOf(timezone, noon + hours * HOUR_MS)
-    if (day.date === date) return day
-  }
-  return undefined
+  const ms = DATE.test(date) ? Date.parse(`${date}T00:00:00.000Z`) : Number.NaN
+  if (Number.isNaN(ms) || new Date(ms).toISOString().slice(0, 10) !== date) return undefined
+  return dayFrom(formatOf(timezone), date)
 }
 
 /** The business days of moments that come in order: each day is found once. */

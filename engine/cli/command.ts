@@ -69,6 +69,26 @@ function parsed(command: Command, args: readonly string[]) {
   }
 }
 
+/** The words that a line of usage has behind the name: what stands before its options. */
+const wordsIn = (line: string): readonly string[] => {
+  const words = line.split(' ').slice(1)
+  const options = words.findIndex(word => /^\[?--/.test(word))
+  return options < 0 ? words : words.slice(0, options)
+}
+
+/** A word that no line of usage has a place for would be ignored, so it is refused. */
+function refuseMore({ name, usage }: Command, given: readonly string[]): void {
+  const lines = usage
+    .map(wordsIn)
+    .filter(([verb = '']) => /^[^a-z]*$/.test(verb) || verb.split('|').includes(given[0] ?? ''))
+  if (lines.length === 0 || lines.flat().some(word => word.includes('…'))) return
+  const most = Math.max(...lines.map(words => words.length))
+  if (given.length > most)
+    throw new ConfigError(
+      `"${given[most]}" (from the command line) is one word more than fairgrab ${name} takes; try fairgrab ${name} --help`,
+    )
+}
+
 /** Runs a command with what stands behind its name. Gives the exit code. */
 export async function runCommand(command: Command, args: readonly string[]): Promise<number> {
   const { values, positionals } = parsed(command, args)
@@ -76,6 +96,7 @@ export async function runCommand(command: Command, args: readonly string[]): Pro
     console.log(helpOf(command))
     return 0
   }
+  refuseMore(command, positionals)
   return command.run({
     target: { url: values.url as string | undefined, key: values.key as string | undefined },
     words: positionals,

@@ -9,7 +9,6 @@
  * Rejected: mending by itself. A doctor that changes a server at eight in the evening is a fault of its own.
  */
 import { readFileSync, statfsSync } from 'node:fs'
-import { parseArgs } from 'node:util'
 import { realClock } from '../base/clock.ts'
 import { realRandom } from '../base/random.ts'
 import { checkRound } from '../campaign/round-check.ts'
@@ -21,8 +20,8 @@ import { checkHealth, type Finding } from '../store/health.ts'
 import { FLAWS_AS_OF } from '../store/known-flaws.ts'
 import { Link } from '../store/link.ts'
 import { openStore } from '../store/store.ts'
+import type { Command } from './command.ts'
 
-const USAGE = 'fairgrab doctor [--rounds] [--json]'
 const DISK_FREE_MIN = 1024 ** 3
 const KEY_CHARS = 32
 /** Files beside the stream's sockets: HTTP connections, Redis, logs. */
@@ -153,27 +152,25 @@ function settingsOf(): Config | Finding {
   }
 }
 
-export async function doctorCommand(args: readonly string[]): Promise<number> {
-  const options = { rounds: { type: 'boolean' }, json: { type: 'boolean' } } as const
-  let values: { rounds?: boolean | undefined; json?: boolean | undefined }
-  try {
-    ;({ values } = parseArgs({ args: [...args], options }))
-  } catch (cause) {
-    throw new ConfigError(`${(cause as Error).message.split('. ')[0]}; ${USAGE}`)
-  }
-  const config = settingsOf()
-  const parts =
-    'what' in config
-      ? [{ part: 'settings', problems: [config], warnings: [] }]
-      : await examine(config, values.rounds ?? false)
-  const sick = parts.some(({ problems }) => problems.length > 0)
-  if (values.json) console.log(JSON.stringify({ sound: !sick, flaws_as_of: FLAWS_AS_OF, parts }))
-  else {
-    for (const { part, problems, warnings } of parts) {
-      console.log(`${problems.length > 0 ? '✗' : warnings.length > 0 ? '!' : '✓'} ${part}`)
-      for (const { what, mend } of [...problems, ...warnings]) console.log(`    ${what}\n      → ${mend}`)
-    }
-    console.log(`known flaws of Redis as of ${FLAWS_AS_OF}`)
-  }
-  return sick ? 1 : 0
+export const DOCTOR: Command = {
+  name: 'doctor',
+  usage: ['doctor [--rounds]'],
+  sentence: 'whether this machine, these settings and that Redis are sound; exit code 1 when not',
+  examples: ['fairgrab doctor', 'fairgrab doctor --rounds --json'],
+  options: { rounds: { type: 'boolean', says: "also whether each round's keys agree" } },
+  run: async ({ values, print }) => {
+    const config = settingsOf()
+    const parts =
+      'what' in config
+        ? [{ part: 'settings', problems: [config], warnings: [] }]
+        : await examine(config, values.rounds === true)
+    const sick = parts.some(({ problems }) => problems.length > 0)
+    const lines = parts.flatMap(({ part, problems, warnings }) => [
+      `${problems.length > 0 ? '✗' : warnings.length > 0 ? '!' : '✓'} ${part}`,
+      ...[...problems, ...warnings].map(({ what, mend }) => `    ${what}\n      → ${mend}`),
+    ])
+    const text = [...lines, `known flaws of Redis as of ${FLAWS_AS_OF}`].join('\n')
+    print({ sound: !sick, flaws_as_of: FLAWS_AS_OF, parts }, text)
+    return sick ? 1 : 0
+  },
 }

@@ -3,13 +3,13 @@
  * as a drawing. Light and dark follow the reader's system. Every text of the campaign is escaped, because names are the
  * operator's and tags are the merchants'.
  */
+import { moneyText } from '../base/currency.ts'
 import type { Report } from '../campaign/report.ts'
 
 const ESCAPES: Readonly<Record<string, string>> = { '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;' }
 const escaped = (text: unknown): string => String(text).replace(/[&<>"]/g, char => ESCAPES[char] as string)
 
 const count = (value: number): string => value.toLocaleString('en-US')
-const money = (minor: number): string => (minor / 100).toLocaleString('en-US', { minimumFractionDigits: 2 })
 const share = (value: number): string => `${(value * 100).toFixed(2)} %`
 
 const STYLE = `
@@ -51,11 +51,12 @@ function drawingOf({ by_day: days }: Report): string {
   return `<svg viewBox="0 0 100 100" preserveAspectRatio="none" role="img" aria-label="${words}">${bars.join('')}</svg>`
 }
 
-const sums = (row: Report['by_day'][number] | Report['by_merchant_tag'][number] | Report['by_pool'][number]) => [
+type Part = Report['by_day'][number] | Report['by_merchant_tag'][number] | Report['by_pool'][number]
+const sumsIn = (currency: string) => (row: Part) => [
   count(row.redeemed),
   count(row.reversed),
-  money(row.subsidy),
-  money(row.gross),
+  moneyText(row.subsidy, currency),
+  moneyText(row.gross, currency),
 ]
 
 const SUMS = ['redeemed', 'reversed', 'subsidy', 'gross order value']
@@ -63,6 +64,7 @@ const SUMS = ['redeemed', 'reversed', 'subsidy', 'gross order value']
 /** The page of a report. */
 export function reportPage(report: Report): string {
   const { vouchers, currency } = report
+  const sums = sumsIn(currency)
   const tables: readonly Table[] = [
     {
       title: 'Vouchers',

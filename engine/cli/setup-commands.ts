@@ -6,9 +6,9 @@
  * audit log is checked here again from its words alone, link by link.
  */
 import { createHash, createHmac, randomBytes } from 'node:crypto'
-import { parseKeys } from '../auth/callers.ts'
 import { isUserId } from '../base/holder.ts'
 import { ConfigError, readConfig, settingsGiven } from '../config.ts'
+import { checkStart } from '../main/start-check.ts'
 import { type Command, countOf, verbOf, wordAt } from './command.ts'
 import { askJson } from './engine-call.ts'
 
@@ -70,12 +70,7 @@ export const CONFIG: Command = {
   options: {},
   run: async given => {
     verbOf(CONFIG, given, ['check'])
-    const config = readConfig()
-    try {
-      if (config.keys !== '') parseKeys(config.keys)
-    } catch (cause) {
-      throw new ConfigError((cause as Error).message)
-    }
+    checkStart(readConfig())
     const rows = settingsGiven()
     given.print(
       { ok: true, set: rows },

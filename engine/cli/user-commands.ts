@@ -7,6 +7,7 @@
  */
 import { createHash } from 'node:crypto'
 import { setTimeout as wait } from 'node:timers/promises'
+import { moneyText } from '../base/currency.ts'
 import { AMOUNT_MAX } from '../base/limits.ts'
 import type { RoundAnswer } from '../wire/round-answer.ts'
 import { type Command, countOf, type Given, textOf, wordAt } from './command.ts'
@@ -79,7 +80,7 @@ export const REDEEM: Command = {
     const done = await askJson<Redeemed>(given.target, '/v1/redemptions', { method: 'POST', body, headers })
     given.print(
       done,
-      `${done.id}: ${done.discount_amount} off, the customer pays ${done.payer_amount} ${order.currency} in minor units`,
+      `${done.id}: ${moneyText(done.discount_amount, order.currency)} off, the customer pays ${moneyText(done.payer_amount, order.currency)} ${order.currency}`,
     )
     return 0
   },

@@ -5,6 +5,7 @@
  * rules, so it has no levers for it. Rejected: buttons that are there and refuse; what cannot be done is not offered.
  */
 
+import { money } from './currency.js'
 import { stateWord, textNode } from './screen-text.js'
 
 const LEVERS = {
@@ -20,9 +21,6 @@ const SHOWN_WITHIN_MS = 5000
 
 const numbers = new Intl.NumberFormat()
 const $ = id => document.getElementById(id)
-
-/** Money of the API in words: minor units of a currency that has hundredths. */
-export const money = (minor, currency) => `${numbers.format(minor / 100)} ${currency}`
 
 function rowsOf({ before, after, budget }) {
   const rows = [

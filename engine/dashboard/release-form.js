@@ -6,8 +6,8 @@
  * without cost, and the words say so. Rejected: a wizard. All that matters fits one screen, and is compared on it.
  */
 
+import { money } from './currency.js'
 import { ask, explain, succeeded } from './engine-api.js'
-import { money } from './levers.js'
 import { release } from './release-rules.js'
 import { setText, textNode } from './screen-text.js'
 

@@ -7,26 +7,22 @@
  * each key press; and silent corrections, since a form that knows better makes campaigns nobody asked for.
  */
 
+import { amountText, currencyDigits, minorUnits } from './currency.js'
+
 const DAY_S = 86_400
 const STOCK_MAX = 100_000_000
 const AMOUNT_MAX = 2 ** 52
 
-/** Minor units of a text such as `10` or `10.50`; NaN for anything else. */
-export function minorUnits(text) {
-  const [, whole, part = ''] = /^\s*(\d{1,13})(?:[.,](\d{1,2}))?\s*$/.exec(text) ?? []
-  return whole === undefined ? Number.NaN : Number(whole) * 100 + Number(part.padEnd(2, '0'))
-}
-
 const isCount = (value, most) => Number.isInteger(value) && value >= 1 && value <= most
 
-function moneyFaults({ off, minimum, budget, cost }) {
+function moneyFaults({ off, minimum, budget, cost, currency }) {
   return [
     !(off > 0) && ['off', 'How much a coupon takes off: a number above 0, like 10 or 9.50.'],
     !(minimum >= 0) && ['minimum', 'The least order: a number like 40, or 0 for any order.'],
     off > minimum && minimum > 0 && ['minimum', 'The coupon is worth more than the order that it needs.'],
     budget !== undefined && !(budget > 0) && ['budget', 'The budget: a number, or nothing for no limit.'],
     budget > 0 &&
-      cost > budget && ['budget', `All coupons together may cost ${(cost / 100).toFixed(2)}: more than the budget.`],
+      cost > budget && ['budget', `All coupons together may cost ${amountText(cost, currency)}: more than the budget.`],
     cost > AMOUNT_MAX && ['stock', 'All coupons together cost more than the ledger can count.'],
   ]
 }
@@ -70,14 +66,14 @@ function allocationOf({ mode, seconds, draws, waitlist, iso }) {
 
 /** `values`: the form's fields as texts. Gives { faults: [field, words], notes, campaign, round }. */
 export function release(values, now) {
+  const { mode, currency } = values
   const number = name => Number(values[name] === '' ? Number.NaN : values[name])
   const moment = name => (values[name] === '' ? undefined : Date.parse(values[name]))
-  const [off, minimum] = [minorUnits(values.off), minorUnits(values.minimum)]
-  const budget = values.budget.trim() === '' ? undefined : minorUnits(values.budget)
+  const [off, minimum] = [minorUnits(values.off, currency), minorUnits(values.minimum, currency)]
+  const budget = values.budget.trim() === '' ? undefined : minorUnits(values.budget, currency)
   const [stock, quantity, days, perUser] = ['stock', 'quantity', 'days', 'per_user'].map(number)
   const [opens, closes, draws] = ['opens', 'closes', 'draws'].map(moment)
   const [seconds, waitlist] = ['window', 'waitlist'].map(number)
-  const { mode } = values
   const pool = values.pool_stock === '' && values.pool === '' ? undefined : number('pool_stock')
   const cost = stock * quantity * off
   const faults = [
@@ -92,13 +88,18 @@ export function release(values, now) {
     values.pool === 'general' && ['pool', 'The pool general is what the others leave.'],
     pool !== undefined &&
       !isCount(pool, stock) && ['pool_stock', 'Set aside 1 pack or more, and not more than there are.'],
-    ...moneyFaults({ off, minimum, budget, cost }),
+    ...moneyFaults({ off, minimum, budget, cost, currency }),
     ...timeFaults({ opens, closes }, now),
     ...drawFaults({ mode, perUser, pool: values.pool, seconds, waitlist, draws, opens, closes }, now),
   ].filter(Boolean)
   if (faults.length > 0) return { faults }
   const discount = { type: 'amount_off', amount_off: off, minimum_amount: minimum }
-  const template = { template: `${minimum / 100}-${off / 100}`, quantity, discount, valid_for_s: days * DAY_S }
+  const template = {
+    template: [minimum, off].map(each => each / 10 ** currencyDigits(currency)).join('-'),
+    quantity,
+    discount,
+    valid_for_s: days * DAY_S,
+  }
   const iso = ms => (ms === undefined ? null : new Date(ms).toISOString())
   return {
     faults,

@@ -5,17 +5,22 @@
  */
 import { type ChildProcess, fork } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
-import { connect, createServer } from 'node:net'
 import { fileURLToPath } from 'node:url'
 import { type Config, childEnvironment } from '../config.ts'
+import { checkStart } from '../main/start-check.ts'
 import { openLog } from '../ops/log.ts'
 import { verifyBinary } from '../server/binary.ts'
-import { type EmbeddedRedis, embeddedUrl, startEmbedded } from '../store/embedded.ts'
+import { embeddedUrl } from '../store/embedded.ts'
+import { ownFolder } from './folder-owner.ts'
+import { KeptRedis } from './kept-redis.ts'
+import { hostOf, portOf, urlOf } from './listening.ts'
 import type { FromSupervisor, FromWorker } from './messages.ts'
 
 const WORKER = fileURLToPath(new URL('./worker.ts', import.meta.url))
 const COLLECT_MS = 1000
 const RESTART_MS_MAX = 5000
+/** More than a drain takes: a worker that stands still is killed then, so that a stop always ends. */
+const STOP_MS = 10_000
 
 export interface Node {
   readonly url: string
@@ -29,38 +34,6 @@ export interface Node {
 interface Hand {
   process: ChildProcess
   ready: boolean
-}
-
-/** Whether somebody listens there: sharing a port with a stranger would split the traffic in silence. */
-function taken(host: string, port: number): Promise<boolean> {
-  return new Promise(done => {
-    const probe = connect({ host: host === '0.0.0.0' ? '127.0.0.1' : host, port })
-    probe.once('connect', () => {
-      probe.destroy()
-      done(true)
-    })
-    probe.once('error', () => done(false))
-  })
-}
-
-/** The same for a while: the workers of a node that was killed leave its port a moment later. */
-async function staysTaken(host: string, port: number): Promise<boolean> {
-  for (let tries = 0; await taken(host, port); tries++) {
-    if (tries === 20) return true
-    await new Promise(done => setTimeout(done, 100))
-  }
-  return false
-}
-
-function freePort(host: string): Promise<number> {
-  return new Promise((done, fail) => {
-    const server = createServer()
-    server.once('error', fail)
-    server.listen(0, host, () => {
-      const { port } = server.address() as { port: number }
-      server.close(() => done(port))
-    })
-  })
 }
 
 type Say = (level: 'info' | 'warn' | 'error', message: string) => void
@@ -98,7 +71,8 @@ class Crew {
         if (hand.exitCode !== null || hand.signalCode !== null) return undefined
         const gone = new Promise(done => hand.once('exit', done))
         if (hand.connected) hand.send({ kind: 'drain' } satisfies FromSupervisor)
-        return gone
+        const late = setTimeout(() => hand.kill('SIGKILL'), STOP_MS)
+        return gone.finally(() => clearTimeout(late))
       }),
     )
   }
@@ -171,60 +145,38 @@ export interface Told {
 /** Starts a node and resolves when it serves. Throws with words for the terminal. */
 export async function up(config: Config, told: (facts: Told) => void): Promise<Node> {
   const log = openLog(config.logLevel, 'supervisor')
-  if (config.port !== 0 && (await staysTaken(config.host, config.port)))
-    throw new Error(
-      `port ${config.port} is taken; stop what listens there or set PORT to another one (0 takes a free one)`,
-    )
-  const port = config.port === 0 ? await freePort(config.host) : config.port
+  checkStart(config)
+  const host = await hostOf(config.host)
+  const port = await portOf(host, config.port)
   const binary = verifyBinary()
   const madeKey = config.keys === '' ? randomBytes(24).toString('base64url') : undefined
+  const isEmbedded = config.redisUrl === ''
+  if (isEmbedded) await ownFolder(config.dataDir)
   const env = {
     PORT: String(port),
-    HOST: config.host,
-    REDIS_URL: config.redisUrl === '' ? embeddedUrl(config.dataDir) : config.redisUrl,
+    HOST: host,
+    REDIS_URL: isEmbedded ? embeddedUrl(config.dataDir) : config.redisUrl,
     FAIRGRAB_KEYS: madeKey ? `operator:${madeKey}` : config.keys,
   }
   // The workers load while Redis starts; they wait for it as they wait for any Redis that is away.
-  const starting = config.redisUrl === '' ? startEmbedded(config.dataDir, config.durability) : undefined
+  const redis = isEmbedded ? new KeptRedis(config, log) : undefined
   const crew = new Crew(env, config.workers, (level, message) => log[level](message))
   const stop = async () => {
     await crew.stop()
-    await starting?.then(
-      redis => redis.stop(),
-      () => {},
-    )
+    await redis?.stop()
   }
-  let embedded: EmbeddedRedis | undefined
   try {
-    embedded = await starting
-    if (embedded?.cut)
-      log.warn(
-        `the log of the embedded Redis ended early (${embedded.cut}); fairgrab doctor --rounds says if it is sound`,
-      )
+    await redis?.started
     await Promise.all([crew.ready, binary])
   } catch (cause) {
     await stop()
     throw cause
   }
-  const url = `http://${config.host === '0.0.0.0' ? '127.0.0.1' : config.host}:${port}`
-  told({ url, madeKey, redis: embedded ? `embedded, in ${config.dataDir}` : 'REDIS_URL' })
-  return node(url, crew, embedded, stop)
-}
-
-function node(url: string, crew: Crew, embedded: EmbeddedRedis | undefined, stop: () => Promise<void>): Node {
-  let stopping = false
-  const failed = new Promise<never>((_, reject) => {
-    void embedded?.ended.then(() => {
-      if (!stopping) reject(new Error('the embedded redis-server ended by itself; its last words stand above'))
-    })
-  })
+  const url = urlOf(host, port)
+  told({ url, madeKey, redis: redis ? `embedded, in ${config.dataDir}` : 'REDIS_URL' })
   return {
-    url,
-    pids: () => [...crew.pids, ...(embedded ? [embedded.pid] : [])],
-    stop: () => {
-      stopping = true
-      return stop()
-    },
-    failed,
+    ...{ url, stop },
+    pids: () => [...crew.pids, ...(redis?.pids ?? [])],
+    failed: redis?.failed ?? new Promise<never>(() => {}),
   }
 }

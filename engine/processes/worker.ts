@@ -23,9 +23,11 @@ process.on('unhandledRejection', die)
 process.on('SIGINT', () => {})
 process.on('SIGTERM', () => {})
 
-/** A worker that still waits for Redis must not outlive its supervisor. */
+/** A worker that still waits for Redis must not outlive its supervisor, nor keep it from ending. */
 const leave = () => process.exit(0)
+const leaveEarly = ({ kind }: FromSupervisor) => kind === 'drain' && leave()
 process.once('disconnect', leave)
+process.on('message', leaveEarly)
 const worker = await startWorker({
   config,
   log,
@@ -43,6 +45,7 @@ const drain = (noticeMs: number) => {
   worker.drain(noticeMs).then(() => process.exit(0), die)
 }
 process.off('disconnect', leave)
+process.off('message', leaveEarly)
 process.on('disconnect', () => drain(0))
 process.on('message', (message: FromSupervisor) => {
   if (message.kind === 'drain') drain(NOTICE_MS)

@@ -41,6 +41,7 @@ export function claimOne(services: Services, exchange: Exchange): void {
   const admitted = admit(services, exchange, 'public')
   if (!admitted) return
   const { caller } = admitted
+  if (exchange.query !== '') return refuse(exchange, 'invalid', 'this route takes no query parameters')
   if (!may(caller, 'claim-any') && !may(caller, 'claim-own')) {
     if (caller.role === 'anonymous')
       return refuse(exchange, 'unauthorized', 'send Authorization: Bearer <key or token>')
@@ -237,6 +238,7 @@ export const CLAIM_ROUTES: readonly Route[] = [
   {
     method: 'post',
     path: '/v1/rounds/{id}/claims/batch',
+    query: ['vouchers', 'durability'],
     right: 'claim-any',
     summary: 'Claims for many users at once; answered in the order asked',
     body: claimsBatch,
@@ -246,6 +248,7 @@ export const CLAIM_ROUTES: readonly Route[] = [
   {
     method: 'get',
     path: '/v1/rounds/{id}/claims/{user_id}',
+    query: ['slot', 'durability'],
     right: 'public',
     summary: 'The claim of one user with its vouchers',
     handle: readClaim,
@@ -253,6 +256,7 @@ export const CLAIM_ROUTES: readonly Route[] = [
   {
     method: 'get',
     path: '/v1/rounds/{id}/claims',
+    query: ['limit', 'cursor'],
     right: 'read',
     summary: 'The grants by sequence, as a list or as NDJSON',
     handle: listClaims,

@@ -62,7 +62,7 @@ export const CONTROL_ROUTES: readonly Route[] = [
   {
     method: 'post',
     path: '/v1/rates',
-    dryRun: true,
+    query: ['dry_run'],
     right: 'operate',
     summary: 'Sets rates of callers on every node; null takes back what was set',
     body: rates,
@@ -81,7 +81,7 @@ export const CONTROL_ROUTES: readonly Route[] = [
   {
     method: 'post',
     path: '/v1/merchants/{id}/hold',
-    dryRun: true,
+    query: ['dry_run'],
     right: 'operate',
     summary: 'Holds a merchant: he redeems nothing, on no node, until he is released',
     body: merchantHold,
@@ -90,7 +90,7 @@ export const CONTROL_ROUTES: readonly Route[] = [
   {
     method: 'post',
     path: '/v1/merchants/{id}/release',
-    dryRun: true,
+    query: ['dry_run'],
     right: 'operate',
     summary: 'Releases a merchant that was held',
     handle: releaseMerchant,

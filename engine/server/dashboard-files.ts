@@ -28,6 +28,7 @@ const MODULES = [
   'try.js',
   'case-lookup.js',
   'claim-asking.js',
+  'currency.js',
   'desk-levers.js',
   'draw-facts.js',
   'draw-files.js',

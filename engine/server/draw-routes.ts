@@ -18,6 +18,7 @@ import { parseRules } from '../draw/rules.ts'
 import type { DrawPhase, DrawState } from '../store/draw-store.ts'
 import { drandBeacon, lapse } from '../wire/schemas.ts'
 import type { Route } from './gateway.ts'
+import type { ParameterName } from './query.ts'
 import type { Call, Services } from './services.ts'
 
 const ENTRIES = 'entries.bin'
@@ -130,9 +131,15 @@ async function showKey(services: Services, { params }: Call) {
   return { status: 200, body: { keys: [{ key_id: keyId, public_key: publicKey }] } }
 }
 
-const route = (path: string, summary: string, show: Route['handle']): Route => ({
+const route = (
+  path: string,
+  summary: string,
+  show: Route['handle'],
+  query: readonly ParameterName[] = ['window'],
+): Route => ({
   method: 'get',
   path: `/v1/rounds/{id}/draw${path}`,
+  query,
   right: 'public',
   summary,
   handle: show,
@@ -157,6 +164,9 @@ export const DRAW_ROUTES: readonly Route[] = [
     body: lapse,
     handle: lapseSeat,
   },
-  route('/proof', 'That the entry of a tag is in the list: its leaf and the path to the root', showProof),
-  route('/key', 'The public keys of receipts and commitments', showKey),
+  route('/proof', 'That the entry of a tag is in the list: its leaf and the path to the root', showProof, [
+    'tag',
+    'window',
+  ]),
+  route('/key', 'The public keys of receipts and commitments', showKey, []),
 ]

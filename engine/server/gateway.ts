@@ -10,6 +10,7 @@ import { BODY_BYTES_MAX } from '../base/limits.ts'
 import { answerEncoding, decode, type Encoding, encode, encodingOf, Malformed, MEDIA_TYPES } from '../wire/encoding.ts'
 import { PROBLEM_TYPES, problem } from '../wire/problem.ts'
 import { complaint } from '../wire/schemas.ts'
+import { type ParameterName, readQuery } from './query.ts'
 import type { Answer, Call, Services } from './services.ts'
 import type { Exchange, Headers } from './uws.ts'
 
@@ -27,8 +28,8 @@ export interface Route {
   readonly summary: string
   readonly body?: Schema
   readonly bodyBytesMax?: number
-  /** Knows `?dry_run=true`; every other route that changes something refuses it. */
-  readonly dryRun?: boolean
+  /** The query parameters that it knows; below /v1 any other is refused. */
+  readonly query?: readonly ParameterName[]
   /** Finds a voucher by its code: one that does not exist counts as a guess. */
   readonly byCode?: boolean
   readonly handle: (services: Services, call: Call) => Promise<Answer | undefined> | Answer
@@ -83,21 +84,45 @@ export interface Admitted {
 export function handle(services: Services, route: Route, exchange: Exchange): void {
   const admitted = admit(services, exchange, route.right)
   if (!admitted) return
-  if (!route.body) {
-    run(services, route, exchange, { ...admitted, body: undefined })
-    return
-  }
+  const query = queryOf(services, route, exchange)
+  if (!query) return
+  if (route.method === 'get') return run(services, route, exchange, { ...admitted, query, body: undefined })
   const encoding = encodingOf(exchange.contentType)
-  if (!encoding) return refuse(exchange, 'unsupported_type', 'send application/json or application/vnd.msgpack')
+  if (route.body && !encoding)
+    return refuse(exchange, 'unsupported_type', 'send application/json or application/vnd.msgpack')
   const most = route.bodyBytesMax ?? BODY_BYTES_MAX
   exchange.read(
     most,
     bytes => {
-      const body = validated(exchange, route.body as Schema, bytes, encoding)
-      if (body) run(services, route, exchange, { ...admitted, body: body.value })
+      if (!route.body && !isNothing(bytes, encoding ?? 'json'))
+        return refuse(exchange, 'invalid', 'this route takes no body')
+      const body = route.body ? validated(exchange, route.body, bytes, encoding as Encoding) : { value: undefined }
+      if (body) run(services, route, exchange, { ...admitted, query, body: body.value })
     },
     () => refuse(exchange, 'too_large', `the body is over ${most} bytes`),
   )
+}
+
+/** The query of a request; else the exchange is answered and this is undefined. Pages and probes take what comes. */
+function queryOf(services: Services, { path, query = [] }: Route, exchange: Exchange): URLSearchParams | undefined {
+  if (!path.startsWith('/v1/')) return new URLSearchParams(exchange.query)
+  try {
+    return readQuery(exchange.query, query)
+  } catch (cause) {
+    fail(services, exchange, cause)
+    return undefined
+  }
+}
+
+/** No bytes, or an empty object in either encoding, which some clients send with each POST. */
+function isNothing(bytes: Buffer, encoding: Encoding): boolean {
+  if (bytes.length === 0) return true
+  try {
+    const value = decode(bytes, encoding)
+    return typeof value === 'object' && value !== null && !Array.isArray(value) && Object.keys(value).length === 0
+  } catch {
+    return false
+  }
 }
 
 /** The body by its schema; else the exchange is answered and this is undefined. */
@@ -118,10 +143,13 @@ export function validated(
   return undefined
 }
 
-function run(services: Services, route: Route, exchange: Exchange, admitted: Admitted & { body: unknown }): void {
-  const { caller, headers, body } = admitted
+interface Read extends Admitted {
+  readonly query: URLSearchParams
+  readonly body: unknown
+}
+
+function run(services: Services, route: Route, exchange: Exchange, { caller, headers, query, body }: Read): void {
   const encoding = answerEncoding(exchange.accept, exchange.contentType)
-  const query = new URLSearchParams(exchange.query)
   const call: Call = { exchange, caller, params: exchange.params, query, body, encoding }
   services.underWay.requests++
   const isLate = route.path.startsWith('/v1/') && services.controls.isLate(services.clock.monotonicMs())
@@ -150,7 +178,6 @@ export const isDryRun = (query: URLSearchParams): boolean => query.get('dry_run'
 /** Lets the route answer; what an operator changes is audited, a dry run is not, since it changes nothing. */
 function perform(services: Services, route: Route, call: Call): ReturnType<Route['handle']> {
   const isDry = isDryRun(call.query)
-  if (isDry && route.method !== 'get' && !route.dryRun) throw new Refusal('invalid', 'dry_run: this route has none')
   if (route.byCode && !services.rates.mayGuess(call.caller))
     throw new Refusal('rate_limited', 'too many codes that do not exist; wait before you ask for another one')
   const isAudited = route.method !== 'get' && route.right === 'operate' && !isDry

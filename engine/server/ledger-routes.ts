@@ -84,6 +84,7 @@ export const LEDGER_ROUTES: readonly Route[] = [
   {
     method: 'get',
     path: '/v1/campaigns/{id}/ledger/entries',
+    query: ['limit', 'cursor'],
     right: 'read',
     summary: 'The entries of the ledger, oldest first',
     handle: listEntries,
@@ -110,7 +111,7 @@ export const LEDGER_ROUTES: readonly Route[] = [
   {
     method: 'post',
     path: '/v1/campaigns/{id}/holds',
-    dryRun: true,
+    query: ['dry_run'],
     right: 'operate',
     summary: 'Deactivates all redemptions of a merchant that are not settled',
     body: hold,
@@ -129,6 +130,7 @@ export const LEDGER_ROUTES: readonly Route[] = [
   {
     method: 'get',
     path: '/v1/campaigns/{id}/study',
+    query: ['limit', 'cursor'],
     right: 'operate',
     summary: 'The grants and their use with pseudonyms, for a study',
     handle: listStudy,

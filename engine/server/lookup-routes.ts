@@ -43,6 +43,7 @@ export const LOOKUP_ROUTES: readonly Route[] = [
   {
     method: 'get',
     path: '/v1/claims',
+    query: ['user_id', 'limit', 'cursor'],
     right: 'read',
     summary: 'The claims of a user (?user_id=) in all rounds, newest round first',
     handle: listClaimsOf,

@@ -59,7 +59,7 @@ async function listRounds(services: Services, call: Call, campaignId?: string) {
 const turn = (verb: TurnVerb): Route => ({
   method: 'post',
   path: `/v1/rounds/{id}/${verb}`,
-  dryRun: true,
+  query: ['dry_run'],
   right: 'operate',
   summary: `Turns a round: ${verb}`,
   handle: async ({ lifecycle, dryRun }, { params, query }) => {
@@ -95,7 +95,7 @@ export const ROUND_ROUTES: readonly Route[] = [
   {
     method: 'post',
     path: '/v1/campaigns',
-    dryRun: true,
+    query: ['dry_run'],
     right: 'operate',
     summary: 'Creates a campaign: its pack, limits and budget',
     body: newCampaign,
@@ -107,6 +107,7 @@ export const ROUND_ROUTES: readonly Route[] = [
   {
     method: 'get',
     path: '/v1/campaigns',
+    query: ['limit', 'cursor'],
     right: 'read',
     summary: 'The campaigns, oldest first',
     handle: async ({ lifecycle }, call) =>
@@ -126,7 +127,7 @@ export const ROUND_ROUTES: readonly Route[] = [
   {
     method: 'post',
     path: '/v1/campaigns/{id}/rounds',
-    dryRun: true,
+    query: ['dry_run'],
     right: 'operate',
     summary: 'Creates a round of a campaign; it opens at opens_at, or by hand',
     body: newRound,
@@ -135,6 +136,7 @@ export const ROUND_ROUTES: readonly Route[] = [
   {
     method: 'get',
     path: '/v1/campaigns/{id}/rounds',
+    query: ['limit', 'cursor'],
     right: 'public',
     summary: 'The rounds of a campaign, oldest first',
     handle: (services, call) => listRounds(services, call, call.params[0]),
@@ -142,6 +144,7 @@ export const ROUND_ROUTES: readonly Route[] = [
   {
     method: 'get',
     path: '/v1/rounds',
+    query: ['limit', 'cursor'],
     right: 'public',
     summary: 'All rounds with their public state, newest first',
     handle: (services, call) => listRounds(services, call),
@@ -162,6 +165,7 @@ export const ROUND_ROUTES: readonly Route[] = [
   {
     method: 'get',
     path: '/v1/audit',
+    query: ['limit', 'cursor'],
     right: 'operate',
     summary: 'Who changed what, oldest first and chained; as a list or as NDJSON',
     handle: listAudit,
@@ -173,7 +177,7 @@ export const ROUND_ROUTES: readonly Route[] = [
   {
     method: 'post',
     path: '/v1/rounds/{id}/release',
-    dryRun: true,
+    query: ['dry_run'],
     right: 'operate',
     summary: 'Gives what a fail-over quarantined back to the stock',
     handle: async ({ lifecycle, dryRun }, { params, query }) => {
@@ -185,7 +189,7 @@ export const ROUND_ROUTES: readonly Route[] = [
   {
     method: 'post',
     path: '/v1/rounds/{id}/stock',
-    dryRun: true,
+    query: ['dry_run'],
     right: 'operate',
     summary: 'Adds stock to a pool, or takes unsold stock back',
     body: restock,

@@ -124,8 +124,8 @@ for (const { path } of ROUTES) PATTERNS.set(path, new RegExp(`^${path.replace(/\
 /** What matches no route: another method of a path that exists, or nothing. */
 export function noRoute(exchange: Exchange): void {
   if (exchange.ambiguous) return refuseAmbiguous(exchange)
-  const methods = ROUTES.filter(({ path }) => PATTERNS.get(path)?.test(exchange.path)).map(({ method }) =>
-    method.toUpperCase(),
+  const methods = ROUTES.filter(({ path }) => PATTERNS.get(path)?.test(exchange.path)).flatMap(({ method }) =>
+    method === 'get' ? ['GET', 'HEAD'] : [method.toUpperCase()],
   )
   if (methods.length === 0)
     return refuse(exchange, 'not_found', `${exchange.path}: ${CODES.not_found.title.toLowerCase()}`)

@@ -39,6 +39,8 @@ function isAmbiguous(req: uws.HttpRequest): boolean {
 /** One HTTP request, read before anything awaits, and its answer. */
 export class Exchange {
   readonly #res: uws.HttpResponse
+  /** Asked by HEAD. The library's own way to tell a length without a body ends the connection, so it is a header of ours. */
+  readonly #head: boolean
   readonly method: string
   readonly path: string
   readonly query: string
@@ -57,12 +59,14 @@ export class Exchange {
    */
   constructor(res: uws.HttpResponse, req: uws.HttpRequest, count: number, lean = false) {
     this.#res = res
+    this.#head = !lean && req.getMethod() === 'head'
     res.onAborted(() => {
       this.#open = false
     })
     this.method = lean ? '' : req.getMethod()
     this.path = lean ? '' : req.getUrl()
-    this.query = lean ? '' : req.getQuery()
+    // The library has none where there is no question mark, whatever its types say.
+    this.query = (req.getQuery() as string | undefined) ?? ''
     const params: string[] = []
     for (let i = 0; i < count; i++) params.push(decoded(req.getParameter(i) ?? ''))
     this.params = params
@@ -90,6 +94,7 @@ export class Exchange {
       this.#res.writeStatus(statusLine(status, type))
       for (const [name, value] of headers) this.#res.writeHeader(name, value)
       if (this.ambiguous) this.#res.end(body, true)
+      else if (this.#head) this.#res.writeHeader('Content-Length', String(Buffer.byteLength(body))).endWithoutBody()
       else this.#res.end(body)
     })
   }
@@ -122,14 +127,23 @@ export class Exchange {
     let next = await reader.next()
     if (!this.#open) return
     this.#res.cork(() => this.#res.writeStatus(statusLine(200, type)))
-    for (let waits = 0; !next.done; next = await reader.next().catch(cause => this.#breakOff(cause))) {
+    for (let waits = 0; !this.#head && !next.done; next = await reader.next().catch(cause => this.#breakOff(cause))) {
       if (!this.#open) return
-      if (this.#res.write(next.value)) waits = 0
+      if (this.#write(next.value)) waits = 0
       else await this.#writable(Math.min(WRITABLE_MS_MAX, WRITABLE_MS * 2 ** waits++))
     }
     if (!this.#open) return
     this.#open = false
-    this.#res.cork(() => this.#res.end())
+    this.#res.cork(() => (this.#head ? this.#res.endWithoutBody() : this.#res.end()))
+  }
+
+  /** Whether the client has room for more. Inside a cork, because the library warns of a write outside of one. */
+  #write(part: string): boolean {
+    let hasRoom = true
+    this.#res.cork(() => {
+      hasRoom = this.#res.write(part)
+    })
+    return hasRoom
   }
 
   /** Ends the connection in the middle of an answer, so that nobody takes what he has for all of it. */
@@ -166,7 +180,7 @@ export interface HttpRoute {
   readonly method: 'get' | 'post' | 'put'
   /** With `{name}` parts. */
   readonly path: string
-  /** Leaves method, path, query and Idempotency-Key unread. */
+  /** Leaves method, path and Idempotency-Key unread. */
   readonly lean?: boolean
   readonly handle: (exchange: Exchange) => void
 }
@@ -307,7 +321,9 @@ export function serve(options: ServerOptions): Promise<Server> {
   for (const { method, path, lean, handle } of options.routes) {
     const params = path.match(/\{/g)?.length ?? 0
     const pattern = path.replace(/\{(\w+)\}/g, ':$1')
-    app[method](pattern, (res, req) => handle(new Exchange(res, req, params, lean)))
+    const answer = (res: uws.HttpResponse, req: uws.HttpRequest) => handle(new Exchange(res, req, params, lean))
+    app[method](pattern, answer)
+    if (method === 'get') app.head(pattern, answer)
   }
   app.ws<SocketData>(options.streamPath, streamBehaviour(options))
   app.any('/*', (res, req) => options.fallback(new Exchange(res, req, 0)))

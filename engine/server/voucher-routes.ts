@@ -127,7 +127,7 @@ export const VOUCHER_ROUTES: readonly Route[] = [
     method: 'post',
     path: '/v1/vouchers/{code}/deactivate',
     byCode: true,
-    dryRun: true,
+    query: ['dry_run'],
     right: 'operate',
     summary: 'Takes a voucher out of use',
     body: deactivation,

@@ -56,9 +56,19 @@ function sentinelOptions(url: string): RedisAddress {
   }
 }
 
+/** A name or password that was not encoded ends the address early: the rest would be shown, and another host asked. */
+function refuseUnencoded(url: string): void {
+  const authority = url.replace(/^[a-z+]+:\/\//i, '').split('/', 1)[0] as string
+  if (/[#?]/.test(url) || (authority.match(/@/g)?.length ?? 0) > 1)
+    throw new Error(
+      'REDIS_URL: it has a "#", a "?" or more than one "@"; in a name or password write %23, %3F and %40 for them',
+    )
+}
+
 /** The options of a connection; throws with the text and the mend when the address cannot be read. */
 export function redisOptions(url: string): RedisAddress {
   if (url.startsWith('unix://')) return { path: url.slice('unix://'.length), protocol: 2 }
+  refuseUnencoded(url)
   if (url.startsWith(SENTINEL)) return sentinelOptions(url)
   let parsed: URL
   try {

@@ -36,11 +36,14 @@ const settings = (dir: string, socket: string, durability: Durability): string[]
   ...['--latency-tracking', 'no', '--loglevel', 'notice'],
 ]
 
-function socketOf(dir: string): string {
-  const socket = join(dir, 'redis.sock')
+/** The path of a socket of a folder: in it, or where that is too long in the system's folder for temporary files. */
+export function socketIn(dir: string, name: string): string {
+  const socket = join(dir, name)
   if (socket.length <= SOCKET_PATH_MAX) return socket
-  return join(tmpdir(), `fairgrab-${createHash('sha256').update(dir).digest('hex').slice(0, 16)}.sock`)
+  return join(tmpdir(), `fairgrab-${createHash('sha256').update(dir).digest('hex').slice(0, 16)}-${name}`)
 }
+
+const socketOf = (dir: string): string => socketIn(dir, 'redis.sock')
 
 /** Where the embedded server of a data folder is, before it runs. */
 export const embeddedUrl = (dataDir: string): string => `unix://${socketOf(resolve(dataDir))}`
@@ -139,12 +142,21 @@ function ready(child: ChildProcess, socket: string): Promise<string | undefined>
     child.once('error', (cause: NodeJS.ErrnoException) =>
       settle(() => (cause.code === 'ENOENT' ? done(undefined) : fail(cause))),
     )
-    child.once('exit', code => settle(() => fail(new Error(`redis-server ended with ${code}:\n${words.slice(-800)}`))))
+    child.once('exit', code => settle(() => fail(new Error(`${words.slice(-800)}${lastWords(code, words)}`))))
     child.stdout?.on('data', data => {
       words = (words + data).slice(-4000)
       if (/ready to accept/i.test(words)) settle(() => done(words))
     })
   })
+}
+
+/** Why a server that ended before it served did so, and what to do. */
+function lastWords(code: number | null, words: string): string {
+  const isDamaged = /append only file|AOF|manifest/i.test(words.slice(-800))
+  const fix = 'redis-check-aof --fix appendonlydir/appendonly.aof.manifest'
+  return isDamaged
+    ? `\nthe embedded redis-server ended with ${code}: it cannot read its log; copy the data folder away, then type in it: ${fix}`
+    : `\nthe embedded redis-server ended with ${code}; its last words stand above`
 }
 
 function running(child: ChildProcess, socket: string, words: string): EmbeddedRedis {

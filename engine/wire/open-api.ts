@@ -12,6 +12,7 @@ export interface ContractRoute {
   readonly path: string
   readonly right: string
   readonly summary: string
+  readonly query?: readonly string[]
   readonly body?: unknown
 }
 
@@ -38,7 +39,7 @@ const PROBLEM = {
 }
 
 function operation(
-  { path, right, summary, body }: ContractRoute,
+  { path, right, summary, query = [], body }: ContractRoute,
   claimPath: boolean,
   shared: Record<string, unknown>,
 ): object {
@@ -50,9 +51,10 @@ function operation(
     required: true,
     schema: { type: 'string' },
   }))
+  const parameter = (name: string) => ({ name, in: 'query', required: false, schema: { type: 'string' } })
   return {
     summary,
-    parameters,
+    parameters: [...parameters, ...query.map(parameter)],
     security: right === 'public' && !claimPath ? [{}] : [{ bearer: [] }],
     ...(json === undefined
       ? {}

@@ -3,7 +3,8 @@
  *
  * A script that runs TypeScript names node_modules/.bin/node by its path: in a fresh clone `npm start` begins with the
  * system's Node, and the shell remembers that `node` for the rest of the line, although npm install has put a newer
- * one in front of it. Each dependency that ships stands in docs/ARCHITECTURE.md, with the reason for it.
+ * one in front of it. It does so with `exec`: a shell that stays between npm and the program passes no signal on, and
+ * `kill` would end npm alone. Each dependency that ships stands in docs/ARCHITECTURE.md, with the reason for it.
  *
  * The lock file has no `resolved` addresses, because they would name the registry of one machine; integrity hashes
  * stay and say more. Rejected: a list of the allowed licences, which npm cannot read reliably.
@@ -29,7 +30,10 @@ function findWrongScripts({ scripts }: Package): readonly string[] {
   const remembered = Object.entries(scripts)
     .filter(([, line]) => line.includes('set-up.mjs') && /(^|[\s;&|])node \S+\.ts\b/.test(line))
     .map(([name]) => `the script ${name} runs TypeScript by the Node that the shell remembers`)
-  return [...many, ...remembered]
+  const between = Object.entries(scripts)
+    .filter(([, line]) => line.includes('set-up.mjs') && !/&& exec /.test(line))
+    .map(([name]) => `the script ${name} keeps a shell that passes no signal on`)
+  return [...many, ...remembered, ...between]
 }
 
 function findUnexplained({ dependencies }: Package, architecture: string): readonly string[] {
@@ -114,8 +118,10 @@ test('planted scripts are found', () => {
   const many = Object.fromEntries(Array.from({ length: SCRIPTS_MAX + 1 }, (_, place) => [`s${place}`, 'true']))
   const start = 'node deploy/set-up.mjs && node engine/cli.ts up'
   expect(findWrongScripts({ ...PLANTED, scripts: many })).toHaveLength(1)
-  expect(findWrongScripts({ ...PLANTED, scripts: { start } })).toHaveLength(1)
-  const right = start.replace('&& node', '&& node_modules/.bin/node')
+  expect(findWrongScripts({ ...PLANTED, scripts: { start } })).toHaveLength(2)
+  const shell = start.replace('&& node', '&& node_modules/.bin/node')
+  expect(findWrongScripts({ ...PLANTED, scripts: { start: shell } })).toHaveLength(1)
+  const right = start.replace('&& node', '&& exec node_modules/.bin/node')
   expect(findWrongScripts({ ...PLANTED, scripts: { start: right } })).toEqual([])
 })
 

@@ -56,6 +56,33 @@ afterAll(async () => {
 const ERRORS: readonly (readonly [string, number, string, Env?])[] = [
   ['campain list', 2, 'there is no command "campain"; did you mean campaign? Try fairgrab help'],
   [
+    'up --port 9000',
+    2,
+    '"--port" (from the command line) is nothing that fairgrab up takes: settings come from the environment, like PORT=… fairgrab up; try fairgrab up --help',
+  ],
+  [
+    'up workers=2',
+    2,
+    '"workers=2" (from the command line) is nothing that fairgrab up takes: settings come from the environment, like FAIRGRAB_WORKERS=… fairgrab up; try fairgrab up --help',
+  ],
+  ['help puase', 2, 'there is no command "puase"; did you mean up? Try fairgrab help'],
+  [
+    'audit everything',
+    2,
+    '"everything" (from the command line) is one word more than fairgrab audit takes; try fairgrab audit --help',
+  ],
+  [
+    'round pause rnd_1 rnd_2',
+    2,
+    '"rnd_2" (from the command line) is one word more than fairgrab round takes; try fairgrab round --help',
+  ],
+  [
+    'config check',
+    2,
+    'REDIS_URL: "http:" is not known; use redis://, rediss://, redis+sentinel:// or unix://',
+    { REDIS_URL: 'http://x' },
+  ],
+  [
     'round',
     2,
     'fairgrab round needs a verb: list, show, create, open, pause, resume, close, release, stock; for example fairgrab round list',
@@ -155,6 +182,8 @@ test('every command has help with its options and two examples, and none needs a
     'rates',
     'merchant',
     'voucher',
+    'report',
+    'doctor',
   ]
   const all = (await fairgrab('help')).out
   const helps = await Promise.all(names.map(name => fairgrab(`${name} --help`)))

@@ -151,7 +151,7 @@ test('an empty environment gives the defaults, and an empty value is no value', 
 })
 
 test('with keys it listens everywhere, without them on this machine only, unless it is told', () => {
-  expect(readConfig({ FAIRGRAB_KEYS: 'operator:some-long-key' }).host).toBe('0.0.0.0')
+  expect(readConfig({ FAIRGRAB_KEYS: 'operator:some-long-key' }).host).toBe('')
   expect(readConfig({ HOST: '::1', FAIRGRAB_KEYS: 'operator:some-long-key' }).host).toBe('::1')
 })
 
@@ -182,4 +182,21 @@ test('the nearest word by single edits', () => {
       SETTINGS.map(({ name }) => name),
     ),
   ).toBe('FAIRGRAB_DURABILITY')
+})
+
+test('origins are as browsers send them, and what is no origin stops the start', () => {
+  const origins = (text: string) => readConfig({ FAIRGRAB_ORIGINS: text }).origins
+  expect(origins('https://a.example/, https://B.example:443,http://c.example:8080')).toEqual([
+    'https://a.example',
+    'https://b.example',
+    'http://c.example:8080',
+  ])
+  for (const wrong of ['a.example', '*', 'https://*.example', 'https://a.example/shop', 'null', 'ftp://a.example'])
+    expect(() => origins(`https://b.example,${wrong}`)).toThrow(`FAIRGRAB_ORIGINS: "${wrong}" (from the environment)`)
+})
+
+test('white space behind a secret is no part of it', () => {
+  const hex = 'ab'.repeat(32)
+  const secrets = { FAIRGRAB_JWT_SECRET: `${hex}\n`, FAIRGRAB_VOUCHER_SECRET: `${hex} \r\n`, FAIRGRAB_DRAW_SECRET: hex }
+  expect(readConfig(secrets)).toMatchObject({ jwtSecret: hex, voucherSecret: hex, drawSecret: hex })
 })

@@ -1,0 +1,21 @@
+/**
+ * What a start checks of its settings beyond their form, in the process that the person at the terminal sees: keys, the
+ * address of Redis, the key of user tokens. `fairgrab up` and `fairgrab config check` ask here both, so that what one
+ * calls sound the other does not refuse. Rejected: leaving it to the workers, which find it after Redis was started.
+ */
+import { parseKeys } from '../auth/callers.ts'
+import { UserTokens } from '../auth/user-tokens.ts'
+import { realClock } from '../base/clock.ts'
+import { type Config, ConfigError } from '../config.ts'
+import { redisOptions } from '../store/address.ts'
+
+/** Throws ConfigError with a message for people. */
+export function checkStart({ keys, redisUrl, jwtSecret: secret, jwtPublicKey: publicKey }: Config): void {
+  try {
+    parseKeys(keys)
+    if (redisUrl !== '') redisOptions(redisUrl)
+    new UserTokens({ secret, publicKey }, realClock)
+  } catch (cause) {
+    throw new ConfigError((cause as Error).message)
+  }
+}

@@ -1,0 +1,193 @@
+/**
+ * Starting and stopping as the person at a terminal meets it: real processes, their exit codes, the last thing they say.
+ *
+ * What cannot start ends by itself, says why and what to do; what was asked to stop ends with all that it started; a data
+ * folder has one owner, which a crash lets go; a Redis that was killed is started again on its log. Each start is bounded
+ * in time by the test, because the fault that these tests came from was a start that hung.
+ */
+import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { existsSync, mkdtempSync, readdirSync, writeFileSync } from 'node:fs'
+import { rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { expect, onTestFinished, test } from 'vitest'
+import { treeOf } from '../../bench/measure/process-cost.ts'
+import { ROOT } from '../repo/tree.ts'
+import { Api, type Granted, makeRound } from '../support/api.ts'
+import { bareEnv } from '../support/bare-env.ts'
+import { KEYS } from '../support/engine.ts'
+import { freePort, startNodeProcess } from '../support/node-process.ts'
+
+const CLI = join(ROOT, 'engine/cli.ts')
+/** What a start that cannot succeed may take. */
+const ENDS_WITHIN_MS = 10_000
+
+function folder(): string {
+  const dir = mkdtempSync(join(tmpdir(), 'fg-starting-'))
+  onTestFinished(() => rm(dir, { recursive: true, force: true }))
+  return dir
+}
+
+interface Ended {
+  readonly code: number | null
+  readonly words: string
+  readonly ms: number
+}
+
+/** Runs `fairgrab up` until it ends by itself. */
+async function upEnds(settings: Readonly<Record<string, string>>): Promise<Ended> {
+  const from = performance.now()
+  const child = spawn(process.execPath, [CLI, 'up'], {
+    env: bareEnv({ PORT: String(await freePort()), FAIRGRAB_WORKERS: '1', ...settings }),
+    stdio: ['ignore', 'pipe', 'pipe'],
+  })
+  let words = ''
+  for (const output of [child.stdout, child.stderr])
+    output.on('data', (data: Buffer) => {
+      words += data.toString('utf8')
+    })
+  const bound = setTimeout(() => child.kill('SIGKILL'), 3 * ENDS_WITHIN_MS)
+  const [code] = (await once(child, 'close')) as [number | null]
+  clearTimeout(bound)
+  return { code, words, ms: performance.now() - from }
+}
+
+const exists = (pid: number): boolean => existsSync(`/proc/${pid}`)
+
+/** Resolves when none of these processes is there; the test's own bound ends a wait in vain. */
+async function allGone(pids: readonly number[]): Promise<void> {
+  while (pids.some(exists)) await new Promise(done => setTimeout(done, 20))
+}
+
+function says(child: ChildProcess, text: RegExp): Promise<string> {
+  let words = ''
+  return new Promise(done => {
+    child.stdout?.on('data', (data: Buffer) => {
+      words += data.toString('utf8')
+      if (text.test(words)) done(words)
+    })
+  })
+}
+
+test('npm start: SIGTERM to npm ends the node and its Redis', async () => {
+  const npm = spawn('npm', ['start', '--silent'], {
+    cwd: ROOT,
+    env: { ...bareEnv(), HOME: process.env.HOME, PORT: '0', FAIRGRAB_DATA_DIR: folder(), FAIRGRAB_WORKERS: '1' },
+    stdio: ['ignore', 'pipe', 'inherit'],
+  })
+  await says(npm, /fairgrab serves/)
+  const pids = treeOf(npm.pid as number).map(({ pid }) => pid)
+  expect(pids.length).toBeGreaterThan(3)
+  npm.kill('SIGTERM')
+  await allGone(pids)
+})
+
+test('an append only file that cannot be read ends the start with the reason and the mend', async () => {
+  const dir = folder()
+  const node = await startNodeProcess({ FAIRGRAB_DATA_DIR: dir })
+  await makeRound(new Api(node.url, KEYS.operator))
+  await node.stop()
+  const log = join(dir, 'appendonlydir')
+  const file = readdirSync(log).find(name => name.endsWith('.incr.aof')) as string
+  writeFileSync(join(log, file), '*3\r\n$3\r\nSET\r\nnonsense and more of it\r\n')
+  const { code, words, ms } = await upEnds({ FAIRGRAB_DATA_DIR: dir })
+  expect(words).toMatch(/Bad file format/)
+  expect(words).toMatch(/redis-check-aof --fix/)
+  expect(code).toBe(1)
+  expect(ms).toBeLessThan(ENDS_WITHIN_MS)
+})
+
+test('a data folder that is a file ends the start and is named', async () => {
+  const file = join(folder(), 'data')
+  writeFileSync(file, '')
+  const { code, words, ms } = await upEnds({ FAIRGRAB_DATA_DIR: file })
+  expect(words).toContain(`FAIRGRAB_DATA_DIR: "${file}" cannot be used as a folder`)
+  expect(code).toBe(1)
+  expect(ms).toBeLessThan(ENDS_WITHIN_MS)
+})
+
+test('without a redis-server the start ends and says what to install', async () => {
+  const { code, words, ms } = await upEnds({ FAIRGRAB_DATA_DIR: folder(), PATH: join(ROOT, 'docs') })
+  expect(words).toMatch(/no redis-server on this machine: .*install.*REDIS_URL/)
+  expect(code).toBe(1)
+  expect(ms).toBeLessThan(ENDS_WITHIN_MS)
+})
+
+test.each([
+  [
+    { HOST: 'x86_64-conda-linux-gnu' },
+    1,
+    /^fairgrab: HOST: "x86_64-conda-linux-gnu" .* is no address of this machine/m,
+  ],
+  [{ REDIS_URL: 'http://127.0.0.1:6379' }, 2, /REDIS_URL: "http:" is not known/],
+  [{ REDIS_URL: 'redis://:secret@part#two@127.0.0.1' }, 2, /REDIS_URL: .* write %23, %3F and %40/],
+])('%o ends the start with its own name', async (settings, exit, message) => {
+  const { code, words, ms } = await upEnds({ FAIRGRAB_DATA_DIR: folder(), ...settings })
+  expect(words).toMatch(message)
+  expect(words).not.toMatch(/secret|two@/)
+  expect(code).toBe(exit)
+  expect(ms).toBeLessThan(ENDS_WITHIN_MS)
+})
+
+test('a second start in a folder ends with 2 and names the owner; a crash of the owner frees the folder', async () => {
+  await using node = await startNodeProcess()
+  const second = await upEnds({ FAIRGRAB_DATA_DIR: node.dataDir })
+  expect(second.code).toBe(2)
+  expect(second.words).toContain(`belongs to another node that runs, process ${node.pid};`)
+  expect((await fetch(`${node.url}/readyz`)).status).toBe(200)
+  await node.killSupervisor()
+  node.launch()
+  await node.serves()
+  expect((await fetch(`${node.url}/readyz`)).status).toBe(200)
+})
+
+test('a Redis that was killed is started again on its log, and grants go on', async () => {
+  await using node = await startNodeProcess()
+  const api = new Api(node.url, KEYS.operator)
+  const { id } = await makeRound(api)
+  const claim = (user_id: string) => api.post<Granted>(`/v1/rounds/${id}/claims`, { user_id })
+  const { claim: first } = (await claim('ada')).body
+  const supervisor = node.pid
+  process.kill(node.redisPid as number, 'SIGKILL')
+  let answer = await claim('bob')
+  while (answer.status >= 500) answer = await claim('bob')
+  expect(answer.status).toBe(201)
+  expect((await claim('ada')).body).toMatchObject({ replayed: true, claim: first })
+  expect(node.pid).toBe(supervisor)
+  expect(node.words).toContain('started again on the same log')
+  expect(await node.terminate()).toBe(0)
+})
+
+test('a stop ends a worker that stands still', async () => {
+  await using node = await startNodeProcess()
+  const worker = treeOf(node.pid).find(({ name }) => name.startsWith('worker'))?.pid as number
+  process.kill(worker, 'SIGSTOP')
+  expect(await node.terminate()).toBe(0)
+  expect(exists(worker)).toBe(false)
+})
+
+test('every address is both families, and an address of six is printed with brackets', async () => {
+  const port = await freePort()
+  await using node = await startNodeProcess({ PORT: String(port), HOST: '' })
+  expect(node.words).toContain(`http://127.0.0.1:${port} `)
+  for (const host of ['127.0.0.1', '[::1]']) expect((await fetch(`http://${host}:${port}/livez`)).status).toBe(200)
+  await node.terminate()
+  await using six = await startNodeProcess({ PORT: String(port), HOST: '::1' })
+  expect(six.words).toContain(`http://[::1]:${port} `)
+  expect((await fetch(`http://[::1]:${port}/livez`)).status).toBe(200)
+})
+
+test('the environment of a Kubernetes Service called fairgrab is not taken for settings', async () => {
+  await using node = await startNodeProcess({
+    FAIRGRAB_SERVICE_HOST: '10.0.0.7',
+    FAIRGRAB_SERVICE_PORT: '8080',
+    FAIRGRAB_SERVICE_PORT_HTTP: '8080',
+    FAIRGRAB_PORT: 'tcp://10.0.0.7:8080',
+    FAIRGRAB_PORT_8080_TCP: 'tcp://10.0.0.7:8080',
+    FAIRGRAB_PORT_8080_TCP_ADDR: '10.0.0.7',
+    FAIRGRAB_REDIS_PORT_6379_TCP_PROTO: 'tcp',
+  })
+  expect((await fetch(`${node.url}/readyz`)).status).toBe(200)
+  expect((await upEnds({ FAIRGRAB_PORT: '9000' })).words).toContain('did you mean')
+})

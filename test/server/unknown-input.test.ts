@@ -1,0 +1,113 @@
+/**
+ * Input that is not understood is refused by name and acts on nothing: query parameters, bodies where a route takes none.
+ *
+ * The table is the engine's own list of routes, so a new route is in it by itself. What was found once stands below it:
+ * `close?dry_run=1` closed the round for good. Pages and probes go on ignoring what strangers append to a link, and HEAD is
+ * answered wherever there is GET, without a body, because Node's own client fails over one.
+ */
+import { request } from 'node:http'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { ROUTES } from '../../engine/server/routes.ts'
+import { Api, expectProblem, makeRound, type Round } from '../support/api.ts'
+import { KEYS, startNode, type TestNode } from '../support/engine.ts'
+
+let node: TestNode
+let api: Api
+let round: Round
+beforeAll(async () => {
+  node = await startNode()
+  api = new Api(node.url, KEYS.operator)
+  round = await makeRound(api)
+})
+afterAll(() => node?.stop())
+
+const VERSIONED = ROUTES.filter(({ path }) => path.startsWith('/v1/'))
+const pathOf = (path: string): string =>
+  path.replace(/\{(\w+)\}/g, (_, name: string) => (name === 'id' && path.includes('/rounds/') ? round.id : 'x'))
+
+test.each(VERSIONED.map(({ method, path }) => [method, path] as const))(
+  '%s %s refuses a query parameter that it does not know, by name',
+  async (method, path) => {
+    const body = method === 'get' ? {} : { body: {} }
+    const reply = await api.call(method.toUpperCase(), `${pathOf(path)}?fbclid=7`, body)
+    expectProblem(reply, 'invalid')
+    if (!path.endsWith('/claims') || method === 'get') expect(reply.body.detail).toContain('fbclid')
+  },
+)
+
+test.each([
+  'dry_run=1',
+  'dry_run=True',
+  'dry_run=',
+  'dry_run',
+  'dryRun=true',
+  'dry_run=true&dry_run=false',
+  'dry_run=%74rue&x=',
+])('close?%s closes nothing', async query => {
+  expectProblem(await api.post(`/v1/rounds/${round.id}/close?${query}`), 'invalid')
+  expect((await api.get<Round>(`/v1/rounds/${round.id}`)).body.state).toBe('open')
+})
+
+test('a query that is no text is malformed', async () => {
+  expectProblem(await api.get('/v1/claims?user_id=%ff'), 'malformed')
+  expectProblem(await api.get('/v1/claims?user_id=%E4%BD'), 'malformed')
+})
+
+test.each([{ dry_run: true }, { reason: 'late' }, [], 'dry_run', 1])(
+  'close with the body %j closes nothing',
+  async body => {
+    expectProblem(await api.post(`/v1/rounds/${round.id}/close`, body), 'invalid')
+    expect((await api.get<Round>(`/v1/rounds/${round.id}`)).body.state).toBe('open')
+  },
+)
+
+test('an empty object is no body, in both encodings, and so are no bytes', async () => {
+  for (const encoding of ['json', 'msgpack'] as const) {
+    const other = new Api(node.url, KEYS.operator, encoding)
+    expect((await other.post(`/v1/rounds/${round.id}/pause`, {})).status).toBe(200)
+    expect((await other.post(`/v1/rounds/${round.id}/resume`)).status).toBe(200)
+  }
+})
+
+test('a claim with a query is refused and claims nothing', async () => {
+  expectProblem(await api.post(`/v1/rounds/${round.id}/claims?dry_run=true`, { user_id: 'ada' }), 'invalid')
+  expectProblem(await api.get(`/v1/rounds/${round.id}/claims/ada`), 'not_found')
+})
+
+test('pages and probes ignore what strangers append', async () => {
+  for (const path of ['/', `/try/${round.id}`, '/livez', '/readyz', '/metrics', '/openapi.json'])
+    expect((await fetch(`${node.url}${path}?from=wechat&fbclid=7`)).status).toBe(200)
+})
+
+/** HEAD by Node's own client, which fails when a body follows; then GET on the same connection. */
+function head(path: string): Promise<{ status: number | undefined; length: string | undefined }> {
+  return new Promise((done, fail) => {
+    const asked = request(`${node.url}${path}`, {
+      method: 'HEAD',
+      headers: { authorization: `Bearer ${KEYS.operator}` },
+    })
+    asked.on('error', fail)
+    asked.on('response', reply => {
+      reply.on('data', () => fail(new Error(`HEAD ${path} has a body`)))
+      reply.on('end', () => done({ status: reply.statusCode, length: reply.headers['content-length'] }))
+    })
+    asked.end()
+  })
+}
+
+test.each(ROUTES.filter(({ method }) => method === 'get').map(({ path }) => path))(
+  'HEAD %s is GET without a body',
+  async path => {
+    const target = path === '/v1/claims' ? `${path}?user_id=ada` : pathOf(path)
+    const got = await fetch(`${node.url}${target}`, { headers: { authorization: `Bearer ${KEYS.operator}` } })
+    await got.arrayBuffer()
+    const { status, length } = await head(target)
+    expect(status).toBe(got.status)
+    if (!['/metrics', '/readyz'].includes(path)) expect(length).toBe(got.headers.get('content-length') ?? undefined)
+  },
+)
+
+test('every answer says for how long its connection may stay idle', async () => {
+  for (const path of ['/livez', '/nowhere', `/v1/rounds/${round.id}`])
+    expect((await fetch(node.url + path)).headers.get('keep-alive')).toBe('timeout=8')
+})
