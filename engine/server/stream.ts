@@ -22,7 +22,7 @@ import { enteredAnswer, refusalExtra, wordsOf } from './claim-routes.ts'
 import { network } from './rate-limits.ts'
 import { publicRound } from './round-routes.ts'
 import type { Services } from './services.ts'
-import type { StreamHandler, StreamSocket, UpgradeRequest } from './uws.ts'
+import type { StreamHandler, StreamSocket, UpgradeRequest } from './stream-socket.ts'
 
 type FrameOf<Op extends StreamFrame['op']> = Extract<StreamFrame, { op: Op }>
 type FrameId = StreamFrame['id']

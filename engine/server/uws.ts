@@ -9,6 +9,7 @@ import * as uws from 'uWebSockets.js'
 import { CLOSE_CODES } from '../base/codes.ts'
 import { BACKPRESSURE_BYTES_MAX, OWED_BYTES_MAX } from '../base/limits.ts'
 import { statusLine } from './status-line.ts'
+import type { StreamHandler, StreamSocket } from './stream-socket.ts'
 
 /** How long a streamed answer waits for a reader who seems slow before it looks again; doubled while he is. */
 const WRITABLE_MS = 10
@@ -183,41 +184,6 @@ export interface HttpRoute {
   /** Leaves method, path and Idempotency-Key unread. */
   readonly lean?: boolean
   readonly handle: (exchange: Exchange) => void
-}
-
-/** One WebSocket. */
-export interface StreamSocket {
-  readonly msgpack: boolean
-  readonly credential: string
-  readonly address: string
-  readonly open: boolean
-  /** Bytes that may wait for the reader; who lets more wait is closed. */
-  owedBytesMax: number
-  /** Sends now or as soon as the reader has made room; never drops. */
-  send(message: string | Uint8Array): void
-  /** What `run` sends leaves in one write. */
-  together(run: () => void): void
-  subscribe(topic: string): void
-  unsubscribe(topic: string): void
-  end(code: number, reason: string): void
-}
-
-export interface UpgradeRequest {
-  readonly origin: string
-  readonly host: string
-  readonly credential: string
-  readonly address: string
-}
-
-export interface StreamHandler {
-  /** The HTTP status that refuses the upgrade, or undefined. */
-  readonly refuses: (request: UpgradeRequest) => number | undefined
-  readonly opened: (socket: StreamSocket) => void
-  /** The bytes are taken back when this returns. */
-  readonly received: (socket: StreamSocket, message: Buffer, binary: boolean) => void
-  /** The reader caught up after stock frames may have been dropped. */
-  readonly drained: (socket: StreamSocket) => void
-  readonly closed: (socket: StreamSocket) => void
 }
 
 const SUBPROTOCOLS = ['fairgrab.msgpack.v1', 'fairgrab.json.v1']

@@ -1,0 +1,39 @@
+/**
+ * One WebSocket as the stream sees it, and what the stream is asked by whoever serves it: the seam between stream.ts, which
+ * knows no library, and uws.ts, which knows no topic.
+ */
+
+/** One WebSocket. */
+export interface StreamSocket {
+  readonly msgpack: boolean
+  readonly credential: string
+  readonly address: string
+  readonly open: boolean
+  /** Bytes that may wait for the reader; who lets more wait is closed. */
+  owedBytesMax: number
+  /** Sends now or as soon as the reader has made room; never drops. */
+  send(message: string | Uint8Array): void
+  /** What `run` sends leaves in one write. */
+  together(run: () => void): void
+  subscribe(topic: string): void
+  unsubscribe(topic: string): void
+  end(code: number, reason: string): void
+}
+
+export interface UpgradeRequest {
+  readonly origin: string
+  readonly host: string
+  readonly credential: string
+  readonly address: string
+}
+
+export interface StreamHandler {
+  /** The HTTP status that refuses the upgrade, or undefined. */
+  readonly refuses: (request: UpgradeRequest) => number | undefined
+  readonly opened: (socket: StreamSocket) => void
+  /** The bytes are taken back when this returns. */
+  readonly received: (socket: StreamSocket, message: Buffer, binary: boolean) => void
+  /** The reader caught up after stock frames may have been dropped. */
+  readonly drained: (socket: StreamSocket) => void
+  readonly closed: (socket: StreamSocket) => void
+}
