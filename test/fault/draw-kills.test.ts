@@ -5,7 +5,7 @@
  * swallows the answer and kills the worker with SIGKILL: so the step stands in Redis and nobody was told. The supervisor
  * starts another worker, which has to go on from what stands. Seven deaths in a row on one draw: what was published
  * before a death is the same afterwards, byte for byte; the finished bundle passes the verifier; each winner has one
- * grant, in the order of the result. Only the dead worker's lease is cut short, so that the test need not wait for it.
+ * grant, in the order of the result. No witness: a draw publishes its own proof, and its people are not first come. Only the dead worker's lease is cut short, so that the test need not wait for it.
  */
 import { createHash } from 'node:crypto'
 import { Redis } from 'ioredis'

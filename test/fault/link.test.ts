@@ -4,6 +4,7 @@
  *
  * Each test puts a TcpProxy between the engine's Link and a real redis-server and reads Redis itself over a second
  * connection that does not fail. The link's own events (up, down) and the proxy's are awaited; no test sleeps.
+ * No witness: there is no engine behind the link.
  */
 import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest'
 import { realClock } from '../../engine/base/clock.ts'

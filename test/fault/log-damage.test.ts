@@ -5,7 +5,7 @@
  * as a whole or not at all. A flipped bit is another thing, Redis loads most of them without a word: each must be
  * refused by Redis, be told at the start as a log that ended early, be found by the check of the round's keys, or
  * change nothing about who holds what. Both begin with a log that batches of claims have written, and every damage is
- * done to a copy of it, which the engine's own start of an embedded server then loads.
+ * done to a copy of it, which the engine's own start of an embedded server then loads. No witness: nothing here has an HTTP door.
  *
  * Rejected: damage to a file that a test wrote by hand; what Redis writes for a script is what has to survive.
  */

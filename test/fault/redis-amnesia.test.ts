@@ -14,10 +14,11 @@ import { Redis } from 'ioredis'
 import { expect, test } from 'vitest'
 import { roundHolders, roundLog, roundState } from '../../engine/store/keys.ts'
 import { Api, expectProblem, makeRound } from '../support/api.ts'
-import { Crowd, openRound } from '../support/crowd.ts'
+import { openRound } from '../support/crowd.ts'
 import { KEYS } from '../support/engine.ts'
 import { startNodeProcess } from '../support/node-process.ts'
 import { type RedisProcess, startLocalRedis } from '../support/redis.ts'
+import { Witness } from '../support/witness/witness.ts'
 
 const STOCK = 10_000
 
@@ -37,8 +38,11 @@ test('lost keys and FLUSHALL: fenced, never a fresh round, and everything goes o
   admin.on('error', () => {})
   const api = new Api(node.url, KEYS.operator)
   const other = await makeRound(api, { stock: 100 })
-  const { id } = await openRound(node.url, STOCK)
-  using crowd = new Crowd({ url: node.url, roundId: id, people: STOCK * 1.25, streams: 1, window: 1, frame: 32 })
+  const round = await openRound(node.url, STOCK)
+  const { id } = round
+  await using witness = await Witness.open({ nodes: [node.url], level: 'always', worst: 'end of Redis' })
+  const few = { people: STOCK * 1.25, streams: 1, window: 1, frame: 32 }
+  using crowd = witness.crowd({ url: node.url, roundId: id, ...few }, round, STOCK)
   const claim = (roundId: string, user_id: string) => api.post(`/v1/rounds/${roundId}/claims`, { user_id })
   const expectFenced = async (roundId: string) => {
     for (const user of ['first', 'second']) expectProblem(await claim(roundId, user), 'fenced')
@@ -71,8 +75,9 @@ test('lost keys and FLUSHALL: fenced, never a fresh round, and everything goes o
     await crowd.told(3000)
   }
   const faults = async () => {
-    await loseKeys()
-    await flushAll()
+    await witness.fault(loseKeys)
+    // While there are no keys nobody else may make some.
+    await witness.rest(() => witness.fault(flushAll))
   }
   await Promise.all([crowd.ask(), faults()])
   admin.disconnect()
@@ -80,4 +85,5 @@ test('lost keys and FLUSHALL: fenced, never a fresh round, and everything goes o
   expect(await crowd.audit()).toEqual({ faults: [], granted: STOCK, remaining: 0 })
   expect(crowd.count('fenced')).toBeGreaterThan(0)
   expect((await claim(other.id, 'other0')).status).toBe(200)
+  expect(await witness.verdict()).toEqual([])
 })

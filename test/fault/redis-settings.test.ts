@@ -25,6 +25,7 @@ const SHORTAGES = effort(1, 20)
 /** More than one lane can ask for in the time until the broken promises are noticed, on any machine. */
 const PEOPLE = effort(400_000, 800_000)
 const NOTICED_MS = 6000
+const ONE = { people: PEOPLE, singles: PEOPLE, singleLanes: 1 }
 
 const PROMISES = [
   { name: 'maxmemory-policy', broken: 'allkeys-lru', kept: 'noeviction', what: 'holders could be evicted' },
@@ -40,13 +41,11 @@ test(
     await using node = await startNodeProcess({ REDIS_URL: redis.url })
     const admin = new Redis({ path: redis.socketPath as string })
     const round = await openRound(node.url, PEOPLE)
-    const { id } = round
     await using witness = await Witness.open({ nodes: [node.url], level: 'always', worst: 'nothing' })
-    const one = { people: PEOPLE, singles: PEOPLE, singleLanes: 1 }
-    using crowd = witness.crowd({ url: node.url, roundId: id, ...one }, round, PEOPLE)
+    using crowd = witness.crowd({ url: node.url, roundId: round.id, ...ONE }, round, PEOPLE)
     const api = new Api(node.url, KEYS.operator)
     const problems = async () => JSON.stringify((await api.get<Fields>('/readyz?verbose')).body.problems)
-    const claim = () => api.post(`/v1/rounds/${id}/claims`, { user_id: 'somebody' })
+    const claim = () => api.post(`/v1/rounds/${round.id}/claims`, { user_id: 'somebody' })
     /** More people are told that they hold a grant than now. */
     const resumed = () => crowd.told(crowd.granted + 20)
 
@@ -88,8 +87,7 @@ test(
       await witness.fault(breakPromises)
       crowd.quit()
     }
-    await Promise.all([crowd.ask(), faults()])
-    admin.disconnect()
+    await Promise.all([crowd.ask(), faults()]).finally(() => admin.disconnect())
     await crowd.askAgain()
     expect((await crowd.audit()).faults).toEqual([])
     expect(crowd.count('fenced')).toBeGreaterThan(0)

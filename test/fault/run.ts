@@ -5,8 +5,8 @@
  *   npm run fault -- --effort middle redis-kills    some rows, in the form between smoke and long
  *   SOAK_MINUTES=480 npm run fault -- soak          the soak for a night instead of half an hour
  *
- * A row is one test file; each ends with final reads, the history checker and the audit, and tells its figures only
- * after they held. A row that takes longer than its bound is ended and counts as failed, so a run ends. Exit 0 when
+ * A row is one test file; each ends with final reads, the history checker, the audit and the verdict of a witness that
+ * knows the public API only (test/support/witness), and tells its figures only after they held. A row that takes longer than its bound is ended and counts as failed, so a run ends. Exit 0 when
  * every row held, 1 when not, 2 for an unknown row. Rejected: one vitest for all of them: its time limit is for a
  * test, its report comes at the end of hours, and two rows at a time would share the load that they are to bear.
  */

@@ -14,6 +14,7 @@ import { type Plant, plant } from './plant.ts'
 import { SECURITY_PLANTS } from './security-plants.ts'
 import { STORE_PLANTS } from './store-plants.ts'
 import { STREAM_PLANTS } from './stream-plants.ts'
+import { WITNESS_PLANTS } from './witness-plants.ts'
 
 export type { Plant }
 
@@ -23,6 +24,7 @@ export const PLANTS: readonly Plant[] = [
   ...SECURITY_PLANTS,
   ...STREAM_PLANTS,
   ...DRAW_PLANTS,
+  ...WITNESS_PLANTS,
   plant(
     'a holder is granted again',
     'scripts/claim.lua',

@@ -1,6 +1,7 @@
 /**
  * Every fault test is a row of `npm run fault`, and every row is a test file: a fault that the long run forgets is one
- * that nobody proves. The names are compared in both directions; what a row does is the file's own business.
+ * that nobody proves. The names are compared in both directions. Each row ends with the verdict of a witness
+ * (test/support/witness), or says in its opening comment why it has none.
  *
  * Rejected: a run that takes whatever files there are, because a row also has its bound in minutes.
  */
@@ -9,7 +10,7 @@ import { readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { ROWS } from '../fault/run.ts'
-import { compareSides, ROOT } from './tree.ts'
+import { compareSides, ROOT, textOf } from './tree.ts'
 
 const compare = (files: readonly string[], rows: readonly string[]) =>
   compareSides(
@@ -30,4 +31,22 @@ test('the rows of npm run fault are the files of test/fault', () => {
 
 test('a planted file without a row, and a row without a file, are found', () => {
   expect(compare(['a.test.ts', 'run.ts'], ['b'])).toHaveLength(2)
+})
+
+const isWitnessed = (text: string): boolean =>
+  /expect\(.*await witness\.verdict\(\)\]?\)\.toEqual/.test(text) || /No witness:\s\S/.test(text.split('*/')[0] ?? '')
+
+test('every row ends with the verdict of a witness, or says why it has none', () => {
+  const silent = ROWS.filter(({ name }) => !isWitnessed(textOf(`test/fault/${name}.test.ts`)))
+  expect(silent.map(({ name }) => name)).toEqual([])
+})
+
+test.each([
+  ['/** A row. */ await crowd.audit()', false],
+  ['/** A row. */ await witness.verdict()', false],
+  ['/** A row. No witness: */ x', false],
+  ['/** A row. */ expect(await witness.verdict()).toEqual([])', true],
+  ['/** A row. No witness: nothing has a door. */ x', true],
+])('a planted row: %s', (text, witnessed) => {
+  expect(isWitnessed(text)).toBe(witnessed)
 })

@@ -17,21 +17,11 @@ const SAMPLE = effort(16, 300)
 const READY_MS = 60_000
 const AGREE_MS = 2000
 const PAUSE_MS = 50
-const CERTAIN_MS = 30_000
+/** For all repetitions together: where a level may lose something, an answer may be in doubt for ever. */
+const REPEATING_MS = 30_000
 /** A list that cannot go on ends with a problem as its last line. */
 const BROKEN_OFF = '{"type":"urn:'
 const LINE = /"sequence":(\d+),"user_id":"(\w+)"/g
-
-/** Asks until the answer is certain: in doubt, or not now, is nothing to judge. What never becomes certain is judged. */
-export async function certain(ask: () => Promise<Heard>): Promise<Heard> {
-  const until = nowMs() + CERTAIN_MS
-  for (;;) {
-    const heard = await ask()
-    const isWhole = !heard.text.includes(BROKEN_OFF)
-    if ((['yes', 'no'].includes(says(heard.outcome)) && isWhole) || nowMs() > until) return heard
-    await new Promise(resume => setTimeout(resume, PAUSE_MS))
-  }
-}
 
 interface Asked {
   readonly doors: readonly Door[]
@@ -48,6 +38,7 @@ interface ClaimOfUser {
 export class FinalQuestions {
   readonly #testimony: Testimony
   readonly #asked: Asked
+  #repeatedMs = 0
 
   constructor(testimony: Testimony, asked: Asked) {
     this.#testimony = testimony
@@ -73,15 +64,27 @@ export class FinalQuestions {
       }
     }
     for (const door of this.#asked.doors) {
-      for (const job of till.known) await till.again(door, job, certain)
+      for (const job of till.known) await till.again(door, job, ask => this.#certain(ask))
       for (const campaignId of new Set(this.#testimony.rounds.map(round => round.campaignId))) {
-        const { node, text, outcome } = await certain(() => door.get(`/v1/campaigns/${campaignId}/ledger`))
+        const { node, text, outcome } = await this.#certain(() => door.get(`/v1/campaigns/${campaignId}/ledger`))
         if (outcome !== 'done') throw new Error(`the ledger of ${campaignId} by ${node}: ${outcome}`)
         const { balances } = JSON.parse(text) as { balances: Readonly<Record<string, number>> }
         this.#testimony.balances.push({ node, campaignId, amounts: balances })
       }
     }
     await this.#agree()
+  }
+
+  /** Asks until the answer is certain: in doubt, or not now, is nothing to judge. What never becomes certain is judged. */
+  async #certain(ask: () => Promise<Heard>): Promise<Heard> {
+    for (;;) {
+      const from = nowMs()
+      const heard = await ask()
+      const isWhole = !heard.text.includes(BROKEN_OFF) || heard.outcome !== 'done'
+      if ((['yes', 'no'].includes(says(heard.outcome)) && isWhole) || this.#repeatedMs > REPEATING_MS) return heard
+      await new Promise(resume => setTimeout(resume, PAUSE_MS))
+      this.#repeatedMs += nowMs() - from
+    }
   }
 
   /** Who was told a grant: all, or of many the last before each fault and some others. */
@@ -109,11 +112,11 @@ export class FinalQuestions {
   async #find(door: Door, round: RoundRecord, user: number): Promise<void> {
     const { id: roundId, userIdOf } = round
     const userId = userIdOf(user)
-    const claimed = await certain(() => door.post(`/v1/rounds/${roundId}/claims`, { user_id: userId }))
+    const claimed = await this.#certain(() => door.post(`/v1/rounds/${roundId}/claims`, { user_id: userId }))
     this.#testimony.found.push({ ...claimed, roundId, user, how: 'claim', ...grantOf(claimed) })
-    const looked = await certain(() => door.get(`/v1/rounds/${roundId}/claims/${userId}`))
+    const looked = await this.#certain(() => door.get(`/v1/rounds/${roundId}/claims/${userId}`))
     this.#testimony.found.push({ ...looked, roundId, user, how: 'look-up', ...grantOf(looked) })
-    const all = await certain(() => door.get(`/v1/claims?user_id=${userId}`))
+    const all = await this.#certain(() => door.get(`/v1/claims?user_id=${userId}`))
     const rows = all.outcome === 'done' ? (JSON.parse(all.text) as { data: ClaimOfUser[] }).data : []
     const row = rows.find(({ round_id }) => round_id === roundId)
     const outcome = all.outcome !== 'done' ? all.outcome : row ? 'granted' : 'not_found'
@@ -123,7 +126,9 @@ export class FinalQuestions {
   }
 
   async #list(door: Door, round: RoundRecord): Promise<void> {
-    const { node, text, outcome } = await certain(() => door.get(`/v1/rounds/${round.id}/claims`, { ndjson: true }))
+    const { node, text, outcome } = await this.#certain(() =>
+      door.get(`/v1/rounds/${round.id}/claims`, { ndjson: true }),
+    )
     if (outcome !== 'done') throw new Error(`the list of ${round.id} by ${node}: ${outcome}`)
     const rows = [...text.matchAll(LINE)]
     round.lists.push({

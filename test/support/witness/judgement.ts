@@ -1,5 +1,6 @@
 /**
  * All rules over one testimony, and what the row's level forgives. The rules' names are what a violation is called by.
+ * Nobody is asked anything here, so a history that a test has planted is judged like one that was heard.
  */
 import { CLAIM_RULES, judgeClaims } from './claim-rules.ts'
 import { type Level, type Weighed, type Worst, weigh } from './levels.ts'

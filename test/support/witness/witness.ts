@@ -88,6 +88,9 @@ export class Witness implements AsyncDisposable {
   readonly #doors: Door[] = []
   readonly #loops: Promise<void>[] = []
   readonly #waiting = new Set<{ readonly holds: () => boolean; readonly resolve: () => void }>()
+  /** What is asked just now. */
+  readonly #acting = new Set<Promise<unknown>>()
+  #resting: Promise<void> | undefined
   #ended = false
   #heardAt = 0
 
@@ -174,6 +177,17 @@ export class Witness implements AsyncDisposable {
     }
   }
 
+  /** Nobody of the witness asks anything while this runs. */
+  async rest<T>(act: () => Promise<T>): Promise<T> {
+    const resting = Promise.withResolvers<void>()
+    this.#resting = resting.promise
+    await Promise.all(this.#acting)
+    return await act().finally(() => {
+      this.#resting = undefined
+      resting.resolve()
+    })
+  }
+
   /** Resolves as soon as so many people more of its own round were told that they hold. */
   told(more: number): Promise<void> {
     const goal = this.#people.granted + more
@@ -241,7 +255,11 @@ export class Witness implements AsyncDisposable {
   #loop(eachMs: number, act: () => Promise<unknown>): void {
     const run = async () => {
       while (!this.#ended) {
-        await act()
+        if (this.#resting) await this.#resting
+        if (this.#ended) return
+        const acting = act()
+        this.#acting.add(acting)
+        await acting.finally(() => this.#acting.delete(acting))
         for (const waiting of this.#waiting) if (waiting.holds()) waiting.resolve()
         await pause(eachMs)
       }
