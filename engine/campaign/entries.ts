@@ -112,6 +112,7 @@ export class Entries {
       most: batchClaims,
       inFlight: batchesInFlight,
       send: (_, entrants) => this.#send(entrants),
+      soon: run => options.clock.soon(run),
     })
   }
 

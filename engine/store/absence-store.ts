@@ -10,6 +10,7 @@
  */
 import type { Redis } from 'ioredis'
 import { Fault } from '../base/assert.ts'
+import type { Clock } from '../base/clock.ts'
 import { Batcher } from './batcher.ts'
 import { logBatch } from './claim-store.ts'
 import * as keys from './keys.ts'
@@ -32,12 +33,21 @@ export class AbsenceStore {
   readonly #questions: Batcher<Missed, string>
   readonly #fenced: boolean
 
-  /** `link` answers when all replicas have confirmed; `fenced` is the level. */
-  constructor(link: Link, scripts: Readonly<Record<ScriptName, Script>>, fenced: boolean) {
+  /** `link` answers when all replicas have confirmed; `fenced` is the level, `soon` calls back when a queue may leave. */
+  constructor(
+    link: Link,
+    scripts: Readonly<Record<ScriptName, Script>>,
+    { fenced, soon }: { readonly fenced: boolean; readonly soon: Clock['soon'] },
+  ) {
     this.#link = link
     this.#script = scripts['round-read']
     this.#fenced = fenced
-    this.#questions = new Batcher({ most: BATCH, inFlight: 1, send: (roundId, missed) => this.#ask(roundId, missed) })
+    this.#questions = new Batcher({
+      most: BATCH,
+      inFlight: 1,
+      soon,
+      send: (roundId, missed) => this.#ask(roundId, missed),
+    })
   }
 
   /** Resolves when nobody holds what was not found; throws Fault `fenced` when somebody may. */

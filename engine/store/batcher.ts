@@ -7,6 +7,8 @@
  * A call that ends without an answer fails for everyone in it with the same fault: the link has asked until it was told
  * or ran out of time, and nothing here asks again.
  */
+import type { Clock } from '../base/clock.ts'
+
 interface Waiting<Ask, Answer> {
   readonly ask: Ask
   readonly resolve: (answer: Answer) => void
@@ -18,6 +20,8 @@ export interface BatcherOptions<Ask, Answer> {
   readonly most: number
   readonly inFlight: number
   readonly send: (name: string, asks: readonly Ask[]) => Promise<readonly Answer[]>
+  /** Calls back at the end of this turn of the event loop. */
+  readonly soon: Clock['soon']
 }
 
 interface Queue<Ask, Answer> {
@@ -47,7 +51,7 @@ export class Batcher<Ask, Answer> {
   #schedule(name: string, queue: Queue<Ask, Answer>): void {
     if (queue.scheduled || !this.#worthSending(queue)) return
     queue.scheduled = true
-    setImmediate(() => {
+    this.#options.soon(() => {
       queue.scheduled = false
       while (this.#worthSending(queue)) this.#send(name, queue)
     })

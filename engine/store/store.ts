@@ -93,17 +93,21 @@ export function openStore(options: StoreOptions): Store {
   const server = replicas > 0 ? link('health', 0) : reads
   const copied = fenced ? link('fence') : reads
   const leaseMs = options.leaseMs ?? LEASE_MS
+  const soon: Clock['soon'] = run => clock.soon(run)
   return {
     // What is only read waits for no replica where a missing one does not stop the grants.
     claims: new ClaimStore(claims, fenced ? server : reads, scripts),
-    absences: new AbsenceStore(reads, scripts, fenced),
+    absences: new AbsenceStore(reads, scripts, { fenced, soon }),
     allotments: new AllotStore(claims, reads, scripts),
     entries: new EntryStore(claims, reads, scripts),
     draws: new DrawStore(reads, scripts),
     rounds: new RoundStore(reads, scripts, leaseMs),
     histories: new HistoryStore(server, scripts),
     fence: new FenceStore({ claims, copied }, scripts, new RoundStore(claims, scripts, leaseMs)),
-    vouchers: new VoucherStore(changes, reads, scripts, options.calendarMs ?? clock.wallMs),
+    vouchers: new VoucherStore(changes, reads, scripts, {
+      soon,
+      calendarMs: options.calendarMs ?? (() => clock.wallMs()),
+    }),
     ledger: new LedgerStore(changes, reads, scripts),
     audit: new AuditStore(changes, reads, scripts),
     controls: new ControlStore(changes, reads),

@@ -8,6 +8,7 @@
  */
 import { randomBytes } from 'node:crypto'
 import { Fault } from '../base/assert.ts'
+import type { Clock } from '../base/clock.ts'
 import type { Code } from '../base/codes.ts'
 import { Batcher } from './batcher.ts'
 import { claimCode } from './claim-store.ts'
@@ -146,6 +147,12 @@ export function bookedCode(campaignId: string, reply: readonly Reply[]): Code {
   return code
 }
 
+/** When a queue of calls may leave, and the calendar that says which week it is (milliseconds since 1970). */
+interface Times {
+  readonly soon: Clock['soon']
+  readonly calendarMs: () => number
+}
+
 export class VoucherStore {
   readonly #changes: Link
   readonly #reads: Link
@@ -154,12 +161,12 @@ export class VoucherStore {
   readonly #keys: Batcher<KeyedRequest, boolean>
   readonly #redemptions: Batcher<RedeemCall, Turned>
 
-  constructor(changes: Link, reads: Link, scripts: Readonly<Record<ScriptName, Script>>, calendarMs: () => number) {
+  constructor(changes: Link, reads: Link, scripts: Readonly<Record<ScriptName, Script>>, { soon, calendarMs }: Times) {
     this.#calendarMs = calendarMs
     this.#changes = changes
     this.#reads = reads
     this.#scripts = scripts
-    const bounds = { most: BATCH, inFlight: BATCHES_IN_FLIGHT }
+    const bounds = { most: BATCH, inFlight: BATCHES_IN_FLIGHT, soon }
     this.#keys = new Batcher({ ...bounds, send: (caller, requests) => this.#ownKeys(caller, requests) })
     this.#redemptions = new Batcher({ ...bounds, send: (campaignId, calls) => this.#redeem(campaignId, calls) })
   }

@@ -5,6 +5,7 @@
 import { Redis } from 'ioredis'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { AbsenceStore } from '../../engine/store/absence-store.ts'
+import { patientClock } from '../support/patient-clock.ts'
 import { type RedisProcess, startLocalRedis } from '../support/redis.ts'
 import { packUsers, ScriptRoom } from '../support/script-room.ts'
 
@@ -19,7 +20,7 @@ beforeAll(async () => {
   redis = await startLocalRedis({ appendfsync: 'no' })
   room = new ScriptRoom(redis.url, 0)
   admin = new Redis({ path: redis.socketPath as string })
-  absences = new AbsenceStore(room.link, room.scripts, true)
+  absences = new AbsenceStore(room.link, room.scripts, { fenced: true, soon: patientClock.soon })
 })
 afterAll(async () => {
   admin.disconnect()
@@ -77,5 +78,7 @@ test('without a state nothing is certain; at the other levels nothing is asked',
   await expect(absences.confirm('rnd_none', 'a')).rejects.toMatchObject({ code: 'fenced' })
   const id = await room.newRound()
   expect(await verdicts(id), 'a round that is not fenced').toEqual(['absent', 'fenced', 'fenced', 'fenced', 'fenced'])
-  await expect(new AbsenceStore(room.link, room.scripts, false).confirm('rnd_none', 1)).resolves.toBeUndefined()
+  await expect(
+    new AbsenceStore(room.link, room.scripts, { fenced: false, soon: patientClock.soon }).confirm('rnd_none', 1),
+  ).resolves.toBeUndefined()
 })

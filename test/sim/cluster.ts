@@ -9,8 +9,9 @@
  * one that has everything, or (`loses`) whichever is there.
  */
 import type { Chance, Timeline } from '../sim/timeline.ts'
+import type { Published } from './redis/call.ts'
 import type { Network } from './redis/network.ts'
-import { Server, type ServerPlant, type Sync } from './redis/server.ts'
+import { Server, type ServerOptions, type ServerPlant, type Sync } from './redis/server.ts'
 import type { Subscription } from './redis/subscription.ts'
 
 export interface ClusterOptions {
@@ -23,6 +24,7 @@ export interface ClusterOptions {
   readonly plant: ServerPlant
   /** Whether a replica may be promoted that lacks writes of a primary which answered for them alone. */
   readonly mayLack: boolean
+  readonly noted: ServerOptions['noted']
 }
 
 export interface Counts {
@@ -41,13 +43,13 @@ export class Cluster {
 
   constructor(options: ClusterOptions) {
     this.#options = options
-    const { timeline, chance, network, sync, scriptOf, plant } = options
-    const published = (server: Server, channel: string, text: string) => {
+    const { timeline, chance, network, sync, scriptOf, plant, noted } = options
+    const published = (server: Server, { channel, text }: Published) => {
       for (const subscription of this.#subscriptions) subscription.heard(server, channel, text)
     }
     this.servers = Array.from(
       { length: options.servers },
-      (_, i) => new Server({ name: `redis${i}`, timeline, chance, network, sync, scriptOf, published, plant }),
+      (_, i) => new Server({ name: `redis${i}`, timeline, chance, network, sync, scriptOf, published, noted, plant }),
     )
     this.primary = this.servers[0] as Server
     for (const server of this.servers.slice(1)) server.follow(this.primary)
@@ -109,6 +111,11 @@ export class Cluster {
   /** Whether every replica is attached and has what the primary has. */
   get isWhole(): boolean {
     return this.others.every(server => server.isAttached && server.offset === this.primary.offset)
+  }
+
+  /** Whether every replica is attached. */
+  get isAttached(): boolean {
+    return this.others.every(server => server.isAttached)
   }
 
   #attach(server: Server): void {

@@ -12,11 +12,16 @@ import type { Code } from '../../engine/base/codes.ts'
 import type { Random } from '../../engine/base/random.ts'
 import type { SingleAsk } from '../../engine/campaign/asks.ts'
 import { Campaigns } from '../../engine/campaign/campaigns.ts'
+import { BEAT_MS, Controls, READ_MS } from '../../engine/campaign/controls.ts'
 import { Draws } from '../../engine/campaign/draws.ts'
 import { FencedRounds } from '../../engine/campaign/fenced-rounds.ts'
 import { Journal } from '../../engine/campaign/journal.ts'
 import { Lifecycle } from '../../engine/campaign/lifecycle.ts'
+import { Merchants } from '../../engine/campaign/merchants.ts'
+import { Redemption } from '../../engine/campaign/redemption.ts'
+import type { RoundView } from '../../engine/campaign/round-view.ts'
 import { Rounds } from '../../engine/campaign/rounds.ts'
+import { Vouchers } from '../../engine/campaign/vouchers.ts'
 import { Health } from '../../engine/ops/health.ts'
 import type { ClaimStore, Decision } from '../../engine/store/claim-store.ts'
 import type { Durability } from '../../engine/store/health.ts'
@@ -36,6 +41,7 @@ const TICK_MS = 100
 const RESERVE_GRANTS = 24
 const EPOCH_MS = Date.UTC(2026, 10, 1)
 const TURN_MS = 0.02
+const NO_LIMITS = { user: 0, address: 0, key: 0 }
 
 /** The clock of one process; what it calls runs only while the process lives, and late when it stands still. */
 export class ProcessClock implements Clock {
@@ -68,6 +74,10 @@ export class ProcessClock implements Clock {
     this.#timeline.after(TURN_MS, () => this.within(run))
   }
 
+  get isStill(): boolean {
+    return this.#stillUntil > this.#timeline.now
+  }
+
   standStill(ms: number): void {
     this.#stillUntil = Math.max(this.#stillUntil, this.#timeline.now + ms)
     this.#timeline.at(this.#stillUntil, () => this.#goOn())
@@ -97,6 +107,8 @@ export interface NodeOptions {
   /** Every stock event of a server is told to those who subscribed there. */
   readonly subscribed: (subscription: Subscription) => () => void
   readonly plant: NodePlant
+  /** Whether vouchers are redeemed in this world. */
+  readonly hasTills: boolean
   /** At the level fenced: its disk of journals. */
   readonly journal: JournalStore | undefined
 }
@@ -109,6 +121,8 @@ export interface NodePlant {
   readonly patienceMs?: number
   /** At the level fenced: refuses without asking whether all replicas have what that rests on. */
   readonly hasty?: boolean
+  /** Judges redemptions on what operators had set, however long ago that was read. */
+  readonly trusting?: boolean
   /** Decides claims in another way. */
   readonly claim?: (claim: ClaimStore['claim'], ...asked: Parameters<ClaimStore['claim']>) => Promise<Decision>
 }
@@ -119,6 +133,9 @@ export class EngineNode {
   readonly rounds: Rounds
   readonly lifecycle: Lifecycle
   readonly store: Store
+  readonly vouchers: Vouchers
+  readonly redemption: Redemption
+  readonly controls: Controls
   readonly #health: Health
   readonly #clients = new Set<SimulatedClient>()
   readonly #waiting = new Set<() => void>()
@@ -134,7 +151,9 @@ export class EngineNode {
     const store = openStore({
       ...{ url: 'redis://primary', durability, replicas, clock, random, scripts: SCRIPTS },
       heard: (_, event) => {
-        if (event === 'up') this.rounds.renewed()
+        if (event !== 'up') return
+        campaigns.forget()
+        this.rounds.renewed()
       },
       ...(plant.leaseMs === undefined ? {} : { leaseMs: plant.leaseMs }),
       network: {
@@ -163,6 +182,14 @@ export class EngineNode {
       ...{ store: this.store, rounds: this.rounds, campaigns, draws, clock, random },
       fenced: fence !== undefined,
     })
+    this.controls = new Controls({ store: store.controls, clock, configured: NO_LIMITS, changed: () => {} })
+    this.vouchers = new Vouchers(store, this.rounds, random)
+    this.redemption = new Redemption({
+      ...{ store, campaigns, random, vouchers: this.vouchers, controls: this.controls },
+      merchants: new Merchants(store.ledger, clock),
+    })
+    if (plant.trusting) this.controls.fresh = () => Promise.resolve()
+    if (options.hasTills) this.#readControls()
     void fence?.begin(id => this.rounds.get(id))
     void this.#health.start()
     every(
@@ -205,6 +232,24 @@ export class EngineNode {
     })
   }
 
+  /** Reads as GET /v1/rounds/{id} does; never answered when the node ends before. */
+  read(roundId: string): Promise<RoundView> {
+    return this.lifecycle.round(roundId).then(({ view }) => view)
+  }
+
+  /** Asks as a till does over HTTP; `unknown` when the node ends before it answers. */
+  asked<T>(ask: (node: EngineNode) => Promise<T>): Promise<{ readonly code: Code; readonly answer?: T }> {
+    return new Promise((resolve, reject) => {
+      const failed = (cause: unknown) => resolve({ code: codeOfFailure(cause) })
+      void this.#ended.promise.then(() => resolve({ code: 'unknown' }))
+      this.clock.within(() => {
+        ask(this)
+          .then(answer => resolve({ code: 'granted', answer }), failed)
+          .catch(reject)
+      })
+    })
+  }
+
   /** Cuts some of its connections to Redis. */
   cut(sentArrives: boolean, share: () => boolean): number {
     let cuts = 0
@@ -223,6 +268,12 @@ export class EngineNode {
     for (const lost of this.#waiting) lost()
     this.#waiting.clear()
     this.#ended.resolve()
+  }
+
+  #readControls(): void {
+    const ignore = () => {}
+    every(this.clock, READ_MS, () => this.controls.read(), ignore)
+    every(this.clock, BEAT_MS, () => this.controls.beat(), ignore)
   }
 
   #fenceOf(disk: JournalStore, { patienceMs = 300, hasty }: NodePlant, random: Random): FencedRounds {

@@ -11,7 +11,7 @@ import { codeOfFailure, type EngineNode } from './engine-node.ts'
 import { RoundRecord } from './round-record.ts'
 import type { World } from './world.ts'
 
-const CAMPAIGN = 'cmp_sim'
+export const CAMPAIGN = 'cmp_simulatedworld00'
 const PACK = [
   {
     template: '40-10',
@@ -51,9 +51,17 @@ export class Operator {
       ...{ id: this.#id, campaign_id: CAMPAIGN, number: this.#number, currency: 'CNY', allocation: { mode: 'fcfs' } },
       ...{ pools, per_user: perUser, pack: PACK, created_at: '2026-11-01T00:00:00.000Z' },
     }
-    const campaign = { id: CAMPAIGN, currency: 'CNY', timezone: 'UTC', pack: PACK, limits: { per_user: perUser } }
+    const campaign = {
+      id: CAMPAIGN,
+      currency: 'CNY',
+      timezone: 'UTC',
+      pack: PACK,
+      limits: { per_user: perUser },
+      on_expiry: 'returned',
+    }
     await this.#insist(async node => {
       const now = this.#world.cluster.primary.timeMs
+      if (this.#world.shops) await node.store.ledger.create(CAMPAIGN, 0)
       await node.store.rounds.createCampaign(CAMPAIGN, JSON.stringify(campaign))
       await node.store.rounds.createRound({
         ...{ id: this.#id, campaignId: CAMPAIGN, number: this.#number, totals, config: JSON.stringify(config) },

@@ -33,6 +33,8 @@ export interface PeopleOptions {
   readonly record: RoundRecord
   /** A node that takes requests now, or undefined when none does. */
   readonly node: () => EngineNode | undefined
+  /** Told the vouchers that somebody was told. */
+  readonly told?: ((sequence: number, codes: readonly string[]) => void) | undefined
 }
 
 const OVER = new Set<Code>(['granted', 'replayed', 'sold_out', 'closed', 'limit_reached'])
@@ -140,6 +142,7 @@ export class People {
       sequence: holds ? ask.sequence : 0,
       vouchers: holds ? voucherHash(ask.codes, rfc3339(ask.at)) : 0,
     })
+    if (holds) this.#options.told?.(ask.sequence, ask.codes)
     this.#asking--
     person.asking--
     if (OVER.has(code)) return this.#over(person)

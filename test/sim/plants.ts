@@ -80,6 +80,12 @@ const withoutQuarantine: Execute = (call, name, words, keyCount): Raw => {
   return reply
 }
 
+/** A decision that tells the view of stock of one grant more. */
+const ahead = (decision: Decision): Decision => {
+  const pools = decision.notice.pools.map(pool => ({ ...pool, granted: Math.min(pool.total, pool.granted + 1) }))
+  return { ...decision, notice: { ...decision.notice, pools } }
+}
+
 export const PLANTS: readonly Plant[] = [
   {
     name: 'tail-lost',
@@ -262,6 +268,82 @@ export const PLANTS: readonly Plant[] = [
         const decision = await claim(...asked)
         return decision.rest === CODES.sold_out.number ? { ...decision, rest: CODES.granted.number } : decision
       },
+    },
+  },
+  {
+    name: 'shown-ahead',
+    bug: 'a round is shown with a grant that no server has',
+    level: 'memory',
+    seed: 1,
+    plant: { claim: async (claim, ...asked) => ahead(await claim(...asked)) },
+  },
+  {
+    name: 'sold-out-aside',
+    bug: 'sold_out is told while packs of the pool are quarantined',
+    level: 'fenced',
+    seed: 12,
+    plant: {
+      execute: (call, name, words, keyCount) => {
+        const reply = execute(call, name, words, keyCount)
+        if (name !== 'claim' || !Array.isArray(reply) || reply[3] !== CODES.fenced.number) return reply
+        return reply.with(3, CODES.sold_out.number) as Raw
+      },
+    },
+  },
+  {
+    name: 'old-history',
+    bug: 'a promoted copy goes on under the epoch of the history that was lost',
+    level: 'replicated',
+    seed: 34,
+    plant: {
+      execute: (call, name, words, keyCount) => {
+        const [state = ''] = words
+        if (name === 'round-history') call.hset(state, 'history', call.server)
+        const [, channel = '', , , next = ''] = words
+        const asked = name === 'round-history' ? [state, channel, '', '0', next] : words
+        return execute(call, name, asked, keyCount)
+      },
+    },
+  },
+  {
+    name: 'redeemed-twice',
+    bug: 'a voucher that is redeemed is redeemed again',
+    level: 'memory',
+    seed: 2,
+    plant: {
+      execute: (call, name, words, keyCount) => {
+        const [, , , vouchers = ''] = words
+        const field = words[keyCount + 1]?.split(' ')[0] ?? ''
+        const record = call.hash(vouchers)?.get(field)
+        if (name === 'redeem' && record?.startsWith('redeemed'))
+          call.hset(vouchers, field, record.replace(/^\w+/, 'active'))
+        return execute(call, name, words, keyCount)
+      },
+    },
+  },
+  {
+    name: 'request-forgotten',
+    bug: 'a redemption is made again under the key that made it',
+    level: 'memory',
+    seed: 2,
+    plant: {
+      execute: (call, name, words, keyCount) => {
+        const reply = execute(call, name, words, keyCount)
+        if (name === 'redeem') call.write(['hdel', words[7] ?? '', [words[keyCount + 2] ?? '']])
+        return reply
+      },
+    },
+  },
+  {
+    name: 'no-lease-of-controls',
+    bug: 'a redemption is decided on what operators had set long ago',
+    level: 'memory',
+    seed: 41,
+    plant: {
+      trusting: true,
+      execute: changed('redeem', words =>
+        words.map((word, i) => (i === 10 ? word.replace(/\d+ \d+$/, '0 9e15') : word)),
+      ),
     },
   },
 ]

@@ -9,6 +9,7 @@
  */
 
 import type { Run, StockChange } from '../../bench/audit/evidence.ts'
+import type { CheckResult } from '../../bench/audit/finding.ts'
 import { Frames } from '../../bench/audit/frames.ts'
 import { History, NO_ANSWER } from '../../bench/audit/history.ts'
 import { Ledger, STRANGER } from '../../bench/audit/ledger.ts'
@@ -17,6 +18,7 @@ import { auditRun } from '../../bench/audit/verdict.ts'
 import { CODES, type Code } from '../../engine/base/codes.ts'
 import { holderOf, holdersIn, partsOf } from '../../engine/base/holder.ts'
 import * as keys from '../../engine/store/keys.ts'
+import { type Leniency, leniencyOf, NOT_OPEN_US, nothingForgiven } from './leniency.ts'
 import type { Keyspace } from './redis/keyspace.ts'
 
 /** All that a claim may be told beside a grant. */
@@ -26,18 +28,6 @@ const EXPECTED = new Set<Code>([
 ])
 const STARTED_MS = Date.UTC(2026, 10, 1)
 const EXAMPLES = 2
-/** What the loss of an engine's journals may break: what it told, and the order and the ends that rest on it. */
-const LOST_WITH_JOURNALS = /^I(3|8|9|10)-|^I1-(gaps|sold-out)/
-
-/**
- * Who holds a sequence that is set aside is known to nobody but an engine that was silent for too long: he may be refused
- * until it is back, and where only one comes back that he asked again, the moment of his grant is that of asking again.
- */
-const TRUE_WHILE_ASIDE = /^I9-vouchers|^I10-holder/
-
-/** A grant that is given back has the moment of the server that made it, whose clock may have been ahead of the next one's. */
-const CLOCKS_DIFFER = /^I12-clock/
-
 const setAsideIn = (ranges: string) =>
   [...ranges.matchAll(/(\d+)-(\d+)/g)].map(([, from, to]) => ({ from: Number(from), to: Number(to) }))
 
@@ -80,8 +70,16 @@ export class RoundRecord {
     this.users = seededUsers(options.seed, options.users)
   }
 
-  /** Answers that contradict others and are known to the round as such. */
-  conflicts = 0
+  /** What the judge forgave, counted. */
+  readonly forgiven = nothingForgiven()
+  /** Since when everything was well again and every engine back, microseconds: no holder is refused behind it. */
+  healedAt = Number.POSITIVE_INFINITY
+
+  /** Whether nobody could know of a sequence: the journal that had it is lost, or the round notes it as another's. */
+  isExcused(redis: Keyspace, sequence: number): boolean {
+    const fields = redis.hash(keys.roundState(this.options.id))?.keys() ?? []
+    return this.journalsLost || [...fields].some(field => field.startsWith(`conflict ${sequence} `))
+  }
 
   /** What does not hold, in words; empty when all of it is one story. */
   judge(redis: Keyspace): readonly string[] {
@@ -99,18 +97,19 @@ export class RoundRecord {
     const aside = setAsideIn(state.get('ranges') ?? '')
     const quarantined = counts.reduce((sum, pool) => sum + pool.quarantined, 0)
     const noted = this.#withoutNoted(state)
-    const history = this.clockJumped && this.options.opensByClock ? withoutCode(noted, 'not_open') : noted
+    const history = this.clockJumped && this.options.opensByClock ? this.#withoutEarly(noted) : noted
     const run: Run = {
       ...{ history, users: this.users, ledger, perUser, mode: 'fcfs', expected: EXPECTED },
       round: { stock: { total, granted, remaining: total - granted - quarantined, quarantined }, pools: counts },
       ...{ changes: [...this.#changes(applied), ...moved], frames: new Frames(1), setAside: aside },
     }
-    const forgiven = [
-      ...(this.journalsLost ? [LOST_WITH_JOURNALS] : []),
-      ...(aside.length > 0 ? [TRUE_WHILE_ASIDE] : []),
-      ...(this.clockJumped && state.has('replid') ? [CLOCKS_DIFFER] : []),
-    ]
-    const untrue = auditRun(run).checks.filter(check => !check.ok && !forgiven.some(ids => ids.test(check.id)))
+    const says = {
+      ...{ journalsLost: this.journalsLost, aside: aside.length > 0 },
+      clockJumped: this.clockJumped && state.has('replid'),
+    }
+    const { checks } = auditRun(run)
+    const untrue = checks.filter(check => !check.ok && !this.#forgives(leniencyOf(check.id, says), check.violations))
+    if (says.aside && !this.journalsLost) untrue.push(...this.#refusedWhenHealed(run))
     return [
       ...problems,
       ...this.#soldTwice(ledger),
@@ -119,6 +118,31 @@ export class RoundRecord {
         ...examples.slice(0, EXAMPLES),
       ]),
     ]
+  }
+
+  #forgives(name: Leniency | undefined, times: number): boolean {
+    if (name) this.forgiven[name] += times
+    return name !== undefined
+  }
+
+  /** Without what was said of a round before every worker can have heard that a clock had opened it. */
+  #withoutEarly(history: History): History {
+    const { at, length } = history
+    let first = Number.POSITIVE_INFINITY
+    for (let i = 0; i < length; i++)
+      if (at.outcome[i] === CODES.granted.number) first = Math.min(first, at.answered[i] ?? first)
+    return without(history, i => {
+      const early = at.outcome[i] === CODES.not_open.number && (at.sent[i] ?? 0) <= first + NOT_OPEN_US
+      if (early && (at.sent[i] ?? 0) > first) this.forgiven.not_open++
+      return early
+    })
+  }
+
+  /** Holders who were refused though every engine was back. */
+  #refusedWhenHealed(run: Run): readonly CheckResult[] {
+    const { at } = run.history
+    const history = without(run.history, i => !(at.sequence[i] ?? 0) && (at.sent[i] ?? 0) <= this.healedAt)
+    return auditRun({ ...run, history }).checks.filter(({ id, ok }) => id === 'I10-holder' && !ok)
   }
 
   /** The grants as the log has them, and what contradicts the holders. */
@@ -173,7 +197,7 @@ export class RoundRecord {
     const conflicts = new Set<number>()
     if ([...state.keys()].some(field => field.startsWith('conflict ')))
       for (let i = 0; i < length; i++) if ((at.sequence[i] ?? 0) > 0 && noted(i)) conflicts.add(i)
-    this.conflicts = conflicts.size
+    this.forgiven.conflicts += conflicts.size
     return without(this.history, i => conflicts.has(i))
   }
 
@@ -213,6 +237,3 @@ function without({ at, length }: History, left: (i: number) => boolean): History
   }
   return history
 }
-
-const withoutCode = (history: History, code: Code): History =>
-  without(history, i => history.at.outcome[i] === CODES[code].number)

@@ -7,6 +7,7 @@
  * two, start it twice with different seeds. Rejected: going on after a violation, since one bug has a thousand seeds.
  */
 import { parseArgs } from 'node:util'
+import { addForgiven, type Forgiven, LENIENCIES, LENIENCY_NAMES, nothingForgiven } from './leniency.ts'
 import { PLANTS } from './plants.ts'
 import { LEVELS, type Level, type Outcome, World, type WorldPlant } from './world.ts'
 
@@ -25,16 +26,16 @@ const HELP = `npm run sim -- [options]      simulated worlds: Redis with replica
 `
 
 const TOTALS = [
-  ...(['worlds', 'days', 'claims', 'grants', 'conflicts'] as const),
+  ...(['worlds', 'days', 'claims', 'grants', 'reads'] as const),
   ...(['failOvers', 'kills', 'powerLosses', 'cuts', 'faults'] as const),
 ] as const
-type Totals = Record<(typeof TOTALS)[number], number>
-const TITLES: Readonly<Record<keyof Totals, string>> = {
+type Totals = Record<(typeof TOTALS)[number], number> & { readonly forgiven: Forgiven }
+const TITLES: Readonly<Record<(typeof TOTALS)[number], string>> = {
   worlds: 'worlds',
   days: 'simulated days',
   claims: 'claims',
   grants: 'grants told',
-  conflicts: 'noted conflicts',
+  reads: 'states judged',
   failOvers: 'fail-overs',
   kills: 'kills of Redis',
   powerLosses: 'power losses',
@@ -113,6 +114,7 @@ function tellViolation(request: Request, level: Level, { seed, faults, violation
 function add(totals: Totals, outcome: Outcome): void {
   totals.worlds++
   for (const name of TOTALS) if (name !== 'worlds') totals[name] += outcome[name]
+  addForgiven(totals.forgiven, outcome.forgiven)
 }
 
 const count = (number: number): string => Math.round(number).toLocaleString('en-US')
@@ -122,6 +124,8 @@ function tellTotals({ json, levels, seed }: Request, totals: Totals, broken: num
   const cpuSeconds = (process.cpuUsage().user + process.cpuUsage().system) / 1e6
   if (json) return console.log(JSON.stringify({ ...totals, violations: broken, seed, levels, seconds, cpuSeconds }))
   for (const name of TOTALS) console.log(`${TITLES[name].padEnd(18)}${count(totals[name]).padStart(14)}`)
+  for (const name of LENIENCY_NAMES)
+    console.log(`forgiven ${count(totals.forgiven[name]).padStart(23)}  ${LENIENCIES[name]}`)
   console.log(`${'worlds broken'.padEnd(18)}${count(broken).padStart(14)}`)
   const each = `${(totals.failOvers / cpuSeconds).toFixed(0)} fail-overs a second of processor time`
   console.log(`levels ${levels.join(', ')}; seeds from ${seed}; ${seconds.toFixed(0)} s, ${each}`)
@@ -141,7 +145,8 @@ async function main(args: readonly string[]): Promise<number> {
   }
   // A stack for each of the millions of faults that are made on purpose would cost a tenth of the run.
   Error.stackTraceLimit = request.runs > 1 ? 0 : 20
-  const totals: Totals = Object.fromEntries(TOTALS.map(name => [name, 0])) as Totals
+  const zeros = Object.fromEntries(TOTALS.map(name => [name, 0])) as Record<(typeof TOTALS)[number], number>
+  const totals: Totals = { ...zeros, forgiven: nothingForgiven() }
   let toldAt = performance.now()
   for (let run = 0; run < request.runs && performance.now() < request.untilMs; run++) {
     const level = request.levels[run % request.levels.length] as Level

@@ -13,11 +13,17 @@ import { Cluster } from './cluster.ts'
 import { EngineNode, type NodePlant, SCRIPTS } from './engine-node.ts'
 import { drawFault, type Family } from './faults.ts'
 import { JournalStore } from './journal-store.ts'
-import { Operator } from './operator.ts'
+import { ledgerProblems } from './ledger-story.ts'
+import { addForgiven, type Forgiven, nothingForgiven } from './leniency.ts'
+import { Notices } from './notices.ts'
+import { CAMPAIGN, Operator } from './operator.ts'
 import { People } from './people.ts'
+import { Readers } from './readers.ts'
+import type { Keyspace } from './redis/keyspace.ts'
 import { Network } from './redis/network.ts'
 import type { Server, ServerPlant, Sync } from './redis/server.ts'
 import type { RoundRecord } from './round-record.ts'
+import { Shops } from './shops.ts'
 import { Chance, Timeline } from './timeline.ts'
 
 export type Level = Durability
@@ -46,14 +52,21 @@ export interface Outcome {
   readonly powerLosses: number
   readonly kills: number
   readonly cuts: number
-  /** Answers that contradict others, each noted in its round. */
-  readonly conflicts: number
+  /** Public states that were shown and held against what survives. */
+  readonly reads: number
+  /** What the judge forgave, counted by its name. */
+  readonly forgiven: Forgiven
   /** In words; empty when nothing was broken. */
   readonly violations: readonly string[]
 }
 
 const DAY_MS = 86_400_000
 const SETTLES_MS = 15_000
+const LOOK_MS = 200
+/** A calm, now and then: longer than a lost state may be shown. */
+const CALM_MS = 1500
+const CALM_SHARE = 0.01
+const SHOPS_SHARE = 0.25
 const NAME = new Map(Object.values(SCRIPTS).map(({ source, name }) => [source, name]))
 
 interface Kind {
@@ -81,6 +94,8 @@ export class World {
   readonly nodes: EngineNode[] = []
   readonly records: RoundRecord[] = []
   readonly people: People[] = []
+  /** Who redeems what people were told; in some worlds. */
+  readonly shops: Shops | undefined
   cuts = 0
   readonly #options: WorldOptions
   readonly #kind: Kind
@@ -89,13 +104,18 @@ export class World {
   readonly #journals = new Map<string, JournalStore>()
   readonly #violations: string[] = []
   #faults = 0
+  /** Faults that go on now, and when the last one ended. */
+  #happening = 0
+  #calmSince = 0
+  readonly #readers: Readers
+  #isNight = false
   #done = false
 
   constructor(options: WorldOptions) {
     this.#options = options
     this.#kind = KINDS[options.level]
     const { timeline } = this
-    const chance = new Chance(options.seed)
+    const [chance, notices] = [new Chance(options.seed), new Notices()]
     this.chance = chance
     this.network = new Network(timeline, chance)
     const servers = chance.pick(this.#kind.servers)
@@ -105,6 +125,12 @@ export class World {
       mayLack: this.#kind.family === 'failOvers' || options.plant?.losesTail === true,
       scriptOf: source => NAME.get(source) ?? 'unknown',
       plant: options.plant ?? {},
+      noted: (...noted) => notices.add(...noted),
+    })
+    this.shops = chance.happens(SHOPS_SHARE) ? new Shops(this) : undefined
+    this.#readers = new Readers({
+      ...{ notices, anyNode: this.anyNode, nodes: this.nodes, happens: share => chance.happens(share) },
+      ...{ primary: () => this.cluster.primary, now: () => timeline.now, calmSince: node => this.#calmFor(node) },
     })
   }
 
@@ -121,14 +147,16 @@ export class World {
     )
     await this.timeline.run(() => this.#done)
     await live
-    const { redis } = { redis: this.cluster.primary.keys }
+    const redis = this.cluster.primary.keys
     for (const record of this.records) this.#violations.push(...record.judge(redis))
+    this.#violations.push(...this.#readers.problems, ...this.#shopProblems(redis))
     const { failOvers, powerLosses, kills } = this.cluster.counts
     const sum = (numbers: readonly number[]) => numbers.reduce((total, number) => total + number, 0)
     return {
       ...{ seed: this.#options.seed, faults: this.#faults, days: this.timeline.now / DAY_MS },
       ...{ failOvers, powerLosses, kills, cuts: this.cuts, violations: this.#violations },
-      conflicts: sum(this.records.map(({ conflicts }) => conflicts)),
+      reads: this.#readers.reads,
+      forgiven: this.#forgiven(),
       claims: sum(this.people.map(({ claims }) => claims)),
       grants: sum(
         this.records.map(
@@ -137,6 +165,13 @@ export class World {
         ),
       ),
     }
+  }
+
+  #forgiven(): Forgiven {
+    const all = nothingForgiven()
+    for (const { forgiven } of this.records) addForgiven(all, forgiven)
+    all.codes += this.shops?.forgiven ?? 0
+    return all
   }
 
   /** Whether the level bears an old primary that lives on beside the new one. */
@@ -191,6 +226,7 @@ export class World {
     const { level, plant = {} } = this.#options
     return new EngineNode({
       ...{ name, timeline, network, durability: level, replicas: this.#replicas, subscribed: cluster.subscribed },
+      hasTills: this.shops !== undefined,
       resolve: () => this.#behind.get(name) ?? cluster.primary,
       plant,
       journal: level === 'fenced' ? this.#journalOf(name) : undefined,
@@ -204,10 +240,33 @@ export class World {
       for (let i = 0; i < count; i++) this.nodes[i] = this.#node(`node${i}`)
       await this.passes(50)
       await this.#day(day)
+      this.#isNight = true
       for (const people of this.people) people.rest()
       for (const node of this.nodes) node.end()
       await this.passes(DAY_MS - (this.timeline.now % DAY_MS))
     }
+  }
+
+  /** Everybody looks at the round of the day until it is over. */
+  #looks(day: number): void {
+    if (this.records.length !== day + 1 || this.#isNight) return
+    this.#readers.look()
+    this.timeline.after(LOOK_MS, () => this.#looks(day))
+  }
+
+  /** Since when nothing has kept a node from the primary, or undefined. */
+  #calmFor({ name, clock }: EngineNode): number | undefined {
+    const { primary, isAttached } = this.cluster
+    const isUpset = this.#happening > 0 || clock.isStill || primary.state !== 'up' || !isAttached
+    if (isUpset || (this.#behind.get(name) ?? primary) !== primary) this.#calmSince = this.timeline.now
+    return isUpset ? undefined : Math.max(this.#calmSince, this.network.resumesAt)
+  }
+
+  #shopProblems(redis: Keyspace): readonly string[] {
+    if (!this.shops) return []
+    const isExcused = (roundId: string, sequence: number) =>
+      this.records.find(({ options }) => options.id === roundId)?.isExcused(redis, sequence) ?? false
+    return [...this.shops.judge(isExcused), ...ledgerProblems(redis, CAMPAIGN, this.shops.told)]
   }
 
   async #day(day: number): Promise<void> {
@@ -215,9 +274,15 @@ export class World {
     const operator = new Operator(this, day)
     const faults = 20 + chance.below(80)
     const record = await operator.createRound(this.#options.seed, 10 + faults * 3)
-    const people = new People({ timeline, chance, record, node: this.anyNode })
+    const { id } = record.options
+    const told = this.shops && ((sequence: number, codes: readonly string[]) => this.shops?.hear(id, sequence, codes))
+    const people = new People({ timeline, chance, record, node: this.anyNode, told })
+    this.shops?.opens()
     this.records.push(record)
     this.people.push(people)
+    this.#readers.turnTo(id)
+    this.#isNight = false
+    this.#looks(day)
     void operator.works()
     const wave = Math.ceil(people.left / faults)
     for (let i = 0; i < faults; i++) {
@@ -225,6 +290,7 @@ export class World {
       for (const earlier of this.people) if (chance.happens(0.3)) earlier.remind()
       await this.passes(chance.span(25))
       await this.#fault()
+      if (chance.happens(CALM_SHARE)) await this.#calm()
     }
     await this.#ends(operator, people, record)
   }
@@ -233,9 +299,21 @@ export class World {
     const { family } = this.#kind
     if (this.#faults >= (this.#options.faults ?? Number.POSITIVE_INFINITY)) return
     this.#faults++
-    const happening = drawFault(this, family).happens(this)
+    this.#happening++
+    const happening = drawFault(this, family)
+      .happens(this)
+      .finally(() => {
+        this.#happening--
+        this.#calmSince = this.timeline.now
+      })
     if (this.chance.happens(0.75)) await happening
     else await this.passes(this.chance.span(30))
+  }
+
+  /** Nothing goes wrong for longer than a lost state may be shown. */
+  async #calm(): Promise<void> {
+    while (this.#happening > 0) await this.passes(LOOK_MS)
+    await this.passes(CALM_MS)
   }
 
   /** Who keeps people from a certain answer when everything is healed. */
@@ -250,14 +328,17 @@ export class World {
     this.#behind.clear()
     for (const [i, node] of this.nodes.entries()) if (!node.clock.alive) this.nodes[i] = this.#node(node.name)
     this.cluster.heal()
+    await this.passes(CALM_MS)
     await operator.stops()
     const until = this.timeline.now + SETTLES_MS
     while (!this.cluster.isWhole && this.timeline.now < until) await this.passes(50)
+    record.healedAt = (this.timeline.now + CALM_MS) * 1000
     people.askAgain()
     while (!people.isQuiet && this.timeline.now < until) {
       await this.passes(50)
       if (record.journalsLost && this.timeline.now > until - SETTLES_MS / 2) await operator.releases()
     }
     if (!people.isQuiet) this.#violations.push(this.#unsettled())
+    await this.shops?.closes()
   }
 }

@@ -7,7 +7,6 @@
  * is found. Rejected: mocks of Redis, because the clock, HMGET's nils and cmsgpack are half of what a script is.
  */
 import { readFileSync } from 'node:fs'
-import { realClock } from '../../engine/base/clock.ts'
 import { CODES, codeOf } from '../../engine/base/codes.ts'
 import { HOLDER_BYTES_MAX, writeArrayHead, writeHolder } from '../../engine/base/holder.ts'
 import { newId, realRandom } from '../../engine/base/random.ts'
@@ -132,7 +131,10 @@ export class ScriptRoom {
     this.rounds = new RoundStore(this.link, this.scripts, leaseMs)
     this.histories = new HistoryStore(this.link, this.scripts)
     this.fence = new FenceStore({ claims: this.link, copied: this.link }, this.scripts, this.rounds)
-    this.vouchers = new VoucherStore(this.link, this.link, this.scripts, realClock.wallMs)
+    this.vouchers = new VoucherStore(this.link, this.link, this.scripts, {
+      soon: run => patientClock.soon(run),
+      calendarMs: () => patientClock.wallMs(),
+    })
     this.ledger = new LedgerStore(this.link, this.link, this.scripts)
   }
 

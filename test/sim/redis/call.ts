@@ -4,14 +4,22 @@
  */
 import { type Keyspace, nextId, type Undo, type Write } from './keyspace.ts'
 
+/** What a script published. */
+export interface Published {
+  readonly channel: string
+  readonly text: string
+}
+
 export interface Done {
   readonly write: Write
   readonly undo: Undo
+  /** What the script that ended with this write published: replicas that apply it publish it, too. */
+  readonly told?: Published | undefined
 }
 
 export class Call {
   readonly writes: Done[] = []
-  readonly published: { readonly channel: string; readonly text: string }[] = []
+  readonly published: Published[] = []
   readonly timeMs: number
   /** The name of the server's history, its master_replid. */
   readonly server: string

@@ -32,6 +32,9 @@ export interface ClientOptions {
 }
 
 const CONNECT_MS = 1000
+/** As the library does: an object is its fields and values. */
+const flat = (word: Word | Readonly<Record<string, Word>>): readonly Word[] =>
+  typeof word === 'object' && !Buffer.isBuffer(word) ? Object.entries(word).flat() : [word]
 const latin1 = (word: Word): string => (Buffer.isBuffer(word) ? word.toString('latin1') : String(word))
 
 function decoded(reply: Raw, bytes: boolean): unknown {
@@ -169,6 +172,9 @@ for (const name of COMMAND_NAMES) {
   methods[`${name}Buffer`] = function (...words) {
     return this.call(name, words, true)
   }
+}
+methods.hset = function (...words) {
+  return this.call('hset', words.flatMap(flat), false)
 }
 for (const [name, { keys }] of Object.entries(SCRIPTS)) {
   methods[`${name}Buffer`] = function (...words) {

@@ -8,6 +8,7 @@
 import type { Call } from './call.ts'
 import { Refused } from './keyspace.ts'
 import { SIMULATED } from './scripts.ts'
+import { VOUCHERS } from './voucher-scripts.ts'
 
 export type Raw = null | number | string | readonly Raw[]
 type Command = (call: Call, words: readonly string[]) => Raw
@@ -71,6 +72,11 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
   hexists: (call, [key = '', field = '']) => (call.hash(key)?.has(field) ? 1 : 0),
   hlen: (call, [key = '']) => call.hash(key)?.size ?? 0,
   hset: (call, [key = '', ...words]) => put(call, key, words),
+  hdel: (call, [key = '', ...fields]) => {
+    const there = fields.filter(field => call.hash(key)?.has(field))
+    if (there.length > 0) call.write(['hdel', key, there])
+    return there.length
+  },
   hsetnx: (call, [key = '', field = '', value = '']) => {
     if (call.hash(key)?.has(field)) return 0
     return put(call, key, [field, value])
@@ -89,9 +95,25 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
   time: call => [String(Math.floor(call.timeMs / 1000)), String((call.timeMs % 1000) * 1000)],
 }
 
+/** What a replica answers, too. */
+export const READ_ONLY = new Set([
+  'round-read',
+  'voucher-read',
+  'zrangebyscore',
+  'get',
+  'hget',
+  'hmget',
+  'hgetall',
+  'hexists',
+  'hlen',
+  'xrange',
+  'pubsub',
+  'time',
+])
+
 /** Runs a script by its name, or a command; throws Refused for what this server does not know. */
 export function execute(call: Call, name: string, words: readonly string[], keyCount: number): Raw {
-  const script = SIMULATED[name]
+  const script = SIMULATED[name] ?? VOUCHERS[name]
   if (script) return script(call, words.slice(0, keyCount), words.slice(keyCount))
   const command = COMMANDS[name]
   if (!command) throw new Refused(`ERR unknown command '${name}'`)

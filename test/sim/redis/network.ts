@@ -36,6 +36,8 @@ export class Network {
   readonly chance: Chance
   /** Milliseconds that a message takes, mostly. */
   latencyMs = 0.2
+  /** Until when something that a block held is sent again. */
+  resumesAt = 0
   readonly #blocked = new Map<string, (() => void)[]>()
 
   constructor(timeline: Timeline, chance: Chance) {
@@ -121,6 +123,7 @@ export class Connection {
     if (this.#network.reaches(this.from, this.server.name)) return run()
     this.#network.pass(this.from, this.server.name, () => {
       if (this.#resumesAt <= timeline.now) this.#resumesAt = timeline.now + chance.span(RETRANSMITTED_MS)
+      this.#network.resumesAt = Math.max(this.#network.resumesAt, this.#resumesAt)
       this.#arrive(run)
     })
   }

@@ -9,8 +9,8 @@
  * with each start and promotion. Rejected: sub-second steps of full resyncs; a replica has the old or the new data.
  */
 import type { Chance, Timeline } from '../timeline.ts'
-import { Call, type Done } from './call.ts'
-import { COMMANDS, execute, type Raw } from './commands.ts'
+import { Call, type Done, type Published } from './call.ts'
+import { COMMANDS, execute, type Raw, READ_ONLY } from './commands.ts'
 import { Keyspace, Refused } from './keyspace.ts'
 import type { Command, Connection, Network } from './network.ts'
 import { type Asked, type Wait, Waits } from './waits.ts'
@@ -23,8 +23,10 @@ export interface ServerOptions {
   readonly timeline: Timeline
   readonly chance: Chance
   readonly sync: Sync
-  /** Told of what scripts publish. */
-  readonly published: (server: Server, channel: string, text: string) => void
+  /** Told of what scripts publish, when it leaves: with the answers of their turn, so behind the sync. */
+  readonly published: (server: Server, told: Published) => void
+  /** Told of each notice that a script wrote, with its place in the log. */
+  readonly noted: (server: Server, told: Published, place: number) => void
   /** The text of a script to its name. */
   readonly scriptOf: (source: string) => string
   readonly plant: ServerPlant
@@ -48,19 +50,6 @@ const EPOCH_MS = Date.UTC(2026, 10, 1)
 const SYNC_EACH_MS = 1000
 /** Between two tries of a replica to reach its primary. */
 const ATTACH_MS = 60
-const READ_ONLY = new Set([
-  'round-read',
-  'zrangebyscore',
-  'get',
-  'hget',
-  'hmget',
-  'hgetall',
-  'hexists',
-  'hlen',
-  'xrange',
-  'pubsub',
-  'time',
-])
 
 export class Server {
   readonly name: string
@@ -83,6 +72,7 @@ export class Server {
   #written = 0
   #synced = 0
   #inbox: Asked[] = []
+  #unsaid: Published[] = []
   #busy = false
   #attached = false
   /** Which of its connections to a primary this is: what travels on an earlier one is lost. */
@@ -143,6 +133,7 @@ export class Server {
     this.life++
     this.#busy = this.#syncing = false
     this.#inbox = []
+    this.#unsaid = []
     this.#held = []
     this.#waits.forget()
     this.#detach()
@@ -241,6 +232,7 @@ export class Server {
   }
 
   #turnEnds(replies: readonly Told[]): void {
+    for (const told of this.#unsaid.splice(0)) this.#options.published(this, told)
     for (const told of replies) {
       if ('reply' in told) told.connection.reply(told.command, told.reply)
       else this.#waits.begin(told)
@@ -266,8 +258,14 @@ export class Server {
       // What a script wrote before it failed stays written.
       for (const done of call.writes) this.log.push(done)
       if (call.writes.length > 0) this.#lastWrite.set(connection, this.offset)
-      for (const { channel, text } of call.published) this.#options.published(this, channel, text)
+      for (const told of call.published) this.#publish(told)
     }
+  }
+
+  #publish(told: Published): void {
+    this.#unsaid.push(told)
+    this.log.push({ ...(this.log.pop() as Done), told })
+    this.#options.noted(this, told, this.log.length - 1)
   }
 
   #eval(connection: Connection, [source = '', count = '0', ...words]: readonly string[]): Raw | Error {
@@ -303,9 +301,11 @@ export class Server {
   #applyUpTo(primary: Server, upTo: number): void {
     if (this.state === 'frozen') return this.#later(0, () => this.#applyUpTo(primary, upTo))
     if (this.state !== 'up' || this.primary !== primary || !this.#attached) return
+    const said: Published[] = []
     for (let at = this.offset; at < Math.min(upTo, primary.offset); at++) {
-      const { write } = primary.log[at] as Done
-      this.log.push({ write, undo: this.keys.apply(write) })
+      const { write, told } = primary.log[at] as Done
+      this.log.push({ write, undo: this.keys.apply(write), told })
+      if (told) said.push(told)
     }
     if (this.#options.sync === 'everysec') this.#writeBehind()
     const sync = this.#options.sync === 'always' ? this.syncMs : 0
@@ -313,6 +313,7 @@ export class Server {
     this.#later(sync + this.#options.network.delay(), () => {
       if (this.#options.sync === 'always')
         this.#synced = this.#written = Math.max(this.#synced, Math.min(offset, this.offset))
+      for (const told of said) this.#options.published(this, told)
       this.#options.network.pass(this.name, primary.name, () => {
         if (primary.life !== life || this.#attachment !== attachment || !primary.replicas.has(this)) return
         primary.replicas.set(this, Math.max(offset, primary.replicas.get(this) ?? 0))

@@ -1,6 +1,6 @@
 /**
- * A node's subscription to stock events on a simulated server: events travel, may be lost with their connection, and
- * after each (re)connection the listener is told that there may be a gap.
+ * A node's subscription to stock events on a simulated server: events travel, wait where the network is blocked, may be lost
+ * with their connection, and after each (re)connection the listener is told that there may be a gap.
  *
  * It looks after itself as the engine's own listener does with the library's help: it connects to whatever its address
  * means, notices an ended server at once and a moved address only when its connection ends, and tries again.
@@ -43,10 +43,11 @@ export class Subscription {
   heard(server: Server, channel: string, text: string): void {
     const { network, name, clock } = this.#options
     if (server !== this.#server || server.life !== this.#life || this.#closed) return
-    network.timeline.after(network.delay(), () => {
-      if (!network.reaches(server.name, name)) return
-      clock.within(() => this.listener.noticed(channelRound(channel), parseNotice(text)))
-    })
+    network.timeline.after(network.delay(), () =>
+      network.pass(server.name, name, () =>
+        clock.within(() => this.listener.noticed(channelRound(channel), parseNotice(text))),
+      ),
+    )
   }
 
   /** Connects when it is not connected; a connection lasts as long as the server's life. */
