@@ -6,7 +6,7 @@
  *
  * A rate that is not set here is that of the node's configuration; 0 is no limit. A held merchant redeems nothing of
  * any campaign until released; what was redeemed before stays, and can be taken back by a hold of a campaign (ledger.ts).
- * While Redis is away the last known rates hold on, and nothing is redeemed. Rejected: a restart with another setting, which
+ * While Redis is away the last known rates hold on, but not over a standstill of the worker, and nothing is redeemed. Rejected: a restart with another setting, which
  * costs the minute that counts; a key that redeem.lua reads, since it would be in another slot than the campaign.
  */
 import { Fault, Refusal } from '../base/assert.ts'
@@ -42,7 +42,10 @@ const LEASE_MS = 500
 export const SETTLES_MS = 600
 /** Between two signs of life of a worker, and how long they may stay out before it stood still. */
 export const BEAT_MS = 100
-const STANDSTILL_MS = 250
+const STANDSTILL_MS = 500
+/** How long rates are let in by that were read, and from their change to its answer: a busy worker is not one that stood still. */
+const RATES_LEASE_MS = 1000
+const RATES_SETTLE_MS = 1100
 /** Reads in a row that come too late to be judged on. */
 const READS_MAX = 3
 
@@ -151,7 +154,7 @@ export class Controls {
     if (began < this.#readAt) return
     this.#readAt = began
     this.#lease = leaseOf(at)
-    this.#holdsUntil = Math.max(this.#holdsUntil, began + LEASE_MS)
+    this.#holdsUntil = Math.max(this.#holdsUntil, began + RATES_LEASE_MS)
     const told = JSON.stringify(Object.entries(fields).sort())
     if (told === this.#told) return
     this.#told = told
@@ -186,7 +189,7 @@ export class Controls {
     const cleared = changes.flatMap(([name, rate]) => (rate === null ? [rateField(name)] : []))
     if (set.length > 0) await this.#options.store.set(Object.fromEntries(set))
     if (cleared.length > 0) await this.#options.store.clear(cleared)
-    await this.#settle()
+    await this.#settle(RATES_SETTLE_MS)
     return this.rates
   }
 
@@ -228,8 +231,8 @@ export class Controls {
     )
   }
 
-  async #settle(): Promise<void> {
-    await new Promise<void>(resolve => this.#options.clock.after(SETTLES_MS, resolve))
+  async #settle(ms = SETTLES_MS): Promise<void> {
+    await new Promise<void>(resolve => this.#options.clock.after(ms, resolve))
     await this.read()
   }
 }

@@ -78,14 +78,13 @@ test('what was redeemed is answered whatever became of the lease, and doubt stay
   })
 })
 
-test('redemptions that share a call share the shortest lease', async () => {
+test.each([
+  { from: 0, until: 1 },
+  { from: 4e12 - 1, until: 4e12 },
+])('redemptions that share a call share the shortest lease: %o', async lease => {
   const { id, voucher } = await campaign()
-  const leases = [
-    { from: 0, until: 4e12 },
-    { from: 0, until: 1 },
-    { from: 4e12 - 1, until: 4e12 },
-  ] as const
-  const all = leases.map((lease, serial) => room.vouchers.redeem(id, call(voucher(serial), { lease })))
+  const leases = [{ from: 0, until: 4e12 }, lease, { from: 0, until: 4e12 }]
+  const all = leases.map((each, serial) => room.vouchers.redeem(id, call(voucher(serial), { lease: each })))
   expect((await Promise.all(all)).map(({ code }) => code)).toEqual(['unavailable', 'unavailable', 'unavailable'])
 })
 

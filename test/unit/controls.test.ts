@@ -118,7 +118,7 @@ test('rates hold on while Redis is away, and not over a standstill of the worker
     controls.beat()
   }
   expect(asked).toHaveLength(2)
-  clock.advance(3 * READ_MS)
+  clock.advance(5 * READ_MS)
   expect(controls.isLate(clock.monotonicMs())).toBe(true)
   controls.beat()
   controls.beat()
@@ -133,7 +133,7 @@ test('rates hold on while Redis is away, and not over a standstill of the worker
 test('where Redis is away after a standstill, too, the last known rates hold on once that is known', async () => {
   const { clock, controls, asked, begin } = room()
   await begin()
-  clock.advance(3 * READ_MS)
+  clock.advance(5 * READ_MS)
   controls.beat()
   asked[1]?.reject(new Fault('unavailable', 'away'))
   await new Promise(resolve => setImmediate(resolve))
