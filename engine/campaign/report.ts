@@ -33,8 +33,20 @@ interface Sums {
 export interface DayRow extends Sums {
   readonly business_date: string
   expired: number
-  /** Redeemed and not restored up to this day's end, of all vouchers issued. */
+  /** What is used up to this day's end, of all vouchers issued. */
   redemption_rate: number
+}
+
+/** A day while it is counted: `used` is by how much more vouchers are used at its end than at its beginning. */
+type OpenDay = Omit<DayRow, 'redemption_rate'> & { used: number }
+
+/**
+ * By how much an entry changes how many vouchers are used: one that was redeemed stays so until a reversal makes it active
+ * again or a hold takes it out of use. A partial or late reversal moves money and leaves it used.
+ */
+function usedBy({ kind, count }: LedgerEntry): number {
+  if (kind === 'redeem') return 1
+  return kind === 'hold' || (kind === 'reverse' && count === '1') ? -1 : 0
 }
 
 const newSums = (): Sums => ({ redeemed: 0, reversed: 0, subsidy: 0, gross: 0 })
@@ -42,10 +54,10 @@ const share = (part: number, whole: number): number => (whole === 0 ? 0 : Math.r
 
 class Count {
   readonly all = newSums()
-  readonly days = new Map<string, DayRow>()
+  readonly days = new Map<string, OpenDay>()
   readonly pools = new Map<string, Sums>()
   readonly merchants = new Map<string, Sums>()
-  restored = 0
+  used = 0
   expired = 0
   deactivated = 0
   held = 0
@@ -70,15 +82,12 @@ class Count {
   #use(entry: LedgerEntry): void {
     const { kind, voucher = '', merchant = '' } = entry
     if (kind === 'redeem') this.#poolOf.set(voucher, entry.pool ?? '')
-    if (kind === 'reverse' && entry.count === '1') this.restored++
     if (kind === 'hold') this.held++
+    const [day, used] = [this.#day(entry), usedBy(entry)]
+    this.used += used
+    day.used += used
     const subsidy = legOf(entry, account => account.startsWith('payable:'))
-    const sums = [
-      this.all,
-      this.#day(entry),
-      sumsOf(this.pools, this.#poolOf.get(voucher) ?? ''),
-      sumsOf(this.merchants, merchant),
-    ]
+    const sums = [this.all, day, sumsOf(this.pools, this.#poolOf.get(voucher) ?? ''), sumsOf(this.merchants, merchant)]
     for (const sum of sums) {
       if (kind === 'redeem') sum.redeemed++
       if (kind === 'reverse') sum.reversed++
@@ -87,9 +96,9 @@ class Count {
     }
   }
 
-  #day(entry: LedgerEntry): DayRow {
+  #day(entry: LedgerEntry): OpenDay {
     const { date } = this.#dayOf(Number(entry.at))
-    const row = this.days.get(date) ?? { business_date: date, ...newSums(), expired: 0, redemption_rate: 0 }
+    const row = this.days.get(date) ?? { business_date: date, ...newSums(), expired: 0, used: 0 }
     this.days.set(date, row)
     return row
   }
@@ -120,11 +129,10 @@ export class Reports {
     const count = new Count(campaign.timezone)
     for await (const entry of this.#store.ledger.entries(campaign.id)) count.add(entry)
     const { packs, vouchers: issued, byPool } = await this.#issued(campaign)
-    const { all, restored, expired, deactivated, held } = count
-    const redeemed = all.redeemed - restored - held
+    const { all, used: redeemed, expired, deactivated, held } = count
     let used = 0
-    const days = [...count.days.values()].map(day => {
-      used += day.redeemed - day.reversed
+    const days = [...count.days.values()].map(({ used: more, ...day }): DayRow => {
+      used += more
       return { ...day, redemption_rate: share(used, issued) }
     })
     return {

@@ -1,6 +1,10 @@
 /**
  * A worker process: started by the supervisor (supervisor.ts), told to drain by it, and ended with it. Its metrics go
  * to the supervisor, which adds those of all workers.
+ *
+ * A supervisor that dies takes its workers with it at once: whoever killed a node believes that it writes nothing any more,
+ * and who starts it again needs its port and its journal. What was under way is asked again, as after every death of a
+ * worker. Rejected: a drain, which goes on redeeming until nobody asks for ten milliseconds.
  */
 import { readConfig } from '../config.ts'
 import { startWorker } from '../main.ts'
@@ -23,11 +27,13 @@ process.on('unhandledRejection', die)
 process.on('SIGINT', () => {})
 process.on('SIGTERM', () => {})
 
-/** A worker that still waits for Redis must not outlive its supervisor, nor keep it from ending. */
-const leave = () => process.exit(0)
-const leaveEarly = ({ kind }: FromSupervisor) => kind === 'drain' && leave()
-process.once('disconnect', leave)
+/** A worker that still waits for Redis does not keep its supervisor from ending. */
+const leaveEarly = ({ kind }: FromSupervisor) => kind === 'drain' && process.exit(0)
 process.on('message', leaveEarly)
+process.once('disconnect', () => {
+  log.error('the supervisor has ended; this worker ends at once')
+  process.exit(1)
+})
 const worker = await startWorker({
   config,
   log,
@@ -39,16 +45,14 @@ const worker = await startWorker({
 })
 
 let draining = false
-const drain = (noticeMs: number) => {
+const drain = () => {
   if (draining) return
   draining = true
-  worker.drain(noticeMs).then(() => process.exit(0), die)
+  worker.drain(NOTICE_MS).then(() => process.exit(0), die)
 }
-process.off('disconnect', leave)
 process.off('message', leaveEarly)
-process.on('disconnect', () => drain(0))
 process.on('message', (message: FromSupervisor) => {
-  if (message.kind === 'drain') drain(NOTICE_MS)
+  if (message.kind === 'drain') drain()
   if (message.kind === 'collect') worker.metrics().then(json => tell({ kind: 'collected', id: message.id, json }), die)
 })
 tell({ kind: 'ready', port: worker.port })

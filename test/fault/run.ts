@@ -28,6 +28,7 @@ const SOAK_MINUTES = Number(process.env.SOAK_MINUTES ?? 30)
 export const ROWS = [
   { name: 'redis-kills', what: 'kill -9 of Redis under load', minutes: 40 },
   { name: 'node-kills', what: 'kill -9 of workers, supervisors, whole nodes', minutes: 60 },
+  { name: 'orphans', what: 'kill -9 of a supervisor whose workers are under load', minutes: 5 },
   { name: 'rolling-restart', what: 'two nodes behind a balancer, restarted in turns', minutes: 15 },
   { name: 'cut-connections', what: 'cuts at random bytes of requests and replies', minutes: 20 },
   { name: 'redis-outages', what: 'freezes, black holes, absence, a replica', minutes: 20 },

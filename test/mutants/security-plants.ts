@@ -114,6 +114,18 @@ export const SECURITY_PLANTS: readonly Plant[] = [
     'unit/fuzz-files',
   ),
   plant(
+    'a worker outlives its killed supervisor',
+    'engine/processes/worker.ts',
+    ["ends at once')\n  process.exit(1)", "ends at once')\n  setTimeout(() => process.exit(1), 2000)"],
+    'fault/orphans',
+  ),
+  plant(
+    'a partial reversal makes a voucher unused in the report',
+    'engine/campaign/report.ts',
+    ["(kind === 'reverse' && count === '1')", "kind === 'reverse'"],
+    'server/report',
+  ),
+  plant(
     'the engine goes on after a bug nobody caught',
     'engine/processes/worker.ts',
     ["process.on('unhandledRejection', die)", "process.on('unhandledRejection', () => {})"],
