@@ -6,7 +6,7 @@
  *
  * People come in batches of random size, so that a page of the log is read while it grows. Every redemption must be made
  * by its first answer or, where Redis did not answer in time, by the same request again. Each campaign ends with an audit
- * of its ledger from the raw keys. Rejected: one campaign for all of them; its ledger would not fit into the test's memory.
+ * of its ledger from the raw keys. No witness: each of its requests is judged over the public API already. Rejected: one campaign for all of them; its ledger would not fit into the test's memory.
  */
 import { expect, test } from 'vitest'
 import { HttpConnection } from '../../bench/load/http-connection.ts'

@@ -7,7 +7,8 @@
  * any timer of its own. Busy is a worker that writes lists of grants for many readers at once. Kept back is the one redemption
  * that a proxy stops in front of Redis: B has judged it, and only the script can still refuse it.
  *
- * `unavailable` and `overloaded` are allowed: certainly nothing was done. Rejected: a worker stopped at random moments, which
+ * `unavailable` and `overloaded` are allowed: certainly nothing was done. No witness: at each turn one answer is right, and it is
+ * asked for over the public API. Rejected: a worker stopped at random moments, which
  * would meet the few microseconds between judging and sending once in a thousand turns.
  */
 import { afterAll, beforeAll, expect, test } from 'vitest'

@@ -6,6 +6,7 @@
  * The stream between two copies is cut, an operator and people change things that the replica never hears of, the
  * primary is killed and the replica takes its name. Two nodes watch; they must agree on the epoch, which Redis has. The
  * counter-check is a kill and a restart on the same log: the same history, so the same epoch and no version back.
+ * No witness: the changes that are lost are chosen one by one, and both nodes are asked for each of them.
  */
 import { expect, onTestFinished, test } from 'vitest'
 import { roundDraw, roundState } from '../../engine/store/keys.ts'

@@ -4,7 +4,7 @@
  * Who launches a node again finds its port and its journal in the hands of what is left of the old one, and an operator who killed
  * a node believes that it is dead. So what is asked after the death is refused or not answered: what was under way may
  * still be answered. Clients are many connections that ask without a pause, on claims and on redemptions, and each answer is
- * held to the moment when its request was sent. Rejected: looking at the processes alone; it is what they write that matters.
+ * held to the moment when its request was sent. No witness: the node is dead at the end, and nobody is there to be asked. Rejected: looking at the processes alone; it is what they write that matters.
  */
 import { existsSync, readFileSync } from 'node:fs'
 import { Agent, request } from 'node:http'

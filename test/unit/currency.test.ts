@@ -4,12 +4,26 @@
  * The dashboard runs in browsers and imports nothing of the engine, so its table is a copy; it is held to the engine's
  * own here, currency by currency, and both to the digits that ISO 4217 gives.
  */
+import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { currencyDigits, moneyText } from '../../engine/base/currency.ts'
-// @ts-expect-error: the dashboard's modules are plain JavaScript.
-import * as page from '../../engine/dashboard/currency.js'
-// @ts-expect-error: the dashboard's modules are plain JavaScript.
-import { release } from '../../engine/dashboard/release-rules.js'
+
+const PAGES = join(import.meta.dirname, '../../engine/dashboard')
+
+interface Currency {
+  readonly currencyDigits: (currency: string) => number
+  readonly minorUnits: (text: string, currency: string) => number
+}
+
+interface Rules {
+  readonly release: (
+    values: Readonly<Record<string, string>>,
+    now: number,
+  ) => { readonly faults: readonly unknown[]; readonly campaign: { readonly pack: readonly unknown[] } }
+}
+
+const page = (await import(join(PAGES, 'currency.js'))) as Currency
+const { release } = (await import(join(PAGES, 'release-rules.js'))) as Rules
 
 const LETTERS = [...'ABCDEFGHIJKLMNOPQRSTUVWXYZ']
 const CODES = LETTERS.flatMap(a => LETTERS.flatMap(b => LETTERS.map(c => a + b + c)))
