@@ -6,8 +6,9 @@
  *
  * A rate that is not set here is that of the node's configuration; 0 is no limit. A held merchant redeems nothing of
  * any campaign until released; what was redeemed before stays, and can be taken back by a hold of a campaign (ledger.ts).
- * While Redis is away the last known rates hold on, but not over a standstill of the worker, and nothing is redeemed. Rejected: a restart with another setting, which
- * costs the minute that counts; a key that redeem.lua reads, since it would be in another slot than the campaign.
+ * While Redis is away nothing is redeemed, and the last known rates hold on, but not over a standstill of the worker. Rejected:
+ * a restart with another setting, which costs the minute that counts; a key that redeem.lua reads, since it would be in
+ * another slot than the campaign; a lease by the worker's own clock alone, since bytes stand still, too.
  */
 import { Fault, Refusal } from '../base/assert.ts'
 import { type Clock, rfc3339 } from '../base/clock.ts'
