@@ -158,7 +158,7 @@ test('rules that an older engine published are drawn without times, and its verd
 
 test('a committed draw that waits too long for its beacon stands as overdue for everybody, with since when', async () => {
   const campaign = await makeCampaign(api)
-  const allocation = { mode: 'window', window_ms: 500, beacon: { kind: 'drand' } }
+  const allocation = { mode: 'window', window_ms: 3_600_000, beacon: { kind: 'drand' } }
   const asked = { stock: 1, opens_at: iso(-1000), allocation }
   const { id } = (await api.post<Round>(`/v1/campaigns/${campaign}/rounds`, asked)).body
   // Promises a beacon that appeared long ago and that the operator holds back.
@@ -171,9 +171,8 @@ test('a committed draw that waits too long for its beacon stands as overdue for 
     return list.body.data.find(round => round.id === id)
   }
   expect(await row(), 'nobody entered').not.toHaveProperty('draw_overdue_since')
-  await expect
-    .poll(async () => (await api.post(`/v1/rounds/${id}/claims`, { user_id: 'a' })).status, { timeout: 30_000 })
-    .toBe(202)
+  await enter(id, 'a')
+  await turn(id, 'close')
   await expect.poll(() => client.hget(keys.roundDraw(id), 'phase'), { timeout: 30_000 }).toBe('committed')
   const since = '2023-08-23T15:59:24.000Z'
   expect((await everybody.get<Shown>(`/v1/rounds/${id}/draw`)).body).toMatchObject({
