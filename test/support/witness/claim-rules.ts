@@ -13,6 +13,8 @@ import { isUndone, orderedIn, statesIn, turnsOf } from './turns.ts'
 const LASTING = ['sold_out', 'closed', 'paused', 'not_open'] as const
 const isLasting = (outcome: string): boolean => (LASTING as readonly string[]).includes(outcome)
 
+const SOLD_OUT = wanting(outcome => outcome === 'sold_out')
+
 interface Case {
   readonly round: RoundRecord
   readonly people: People
@@ -49,10 +51,9 @@ function* holderRefused({ round, people }: Case): Generator<string> {
 }
 
 function* tooEarly({ round, people, turns }: Case): Generator<string> {
-  for (const row of rowsOf(
-    round,
-    wanting(outcome => outcome === 'sold_out'),
-  )) {
+  const positive = turns.filter(({ add }) => add > 0).reduce((sum, { add }) => sum + add, round.stock)
+  const until = people.enoughAt(positive)
+  for (const row of rowsOf(round, SOLD_OUT, until)) {
     const { least } = orderedIn(round.stock, turns, row.sent, row.at)
     const may = people.mayHoldAt(row.at)
     if (may < least)
@@ -64,9 +65,11 @@ function* tooEarly({ round, people, turns }: Case): Generator<string> {
 function* grantedAfter({ round, people, turns }: Case): Generator<string> {
   const first = new Map<string, Row>()
   const own = new Map<number, Row>()
-  const refusals = [...rowsOf(round, wanting(isLasting))].sort((a, b) => a.at - b.at)
-  for (const row of refusals) own.set(row.user, row)
   const granted = [...people.heldAt.keys()].filter(user => people.heldAt[user] !== Number.POSITIVE_INFINITY)
+  // Nobody is granted after the last grant.
+  const until = granted.reduce((last, user) => Math.max(last, people.heldAt[user] as number), 0)
+  const refusals = [...rowsOf(round, wanting(isLasting), until)].sort((a, b) => a.at - b.at)
+  for (const row of refusals) if (people.heldAt[row.user] !== Number.POSITIVE_INFINITY) own.set(row.user, row)
   granted.sort((a, b) => (people.mayHold[a] as number) - (people.mayHold[b] as number))
   let next = 0
   for (const user of granted) {
@@ -139,11 +142,9 @@ function* lost({ round, people, testimony }: Case): Generator<string> {
 
 /** Whoever was refused for certain each time holds nothing. */
 function* refusedAndListed({ round, people }: Case): Generator<string> {
-  const { at, length } = round.history
-  const asked = new Set(at.user.subarray(0, length))
   for (const { node, users, sequences } of round.lists)
     for (const [place, user] of users.entries())
-      if (asked.has(user) && people.mayHold[user] === Number.POSITIVE_INFINITY)
+      if (people.asked[user] === 1 && people.mayHold[user] === Number.POSITIVE_INFINITY)
         yield `${person(round, user)} was only ever refused, the list of ${node} has ${sequences[place]} for them`
 }
 

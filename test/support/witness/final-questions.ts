@@ -9,8 +9,9 @@ import { effort } from '../effort.ts'
 import { below } from '../seed.ts'
 import type { Door, Heard } from './door.ts'
 import { grantOf } from './people.ts'
+import { GRANTS } from './people-told.ts'
 import type { Reader } from './reader.ts'
-import { nameOf, nowMs, type RoundRecord, says, type Testimony } from './testimony.ts'
+import { nowMs, type RoundRecord, says, type Testimony } from './testimony.ts'
 import type { Till } from './till.ts'
 
 const SAMPLE = effort(16, 300)
@@ -93,7 +94,7 @@ export class FinalQuestions {
     const seen = new Set<number>()
     for (let row = 0; row < length; row++) {
       const user = at.user[row] as number
-      if (says(nameOf(at.outcome[row] as number)) !== 'yes' || seen.has(user)) continue
+      if (!GRANTS[at.outcome[row] as number] || seen.has(user)) continue
       seen.add(user)
       rows.push(row)
     }

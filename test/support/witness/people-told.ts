@@ -16,17 +16,21 @@ export interface Row {
 }
 
 type Wanted = readonly boolean[]
-const NUMBERS = Array.from({ length: 256 }, (_, number) => number)
+export const NUMBERS = Array.from({ length: 256 }, (_, number) => number)
 export const wanting = (wants: (outcome: string) => boolean): Wanted => NUMBERS.map(number => wants(nameOf(number)))
 export const GRANTS = wanting(outcome => says(outcome) === 'yes')
 const MAY_HOLD = wanting(outcome => ['yes', 'perhaps'].includes(says(outcome)))
 export const REFUSALS = wanting(outcome => says(outcome) === 'no')
 
-/** The rows whose outcome is wanted; a crowd has millions of others, which become no objects. */
-export function* rowsOf({ history, nodeOf }: RoundRecord, wanted: Wanted): Generator<Row> {
+/** The rows whose outcome is wanted, answered up to a moment; a crowd has millions of others, which become no objects. */
+export function* rowsOf(
+  { history, nodeOf }: RoundRecord,
+  wanted: Wanted,
+  until = Number.POSITIVE_INFINITY,
+): Generator<Row> {
   const { at, length } = history
   for (let i = 0; i < length; i++) {
-    if (!wanted[at.outcome[i] as number]) continue
+    if (!wanted[at.outcome[i] as number] || (at.answered[i] as number) > until * 1000) continue
     yield {
       user: at.user[i] as number,
       outcome: nameOf(at.outcome[i] as number),
@@ -45,6 +49,8 @@ export class People {
   readonly heldAt: Float64Array
   /** From when on they may hold. */
   readonly mayHold: Float64Array
+  /** 1 for who asked at all. */
+  readonly asked: Uint8Array
   readonly #mayHoldInOrder: Float64Array
 
   constructor(round: RoundRecord) {
@@ -52,6 +58,8 @@ export class People {
     const { at, length } = round.history
     for (let i = 0; i < length; i++) people = Math.max(people, (at.user[i] as number) + 1)
     this.sequence = new Uint32Array(people)
+    this.asked = new Uint8Array(people)
+    for (let i = 0; i < length; i++) this.asked[at.user[i] as number] = 1
     this.heldAt = new Float64Array(people).fill(Number.POSITIVE_INFINITY)
     this.mayHold = new Float64Array(people).fill(Number.POSITIVE_INFINITY)
     for (const { user, outcome, sent, at: heard, sequence } of rowsOf(round, MAY_HOLD)) {
@@ -61,6 +69,11 @@ export class People {
       this.sequence[user] = sequence
     }
     this.#mayHoldInOrder = this.mayHold.toSorted()
+  }
+
+  /** The moment from which so many may hold something; never, when there are not as many. */
+  enoughAt(count: number): number {
+    return count === 0 ? 0 : (this.#mayHoldInOrder[count - 1] ?? Number.POSITIVE_INFINITY)
   }
 
   /** How many may hold something at a moment. */

@@ -8,10 +8,12 @@
  * `paused` where the next `pause` is done shows a history that is lost.
  */
 import { Calm, OLDER_MS_MAX } from './calm.ts'
-import type { People } from './people-told.ts'
+import { NUMBERS, type People } from './people-told.ts'
 import type { Testimony, TurnTold, Violation } from './testimony.ts'
 import { nameOf, type RoundRecord, type StateSeen, says, spell } from './testimony.ts'
 import { orderedIn, turnsOf } from './turns.ts'
+
+const GRANTED = NUMBERS.find(number => nameOf(number) === 'granted')
 
 interface Case {
   readonly testimony: Testimony
@@ -98,9 +100,9 @@ function* provenWrong({ testimony, calm, round, seen, turns }: Case): Generator<
 /** A grant that was asked for after a state was shown, and that this state excludes. */
 function* deniedByGrant({ calm, round, seen, turns }: Case): Generator<string> {
   const { at, length } = round.history
-  const grants = Uint32Array.from({ length }, (_, row) => row)
-    .filter(row => nameOf(at.outcome[row] as number) === 'granted')
-    .sort((a, b) => (at.sent[a] as number) - (at.sent[b] as number))
+  const grants: number[] = []
+  for (let row = 0; row < length; row++) if (at.outcome[row] === GRANTED) grants.push(row)
+  grants.sort((a, b) => (at.sent[a] as number) - (at.sent[b] as number))
   const sentOf = (place: number): number => (at.sent[grants[place] as number] as number) / 1000
   let next = 0
   for (const one of seen) {

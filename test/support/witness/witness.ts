@@ -232,9 +232,10 @@ export class Witness implements AsyncDisposable {
     await questions.ready()
     await this.#settle(doors[0] as Door)
     await questions.ask(this.#till)
+    const from = process.cpuUsage()
     const { broken, forgiven } = judgeAt(this.testimony, level, worst)
     this.forgiven = forgiven
-    this.#tell()
+    this.#tell(process.cpuUsage(from).user / 1000)
     return spelt(broken)
   }
 
@@ -322,12 +323,12 @@ export class Witness implements AsyncDisposable {
     return this.#posts.findIndex(({ people }) => people === this.#people.at[user])
   }
 
-  #tell(): void {
+  #tell(judgedMs: number): void {
     const { states, till, turns, found, rounds } = this.testimony
     const lists = rounds.reduce((sum, round) => sum + round.lists.length, 0)
     const counts = { seen: states.length, tilled: till.length, turned: turns.length, foundAgain: found.length, lists }
     tell({ ...counts, forgiven: this.forgiven.length })
-    if (process.env.WITNESS) console.log(counts, spelt(this.forgiven))
+    if (process.env.WITNESS) console.log(counts, spelt(this.forgiven), judgedMs)
   }
 }
 
