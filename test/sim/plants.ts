@@ -112,7 +112,7 @@ export const PLANTS: readonly Plant[] = [
     name: 'no-mark',
     bug: 'nothing is written behind a batch, so that WAIT speaks for an older write',
     level: 'replicated',
-    seed: 7,
+    seed: 5,
     plant: {
       execute: (call, name, words, keyCount) =>
         name === 'set' && words[0] === replicationMark() ? 'OK' : execute(call, name, words, keyCount),
@@ -157,7 +157,7 @@ export const PLANTS: readonly Plant[] = [
     name: 'oversell',
     bug: 'one more is granted than there is',
     level: 'always',
-    seed: 7,
+    seed: 2,
     plant: {
       execute: (call, name, words, keyCount) => {
         if (name !== 'claim') return execute(call, name, words, keyCount)
@@ -175,7 +175,7 @@ export const PLANTS: readonly Plant[] = [
     name: 'no-lease',
     bug: 'grants resume before every worker has heard of it',
     level: 'always',
-    seed: 15,
+    seed: 1,
     plant: { leaseMs: 0 },
   },
   {
@@ -215,7 +215,7 @@ export const PLANTS: readonly Plant[] = [
     name: 'no-pending',
     bug: 'a recovery forgets what was noted to be granted',
     level: 'fenced',
-    seed: 433,
+    seed: 15,
     plant: {
       execute: (call, name, words, keyCount) => {
         const [state = ''] = words
@@ -235,14 +235,14 @@ export const PLANTS: readonly Plant[] = [
     name: 'hasty-refusal',
     bug: 'what no replica has yet passes for copied: refusals, the journals of what is over',
     level: 'fenced',
-    seed: 53,
+    seed: 58,
     plant: { hasty: true },
   },
   {
     name: 'new-key',
     bug: 'a batch whose answer was lost is asked again under other keys',
     level: 'always',
-    seed: 29,
+    seed: 40,
     plant: {
       claim: (claim, roundId, epoch, users, pools) =>
         claim(roundId, epoch, users, pools).catch((cause: unknown) => {
@@ -294,7 +294,7 @@ export const PLANTS: readonly Plant[] = [
     name: 'old-history',
     bug: 'a promoted copy goes on under the epoch of the history that was lost',
     level: 'replicated',
-    seed: 34,
+    seed: 95,
     plant: {
       execute: (call, name, words, keyCount) => {
         const [state = ''] = words
