@@ -12,7 +12,7 @@
  */
 import { CODES } from '../base/codes.ts'
 import { type Decision, EXCEPTION_BYTES } from '../store/claim-store.ts'
-import { type Notice, remainingOf } from '../store/notice.ts'
+import type { Notice } from '../store/notice.ts'
 
 /** What no fail-over takes back: who holds holds, and `fenced` says nothing of the round. */
 const LASTING: ReadonlySet<number> = new Set([CODES.granted.number, CODES.replayed.number, CODES.fenced.number])
@@ -24,7 +24,7 @@ const LASTING: ReadonlySet<number> = new Set([CODES.granted.number, CODES.replay
  */
 const groundOf = ({ epoch, version, state, pools }: Notice): string =>
   [
-    ...[epoch, state, state === 'open' && remainingOf({ pools }) > 0 ? '' : version],
+    ...[epoch, state, state === 'open' && pools.some(({ total, granted }) => granted < total) ? '' : version],
     ...pools.map(({ total, granted }) => (granted < total ? 'left' : total)),
   ].join(' ')
 

@@ -45,6 +45,7 @@ test('a new round has its state, its log and nothing else', async () => {
     t1: '2',
     g1: '0',
     config: '{}',
+    history: expect.stringMatching(/^[0-9a-f]{40}$/),
   })
   expect(Number(state.last)).toBeGreaterThanOrEqual(now)
   expect(await room.log(id)).toEqual([

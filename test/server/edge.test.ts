@@ -131,13 +131,13 @@ test('a path that does not exist is 404, another method 405 with Allow', async (
   ])
     expectProblem(await api.get(path), 'not_found')
   const rows: readonly (readonly [string, string, string])[] = [
-    ['DELETE', `/v1/rounds/${round.id}`, 'GET'],
-    ['PUT', '/v1/campaigns', 'GET, POST'],
-    ['PATCH', `/v1/rounds/${round.id}/claims`, 'GET, POST'],
+    ['DELETE', `/v1/rounds/${round.id}`, 'GET, HEAD'],
+    ['PUT', '/v1/campaigns', 'GET, HEAD, POST'],
+    ['PATCH', `/v1/rounds/${round.id}/claims`, 'GET, HEAD, POST'],
     ['GET', '/v1/redemptions', 'POST'],
     ['GET', `/v1/rounds/${round.id}/pause`, 'POST'],
-    ['POST', '/livez', 'GET'],
-    ['OPTIONS', '/v1/rounds', 'GET'],
+    ['POST', '/livez', 'GET, HEAD'],
+    ['OPTIONS', '/v1/rounds', 'GET, HEAD'],
   ]
   for (const [method, path, allow] of rows) {
     const reply = await api.call(method, path)
