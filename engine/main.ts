@@ -60,15 +60,13 @@ export async function startWorker({ config, log, place = 0, metricsText }: Worke
   const secret = await voucherSecret(config, store, health)
   const arrivals = config.arrivals === '' ? undefined : new ArrivalRecord(config.arrivals)
   const audit = new Audit({ store: store.audit, random, failed: unauditedTold(metrics, log) })
-  const limits = limitsOf(config, log, store, clock)
   const common = { store, metrics, health, secret, audit }
-  const { rounds, fence } = await roundsOf({
-    ...{ ...common, config, log, clock, place, controls: limits.controls, ears, arrivals },
-  })
+  const { rounds, fence } = await roundsOf({ ...common, config, log, clock, place, ears, arrivals })
   const campaigns = new Campaigns({ store, clock, random, serverTimeMs: () => rounds.serverTimeMs() })
   const sweep = new Sweep(store, campaigns)
   const told = (what: string) => (cause: unknown) => log.warn({ err: cause }, what)
   const draws = new Draws({ store, rounds, clock, failed: told('draw') })
+  const limits = limitsOf(config, log, store, clock)
   await readControls(limits)()
   const parts = { ...common, ...limits, rounds, draws, campaigns, sweep, clock, random, fenced: fence !== undefined }
   const { server, stream, own, underWay } = await openServer(config, parts, metricsText)
@@ -183,12 +181,13 @@ const healthOf = (config: Config, log: Log, server: Pick<HealthOptions, 'check' 
 /** The rates of callers, and what operators set of them and of merchants. */
 function limitsOf({ rateUser, rateAddress, rateKey, rateWrongCodes }: Config, log: Log, store: Store, clock: Clock) {
   const configured = { user: rateUser, address: rateAddress, key: rateKey }
-  const rates = new RateLimits(configured, clock, rateWrongCodes)
+  const rates = new RateLimits(configured, clock, rateWrongCodes, now => controls.isLate(now))
   const changed = (now: Rates) => {
     rates.apply(now)
     log.info({ rates: now }, 'controls changed')
   }
-  return { rates, controls: new Controls({ store: store.controls, clock, configured, changed }) }
+  const controls = new Controls({ store: store.controls, clock, configured, changed })
+  return { rates, controls }
 }
 
 /** What voucher codes derive from. A node that starts before its Redis waits here, and is judged anew when it came. */

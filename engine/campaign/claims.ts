@@ -27,8 +27,8 @@ export interface ClaimsOptions {
   readonly batchesInFlight: number
   /** Claims without an answer, over all rounds of this worker. */
   readonly load: { unanswered: number }
-  /** The code that refuses every claim now (health, overload, a standstill), or undefined; `now` is monotonic. */
-  readonly gate: (claims: number, now: number) => Code | undefined
+  /** The code that refuses every claim now (health, overload), or undefined. */
+  readonly gate: (claims: number) => Code | undefined
   /** Told of each decided batch: the worker's stock, counters and limits move. */
   readonly decided: (decision: Decision, claims: number, seconds: number) => void
   /** Told of claims that were answered without asking Redis. */
@@ -242,7 +242,7 @@ export class Claims {
 
   /** The code of a refusal that holds for every stranger now, or undefined: then he is queued. */
   #shut(claims: number, now: number): Code | undefined {
-    const code = this.#options.gate(claims, now) ?? this.view.refusal(now)
+    const code = this.#options.gate(claims) ?? this.view.refusal(now)
     return code ?? (this.#queue.waitMs > SHED_WAIT_MS ? 'overloaded' : undefined)
   }
 

@@ -73,7 +73,7 @@ export interface EntriesOptions {
   readonly key: SigningKey
   readonly batchClaims: number
   readonly batchesInFlight: number
-  readonly gate: (claims: number, now: number) => Code | undefined
+  readonly gate: (claims: number) => Code | undefined
   /** The share of what may wait that does wait, 0..1. */
   readonly pressure: () => number
   readonly decided: (decision: Decision, claims: number, seconds: number) => void
@@ -175,7 +175,7 @@ export class Entries {
     if (own >= 0) return this.#granted(view.holdings.sequenceOf(own), view.holdings.poolOf(own))
     const known = this.#known.find(entrant.user, 0, entrant.user.length)
     if (known >= 0) return this.#standing(this.#known.sequenceOf(known), entrant)
-    const code = gate(1, askedAt)
+    const code = gate(1)
     if (code) return refused(code)
     if (view.notice.state === 'scheduled') {
       const early = view.refusal(askedAt)

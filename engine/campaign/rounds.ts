@@ -34,7 +34,7 @@ export interface RoundsOptions {
   readonly batchClaims: number
   readonly batchesInFlight: number
   /** `fenced` while the server does not give the durability that was promised. */
-  readonly healthGate: (now: number) => Code | undefined
+  readonly healthGate: () => Code | undefined
   /** Something of a round moved: its stock, its state. */
   readonly changed: (view: RoundView) => void
   readonly decided: (decision: Decision, claims: number, seconds: number) => void
@@ -261,9 +261,9 @@ export class Rounds {
       batchClaims,
       batchesInFlight,
       load: this.#load,
-      gate: (claims: number, now: number) => {
+      gate: (claims: number) => {
         if (this.#load.unanswered + claims > CLAIMS_WAITING_MAX) return 'overloaded'
-        return healthGate(now) ?? (fence && !door ? 'fenced' : door?.gate())
+        return healthGate() ?? (fence && !door ? 'fenced' : door?.gate())
       },
       decided: (decision: Decision, count: number, seconds: number) => {
         this.#redisAheadMs = decision.notice.at - clock.wallMs()

@@ -7,7 +7,6 @@ import { type Clock, realClock } from '../base/clock.ts'
 import { RECOVERY_PATIENCE_MS, RESERVE_GRANTS } from '../base/limits.ts'
 import { realRandom } from '../base/random.ts'
 import type { Audit } from '../campaign/audit.ts'
-import type { Controls } from '../campaign/controls.ts'
 import type { FenceEvent } from '../campaign/fenced-round.ts'
 import { FencedRounds } from '../campaign/fenced-rounds.ts'
 import { Journal } from '../campaign/journal.ts'
@@ -48,7 +47,6 @@ interface RoundParts {
   readonly store: Store
   readonly metrics: Metrics
   readonly health: Health
-  readonly controls: Controls
   readonly secret: Buffer
   readonly audit: Audit
   readonly ears: Ears
@@ -57,7 +55,7 @@ interface RoundParts {
 
 /** The rounds of this worker, and at the level fenced what stands before them. */
 export async function roundsOf(parts: RoundParts): Promise<{ readonly rounds: Rounds; readonly fence?: FencedRounds }> {
-  const { config, log, clock, store, metrics, health, controls, secret, ears, arrivals } = parts
+  const { config, log, clock, store, metrics, health, secret, ears, arrivals } = parts
   const failed = undecidedTold(metrics, log)
   const adopted = (roundId: string, notice: Notice) => rounds.adopt(roundId, notice)
   const fence = config.durability === 'fenced' ? await fenceOf(parts, failed, adopted) : undefined
@@ -70,8 +68,7 @@ export async function roundsOf(parts: RoundParts): Promise<{ readonly rounds: Ro
     drawSecret: config.drawSecret === '' ? await store.draws.secret() : Buffer.from(config.drawSecret, 'hex'),
     batchClaims: config.batchClaims,
     batchesInFlight: config.batchesInFlight,
-    // What waited while this worker stood still is not let in at rates that may have been changed.
-    healthGate: now => health.gate() ?? (controls.isLate(now) ? 'overloaded' : undefined),
+    healthGate: health.gate,
     changed: view => ears.changed?.(view),
     decided: ({ rest, exceptions }, claims, seconds) =>
       metrics.decided(claims, rest, exceptionOutcomes(exceptions), seconds),

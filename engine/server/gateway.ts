@@ -54,8 +54,11 @@ export interface RefuseExtra {
   readonly extra?: Readonly<Record<string, unknown>>
 }
 
-/** The caller of an exchange when he may do this now; else the exchange is answered and this is undefined. */
-export function admit(services: Services, exchange: Exchange, right: Right): Admitted | undefined {
+/**
+ * The caller of an exchange when he may do this now; else the exchange is answered and this is undefined. What is outside of
+ * the API (probes, metrics, pages) is answered also by a worker that stood still.
+ */
+export function admit(services: Services, exchange: Exchange, right: Right, isApi = true): Admitted | undefined {
   const caller = services.callers.ofHeader(exchange.authorization)
   if (!caller) {
     refuse(exchange, 'unauthorized', 'the credential is not one of ours, or it has expired')
@@ -67,8 +70,12 @@ export function admit(services: Services, exchange: Exchange, right: Right): Adm
     refuse(exchange, anonymous ? 'unauthorized' : 'forbidden', detail)
     return undefined
   }
-  const { allowed, headers } = services.rates.take(caller, () => exchange.address)
-  if (!allowed) {
+  const { allowed, late, headers } = services.rates.take(caller, () => exchange.address)
+  if (late && isApi) {
+    refuse(exchange, 'overloaded', 'this worker stood still and first reads the rates; ask again')
+    return undefined
+  }
+  if (!allowed && !late) {
     refuse(exchange, 'rate_limited', 'slow down; the RateLimit header has the rate', { headers })
     return undefined
   }
@@ -82,7 +89,7 @@ export interface Admitted {
 
 /** Handles one request of a route from its first byte to its answer. */
 export function handle(services: Services, route: Route, exchange: Exchange): void {
-  const admitted = admit(services, exchange, route.right)
+  const admitted = admit(services, exchange, route.right, route.path.startsWith('/v1/'))
   if (!admitted) return
   const query = queryOf(services, route, exchange)
   if (!query) return
@@ -152,9 +159,7 @@ function run(services: Services, route: Route, exchange: Exchange, { caller, hea
   const encoding = answerEncoding(exchange.accept, exchange.contentType)
   const call: Call = { exchange, caller, params: exchange.params, query, body, encoding }
   services.underWay.requests++
-  const isLate = route.path.startsWith('/v1/') && services.controls.isLate(services.clock.monotonicMs())
-  const ready = isLate ? caughtUp(services, exchange, caller) : Promise.resolve()
-  ready
+  Promise.resolve()
     .then(() => perform(services, route, call))
     .then(answer => answer && send(exchange, encoding, answer, headers))
     .catch((cause: unknown) => {
@@ -162,14 +167,6 @@ function run(services: Services, route: Route, exchange: Exchange, { caller, hea
       fail(services, exchange, cause)
     })
     .finally(() => services.underWay.requests--)
-}
-
-/** After a standstill of this worker: what operators set meanwhile is read, and the rates that hold now are asked. */
-async function caughtUp({ controls, rates }: Services, { address }: Exchange, caller: Caller): Promise<void> {
-  // While Redis is away the last known rates hold on.
-  await controls.fresh().catch(() => {})
-  if (!rates.take(caller, () => address).allowed)
-    throw new Refusal('rate_limited', 'slow down; the RateLimit header has the rate')
 }
 
 /** Whether it is a dry run: it tells what would change and changes nothing. */

@@ -19,12 +19,15 @@ interface Bucket {
 
 export interface RateVerdict {
   readonly allowed: boolean
+  /** Refused because this worker stood still and the rate may be another one by now. */
+  readonly late?: true
   readonly headers: Headers
 }
 
 const guesses = ({ id }: Caller): string => `code:${id}`
 
 const FREE: RateVerdict = { allowed: true, headers: [] }
+const LATE: RateVerdict = { allowed: false, late: true, headers: [] }
 
 /** How the library writes an IPv4 caller of a server that listens to both. */
 const MAPPED = '0000:0000:0000:0000:0000:ffff:'
@@ -37,13 +40,18 @@ export class RateLimits {
   #rates: Rates
   readonly #clock: Clock
   readonly #wrongCodes: number
+  readonly #isLate: (now: number) => boolean
   readonly #buckets = new Map<string, Bucket>()
 
-  /** `wrongCodes` is how many codes that do not exist a caller may ask for in a second; 0 is no limit. */
-  constructor(rates: Rates, clock: Clock, wrongCodes = 0) {
+  /**
+   * `wrongCodes` is how many codes that do not exist a caller may ask for in a second; 0 is no limit. `isLate` says whether rates
+   * may be older than an operator's answer at a monotonic moment (controls.ts); who has no rate is not asked about.
+   */
+  constructor(rates: Rates, clock: Clock, wrongCodes = 0, isLate: (now: number) => boolean = () => false) {
     this.#rates = rates
     this.#clock = clock
     this.#wrongCodes = wrongCodes
+    this.#isLate = isLate
   }
 
   /** Other rates from now on. What is in a bucket above its new size is forgotten at its next request. */
@@ -62,29 +70,34 @@ export class RateLimits {
 
   /** Whether a caller may ask for a code: not while he has asked for too many that do not exist. */
   mayGuess(caller: Caller): boolean {
-    return this.#wrongCodes === 0 || this.#filled(guesses(caller), this.#wrongCodes).left >= 1
+    return this.#wrongCodes === 0 || this.#filled(guesses(caller), this.#wrongCodes, this.#now()).left >= 1
   }
 
   /** Counts a code that does not exist. */
   guessed(caller: Caller): void {
-    if (this.#wrongCodes > 0) this.#filled(guesses(caller), this.#wrongCodes).left--
+    if (this.#wrongCodes > 0) this.#filled(guesses(caller), this.#wrongCodes, this.#now()).left--
   }
 
   #take(name: string, rate: number): RateVerdict {
     if (rate === 0) return FREE
-    const bucket = this.#filled(name, rate)
+    const now = this.#now()
+    if (this.#isLate(now)) return LATE
+    const bucket = this.#filled(name, rate, now)
     const allowed = bucket.left >= 1
     if (allowed) bucket.left--
     return { allowed, headers: headersOf(rate, bucket.left, allowed) }
   }
 
   /** A bucket with what time has given back. */
-  #filled(name: string, rate: number): Bucket {
-    const now = this.#clock.monotonicMs()
+  #filled(name: string, rate: number, now: number): Bucket {
     const bucket = this.#buckets.get(name) ?? this.#fresh(name, rate, now)
     bucket.left = Math.min(rate, bucket.left + ((now - bucket.at) * rate) / 1000)
     bucket.at = now
     return bucket
+  }
+
+  #now(): number {
+    return this.#clock.monotonicMs()
   }
 
   #fresh(name: string, rate: number, now: number): Bucket {

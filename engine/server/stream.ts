@@ -119,8 +119,8 @@ export class Stream implements StreamHandler {
     const session = this.#sessions.get(socket)
     if (!session) return
     if (message.length > FRAME_BYTES_MAX) return this.#end(socket, 'too_large')
-    const { allowed } = this.#options.services.rates.take(session.caller, () => socket.address)
-    if (!allowed) return this.#error(socket, 0, 'rate_limited')
+    const { allowed, late } = this.#options.services.rates.take(session.caller, () => socket.address)
+    if (!allowed) return this.#error(socket, 0, late ? 'overloaded' : 'rate_limited')
     const frame = socket.msgpack ? scanClaimsFrame(message) : undefined
     if (frame) this.#packedClaims(socket, session, frame)
     else this.#ordinary(socket, session, message)

@@ -96,8 +96,8 @@ export const SECURITY_PLANTS: readonly Plant[] = [
     'right codes count as guesses',
     'engine/server/rate-limits.ts',
     [
-      'this.#filled(guesses(caller), this.#wrongCodes).left >= 1',
-      'this.#filled(guesses(caller), this.#wrongCodes).left-- >= 1',
+      'this.#filled(guesses(caller), this.#wrongCodes, this.#now()).left >= 1',
+      'this.#filled(guesses(caller), this.#wrongCodes, this.#now()).left-- >= 1',
     ],
     'unit/timing',
   ),
