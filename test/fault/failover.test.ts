@@ -214,7 +214,7 @@ test(
     const { nodes, stream, failOver } = await startLagging(1, 2)
     const { url } = nodes[0] as NodeProcess
     const round = await openRound(url, STOCK)
-    await using witness = await Witness.open({ nodes: [url], level: 'fenced', worst: 'fail-over' })
+    await using witness = await Witness.open({ nodes: [url], level: 'fenced', worst: 'fail-over', dense: true })
     const few = { people: STOCK * 1.25, singles: 200, streams: 1, window: 2, frame: 64 }
     using crowd = witness.crowd({ url, roundId: round.id, ...few }, round, STOCK)
     let [slowest, slowestOwn] = [0, 0]
@@ -252,7 +252,12 @@ test(
   async () => {
     const { nodes, stream, failOver } = await startLagging(2, 1)
     const [away, stays] = nodes as [NodeProcess, NodeProcess]
-    await using witness = await Witness.open({ nodes: [away.url, stays.url], level: 'fenced', worst: 'fail-over' })
+    await using witness = await Witness.open({
+      nodes: [away.url, stays.url],
+      level: 'fenced',
+      worst: 'fail-over',
+      dense: true,
+    })
     witness.watch()
     for (let i = 0; i < AWAY; i++) {
       await witness.shows(({ remaining }) => remaining >= TOLD)

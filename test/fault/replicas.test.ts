@@ -46,7 +46,7 @@ async function startPair(level: Level, worst: Worst) {
   await node.serves()
   const round = await openRound(node.url, PEOPLE)
   const { id } = round
-  const witness = await Witness.open({ nodes: [node.url], level, worst })
+  const witness = await Witness.open({ nodes: [node.url], level, worst, dense: worst === 'fail-over' })
   onTestFinished(() => witness[Symbol.asyncDispose]())
   // Replication runs behind: a replica that had not even heard of the round would be fenced for ever, not short of grants.
   await synced(primary)

@@ -33,7 +33,7 @@ test(
     onTestFinished(async () => void (await node.stop()))
     await node.serves()
     const round = await openRound(node.url, PEOPLE)
-    await using witness = await Witness.open({ nodes: [node.url], level: 'fenced', worst: 'fail-over' })
+    await using witness = await Witness.open({ nodes: [node.url], level: 'fenced', worst: 'fail-over', dense: true })
     const few = { people: PEOPLE, singles: 100, streams: 1, window: 1, frame: 32 }
     using crowd = witness.crowd({ url: node.url, roundId: round.id, ...few }, round, PEOPLE)
     let slowest = 0

@@ -14,7 +14,8 @@ import type { Reader } from './reader.ts'
 import { nowMs, type RoundRecord, says, type Testimony } from './testimony.ts'
 import type { Till } from './till.ts'
 
-const SAMPLE = effort(16, 300)
+/** Longer lists are read in the longer forms only; the row's own audit has them in the short one. */
+const LISTED_MAX = effort(5000, Number.POSITIVE_INFINITY)
 const READY_MS = 60_000
 const AGREE_MS = 2000
 const PAUSE_MS = 50
@@ -28,6 +29,8 @@ interface Asked {
   readonly doors: readonly Door[]
   readonly readers: readonly Reader[]
   readonly next: () => number
+  /** So many of a crowd are asked for by name. */
+  readonly sample: number
 }
 
 interface ClaimOfUser {
@@ -58,10 +61,11 @@ export class FinalQuestions {
 
   async ask(till: Till): Promise<void> {
     for (const round of this.#testimony.rounds) {
-      const users = this.#sample(round)
+      const holders = this.#holders(round)
+      const users = this.#sample(round, holders)
       for (const door of this.#asked.doors) {
         for (const user of users) await this.#find(door, round, user)
-        await this.#list(door, round)
+        if (holders.length <= LISTED_MAX) await this.#list(door, round)
       }
     }
     for (const door of this.#asked.doors) {
@@ -88,8 +92,8 @@ export class FinalQuestions {
     }
   }
 
-  /** Who was told a grant: all, or of many the last before each fault and some others. */
-  #sample({ history: { at, length } }: RoundRecord): readonly number[] {
+  /** The first row of each person who was told a grant. */
+  #holders({ history: { at, length } }: RoundRecord): readonly number[] {
     const rows: number[] = []
     const seen = new Set<number>()
     for (let row = 0; row < length; row++) {
@@ -98,15 +102,19 @@ export class FinalQuestions {
       seen.add(user)
       rows.push(row)
     }
-    if (rows.length <= SAMPLE) return [...seen]
-    const { disturbed } = this.#testimony
-    const near = disturbed.flatMap(({ from, to }) => {
+    return rows
+  }
+
+  /** Those of them who are asked for by name: all, or of many the last before each fault and some others. */
+  #sample({ history: { at } }: RoundRecord, rows: readonly number[]): readonly number[] {
+    const { sample, next } = this.#asked
+    const near = this.#testimony.disturbed.flatMap(({ from, to }) => {
       const until = rows.findLastIndex(row => (at.answered[row] as number) / 1000 < from)
       const after = rows.findIndex(row => (at.answered[row] as number) / 1000 > to)
       return [until, after].filter(place => place >= 0)
     })
-    const chosen = new Set(near.slice(-SAMPLE / 2))
-    while (chosen.size < SAMPLE) chosen.add(below(this.#asked.next, rows.length))
+    const chosen = new Set(near.slice(-Math.ceil(sample / 2)))
+    while (chosen.size < Math.min(sample, rows.length)) chosen.add(below(next, rows.length))
     return [...chosen].map(place => at.user[rows[place] as number] as number)
   }
 

@@ -28,15 +28,32 @@ import { Till } from './till.ts'
 /** Packs of the round in which people claim, and of the one in which nobody does. */
 const STOCK = 12
 const QUIET_STOCK = 5
-/** So many people come to the witness's own round in all, and so many codes of the crowd to the till. */
-const PEOPLE = effort(40, 2000)
-const CODES = effort(24, 1000)
-const PEOPLE_MS = 100
-const TURN_MS = 600
-/** Before its next turn in the quiet round it lets people look at what the last one made. */
+/** Before its next turn in the quiet round the desk lets people look at what the last one made. */
 const QUIET_MS = 1300
-const READ_MS = 200
-const CODE_MS = 150
+const AGAIN_MS = 200
+
+interface Pace {
+  /** So many people come to the busy round in all, so many codes of the crowd to the till; so many are asked for by name. */
+  readonly people: number
+  readonly codes: number
+  readonly sample: number
+  /** Between two steps of each. */
+  readonly peopleMs: number
+  readonly turnMs: number
+  readonly readMs: number
+}
+
+/** The short form has many rows and little time: there the witness comes often only where servers take each other's place. */
+const SPARSE: Pace = { people: 10, codes: 4, sample: 3, peopleMs: 400, turnMs: 1000, readMs: 500 }
+const DENSE: Pace = {
+  people: effort(40, 2000),
+  codes: effort(12, 1000),
+  sample: effort(8, 300),
+  peopleMs: 100,
+  turnMs: 600,
+  readMs: 200,
+}
+
 /** Violations of one rule that are spelt out. */
 const SPELT = 3
 
@@ -45,6 +62,8 @@ export interface WitnessOptions {
   readonly level: Level
   /** The worst that the row does to Redis. */
   readonly worst: Worst
+  /** Often, in the short form too. */
+  readonly dense?: boolean
 }
 
 const LONG_AGO = '2020-01-01T00:00:00.000Z'
@@ -78,6 +97,7 @@ export class Witness implements AsyncDisposable {
   /** Violations that the level forgives, once there is a verdict. */
   forgiven: readonly Violation[] = []
   readonly #options: WitnessOptions
+  readonly #pace: Pace
   readonly #stalls = new Stalls()
   readonly #posts: readonly Post[]
   readonly #people: People
@@ -96,6 +116,7 @@ export class Witness implements AsyncDisposable {
 
   private constructor(options: WitnessOptions, { campaign_id: campaignId, id, quietId }: Rounds) {
     this.#options = options
+    this.#pace = options.dense === true || effort(0, 1) > 0 ? DENSE : SPARSE
     // The watch of stalls counts from the process's start, all else here by the machine's clock.
     const origin = nowMs() - performance.now()
     this.testimony.lost = (from, to) => this.#stalls.between(from - origin, Math.min(to - origin, performance.now()))
@@ -148,14 +169,15 @@ export class Witness implements AsyncDisposable {
   }
 
   watch(): void {
+    const { people: peopleMax, peopleMs, readMs, turnMs } = this.#pace
     for (const [place, { people, till, reader }] of this.#posts.entries()) {
       reader.watch()
-      this.#loop(READ_MS, () => reader.read())
-      this.#loop(PEOPLE_MS, () => this.#people.step(people, place, this.#people.at.length < PEOPLE))
-      this.#loop(PEOPLE_MS, () => this.#till.step(till))
+      this.#loop(readMs, () => reader.read())
+      this.#loop(peopleMs, () => this.#people.step(people, place, this.#people.at.length < peopleMax))
+      this.#loop(peopleMs, () => this.#till.step(till))
     }
     for (const [desk, eachMs] of [
-      [this.#desk, TURN_MS],
+      [this.#desk, turnMs],
       [this.#quiet, QUIET_MS],
     ] as const) {
       let turns = 0
@@ -228,7 +250,12 @@ export class Witness implements AsyncDisposable {
     const { level, worst } = this.#options
     const doors = this.#options.nodes.map(url => this.#door(url))
     const readers = this.#posts.map(({ reader }) => reader)
-    const questions = new FinalQuestions(this.testimony, { doors, readers, next: random(900) })
+    const questions = new FinalQuestions(this.testimony, {
+      doors,
+      readers,
+      next: random(900),
+      sample: this.#pace.sample,
+    })
     await questions.ready()
     await this.#settle(doors[0] as Door)
     await questions.ask(this.#till)
@@ -297,13 +324,19 @@ export class Witness implements AsyncDisposable {
   }
 
   #take(codes: readonly string[], campaignId: string): void {
-    for (const code of codes.slice(0, 2)) this.#till.take(code, campaignId)
+    for (const code of codes.slice(0, 1)) this.#till.take(code, campaignId)
   }
 
   /** Now and then what a person of the crowd was told goes to the till at once. */
   #hear(record: Testimony['rounds'][number], user: number, body: Buffer): void {
     const now = monotonicUs() / 1000
-    if (this.#ended || now - this.#heardAt < CODE_MS || record.codes.size >= CODES || record.codes.has(user)) return
+    if (
+      this.#ended ||
+      now - this.#heardAt < this.#pace.peopleMs ||
+      record.codes.size >= this.#pace.codes ||
+      record.codes.has(user)
+    )
+      return
     this.#heardAt = now
     const { vouchers } = JSON.parse(body.toString()) as { vouchers: { code: string }[] }
     record.codes.set(user, { codes: vouchers.map(({ code }) => code), at: now })
@@ -315,7 +348,7 @@ export class Witness implements AsyncDisposable {
     await this.#desk.reopen(door)
     await this.#quiet.reopen(door)
     for (const user of this.#people.unsettled)
-      while (!(await this.#people.ask(this.#people.at[user] as Door, user, this.#placeOf(user)))) await pause(READ_MS)
+      while (!(await this.#people.ask(this.#people.at[user] as Door, user, this.#placeOf(user)))) await pause(AGAIN_MS)
     while (this.#till.waiting > 0) await this.#till.step(door)
   }
 
