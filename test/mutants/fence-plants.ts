@@ -233,7 +233,7 @@ export const FENCE_PLANTS: readonly Plant[] = [
   plant(
     'a second pause passes for the first one, which the replicas have long had',
     'engine/campaign/sure-refusals.ts',
-    ["state === 'open' && remainingOf({ pools }) > 0 ? '' : version", "''"],
+    ["state === 'open' && pools.some(({ total, granted }) => granted < total) ? '' : version", "''"],
     'script/fenced-round',
   ),
   plant(
