@@ -243,6 +243,12 @@ describe('what is no violation', () => {
       claim(round, 9, 'paused', [53_000, 53_010])
     },
     'a fenced or overloaded holder': (_, round) => claim(round, 1, 'fenced', [46_000, 46_010]),
+    'a redemption asked for again after its reversal': told => {
+      till(told, 'redeem', 'code5', 33_000, { key: 'k5', body: redeemed('r5') })
+      till(told, 'reverse', 'code5', 33_100, { key: 'v5', body: { id: 'w', redemption_id: 'r5', amount: 1000 } })
+      till(told, 'redeem', 'code5', 33_200, { key: 'k5', body: redeemed('r5') })
+      till(told, 'look', 'code5', 33_300, { body: { state: 'active', redemption: null } })
+    },
     'a code that is fenced': told => till(told, 'look', 'code5', 33_000, { outcome: 'fenced' }),
   }
   test.each(Object.entries(harmless))('%s', (_, plant) => {

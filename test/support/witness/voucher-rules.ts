@@ -87,8 +87,8 @@ function* redemptionLost({ deeds }: Case): Generator<string> {
 }
 
 /** Two redemptions of a code need a reversal of the first between them. */
-function* redeemedTwice({ deeds }: Case): Generator<string> {
-  for (const [code, all] of deeds) {
+function* redeemedTwice({ testimony }: Case): Generator<string> {
+  for (const [code, all] of grouped(testimony.till, told => told.code)) {
     const redeemed = all.filter(deed => deed.deed === 'redeem' && isDone(deed))
     const firsts = [...new Map(redeemed.toReversed().map(deed => [read(deed).id, deed])).values()].reverse()
     for (const [place, next] of firsts.entries()) {
@@ -155,7 +155,19 @@ export const VOUCHER_RULES: Readonly<Record<string, Rule>> = {
   'the ledger does not sum to zero': unbalanced,
 }
 
+/** What was asked, without what only repeats the answer of a key: that changes nothing, whatever came in between. */
+function withoutRepeats(till: readonly TillTold[]): readonly TillTold[] {
+  const answered = new Set<string>()
+  return till.filter(told => {
+    if (told.key === '' || !isDone(told)) return true
+    const name = `${told.deed} ${told.key}`
+    const isFirst = !answered.has(name)
+    answered.add(name)
+    return isFirst
+  })
+}
+
 export function judgeVouchers(testimony: Testimony): readonly Violation[] {
-  const of = { testimony, deeds: grouped(testimony.till, told => told.code) }
+  const of = { testimony, deeds: grouped(withoutRepeats(testimony.till), told => told.code) }
   return Object.entries(VOUCHER_RULES).flatMap(([rule, judge]) => [...judge(of)].map(told => ({ rule, told })))
 }
