@@ -105,6 +105,18 @@ test.each<[string, unknown]>([
   expect([scanned(bytes), ordinary(bytes)]).toEqual([undefined, undefined])
 })
 
+test.each(['op', 'id', 'round_id', 'user_ids', 'pool'] as const)(
+  'a frame that says %s twice is no claims frame, for both ways',
+  name => {
+    const good = { ...GOOD, pool: 'general' }
+    const once = encode(good, 'msgpack')
+    expect(scanned(once)).toEqual(ordinary(once))
+    const field = encode({ [name]: good[name] }, 'msgpack').subarray(1)
+    const twice = Buffer.concat([Buffer.from([0x86]), once.subarray(1), field])
+    expect([scanned(twice), ordinary(twice)]).toEqual([undefined, undefined])
+  },
+)
+
 function mutate(next: () => number, good: Buffer, other: Buffer): Buffer {
   const bytes = Buffer.from(good)
   const at = below(next, bytes.length)
