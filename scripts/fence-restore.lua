@@ -5,7 +5,7 @@
 -- @key holders   roundHolders
 -- @key log       roundLog
 -- @key restored  roundRestored
--- @arg channel   where the notice is published
+-- @arg channel   where the notice is published; before the round is bound here beside it, since readers still are in the old life
 -- @arg epoch     the epoch that the engine saw
 -- @arg engine    whose journal it is
 -- @arg told      with the last of it: the epochs of which this engine has told all that it ever acknowledged
@@ -57,4 +57,4 @@ for epoch in ARGV[4]:gmatch('%x+') do
 end
 if here and owed == ' ' and (f[2] or ' ') ~= ' ' then aside_release(round, KEYS[3], 'all told') end
 local fields = { 'engines', engines, 'owed', owed, 'ranges', round.ranges or '' }
-return { CODE.granted, round_write(round, ARGV[1], aside_counts(round, fields)), restored, conflicts }
+return { CODE.granted, round_write(round, here and ARGV[1] or ARGV[1] .. ':unbound', aside_counts(round, fields)), restored, conflicts }

@@ -149,8 +149,9 @@ export class Rounds {
     if (!claims) return undefined
     const read = await this.#options.store.rounds.read(roundId)
     if (!read) throw new Fault('fenced', `round ${roundId}: its state in Redis is missing; restore it from a backup`)
-    // A read may come from a server that is no longer the primary: it is news, and confirms nothing.
-    this.#take(claims, read.notice)
+    // A read may come from a server that is no longer the primary: it is news, and confirms nothing. Of one that the round is
+    // not bound to it is no news: what is given back there has versions of the epoch that others saw in its old life.
+    if (read.binding !== 'elsewhere') this.#take(claims, read.notice)
     if (read.notice.epoch !== claims.view.notice.epoch && !this.#doorOf(claims.view.config))
       await this.#epochs.look(claims)
     return claims
@@ -225,6 +226,8 @@ export class Rounds {
     const config = JSON.parse(read.config) as RoundConfig
     const seed = random.bytes(4).readInt32LE(0)
     const door = this.#doorOf(config)
+    if (read.binding === 'elsewhere')
+      throw new Fault('fenced', `round ${roundId}: its state is made certain behind a fail-over; ask again`)
     const settled = door ? undefined : await this.#epochs.settle(roundId)
     const view = new RoundView({
       config,

@@ -37,7 +37,7 @@ export const roundSeen = (roundId: string, bucket: number) => `fg:{${roundId}}:s
 /** HASH. The published files of a window's draw, by name. Written by draw-open.lua, draw-write.lua, draw-finish.lua. */
 export const roundBundle = (roundId: string, window: number) => `fg:{${roundId}}:bundle:${window}`
 
-/** CHANNEL. The round's stock notices, by every round script; `awaits <stamp>` calls for the marks of a strict round's workers. */
+/** CHANNEL. The round's stock notices, by every round script (by fence-restore.lua, before the round is bound, on `…:unbound`); `awaits <stamp>` calls for the marks of a strict round's workers. */
 export const roundChannel = (roundId: string) => `fg:{${roundId}}:stock`
 
 /** The pattern of all stock channels, and the id of the round that a channel belongs to. */

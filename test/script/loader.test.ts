@@ -31,7 +31,7 @@ const PINNED: Readonly<Record<string, string>> = {
   'fence-bind': '806513d27bbc6a0dd738ede94499991bdd4b4089',
   'fence-release': 'd306be6136b912957a3184001392da99620230f6',
   'fence-reserve': 'fb95e2435c4eb766976ab6ff0b7e64f2fe82b377',
-  'fence-restore': 'bb55939152fa8bcc995476526671683e7d6ef582',
+  'fence-restore': 'f4d24c9d9036331a649be39498c88786ffa745ba',
   'hold-end': '645cc49c738359c91e71249d5b840f4b30701b48',
   'key-own': 'b97534e8a0c4e43ec12d445ed07ae6d03cc97314',
   redeem: '86ed67d3646b805318ae8a2a5fc4066e0df4b983',

@@ -119,7 +119,8 @@ test('a code that was told is fenced at the till until its engine is back, then 
     expectProblem(await second.get(`/v1/claims?user_id=${user}`), 'fenced')
     expectProblem(await second.get(`/v1/claims?user_id=${user}`, { accept: 'application/x-ndjson' }), 'fenced')
   }
-  expect((await second.get(`${path}/early1`)).status).toBe(200)
+  // It is bound before its engine has joined, which waits for the replicas.
+  expect((await settled(() => second.get(`${path}/early1`))).status).toBe(200)
   const forged = `${(codes[0] as string).slice(0, -1)}${codes[0]?.endsWith('2') ? '3' : '2'}`
   expectProblem(await second.get(`/v1/vouchers/${forged}`), 'not_found', { detail: 'there is no such voucher' })
   const [first] = place.names as [TcpProxy]

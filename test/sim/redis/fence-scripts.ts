@@ -168,7 +168,8 @@ const restore: Script = (call, keys, [channel = '', epoch = '', engine = '', tol
   }
   if (here && owed === ' ' && debts !== ' ') releaseAside(call, log, round, 'all told')
   const words = ['engines', engines, 'owed', owed, 'ranges', round.ranges, ...counts(round)]
-  return [NUMBER.granted, writeRound(call, round, channel, words), restored, conflicts]
+  const to = here ? channel : `${channel}:unbound`
+  return [NUMBER.granted, writeRound(call, round, to, words), restored, conflicts]
 }
 
 const bind: Script = (
