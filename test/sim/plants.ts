@@ -91,7 +91,7 @@ export const PLANTS: readonly Plant[] = [
     name: 'tail-lost',
     bug: 'a replica is promoted that lacks writes',
     level: 'always',
-    seed: 1,
+    seed: 3,
     plant: { losesTail: true },
   },
   {
@@ -112,7 +112,7 @@ export const PLANTS: readonly Plant[] = [
     name: 'no-mark',
     bug: 'nothing is written behind a batch, so that WAIT speaks for an older write',
     level: 'replicated',
-    seed: 5,
+    seed: 27,
     plant: {
       execute: (call, name, words, keyCount) =>
         name === 'set' && words[0] === replicationMark() ? 'OK' : execute(call, name, words, keyCount),
@@ -122,7 +122,7 @@ export const PLANTS: readonly Plant[] = [
     name: 'unsynced-read',
     bug: 'what a killed server had not synced is told by its next life',
     level: 'always',
-    seed: 328,
+    seed: 1049,
     plant: {
       execute: (call, name, words, keyCount) =>
         name === 'set' && words[0] === syncMark() ? 'OK' : execute(call, name, words, keyCount),
@@ -157,7 +157,7 @@ export const PLANTS: readonly Plant[] = [
     name: 'oversell',
     bug: 'one more is granted than there is',
     level: 'always',
-    seed: 2,
+    seed: 1,
     plant: {
       execute: (call, name, words, keyCount) => {
         if (name !== 'claim') return execute(call, name, words, keyCount)
@@ -175,7 +175,7 @@ export const PLANTS: readonly Plant[] = [
     name: 'no-lease',
     bug: 'grants resume before every worker has heard of it',
     level: 'always',
-    seed: 1,
+    seed: 5,
     plant: { leaseMs: 0 },
   },
   {
@@ -194,7 +194,7 @@ export const PLANTS: readonly Plant[] = [
     name: 'late-copy',
     bug: 'a refusal is called certain though an earlier copy of the batch is still under way',
     level: 'memory',
-    seed: 10,
+    seed: 1,
     plant: { claim: async (claim, ...asked) => ({ ...(await claim(...asked)), again: false }) },
   },
   {
@@ -215,7 +215,7 @@ export const PLANTS: readonly Plant[] = [
     name: 'no-pending',
     bug: 'a recovery forgets what was noted to be granted',
     level: 'fenced',
-    seed: 15,
+    seed: 58,
     plant: {
       execute: (call, name, words, keyCount) => {
         const [state = ''] = words
@@ -228,21 +228,21 @@ export const PLANTS: readonly Plant[] = [
     name: 'quarantine-gone',
     bug: 'packs that are quarantined are taken for gone',
     level: 'fenced',
-    seed: 35,
+    seed: 3,
     plant: { patienceMs: 0, execute: withoutQuarantine },
   },
   {
     name: 'hasty-refusal',
     bug: 'what no replica has yet passes for copied: refusals, the journals of what is over',
     level: 'fenced',
-    seed: 58,
+    seed: 35,
     plant: { hasty: true },
   },
   {
     name: 'new-key',
     bug: 'a batch whose answer was lost is asked again under other keys',
     level: 'always',
-    seed: 40,
+    seed: 2,
     plant: {
       claim: (claim, roundId, epoch, users, pools) =>
         claim(roundId, epoch, users, pools).catch((cause: unknown) => {
@@ -274,14 +274,14 @@ export const PLANTS: readonly Plant[] = [
     name: 'shown-ahead',
     bug: 'a round is shown with a grant that no server has',
     level: 'memory',
-    seed: 1,
+    seed: 2,
     plant: { claim: async (claim, ...asked) => ahead(await claim(...asked)) },
   },
   {
     name: 'sold-out-aside',
     bug: 'sold_out is told while packs of the pool are quarantined',
     level: 'fenced',
-    seed: 12,
+    seed: 1,
     plant: {
       execute: (call, name, words, keyCount) => {
         const reply = execute(call, name, words, keyCount)
@@ -294,7 +294,7 @@ export const PLANTS: readonly Plant[] = [
     name: 'old-history',
     bug: 'a promoted copy goes on under the epoch of the history that was lost',
     level: 'replicated',
-    seed: 95,
+    seed: 24,
     plant: {
       execute: (call, name, words, keyCount) => {
         const [state = ''] = words
