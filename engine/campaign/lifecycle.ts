@@ -3,7 +3,7 @@
  * A change that lets grants resume (open, resume, adding stock) takes effect LEASE_MS after it was made and is answered
  * then, so that no worker's local refusal outlives it (holds.ts); the others take effect and are answered at once.
  */
-import { Refusal } from '../base/assert.ts'
+import { Fault, Refusal } from '../base/assert.ts'
 import { type Clock, rfc3339 } from '../base/clock.ts'
 import type { Code } from '../base/codes.ts'
 import { STOCK_MAX, VOUCHERS_PER_ROUND_MAX } from '../base/limits.ts'
@@ -38,6 +38,12 @@ export interface LifecycleOptions {
   /** At the level fenced. */
   readonly fenced?: boolean
 }
+
+/** What follows a change that was made: where it fails the change is not undone, so nobody may be told that nothing was done. */
+const behindChange = <T>(rest: Promise<T>): Promise<T> =>
+  rest.catch((cause: unknown) => {
+    throw cause instanceof Fault ? new Fault('unknown', `the change was made; ${cause.message}`, cause) : cause
+  })
 
 export class Lifecycle {
   readonly #store: Store
@@ -151,8 +157,8 @@ export class Lifecycle {
       throw new Refusal('wrong_state', `the round is ${round.view.state}; it cannot ${verb}`, {
         state: round.view.state,
       })
-    if (verb === 'open' && round.entries) await this.#draws.begin(round)
-    if (RESUMES.includes(verb)) await this.#rounds.reopened(id)
+    if (verb === 'open' && round.entries) await behindChange(this.#draws.begin(round))
+    if (RESUMES.includes(verb)) await behindChange(this.#rounds.reopened(id))
     return round
   }
 
@@ -172,8 +178,8 @@ export class Lifecycle {
       if (add > 0) await this.#commitBudget(campaign, `${id} ${request}`, 0)
       throw new Refusal(turned.code, restockRefused(turned, most, round.view.state))
     }
-    if (add < 0) await this.#commitBudget(campaign, `${id} ${request}`, add)
-    if (add > 0) await this.#rounds.reopened(id)
+    if (add < 0) await behindChange(this.#commitBudget(campaign, `${id} ${request}`, add))
+    if (add > 0) await behindChange(this.#rounds.reopened(id))
     return round
   }
 
@@ -186,7 +192,7 @@ export class Lifecycle {
     const released = await this.#store.fence.release(id, notice.epoch, { most, request })
     this.#rounds.take(id, released.notice)
     if (released.code !== 'granted') throw new Refusal(released.code, releaseRefused(released.code, most))
-    await this.#rounds.reopened(id)
+    await behindChange(this.#rounds.reopened(id))
     return round
   }
 
