@@ -106,8 +106,16 @@ export class Controls {
    * Resolves when what is known may be judged on, and is not what a script found too old; at once where that is so. Throws
    * Fault `unavailable`.
    */
-  async fresh(tooOld?: Lease): Promise<void> {
-    for (let reads = 0; !this.#isYoung(this.#readAt) || this.#lease === tooOld; reads++) {
+  fresh(tooOld?: Lease): Promise<void> | undefined {
+    return this.#mayJudge(tooOld) ? undefined : this.#freshened(tooOld)
+  }
+
+  #mayJudge(tooOld: Lease | undefined): boolean {
+    return this.#isYoung(this.#readAt) && this.#lease !== tooOld
+  }
+
+  async #freshened(tooOld: Lease | undefined): Promise<void> {
+    for (let reads = 0; !this.#mayJudge(tooOld); reads++) {
       if (reads === READS_MAX) throw new Fault('unavailable', 'what operators have set comes too late to be judged on')
       const { began, done } = this.#underWay
       const joins = began > this.#readAt && this.#isYoung(began)

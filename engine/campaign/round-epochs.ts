@@ -37,6 +37,8 @@ export class RoundEpochs {
   readonly #looks = new Map<string, Look>()
   /** By round: an epoch of events that the server turned out not to have; a deposed primary may tell of it for long. */
   readonly #foreign = new Map<string, string>()
+  /** By round, the epochs that it left here, and the highest version of each: one may come back with a server that lacks some. */
+  readonly #left = new WeakMap<Claims, Map<string, number>>()
 
   constructor(options: EpochsOptions) {
     this.#options = options
@@ -72,8 +74,15 @@ export class RoundEpochs {
   }
 
   async #look(round: Claims): Promise<void> {
-    const notice = await this.settle(round.view.id, round.view.notice)
-    if (notice) this.#options.found(round, notice)
-    else await this.#options.gone(round)
+    const { view } = round
+    let notice = await this.settle(view.id, view.notice)
+    if (!notice) return this.#options.gone(round)
+    const left = this.#left.get(round) ?? new Map<string, number>()
+    const highest = left.get(notice.epoch) ?? 0
+    if (highest > notice.version) notice = await this.settle(view.id, { ...notice, version: highest })
+    if (!notice) return this.#options.gone(round)
+    const { epoch, version } = view.notice
+    if (notice.epoch !== epoch) this.#left.set(round, left.set(epoch, version))
+    this.#options.found(round, notice)
   }
 }

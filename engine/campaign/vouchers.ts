@@ -65,7 +65,8 @@ export class Vouchers {
     const round = known ?? (await this.#rounds.ofNumber(parts?.roundNumber ?? NO_ROUND))
     const opened = parts && (round?.view.codes ?? this.#decoy).open(parts)
     if (known && !opened) await this.#rounds.ofNumber(NO_ROUND)
-    const grant = round && opened && (await this.#grantOf(round, opened.sequence))
+    const found = round && opened && this.#grantOf(round, opened.sequence)
+    const grant = found instanceof Promise ? await found : found
     if (!grant || !round || !opened) throw new Refusal('not_found', 'there is no such voucher')
     const { config, vouchers } = round.view
     const template = vouchers[opened.place] as Template
@@ -81,11 +82,16 @@ export class Vouchers {
   }
 
   /** The grant of a sequence; undefined when it certainly was never granted. Of an epoch that ended meanwhile nothing counts. */
-  async #grantOf({ view }: Claims, sequence: number): Promise<Grant | undefined> {
+  #grantOf(round: Claims, sequence: number): Grant | Promise<Grant | undefined> {
+    const { id, notice } = round.view
+    const found = this.#pages.of(id, notice.epoch, sequence)
+    return found && !(found instanceof Promise) ? found : this.#confirmedGrant(round, sequence)
+  }
+
+  async #confirmedGrant({ view }: Claims, sequence: number): Promise<Grant | undefined> {
     for (;;) {
       const { epoch } = view.notice
-      const found = this.#pages.of(view.id, epoch, sequence)
-      const grant = found instanceof Promise ? await found : found
+      const grant = await this.#pages.of(view.id, epoch, sequence)
       if (!grant) await this.#store.absences.confirm(view.id, sequence)
       if (view.notice.epoch === epoch) return grant
     }

@@ -11,7 +11,7 @@
 import { expect, onTestFinished, test } from 'vitest'
 import { roundDraw, roundState } from '../../engine/store/keys.ts'
 import { Api, expectProblem, type Fields, type Granted, makeRound, type Round } from '../support/api.ts'
-import { type Copy, follow, startCopy } from '../support/copies.ts'
+import { type Copy, follow, startCopy, synced } from '../support/copies.ts'
 import { PATIENCE_MS } from '../support/effort.ts'
 import { KEYS } from '../support/engine.ts'
 import { tell } from '../support/figures.ts'
@@ -83,10 +83,36 @@ async function startRoom(level: Readonly<Record<string, string>>, nodes = 1) {
       await replica.admin.replicaof('NO', 'ONE')
       name.upstream = { port: replica.port }
     },
+    /** The name of Redis leads to another one from now on. */
+    lead: async (to: Copy) => {
+      await replica.redis.kill()
+      name.upstream = { port: to.port }
+      await Promise.all(apis.map(ready))
+    },
+    /** One more replica of the primary, over the same stream. */
+    addReplica: async () => {
+      const more = await copy()
+      await follow(more, primary, Number(new URL(stream.url).port))
+      await synced(primary, 2)
+      return more
+    },
     /** Ends one of the nodes' connections to Redis. */
     cutOne: () => name.cutAfter('reply', 1),
     has: (key: string) => replica.admin.hgetall(key),
   }
+}
+
+/** Starts a copy on its own log, alone, and has a node of its own look at it once; resolves with the rounds seen there. */
+async function startAlone(copy: Copy): Promise<readonly Round[]> {
+  // A copy writes its log anew behind a full synchronisation; until that is done it has none to start on.
+  while (/aof_rewrite_(in_progress|scheduled):1/.test(await copy.admin.info('persistence')));
+  await copy.redis.kill()
+  await copy.redis.restart()
+  const node = await launchNode({ REDIS_URL: copy.redis.url, LOG_LEVEL: 'error', ...ALWAYS })
+  onTestFinished(async () => void (await node.stop()))
+  await node.serves()
+  const { body } = await new Api(node.url, KEYS.operator).get<{ readonly data: readonly Round[] }>('/v1/rounds')
+  return body.data
 }
 
 const claim = (api: Api, { id }: Round, user_id: string) =>
@@ -237,6 +263,31 @@ test(
     await soon(async () => (await api.get<Round>(`/v1/rounds/${round.id}`)).body.stock.epoch !== epoch)
     for (const user of ['third', 'second', 'first']) await enter(user)
     expect(await has(roundDraw(round.id))).toMatchObject({ entries: '3' })
+  },
+  PATIENCE_MS,
+)
+
+test(
+  'an epoch that comes back with less than a node showed of it is another one, whoever saw the server first',
+  async () => {
+    const { api, lose, failOver, lead, addReplica } = await startRoom(ALWAYS)
+    const round = await makeRound(api)
+    const second = await addReplica()
+    lose()
+    const paused = await api.post<Round>(`/v1/rounds/${round.id}/pause`)
+    expect(paused.body.stock.epoch).toBe(round.stock.epoch)
+    const shown = async () => (await api.get<Round>(`/v1/rounds/${round.id}`)).body
+    await failOver()
+    await soon(async () => ![undefined, round.stock.epoch].includes((await shown()).stock?.epoch))
+    const { epoch: between } = (await shown()).stock
+    const seen = await startAlone(second)
+    expect(seen).toMatchObject([{ state: 'open', stock: { epoch: round.stock.epoch } }])
+    expect(seen[0]?.stock.version).toBeLessThan(paused.body.stock.version)
+    await lead(second)
+    await soon(async () => ![undefined, between].includes((await shown()).stock?.epoch))
+    const last = await shown()
+    expect(last).toMatchObject({ state: 'open' })
+    expect(last.stock.epoch).not.toBe(round.stock.epoch)
   },
   PATIENCE_MS,
 )

@@ -193,15 +193,27 @@ export const STORE_PLANTS: readonly Plant[] = [
   plant(
     'a promoted copy is the same history',
     'scripts/round-history.lua',
-    ['(history and history ~= server and promoted)', 'false'],
+    ['(history and history ~= server and (promoted or elsewhere))', 'false'],
     'script/history',
     'fault/lost-history',
   ),
   plant(
     'a restart on the same log is another history',
     'scripts/round-history.lua',
-    ['history ~= server and promoted', 'history ~= server'],
+    ['history ~= server and (promoted or elsewhere)', 'history ~= server'],
     'script/history',
+    'fault/lost-history',
+  ),
+  plant(
+    'a server that was started without the epoch that was shown is the same history',
+    'scripts/round-history.lua',
+    ['(promoted or elsewhere)', 'promoted'],
+    'script/history',
+  ),
+  plant(
+    'a node forgets what it showed of an epoch that comes back',
+    'engine/campaign/round-epochs.ts',
+    ['highest > notice.version', 'false'],
     'fault/lost-history',
   ),
   plant(

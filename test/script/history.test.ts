@@ -93,6 +93,16 @@ test('a restart on the same log is no other history, whatever id it has; a log t
   expect(lacks).toMatchObject({ begun: true, notice: { epoch: NEXT, version: version + 1 } })
 })
 
+test('a server without the epoch that was shown is another history, also where it was started and not promoted', async () => {
+  const id = await room.newRound()
+  const { version } = await room.notice(id)
+  await restart()
+  const first = await room.histories.look(id, shown(version, OTHER), NEXT)
+  expect(first).toMatchObject({ begun: true, notice: { epoch: NEXT, version: version + 1 } })
+  expect(await room.histories.look(id, shown(version, OTHER), OTHER)).toMatchObject({ begun: false })
+  expect(await room.state(id)).toMatchObject({ epoch: NEXT, history: await nameOf('master_replid') })
+})
+
 test('a round of an earlier version of the engine gets its history with the first question, and no epoch', async () => {
   const id = await room.newRound()
   await promote()

@@ -38,7 +38,7 @@ const PINNED: Readonly<Record<string, string>> = {
   restock: '1aed7497a2ceeffd31c11788f2f83e5f6c871905',
   reverse: '384a29a5c533b15ca285875e76ba031a8de41fff',
   'round-create': '0b1da6182a11dd86d3e5224abeccd3ea31ac6f41',
-  'round-history': '91aa06cff9f057f3f4359078ea170dc07efbe160',
+  'round-history': 'f8f6aa04110418fdff9077f4af3e591401017bd9',
   'round-read': '61e1f76fd7ae4f5d52839b09d0374a7818adf278',
   'round-turn': 'fa21291526d0d036adb2d206c04c2a3e598ee284',
   settle: 'fa95cbccd26f8afda291b50ff574f722cc41e203',

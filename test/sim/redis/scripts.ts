@@ -120,14 +120,15 @@ const read: Script = (call, [state = '']) => {
   return [NUMBER.granted, noticeOf(round), call.hash(state)?.get('config') ?? '', server]
 }
 
-const history: Script = (call, [state = ''], [channel = '', epoch, version, next = '']) => {
+const history: Script = (call, [state = ''], [channel = '', epoch = '', version, next = '']) => {
   const round = readRound(call, state, '')
   if (!round) return [NUMBER.fenced]
   if (round.replid !== undefined) return [NUMBER.replayed, noticeOf(round)]
   const { server, before } = call
   const known = call.hash(state)?.get('history')
   const lacks = epoch === round.epoch && Number(version) > round.version
-  if (lacks || (known !== undefined && known !== server && before !== '')) {
+  const elsewhere = epoch !== '' && epoch !== round.epoch
+  if (lacks || (known !== undefined && known !== server && (before !== '' || elsewhere))) {
     const fields = ['epoch', next, 'history', server, 'state', round.state]
     return [NUMBER.granted, writeRound(call, { ...round, epoch: next }, channel, fields)]
   }
