@@ -14,8 +14,9 @@ export class JoinedReads<T> {
   async ask(key: string, read: () => Promise<T>, suffices: (shown: T) => boolean): Promise<T> {
     const earlier = this.#underWay.get(key)
     if (earlier) {
-      const shown = await earlier
-      if (suffices(shown)) return shown
+      // What it failed of may be over by now.
+      const shown = await earlier.then(value => ({ value })).catch(() => undefined)
+      if (shown && suffices(shown.value)) return shown.value
     }
     // The earlier one is over: what is under way now was begun behind it.
     return this.#underWay.get(key) ?? this.#begin(key, read)

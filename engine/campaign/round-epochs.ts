@@ -8,6 +8,7 @@
  * of Redis leads to last, so a deposed primary that still answers somewhere is never adopted over its successor. Rejected:
  * INFO with every batch (that is `fenced`), an order among epochs (a restored backup would never be believed).
  */
+import { JoinedReads } from '../base/joined-reads.ts'
 import type { Random } from '../base/random.ts'
 import type { HistoryStore } from '../store/history-store.ts'
 import type { Notice } from '../store/notice.ts'
@@ -24,17 +25,12 @@ export interface EpochsOptions {
   readonly begun: (roundId: string, notice: Notice) => void
 }
 
-interface Look {
-  readonly done: Promise<void>
-  /** The one behind it, for all who asked meanwhile: the one under way may be answered by an earlier server. */
-  next: Promise<void> | undefined
-}
-
-const ignore = () => {}
+const never = () => false
 
 export class RoundEpochs {
   readonly #options: EpochsOptions
-  readonly #looks = new Map<string, Look>()
+  /** One at a time a round, and one more for all who asked meanwhile: the one under way may be answered by an earlier server. */
+  readonly #looks = new JoinedReads<void>()
   /** By round: an epoch of events that the server turned out not to have; a deposed primary may tell of it for long. */
   readonly #foreign = new Map<string, string>()
   /** By round, the epochs that it left here, and the highest version of each: one may come back with a server that lacks some. */
@@ -62,15 +58,7 @@ export class RoundEpochs {
 
   /** Resolves when the round stands as the server had it after this was called; throws the Fault that kept it from that. */
   look(round: Claims): Promise<void> {
-    const { id } = round.view
-    const known = this.#looks.get(id)
-    if (known) {
-      known.next ??= known.done.then(ignore, ignore).then(() => this.look(round))
-      return known.next
-    }
-    const done = this.#look(round).finally(() => this.#looks.delete(id))
-    this.#looks.set(id, { done, next: undefined })
-    return done
+    return this.#looks.ask(round.view.id, () => this.#look(round), never)
   }
 
   async #look(round: Claims): Promise<void> {

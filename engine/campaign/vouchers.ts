@@ -12,6 +12,7 @@ import type { VoucherFacts } from '../store/voucher-store.ts'
 import type { Claims } from './claims.ts'
 import { type Grant, GrantPages } from './grant-pages.ts'
 import { type Template, worthOf } from './round-config.ts'
+import type { RoundView } from './round-view.ts'
 import type { Rounds } from './rounds.ts'
 import type { VoucherState } from './voucher-states.ts'
 
@@ -82,19 +83,22 @@ export class Vouchers {
   }
 
   /** The grant of a sequence; undefined when it certainly was never granted. Of an epoch that ended meanwhile nothing counts. */
-  #grantOf(round: Claims, sequence: number): Grant | Promise<Grant | undefined> {
-    const { id, notice } = round.view
-    const found = this.#pages.of(id, notice.epoch, sequence)
-    return found && !(found instanceof Promise) ? found : this.#confirmedGrant(round, sequence)
+  #grantOf({ view }: Pick<Claims, 'view'>, sequence: number): Grant | Promise<Grant | undefined> {
+    const { epoch } = view.notice
+    const found = this.#pages.of(view.id, epoch, sequence)
+    return found && !(found instanceof Promise) ? found : this.#confirmed(view, sequence, epoch, found)
   }
 
-  async #confirmedGrant({ view }: Claims, sequence: number): Promise<Grant | undefined> {
-    for (;;) {
-      const { epoch } = view.notice
-      const grant = await this.#pages.of(view.id, epoch, sequence)
-      if (!grant) await this.#store.absences.confirm(view.id, sequence)
-      if (view.notice.epoch === epoch) return grant
-    }
+  async #confirmed(
+    view: RoundView,
+    sequence: number,
+    epoch: string,
+    found: ReturnType<GrantPages['of']>,
+  ): Promise<Grant | undefined> {
+    const grant = await found
+    if (!grant) await this.#store.absences.confirm(view.id, sequence)
+    if (view.notice.epoch === epoch) return grant
+    return this.#grantOf({ view }, sequence)
   }
 
   /** Whether a voucher is a user's: in a drawn round its holder is a tag. */
