@@ -249,6 +249,18 @@ export const FENCE_PLANTS: readonly Plant[] = [
     'script/absence',
   ),
   plant(
+    'a code that was given back behind the first look is not looked for again',
+    'engine/store/absence-store.ts',
+    ['return restored.length > 0 || ', 'return '],
+    'script/absence',
+  ),
+  plant(
+    "the simulation's servers find nothing where no LIMIT is asked for",
+    'test/sim/redis/commands.ts',
+    ['[offset = 0, count = Number.MAX_SAFE_INTEGER]', '[offset = 0, count = 0]'],
+    'script/command-twins',
+  ),
+  plant(
     'a sequence beyond what the server knows was never granted',
     'engine/store/absence-store.ts',
     ['if (missed > sequence) return', 'if (false) return'],

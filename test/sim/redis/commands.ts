@@ -13,21 +13,31 @@ import { VOUCHERS } from './voucher-scripts.ts'
 export type Raw = null | number | string | readonly Raw[]
 type Command = (call: Call, words: readonly string[]) => Raw
 
-/** Whether the id `<ms>-<serial>` is at or behind `from`, which may begin with `(`. */
-function isFrom(id: string, from: string): boolean {
-  if (from === '-') return true
-  const open = from.startsWith('(')
-  const [ms = 0, serial = 0] = id.split('-').map(Number)
-  const [fromMs = 0, fromSerial = 0] = from
-    .slice(open ? 1 : 0)
-    .split('-')
-    .map(Number)
-  const order = ms - fromMs || serial - fromSerial
-  return open ? order > 0 : order >= 0
+const SYNTAX = 'ERR syntax error'
+
+/** The words behind an option, all of them or none; other words are refused, since to overlook one is to answer something else. */
+function option(words: readonly string[], name: string, count: number): readonly string[] {
+  const isGiven = words.length === count + 1 && words[0]?.toUpperCase() === name
+  if (words.length > 0 && !isGiven) throw new Refused(SYNTAX)
+  return words.slice(1)
 }
 
-/** XRANGE with an open end, as the log's readers send it; entries are found by halves, since logs grow long. */
-const xrange: Command = (call, [key = '', from = '-', , , count = '9007199254740991']) => {
+/** How the id `<ms>-<serial>` stands to another one, which may be without a serial. */
+function order(id: string, other: string, serialLeftOut: number): number {
+  const [ms = 0, serial = 0] = id.split('-').map(Number)
+  const [otherMs = 0, otherSerial = serialLeftOut] = other.split('-').map(Number)
+  return ms - otherMs || serial - otherSerial
+}
+
+/** Whether an id is at or behind `from`, which may begin with `(`. */
+function isFrom(id: string, from: string): boolean {
+  if (from === '-') return true
+  return from.startsWith('(') ? order(id, from.slice(1), 0) > 0 : order(id, from, 0) >= 0
+}
+
+/** XRANGE as the log's readers send it; where it begins is found by halves, since logs grow long. */
+const xrange: Command = (call, [key = '', from = '', to = '', ...rest]) => {
+  const [count = Number.MAX_SAFE_INTEGER] = option(rest, 'COUNT', 1)
   const entries = call.stream(key)?.entries ?? []
   let [low, high] = [0, entries.length]
   while (low < high) {
@@ -35,24 +45,38 @@ const xrange: Command = (call, [key = '', from = '-', , , count = '9007199254740
     if (isFrom(entries[middle]?.id ?? '', from)) high = middle
     else low = middle + 1
   }
-  return entries.slice(low, low + Number(count)).map(({ id, fields }) => [id, fields])
+  const found = entries.slice(low, low + Number(count))
+  const within = to === '+' ? found : found.filter(({ id }) => order(id, to, Number.MAX_SAFE_INTEGER) <= 0)
+  return within.map(({ id, fields }) => [id, fields])
+}
+
+/** ZRANGEBYSCORE between two numbers. A sorted set is a hash of member to score here; equal scores never meet. */
+const zrangebyscore: Command = (call, [key = '', ...words]) => {
+  const [from = Number.NaN, to = Number.NaN] = words.slice(0, 2).map(Number)
+  if (!Number.isFinite(from) || !Number.isFinite(to)) throw new Refused('ERR min or max is not a float')
+  const [offset = 0, count = Number.MAX_SAFE_INTEGER] = option(words.slice(2), 'LIMIT', 2).map(Number)
+  const rows = [...(call.hash(key) ?? [])].filter(([, score]) => Number(score) >= from && Number(score) <= to)
+  const sorted = rows.sort(([, a], [, b]) => Number(a) - Number(b))
+  return sorted.slice(offset, offset + count).map(([member]) => member)
 }
 
 const put = (call: Call, key: string, words: readonly string[]): number => {
   const known = call.hash(key)
-  const fresh = words.filter((field, i) => i % 2 === 0 && !known?.has(field)).length
+  const fresh = new Set(words.filter((field, i) => i % 2 === 0 && !known?.has(field)))
   call.write(['hset', key, words])
-  return fresh
+  return fresh.size
 }
 
 export const COMMANDS: Readonly<Record<string, Command>> = {
   get: (call, [key = '']) => call.text(key) ?? null,
   set: (call, [key = '', value = '', ...flags]) => {
-    if (flags.includes('NX') && call.has(key)) return null
+    option(flags, 'NX', 0)
+    if (flags.length > 0 && call.has(key)) return null
     call.write(['set', key, [value]])
     return 'OK'
   },
-  del: (call, [key = '']) => {
+  del: (call, [key = '', ...more]) => {
+    if (more.length > 0) throw new Refused(SYNTAX)
     if (!call.has(key)) return 0
     call.write(['del', key, []])
     return 1
@@ -73,7 +97,7 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
   hlen: (call, [key = '']) => call.hash(key)?.size ?? 0,
   hset: (call, [key = '', ...words]) => put(call, key, words),
   hdel: (call, [key = '', ...fields]) => {
-    const there = fields.filter(field => call.hash(key)?.has(field))
+    const there = [...new Set(fields)].filter(field => call.hash(key)?.has(field))
     if (there.length > 0) call.write(['hdel', key, there])
     return there.length
   },
@@ -84,14 +108,7 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
   xrange,
   // Which nodes listen is told on the desk only.
   pubsub: () => [],
-  // A sorted set is a hash of member to score here; equal scores never meet.
-  zrangebyscore: (call, [key = '', from, to, , , count]) => {
-    const rows = [...(call.hash(key) ?? [])].filter(
-      ([, score]) => Number(score) >= Number(from) && Number(score) <= Number(to),
-    )
-    const sorted = rows.sort(([, a], [, b]) => Number(a) - Number(b))
-    return sorted.slice(0, Number(count)).map(([member]) => member)
-  },
+  zrangebyscore,
   time: call => [String(Math.floor(call.timeMs / 1000)), String((call.timeMs % 1000) * 1000)],
 }
 
