@@ -3,7 +3,8 @@
  * and what was not is gone, or is there as a torn tail, when the process ends before.
  *
  * The disk belongs to a node's name and outlives its processes; a disk that is lost takes the engine's name with it, as
- * the folder of the real one does. Appends of one file are synced in order and together.
+ * the folder of the real one does. Appends of one file are synced in order and together: one write is over before the
+ * next begins, so behind a torn one that process leaves nothing.
  */
 import type { JournalDisk } from '../../engine/campaign/journal.ts'
 import type { Chance, Timeline } from './timeline.ts'
@@ -28,6 +29,8 @@ export class JournalStore {
   mount(process: { readonly alive: boolean; readonly within: (run: () => void) => void }): JournalDisk {
     const files = this.#files
     const mount = ++this.#mounts
+    /** Files of which the process that ended left a torn tail. */
+    const torn = new Set<string>()
     return {
       files: () => Promise.resolve([...files.keys()]),
       read: file => Promise.resolve(files.get(file) ?? Buffer.alloc(0)),
@@ -44,9 +47,9 @@ export class JournalStore {
           this.#syncedAt.set(file, at)
           this.#timeline.at(at, () => {
             // What a process leaves on its way when it ends is there before the next one looks, or never.
-            if (this.#mounts !== mount) return
-            const torn = !process.alive && this.#chance.happens(0.5)
-            const kept = torn ? bytes.subarray(0, this.#chance.below(bytes.length)) : bytes
+            if (this.#mounts !== mount || torn.has(file)) return
+            if (!process.alive && this.#chance.happens(0.5)) torn.add(file)
+            const kept = torn.has(file) ? bytes.subarray(0, this.#chance.below(bytes.length)) : bytes
             files.set(file, Buffer.concat([files.get(file) ?? Buffer.alloc(0), kept]))
             process.within(resolve)
           })
