@@ -2,8 +2,9 @@
  * A folder of journals (campaign/journal.ts): files that grow at their end, each append synced before it is told.
  *
  * What is appended while a sync is under way waits and is written and synced together, so one fdatasync serves
- * hundreds of claims. A new file's name is synced with its folder before the first append resolves. Rejected: O_DSYNC, which
- * syncs each write on its own.
+ * hundreds of claims. A new file's name is synced with its folder before the first append resolves. Behind a write that
+ * failed nothing more is written, also not what waited for it: a whole record behind a part of one would be damage to
+ * whoever reads it. Rejected: O_DSYNC, which syncs each write on its own.
  */
 import { type FileHandle, mkdir, open, readdir, readFile, rm, truncate } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -18,6 +19,7 @@ interface Growing {
   readonly handle: Promise<FileHandle>
   waiting: Waiting[]
   busy: boolean
+  failed: boolean
 }
 
 const SUFFIX = '.journal'
@@ -70,7 +72,7 @@ export class FolderDisk {
   }
 
   append(file: string, bytes: Buffer): Promise<void> {
-    const growing = this.#growing.get(file) ?? { handle: this.#open(file), waiting: [], busy: false }
+    const growing = this.#growing.get(file) ?? { handle: this.#open(file), waiting: [], busy: false, failed: false }
     this.#growing.set(file, growing)
     return new Promise((resolve, reject) => {
       growing.waiting.push({ bytes, resolve, reject })
@@ -113,11 +115,13 @@ export class FolderDisk {
       const together = growing.waiting
       growing.waiting = []
       try {
+        if (growing.failed) throw new Error('a write before it failed')
         const handle = await growing.handle
         await handle.appendFile(Buffer.concat(together.map(({ bytes }) => bytes)))
         await handle.datasync()
         for (const { resolve } of together) resolve()
       } catch (cause) {
+        growing.failed = true
         for (const { reject } of together) reject(cause)
       }
     }

@@ -255,6 +255,18 @@ export const FENCE_PLANTS: readonly Plant[] = [
     'script/absence',
   ),
   plant(
+    'a journal is written on behind a write that failed',
+    'engine/store/journal-disk.ts',
+    ['        growing.failed = true\n', ''],
+    'unit/journal',
+  ),
+  plant(
+    'a simulated process that ended leaves whole records behind a torn one',
+    'test/sim/journal-store.ts',
+    [' || torn.has(file)) return', ') return'],
+    'sim/journal-store',
+  ),
+  plant(
     "the simulation's servers find nothing where no LIMIT is asked for",
     'test/sim/redis/commands.ts',
     ['[offset = 0, count = Number.MAX_SAFE_INTEGER]', '[offset = 0, count = 0]'],

@@ -2,7 +2,8 @@
  * The journal's bytes: what was written is read again, a tail that is torn at any byte takes whole records with it and no
  * more, and no flipped bit passes for a whole journal. The last tests use real files.
  */
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { execFileSync } from 'node:child_process'
+import { closeSync, constants, mkdtempSync, openSync, readFileSync, readSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect, onTestFinished, test } from 'vitest'
@@ -151,4 +152,20 @@ test('a journal that cannot be written takes nothing more, and a closed round ke
   writeFileSync(join(path, 'sub'), 'no folder any more')
   await expect(journal.keep('r', head, batchOf('a'), decided(1, []))).rejects.toMatchObject({ code: 'unknown' })
   await expect(journal.keep('r', head, batchOf('b'), decided(2, []))).rejects.toMatchObject({ code: 'fenced' })
+})
+
+test('behind a write that failed nothing more is written, also not what waited for it', async () => {
+  const path = folder()
+  const file = join(path, 'r.journal')
+  // What is written to a pipe arrives, and to sync it fails.
+  execFileSync('mkfifo', [file])
+  const arrives = openSync(file, constants.O_RDONLY | constants.O_NONBLOCK)
+  onTestFinished(() => closeSync(arrives))
+  const disk = new FolderDisk(path)
+  const appended = await Promise.allSettled(['one', 'two'].map(text => disk.append('r', Buffer.from(text))))
+  await Promise.allSettled([disk.append('r', Buffer.from('three'))])
+  const bytes = Buffer.alloc(64)
+  expect(bytes.toString('latin1', 0, readSync(arrives, bytes))).toBe('one')
+  expect(appended.map(({ status }) => status)).toEqual(['rejected', 'rejected'])
+  await disk.close()
 })
