@@ -78,6 +78,11 @@ export class ProcessClock implements Clock {
     return this.#stillUntil > this.#timeline.now
   }
 
+  /** When it stands still no longer, or did last, by the world's time; 0 where it never did. */
+  get stillUntil(): number {
+    return this.#stillUntil
+  }
+
   standStill(ms: number): void {
     this.#stillUntil = Math.max(this.#stillUntil, this.#timeline.now + ms)
     this.#timeline.at(this.#stillUntil, () => this.#goOn())

@@ -259,7 +259,8 @@ export class World {
     const { primary, isAttached } = this.cluster
     const isUpset = this.#happening > 0 || clock.isStill || primary.state !== 'up' || !isAttached
     if (isUpset || (this.#behind.get(name) ?? primary) !== primary) this.#calmSince = this.timeline.now
-    return isUpset ? undefined : Math.max(this.#calmSince, this.network.resumesAt)
+    // Nobody looks at a node that stands still, so what kept it from the primary is asked of its clock.
+    return isUpset ? undefined : Math.max(this.#calmSince, this.network.resumesAt, clock.stillUntil)
   }
 
   #shopProblems(redis: Keyspace): readonly string[] {
