@@ -215,7 +215,7 @@ export const PLANTS: readonly Plant[] = [
     name: 'no-pending',
     bug: 'a recovery forgets what was noted to be granted',
     level: 'fenced',
-    seed: 58,
+    seed: 190,
     plant: {
       execute: (call, name, words, keyCount) => {
         const [state = ''] = words
