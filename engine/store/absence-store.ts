@@ -1,12 +1,13 @@
 /**
- * Whether nobody holds something, at the level fenced: a fail-over may have lost who does for the moment, so that it is not
+ * Whether nobody holds something. At the level fenced a fail-over may have lost who does for the moment, so that it is not
  * found says little. It is certain when the server is the one that the round is bound to, all replicas confirm it, and
  * the round's state leaves no doubt: no pack is quarantined (any user may be given one back); the sequence is one that
  * this server knows of, and in no range that is set aside and not released.
  *
  * State and keys are read on one connection, the state first, so both are one server's and what is given back meanwhile
- * is seen. Questions that come while others are under way leave together. At the other levels what is not found is not
- * there, and nothing is asked. Rejected: the notice that the worker knows; it may be another server's.
+ * is seen. Questions that come while others are under way leave together. At replicated every read waits for all replicas,
+ * so nothing is asked. At the other levels what a primary lacks is not there; one that was made a replica says nothing
+ * (primary.ts). Rejected: the notice that the worker knows; it may be another server's.
  */
 import type { Redis } from 'ioredis'
 import { Fault } from '../base/assert.ts'
@@ -16,6 +17,7 @@ import { logBatch } from './claim-store.ts'
 import * as keys from './keys.ts'
 import { callWithText, type Link } from './link.ts'
 import { type Notice, quarantinedOf } from './notice.ts'
+import { ofPrimary } from './primary.ts'
 import { roundReadOf } from './round-store.ts'
 import type { Script, ScriptName } from './scripts.ts'
 
@@ -32,29 +34,39 @@ export class AbsenceStore {
   readonly #script: Script
   readonly #questions: Batcher<Missed, string>
   readonly #fenced: boolean
+  readonly #copied: boolean
 
-  /** `link` answers when all replicas have confirmed; `fenced` is the level, `soon` calls back when a queue may leave. */
+  /** `fenced` is the level; `copied` is whether `link` answers when all replicas have confirmed; `soon` calls back when a queue may leave. */
   constructor(
     link: Link,
     scripts: Readonly<Record<ScriptName, Script>>,
-    { fenced, soon }: { readonly fenced: boolean; readonly soon: Clock['soon'] },
+    { fenced, copied, soon }: { readonly fenced: boolean; readonly copied: boolean; readonly soon: Clock['soon'] },
   ) {
     this.#link = link
     this.#script = scripts['round-read']
     this.#fenced = fenced
+    this.#copied = copied
     this.#questions = new Batcher({
       most: BATCH,
       inFlight: 1,
       soon,
-      send: (roundId, missed) => this.#ask(roundId, missed),
+      send: (roundId, missed) => (fenced ? this.#ask(roundId, missed) : this.#askPrimary(roundId, missed)),
     })
   }
 
   /** Resolves when nobody holds what was not found; throws Fault `fenced` when somebody may. */
   async confirm(roundId: string, missed: Missed): Promise<void> {
-    if (!this.#fenced) return
+    if (this.#copied && !this.#fenced) return
     const doubt = await this.#questions.ask(roundId, missed)
     if (doubt !== '') throw new Fault('fenced', `round ${roundId}: ${doubt}; ask again`)
+  }
+
+  /** The same where no replica is waited for: what was read may have been a deposed primary's. */
+  async #askPrimary(roundId: string, missed: readonly Missed[]): Promise<readonly string[]> {
+    const look = (client: Redis) => Promise.all(missed.map(each => isThere(client, roundId, each)))
+    const seen = await this.#link.request(client => ofPrimary(client, look), CONFIRM_MS).catch(notAnswered)
+    if (!seen) return missed.map(() => 'no primary has confirmed that it is not there')
+    return seen.map(there => (there ? 'it was not seen a moment ago' : ''))
   }
 
   /** For each what speaks against its absence, or nothing. */
@@ -64,10 +76,7 @@ export class AbsenceStore {
         callWithText(client, this.#script, [keys.roundState(roundId)]),
         Promise.all(missed.map(each => isThere(client, roundId, each))),
       ])
-    const asked = await this.#link.request(ask, CONFIRM_MS).catch(cause => {
-      if (cause instanceof Fault && cause.code === 'unknown') return undefined
-      throw cause
-    })
+    const asked = await this.#link.request(ask, CONFIRM_MS).catch(notAnswered)
     if (!asked) return missed.map(() => 'not all replicas have confirmed that it is not there')
     const [reply, seen] = asked
     const read = roundReadOf(reply)
@@ -75,6 +84,11 @@ export class AbsenceStore {
     if (read.binding === 'elsewhere') return missed.map(() => 'a fail-over is not over for it')
     return missed.map((each, i) => (seen[i] ? 'it was given back only now' : doubtOf(read.notice, each)))
   }
+}
+
+/** A question without an answer in time leaves a doubt; another fault is the answer. */
+function notAnswered(cause: unknown): undefined {
+  if (!(cause instanceof Fault && cause.code === 'unknown')) throw cause
 }
 
 function doubtOf(notice: Notice, missed: Missed): string {

@@ -3,6 +3,7 @@
  * immutable JSON in its state hash; what moves is the notice. Creating a round takes three idempotent steps (number,
  * state, index), so that a crash between them leaves nothing that a second try would double.
  */
+import type { Redis } from 'ioredis'
 import { Fault } from '../base/assert.ts'
 import { CODES, type Code } from '../base/codes.ts'
 import { claimCode } from './claim-store.ts'
@@ -10,6 +11,7 @@ import { assertCertain } from './doubt.ts'
 import * as keys from './keys.ts'
 import type { Link, Reply } from './link.ts'
 import { type Notice, parseNotice } from './notice.ts'
+import { ofPrimary } from './primary.ts'
 import type { Script, ScriptName } from './scripts.ts'
 
 export interface NewRound {
@@ -122,12 +124,14 @@ export class RoundStore {
   }
 
   roundIdOf(number: number): Promise<string | null> {
-    return this.#link.request(client => client.hget(keys.roundsByNumber(), String(number)))
+    const read = (client: Redis) => client.hget(keys.roundsByNumber(), String(number))
+    return this.#link.request(client => ofPrimary(client, read))
   }
 
   /** Whether the index knows the round: then its missing state is `fenced`, not `not_found`. */
   async isKnown(id: string): Promise<boolean> {
-    return (await this.#link.request(client => client.hexists(keys.rounds(), id))) === 1
+    const read = (client: Redis) => client.hexists(keys.rounds(), id)
+    return (await this.#link.request(client => ofPrimary(client, read))) === 1
   }
 
   /** How many rounds the index has. */

@@ -6,6 +6,12 @@ import { type Plant, plant } from './plant.ts'
 
 export const STORE_PLANTS: readonly Plant[] = [
   plant(
+    'what a server lacks that was made a replica is not there',
+    'engine/store/primary.ts',
+    ["if (role[0] !== 'master') throw", 'if (false) throw'],
+    'script/absence',
+  ),
+  plant(
     'what was under way is not sent again',
     'engine/store/link.ts',
     ['for (const request of this.#requests) this.#write(client, request)', ''],

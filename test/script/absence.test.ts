@@ -20,7 +20,7 @@ beforeAll(async () => {
   redis = await startLocalRedis({ appendfsync: 'no' })
   room = new ScriptRoom(redis.url, 0)
   admin = new Redis({ path: redis.socketPath as string })
-  absences = new AbsenceStore(room.link, room.scripts, { fenced: true, soon: patientClock.soon })
+  absences = new AbsenceStore(room.link, room.scripts, { fenced: true, copied: true, soon: patientClock.soon })
 })
 afterAll(async () => {
   admin.disconnect()
@@ -74,11 +74,31 @@ test('who was given back is there, and with the last of them nobody is in doubt'
   await expect(absences.confirm(id, 'nobody')).resolves.toBeUndefined()
 })
 
-test('without a state nothing is certain; at the other levels nothing is asked', async () => {
+test('what a server lacks that was made a replica says nothing, below fenced too', async () => {
+  const id = await room.newRound()
+  const waits = { fenced: false, copied: false, soon: patientClock.soon }
+  const unfenced = new AbsenceStore(room.link, room.scripts, waits)
+  await expect(unfenced.confirm(id, 1)).resolves.toBeUndefined()
+  await admin.replicaof('127.0.0.1', '1')
+  const asked = Promise.allSettled([unfenced.confirm(id, 1), unfenced.confirm(id, 'a')])
+  for (const fate of await asked) expect(fate).toMatchObject({ status: 'rejected', reason: { code: 'fenced' } })
+  const [known, number] = [room.rounds.isKnown('rnd_none'), room.rounds.roundIdOf(999)]
+  await admin.replicaof('NO', 'ONE')
+  // The link reaches a primary again: what is asked of it is certain.
+  expect([await known, await number]).toEqual([false, null])
+  await expect(unfenced.confirm(id, 1)).resolves.toBeUndefined()
+  await room.claims.claim(id, room.epoch, packUsers(['a']), Buffer.from([0]))
+  for (const missed of [1, 'a']) await expect(unfenced.confirm(id, missed)).rejects.toMatchObject({ code: 'fenced' })
+})
+
+test('without a state nothing is certain; at replicated nothing is asked', async () => {
   await expect(absences.confirm('rnd_none', 'a')).rejects.toMatchObject({ code: 'fenced' })
   const id = await room.newRound()
   expect(await verdicts(id), 'a round that is not fenced').toEqual(['absent', 'fenced', 'fenced', 'fenced', 'fenced'])
   await expect(
-    new AbsenceStore(room.link, room.scripts, { fenced: false, soon: patientClock.soon }).confirm('rnd_none', 1),
+    new AbsenceStore(room.link, room.scripts, { fenced: false, copied: true, soon: patientClock.soon }).confirm(
+      'rnd_none',
+      1,
+    ),
   ).resolves.toBeUndefined()
 })
