@@ -29,7 +29,7 @@ const HELP = `fairgrab: the engine in front of a flash release of coupons
   fairgrab audit              who changed what, and whether the chain of it holds
   fairgrab token USER         make a user's token with FAIRGRAB_JWT_SECRET
   fairgrab keys [ROLE …]      make API keys
-  fairgrab config check       check the environment as a start would
+  fairgrab config …           check the environment as a start would; change what all nodes agreed on
   fairgrab help [COMMAND]     this text, or a command's own
 
 examples

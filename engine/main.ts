@@ -14,6 +14,7 @@ import { Draws } from './campaign/draws.ts'
 import { quarantines } from './campaign/quarantine.ts'
 import { Sweep } from './campaign/sweep.ts'
 import type { Config } from './config.ts'
+import { agree } from './main/agreement.ts'
 import { type Ears, roundsOf } from './main/rounds.ts'
 import { drawnFeed, openServer, type Parts, stockFeed } from './main/server.ts'
 import { ArrivalRecord } from './ops/arrival-record.ts'
@@ -57,11 +58,11 @@ export async function startWorker({ config, log, place = 0, metricsText }: Worke
   const metrics = new Metrics(cause => log.error({ err: cause }, 'bug'))
   const health = healthOf(config, log, measuredBy(store, clock, ears))
   await health.start()
-  const secret = await voucherSecret(config, store, health)
+  const { voucher: secret, draw: drawSecret } = await agree({ config, store, health, ears })
   const arrivals = config.arrivals === '' ? undefined : new ArrivalRecord(config.arrivals)
   const audit = new Audit({ store: store.audit, random, failed: unauditedTold(metrics, log) })
   const common = { store, metrics, health, secret, audit }
-  const { rounds, fence } = await roundsOf({ ...common, config, log, clock, place, ears, arrivals })
+  const { rounds, fence } = await roundsOf({ ...common, drawSecret, config, log, clock, place, ears, arrivals })
   const campaigns = new Campaigns({ store, clock, random, serverTimeMs: () => rounds.serverTimeMs() })
   const sweep = new Sweep(store, campaigns)
   const told = (what: string) => (cause: unknown) => log.warn({ err: cause }, what)
@@ -163,7 +164,12 @@ const measuredBy = ({ health, ready }: Store, clock: CorrectedClock, ears: Ears)
     const found = await health()
     clock.learn(found.aheadMs)
     ears.measured?.(realClock.wallMs() + found.aheadMs)
-    return { ...found, warnings: [...found.warnings, ...((await ears.concerns?.()) ?? [])] }
+    const { problems = [], warnings = [] } = (await ears.agreed?.()) ?? {}
+    return {
+      ...found,
+      problems: [...found.problems, ...problems],
+      warnings: [...found.warnings, ...warnings, ...((await ears.concerns?.()) ?? [])],
+    }
   },
 })
 
@@ -188,14 +194,6 @@ function limitsOf({ rateUser, rateAddress, rateKey, rateWrongCodes }: Config, lo
   }
   const controls = new Controls({ store: store.controls, clock, configured, changed })
   return { rates, controls }
-}
-
-/** What voucher codes derive from. A node that starts before its Redis waits here, and is judged anew when it came. */
-async function voucherSecret(config: Config, store: Store, health: Health): Promise<Buffer> {
-  if (config.voucherSecret !== '') return Buffer.from(config.voucherSecret, 'hex')
-  const secret = await store.vouchers.secret()
-  if (health.report.problems.length > 0) await health.check()
-  return secret
 }
 
 /** Resolves when probes could see `readyz` turn and everything is answered, or when the drain's time is over. */

@@ -2,8 +2,8 @@
  * `fairgrab doctor`: whether this machine, these settings and that Redis can keep what the engine promises.
  *
  * It reads the same environment as `fairgrab up` and looks without changing anything but one small key: settings, open
- * files, the disk of the embedded server, the socket library, Redis's settings, version, rights and clock; with --rounds
- * also whether each round's keys agree. Every finding has the line that mends it. Exit 0 when nothing would stop or
+ * files, the disk of the embedded server, the socket library, Redis's settings, version, rights and clock, what its nodes
+ * agreed on; with --rounds also whether each round's keys agree. Every finding has the line that mends it. Exit 0 when nothing would stop or
  * endanger a grant, 1 otherwise; a warning alone is 0.
  *
  * Rejected: mending by itself. A doctor that changes a server at eight in the evening is a fault of its own.
@@ -13,6 +13,7 @@ import { realClock } from '../base/clock.ts'
 import { realRandom } from '../base/random.ts'
 import { checkRound } from '../campaign/round-check.ts'
 import { type Config, ConfigError, readConfig } from '../config.ts'
+import { judge, LEVEL, ownOf, secretsOf } from '../main/agreement.ts'
 import { verifyBinary } from '../server/binary.ts'
 import { diagnose } from '../store/diagnosis.ts'
 import { embeddedUrl } from '../store/embedded.ts'
@@ -102,6 +103,20 @@ async function examineRedis(config: Config): Promise<Examined> {
   }
 }
 
+/** Whether a node with these settings could join those of this Redis; nothing is kept or made here. */
+async function examineAgreement(config: Config): Promise<Examined> {
+  const { durability, redisUrl } = config
+  const store = openStore({ url: urlOf(config), durability, clock: realClock, random: realRandom })
+  try {
+    const own = ownOf(config, secretsOf(config, await store.agreement.secrets()))
+    const { problems, warnings } = judge(own, await store.agreement.read())
+    // The level of an embedded server is its one node's affair.
+    return { problems: problems.filter(({ what }) => redisUrl !== '' || !what.startsWith(LEVEL)), warnings }
+  } finally {
+    await store.close()
+  }
+}
+
 async function examineRounds(config: Config): Promise<Examined> {
   const store = openStore({ url: urlOf(config), durability: config.durability, clock: realClock, random: realRandom })
   try {
@@ -122,11 +137,13 @@ const PARTS: Readonly<Record<string, (config: Config) => Examined | Promise<Exam
   'socket library': examineLibrary,
   'address of Redis': examineAddress,
   Redis: examineRedis,
+  agreement: examineAgreement,
 }
 
 const LAST_RESORT: Readonly<Record<string, string>> = {
   Redis: 'start it (npm start starts an embedded one), or correct REDIS_URL',
   disk: 'start the engine once, or correct FAIRGRAB_DATA_DIR',
+  agreement: 'start Redis, or correct REDIS_URL',
   rounds: 'start Redis, or correct REDIS_URL',
 }
 

@@ -64,13 +64,28 @@ export const TOKEN: Command = {
 
 export const CONFIG: Command = {
   name: 'config',
-  usage: ['config check'],
-  sentence: 'check the environment as a start would, without starting',
-  examples: ['fairgrab config check', 'FAIRGRAB_WORKERS=4 fairgrab config check --json'],
-  options: {},
+  usage: ['config check', 'config change SETTING [--finish] [--dry-run]'],
+  sentence: 'check the environment as a start would; change what all nodes of one Redis agreed on',
+  examples: [
+    'fairgrab config check --json',
+    'FAIRGRAB_DURABILITY=replicated fairgrab config change FAIRGRAB_DURABILITY',
+  ],
+  options: {
+    finish: { type: 'boolean', says: 'all nodes have the new level: the old one is not allowed any more' },
+    'dry-run': { type: 'boolean', says: 'tell what it would change, and change nothing' },
+  },
   run: async given => {
-    verbOf(CONFIG, given, ['check'])
-    checkStart(readConfig())
+    const verb = verbOf(CONFIG, given, ['check', 'change'])
+    const config = readConfig()
+    checkStart(config)
+    if (verb === 'change') {
+      const { finish, 'dry-run': dryRun } = given.values
+      const { changeAgreement } = await import('./agreement-change.ts')
+      const wanted = { name: given.words[1], finish: finish === true, dryRun: dryRun === true }
+      const { answer, words } = await changeAgreement(config, wanted)
+      given.print(answer, words)
+      return 0
+    }
     const rows = settingsGiven()
     given.print(
       { ok: true, set: rows },

@@ -21,6 +21,7 @@ import { exceptionOutcomes } from '../store/claim-store.ts'
 import { FolderDisk } from '../store/journal-disk.ts'
 import type { Notice } from '../store/notice.ts'
 import type { Store } from '../store/store.ts'
+import type { Judged } from './agreement.ts'
 
 /** Who hears of what happens, once they are there. */
 export interface Ears {
@@ -30,6 +31,8 @@ export interface Ears {
   up?: (link: string) => void
   /** What of the rounds an operator should know, at each check of the server. */
   concerns?: () => Promise<readonly Finding[]>
+  /** How this node stands to what all nodes have alike, at each check of the server. */
+  agreed?: () => Promise<Judged>
   /** A check of the server read its clock. */
   measured?: (redisMs: number) => void
 }
@@ -48,6 +51,7 @@ interface RoundParts {
   readonly metrics: Metrics
   readonly health: Health
   readonly secret: Buffer
+  readonly drawSecret: Buffer
   readonly audit: Audit
   readonly ears: Ears
   readonly arrivals: ArrivalRecord | undefined
@@ -55,7 +59,7 @@ interface RoundParts {
 
 /** The rounds of this worker, and at the level fenced what stands before them. */
 export async function roundsOf(parts: RoundParts): Promise<{ readonly rounds: Rounds; readonly fence?: FencedRounds }> {
-  const { config, log, clock, store, metrics, health, secret, ears, arrivals } = parts
+  const { config, log, clock, store, metrics, health, secret, drawSecret, ears, arrivals } = parts
   const failed = undecidedTold(metrics, log)
   const adopted = (roundId: string, notice: Notice) => rounds.adopt(roundId, notice)
   const fence = config.durability === 'fenced' ? await fenceOf(parts, failed, adopted) : undefined
@@ -65,7 +69,7 @@ export async function roundsOf(parts: RoundParts): Promise<{ readonly rounds: Ro
     clock,
     random: realRandom,
     secret,
-    drawSecret: config.drawSecret === '' ? await store.draws.secret() : Buffer.from(config.drawSecret, 'hex'),
+    drawSecret,
     batchClaims: config.batchClaims,
     batchesInFlight: config.batchesInFlight,
     healthGate: health.gate,

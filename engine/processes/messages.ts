@@ -10,7 +10,7 @@ export type FromSupervisor =
 
 export type FromWorker =
   | { readonly kind: 'ready'; readonly port: number }
-  | { readonly kind: 'failed'; readonly reason: string }
+  | { readonly kind: 'failed'; readonly reason: string; readonly isSetting: boolean }
   | { readonly kind: 'collected'; readonly id: number; readonly json: object[] }
   | { readonly kind: 'ask'; readonly id: number; readonly what: 'metrics' }
 

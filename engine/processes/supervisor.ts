@@ -6,7 +6,7 @@
 import { type ChildProcess, fork } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { fileURLToPath } from 'node:url'
-import { type Config, childEnvironment } from '../config.ts'
+import { type Config, ConfigError, childEnvironment } from '../config.ts'
 import { checkStart } from '../main/start-check.ts'
 import { openLog } from '../ops/log.ts'
 import { verifyBinary } from '../server/binary.ts'
@@ -44,6 +44,7 @@ class Crew {
   readonly #say: Say
   readonly #collecting = new Map<number, (json: object[]) => void>()
   #stopping = false
+  #served = false
   #deaths = 0
   #collections = 0
   readonly ready: Promise<void>
@@ -57,6 +58,8 @@ class Crew {
       this.#isReady = resolve
       this.#cannotStart = reject
     })
+    // The workers load while Redis starts, so one may fail before anybody waits for them.
+    this.ready.catch(() => {})
     for (let i = 0; i < workers; i++) this.#hands.push(this.#hire(i))
   }
 
@@ -90,10 +93,12 @@ class Crew {
       case 'ready':
         hand.ready = true
         this.#deaths = 0
-        if (this.#hands.every(({ ready }) => ready)) this.#isReady()
+        this.#served ||= this.#hands.every(({ ready }) => ready)
+        if (this.#served) this.#isReady()
         return
       case 'failed':
-        return this.#cannotStart(new Error(message.reason))
+        if (this.#served) this.#say('error', `a worker cannot start: ${message.reason}`)
+        return this.#cannotStart(new (message.isSetting ? ConfigError : Error)(message.reason))
       case 'collected':
         return this.#collecting.get(message.id)?.(message.json)
       case 'ask':

@@ -6,7 +6,7 @@
  * and who starts it again needs its port and its journal. What was under way is asked again, as after every death of a
  * worker. Rejected: a drain, which goes on redeeming until nobody asks for ten milliseconds.
  */
-import { readConfig } from '../config.ts'
+import { ConfigError, readConfig } from '../config.ts'
 import { startWorker } from '../main.ts'
 import { openLog } from '../ops/log.ts'
 import { askSupervisor, type FromSupervisor, tell } from './messages.ts'
@@ -40,7 +40,7 @@ const worker = await startWorker({
   place: Number(process.argv[2] ?? 0),
   metricsText: () => askSupervisor('metrics'),
 }).catch((cause: Error) => {
-  tell({ kind: 'failed', reason: cause.message })
+  tell({ kind: 'failed', reason: cause.message, isSetting: cause instanceof ConfigError })
   process.exit(1)
 })
 

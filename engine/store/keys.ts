@@ -128,5 +128,8 @@ export const auditLog = () => 'fg:{audit}:log'
 /** STRING. The secret that voucher codes derive from, when the configuration gives none. Written once. */
 export const voucherSecret = () => 'fg:voucher-secret'
 
+/** HASH. Setting to what all nodes of this Redis have, of a secret its fingerprint. By the first start, and `config change`. */
+export const agreed = () => 'fg:agreed'
+
 /** HASH. Idempotency-Key to the fingerprint of its body, all of a caller's of one week. Dies two weeks after. */
 export const callerKeys = (caller: string, week: number) => `fg:{${caller}}:keys:${week}`

@@ -7,6 +7,7 @@ import type { Clock } from '../base/clock.ts'
 import { LEASE_MS } from '../base/limits.ts'
 import type { Random } from '../base/random.ts'
 import { AbsenceStore } from './absence-store.ts'
+import { AgreementStore } from './agreement-store.ts'
 import { AllotStore } from './allot-store.ts'
 import { AuditStore } from './audit-store.ts'
 import { ClaimStore } from './claim-store.ts'
@@ -52,6 +53,7 @@ export interface Network {
 export interface Store {
   readonly claims: ClaimStore
   readonly absences: AbsenceStore
+  readonly agreement: AgreementStore
   readonly allotments: AllotStore
   readonly entries: EntryStore
   readonly draws: DrawStore
@@ -98,6 +100,7 @@ export function openStore(options: StoreOptions): Store {
     // What is only read waits for no replica where a missing one does not stop the grants.
     claims: new ClaimStore(claims, fenced ? server : reads, scripts),
     absences: new AbsenceStore(reads, scripts, { fenced, copied: replicas > 0, soon }),
+    agreement: new AgreementStore(server, reads),
     allotments: new AllotStore(claims, reads, scripts),
     entries: new EntryStore(claims, reads, scripts),
     draws: new DrawStore(reads, scripts),

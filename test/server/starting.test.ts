@@ -6,7 +6,6 @@
  * in time by the test, because the fault that these tests came from was a start that hung.
  */
 import { type ChildProcess, spawn } from 'node:child_process'
-import { once } from 'node:events'
 import { existsSync, mkdtempSync, readdirSync, writeFileSync } from 'node:fs'
 import { rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -16,41 +15,14 @@ import { treeOf } from '../../bench/measure/process-cost.ts'
 import { ROOT } from '../repo/tree.ts'
 import { Api, type Granted, makeRound } from '../support/api.ts'
 import { bareEnv } from '../support/bare-env.ts'
+import { ENDS_WITHIN_MS, upEnds } from '../support/ended-start.ts'
 import { KEYS } from '../support/engine.ts'
 import { freePort, startNodeProcess } from '../support/node-process.ts'
-
-const CLI = join(ROOT, 'engine/cli.ts')
-/** What a start that cannot succeed may take. */
-const ENDS_WITHIN_MS = 10_000
 
 function folder(): string {
   const dir = mkdtempSync(join(tmpdir(), 'fg-starting-'))
   onTestFinished(() => rm(dir, { recursive: true, force: true }))
   return dir
-}
-
-interface Ended {
-  readonly code: number | null
-  readonly words: string
-  readonly ms: number
-}
-
-/** Runs `fairgrab up` until it ends by itself. */
-async function upEnds(settings: Readonly<Record<string, string>>): Promise<Ended> {
-  const from = performance.now()
-  const child = spawn(process.execPath, [CLI, 'up'], {
-    env: bareEnv({ PORT: String(await freePort()), FAIRGRAB_WORKERS: '1', ...settings }),
-    stdio: ['ignore', 'pipe', 'pipe'],
-  })
-  let words = ''
-  for (const output of [child.stdout, child.stderr])
-    output.on('data', (data: Buffer) => {
-      words += data.toString('utf8')
-    })
-  const bound = setTimeout(() => child.kill('SIGKILL'), 3 * ENDS_WITHIN_MS)
-  const [code] = (await once(child, 'close')) as [number | null]
-  clearTimeout(bound)
-  return { code, words, ms: performance.now() - from }
 }
 
 const exists = (pid: number): boolean => existsSync(`/proc/${pid}`)
