@@ -6,6 +6,7 @@
 import { spawn } from 'node:child_process'
 import { enableCompileCache } from 'node:module'
 import { fileURLToPath } from 'node:url'
+import { shownLines } from './base/shown-text.ts'
 import type { Command } from './cli/command.ts'
 import { ConfigError, nearest, readConfig, SETTINGS } from './config.ts'
 
@@ -161,7 +162,7 @@ main().then(
     process.exitCode = code
   },
   (cause: Error) => {
-    console.error(`fairgrab: ${cause.message}`)
+    console.error(shownLines(`fairgrab: ${cause.message}`))
     process.exitCode = cause instanceof ConfigError ? 2 : 1
   },
 )

@@ -6,11 +6,15 @@
  *
  * Money moves from `payable` to `settled` in parts of 200 merchants, each of which counts once: a settlement that was
  * interrupted is finished by asking again.
+ *
+ * Merchants' ids may begin like a formula of a spreadsheet, so cells of CSV are guarded (base/shown-text.ts); NDJSON has the
+ * ids as they are. Days that were settled before that keep the bytes that their hash is of.
  */
 import { createHash } from 'node:crypto'
 import { assert, Refusal } from '../base/assert.ts'
 import { type BusinessDay, dayNamed } from '../base/business-day.ts'
 import { rfc3339 } from '../base/clock.ts'
+import { csvCell } from '../base/shown-text.ts'
 import type { LedgerEntry } from '../store/ledger-store.ts'
 import type { Store } from '../store/store.ts'
 import type { Campaign } from './campaigns.ts'
@@ -62,9 +66,12 @@ export class Settlements {
     if ((await this.#store.ledger.now(campaign.id)) < day.endsAt)
       throw new Refusal('day_open', `the business day ${date} ends at ${rfc3339(day.endsAt)}`)
     await this.#sweep.campaign(campaign)
-    const settlement = await this.#summary(campaign, day)
+    const before = await this.#store.ledger.settled(campaign.id, date)
+    const cells = cellsOf(before)
+    const settlement = await this.#summary(campaign, day, cells)
     const { rows, control_total, sha256, sha256_ndjson, merchants } = settlement
-    const totals = JSON.stringify({ rows, control_total, sha256, sha256_ndjson })
+    const form = cells === 'guarded' ? { cells } : {}
+    const totals = JSON.stringify({ rows, control_total, sha256, sha256_ndjson, ...form })
     const parts = Math.max(1, Math.ceil(merchants.length / MERCHANTS_A_PART))
     for (let part = 1; part <= parts; part++) {
       const of = merchants.slice((part - 1) * MERCHANTS_A_PART, part * MERCHANTS_A_PART)
@@ -79,19 +86,21 @@ export class Settlements {
 
   /** A day that was settled, made again from the ledger; throws `not_found` for one that was not. */
   async settled(campaign: Campaign, date: string): Promise<Settlement> {
-    return this.#summary(campaign, await this.#settledDay(campaign, date))
+    const { day, cells } = await this.#settledDay(campaign, date)
+    return this.#summary(campaign, day, cells)
   }
 
   /** The file of a day that was settled, in chunks of lines. */
   async file(campaign: Campaign, date: string, format: SettlementFormat): Promise<AsyncGenerator<string>> {
-    return linesOf(this.#rows(campaign, await this.#settledDay(campaign, date)), format)
+    const { day, cells } = await this.#settledDay(campaign, date)
+    return linesOf(this.#rows(campaign, day), format, cells)
   }
 
-  async #settledDay(campaign: Campaign, date: string): Promise<BusinessDay> {
+  async #settledDay(campaign: Campaign, date: string): Promise<{ day: BusinessDay; cells: CellForm }> {
     const day = dayIn(campaign, date)
-    if ((await this.#store.ledger.settled(campaign.id, date)) === undefined)
-      throw new Refusal('not_found', `the business day ${date} was not settled`)
-    return day
+    const kept = await this.#store.ledger.settled(campaign.id, date)
+    if (kept === undefined) throw new Refusal('not_found', `the business day ${date} was not settled`)
+    return { day, cells: cellsOf(kept) }
   }
 
   async *#rows(campaign: Campaign, { date, startsAt, endsAt }: BusinessDay): AsyncGenerator<SettlementRow> {
@@ -109,15 +118,15 @@ export class Settlements {
     }
   }
 
-  async #summary(campaign: Campaign, day: BusinessDay): Promise<Settlement> {
+  async #summary(campaign: Campaign, day: BusinessDay, cells: CellForm): Promise<Settlement> {
     const csv = createHash('sha256').update(headOf('csv'))
     const ndjson = createHash('sha256')
     const byMerchant = new Map<string, { rows: number; amount: number }>()
     let rows = 0
     let total = 0
     for await (const row of this.#rows(campaign, day)) {
-      csv.update(lineOf(row, 'csv'))
-      ndjson.update(lineOf(row, 'ndjson'))
+      csv.update(lineOf(row, 'csv', cells))
+      ndjson.update(lineOf(row, 'ndjson', cells))
       const sum = byMerchant.get(row.merchant_id as string) ?? { rows: 0, amount: 0 }
       sum.rows++
       sum.amount += row.amount as number
@@ -148,15 +157,25 @@ function dayIn({ timezone }: Campaign, date: string): BusinessDay {
 
 const headOf = (format: SettlementFormat): string => (format === 'csv' ? `${COLUMNS.join(',')}\r\n` : '')
 
-/** Ids and dates need no quotes in CSV: their alphabets have neither commas nor quotation marks. */
-const lineOf = (row: SettlementRow, format: SettlementFormat): string =>
-  format === 'csv' ? `${COLUMNS.map(column => row[column]).join(',')}\r\n` : `${JSON.stringify(row)}\n`
+/** How a day's cells are written; a day that was settled keeps the form that its hash is of, and the first form has no name. */
+type CellForm = 'plain' | 'guarded'
+const cellsOf = (kept: string | undefined): CellForm =>
+  kept !== undefined && !kept.includes('"cells":"guarded"') ? 'plain' : 'guarded'
 
-async function* linesOf(rows: AsyncIterable<SettlementRow>, format: SettlementFormat): AsyncGenerator<string> {
+const lineOf = (row: SettlementRow, format: SettlementFormat, cells: CellForm): string => {
+  if (format === 'ndjson') return `${JSON.stringify(row)}\n`
+  return `${COLUMNS.map(column => (cells === 'plain' ? row[column] : csvCell(row[column]))).join(',')}\r\n`
+}
+
+async function* linesOf(
+  rows: AsyncIterable<SettlementRow>,
+  format: SettlementFormat,
+  cells: CellForm,
+): AsyncGenerator<string> {
   let chunk = headOf(format)
   let held = 0
   for await (const row of rows) {
-    chunk += lineOf(row, format)
+    chunk += lineOf(row, format, cells)
     if (++held < LINES_A_CHUNK) continue
     yield chunk
     chunk = ''

@@ -7,6 +7,7 @@
  * words are what matters.
  */
 import { type ParseArgsOptionsConfig, parseArgs } from 'node:util'
+import { shownJson, shownText } from '../base/shown-text.ts'
 import { ConfigError, nearest } from '../config.ts'
 import type { Target } from './engine-call.ts'
 
@@ -14,8 +15,8 @@ export interface Given {
   readonly target: Target
   readonly words: readonly string[]
   readonly values: Readonly<Record<string, string | boolean | undefined>>
-  /** Prints the answer as JSON where that was asked for, else as text. */
-  readonly print: (answer: unknown, text: string) => void
+  /** Prints the answer as JSON where that was asked for, else a line or some; what a stranger wrote ends none and moves nothing. */
+  readonly print: (answer: unknown, shown: string | readonly string[]) => void
 }
 
 export interface Command {
@@ -101,7 +102,8 @@ export async function runCommand(command: Command, args: readonly string[]): Pro
     target: { url: values.url as string | undefined, key: values.key as string | undefined },
     words: positionals,
     values: values as Given['values'],
-    print: (answer, text) => console.log(values.json === true ? JSON.stringify(answer) : text),
+    print: (answer, shown) =>
+      console.log(values.json === true ? shownJson(answer) : [shown].flat().map(shownText).join('\n')),
   })
 }
 

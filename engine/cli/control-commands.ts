@@ -23,6 +23,9 @@ const reason = { type: 'string', says: 'why; it is kept in the audit log' } as c
 const isDry = ({ values }: Given): boolean => values['dry-run'] === true
 const query = (given: Given): string => (isDry(given) ? '?dry_run=true' : '')
 
+/** What holds now and what would hold, a line each. */
+const nowThen = (before: string, after: string) => [`now   ${before}`, `then  ${after}`]
+
 const ratesLine = (rates: RateSet): string =>
   RATES.map(name => `${name} ${rates[name] === 0 ? 'no limit' : `${rates[name]}/s`}`).join(', ')
 
@@ -59,7 +62,7 @@ export const RATES_COMMAND: Command = {
     const body = rateChange(given)
     const answer = await askJson<RatesAnswer>(given.target, `/v1/rates${query(given)}`, { method: 'POST', body })
     const { before, after, rates } = answer
-    given.print(answer, before ? `now   ${ratesLine(before)}\nthen  ${ratesLine(after)}` : ratesLine(rates))
+    given.print(answer, before ? nowThen(ratesLine(before), ratesLine(after)) : ratesLine(rates))
     return 0
   },
 }
@@ -93,9 +96,9 @@ async function pullMerchant(given: Given, verb: string): Promise<number> {
   const body = takesBack ? { body: { merchant_id: merchant, ...why.body } } : why
   const answer = await askJson<HoldAnswer>(given.target, path + query(given), { method: 'POST', ...body })
   const { redemptions, before, after, held } = answer
-  const text = isDry(given) ? `now   ${heldWords(before)}\nthen  ${heldWords(after)}` : heldWords(held)
+  const lines = isDry(given) ? nowThen(heldWords(before), heldWords(after)) : heldWords(held)
   const count = `${redemptions} redemptions ${isDry(given) ? 'would be' : 'were'} deactivated`
-  given.print(answer, takesBack ? count : text)
+  given.print(answer, takesBack ? count : lines)
   return 0
 }
 
@@ -121,7 +124,7 @@ export const MERCHANT: Command = {
     const verb = verbOf(MERCHANT, given, ['list', 'hold', 'release', 'take-back'])
     if (verb !== 'list') return pullMerchant(given, verb)
     const list = await askJson<{ data: readonly Held[] }>(given.target, '/v1/holds')
-    given.print(list, list.data.length === 0 ? 'no merchant is held' : list.data.map(heldLine).join('\n'))
+    given.print(list, list.data.length === 0 ? 'no merchant is held' : list.data.map(heldLine))
     return 0
   },
 }
@@ -147,7 +150,7 @@ async function showVoucher(given: Given, path: string): Promise<number> {
   const voucher = await askJson<VoucherAnswer>(given.target, path)
   const { events } = await askJson<HistoryAnswer>(given.target, `${path}/history`)
   const rows = events.map(({ at, event, by, note }) => `  ${[at, event, by, note].filter(Boolean).join('  ')}`)
-  given.print({ ...voucher, events }, [`${voucher.code}  ${voucher.state}  ${voucher.user_id}`, ...rows].join('\n'))
+  given.print({ ...voucher, events }, [`${voucher.code}  ${voucher.state}  ${voucher.user_id}`, ...rows])
   return 0
 }
 
@@ -164,7 +167,7 @@ export const VOUCHER: Command = {
     const body = { reason: textOf(given, 'reason', '"lost phone"') }
     const asked = { method: 'POST', body } as const
     const answer = await askJson<VoucherAnswer>(given.target, `${path}/deactivate${query(given)}`, asked)
-    given.print(answer, isDry(given) ? `now   ${answer.before}\nthen  ${answer.after}` : answer.state)
+    given.print(answer, isDry(given) ? nowThen(answer.before, answer.after) : answer.state)
     return 0
   },
 }

@@ -184,10 +184,10 @@ export const DOCTOR: Command = {
     const sick = parts.some(({ problems }) => problems.length > 0)
     const lines = parts.flatMap(({ part, problems, warnings }) => [
       `${problems.length > 0 ? '✗' : warnings.length > 0 ? '!' : '✓'} ${part}`,
-      ...[...problems, ...warnings].map(({ what, mend }) => `    ${what}\n      → ${mend}`),
+      ...[...problems, ...warnings].flatMap(({ what, mend }) => [`    ${what}`, `      → ${mend}`]),
     ])
-    const text = [...lines, `known flaws of Redis as of ${FLAWS_AS_OF}`].join('\n')
-    print({ sound: !sick, flaws_as_of: FLAWS_AS_OF, parts }, text)
+    const shown = [...lines, `known flaws of Redis as of ${FLAWS_AS_OF}`]
+    print({ sound: !sick, flaws_as_of: FLAWS_AS_OF, parts }, shown)
     return sick ? 1 : 0
   },
 }

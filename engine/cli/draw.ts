@@ -7,6 +7,7 @@
  */
 import { readFile } from 'node:fs/promises'
 import { parseArgs } from 'node:util'
+import { shownJson, shownText } from '../base/shown-text.ts'
 import { ConfigError } from '../config.ts'
 import { BUNDLE_FILES, type BundleFiles, bundleParts } from '../draw/bundle.ts'
 import { isHex } from '../draw/digest.ts'
@@ -64,10 +65,10 @@ interface Asked {
 /** Prints the lines of a verdict; returns the exit code. */
 function tell(checks: readonly Check[], { values }: Asked, more: Readonly<Record<string, unknown>> = {}): number {
   const ok = checks.every(check => check.ok)
-  if (values.json) console.log(JSON.stringify({ ok, ...more, checks }))
+  if (values.json) console.log(shownJson({ ok, ...more, checks }))
   else
     for (const { name, ok: holds, detail } of checks)
-      console.log(`${holds ? 'PASS' : 'FAIL'}  ${name.padEnd(11)} ${detail}`)
+      console.log(shownText(`${holds ? 'PASS' : 'FAIL'}  ${name.padEnd(11)} ${detail}`))
   return ok ? 0 : 1
 }
 
@@ -93,8 +94,8 @@ async function exportCommand(asked: Asked): Promise<number> {
   const files = await getFiles(draw, listing, BUNDLE_FILES)
   await saveBundle(folder, files)
   const rows = [...files].map(([name, { length }]) => ({ name, bytes: length }))
-  if (asked.values.json) console.log(JSON.stringify({ ok: true, round_id: roundId, window: draw.window, files: rows }))
-  else for (const { name, bytes } of rows) console.log(`${folder}/${name}  ${bytes} bytes`)
+  if (asked.values.json) console.log(shownJson({ ok: true, round_id: roundId, window: draw.window, files: rows }))
+  else for (const { name, bytes } of rows) console.log(shownText(`${folder}/${name}  ${bytes} bytes`))
   return 0
 }
 

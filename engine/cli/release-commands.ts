@@ -34,8 +34,11 @@ export const roundLine = ({ id, state, stock }: RoundAnswer): string =>
 const campaignLine = ({ id, name, currency, created_at }: CampaignRow): string =>
   `${id}  ${created_at}  ${currency}  ${name}`
 
-const lines = <Row>(rows: readonly Row[], lineOf: (row: Row) => string, none: string): string =>
-  rows.length === 0 ? none : rows.map(lineOf).join('\n')
+const lines = <Row>(rows: readonly Row[], lineOf: (row: Row) => string, none: string): readonly string[] =>
+  rows.length === 0 ? [none] : rows.map(lineOf)
+
+/** An answer with all that it has, as people read JSON. */
+const wholeOf = (answer: unknown): readonly string[] => JSON.stringify(answer, null, 2).split('\n')
 
 async function jsonFile(path: string): Promise<unknown> {
   const text = await readFile(path === '-' ? '/dev/stdin' : path, 'utf8').catch((cause: Error) => {
@@ -78,7 +81,7 @@ export const CAMPAIGN: Command = {
     )
     if (verb === 'show') {
       const campaign = await askJson<CampaignRow>(given.target, `/v1/campaigns/${what}`)
-      given.print(campaign, JSON.stringify(campaign, null, 2))
+      given.print(campaign, wholeOf(campaign))
       return 0
     }
     const body = await jsonFile(given.words[1] as string)
@@ -152,9 +155,9 @@ async function pull(given: Given, verb: string): Promise<number> {
   const isDry = given.values['dry-run'] === true
   const path = `/v1/rounds/${id}/${verb}${isDry ? '?dry_run=true' : ''}`
   const answer = await askJson<RoundAnswer | Effect>(given.target, path, { method: 'POST', ...(body ? { body } : {}) })
-  const text =
-    'after' in answer ? `now   ${roundLine(answer.before)}\nthen  ${roundLine(answer.after)}` : roundLine(answer)
-  given.print(answer, text)
+  const told =
+    'after' in answer ? [`now   ${roundLine(answer.before)}`, `then  ${roundLine(answer.after)}`] : roundLine(answer)
+  given.print(answer, told)
   return 0
 }
 
@@ -201,7 +204,7 @@ export const ROUND: Command = {
       given.target,
       `/v1/rounds/${wordAt(given, 1, 'round', 'round show ROUND')}`,
     )
-    given.print(round, JSON.stringify(round, null, 2))
+    given.print(round, wholeOf(round))
     return 0
   },
 }

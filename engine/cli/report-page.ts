@@ -4,10 +4,8 @@
  * operator's and tags are the merchants'.
  */
 import { moneyText } from '../base/currency.ts'
+import { csvCell, htmlText } from '../base/shown-text.ts'
 import type { Report } from '../campaign/report.ts'
-
-const ESCAPES: Readonly<Record<string, string>> = { '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;' }
-const escaped = (text: unknown): string => String(text).replace(/[&<>"]/g, char => ESCAPES[char] as string)
 
 const count = (value: number): string => value.toLocaleString('en-US')
 const share = (value: number): string => `${(value * 100).toFixed(2)} %`
@@ -34,9 +32,9 @@ interface Table {
 
 function tableOf({ title, head, rows }: Table): string {
   const line = (cells: readonly Cell[], tag: string) =>
-    `<tr>${cells.map(cell => `<${tag}>${escaped(cell)}</${tag}>`).join('')}</tr>`
+    `<tr>${cells.map(cell => `<${tag}>${htmlText(cell)}</${tag}>`).join('')}</tr>`
   const body = rows.map(cells => line(cells, 'td')).join('\n')
-  return `<h2>${escaped(title)}</h2>\n<table><thead>${line(head, 'th')}</thead><tbody>\n${body}\n</tbody></table>`
+  return `<h2>${htmlText(title)}</h2>\n<table><thead>${line(head, 'th')}</thead><tbody>\n${body}\n</tbody></table>`
 }
 
 /** One bar a business day, as high as the share of all vouchers that stood redeemed at its end. */
@@ -44,7 +42,7 @@ function drawingOf({ by_day: days }: Report): string {
   const width = 100 / Math.max(1, days.length)
   const bars = days.map(({ business_date, redemption_rate }, i) => {
     const height = Math.max(0, redemption_rate) * 100
-    const title = `<title>${escaped(business_date)}: ${share(redemption_rate)}</title>`
+    const title = `<title>${htmlText(business_date)}: ${share(redemption_rate)}</title>`
     return `<rect x="${i * width + width * 0.1}" y="${100 - height}" width="${width * 0.8}" height="${height}">${title}</rect>`
   })
   const words = 'Redemption rate at the end of each business day'
@@ -100,10 +98,10 @@ export function reportPage(report: Report): string {
   const [first, second, ...rest] = tables.map(tableOf)
   return `<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
-<title>${escaped(report.name)}: report</title><style>${STYLE}</style></head><body>
-<main><h1>${escaped(report.name)}</h1>
-<p>${escaped(report.campaign_id)}, ${count(report.packs)} packs, as of ${escaped(report.at)}; business days of ${escaped(report.timezone)}.</p>
-${first}\n${second}\n<p>${escaped(report.not_causal)}</p>
+<title>${htmlText(report.name)}: report</title><style>${STYLE}</style></head><body>
+<main><h1>${htmlText(report.name)}</h1>
+<p>${htmlText(report.campaign_id)}, ${count(report.packs)} packs, as of ${htmlText(report.at)}; business days of ${htmlText(report.timezone)}.</p>
+${first}\n${second}\n<p>${htmlText(report.not_causal)}</p>
 <h2>Redemption rate over time</h2>\n${drawingOf(report)}\n${rest.join('\n')}
 </main></body></html>
 `
@@ -112,7 +110,7 @@ ${first}\n${second}\n<p>${escaped(report.not_causal)}</p>
 /** The business days of a report as CSV, for a spreadsheet. */
 export function reportCsv({ by_day: days }: Report): string {
   const columns = ['business_date', 'redeemed', 'reversed', 'expired', 'subsidy', 'gross', 'redemption_rate'] as const
-  return [columns.join(','), ...days.map(day => columns.map(column => day[column]).join(','))]
+  return [columns.join(','), ...days.map(day => columns.map(column => csvCell(day[column])).join(','))]
     .join('\r\n')
     .concat('\r\n')
 }

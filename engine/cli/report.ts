@@ -9,7 +9,7 @@ import { type Command, wordAt } from './command.ts'
 import { askJson } from './engine-call.ts'
 import { reportCsv, reportPage } from './report-page.ts'
 
-function textOf({ name, campaign_id, at, vouchers, ...report }: Report): string {
+function linesOf({ name, campaign_id, at, vouchers, ...report }: Report): readonly string[] {
   const rows = [
     ['issued', vouchers.issued],
     ['active', vouchers.active],
@@ -22,7 +22,7 @@ function textOf({ name, campaign_id, at, vouchers, ...report }: Report): string 
     ['gross per unit of subsidy', report.gross_per_subsidy],
   ]
   const lines = rows.map(([what, value]) => `  ${String(what).padEnd(26)}${value}`)
-  return [`${name} (${campaign_id}) at ${at}`, ...lines, '', report.not_causal].join('\n')
+  return [`${name} (${campaign_id}) at ${at}`, ...lines, '', report.not_causal]
 }
 
 export const REPORT: Command = {
@@ -40,7 +40,7 @@ export const REPORT: Command = {
     const { html, csv } = given.values
     if (typeof html === 'string') await writeFile(html, reportPage(report))
     if (typeof csv === 'string') await writeFile(csv, reportCsv(report))
-    given.print(report, textOf(report))
+    given.print(report, linesOf(report))
     return 0
   },
 }

@@ -87,10 +87,10 @@ export const CONFIG: Command = {
       return 0
     }
     const rows = settingsGiven()
-    given.print(
-      { ok: true, set: rows },
-      ['the settings are sound', ...rows.map(({ name, value }) => `  ${name.padEnd(26)}${value}`)].join('\n'),
-    )
+    given.print({ ok: true, set: rows }, [
+      'the settings are sound',
+      ...rows.map(({ name, value }) => `  ${name.padEnd(26)}${value}`),
+    ])
     return 0
   },
 }
@@ -140,7 +140,7 @@ export const AUDIT: Command = {
     const lines = rows.map(
       ({ at, who, action, target, outcome }) => `${at}  ${who}  ${action.split(' ')[0]} ${target}  ${outcome}`,
     )
-    given.print({ rows, broken_at: broken ?? null }, [...lines, verdict].join('\n'))
+    given.print({ rows, broken_at: broken ?? null }, [...lines, verdict])
     return broken === undefined ? 0 : 1
   },
 }

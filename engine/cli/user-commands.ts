@@ -34,12 +34,10 @@ export const CLAIM: Command = {
     const claimed = await askJson<Claimed>(given.target, `/v1/rounds/${round}/claims`, { method: 'POST', body })
     const { claim, vouchers, replayed } = claimed
     const head = `${replayed ? 'granted before' : 'granted'}: number ${claim.sequence}, pool ${claim.pool}`
-    given.print(
-      claimed,
-      [head, ...vouchers.map(({ code, template, expires_at }) => `  ${code}  ${template}  until ${expires_at}`)].join(
-        '\n',
-      ),
-    )
+    given.print(claimed, [
+      head,
+      ...vouchers.map(({ code, template, expires_at }) => `  ${code}  ${template}  until ${expires_at}`),
+    ])
     return 0
   },
 }
@@ -87,6 +85,7 @@ export const REDEEM: Command = {
 }
 
 const WATCH_MS = 500
+const CLEAR = '\u001b[H\u001b[2J'
 
 async function look(given: Given): Promise<readonly RoundAnswer[]> {
   if (given.words.length === 0)
@@ -104,9 +103,8 @@ export const WATCH: Command = {
     const isOnce = given.values.once === true || !process.stdout.isTTY
     for (;;) {
       const rounds = await look(given)
-      const text = rounds.length === 0 ? 'there is no round yet' : rounds.map(roundLine).join('\n')
-      const clear = isOnce || given.values.json === true ? '' : '\u001b[H\u001b[2J'
-      given.print(rounds, clear + text)
+      if (!isOnce && given.values.json !== true) process.stdout.write(CLEAR)
+      given.print(rounds, rounds.length === 0 ? 'there is no round yet' : rounds.map(roundLine))
       if (isOnce) return 0
       await wait(WATCH_MS)
     }

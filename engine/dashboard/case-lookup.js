@@ -7,7 +7,7 @@
  */
 
 import { ask, explain, succeeded } from './engine-api.js'
-import { setText, stateWord, textNode } from './screen-text.js'
+import { setText, shownText, stateWord, textNode } from './screen-text.js'
 
 const CODE = /^[0-9A-HJKMNP-TV-Z]{20}$/i
 const moments = new Intl.DateTimeFormat(undefined, { dateStyle: 'medium', timeStyle: 'medium' })
@@ -94,7 +94,7 @@ export class CaseLookup {
   async #voucherNode({ code, state, template }) {
     const item = document.createElement('li')
     const head = document.createElement('p')
-    head.append(textNode('code', code), ` ${template}, `, textNode('strong', state))
+    head.append(textNode('code', code), shownText(` ${template}, `), textNode('strong', state))
     item.append(head)
     const answer = await ask('GET', `/v1/vouchers/${code}/history`, { key: this.#key() })
     const events = succeeded(answer) ? answer.body.events.map(eventWords) : [explain(answer)]

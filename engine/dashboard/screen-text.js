@@ -19,9 +19,18 @@ const STATES = {
 export const stateWord = (state, isDrawn = false) =>
   isDrawn && state === 'open' ? 'Entering' : (STATES[state] ?? state.replaceAll('_', ' '))
 
+/** Control, format, half and line-separating characters but the joiners: engine/base/shown-text.ts says why. */
+const HIDDEN = /(?![\u200c\u200d])[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/gu
+const escaped = char =>
+  Array.from({ length: char.length }, (_, i) => `\\u${char.charCodeAt(i).toString(16).padStart(4, '0')}`).join('')
+
+/** A text from outside as it may stand beside others: it neither turns them nor hides itself. */
+export const shownText = text => String(text).replace(HIDDEN, escaped)
+
 /** Writes a text only where it differs. */
 export function setText(element, text) {
-  if (element.textContent !== text) element.textContent = text
+  const shown = shownText(text)
+  if (element.textContent !== shown) element.textContent = shown
 }
 
 /** Shows one of the page's symbols. */
@@ -33,7 +42,7 @@ export function setIcon(element, name) {
 
 export function textNode(name, text, className = '') {
   const node = document.createElement(name)
-  node.textContent = text
+  node.textContent = shownText(text)
   node.className = className
   return node
 }

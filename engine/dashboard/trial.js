@@ -5,7 +5,7 @@
  * opening lies in the past, which opens it at once.
  */
 
-import { textNode } from './screen-text.js'
+import { shownText, textNode } from './screen-text.js'
 
 export const DEMO_CAMPAIGN = {
   name: 'Demo',
@@ -31,7 +31,7 @@ export function grantNodes({ outcome, replayed, claim, vouchers = [] }) {
   const list = document.createElement('ul')
   for (const { code, template, state, expires_at: expires } of vouchers) {
     const row = document.createElement('li')
-    row.append(textNode('code', code), `${template}, ${state}, until ${moments.format(new Date(expires))}`)
+    row.append(textNode('code', code), shownText(`${template}, ${state}, until ${moments.format(new Date(expires))}`))
     list.append(row)
   }
   const place = `number ${claim.sequence.toLocaleString()} of the round, pool ${claim.pool}`

@@ -1,10 +1,12 @@
 /**
  * The log: pino's JSON lines, one a state change and none a claim; on a terminal the same words for a person. Credentials and
  * voucher codes never reach it: what is logged are ids, states, counts and messages of our own.
+ * What an error's message carries of strangers is escaped in both forms (base/shown-text.ts): pino leaves C1 controls as they are.
  * Rejected: pino's own pretty printer, a package and a thread for what is one function.
  */
 import { Writable } from 'node:stream'
 import { type Logger, pino } from 'pino'
+import { shownLines, shownText } from '../base/shown-text.ts'
 
 export type Log = Pick<Logger, 'info' | 'warn' | 'error' | 'debug' | 'fatal'>
 
@@ -18,8 +20,8 @@ export function lineForPeople(json: string): string {
     NOT_SHOWN.includes(name) ? [] : [`${name}=${typeof value === 'string' ? value : JSON.stringify(value)}`],
   )
   const word = pino.levels.labels[Number(level)] ?? String(level)
-  const head = [String(time).slice(11, 23), word.padEnd(5), `${part}:`, msg, ...rest].join(' ')
-  return err?.stack === undefined ? head : `${head}\n${err.stack}`
+  const head = shownText([String(time).slice(11, 23), word.padEnd(5), `${part}:`, msg, ...rest].join(' '))
+  return err?.stack === undefined ? head : `${head}\n${shownLines(err.stack)}`
 }
 
 const toTerminal = () =>
@@ -32,6 +34,7 @@ const toTerminal = () =>
   })
 
 export function openLog(level: string, part: string): Log {
-  const options = { level, base: { part, pid: process.pid }, timestamp: pino.stdTimeFunctions.isoTime }
+  const hooks = { streamWrite: (line: string) => `${shownText(line.trimEnd())}\n` }
+  const options = { hooks, level, base: { part, pid: process.pid }, timestamp: pino.stdTimeFunctions.isoTime }
   return process.stdout.isTTY === true ? pino(options, toTerminal()) : pino(options)
 }

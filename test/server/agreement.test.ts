@@ -34,7 +34,7 @@ interface Ready {
 const readyz = async (node: { readonly url: string }): Promise<Ready> =>
   (await fetch(`${node.url}/readyz?verbose`)).json() as Promise<Ready>
 const words = (found: Ready['problems']) => found.map(({ what, mend }) => `${what}; ${mend}`).join('\n')
-const problemsOf = (node: { readonly url: string }) =>
+const expectProblems = (node: { readonly url: string }) =>
   expect.poll(async () => words((await readyz(node)).problems), { timeout: 15_000 })
 
 async function fairgrab(line: string, settings: Settings) {
@@ -125,17 +125,17 @@ test('a Redis that is emptied, and one that is restored from elsewhere, stop a r
   const api = new Api(node.url, KEYS.operator)
   const kept = await admin.hgetall(agreed())
   await admin.flushall()
-  await problemsOf(node).toMatch(/was emptied, restored or exchanged; restore its backup; to begin anew/)
+  await expectProblems(node).toMatch(/was emptied, restored or exchanged; restore its backup; to begin anew/)
   expect((await fetch(`${node.url}/readyz`)).status).toBe(503)
   expect(await admin.keys('*')).toEqual([])
   await admin.hset(agreed(), { ...kept, FAIRGRAB_VOUCHER_SECRET: '0123456789abcdef' })
-  await problemsOf(node).toMatch(/^FAIRGRAB_VOUCHER_SECRET is not the one/)
+  await expectProblems(node).toMatch(/^FAIRGRAB_VOUCHER_SECRET is not the one/)
   await admin.hset(agreed(), kept)
-  await problemsOf(node).toBe('')
+  await expectProblems(node).toBe('')
   const { id } = await makeRound(api)
   expect((await api.post(`/v1/rounds/${id}/claims`, { user_id: 'ada' })).status).toBe(201)
   await admin.hset(agreed(), { FAIRGRAB_DRAW_SECRET: '0123456789abcdef' })
-  await problemsOf(node).toMatch(/^FAIRGRAB_DRAW_SECRET is not the one/)
+  await expectProblems(node).toMatch(/^FAIRGRAB_DRAW_SECRET is not the one/)
   expectProblem(await api.post(`/v1/rounds/${id}/claims`, { user_id: 'bob' }), 'fenced')
 })
 
@@ -157,7 +157,7 @@ test('a level is changed node by node: both are allowed and told, until the old 
   expect(await readyz(old)).toMatchObject({ ready: true, problems: [] })
   await expect(worker({ FAIRGRAB_DURABILITY: 'always' })).rejects.toThrow(/memory or everysec is what/)
   expect((await change(' --finish')).code).toBe(0)
-  await problemsOf(old).toMatch(/FAIRGRAB_DURABILITY is memory here, and everysec is what/)
+  await expectProblems(old).toMatch(/FAIRGRAB_DURABILITY is memory here, and everysec is what/)
   await warned(next).not.toMatch(/being changed/)
   expect(await readyz(next)).toMatchObject({ ready: true, problems: [] })
 })
@@ -171,7 +171,7 @@ test('a secret is changed by an operator’s word: who has the old one grants no
   const changed = await fairgrab('config change FAIRGRAB_VOUCHER_SECRET', { ...url, ...wanted })
   expect(changed).toEqual({ code: 0, out: expect.stringContaining('nodes with the old one grant nothing') })
   expect(changed.out).not.toMatch(/7{8}/)
-  await problemsOf(old).toMatch(/FAIRGRAB_VOUCHER_SECRET is not the one/)
+  await expectProblems(old).toMatch(/FAIRGRAB_VOUCHER_SECRET is not the one/)
   expectProblem(await api.post(`/v1/rounds/${id}/claims`, { user_id: 'ada' }), 'fenced')
   const next = new Api((await worker(wanted)).url, KEYS.operator)
   expect((await next.post<Granted>(`/v1/rounds/${id}/claims`, { user_id: 'ada' })).status).toBe(201)
@@ -203,9 +203,9 @@ test('a node whose Redis is away at its start agrees with the first check that s
   onTestFinished(() => door.close())
   door.way = 'black hole'
   const late = await node({ ...ONE, FAIRGRAB_DRAW_SECRET: secret('9'), REDIS_URL: door.url })
-  await problemsOf(late).toMatch(/reached/)
+  await expectProblems(late).toMatch(/reached/)
   door.way = 'pass'
-  await problemsOf(late).toMatch(/FAIRGRAB_DRAW_SECRET is not the one/)
+  await expectProblems(late).toMatch(/FAIRGRAB_DRAW_SECRET is not the one/)
 })
 
 test('the one node of an embedded Redis may come back with another level, and not with another secret', async () => {
