@@ -9,6 +9,8 @@ import { createHash, createHmac, randomBytes } from 'node:crypto'
 import { isUserId } from '../base/holder.ts'
 import { ConfigError, readConfig, settingsGiven } from '../config.ts'
 import { checkStart } from '../main/start-check.ts'
+import { checkFolder } from '../processes/folder-owner.ts'
+import { hostOf } from '../processes/listening.ts'
 import { type Command, countOf, verbOf, wordAt } from './command.ts'
 import { askJson } from './engine-call.ts'
 
@@ -86,6 +88,10 @@ export const CONFIG: Command = {
       given.print(answer, words)
       return 0
     }
+    await hostOf(config.host)
+    const { redisUrl, durability, dataDir, arrivals } = config
+    if (redisUrl === '' || durability === 'fenced') checkFolder(dataDir, 'FAIRGRAB_DATA_DIR')
+    if (arrivals !== '') checkFolder(arrivals, 'FAIRGRAB_ARRIVALS')
     const rows = settingsGiven()
     given.print({ ok: true, set: rows }, [
       'the settings are sound',

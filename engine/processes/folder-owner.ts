@@ -7,9 +7,9 @@
  * accepts. What is left is moved away before it is removed: of two starts that find it only one moves it, and a live
  * owner's socket that was moved by mistake is put back. Rejected: a file with a process id, which a reboot makes another's.
  */
-import { existsSync, mkdirSync, renameSync, rmSync } from 'node:fs'
+import { accessSync, constants, existsSync, mkdirSync, renameSync, rmSync, statSync } from 'node:fs'
 import { connect, createServer, type Server } from 'node:net'
-import { resolve } from 'node:path'
+import { dirname, resolve } from 'node:path'
 import { ConfigError } from '../config.ts'
 import { socketIn } from '../store/embedded.ts'
 
@@ -22,10 +22,7 @@ export async function ownFolder(dataDir: string): Promise<void> {
   try {
     mkdirSync(dir, { recursive: true, mode: 0o700 })
   } catch (cause) {
-    const { code } = cause as NodeJS.ErrnoException
-    throw new Error(
-      `FAIRGRAB_DATA_DIR: "${dataDir}" cannot be used as a folder (${code}); set it to a folder that may be written`,
-    )
+    throw unusable(dataDir, (cause as NodeJS.ErrnoException).code)
   }
   const path = socketIn(dir, 'owner.sock')
   for (let tries = 1; tries <= TRIES; tries++) {
@@ -39,6 +36,21 @@ export async function ownFolder(dataDir: string): Promise<void> {
     else if (!existsSync(path)) renameSync(moved, path)
   }
   throw owned(dataDir, '')
+}
+
+const unusable = (dir: string, code: string | undefined, setting = 'FAIRGRAB_DATA_DIR'): Error =>
+  new Error(`${setting}: "${dir}" cannot be used as a folder (${code}); set it to a folder that may be written`)
+
+/** Whether the folder could be made and written, without making it. Throws with the words of a start. */
+export function checkFolder(folder: string, setting: string): void {
+  let dir = resolve(folder)
+  while (!existsSync(dir)) dir = dirname(dir)
+  try {
+    if (!statSync(dir).isDirectory()) throw Object.assign(new Error(dir), { code: 'ENOTDIR' })
+    accessSync(dir, constants.W_OK | constants.X_OK)
+  } catch (cause) {
+    throw unusable(folder, (cause as NodeJS.ErrnoException).code, setting)
+  }
 }
 
 const owned = (dataDir: string, owner: string): ConfigError =>

@@ -31,15 +31,37 @@ const SENTINEL = 'redis+sentinel://'
 const SENTINEL_PORT = 26379
 const SENTINEL_MS = 500
 
+const noAddress = (url: string): Error =>
+  new Error(`REDIS_URL: "${shownUrl(url)}" is not an address; write redis://host:6379 or unix:///path/redis.sock`)
+
+function addressIn(url: string): URL {
+  if (!URL.canParse(url)) throw noAddress(url)
+  return new URL(url)
+}
+
+/** Name and password, decoded; what is wrong with one is told without it. */
+function credentials({ username, password }: Pick<URL, 'username' | 'password'>) {
+  try {
+    return {
+      ...(username ? { username: decodeURIComponent(username) } : {}),
+      ...(password ? { password: decodeURIComponent(password) } : {}),
+    }
+  } catch {
+    throw new Error(
+      'REDIS_URL: a "%" in its name or password is not followed by two hexadecimal digits; write %25 for it',
+    )
+  }
+}
+
 function sentinelOptions(url: string): RedisAddress {
   const form = /^(?:([^:@/]*):([^@/]*)@)?([^@/]+)\/([A-Za-z0-9._-]+)(?:\/(\d+))?$/.exec(url.slice(SENTINEL.length))
   if (!form)
     throw new Error(
       `REDIS_URL: "${shownUrl(url)}" is not an address; write redis+sentinel://host:26379,host:26379/name`,
     )
-  const [, username, password, hosts = '', name = '', db] = form
+  const [, username = '', password = '', hosts = '', name = '', db] = form
   const sentinels = hosts.split(',').map(each => {
-    const { hostname, port } = new URL(`redis://${each}`)
+    const { hostname, port } = addressIn(`redis://${each}`)
     return { host: hostname.replace(/^\[|\]$/g, ''), port: Number(port || SENTINEL_PORT) }
   })
   return {
@@ -51,8 +73,7 @@ function sentinelOptions(url: string): RedisAddress {
       db: Number(db ?? 0),
       protocol: 2,
     },
-    ...(username ? { username: decodeURIComponent(username) } : {}),
-    ...(password ? { password: decodeURIComponent(password) } : {}),
+    ...credentials({ username, password }),
   }
 }
 
@@ -67,31 +88,25 @@ function refuseUnencoded(url: string): void {
 
 /** The options of a connection; throws with the text and the mend when the address cannot be read. */
 export function redisOptions(url: string): RedisAddress {
+  if (/^unix:\/\/(?!\/.)/.test(url)) throw noAddress(url)
   if (url.startsWith('unix://')) return { path: url.slice('unix://'.length), protocol: 2 }
   refuseUnencoded(url)
   if (url.startsWith(SENTINEL)) return sentinelOptions(url)
-  let parsed: URL
-  try {
-    parsed = new URL(url)
-  } catch {
-    throw new Error(
-      `REDIS_URL: "${shownUrl(url)}" is not an address; write redis://host:6379 or unix:///path/redis.sock`,
-    )
-  }
+  const parsed = addressIn(url)
   if (parsed.protocol !== 'redis:' && parsed.protocol !== 'rediss:')
     throw new Error(
       `REDIS_URL: "${parsed.protocol}" is not known; use redis://, rediss://, redis+sentinel:// or unix://`,
     )
+  if (parsed.hostname === '' || parsed.port === '0') throw noAddress(url)
   const db = Number(parsed.pathname.slice(1) || 0)
-  if (!Number.isInteger(db))
+  if (!Number.isInteger(db) || db < 0)
     throw new Error(`REDIS_URL: "${parsed.pathname}" is not the number of a database; write redis://host:6379/0`)
   return {
     host: parsed.hostname.replace(/^\[|\]$/g, ''),
     port: Number(parsed.port || 6379),
     db,
     protocol: 2,
-    ...(parsed.username ? { username: decodeURIComponent(parsed.username) } : {}),
-    ...(parsed.password ? { password: decodeURIComponent(parsed.password) } : {}),
+    ...credentials(parsed),
     ...(parsed.protocol === 'rediss:' ? { tls: {} } : {}),
   }
 }

@@ -8,8 +8,9 @@
  */
 import type { Browser, Locator, Page } from 'playwright-core'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { Api, type Fields, type Granted, makeRound, type Round } from '../support/api.ts'
+import { Api, type Fields, type Granted, makeRound, PACK, type Round } from '../support/api.ts'
 import { KEYS, startNode, type TestNode } from '../support/engine.ts'
+import { HOSTILE, hostileIn } from '../support/hostile-texts.ts'
 import { openPage, shows, startChromium, type WatchedPage } from './chromium.ts'
 import { expectGoodLooks } from './looks.ts'
 
@@ -138,6 +139,31 @@ test('a case: by the user and by his code, with what became of each voucher; one
   await page.keyboard.press('Enter')
   await shows(page.locator('#lookup-answer'), 'nobody holds nothing and entered nothing.')
   expect(problems()).toEqual([])
+})
+
+test('what strangers wrote is a text on the desk and on /try: no node of theirs, nothing that turns or hides its neighbours', async () => {
+  const names = HOSTILE.join(' ')
+  const pack = [{ ...PACK[0], template: `${HOSTILE[4]}${HOSTILE[3]}`, quantity: 1 }]
+  const round = await makeRound(api, { stock: 5 }, { name: names, pack })
+  const { vouchers } = (await api.post<Granted>(`/v1/rounds/${round.id}/claims`, { user_id: 'eve' })).body
+  await api.post(`/v1/vouchers/${vouchers[0]?.code}/deactivate`, { reason: names.slice(0, 200) })
+  await page.locator('#lookup-what').fill('eve')
+  await page.getByRole('button', { name: 'Look it up' }).click()
+  await page.locator('.case ol li', { hasText: 'deactivated' }).waitFor()
+  await cardOf(round).waitFor()
+  const other = await openPage(browser)
+  await other.page.goto(`${node.url}/try/${round.id}`)
+  await other.page.getByLabel('Key or user token').fill(KEYS.operator)
+  await other.page.locator('#user').fill('eve')
+  await other.page.locator('#button').click()
+  await other.page.locator('#answer', { hasText: '\\u202edeepaid' }).waitFor()
+  for (const shown of [page, other.page]) {
+    expect(hostileIn((await shown.locator('body').allInnerTexts()).join(''))).toEqual([])
+    expect(await shown.locator('img').count()).toBe(0)
+  }
+  await page.locator('.case', { hasText: '\\u009b31mred' }).waitFor()
+  expect([...problems(), ...other.problems]).toEqual([])
+  await other.page.close()
 })
 
 describe('a draw on the desk', () => {

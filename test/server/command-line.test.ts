@@ -82,6 +82,45 @@ const ERRORS: readonly (readonly [string, number, string, Env?])[] = [
     'REDIS_URL: "http:" is not known; use redis://, rediss://, redis+sentinel:// or unix://',
     { REDIS_URL: 'http://x' },
   ],
+  ...(['redis://', 'redis://h:0', 'unix://', 'unix://r.sock'] as const).map(
+    url =>
+      [
+        'config check',
+        2,
+        `REDIS_URL: "${url}" is not an address; write redis://host:6379 or unix:///path/redis.sock`,
+        { REDIS_URL: url },
+      ] as const,
+  ),
+  [
+    'config check',
+    2,
+    'REDIS_URL: "/-1" is not the number of a database; write redis://host:6379/0',
+    { REDIS_URL: 'redis://h/-1' },
+  ],
+  ...(['redis://u:secret%@h', 'redis+sentinel://u:secret%zz@h:1/name'] as const).map(
+    url =>
+      [
+        'config check',
+        2,
+        'REDIS_URL: a "%" in its name or password is not followed by two hexadecimal digits; write %25 for it',
+        { REDIS_URL: url },
+      ] as const,
+  ),
+  [
+    'config check',
+    1,
+    'HOST: "nobody.invalid" (from the environment) is no address of this machine (ENOTFOUND); set it to one, like 127.0.0.1, or unset it: some shells set HOST to the name of the machine',
+    { HOST: 'nobody.invalid' },
+  ],
+  ...(['FAIRGRAB_DATA_DIR', 'FAIRGRAB_ARRIVALS'] as const).map(
+    name =>
+      [
+        'config check',
+        1,
+        `${name}: "/dev/null/x" cannot be used as a folder (ENOTDIR); set it to a folder that may be written`,
+        { [name]: '/dev/null/x' },
+      ] as const,
+  ),
   [
     'round',
     2,

@@ -7,10 +7,11 @@
  */
 import { execFile } from 'node:child_process'
 import { createHash } from 'node:crypto'
-import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs'
 import { rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { promisify } from 'node:util'
 import { Redis } from 'ioredis'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { campaignSettlements, campaignState } from '../../engine/store/keys.ts'
@@ -165,4 +166,36 @@ test('settlement files: a merchant’s id is no formula in CSV and itself in NDJ
   admin.disconnect()
   expect((await settle()).body.sha256).toBe(earlier.sha256)
   expect((await fileOf('text/csv')).toString()).toBe(plain)
+})
+
+test('a bundle that a stranger sent, a receipt and their names are told by verify and check as text', async () => {
+  const bundle = join(folder, 'bundle')
+  mkdirSync(bundle)
+  const names = HOSTILE.slice(0, 4).map(text => text.replaceAll('/', ''))
+  for (const name of names) writeFileSync(join(bundle, name), HOSTILE.join(''))
+  writeFileSync(join(bundle, 'rules.json'), JSON.stringify({ [HOSTILE[1]]: HOSTILE[3] }))
+  const receipt = join(folder, 'receipt\u009b.json')
+  writeFileSync(receipt, JSON.stringify({ [HOSTILE[0]]: HOSTILE[2], round_id: HOSTILE[3] }))
+  for (const words of [
+    ['draw', 'verify', bundle],
+    ['draw', 'verify', bundle, '--json'],
+    ['draw', 'check', '--receipt', receipt, bundle],
+    ['draw', 'export', 'rnd_none\u001b[2J', join(folder, 'out\u202e')],
+  ]) {
+    const { code, shown } = await fairgrab(words)
+    expect([words, code === 0, hostileIn(shown)]).toEqual([words, false, []])
+    expect(shown.length).toBeGreaterThan(20)
+  }
+})
+
+test('a line of the log is one line of the same JSON, whatever was logged', async () => {
+  const program = `const { openLog } = await import(${JSON.stringify(join(ROOT, 'engine/ops/log.ts'))})
+    const text = JSON.parse(process.argv[1]).join(' ')
+    openLog('info', 'test').warn({ round: text, err: new Error(text) }, text)`
+  const words = ['--input-type=module', '-e', program, JSON.stringify(HOSTILE)]
+  const { stdout } = await promisify(execFile)(process.execPath, words, { env: bareEnv() })
+  expect(hostileIn(stdout)).toEqual([])
+  expect(stdout.trimEnd().split('\n')).toHaveLength(1)
+  const text = HOSTILE.join(' ')
+  expect(JSON.parse(stdout)).toMatchObject({ msg: text, round: text, err: { message: text } })
 })
