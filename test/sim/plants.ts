@@ -91,7 +91,7 @@ export const PLANTS: readonly Plant[] = [
     name: 'tail-lost',
     bug: 'a replica is promoted that lacks writes',
     level: 'always',
-    seed: 3,
+    seed: 4,
     plant: { losesTail: true },
   },
   {
@@ -274,7 +274,7 @@ export const PLANTS: readonly Plant[] = [
     name: 'shown-ahead',
     bug: 'a round is shown with a grant that no server has',
     level: 'memory',
-    seed: 2,
+    seed: 3,
     plant: { claim: async (claim, ...asked) => ahead(await claim(...asked)) },
   },
   {
