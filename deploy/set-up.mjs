@@ -2,8 +2,8 @@
  * The set-up step of `npm start`, `npm test` and `npm run bench`: installs what is missing, one plain line each.
  *
  * It looks for the npm packages (a stamp in node_modules holds the hash of the lock file they came from), for a
- * redis-server or valkey-server unless REDIS_URL names one, with `--test` for a Chromium and for wrk, and with `--peers`
- * for the benchmark's rivals. What is missing comes from the system's package manager; what cannot be installed ends in
+ * redis-server or valkey-server unless REDIS_URL names one, with `--test` for a Chromium, wrk, nginx and HAProxy, and with
+ * `--peers` for the benchmark's rivals. What is missing comes from the system's package manager; what cannot be installed ends in
  * exit 1 and the words to type.
  *
  * Plain JavaScript, synchronous and without packages: it runs before there are any, on any Node from 18 on, and
@@ -34,6 +34,7 @@ const CHROMIUM = [
   '/Applications/Google Chrome.app/Contents/MacOS/Google Chrome',
 ]
 const WRK = ['wrk']
+const PROXIES = ['nginx', 'haproxy']
 
 /** What to type, by package manager; the first manager on PATH is the system's. */
 const MANAGERS = [
@@ -43,6 +44,9 @@ const MANAGERS = [
     redis: 'apt-get update -q && apt-get install -y -q --no-install-recommends redis-server',
     chromium: 'apt-get update -q && apt-get install -y -q --no-install-recommends chromium',
     wrk: 'apt-get update -q && apt-get install -y -q --no-install-recommends wrk',
+    // With the modules of the comparison, which takes an nginx that is there for a whole one.
+    proxies:
+      'apt-get update -q && apt-get install -y -q --no-install-recommends nginx haproxy libnginx-mod-http-lua lua-nginx-redis',
     peers:
       'apt-get update -q && apt-get install -y -q --no-install-recommends redis-server wrk nginx libnginx-mod-http-lua lua-nginx-redis',
   },
@@ -52,13 +56,22 @@ const MANAGERS = [
     redis: 'dnf install -y valkey || dnf install -y redis',
     chromium: 'dnf install -y chromium',
     wrk: 'dnf install -y wrk',
+    proxies: 'dnf install -y nginx haproxy',
   },
-  { name: 'apk', root: true, redis: 'apk add redis', chromium: 'apk add chromium', wrk: 'apk add wrk' },
+  {
+    name: 'apk',
+    root: true,
+    redis: 'apk add redis',
+    chromium: 'apk add chromium',
+    wrk: 'apk add wrk',
+    proxies: 'apk add nginx haproxy',
+  },
   {
     name: 'pacman',
     root: true,
     redis: 'pacman -Sy --noconfirm valkey',
     chromium: 'pacman -Sy --noconfirm chromium',
+    proxies: 'pacman -Sy --noconfirm nginx haproxy',
   },
   {
     name: 'brew',
@@ -66,6 +79,7 @@ const MANAGERS = [
     redis: 'brew install redis',
     chromium: 'brew install --cask chromium',
     wrk: 'brew install wrk',
+    proxies: 'brew install nginx haproxy',
   },
 ]
 
@@ -79,7 +93,7 @@ const WITHOUT_SERVICE = `
     printf '#!/bin/sh\\nexit 101\\n' > "$0" && chmod 755 "$0"
   fi
   eval "$1" || exit 1
-  if [ -d /run/systemd/system ]; then systemctl disable redis-server nginx >/dev/null 2>&1 || true; fi
+  if [ -d /run/systemd/system ]; then systemctl disable redis-server nginx haproxy >/dev/null 2>&1 || true; fi
 `
 
 const say = line => console.log(`set-up: ${line}`)
@@ -197,6 +211,7 @@ installRedis(forTests)
 if (forTests) {
   need('chromium', CHROMIUM, 'the browser tests need')
   need('wrk', WRK, 'the tests of the comparison need')
+  for (const proxy of PROXIES) need('proxies', [proxy], 'the tests of proxies need')
 }
 // Only Debian has all of the rivals as packages; elsewhere the list is what to install by hand.
 if (process.argv.includes('--peers')) for (const program of PEERS) need('peers', [program], 'the comparison needs')

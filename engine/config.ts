@@ -5,6 +5,7 @@
  * docs/config.md has a row for each setting; a test compares them.
  */
 import { availableParallelism } from 'node:os'
+import { GARBLED } from './base/text.ts'
 
 interface Row {
   readonly name: string
@@ -66,6 +67,13 @@ export const SETTINGS = [
     [0, 1_000_000],
     'Stream sockets one worker accepts of one address without a credential; 0 is no limit.',
   ),
+  count(
+    'FAIRGRAB_HEAD_BYTES',
+    'bytes',
+    16_384,
+    [4096, 65_536],
+    'The longest head of a request, its first line and its headers with their cookies.',
+  ),
   count('FAIRGRAB_RATE_USER', 'requests/s', 20, [0, 1_000_000], 'What one user token may ask; 0 is no limit.'),
   count(
     'FAIRGRAB_RATE_ADDRESS',
@@ -122,6 +130,7 @@ export interface Config {
   readonly batchesInFlight: number
   readonly sockets: number
   readonly socketsAddress: number
+  readonly headBytes: number
   readonly rateUser: number
   readonly rateAddress: number
   readonly rateKey: number
@@ -158,6 +167,10 @@ function checked(setting: Row, given: string | undefined): string {
   const value = given === undefined || given === '' ? setting.default : given
   const wrong = (why: string) =>
     new ConfigError(`${setting.name}: "${value}" (from the environment) ${why}. ${setting.sentence}`)
+  if (value.includes(GARBLED))
+    throw new ConfigError(
+      `${setting.name} (from the environment) is not UTF-8; write bytes as hex. ${setting.sentence}`,
+    )
   if (setting.choices && !setting.choices.includes(value))
     throw wrong(`is not one of ${setting.choices.join(', ')}; set it to ${setting.default} or unset it`)
   if (setting.min === undefined) return value
@@ -243,6 +256,7 @@ export function readConfig(env: NodeJS.ProcessEnv = process.env): Config {
     batchesInFlight: number('FAIRGRAB_BATCHES_IN_FLIGHT'),
     sockets: number('FAIRGRAB_SOCKETS'),
     socketsAddress: number('FAIRGRAB_SOCKETS_ADDRESS'),
+    headBytes: number('FAIRGRAB_HEAD_BYTES'),
     rateUser: number('FAIRGRAB_RATE_USER'),
     rateAddress: number('FAIRGRAB_RATE_ADDRESS'),
     rateKey: number('FAIRGRAB_RATE_KEY'),

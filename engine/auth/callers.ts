@@ -67,6 +67,10 @@ export function parseKeys(setting: string): ApiKey[] {
       )
     if (text.length < KEY_CHARS_MIN)
       throw new Error(`FAIRGRAB_KEYS: the key of entry ${i + 1} (${role}) is shorter than ${KEY_CHARS_MIN} characters`)
+    if (/[^ -~]/.test(text))
+      throw new Error(
+        `FAIRGRAB_KEYS: the key of entry ${i + 1} (${role}) has a character that no header carries; use ASCII`,
+      )
     if (rest.length > 0 || (merchant !== undefined && (role !== 'merchant' || !isMerchantId(merchant))))
       throw new Error(
         `FAIRGRAB_KEYS: entry ${i + 1} (${role}) has a colon in its key; only merchant:KEY:ID may have one more`,

@@ -10,6 +10,7 @@ import type { Clock } from '../base/clock.ts'
 import { isUserId } from '../base/holder.ts'
 import { CREDENTIAL_BYTES_MAX, TOKENS_CACHED_MAX } from '../base/limits.ts'
 import { repeatedName } from '../base/repeated-name.ts'
+import { hasLoneSurrogate, utf8Text } from '../base/text.ts'
 
 export interface UserClaims {
   readonly userId: string
@@ -31,7 +32,8 @@ const LEEWAY_MS = 60_000
 const decode = (part: string): unknown => {
   if (!/^[A-Za-z0-9_-]+$/.test(part)) return undefined
   try {
-    const json = Buffer.from(part, 'base64url').toString('utf8')
+    const json = utf8Text(Buffer.from(part, 'base64url'))
+    if (json === undefined || hasLoneSurrogate(json)) return undefined
     const value: unknown = JSON.parse(json)
     return repeatedName(json) === undefined ? value : undefined
   } catch {
@@ -52,6 +54,9 @@ const isRecord = (value: unknown): value is Record<string, unknown> =>
 
 const optionalText = (value: unknown): value is string | undefined =>
   value === undefined || (typeof value === 'string' && value.length <= 64)
+
+/** Media types have no case, and `application/` may stand before the names of these (RFC 7515, 4.1.9). */
+const isTokenType = (type: unknown): boolean => typeof type === 'string' && /^(application\/)?(at\+)?jwt$/i.test(type)
 
 export class UserTokens {
   readonly #secret: string
@@ -92,7 +97,7 @@ export class UserTokens {
     const [head, body, signature] = parts as [string, string, string]
     const header = decode(head)
     if (!isRecord(header) || header.crit !== undefined) return undefined
-    if (header.typ !== undefined && header.typ !== 'JWT' && header.typ !== 'at+jwt') return undefined
+    if (header.typ !== undefined && !isTokenType(header.typ)) return undefined
     if (!/^[A-Za-z0-9_-]+$/.test(signature) || !this.#signed(header.alg, `${head}.${body}`, signature)) return undefined
     return this.#claims(decode(body))
   }

@@ -55,8 +55,11 @@ export const BACKPRESSURE_BYTES_MAX = 1024 * 1024
  */
 export const OWED_BYTES_MAX = { key: 32 * 1024 * 1024, other: 1024 * 1024 } as const
 
-/** Seconds without a byte after which a socket is closed. Library bounds: 8..960. */
-export const SOCKET_IDLE_S = 120
+/**
+ * Seconds without a byte after which a socket is closed. Library bounds: 8..960. It pings 16 s before, so here within 24 s,
+ * and every pause that proxies allow by themselves is longer (nginx: 60 s, HAProxy's examples: 30 s).
+ */
+export const SOCKET_IDLE_S = 40
 
 /** Total stock of a round: sequences are four bytes, vouchers 28 bits of (sequence, place in the pack). */
 export const STOCK_MAX = 100_000_000

@@ -7,6 +7,7 @@
  * words are what matters.
  */
 import { type ParseArgsOptionsConfig, parseArgs } from 'node:util'
+import { GARBLED } from '../base/text.ts'
 import { shownJson, shownText } from '../base/shown-text.ts'
 import { ConfigError, nearest } from '../config.ts'
 import type { Target } from './engine-call.ts'
@@ -56,7 +57,9 @@ function parsed(command: Command, args: readonly string[]) {
     Object.entries(known).map(([name, { type }]) => [name, { type }]),
   )
   const help = `try fairgrab ${command.name} --help`
-  for (const arg of args) {
+  for (const [i, arg] of args.entries()) {
+    if (arg.includes(GARBLED))
+      throw new ConfigError(`word ${i + 1} (from the command line) is not UTF-8; set the terminal to UTF-8. ${help}`)
     const name = /^--([^=]+)/.exec(arg)?.[1]
     if (name !== undefined && !(name in known))
       throw new ConfigError(

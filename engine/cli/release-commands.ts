@@ -5,6 +5,7 @@
  */
 import { readFile } from 'node:fs/promises'
 import { STOCK_MAX } from '../base/limits.ts'
+import { utf8Text } from '../base/text.ts'
 import { ConfigError } from '../config.ts'
 import type { RoundAnswer } from '../wire/round-answer.ts'
 import { type Command, countOf, type Given, textOf, verbOf, wordAt } from './command.ts'
@@ -41,11 +42,14 @@ const lines = <Row>(rows: readonly Row[], lineOf: (row: Row) => string, none: st
 const wholeOf = (answer: unknown): readonly string[] => JSON.stringify(answer, null, 2).split('\n')
 
 async function jsonFile(path: string): Promise<unknown> {
-  const text = await readFile(path === '-' ? '/dev/stdin' : path, 'utf8').catch((cause: Error) => {
+  const bytes = await readFile(path === '-' ? '/dev/stdin' : path).catch((cause: Error) => {
     throw new ConfigError(
       `${path} (from the command line) cannot be read (${cause.message}); give a file of JSON, or - for the input`,
     )
   })
+  const text = utf8Text(bytes)
+  if (text === undefined)
+    throw new ConfigError(`${path} (from the command line) is not UTF-8; save it as UTF-8, or names would be lost`)
   try {
     return JSON.parse(text)
   } catch (cause) {

@@ -16,7 +16,7 @@ async function bytesOf(roundId, window, name) {
   return response?.ok ? new Uint8Array(await response.arrayBuffer()) : undefined
 }
 
-const read = bytes => bytes && JSON.parse(new TextDecoder().decode(bytes))
+const read = bytes => bytes && JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes))
 
 /** The rules of a window, or undefined. */
 export const rulesOf = async (roundId, window) => read(await bytesOf(roundId, window, 'rules.json'))

@@ -93,7 +93,8 @@ async function checkOwner({ receipt, userId }) {
 
 async function checkCommitment({ files, keys }) {
   const { commit, signature, public_key: key } = files.commit
-  require(JSON.stringify(commit) === new TextDecoder().decode(files.commitBytes), 'The two files of it differ.')
+  require(JSON.stringify(commit) ===
+    new TextDecoder('utf-8', { fatal: true }).decode(files.commitBytes), 'The two files of it differ.')
   require(keys.some(known => known.public_key === key), 'It is signed by a key that is not the engine’s.')
   require((await sha256(files.rulesBytes)) === commit.rules_hash, 'The rules are not those that it names.')
   require(await isSigned(files.commitBytes, signature, key), 'Its signature does not hold.')

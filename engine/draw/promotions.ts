@@ -8,6 +8,7 @@
  * nothing to choose, and `Promotions` is both what the engine asks for the next one and what the verifier runs.
  * Rejected: a line for a seat that nobody can take; it stays unsold and the result already shows the waitlist's end.
  */
+import { isUtf8 } from 'node:buffer'
 import { z } from 'zod'
 import { isHex } from './digest.ts'
 import { TAG_BYTES } from './entry.ts'
@@ -81,6 +82,7 @@ export class Promotions {
 
 /** Checks a whole file; returns the number of promotions. Throws BundleError that names the line. */
 export function verifyPromotions(bytes: Uint8Array, standing: Standing): number {
+  if (!isUtf8(bytes)) throw new BundleError(FILE, 'is not UTF-8')
   const lines = Buffer.from(bytes).toString().split('\n')
   if (lines.pop() !== '') throw new BundleError(FILE, `line ${lines.length + 1} has no line feed: it was cut`)
   if (lines.length === 0) return 0

@@ -162,6 +162,8 @@ export async function up(config: Config, told: (facts: Told) => void): Promise<N
     HOST: host,
     REDIS_URL: isEmbedded ? embeddedUrl(config.dataDir) : config.redisUrl,
     FAIRGRAB_KEYS: madeKey ? `operator:${madeKey}` : config.keys,
+    // The server library reads it from the environment when it is loaded.
+    UWS_HTTP_MAX_HEADERS_SIZE: String(config.headBytes),
   }
   // The workers load while Redis starts; they wait for it as they wait for any Redis that is away.
   const redis = isEmbedded ? new KeptRedis(config, log) : undefined

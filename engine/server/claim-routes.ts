@@ -17,7 +17,7 @@ import { answerEncoding, encode, encodingOf, MEDIA_TYPES } from '../wire/encodin
 import { PROBLEM_TYPES, problem } from '../wire/problem.ts'
 import { type ClaimBody, claim, claimsBatch } from '../wire/schemas.ts'
 import { claimRequest } from './claim-request.ts'
-import { type Admitted, admit, fail, type Route, refuse, validated } from './gateway.ts'
+import { type Admitted, admit, fail, type Route, refuse, refuseGarbled, validated } from './gateway.ts'
 import { listRows, placeOf } from './lists.ts'
 import type { Call, Services } from './services.ts'
 import type { Exchange, Headers } from './uws.ts'
@@ -41,7 +41,10 @@ export function claimOne(services: Services, exchange: Exchange): void {
   const admitted = admit(services, exchange, 'public')
   if (!admitted) return
   const { caller } = admitted
-  if (exchange.query !== '') return refuse(exchange, 'invalid', 'this route takes no query parameters')
+  if (exchange.query !== '')
+    return exchange.garbled
+      ? refuseGarbled(exchange)
+      : refuse(exchange, 'invalid', 'this route takes no query parameters')
   if (!may(caller, 'claim-any') && !may(caller, 'claim-own')) {
     if (caller.role === 'anonymous')
       return refuse(exchange, 'unauthorized', 'send Authorization: Bearer <key or token>')
@@ -66,6 +69,7 @@ function withRound(services: Services, exchange: Exchange, then: (round: Claims)
   const id = exchange.params[0] as string
   const known = services.rounds.peek(id)
   if (known) return then(known)
+  if (exchange.garbled) return refuseGarbled(exchange)
   services.lifecycle.round(id).then(then, (cause: unknown) => fail(services, exchange, cause))
 }
 

@@ -49,6 +49,10 @@ export function refuse(exchange: Exchange, code: Code, detail?: string, more: Re
   exchange.answer(body.status, PROBLEM_TYPES[encoding], encode(body, encoding), headers)
 }
 
+/** What is no text names nothing: two names of another encoding would be one. */
+export const refuseGarbled = (exchange: Exchange): void =>
+  refuse(exchange, 'malformed', 'path, query or a header is not UTF-8')
+
 export interface RefuseExtra {
   readonly headers?: Headers
   readonly extra?: Readonly<Record<string, unknown>>
@@ -61,7 +65,8 @@ export interface RefuseExtra {
 export function admit(services: Services, exchange: Exchange, right: Right, isApi = true): Admitted | undefined {
   const caller = services.callers.ofHeader(exchange.authorization)
   if (!caller) {
-    refuse(exchange, 'unauthorized', 'the credential is not one of ours, or it has expired')
+    if (exchange.garbled) refuseGarbled(exchange)
+    else refuse(exchange, 'unauthorized', 'the credential is not one of ours, or it has expired')
     return undefined
   }
   if (!may(caller, right)) {
@@ -89,6 +94,7 @@ export interface Admitted {
 
 /** Handles one request of a route from its first byte to its answer. */
 export function handle(services: Services, route: Route, exchange: Exchange): void {
+  if (exchange.garbled) return refuseGarbled(exchange)
   const admitted = admit(services, exchange, route.right, route.path.startsWith('/v1/'))
   if (!admitted) return
   const query = queryOf(services, route, exchange)

@@ -5,6 +5,7 @@
 import { Refusal } from '../base/assert.ts'
 import { isMerchantId } from '../base/holder.ts'
 import type { MerchantRules } from '../campaign/merchants.ts'
+import { accepts } from '../wire/encoding.ts'
 import { hold, merchant, settlement } from '../wire/schemas.ts'
 import { isDryRun, type Route } from './gateway.ts'
 import { listRows } from './lists.ts'
@@ -34,11 +35,11 @@ async function readSettlement(services: Services, call: Call) {
   const campaign = await campaignOf(services, call)
   const date = call.params[1] as string
   const { accept } = call.exchange
-  if (accept.includes('text/csv')) {
+  if (accepts(accept, 'text/csv')) {
     await call.exchange.stream('text/csv; charset=utf-8', await services.settlements.file(campaign, date, 'csv'))
     return undefined
   }
-  if (accept.includes('application/x-ndjson')) {
+  if (accepts(accept, 'application/x-ndjson')) {
     await call.exchange.stream('application/x-ndjson', await services.settlements.file(campaign, date, 'ndjson'))
     return undefined
   }

@@ -4,6 +4,7 @@
  */
 import { Refusal } from '../base/assert.ts'
 import { LIST_ROWS_DEFAULT, LIST_ROWS_MAX } from '../base/limits.ts'
+import { accepts } from '../wire/encoding.ts'
 import type { Answer, Call } from './services.ts'
 import type { Exchange } from './uws.ts'
 
@@ -15,7 +16,7 @@ export async function listRows<Row>(
   rows: AsyncIterable<Row> | Iterable<Row>,
   cursorOf: (row: Row) => string,
 ): Promise<Answer | undefined> {
-  if (exchange.accept.includes('application/x-ndjson')) return ndjson(exchange, rows)
+  if (accepts(exchange.accept, 'application/x-ndjson')) return ndjson(exchange, rows)
   const limit = Number(query.get('limit') ?? LIST_ROWS_DEFAULT)
   if (!Number.isInteger(limit) || limit < 1 || limit > LIST_ROWS_MAX)
     throw new Refusal('invalid', `limit: must be 1..${LIST_ROWS_MAX}`)

@@ -8,7 +8,7 @@ import { CLAIM_ROUTES, claimOne } from './claim-routes.ts'
 import { CONTROL_ROUTES } from './control-routes.ts'
 import { DASHBOARD } from './dashboard-files.ts'
 import { DRAW_ROUTES } from './draw-routes.ts'
-import { handle, type Route, refuse } from './gateway.ts'
+import { handle, type Route, refuse, refuseGarbled } from './gateway.ts'
 import { LEDGER_ROUTES } from './ledger-routes.ts'
 import { LOOKUP_ROUTES } from './lookup-routes.ts'
 import { ROUND_ROUTES } from './round-routes.ts'
@@ -124,6 +124,7 @@ for (const { path } of ROUTES) PATTERNS.set(path, new RegExp(`^${path.replace(/\
 /** What matches no route: another method of a path that exists, or nothing. */
 export function noRoute(exchange: Exchange): void {
   if (exchange.ambiguous) return refuseAmbiguous(exchange)
+  if (exchange.garbled) return refuseGarbled(exchange)
   const methods = ROUTES.filter(({ path }) => PATTERNS.get(path)?.test(exchange.path)).flatMap(({ method }) =>
     method === 'get' ? ['GET', 'HEAD'] : [method.toUpperCase()],
   )

@@ -8,6 +8,7 @@
 import * as uws from 'uWebSockets.js'
 import { CLOSE_CODES } from '../base/codes.ts'
 import { BACKPRESSURE_BYTES_MAX, OWED_BYTES_MAX } from '../base/limits.ts'
+import { GARBLED, utf8Text } from '../base/text.ts'
 import { statusLine } from './status-line.ts'
 import type { StreamHandler, StreamSocket } from './stream-socket.ts'
 
@@ -17,15 +18,24 @@ const WRITABLE_MS_MAX = 1000
 
 export type Headers = readonly (readonly [name: string, value: string])[]
 
-/** A part of a path without its percent signs; one that stands for no text stays as it is and is found nowhere. */
+/**
+ * A part of a path without its percent signs. Bytes that are no text are garbled, as the library tells raw ones; a percent sign
+ * that begins no byte stays as it is and is found nowhere.
+ */
 function decoded(part: string): string {
   if (!part.includes('%')) return part
   try {
     return decodeURIComponent(part)
   } catch {
-    return part
+    return /%(?![\da-f]{2})/i.test(part) ? part : GARBLED
   }
 }
+
+/**
+ * Whether a header is no UTF-8: the library gives it a character a byte, other than paths and queries, which it decodes. Bytes
+ * beyond ASCII at either end it cuts off, and nobody sees those.
+ */
+const isGarbledHeader = (text: string): boolean => utf8Text(Buffer.from(text, 'latin1')) === undefined
 
 /** Whether its header lines give a request two ends, or an end by a coding that is not read here. The library believes the first length and takes every coding for chunks. */
 function isAmbiguous(req: uws.HttpRequest): boolean {
@@ -76,6 +86,13 @@ export class Exchange {
     this.accept = req.getHeader('accept')
     this.idempotencyKey = lean ? '' : req.getHeader('idempotency-key')
     this.ambiguous = (!lean || req.getHeader('transfer-encoding') !== '') && isAmbiguous(req)
+  }
+
+  /** Whether bytes of its head that are to be text are no UTF-8. */
+  get garbled(): boolean {
+    const { path, query, params, authorization, idempotencyKey } = this
+    const isCut = [path, query, ...params].some(text => text.includes(GARBLED))
+    return isCut || isGarbledHeader(authorization) || isGarbledHeader(idempotencyKey)
   }
 
   /** False once it was answered or the client went away. */
@@ -361,12 +378,9 @@ function upgrade(
   const header = req.getHeader('authorization')
   const credential = header === '' ? (req.getQuery('access_token') ?? '') : header.replace(/^bearer /i, '')
   const address = Buffer.from(res.getRemoteAddressAsText()).toString('latin1')
-  const refused = handler.refuses({
-    origin: req.getHeader('origin'),
-    host: req.getHeader('host'),
-    credential,
-    address,
-  })
+  const asking = { origin: req.getHeader('origin'), host: req.getHeader('host'), credential, address }
+  const garbled = credential.includes(GARBLED) || isGarbledHeader(header)
+  const refused = garbled ? 400 : handler.refuses(asking)
   if (refused) {
     res.cork(() => res.writeStatus(statusLine(refused, 'text/plain')).end())
     return

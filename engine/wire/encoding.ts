@@ -2,10 +2,12 @@
  * The two encodings of the wire, JSON and MessagePack, behind one name each. The only file that knows msgpackr. Plain
  * maps and arrays only: what extensions make (dates, sets, errors) and deep nesting are refused, so bytes from outside
  * become nothing but data that every later step can walk. Both parsers end too deep a nesting with an error themselves.
- * A message whose objects say a name twice is refused, since readers differ in which of the two they believe.
+ * A message whose objects say a name twice is refused, since readers differ in which of the two they believe, and so is
+ * one with a text that is no UTF-8, since two such texts would become one.
  */
 import { Packr, Unpackr } from 'msgpackr'
 import { repeatedName } from '../base/repeated-name.ts'
+import { hasLoneSurrogate, utf8Text } from '../base/text.ts'
 import { jsonMembers, msgpackMembers } from './member-count.ts'
 
 export type Encoding = 'json' | 'msgpack'
@@ -25,15 +27,26 @@ export function encode(value: unknown, encoding: Encoding): Buffer {
 /** Decodes or throws Malformed. `bytes` may be reused by the caller afterwards. */
 export function decode(bytes: Buffer, encoding: Encoding): unknown {
   try {
-    const value: unknown = encoding === 'json' ? JSON.parse(bytes.toString('utf8')) : unpackr.unpack(bytes)
+    const json = encoding === 'json' ? jsonText(bytes) : undefined
+    const value: unknown = json === undefined ? unpackr.unpack(bytes) : JSON.parse(json)
     const members = plainMembers(value, DEPTH_MAX)
-    if (members === (encoding === 'json' ? jsonMembers(bytes) : msgpackMembers(bytes))) return value
-    const name = encoding === 'json' ? ` (${repeatedName(bytes.toString('utf8'))})` : ''
+    const counted = json === undefined ? msgpackMembers(bytes) : jsonMembers(bytes)
+    if (members === counted) return value
+    if (counted === undefined) throw new Malformed(NO_TEXT)
+    const name = json === undefined ? '' : ` (${repeatedName(json)})`
     throw new Malformed(`a name stands twice in one object${name}`)
   } catch (cause) {
     if (cause instanceof Malformed) throw cause
     throw new Malformed(`the bytes are not ${encoding === 'json' ? 'JSON' : 'MessagePack'}`)
   }
+}
+
+const NO_TEXT = 'a text is not UTF-8'
+
+function jsonText(bytes: Buffer): string {
+  const text = utf8Text(bytes)
+  if (text === undefined || hasLoneSurrogate(text)) throw new Malformed(NO_TEXT)
+  return text
 }
 
 /** How many members the maps of a value have. Throws for anything but texts, numbers, bytes, lists and maps of them, at most `left` levels deep. */
@@ -48,20 +61,36 @@ function plainMembers(value: unknown, left: number): number {
   return members
 }
 
+const READ: Readonly<Record<string, Encoding>> = {
+  [MEDIA_TYPES.json]: 'json',
+  [MEDIA_TYPES.msgpack]: 'msgpack',
+  'application/x-www-form-urlencoded': 'json',
+}
+
 /**
  * The encoding that a Content-Type names, or undefined for one we do not read. None is JSON, and so is the form type
  * that `curl -d` sends when nobody tells it otherwise: no form is ever read here, and no cookie makes that unsafe.
+ * Types have no case, and parameters change nothing: JSON is UTF-8 whatever its charset says (RFC 8259, 11).
  */
 export function encodingOf(contentType: string): Encoding | undefined {
-  if (contentType === '' || contentType.startsWith('application/json')) return 'json'
-  if (contentType === 'application/x-www-form-urlencoded') return 'json'
-  if (contentType.startsWith('application/vnd.msgpack')) return 'msgpack'
-  return undefined
+  if (contentType === MEDIA_TYPES.json || contentType === '') return 'json'
+  if (contentType === MEDIA_TYPES.msgpack) return 'msgpack'
+  const end = contentType.indexOf(';')
+  const type = (end < 0 ? contentType : contentType.slice(0, end)).trim().toLowerCase()
+  return Object.hasOwn(READ, type) ? READ[type] : undefined
+}
+
+/** Whether a client asks for a media type by its own name. */
+export function accepts(accept: string, type: string): boolean {
+  return accept.includes(type) || accept.toLowerCase().includes(type)
 }
 
 /** The encoding of an answer: MessagePack where it is asked for, else that of the request's own. */
 export function answerEncoding(accept: string, contentType: string): Encoding {
-  if (accept.includes('application/vnd.msgpack')) return 'msgpack'
-  if (accept.includes('application/json')) return 'json'
-  return contentType.startsWith('application/vnd.msgpack') ? 'msgpack' : 'json'
+  if (accept === MEDIA_TYPES.json) return 'json'
+  if (accept !== '' && accept !== '*/*') {
+    if (accepts(accept, MEDIA_TYPES.msgpack)) return 'msgpack'
+    if (accepts(accept, MEDIA_TYPES.json)) return 'json'
+  }
+  return encodingOf(contentType) === 'msgpack' ? 'msgpack' : 'json'
 }

@@ -6,7 +6,7 @@
  * the end at once, and what the dead are owed may not pile up: frames beyond a bound are dropped, and the bound is far
  * away in the time after which a silent socket is closed. Those who come back to life find the newest stock, since the
  * engine sends it again when their connection has room. In the longer forms they stay dead until the engine has closed
- * them, two minutes later, and its open files and memory are looked at then.
+ * them, when they were silent for long enough, and its open files and memory are looked at then.
  */
 import { expect, test } from 'vitest'
 import { monotonicUs } from '../../bench/load/recorder.ts'
@@ -27,7 +27,7 @@ const DEAD = effort(100, 5000)
 const LIVING = effort(100, 5000)
 const STOCK = effort(20_000, 1_500_000)
 const WITHIN_MS = effort(200, 2000)
-/** What the dead may cost: a connection's own state, its session, and the frames of two minutes. */
+/** What the dead may cost: a connection's own state, its session, and the frames until it is closed. */
 const GREW_MIB_MAX = 64 + (DEAD * 64) / 1024
 const IS_SHORT = effort(1, 4) === 1
 /** The library counts silence in steps of four seconds, and pings before it gives up. */

@@ -9,6 +9,7 @@
  * Rejected: mutations by a tool. Thousands of them take hours here, and most survivors say nothing about a promise.
  */
 import { DRAW_PLANTS } from './draw-plants.ts'
+import { EDGE_PLANTS } from './edge-plants.ts'
 import { FENCE_PLANTS } from './fence-plants.ts'
 import { type Plant, plant } from './plant.ts'
 import { SECURITY_PLANTS } from './security-plants.ts'
@@ -23,6 +24,7 @@ export const PLANTS: readonly Plant[] = [
   ...STORE_PLANTS,
   ...SECURITY_PLANTS,
   ...STREAM_PLANTS,
+  ...EDGE_PLANTS,
   ...DRAW_PLANTS,
   ...WITNESS_PLANTS,
   plant(

@@ -40,7 +40,7 @@ export const SECURITY_PLANTS: readonly Plant[] = [
   plant(
     'of a name that a body says twice the last is believed',
     'engine/wire/encoding.ts',
-    ['if (members === (encoding', 'if (members <= (encoding'],
+    ['if (members === counted) return', 'if (members <= (counted ?? 0)) return'],
     'unit/encoding',
     'server/edge',
   ),

@@ -126,7 +126,7 @@ test('.ci/run is a shell program', () => {
 
 test('set-up says nothing and does nothing when nothing is missing', () => {
   stamp()
-  for (const program of ['redis-server', 'chromium', 'wrk']) plant(program, 'exit 0')
+  for (const program of ['redis-server', 'chromium', 'wrk', 'nginx', 'haproxy']) plant(program, 'exit 0')
   expect(setUp(['--test'])).toEqual({ status: 0, lines: [''], stderr: '' })
 })
 
@@ -180,17 +180,19 @@ test('set-up ends with what to type when the Redis cannot be installed', () => {
 
 test('set-up lets tests use containers, but does not start the engine on them', () => {
   stamp()
-  for (const program of ['docker', 'chromium', 'wrk']) plant(program, 'exit 0')
+  for (const program of ['docker', 'chromium', 'wrk', 'nginx', 'haproxy']) plant(program, 'exit 0')
   expect(setUp(['--test'])).toMatchObject({ status: 0, lines: [expect.stringContaining('containers')] })
   expect(setUp().status).toBe(1)
 })
 
 test.each([
-  ['chromium', 'wrk'],
-  ['wrk', 'chromium'],
-])('a machine without %s does not pass silently, and one with apt-get gets it', (missing, present) => {
+  ['chromium', ['wrk', 'nginx', 'haproxy']],
+  ['wrk', ['chromium', 'nginx', 'haproxy']],
+  ['nginx', ['chromium', 'wrk', 'haproxy']],
+  ['haproxy', ['chromium', 'wrk', 'nginx']],
+] as const)('a machine without %s does not pass silently, and one with apt-get gets it', (missing, present) => {
   stamp()
-  for (const program of ['redis-server', present]) plant(program, 'exit 0')
+  for (const program of ['redis-server', ...present]) plant(program, 'exit 0')
   expect(setUp().status).toBe(0)
   expect(setUp(['--test'])).toMatchObject({ status: 1, stderr: expect.stringContaining(`need ${missing}`) })
   plant('apt-get', `cp ${folder}/bin/sh ${folder}/bin/${missing}`)

@@ -46,6 +46,9 @@ beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), 'fg-cli-'))
   writeFileSync(join(folder, 'spring.json'), JSON.stringify({ name: 'Spring', currency: 'CNY', pack: PACK }))
   writeFileSync(join(folder, 'broken.json'), '{"name": ')
+  const marked = JSON.stringify({ name: 'N', currency: 'CNY', pack: PACK }).replace('N', '\xc4\xe3')
+  writeFileSync(join(folder, 'gbk.json'), Buffer.from(marked, 'latin1'))
+  writeFileSync(join(folder, 'marked.json'), `\ufeff${JSON.stringify({ name: 'N', currency: 'CNY', pack: PACK })}`)
   operator = { FAIRGRAB_URL: node.url, FAIRGRAB_KEY: KEYS.operator }
 })
 afterAll(async () => {
@@ -265,6 +268,10 @@ describe('a release from the command line', () => {
       2,
       expect.stringMatching(/broken\.json \(from the command line\) is not JSON: .*; docs\/api\.md/),
     ])
+    const gbk = await fairgrab(`campaign create ${folder}/gbk.json`, operator)
+    expect([gbk.code, gbk.err]).toEqual([2, expect.stringMatching(/gbk\.json \(from the command line\) is not UTF-8;/)])
+    expect((await fairgrab(`campaign create ${folder}/marked.json --dry-run`, operator)).code).toBe(0)
+    expect((await fairgrab('campaign show \ufffd', operator)).err).toMatch(/^fairgrab: word 2 .* is not UTF-8; /)
     expect((await json('campaign list')).data).toHaveLength(1)
     const { id } = await json(`round create ${campaign.id} --stock 20 --pool assisted=5`)
     const told = await fairgrab(`round open ${id} --dry-run`, operator)

@@ -7,6 +7,7 @@
 import { Redis } from 'ioredis'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { FRAME_BYTES_MAX, STOCK_FRAMES_PER_S_MAX, TOPICS_PER_SOCKET_MAX } from '../../engine/base/limits.ts'
+import { textOf } from '../repo/tree.ts'
 import { Api, type Fields, type Granted, makeRound, pack, type Round } from '../support/api.ts'
 import { KEYS, startTestWorker, type TestWorker } from '../support/engine.ts'
 import { type RedisServer, startRedis } from '../support/redis.ts'
@@ -216,6 +217,16 @@ for (const encoding of ['json', 'msgpack'] as const)
       huge.send('x'.repeat(20 * FRAME_BYTES_MAX))
       expect(await huge.closed).not.toBe(1000)
       expect((await api.get<Round>(`/v1/rounds/${round.id}`)).body.stock.granted).toBe(0)
+    })
+
+    test('docs/api.md tells these close codes', () => {
+      const told = textOf('docs/api.md').replaceAll(/\s+/g, ' ')
+      expect(told).toContain(
+        'A claim without a credential closes the socket with 4401, one that the credential may not',
+      )
+      expect(told).toContain(
+        'make with 4403, a frame over `max_frame_bytes` with 4413, one of more than twice that without',
+      )
     })
 
     test('a user claims for himself; nobody watches the stock', async () => {

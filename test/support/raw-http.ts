@@ -59,6 +59,12 @@ export class RawConnection {
     })
   }
 
+  /** Writes bytes as a packet of their own; they are in the hands of this side's system then. */
+  async send(bytes: string | Uint8Array): Promise<void> {
+    this.#socket.setNoDelay(true)
+    await new Promise(done => this.#socket.write(bytes, done))
+  }
+
   /** Resolves when bytes that are written are in the hands of the other side's system, whether its process runs or not. */
   async open(): Promise<void> {
     if (this.#socket.connecting) await once(this.#socket, 'connect')

@@ -120,6 +120,10 @@ test.each([
   ['operator:some-long-key:m1', 'FAIRGRAB_KEYS: entry 1 (operator) has a colon in its key'],
   ['merchant:some-long-key:m1:m2', 'FAIRGRAB_KEYS: entry 1 (merchant) has a colon in its key'],
   ['merchant:some-long-key:', 'FAIRGRAB_KEYS: entry 1 (merchant) has a colon in its key'],
+  [
+    'operator:ключ-some-long-key',
+    'FAIRGRAB_KEYS: the key of entry 1 (operator) has a character that no header carries',
+  ],
   ['viewer:some-long-key,operator:some-long-key', 'FAIRGRAB_KEYS: entries 1 and 2 have the same key'],
 ])('%s stops the start, and the message tells no key', (setting, message) => {
   let said = ''

@@ -81,6 +81,18 @@ const MESSAGES: readonly (readonly [Record<string, string>, string])[] = [
     { FAIRGRAB_VOUCHER_SECRET: 'z'.repeat(64) },
     'FAIRGRAB_VOUCHER_SECRET (from the environment) is not 64 hex digits; make one with: openssl rand -hex 32',
   ],
+  [
+    { FAIRGRAB_HEAD_BYTES: '4095' },
+    'FAIRGRAB_HEAD_BYTES: "4095" (from the environment) is out of bounds; give 4096 to 65536 bytes. The longest head of a request, its first line and its headers with their cookies.',
+  ],
+  [
+    { FAIRGRAB_HEAD_BYTES: '65537' },
+    'FAIRGRAB_HEAD_BYTES: "65537" (from the environment) is out of bounds; give 4096 to 65536 bytes. The longest head of a request, its first line and its headers with their cookies.',
+  ],
+  [
+    { FAIRGRAB_JWT_SECRET: Buffer.alloc(32, 0xc4).toString() },
+    'FAIRGRAB_JWT_SECRET (from the environment) is not UTF-8; write bytes as hex. Verifies user tokens signed with HS256; at least 32 bytes.',
+  ],
   [{ FAIRGRAB_WORKER: '2' }, 'FAIRGRAB_WORKER (from the environment) is not a setting; did you mean FAIRGRAB_WORKERS?'],
   [{ FAIRGRAB_KEYZ: '' }, 'FAIRGRAB_KEYZ (from the environment) is not a setting; did you mean FAIRGRAB_KEYS?'],
   [

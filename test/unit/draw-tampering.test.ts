@@ -289,6 +289,11 @@ const TAMPERED: readonly (readonly [string, () => BundleFiles, Readonly<Record<s
     { promotions: 'promotions.log line 1: ' },
   ],
   [
+    'the text of the promotions',
+    () => changed('promotions.log', bytes => Buffer.concat([Buffer.from([0xc4, 0xe3]), bytes])),
+    { promotions: 'promotions.log: is not UTF-8' },
+  ],
+  [
     'the end of the promotions',
     () => changed('promotions.log', bytes => bytes.subarray(0, -1)),
     { promotions: 'promotions.log: line 3 has no line feed' },

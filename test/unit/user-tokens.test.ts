@@ -42,6 +42,12 @@ function token({ header = { alg: 'HS256' }, body = GOOD, signer = hs(SECRET) }: 
   const text = `${part(header)}.${part(body)}`
   return `${text}.${signer(text).toString('base64url')}`
 }
+/** A token whose claims have other bytes in the place of two characters. */
+function spoilt(body: object, bytes: string): string {
+  const claims = Buffer.from(JSON.stringify(body).replace('~~', bytes), 'latin1').toString('base64url')
+  const text = `${part({ alg: 'HS256' })}.${claims}`
+  return `${text}.${hs(SECRET)(text).toString('base64url')}`
+}
 const both = (): UserTokens => new UserTokens({ secret: SECRET, publicKey: PEM }, clock)
 const dot = (text: string, place: number): [string, string] => {
   const parts = text.split('.')
@@ -52,6 +58,8 @@ test.each([
   ['HS256', token()],
   ['HS256 with its type', token({ header: { typ: 'JWT', alg: 'HS256', kid: 'k1' } })],
   ['HS256 as an access token', token({ header: { typ: 'at+jwt', alg: 'HS256' } })],
+  ['HS256 with its type in small letters', token({ header: { typ: 'jwt', alg: 'HS256' } })],
+  ['HS256 with its type in full', token({ header: { typ: 'Application/AT+JWT', alg: 'HS256' } })],
   ['EdDSA', token({ header: { alg: 'EdDSA' }, signer: ed(privateKey) })],
   ['times at the edge of the leeway', token({ body: { ...GOOD, exp: NOW_S - LEEWAY_S + 1, nbf: NOW_S + LEEWAY_S } })],
   [
@@ -114,6 +122,7 @@ const BAD: readonly (readonly [string, string])[] = [
   ['unencoded payload', withHeader({ b64: false, crit: ['b64'] })],
   ['another type', withHeader({ typ: 'secevent+jwt' })],
   ['a type that is a number', withHeader({ typ: 1 })],
+  ['a type that only ends like one', withHeader({ typ: 'text/jwt' })],
   ['no signature', `${head}.${body64}.`],
   ['no third part', `${head}.${body64}`],
   ['four parts', `${good}.x`],
@@ -141,6 +150,8 @@ const BAD: readonly (readonly [string, string])[] = [
   ['a body that is a list', token({ body: [GOOD] })],
   ['a body that is a text', token({ body: '"u1"' })],
   ['a body that is null', token({ body: 'null' })],
+  ['a cohort in GBK', spoilt({ ...GOOD, cohort: '~~' }, '\xc4\xe3')],
+  ['a cohort that is half of a pair', token({ body: `{"sub":"u1","exp":${GOOD.exp},"cohort":"\\ud83d"}` })],
   ['a sub by prototype', token({ body: `{"__proto__":{"sub":"u1"},"exp":${GOOD.exp}}` })],
   ['no sub', token({ body: { exp: GOOD.exp } })],
   ['an empty sub', withBody({ sub: '' })],

@@ -1,0 +1,96 @@
+/**
+ * Planted bugs of the edge: text that is no UTF-8, types in another case, the longest head, the first ping. How they are
+ * planted, and what was rejected, stands in plants.ts.
+ */
+import { type Plant, plant } from './plant.ts'
+
+const GARBLED = 'server/garbled-text'
+const [TEXT, ENCODING, MEMBERS] = ['engine/base/text.ts', 'engine/wire/encoding.ts', 'engine/wire/member-count.ts']
+
+export const EDGE_PLANTS: readonly Plant[] = [
+  plant('the edge: JSON of any bytes is read', TEXT, ['  if (!isUtf8(bytes)) return undefined\n', ''], GARBLED),
+  plant('the edge: half of a surrogate pair is read', ENCODING, [' || hasLoneSurrogate(text)', ''], GARBLED),
+  plant(
+    'the edge: a whole surrogate pair is refused',
+    TEXT,
+    ["SURROGATE.test(json.replace(SOUND_ESCAPES, ''))", 'true'],
+    GARBLED,
+  ),
+  plant('the edge: a byte-order mark is no JSON', TEXT, ['text.startsWith(MARK)', "text === ''"], GARBLED),
+  plant(
+    'the edge: a short text of MessagePack is of any bytes',
+    MEMBERS,
+    ['if (seen >= 0x80 && !isText', 'if (seen > 0xff && !isText'],
+    GARBLED,
+  ),
+  plant(
+    'the edge: a longer text of MessagePack is of any bytes',
+    MEMBERS,
+    ['if (head >= TEXT_8 && !isText', 'if (head > 0xdf && !isText'],
+    GARBLED,
+  ),
+  plant(
+    'the edge: a part of a path that is no text stands for itself',
+    'engine/server/uws.ts',
+    ['.test(part) ? part : GARBLED', '.test(part) ? part : part'],
+    GARBLED,
+  ),
+  plant(
+    'the edge: a token for the stream is of any bytes',
+    'engine/server/uws.ts',
+    ['credential.includes(GARBLED) || isGarbledHeader(header)', 'isGarbledHeader(header)'],
+    GARBLED,
+  ),
+  plant(
+    'the edge: a header is of any bytes',
+    'engine/server/uws.ts',
+    ["utf8Text(Buffer.from(text, 'latin1')) === undefined", 'text.includes(GARBLED)'],
+    GARBLED,
+  ),
+  plant(
+    'the edge: what is no text is asked of the routes',
+    'engine/server/gateway.ts',
+    ['  if (exchange.garbled) return refuseGarbled(exchange)\n', ''],
+    GARBLED,
+  ),
+  plant('the edge: a media type has a case', ENCODING, ['.trim().toLowerCase()\n', '.trim()\n'], GARBLED),
+  plant(
+    'the edge: a type that begins like JSON is JSON',
+    ENCODING,
+    [
+      '  return Object.hasOwn(READ, type) ? READ[type] : undefined\n',
+      "  return READ[type] ?? (type.startsWith('application/json') ? 'json' : undefined)\n",
+    ],
+    GARBLED,
+  ),
+  plant(
+    "the edge: a token's type has a case",
+    'engine/auth/user-tokens.ts',
+    ['jwt$/i.test(type)', 'jwt$/.test(type)'],
+    'unit/user-tokens',
+  ),
+  plant(
+    'the edge: claims of a token are of any bytes',
+    'engine/auth/user-tokens.ts',
+    ['if (json === undefined || hasLoneSurrogate(json)) return undefined', 'if (json === undefined) return undefined'],
+    'unit/user-tokens',
+  ),
+  plant(
+    'the edge: the workers have the head of the library',
+    'engine/processes/supervisor.ts',
+    ['    UWS_HTTP_MAX_HEADERS_SIZE: String(config.headBytes),\n', ''],
+    'server/heads',
+  ),
+  plant(
+    'the edge: a silent subscriber is pinged when a proxy has cut it',
+    'engine/base/limits.ts',
+    ['export const SOCKET_IDLE_S = 40', 'export const SOCKET_IDLE_S = 120'],
+    'server/proxies',
+  ),
+  plant(
+    'the edge: a setting of any bytes is taken',
+    'engine/config.ts',
+    ['value.includes(GARBLED)', "value === 'GARBLED'"],
+    'unit/config',
+  ),
+]
