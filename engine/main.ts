@@ -9,6 +9,7 @@ import { jitter, realRandom } from './base/random.ts'
 import { Audit } from './campaign/audit.ts'
 import { Campaigns } from './campaign/campaigns.ts'
 import type { Claims } from './campaign/claims.ts'
+import { Commitments } from './campaign/commitments.ts'
 import { BEAT_MS, Controls, type Rates, READ_MS } from './campaign/controls.ts'
 import { Draws } from './campaign/draws.ts'
 import { quarantines } from './campaign/quarantine.ts'
@@ -64,12 +65,13 @@ export async function startWorker({ config, log, place = 0, metricsText }: Worke
   const common = { store, metrics, health, secret, audit }
   const { rounds, fence } = await roundsOf({ ...common, drawSecret, config, log, clock, place, ears, arrivals })
   const campaigns = new Campaigns({ store, clock, random, serverTimeMs: () => rounds.serverTimeMs() })
-  const sweep = new Sweep(store, campaigns)
   const told = (what: string) => (cause: unknown) => log.warn({ err: cause }, what)
+  const commitments = new Commitments({ store, serverTimeMs: () => rounds.serverTimeMs(), failed: told('budget') })
   const draws = new Draws({ store, rounds, clock, failed: told('draw') })
   const limits = limitsOf(config, log, store, clock)
   await readControls(limits)()
-  const parts = { ...common, ...limits, rounds, draws, campaigns, sweep, clock, random, fenced: fence !== undefined }
+  const money = { campaigns, commitments, sweep: new Sweep(store, campaigns) }
+  const parts = { ...common, ...limits, ...money, rounds, draws, clock, random, fenced: fence !== undefined }
   const { server, stream, own, underWay } = await openServer(config, parts, metricsText)
   const feed = stockFeed(parts, server, stream)
   ears.changed = view => feed.changed(view.id)
@@ -78,7 +80,7 @@ export async function startWorker({ config, log, place = 0, metricsText }: Worke
     if (link === 'claims') void fence?.look()
     renewed(parts)
   }
-  ears.concerns = () => quarantines(rounds.loaded(), store.fence)
+  watchRounds(ears, parts)
   void fence?.begin(id => rounds.get(id)).catch(told('journal'))
   const stops = startTicks(parts, log, told)
   return {
@@ -99,6 +101,12 @@ export async function startWorker({ config, log, place = 0, metricsText }: Worke
       server.close()
     },
   }
+}
+
+/** What the checks of the server are told of the rounds that are served. */
+function watchRounds(ears: Ears, { rounds, store }: Parts): void {
+  ears.damage = () => rounds.damaged.look([...rounds.loaded()].map(({ view }) => view.id))
+  ears.concerns = () => quarantines(rounds.loaded(), store.fence)
 }
 
 /** A connection came up: what was known of another server's history is not known any more. */
@@ -123,13 +131,14 @@ const roundNow = ({ view: { id, state, notice } }: Claims) => ({
 
 /** What a worker does by the clock; each of the functions ends one of them. */
 function startTicks(parts: Parts, log: Log, told: (what: string) => (cause: unknown) => void): (() => void)[] {
-  const { rounds, draws, sweep, controls, clock, random, metrics } = parts
+  const { rounds, draws, sweep, commitments, controls, clock, random, metrics } = parts
   const traffic = new TrafficLog(log)
   const second = () => traffic.second(metrics.sinceLast(), [...rounds.loaded()].map(roundNow))
   return [
     every(clock, TICK_MS, () => rounds.tick(), told('tick')),
     every(clock, TICK_MS, () => draws.tick(), told('draws')),
     every(clock, jitter(random, SWEEP_MS), () => sweep.all(), told('sweep')),
+    every(clock, jitter(random, SWEEP_MS), () => commitments.settleAll(), told('budget')),
     every(clock, READ_MS, readControls(parts), told('controls')),
     every(clock, BEAT_MS, () => controls.beat(), told('controls')),
     every(clock, LOG_MS, second, told('traffic')),
@@ -165,9 +174,11 @@ const measuredBy = ({ health, ready }: Store, clock: CorrectedClock, ears: Ears)
     clock.learn(found.aheadMs)
     ears.measured?.(realClock.wallMs() + found.aheadMs)
     const { problems = [], warnings = [] } = (await ears.agreed?.()) ?? {}
+    const { lost = [], damaged = [] } = (await ears.damage?.()) ?? {}
     return {
       ...found,
-      problems: [...found.problems, ...problems],
+      problems: [...found.problems, ...problems, ...lost],
+      damages: damaged,
       warnings: [...found.warnings, ...warnings, ...((await ears.concerns?.()) ?? [])],
     }
   },
@@ -178,8 +189,8 @@ const healthOf = (config: Config, log: Log, server: Pick<HealthOptions, 'check' 
     ...server,
     clock: realClock,
     durability: config.durability,
-    changed: ({ problems, warnings }) => {
-      for (const { what, mend } of problems) log.error({ mend }, `granting is stopped: ${what}`)
+    changed: ({ ready, problems, warnings }) => {
+      for (const { what, mend } of problems) log.error({ mend }, ready ? what : `granting is stopped: ${what}`)
       for (const { what, mend } of warnings) log.warn({ mend }, what)
     },
   })

@@ -9,7 +9,8 @@
 -- @arg most     what the total over all pools may not pass
 -- @arg hold     what the hold that begins is named by, empty where no worker may go on refusing
 -- @arg request  the caller's request id: asked again after a lost answer, it is answered as the first time
--- @reply [outcome, notice]: granted, below_granted, invalid (over the most), wrong_state or fenced
+-- @reply [outcome, notice]: granted, below_granted, invalid (over the most), wrong_state, unavailable (given up before it
+--        came: round-void.lua) or fenced
 -- @cost one HSET, one XADD, one PUBLISH
 -- @include round
 -- @include notice
@@ -17,7 +18,8 @@
 -- @include shut
 local round = round_read(KEYS[1], ARGV[2])
 if not round or redis.call('EXISTS', KEYS[2]) == 0 then return { CODE.fenced } end
-if redis.call('HEXISTS', KEYS[1], 'request ' .. ARGV[7]) == 1 then return { CODE.granted, round_notice(round) } end
+local known = redis.call('HGET', KEYS[1], 'request ' .. ARGV[7])
+if known then return { known == 'void' and CODE.unavailable or CODE.granted, round_notice(round) } end
 local pool, add = tonumber(ARGV[3]), tonumber(ARGV[4])
 if round.state == CLOSED and add > 0 then return { CODE.wrong_state, round_notice(round) } end
 if round.room[pool] + add < round.granted[pool] then return { CODE.below_granted, round_notice(round) } end

@@ -1,6 +1,7 @@
 #!lua
 -- Locks a voucher for an order, so that no other order can use it until the lock ends by the campaign's clock. A key that
--- is bound to a merchant locks for an order of that merchant. Who holds the lock may lock again: the same one, with a later end.
+-- is bound to a merchant locks for an order of that merchant. Who holds the lock may lock again: the same one, which then ends
+-- at the later of both ends.
 -- @key state     campaignState
 -- @key balances  campaignBalances
 -- @key ledger    campaignLedger
@@ -28,6 +29,7 @@ if not to then return { REFUSES[voucher.state] } end
 local mine = voucher.state == 'locked' and voucher.merchant == ARGV[3] and voucher.order == ARGV[4]
 if voucher.state == 'locked' and not mine then return { CODE.voucher_locked, voucher.ends } end
 local ends = math.min(book.now + tonumber(ARGV[5]), voucher.expires)
+if mine then ends = math.max(ends, tonumber(voucher.ends)) end
 local id = mine and voucher.lock or ARGV[6]
 local lock = ARGV[3] == '' and id or id .. '@' .. ARGV[3]
 voucher_write(book, voucher, to, digits(ends) .. ' ' .. lock .. ' ' .. ARGV[4], ends)

@@ -62,6 +62,7 @@ export async function withRoom<T>(
       config: JSON.stringify(round),
       totals: [stock],
     })
+    await store.rounds.enlist({ id: round.id, number: round.number, campaignId: round.campaign_id })
     return await play({ store, redisPid: redis.pid, round, epoch })
   } finally {
     await store.close()

@@ -51,6 +51,8 @@ export interface ArrivalQueueOptions {
   readonly allotted: (allotment: Allotment, sentAt: number, holderOf: (decided: Decided) => string) => void
   readonly answered: () => void
   readonly failed: (fault: unknown) => void
+  /** Told of claims that are answered without a decision. */
+  readonly refused: (outcome: number, count: number) => void
   /** Undefined where nobody measures arrivals. */
   readonly arrived?: Arrived | undefined
 }
@@ -217,7 +219,9 @@ export class ArrivalQueue {
   /** Answers all who asked; what comes for the claim later is for nobody. */
   #fail(arrival: Arrival, code: FaultCode): void {
     this.#forget(arrival)
-    for (const { ask, place } of arrival.asked.splice(0)) ask.fail(place, 1, code)
+    const asked = arrival.asked.splice(0)
+    this.#options.refused(CODES[code].number, asked.length)
+    for (const { ask, place } of asked) ask.fail(place, 1, code)
   }
 
   #forget(arrival: Arrival): void {

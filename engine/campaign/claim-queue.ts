@@ -84,6 +84,8 @@ export interface QueueOptions {
   /** Told when a batch's claims have all been answered. */
   readonly answered: () => void
   readonly failed: (fault: unknown) => void
+  /** Told of claims that are answered without a decision. */
+  readonly refused: (outcome: number, count: number) => void
   /** Undefined where nobody measures arrivals. */
   readonly arrived?: Arrived | undefined
 }
@@ -127,7 +129,7 @@ export class ClaimQueue {
       for (const part of parts) {
         if (part.givenUp || now - part.ask.askedAt < ANSWER_DEADLINE_MS + GRACE_MS) continue
         part.givenUp = true
-        part.ask.fail(part.from, part.count, 'unknown')
+        this.#refuse(part.ask, [part.from, part.count], 'unknown')
       }
     }
     while (this.#head < this.#asks.length) {
@@ -135,7 +137,7 @@ export class ClaimQueue {
       if (now - ask.askedAt < ANSWER_DEADLINE_MS) return
       const left = ask.count - this.#taken
       this.#drop(left)
-      ask.fail(ask.count - left, left, 'overloaded')
+      this.#refuse(ask, [ask.count - left, left], 'overloaded')
     }
   }
 
@@ -233,12 +235,17 @@ export class ClaimQueue {
     return parts.map(part => ({ ...part, ask: heardAsk(part.ask, stampOf(clock, part.ask.askedAt), arrived) }))
   }
 
+  #refuse(ask: Ask, [from, count]: readonly [number, number], code: FaultCode): void {
+    this.#options.refused(CODES[code].number, count)
+    ask.fail(from, count, code)
+  }
+
   #fail(parts: readonly Part[], fault: unknown): void {
     this.#inFlight--
     this.#dispatched.delete(parts)
     this.#options.failed(fault)
     const code = fault instanceof Fault ? fault.code : 'unknown'
-    for (const { ask, from, count, givenUp } of parts) if (!givenUp) ask.fail(from, count, code)
+    for (const { ask, from, count, givenUp } of parts) if (!givenUp) this.#refuse(ask, [from, count], code)
     this.#options.answered()
     this.#schedule()
   }

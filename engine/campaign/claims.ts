@@ -73,6 +73,7 @@ export class Claims {
       epoch: () => view.notice.epoch,
       answered: () => this.#finishSingles(),
       failed: options.failed,
+      refused: options.refused,
       arrived: options.arrived && ((...told: Parameters<Arrived>) => options.arrived?.(view.id, ...told)),
     }
     this.#queue = options.order
@@ -126,7 +127,8 @@ export class Claims {
   askPacked(users: Uint8Array, count: number, pool: number, done: (answers: Answers) => void): void {
     const now = this.#use()
     const answers = this.#answers(count, done, false)
-    if (this.entries) return void enterMany(this.entries, requestsIn(users, count, pool), answers)
+    if (this.entries)
+      return void enterMany(this.entries, requestsIn(users, count, pool), answers, this.#options.refused)
     const refusal = this.#shut(count, now)
     const left = this.#sift(answers, users, refusal && CODES[refusal].number)
     if (left.places.length === count) this.#queue.push(new ManyAsk({ answers, users, count, pool, askedAt: now }))
@@ -141,7 +143,7 @@ export class Claims {
   askMany(requests: readonly (ClaimRequest | number)[], done: (answers: Answers) => void): void {
     const now = this.#use()
     const answers = this.#answers(requests.length, done, true)
-    if (this.entries) return void enterMany(this.entries, requests, answers)
+    if (this.entries) return void enterMany(this.entries, requests, answers, this.#options.refused)
     const byPool = new Map<number, number[]>()
     let answered = 0
     for (const [i, request] of requests.entries()) {
@@ -207,7 +209,7 @@ export class Claims {
   /** Asks for one claim of a drawn round: a winner gets his vouchers as any holder does. */
   #enter(entries: Entries, request: ClaimRequest, ask: SingleAsk): void {
     this.#options.load.unanswered++
-    void enterOne(entries, request, ask).then(() => {
+    void enterOne(entries, request, ask, this.#options.refused).then(() => {
       if (ask.holds) return this.#collectKnown(ask)
       this.#options.load.unanswered--
       ask.done(ask)

@@ -75,9 +75,10 @@ export class Draws {
 
   /** Loads the rounds that are to be drawn, whether or not anybody asks for them here. */
   async #look(): Promise<void> {
-    const { rounds, store } = this.#options
+    const { rounds, store, failed } = this.#options
     for (const id of await store.draws.undrawn()) {
-      const round = await rounds.get(id)
+      // One that cannot be read holds up no other one's draw.
+      const round = await rounds.get(id).catch(failed)
       if (round?.entries?.draw?.phase === 'done') await store.draws.retire(id)
     }
   }

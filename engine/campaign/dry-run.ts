@@ -8,13 +8,13 @@
  */
 import { Refusal } from '../base/assert.ts'
 import { CODES } from '../base/codes.ts'
-import { STOCK_MAX, VOUCHERS_PER_ROUND_MAX } from '../base/limits.ts'
-import { type Notice, quarantinedOf, remainingOf, type StoredState, totalOf } from '../store/notice.ts'
+import { type Notice, quarantinedOf, remainingOf, type StoredState } from '../store/notice.ts'
 import type { TurnVerb } from '../store/round-store.ts'
-import type { Store } from '../store/store.ts'
 import { budgetOf, type Campaign } from './campaigns.ts'
-import { closesOf, drawnStock, type Lifecycle, type RoundRules, releaseRefused } from './lifecycle.ts'
-import { packAmount, vouchersOf } from './round-config.ts'
+import { type Commitments, exceeds } from './commitments.ts'
+import type { Lifecycle } from './lifecycle.ts'
+import { packAmount } from './round-config.ts'
+import { mostPacks, type RoundRules, releaseRefused, restockPool } from './round-rules.ts'
 import { endOf, type RoundView } from './round-view.ts'
 import { VOUCHER_TURNS, type VoucherState } from './voucher-states.ts'
 import type { Vouchers } from './vouchers.ts'
@@ -52,13 +52,13 @@ const faceOf = ({ id, config }: RoundView, notice: Notice): RoundFace => ({
 
 export class DryRun {
   readonly #lifecycle: Lifecycle
-  readonly #store: Store
+  readonly #commitments: Commitments
   readonly #vouchers: Vouchers
 
-  constructor(lifecycle: Lifecycle, store: Store, vouchers: Vouchers) {
+  constructor(lifecycle: Lifecycle, commitments: Commitments, vouchers: Vouchers) {
     this.#vouchers = vouchers
     this.#lifecycle = lifecycle
-    this.#store = store
+    this.#commitments = commitments
   }
 
   /** Throws the refusal that the turn would get. */
@@ -74,18 +74,10 @@ export class DryRun {
 
   /** Throws the refusal that adding or taking back would get. */
   async restock(id: string, poolName: string, add: number) {
-    const { view, entries } = await this.#lifecycle.round(id)
-    if (entries) throw drawnStock(view.state)
-    const { config, notice, vouchers } = view
-    const place = config.pools.indexOf(poolName)
-    const pool = notice.pools[place]
-    if (!pool) throw new Refusal('invalid', `pool: this round has ${config.pools.join(', ')}`)
-    const most = Math.min(STOCK_MAX, Math.floor(VOUCHERS_PER_ROUND_MAX / vouchers.length))
-    if (notice.state === 'closed' && add > 0)
-      throw new Refusal('wrong_state', 'the round is closed; stock cannot be added any more')
-    if (pool.total - (pool.quarantined ?? 0) + add < pool.granted)
-      throw new Refusal('below_granted', `${pool.granted} are granted of ${pool.total} in ${poolName}; take back less`)
-    if (totalOf(notice) + add > most) throw new Refusal('invalid', `add: the round may hold ${most} packs at most`)
+    const round = await this.#lifecycle.round(id)
+    const { view } = round
+    const { config, notice } = view
+    const place = restockPool(round, poolName, add)
     const budget = await this.#budget(await this.#lifecycle.campaign(config.campaign_id), add)
     const pools = notice.pools.map((each, i) => (i === place ? { ...each, total: each.total + add } : each))
     return { before: faceOf(view, notice), after: faceOf(view, { ...notice, pools }), budget }
@@ -95,7 +87,7 @@ export class DryRun {
   async release(id: string): Promise<{ readonly before: RoundFace; readonly after: RoundFace }> {
     const { view } = await this.#lifecycle.round(id)
     const { notice, vouchers } = view
-    const most = Math.min(STOCK_MAX, Math.floor(VOUCHERS_PER_ROUND_MAX / vouchers.length))
+    const most = mostPacks(vouchers.length)
     const held = quarantinedOf(notice)
     if (held === 0) throw new Refusal('wrong_state', releaseRefused('wrong_state', most))
     if (notice.sequence + remainingOf(notice) + held > most)
@@ -108,11 +100,7 @@ export class DryRun {
   /** What a new round would commit; throws the refusal that creating it would get. */
   async round(campaignId: string, rules: RoundRules): Promise<BudgetEffect> {
     const campaign = await this.#lifecycle.campaign(campaignId)
-    this.#lifecycle.refuseUnfenced(rules)
-    closesOf(rules, this.#lifecycle.serverTimeMs())
-    const vouchers = vouchersOf(campaign.pack).length
-    if (rules.stock * vouchers > VOUCHERS_PER_ROUND_MAX)
-      throw new Refusal('invalid', `stock: ${rules.stock} packs of ${vouchers} pass ${VOUCHERS_PER_ROUND_MAX} vouchers`)
+    this.#lifecycle.refuseRound(campaign, rules)
     return this.#budget(campaign, rules.stock)
   }
 
@@ -126,11 +114,10 @@ export class DryRun {
   }
 
   async #budget(campaign: Campaign, packs: number): Promise<BudgetEffect> {
-    const before = await this.#store.rounds.committed(campaign.id)
-    const after = before + packs * packAmount(campaign.pack)
+    const before = await this.#commitments.committed(campaign.id)
+    const amount = packs * packAmount(campaign.pack)
     const most = budgetOf(campaign)
-    if (packs > 0 && after > most)
-      throw new Refusal('budget_exceeded', `${packs} packs would commit ${after}; the budget's max_amount is ${most}`)
-    return { currency: campaign.currency, before, after, max_amount: most }
+    if (packs > 0 && before + amount > most) throw exceeds(campaign, packs, amount)
+    return { currency: campaign.currency, before, after: before + amount, max_amount: most }
   }
 }

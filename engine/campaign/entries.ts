@@ -300,8 +300,11 @@ export class Entries {
 
 const codeOfFault = (fault: unknown): number => CODES[fault instanceof Fault ? fault.code : 'unknown'].number
 
+/** Told of claims that are answered without a decision. */
+type Refused = (outcome: number, count: number) => void
+
 /** Answers one claim of a drawn round, but for the vouchers of a winner. */
-export async function enterOne(entries: Entries, request: ClaimRequest, ask: SingleAsk): Promise<void> {
+export async function enterOne(entries: Entries, request: ClaimRequest, ask: SingleAsk, refused: Refused) {
   try {
     const { outcome, sequence, pool, receipt } = await entries.enter(request)
     if (outcome === CODES.replayed.number) ask.hold(sequence, pool)
@@ -309,6 +312,7 @@ export async function enterOne(entries: Entries, request: ClaimRequest, ask: Sin
     ask.outcome = outcome
   } catch (fault) {
     ask.outcome = codeOfFault(fault)
+    refused(ask.outcome, 1)
   }
 }
 
@@ -317,16 +321,19 @@ export async function enterMany(
   entries: Entries,
   requests: readonly (ClaimRequest | number)[],
   answers: Answers,
+  refused: Refused,
 ): Promise<void> {
+  const fail = (i: number, outcome: number) => {
+    answers.refuse(i, outcome)
+    refused(outcome, 1)
+  }
   const enter = async (request: ClaimRequest | number, i: number) => {
     if (typeof request === 'number') return answers.refuse(i, request)
     const { outcome, sequence, pool } = await entries.enter(request)
     if (outcome === CODES.replayed.number) answers.hold(i, sequence, pool)
     else answers.refuse(i, outcome)
   }
-  await Promise.all(
-    requests.map((request, i) => enter(request, i).catch(fault => answers.refuse(i, codeOfFault(fault)))),
-  )
+  await Promise.all(requests.map((request, i) => enter(request, i).catch(fault => fail(i, codeOfFault(fault)))))
   answers.close(requests.length)
 }
 

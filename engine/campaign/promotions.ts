@@ -90,7 +90,8 @@ export class Promotions {
     const campaign = await campaigns.get(view.config.campaign_id)
     const amount = packAmount(campaign.pack)
     const most = budgetOf(campaign)
-    if (!(await store.rounds.commitBudget(campaign.id, `${view.id} lapse ${tag}`, amount, most)))
+    const commitment = { campaignId: campaign.id, roundId: view.id, request: `lapse ${tag}`, amount }
+    if (!(await store.budgets.commit(commitment, most)))
       throw new Refusal('budget_exceeded', `one more pack could cost ${amount}; the budget's max_amount is ${most}`)
   }
 }

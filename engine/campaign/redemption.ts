@@ -48,6 +48,8 @@ export interface KeyedAnswer {
 }
 
 export interface Lock {
+  /** The voucher's, as it was issued. */
+  readonly code: string
   readonly id: string
   readonly order_id: string
   readonly ends_at: string
@@ -96,12 +98,12 @@ export class Redemption {
     code: string,
     { order_id: order, ttl_s }: { order_id: string; ttl_s: number },
   ): Promise<Lock> {
-    const { campaignId, facts } = await this.#vouchers.of(code)
+    const { code: issued, campaignId, facts } = await this.#vouchers.of(code)
     const id = newId(this.#random, 'lck')
     const lock = { ...ownerOf(actor, order), ttlMs: ttl_s * 1000, id }
     const turned = await this.#store.vouchers.lock(campaignId, facts, lock)
     if (turned.code !== 'granted' || turned.answer === undefined) throw refused(turned)
-    return { id: turned.answer, order_id: order, ends_at: rfc3339(turned.at as number) }
+    return { code: issued, id: turned.answer, order_id: order, ends_at: rfc3339(turned.at as number) }
   }
 
   async unlock(actor: Actor, code: string, order: string): Promise<void> {

@@ -16,6 +16,7 @@ import type { Notice, StoredState } from '../store/notice.ts'
 import type { RoundRead } from '../store/round-store.ts'
 import type { Store } from '../store/store.ts'
 import { Claims, type ClaimsOptions, type Order } from './claims.ts'
+import { DamagedRounds } from './damaged-rounds.ts'
 import { Entries } from './entries.ts'
 import type { FencedRound } from './fenced-round.ts'
 import type { FencedRounds } from './fenced-rounds.ts'
@@ -69,6 +70,7 @@ export class Rounds {
   #renewals = 0
   #redisAheadMs = 0
   readonly #worker: string
+  readonly damaged: DamagedRounds
   /** Signs receipts and commitments of all rounds. */
   readonly signingKey: SigningKey
 
@@ -77,6 +79,7 @@ export class Rounds {
     this.#worker = options.random.bytes(8).toString('hex')
     this.signingKey = signingKeyOf(signingSeed(options.drawSecret))
     const { store, clock, failed } = options
+    this.damaged = new DamagedRounds(store.rounds)
     this.#holds = new Holds({
       ...{ rounds: store.rounds, clock, failed },
       ended: (id, notice) => this.take(id, notice),
@@ -148,7 +151,7 @@ export class Rounds {
     const claims = await this.get(roundId)
     if (!claims) return undefined
     const read = await this.#options.store.rounds.read(roundId)
-    if (!read) throw new Fault('fenced', `round ${roundId}: its state in Redis is missing; restore it from a backup`)
+    if (!read) throw this.#lost(roundId)
     // A read may come from a server that is no longer the primary: it is news, and confirms nothing. Of one that the round is
     // not bound to it is no news: what is given back there has versions of the epoch that others saw in its old life.
     if (read.binding !== 'elsewhere') this.#take(claims, read.notice)
@@ -214,11 +217,15 @@ export class Rounds {
     const known = async () => ((await store.rounds.isKnown(roundId)) ? store.rounds.read(roundId) : null)
     const read = (await store.rounds.read(roundId)) ?? (await known())
     if (read) return this.#open(roundId, read, renewals)
-    if (read === undefined)
-      throw new Fault('fenced', `round ${roundId}: its state in Redis is missing; restore it from a backup`)
+    if (read === undefined) throw this.#lost(roundId)
     if (this.#unknown.size >= UNKNOWN_KEPT) this.#unknown.clear()
     this.#unknown.set(roundId, askedAt)
     return undefined
+  }
+
+  #lost(roundId: string): Fault {
+    this.damaged.found(roundId, 'its state in Redis is missing')
+    return new Fault('fenced', `round ${roundId}: its state in Redis is missing; restore it from a backup`)
   }
 
   async #open(roundId: string, read: RoundRead, renewals: number): Promise<Claims> {
@@ -275,7 +282,11 @@ export class Rounds {
         this.#holds.heard(view.id, decision.notice)
       },
       refused,
-      failed,
+      failed: (fault: unknown) => {
+        // At the level fenced that is what a fail-over looks like.
+        if (!door && fault instanceof Fault && fault.code === 'fenced') this.damaged.found(view.id, fault.message)
+        failed(fault)
+      },
       arrived: this.#options.arrived,
       // What is read again of a round that is not settled goes into the journal again, too.
       mayRest: () => door === undefined || door.settled,

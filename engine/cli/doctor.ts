@@ -20,6 +20,8 @@ import { embeddedUrl } from '../store/embedded.ts'
 import { checkHealth, type Finding } from '../store/health.ts'
 import { FLAWS_AS_OF } from '../store/known-flaws.ts'
 import { Link } from '../store/link.ts'
+import { RoundStore } from '../store/round-store.ts'
+import { loadScripts } from '../store/scripts.ts'
 import { openStore } from '../store/store.ts'
 import type { Command } from './command.ts'
 
@@ -89,13 +91,23 @@ function examineAddress({ redisUrl }: Config): Examined {
 
 const urlOf = ({ redisUrl, dataDir }: Config): string => (redisUrl === '' ? embeddedUrl(dataDir) : redisUrl)
 
+/** Rounds that cannot be claimed from; whether all their bytes agree is what --rounds looks for. */
+async function damages(rounds: RoundStore): Promise<Finding[]> {
+  const found: Finding[] = []
+  for (const id of await rounds.roundIds()) {
+    const damage = await rounds.damage(id)
+    if (damage) found.push({ what: `round ${id}: ${damage.what}`, mend: 'restore its keys from a backup' })
+  }
+  return found
+}
+
 async function examineRedis(config: Config): Promise<Examined> {
-  const link = new Link({ url: urlOf(config), scripts: {}, clock: realClock, random: realRandom })
+  const link = new Link({ url: urlOf(config), scripts: loadScripts(), clock: realClock, random: realRandom })
   try {
     const health = await checkHealth(link, { level: config.durability, replicas: config.replicas }, realClock)
     const { problems, warnings } = await diagnose(link)
     return {
-      problems: [...health.problems, ...problems],
+      problems: [...health.problems, ...problems, ...(await damages(new RoundStore(link, loadScripts(), 0)))],
       warnings: [...health.warnings, ...warnings],
     }
   } finally {

@@ -81,6 +81,7 @@ export class CaseLookup {
     const how = {
       entered: () => `entered ${moments.format(new Date(receipt.at))}, window ${receipt.window}`,
       sold_out: () => 'entered and was not drawn',
+      fenced: () => 'cannot be read now',
     }[outcome]
     const granted = () =>
       `number ${claim.sequence.toLocaleString()}, slot ${claim.slot}, pool ${claim.pool}, ${moments.format(new Date(claim.granted_at))}`

@@ -15,9 +15,9 @@ const ATTEMPTS = 8
 const WAIT_MS = 250
 const WAIT_MS_MAX = 5000
 
-/** Milliseconds to wait before an attempt (2, 3, …); `told` is the engine's own wish in seconds. */
+/** Milliseconds to wait before an attempt (2, 3, …); `told` is the engine's own wish. */
 export function waitBefore(attempt, told, random = Math.random()) {
-  const least = told === undefined ? Math.min(WAIT_MS_MAX, WAIT_MS * 2 ** (attempt - 2)) : told * 1000
+  const least = told === undefined ? Math.min(WAIT_MS_MAX, WAIT_MS * 2 ** (attempt - 2)) : told
   return Math.round(least * (1 + random / 2))
 }
 
@@ -29,7 +29,7 @@ export async function askForClaim({ roundId, credential, body }, asking) {
   const path = `/v1/rounds/${encodeURIComponent(roundId)}/claims`
   for (let attempt = 1; ; attempt++) {
     const answer = await ask('POST', path, { key: credential, body })
-    const { code, retry_after_s: told } = answer.body
+    const { code, retry_after_ms: told } = answer.body
     if (attempt === ATTEMPTS || !UNCERTAIN.includes(code)) return answer
     const waitMs = waitBefore(attempt + 1, told)
     asking({ attempt: attempt + 1, code, waitMs })

@@ -7,6 +7,7 @@ import { type Clock, realClock } from '../base/clock.ts'
 import { RECOVERY_PATIENCE_MS, RESERVE_GRANTS } from '../base/limits.ts'
 import { realRandom } from '../base/random.ts'
 import type { Audit } from '../campaign/audit.ts'
+import type { Damage } from '../campaign/damaged-rounds.ts'
 import type { FenceEvent } from '../campaign/fenced-round.ts'
 import { FencedRounds } from '../campaign/fenced-rounds.ts'
 import { Journal } from '../campaign/journal.ts'
@@ -29,6 +30,8 @@ export interface Ears {
   drawn?: (view: RoundView, window: number) => void
   /** One of the connections to Redis is up again, by its name. */
   up?: (link: string) => void
+  /** Which rounds are damaged or lost, at each check of the server. */
+  damage?: () => Promise<Damage>
   /** What of the rounds an operator should know, at each check of the server. */
   concerns?: () => Promise<readonly Finding[]>
   /** How this node stands to what all nodes have alike, at each check of the server. */

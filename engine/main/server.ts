@@ -9,6 +9,7 @@ import { FRAME_BYTES_MAX, SOCKET_IDLE_S } from '../base/limits.ts'
 import type { Random } from '../base/random.ts'
 import type { Audit } from '../campaign/audit.ts'
 import type { Campaigns } from '../campaign/campaigns.ts'
+import type { Commitments } from '../campaign/commitments.ts'
 import type { Controls } from '../campaign/controls.ts'
 import type { Draws } from '../campaign/draws.ts'
 import { DryRun } from '../campaign/dry-run.ts'
@@ -43,6 +44,7 @@ export interface Parts {
   readonly rounds: Rounds
   readonly campaigns: Campaigns
   readonly sweep: Sweep
+  readonly commitments: Commitments
   readonly secret: Buffer
   readonly draws: Draws
   readonly health: Health
@@ -72,6 +74,7 @@ export async function openServer(
     redisCommands: () => health.report.redisCommands,
     redisAheadMs: () => health.report.redisAheadMs,
     nodes: () => health.report.nodes,
+    damaged: () => rounds.damaged.size,
     version: VERSION,
     stocks: () =>
       [...rounds.loaded()].map(({ view }) => ({
@@ -114,15 +117,16 @@ export async function openServer(
 }
 
 /** The rules of campaigns and of what happens after the claim. */
-function campaignParts({ store, rounds, draws, campaigns, sweep, clock, random, secret, controls, fenced }: Parts) {
+function campaignParts(parts: Parts) {
+  const { store, rounds, draws, campaigns, commitments, sweep, clock, random, secret, controls, fenced } = parts
   const vouchers = new Vouchers(store, rounds, random)
   const merchants = new Merchants(store.ledger, clock)
   const redemption = new Redemption({ store, campaigns, vouchers, merchants, controls, random })
-  const lifecycle = new Lifecycle({ store, rounds, draws, campaigns, clock, random, fenced })
+  const lifecycle = new Lifecycle({ store, rounds, draws, campaigns, commitments, clock, random, fenced })
   return {
     draws,
     lifecycle,
-    dryRun: new DryRun(lifecycle, store, vouchers),
+    dryRun: new DryRun(lifecycle, commitments, vouchers),
     vouchers,
     histories: new Histories(store, vouchers),
     merchants,

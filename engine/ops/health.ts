@@ -1,6 +1,7 @@
 /**
  * Whether this worker may grant: judged every few seconds from what the store found, from the connections, and from
- * the drain. Any problem stops the grants and is told in words with its mend; warnings are told and do not stop.
+ * the drain. Any problem stops the grants and is told in words with its mend, but for what concerns single rounds, whose
+ * scripts stop them; warnings are told and do not stop.
  */
 import { type Clock, every } from '../base/clock.ts'
 import type { Code } from '../base/codes.ts'
@@ -13,6 +14,8 @@ export interface Finding {
 /** What a check of the server found. */
 export interface Checked {
   readonly problems: readonly Finding[]
+  /** Problems of single rounds: told as problems, and they stop nothing else. */
+  readonly damages?: readonly Finding[]
   readonly warnings: readonly Finding[]
   readonly version: string
   readonly usedMemoryBytes: number
@@ -45,7 +48,7 @@ export interface HealthOptions {
   readonly connected: () => boolean
   readonly clock: Clock
   readonly durability: string
-  /** Told when the list of problems or warnings is another one than before. */
+  /** Told when the list of problems or warnings is another one than before; grants are stopped where it is not ready. */
   readonly changed: (report: HealthReport) => void
 }
 
@@ -58,6 +61,7 @@ export class Health {
   readonly #options: HealthOptions
   #report: HealthReport
   #told = ''
+  #stops = true
   #stop: () => void = () => {}
 
   constructor(options: HealthOptions) {
@@ -84,14 +88,14 @@ export class Health {
 
   /** The code that refuses every grant, or undefined. */
   readonly gate = (): Code | undefined => {
-    if (this.#report.problems.length > 0) return 'fenced'
+    if (this.#stops) return 'fenced'
     return this.#report.draining ? 'overloaded' : undefined
   }
 
   /** Checks once, then every few seconds until `stop`. */
   async start(): Promise<void> {
     await this.check()
-    const next = () => (this.#report.problems.length > 0 ? RETRY_MS : CHECK_MS)
+    const next = () => (this.#stops ? RETRY_MS : CHECK_MS)
     let waited = 0
     this.#stop = every(
       this.#options.clock,
@@ -119,18 +123,20 @@ export class Health {
     const { draining } = this.#report
     try {
       const found = await this.#options.check()
+      this.#stops = found.problems.length > 0
       this.#report = {
         ...this.#report,
-        ready: found.problems.length === 0 && !draining,
+        ready: !this.#stops && !draining,
         redisVersion: found.version,
         redisMemoryBytes: found.usedMemoryBytes,
         nodes: found.nodes,
         redisCommands: found.commands,
         redisAheadMs: found.aheadMs,
-        problems: found.problems,
+        problems: [...found.problems, ...(found.damages ?? [])],
         warnings: found.warnings,
       }
     } catch (cause) {
+      this.#stops = true
       this.#report = { ...this.#report, ready: false, problems: [unreachable(cause)] }
     }
     const told = JSON.stringify([this.#report.problems, this.#report.warnings])

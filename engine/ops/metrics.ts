@@ -40,6 +40,12 @@ export const METRICS = [
     labels: ['round'],
     help: 'Packs of a round that nobody gets since a fail-over, until an engine is back or an operator releases them.',
   },
+  {
+    name: 'fairgrab_rounds_damaged',
+    type: 'gauge',
+    labels: [],
+    help: 'Rounds whose keys in Redis are missing or contradict each other, at the last check; must stay 0.',
+  },
   { name: 'fairgrab_oversold', type: 'gauge', labels: [], help: 'Grants above the stock, all rounds; must stay 0.' },
   {
     name: 'fairgrab_round_viewers',
@@ -130,6 +136,7 @@ export interface Gauges {
   readonly redisCommands: () => number
   readonly redisAheadMs: () => number
   readonly nodes: () => number
+  readonly damaged: () => number
   readonly version: string
   readonly stocks: () => Iterable<RoundGauges>
 }
@@ -152,6 +159,7 @@ const WORST: readonly MetricName[] = [
   'fairgrab_stock_total',
   'fairgrab_stock_granted',
   'fairgrab_stock_quarantined',
+  'fairgrab_rounds_damaged',
   'fairgrab_oversold',
   'fairgrab_redis_memory_bytes',
   'fairgrab_redis_clock_apart_seconds',
@@ -249,6 +257,7 @@ export class Metrics {
     this.#set('fairgrab_redis_up', gauges.redisUp() ? 1 : 0)
     this.#set('fairgrab_redis_memory_bytes', gauges.redisMemoryBytes())
     this.#set('fairgrab_nodes', gauges.nodes())
+    this.#set('fairgrab_rounds_damaged', gauges.damaged())
     this.#set('fairgrab_redis_clock_apart_seconds', Math.abs(gauges.redisAheadMs()) / 1000)
     this.#gauges.get('fairgrab_build_info')?.set({ version: gauges.version }, 1)
     // A Redis that started anew counts from 0, and so does this.

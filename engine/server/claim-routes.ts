@@ -3,7 +3,7 @@
  * the answer, without a promise and without the general gateway. The rest are ordinary routes.
  */
 import { may, type Role } from '../auth/callers.ts'
-import { Refusal } from '../base/assert.ts'
+import { Fault, Refusal } from '../base/assert.ts'
 import { rfc3339 } from '../base/clock.ts'
 import { CODES, type Code, codeOf } from '../base/codes.ts'
 import { holderOf, isUserId, partsOf } from '../base/holder.ts'
@@ -14,13 +14,16 @@ import type { Receipt } from '../draw/receipt.ts'
 import { ClaimJson, claimAnswer, type GrantWords, type RoundWords } from '../wire/claim-answer.ts'
 import { scanClaimBody } from '../wire/claim-body.ts'
 import { answerEncoding, encode, encodingOf, MEDIA_TYPES } from '../wire/encoding.ts'
-import { PROBLEM_TYPES, problem } from '../wire/problem.ts'
+import { PROBLEM_TYPES, problem, retryAfter } from '../wire/problem.ts'
 import { type ClaimBody, claim, claimsBatch } from '../wire/schemas.ts'
 import { claimRequest } from './claim-request.ts'
 import { type Admitted, admit, fail, type Route, refuse, refuseGarbled, validated } from './gateway.ts'
 import { listRows, placeOf } from './lists.ts'
 import type { Call, Services } from './services.ts'
 import type { Exchange, Headers } from './uws.ts'
+
+/** Nobody knows when an operator opens a round; so a crowd asks seldom. */
+const OPENS_BY_HAND_MS = 5000
 
 const writers = new WeakMap<Claims, ClaimJson>()
 
@@ -58,10 +61,16 @@ export function claimOne(services: Services, exchange: Exchange): void {
       const userId = encoding === 'json' ? scanClaimBody(bytes) : undefined
       const body =
         userId === undefined ? validated(exchange, claim, bytes, encoding)?.value : { user_id: userId, slot: 1 }
-      if (body) withRound(services, exchange, round => ask(exchange, round, body as ClaimBody, admitted))
+      if (body) withRound(services, exchange, round => ask({ services, exchange, round }, body as ClaimBody, admitted))
     },
     () => refuse(exchange, 'too_large', `the body is over ${BODY_BYTES_MAX} bytes`),
   )
+}
+
+/** Claims of a round that cannot be read are answered, too. */
+export function countUnread({ metrics }: Services, claims: number, cause: unknown): void {
+  const code = cause instanceof Fault || cause instanceof Refusal ? cause.code : 'internal'
+  metrics.refused(CODES[code].number, claims)
 }
 
 /** Calls `then` with the round of the path: at once where it is known, after reading it where it is not. */
@@ -70,27 +79,41 @@ function withRound(services: Services, exchange: Exchange, then: (round: Claims)
   const known = services.rounds.peek(id)
   if (known) return then(known)
   if (exchange.garbled) return refuseGarbled(exchange)
-  services.lifecycle.round(id).then(then, (cause: unknown) => fail(services, exchange, cause))
+  services.lifecycle.round(id).then(then, (cause: unknown) => {
+    countUnread(services, 1, cause)
+    fail(services, exchange, cause)
+  })
 }
 
-function ask(exchange: Exchange, round: Claims, body: ClaimBody, { caller, headers }: Admitted): void {
+function ask(asked: Asked, body: ClaimBody, { caller, headers }: Admitted): void {
+  const { exchange, round } = asked
   const request = claimRequest(round, body, caller)
   if ('code' in request) return refuse(exchange, request.code, request.detail)
-  round.ask(request, answered => answerClaim(exchange, round, answered, headers))
+  round.ask(request, answered => answerClaim(asked, answered, headers))
 }
 
 /** The answer to an entry: the same whenever it is asked for. */
 export const enteredAnswer = (receipt: Receipt) => ({ outcome: 'entered', receipt })
 
+/** A claim on its way: who answers it, and of which round it is. */
+interface Asked {
+  readonly services: Services
+  readonly exchange: Exchange
+  readonly round: Claims
+}
+
 /** Writes the answer to a claim. */
-function answerClaim(exchange: Exchange, round: Claims, answered: SingleAsk, headers: Headers): void {
+function answerClaim({ services, exchange, round }: Asked, answered: SingleAsk, headers: Headers): void {
   const encoding = answerEncoding(exchange.accept, exchange.contentType)
   if (!answered.holds) {
     const { code } = answered
     if (answered.receipt)
       return exchange.answer(202, MEDIA_TYPES[encoding], encode(enteredAnswer(answered.receipt), encoding), headers)
     if (encoding === 'json' && ALIKE.includes(code) && headers.length === 0) return refuseAlike(exchange, code)
-    return refuse(exchange, code, undefined, { headers, extra: refusalExtra(round, answered) })
+    return refuse(exchange, code, undefined, {
+      headers,
+      extra: refusalExtra(round, answered, services.rounds.serverTimeMs()),
+    })
   }
   const replayed = answered.outcome === CODES.replayed.number
   const status = replayed ? 200 : 201
@@ -112,18 +135,18 @@ function refuseAlike(exchange: Exchange, code: Code): void {
   exchange.answer(CODES[code].status, PROBLEM_TYPES.json, body)
 }
 
-/** What a refusal tells besides its code. */
-export function refusalExtra(round: Claims, { code, pool }: SingleAsk): Readonly<Record<string, unknown>> {
+/** What a refusal tells besides its code; `now` is Redis's clock, which a refusal by this worker itself did not ask. */
+export function refusalExtra(round: Claims, { code, pool }: SingleAsk, now: number): Readonly<Record<string, unknown>> {
   const { notice } = round.view
   const retry = code === 'fenced' ? round.view.retryAfterS(pool) : undefined
-  if (retry !== undefined) return { outcome: code, retry_after_s: retry }
+  if (retry !== undefined) return { outcome: code, ...retryAfter(retry * 1000) }
   if (code !== 'not_open') return { outcome: code }
-  const wait = notice.opensAt > 0 ? Math.max(1, Math.ceil((notice.opensAt - notice.at) / 1000)) : 5
+  const at = Math.round(Math.max(notice.at, now))
   return {
     outcome: code,
     opens_at: notice.opensAt > 0 ? rfc3339(notice.opensAt) : null,
-    server_time: rfc3339(notice.at),
-    retry_after_s: wait,
+    server_time: rfc3339(at),
+    ...retryAfter(notice.opensAt > 0 ? Math.max(1, notice.opensAt - at) : OPENS_BY_HAND_MS),
   }
 }
 
@@ -136,7 +159,10 @@ const levelOf = ({ health }: Services, query: URLSearchParams) =>
   query.get('durability') === 'true' ? { durability: health().durability } : {}
 
 async function claimBatch(services: Services, { params, body, query, caller }: Call) {
-  const round = await services.lifecycle.round(params[0] as string)
+  const round = await services.lifecycle.round(params[0] as string).catch((cause: unknown) => {
+    countUnread(services, (body as BatchBody).claims.length, cause)
+    throw cause
+  })
   const wantsVouchers = query.get('vouchers') === 'true'
   const requests = (body as BatchBody).claims.map(each => {
     const request = claimRequest(round, each, caller)

@@ -4,6 +4,7 @@
  */
 import { createHash } from 'node:crypto'
 import { type Caller, may, type Right } from '../auth/callers.ts'
+import { splitCode } from '../auth/voucher-codes.ts'
 import { Fault, Refusal } from '../base/assert.ts'
 import type { Code } from '../base/codes.ts'
 import { BODY_BYTES_MAX } from '../base/limits.ts'
@@ -194,12 +195,14 @@ function guessed({ rates, metrics }: Services, { byCode }: Route, caller: Caller
   metrics.count('fairgrab_wrong_codes_total')
 }
 
-/** The path as it was asked; a voucher's code, which is worth money, is told by its hash. */
+/** The path as it was asked; a voucher's code, which is worth money, is told by its hash, the same however it was typed. */
 function targetOf({ path }: Route, params: readonly string[]): string {
   let place = 0
   return path.replace(/\{(\w+)\}/g, (_, name: string) => {
     const value = params[place++] as string
-    return name === 'code' ? `sha256:${createHash('sha256').update(value).digest('hex').slice(0, 16)}` : value
+    if (name !== 'code') return value
+    const issued = splitCode(value)?.text ?? value
+    return `sha256:${createHash('sha256').update(issued).digest('hex').slice(0, 16)}`
   })
 }
 

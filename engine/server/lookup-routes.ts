@@ -8,6 +8,7 @@ import type { Claims } from '../campaign/claims.ts'
 import { claimOf } from './claim-routes.ts'
 import type { Route } from './gateway.ts'
 import { listRows } from './lists.ts'
+import { unreadable } from './round-routes.ts'
 import type { Call, Services } from './services.ts'
 
 async function* claimsIn(services: Services, round: Claims, userId: string, from: number) {
@@ -23,8 +24,13 @@ async function* claimsOf(services: Services, userId: string, cursor: string | nu
   const [, last = '', slot = '0'] = cursor?.match(/^(rnd_[0-9a-z]+):(\d{1,3})$/) ?? []
   const start = cursor === null ? 0 : ids.indexOf(last)
   if (start < 0) throw new Refusal('invalid', 'cursor: take it from next_cursor')
-  for (const [i, id] of ids.slice(start).entries())
-    yield* claimsIn(services, await services.lifecycle.round(id), userId, i === 0 ? Number(slot) + 1 : 1)
+  for (const [i, id] of ids.slice(start).entries()) {
+    const from = i === 0 ? Number(slot) + 1 : 1
+    const round = await services.lifecycle.round(id).catch((cause: unknown) => unreadable(services, id, cause))
+    // What he holds there nobody can say; that is a row, so that nobody takes it for nothing.
+    if (typeof round !== 'string') yield* claimsIn(services, round, userId, from)
+    else if (from === 1) yield { round_id: id, round_state: 'fenced', slot: 1, outcome: 'fenced', problem: round }
+  }
 }
 
 async function listClaimsOf(services: Services, call: Call) {

@@ -2,13 +2,13 @@
  * Campaigns and rounds over HTTP: made and turned by operators; a round's public state is everybody's. The rules are in
  * campaign/lifecycle.ts; here are only paths, rights and shapes.
  */
-import { Refusal } from '../base/assert.ts'
+import { Fault, Refusal } from '../base/assert.ts'
 import { rfc3339 } from '../base/clock.ts'
 import type { CampaignRules } from '../campaign/campaigns.ts'
 import type { Claims } from '../campaign/claims.ts'
 import { overdueSince } from '../campaign/draw-due.ts'
 import type { BudgetEffect, RoundFace } from '../campaign/dry-run.ts'
-import type { RoundRules } from '../campaign/lifecycle.ts'
+import type { RoundRules } from '../campaign/round-rules.ts'
 import type { TurnVerb } from '../store/round-store.ts'
 import { type RoundAnswer, roundAnswer } from '../wire/round-answer.ts'
 import { newCampaign, newRound, restock } from '../wire/schemas.ts'
@@ -33,14 +33,39 @@ export function publicRound(view: RoundFace): RoundAnswer {
   })
 }
 
+const UNREADABLE = 'its state in Redis cannot be read'
+
+interface UnreadRound {
+  readonly id: string
+  readonly state: 'fenced'
+  readonly problem: string
+}
+
+/** Why a round cannot be read; throws what concerns more than this round: Redis is away, or there is no such round. */
+export function unreadable({ rounds }: Services, id: string, cause: unknown): string {
+  if (cause instanceof Fault && cause.code === 'fenced') return cause.message
+  if (cause instanceof Fault || cause instanceof Refusal) throw cause
+  rounds.damaged.found(id, UNREADABLE)
+  return `round ${id}: ${UNREADABLE}; restore it from a backup`
+}
+
 /** A round with the draw that it owes, where it owes one: an abandoned draw shows wherever the round does. */
 async function roundWithDraw({ store, rounds }: Services, round: Claims) {
   const since = await overdueSince(store, round, rounds.serverTimeMs())
   return { ...publicRound(round.view), ...(since === undefined ? {} : { draw_overdue_since: rfc3339(since) }) }
 }
 
-async function* publicRounds(services: Services, ids: readonly string[]): AsyncGenerator<RoundAnswer> {
-  for (const id of ids) yield await roundWithDraw(services, await services.lifecycle.round(id))
+/** A round of a list; one that cannot be read is a row, too, and no error for the others. */
+async function listedRound(services: Services, id: string): Promise<RoundAnswer | UnreadRound> {
+  try {
+    return await roundWithDraw(services, await services.lifecycle.round(id))
+  } catch (cause) {
+    return { id, state: 'fenced', problem: unreadable(services, id, cause) }
+  }
+}
+
+async function* publicRounds(services: Services, ids: readonly string[]) {
+  for (const id of ids) yield await listedRound(services, id)
 }
 
 async function listRounds(services: Services, call: Call, campaignId?: string) {

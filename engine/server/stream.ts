@@ -18,7 +18,7 @@ import { decode, encode, Malformed } from '../wire/encoding.ts'
 import { complaint, type StreamFrame, streamFrame } from '../wire/schemas.ts'
 import { type EncodedFrame, encodeFrame } from '../wire/stock-frame.ts'
 import { claimRequest, poolOf } from './claim-request.ts'
-import { enteredAnswer, refusalExtra, wordsOf } from './claim-routes.ts'
+import { countUnread, enteredAnswer, refusalExtra, wordsOf } from './claim-routes.ts'
 import { network } from './rate-limits.ts'
 import { publicRound } from './round-routes.ts'
 import type { Services } from './services.ts'
@@ -26,6 +26,13 @@ import type { StreamHandler, StreamSocket, UpgradeRequest } from './stream-socke
 
 type FrameOf<Op extends StreamFrame['op']> = Extract<StreamFrame, { op: Op }>
 type FrameId = StreamFrame['id']
+
+/** Claims of one frame, before their round is known. */
+interface ClaimsAsked {
+  readonly id: FrameId
+  readonly roundId: string
+  readonly claims: number
+}
 
 interface Session {
   readonly caller: Caller
@@ -152,7 +159,7 @@ export class Stream implements StreamHandler {
     const { id, roundId, count } = frame
     if (!may(caller, 'claim-any')) return this.#mayNot(socket, caller)
     const users = Uint8Array.from(frame.users)
-    this.#withRound(socket, id, roundId, round => {
+    this.#withRound(socket, { id, roundId, claims: count }, round => {
       const pool = poolOf(round, frame.pool, caller)
       if (typeof pool !== 'number') return this.#error(socket, id, pool.code, pool.detail)
       round.askPacked(users, count, pool, answers => socket.send(packResults(id, answers)))
@@ -248,7 +255,7 @@ export class Stream implements StreamHandler {
   #claim(socket: StreamSocket, { caller }: Session, frame: FrameOf<'claim'>): void {
     const { id } = frame
     if (!may(caller, 'claim-any') && !may(caller, 'claim-own')) return this.#mayNot(socket, caller)
-    this.#withRound(socket, id, frame.round_id, round => {
+    this.#withRound(socket, { id, roundId: frame.round_id, claims: 1 }, round => {
       const request = claimRequest(round, frame, caller)
       if ('code' in request) return this.#error(socket, id, request.code, request.detail)
       round.ask(request, asked => {
@@ -257,7 +264,8 @@ export class Stream implements StreamHandler {
           return this.#send(socket, { op: 'result', id, ...body })
         }
         if (asked.receipt) return this.#send(socket, { op: 'result', id, ...enteredAnswer(asked.receipt) })
-        this.#send(socket, { op: 'result', id, code: asked.code, ...refusalExtra(round, asked) })
+        const now = this.#options.services.rounds.serverTimeMs()
+        this.#send(socket, { op: 'result', id, code: asked.code, ...refusalExtra(round, asked, now) })
       })
     })
   }
@@ -265,7 +273,7 @@ export class Stream implements StreamHandler {
   #claims(socket: StreamSocket, { caller }: Session, frame: FrameOf<'claims'>): void {
     if (!may(caller, 'claim-any')) return this.#mayNot(socket, caller)
     const { id, user_ids } = frame
-    this.#withRound(socket, id, frame.round_id, round => {
+    this.#withRound(socket, { id, roundId: frame.round_id, claims: user_ids.length }, round => {
       const pool = poolOf(round, frame.pool, caller)
       if (typeof pool !== 'number') return this.#error(socket, id, pool.code, pool.detail)
       round.askPacked(packHolders(user_ids), user_ids.length, pool, answers => this.#results(socket, id, answers))
@@ -279,10 +287,13 @@ export class Stream implements StreamHandler {
     this.#send(socket, { op: 'results', id, outcomes, sequences: [...answers.sequences], ...more })
   }
 
-  #withRound(socket: StreamSocket, id: FrameId, roundId: string, then: (round: Claims) => void): void {
+  #withRound(socket: StreamSocket, { id, roundId, claims }: ClaimsAsked, then: (round: Claims) => void): void {
     const known = this.#options.services.rounds.peek(roundId)
     if (known) return then(known)
-    const failed = (cause: unknown) => this.#failed(socket, id, cause)
+    const failed = (cause: unknown) => {
+      countUnread(this.#options.services, claims, cause)
+      this.#failed(socket, id, cause)
+    }
     this.#read(roundId).then(({ round }) => then(round), failed)
   }
 

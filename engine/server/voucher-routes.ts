@@ -45,8 +45,8 @@ const readVoucher = async (services: Services, { params, caller }: Call) => ({
 })
 
 async function lock({ redemption: rules }: Services, { params, body, caller }: Call) {
-  const code = params[0] as string
-  return { status: 200, body: { code, state: 'locked', lock: await rules.lock(caller, code, body as LockBody) } }
+  const { code, ...lock } = await rules.lock(caller, params[0] as string, body as LockBody)
+  return { status: 200, body: { code, state: 'locked', lock } }
 }
 
 interface LockBody {

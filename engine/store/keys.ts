@@ -37,6 +37,9 @@ export const roundSeen = (roundId: string, bucket: number) => `fg:{${roundId}}:s
 /** HASH. The published files of a window's draw, by name. Written by draw-open.lua, draw-write.lua, draw-finish.lua. */
 export const roundBundle = (roundId: string, window: number) => `fg:{${roundId}}:bundle:${window}`
 
+/** STRING. The round was given up before it was made, and never will be. Written once, by round-void.lua. */
+export const roundVoid = (roundId: string) => `fg:{${roundId}}:void`
+
 /** CHANNEL. The round's stock notices, by every round script (by fence-restore.lua, before the round is bound, on `…:unbound`); `awaits <stamp>` calls for the marks of a strict round's workers. */
 export const roundChannel = (roundId: string) => `fg:{${roundId}}:stock`
 
@@ -67,6 +70,9 @@ export const drawSecret = () => 'fg:draw-secret'
 
 /** HASH. What is committed of a campaign's budget: `<round> <request>` to minor units, and `sum`. By budget.lua. */
 export const campaignBudget = (campaignId: string) => `fg:{${campaignId}}:budget`
+
+/** HASH. `<campaign> <round> <request>` to `<ms> <minor units>`: commitments of which it is not known yet what came of them. A field dies when it is. */
+export const unsettledBudgets = () => 'fg:unsettled-budgets'
 
 /** HASH. A campaign's clock and chain: last, ahead, chain, entries, vouchers; how far grants were booked and swept. */
 export const campaignState = (campaignId: string) => `fg:{${campaignId}}:state`

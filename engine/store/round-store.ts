@@ -1,7 +1,7 @@
 /**
  * Campaigns and rounds in Redis: written once, turned by scripts, listed by their indexes. A round's configuration is
  * immutable JSON in its state hash; what moves is the notice. Creating a round takes three idempotent steps (number,
- * state, index), so that a crash between them leaves nothing that a second try would double.
+ * state, index); what a crash between them leaves is found by its money (campaign/commitments.ts).
  */
 import type { Redis } from 'ioredis'
 import { Fault } from '../base/assert.ts'
@@ -10,7 +10,7 @@ import { claimCode } from './claim-store.ts'
 import { assertCertain } from './doubt.ts'
 import * as keys from './keys.ts'
 import type { Link, Reply } from './link.ts'
-import { type Notice, parseNotice } from './notice.ts'
+import { grantedOf, type Notice, parseNotice } from './notice.ts'
 import { ofPrimary } from './primary.ts'
 import type { Script, ScriptName } from './scripts.ts'
 
@@ -53,6 +53,12 @@ export interface Turned {
   readonly notice: Notice
 }
 
+export interface Damage {
+  readonly what: string
+  /** There is no state at all. */
+  readonly isMissing: boolean
+}
+
 export interface Restock {
   readonly pool: number
   readonly add: number
@@ -93,19 +99,26 @@ export class RoundStore {
     return this.#link.request(client => client.incr(keys.roundNumber()))
   }
 
+  /** Makes the state of a round; nobody finds it before it is enlisted. Throws Fault `unavailable` when it was given up meanwhile. */
   async createRound(round: NewRound): Promise<Notice> {
     const { id } = round
-    const [, notice] = await this.#link.script(
+    const [outcome, notice] = await this.#link.script(
       this.#scripts['round-create'],
-      [keys.roundState(id), keys.roundLog(id)],
+      [keys.roundState(id), keys.roundLog(id), keys.roundVoid(id)],
       [
         ...[keys.roundChannel(id), round.epoch, round.opensAt, round.closesAt, round.config, round.totals.join(' ')],
         round.fenced ? '1' : '',
       ],
     )
-    await this.#link.request(client => client.hset(keys.roundsByNumber(), String(round.number), id))
-    await this.#link.request(client => client.hset(keys.rounds(), id, `${round.number} ${round.campaignId}`))
+    if (claimCode(outcome as number) === 'unavailable')
+      throw new Fault('unavailable', 'this took too long and was given up; nothing was made')
     return parseNotice(text(notice))
+  }
+
+  /** Puts a round into the index. */
+  async enlist({ id, number, campaignId }: RoundEntry): Promise<void> {
+    await this.#link.request(client => client.hset(keys.roundsByNumber(), String(number), id))
+    await this.#link.request(client => client.hset(keys.rounds(), id, `${number} ${campaignId}`))
   }
 
   /** All rounds, or one campaign's, in the order in which they were made. */
@@ -144,27 +157,31 @@ export class RoundStore {
     return roundReadOf(await this.#link.script(this.#scripts['round-read'], [keys.roundState(id)], []))
   }
 
+  /** What is wrong with a round's keys; undefined when nothing is, or while it is given back to another server. */
+  async damage(id: string): Promise<Damage | undefined> {
+    const read = await this.read(id).catch(unreadable)
+    if (!read) return { what: 'its state in Redis is missing', isMissing: true }
+    if (read instanceof Error || !isJson(read.config))
+      return { what: 'its state in Redis cannot be read', isMissing: false }
+    if (read.binding === 'elsewhere') return undefined
+    const [holders, log] = await this.#link.request(client =>
+      Promise.all([client.hlen(keys.roundHolders(id)), client.exists(keys.roundLog(id))]),
+    )
+    if (log === 0) return { what: 'its log in Redis is missing', isMissing: false }
+    const granted = grantedOf(read.notice)
+    if (holders === granted) return undefined
+    // While grants go on the two are of different moments, and the script that made them has compared them.
+    const later = await this.read(id)
+    if (later?.notice.version !== read.notice.version) return undefined
+    return { what: `its holders are ${holders}, its state says ${granted}`, isMissing: false }
+  }
+
   turn(id: string, epoch: string, verb: TurnVerb, request: string): Promise<Turned> {
     return this.#change('round-turn', id, [keys.roundChannel(id), epoch, verb, this.holdOf(request), request])
   }
 
   restock(id: string, epoch: string, { pool, add, most, request }: Restock): Promise<Turned> {
     return this.#change('restock', id, [keys.roundChannel(id), epoch, pool, add, most, this.holdOf(request), request])
-  }
-
-  /** Commits `amount` minor units for a request, replacing what it had; false when the budget does not hold it. */
-  async commitBudget(campaignId: string, request: string, amount: number, most: number): Promise<boolean> {
-    const key = [keys.campaignBudget(campaignId)]
-    const sending = { again: false }
-    const [outcome] = await this.#link.script(this.#scripts.budget, key, [request, amount, most], sending)
-    const code = claimCode(outcome as number)
-    assertCertain(sending, code, `the budget of campaign ${campaignId}`)
-    return code === 'granted'
-  }
-
-  /** Minor units of a campaign's budget that are committed now. */
-  async committed(campaignId: string): Promise<number> {
-    return Number((await this.#link.request(client => client.hget(keys.campaignBudget(campaignId), 'sum'))) ?? 0)
   }
 
   /** Ends a hold, when its lease is over for everybody. */
@@ -192,6 +209,21 @@ export class RoundStore {
     assertCertain(sending, code, `round ${id}`)
     if (code === 'fenced') throw stateless(id)
     return { code, notice: parseNotice(text(reply[1])) }
+  }
+}
+
+/** What was wrong with bytes that were read; a Redis that did not answer is thrown on. */
+function unreadable(cause: unknown): Error {
+  if (cause instanceof Fault || !(cause instanceof Error)) throw cause
+  return cause
+}
+
+function isJson(text: string): boolean {
+  try {
+    JSON.parse(text)
+    return true
+  } catch {
+    return false
   }
 }
 

@@ -10,6 +10,7 @@ import { AbsenceStore } from './absence-store.ts'
 import { AgreementStore } from './agreement-store.ts'
 import { AllotStore } from './allot-store.ts'
 import { AuditStore } from './audit-store.ts'
+import { BudgetStore } from './budget-store.ts'
 import { ClaimStore } from './claim-store.ts'
 import { ControlStore } from './control-store.ts'
 import { DrawStore } from './draw-store.ts'
@@ -58,6 +59,7 @@ export interface Store {
   readonly entries: EntryStore
   readonly draws: DrawStore
   readonly rounds: RoundStore
+  readonly budgets: BudgetStore
   readonly histories: HistoryStore
   readonly vouchers: VoucherStore
   readonly ledger: LedgerStore
@@ -105,6 +107,7 @@ export function openStore(options: StoreOptions): Store {
     entries: new EntryStore(claims, reads, scripts),
     draws: new DrawStore(reads, scripts),
     rounds: new RoundStore(reads, scripts, leaseMs),
+    budgets: new BudgetStore(reads, scripts),
     histories: new HistoryStore(server, scripts),
     fence: new FenceStore({ claims, copied }, scripts, new RoundStore(claims, scripts, leaseMs)),
     vouchers: new VoucherStore(changes, reads, scripts, {

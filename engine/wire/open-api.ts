@@ -34,7 +34,8 @@ const PROBLEM = {
     status: { type: 'integer' },
     code: { enum: Object.keys(CODES) },
     detail: { type: 'string' },
-    retry_after_s: { type: 'integer' },
+    retry_after_s: { type: 'integer', description: 'Seconds, rounded up; the header Retry-After says the same' },
+    retry_after_ms: { type: 'integer', description: 'The same to the millisecond' },
   },
 }
 

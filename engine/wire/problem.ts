@@ -18,29 +18,35 @@ export interface Problem {
   readonly outcome?: Code
   readonly detail: string
   readonly retry_after_s?: number
+  readonly retry_after_ms?: number
 }
 
-/** Seconds after which asking again makes sense; absent where it never does. */
-const RETRY_AFTER_S: Partial<Record<Code, number>> = {
-  paused: 2,
-  not_open: 1,
-  rate_limited: 1,
-  overloaded: 1,
-  fenced: 2,
-  unavailable: 1,
-  unknown: 1,
+/** Milliseconds after which asking again makes sense; absent where it never does. */
+const RETRY_AFTER_MS: Partial<Record<Code, number>> = {
+  paused: 2000,
+  not_open: 1000,
+  rate_limited: 1000,
+  overloaded: 1000,
+  fenced: 2000,
+  unavailable: 1000,
+  unknown: 1000,
 }
 
+/** When to ask again, in both of its forms: `Retry-After` knows whole seconds only, so those are rounded up. */
+export const retryAfter = (ms: number) => ({ retry_after_s: Math.ceil(ms / 1000), retry_after_ms: ms })
+
+/** A problem; where `extra` has one form of `retry_after_…`, it has the other one, too. */
 export function problem(code: Code, detail?: string, extra: Readonly<Record<string, unknown>> = {}): Problem {
   const { title, status } = CODES[code]
-  const retry = RETRY_AFTER_S[code]
+  const { retry_after_s: seconds, retry_after_ms: told } = extra
+  const retry = (told ?? (seconds === undefined ? RETRY_AFTER_MS[code] : Number(seconds) * 1000)) as number | undefined
   return {
     type: `urn:fairgrab:problem:${code}`,
     title,
     status,
     code,
     detail: detail ?? title,
-    ...(retry === undefined ? {} : { retry_after_s: retry }),
     ...extra,
+    ...(retry === undefined ? {} : retryAfter(retry)),
   }
 }

@@ -171,7 +171,7 @@ describe('first come, first served', () => {
   test('waits between two attempts as long as the engine says, else longer each time, and never the same', async () => {
     await page.goto(node.url)
     const given = [
-      [2, 3, 0.5],
+      [2, 3000, 0.5],
       [2, null, 0],
       [5, null, 0],
       [50, null, 1],

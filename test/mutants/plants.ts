@@ -11,6 +11,7 @@
 import { DRAW_PLANTS } from './draw-plants.ts'
 import { EDGE_PLANTS } from './edge-plants.ts'
 import { FENCE_PLANTS } from './fence-plants.ts'
+import { OPERATOR_PLANTS } from './operator-plants.ts'
 import { type Plant, plant } from './plant.ts'
 import { SECURITY_PLANTS } from './security-plants.ts'
 import { STORE_PLANTS } from './store-plants.ts'
@@ -27,6 +28,7 @@ export const PLANTS: readonly Plant[] = [
   ...EDGE_PLANTS,
   ...DRAW_PLANTS,
   ...WITNESS_PLANTS,
+  ...OPERATOR_PLANTS,
   plant(
     'a holder is granted again',
     'scripts/claim.lua',
@@ -198,7 +200,7 @@ export const PLANTS: readonly Plant[] = [
   plant(
     'a repeated restock counts twice',
     'scripts/restock.lua',
-    ["'request ' .. ARGV[7]) == 1", "'request ' .. ARGV[7]) == 2"],
+    ['if known then', "if known == '' then"],
     'script/round',
   ),
   plant(
@@ -268,12 +270,7 @@ export const PLANTS: readonly Plant[] = [
     ['if amount > left then', 'if false then'],
     'script/voucher',
   ),
-  plant(
-    'the budget has no end',
-    'scripts/budget.lua',
-    ['if after > tonumber(ARGV[3]) and', 'if false and'],
-    'script/budget',
-  ),
+  plant('the budget has no end', 'scripts/budget.lua', ['after > tonumber(ARGV[3])', 'false'], 'script/budget'),
   plant(
     'grants are booked twice',
     'scripts/book.lua',
@@ -297,13 +294,13 @@ export const PLANTS: readonly Plant[] = [
   plant(
     'what was shed may have been executed',
     'engine/campaign/claim-queue.ts',
-    ["ask.fail(ask.count - left, left, 'overloaded')", "ask.fail(ask.count - left, left, 'unknown')"],
+    ["[ask.count - left, left], 'overloaded')", "[ask.count - left, left], 'unknown')"],
     'unit/claim-queue',
   ),
   plant(
     'what was sent was certainly not executed',
     'engine/campaign/claim-queue.ts',
-    ["part.ask.fail(part.from, part.count, 'unknown')", "part.ask.fail(part.from, part.count, 'overloaded')"],
+    ["[part.from, part.count], 'unknown')", "[part.from, part.count], 'overloaded')"],
     'unit/claim-queue',
   ),
   plant(

@@ -52,7 +52,7 @@ export const SECURITY_PLANTS: readonly Plant[] = [
   ),
   plant(
     'a round may be made whose end has passed',
-    'engine/campaign/lifecycle.ts',
+    'engine/campaign/round-rules.ts',
     ["refuseEarly('closes_at', closes_at, now, ", "refuseEarly('closes_at', closes_at, 0, "],
     'server/rounds',
   ),

@@ -169,7 +169,8 @@ const ROWS: readonly (readonly [string, Code, Code, () => Promise<() => Promise<
     'unknown',
     async () => {
       const id = `cmp_doubt${++calls}`
-      return async () => ((await room.rounds.commitBudget(id, 'a', 101, 100)) ? 'granted' : 'budget_exceeded')
+      const commitment = { campaignId: id, roundId: 'rnd_doubt', request: 'create', amount: 101 }
+      return async () => ((await room.budgets.commit(commitment, 100)) ? 'granted' : 'budget_exceeded')
     },
   ],
   [

@@ -53,6 +53,7 @@ async function newRound({ store }: FencedEngine, stock = 1000): Promise<void> {
   const epoch = realRandom.bytes(8).toString('hex')
   const round = { id: roundId, campaignId: 'cmp_test', number: await store.rounds.nextNumber(), epoch }
   await store.rounds.createRound({ ...round, opensAt: 1, closesAt: 0, config: '{}', totals: [stock], fenced: true })
+  await store.rounds.enlist(round)
 }
 
 async function claim(by: FencedEngine, ...holders: string[]) {

@@ -79,9 +79,14 @@ const holdStep = fc
     return { text: `end ${newest ? 'the hold' : `hold ${kind}${request}`}`, run: end }
   })
 
-const budgetStep = fc.tuple(fc.nat(4), fc.integer({ min: -20, max: 60 })).map(([request, amount]): Step => {
-  const words = [`r${request}`, amount, 100]
+const budgetStep = fc.tuple(fc.nat(9), fc.integer({ min: -20, max: 60 })).map(([request, amount]): Step => {
+  const words = [`r${request}`, amount, 100, request % 2 === 0 ? '' : '1']
   return { text: `budget ${words.join(' ')}`, run: twins => twins.run('budget', words) }
+})
+
+const voidStep = fc.nat(25).map((request): Step => {
+  const words = [request > 20 ? '' : `s${request}`]
+  return { text: `give up ${words}`, run: twins => twins.run('round-void', words) }
 })
 
 const readStep = fc.constant<Step>({ text: 'read', run: twins => twins.run('round-read', []) })
@@ -105,6 +110,7 @@ const plan = fc.record({
       { arbitrary: clockStep, weight: 4 },
       { arbitrary: readStep, weight: 2 },
       { arbitrary: budgetStep, weight: 2 },
+      { arbitrary: voidStep, weight: 2 },
       { arbitrary: loseStep, weight: 1 },
     ),
     { minLength: STEPS_MIN, maxLength: 30, size: 'max' },
@@ -147,8 +153,14 @@ const WALK: readonly (readonly [Name, Words, Code])[] = [
   ['restock', [EPOCH, 0, -6, MOST, '', 'b'], 'below_granted'],
   ['restock', [EPOCH, 0, MOST, MOST, '', 'b'], 'invalid'],
   ['restock', [EPOCH, 0, 1, MOST, '', 'b'], 'granted'],
-  ['budget', ['c', 100, 100], 'granted'],
-  ['budget', ['d', 1, 100], 'budget_exceeded'],
+  ['round-void', ['b'], 'replayed'],
+  ['round-void', ['g'], 'granted'],
+  ['restock', [EPOCH, 0, 1, MOST, '', 'g'], 'unavailable'],
+  ['round-void', ['g'], 'granted'],
+  ['round-void', [''], 'replayed'],
+  ['budget', ['c', 100, 100, ''], 'granted'],
+  ['budget', ['d', 1, 100, ''], 'budget_exceeded'],
+  ['budget', ['d', 1, 100, '1'], 'granted'],
   ['round-turn', [EPOCH, 'close', '', 'e'], 'granted'],
   ['restock', [EPOCH, 0, 1, MOST, '', 'f'], 'wrong_state'],
   ['round-read', [], 'granted'],

@@ -210,6 +210,30 @@ test('a round that lost its log is neither turned nor restocked', async () => {
   expect(await room.state(id)).toEqual(before)
 })
 
+test('what was given up before it came is never made, and what was made cannot be given up', async () => {
+  const given = { campaignId: 'cmp_test', amount: 1 }
+  const round = {
+    id: 'rnd_givenup',
+    campaignId: 'cmp_test',
+    number: 99,
+    opensAt: 1,
+    closesAt: 0,
+    config: '{}',
+    totals: [1],
+  }
+  expect(await room.budgets.fate({ ...given, roundId: round.id, request: 'create' })).toBe('void')
+  await expect(room.rounds.createRound({ ...round, epoch: room.epoch })).rejects.toMatchObject({ code: 'unavailable' })
+  expect(await room.rounds.read(round.id)).toBeUndefined()
+  const id = await room.newRound({ totals: [3] })
+  const change = (request: string) => room.rounds.restock(id, room.epoch, { pool: 0, add: 1, most: 9, request })
+  expect(await room.budgets.fate({ ...given, roundId: id, request: 'late' })).toBe('void')
+  expect(await change('late')).toMatchObject({ code: 'unavailable', notice: { pools: [{ total: 3 }] } })
+  expect(await change('made')).toMatchObject({ code: 'granted', notice: { pools: [{ total: 4 }] } })
+  expect(await room.budgets.fate({ ...given, roundId: id, request: 'made' })).toBe('made')
+  expect(await change('made')).toMatchObject({ code: 'granted', notice: { pools: [{ total: 4 }] } })
+  expect(await room.budgets.fate({ ...given, roundId: id, request: 'create' })).toBe('made')
+})
+
 test('reading changes nothing and gives the configuration as it was given', async () => {
   const id = await room.newRound({ totals: [4] })
   await room.claim(id, ['a'])

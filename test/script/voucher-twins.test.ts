@@ -168,10 +168,10 @@ const plan = fc.array(
     {
       weight: 4,
       arbitrary: fc
-        .tuple(serials, bound, orders)
-        .map(([serial, merchant, order]) =>
+        .tuple(serials, bound, orders, fc.constantFrom(30_000, 1000))
+        .map(([serial, merchant, order, ttl]) =>
           step('lock', sides =>
-            sides.run('voucher-lock', [sides.facts(serial), 'p', merchant, order, 30_000, `lck_${++made}`]),
+            sides.run('voucher-lock', [sides.facts(serial), 'p', merchant, order, ttl, `lck_${++made}`]),
           ),
         ),
     },

@@ -12,6 +12,7 @@ import type { Code } from '../../engine/base/codes.ts'
 import type { Random } from '../../engine/base/random.ts'
 import type { SingleAsk } from '../../engine/campaign/asks.ts'
 import { Campaigns } from '../../engine/campaign/campaigns.ts'
+import { Commitments } from '../../engine/campaign/commitments.ts'
 import { BEAT_MS, Controls, READ_MS } from '../../engine/campaign/controls.ts'
 import { Draws } from '../../engine/campaign/draws.ts'
 import { FencedRounds } from '../../engine/campaign/fenced-rounds.ts'
@@ -37,6 +38,8 @@ import type { Timeline } from './timeline.ts'
 export const SCRIPTS = loadScripts()
 const SECRET = Buffer.alloc(32, 7)
 const TICK_MS = 100
+/** Between two looks for money of which nobody knows what came of it. */
+const SETTLE_MS = 5000
 /** Small, so that a world meets the end of a reserve often. */
 const RESERVE_GRANTS = 24
 const EPOCH_MS = Date.UTC(2026, 10, 1)
@@ -183,8 +186,9 @@ export class EngineNode {
     const serverTimeMs = () => this.rounds.serverTimeMs()
     const campaigns = new Campaigns({ store: this.store, clock, random, serverTimeMs })
     const draws = new Draws({ store: this.store, rounds: this.rounds, clock, failed: () => {} })
+    const commitments = new Commitments({ store, serverTimeMs, failed: () => {} })
     this.lifecycle = new Lifecycle({
-      ...{ store: this.store, rounds: this.rounds, campaigns, draws, clock, random },
+      ...{ store: this.store, rounds: this.rounds, campaigns, commitments, draws, clock, random },
       fenced: fence !== undefined,
     })
     this.controls = new Controls({ store: store.controls, clock, configured: NO_LIMITS, changed: () => {} })
@@ -197,12 +201,14 @@ export class EngineNode {
     if (options.hasTills) this.#readControls()
     void fence?.begin(id => this.rounds.get(id))
     void this.#health.start()
-    every(
-      clock,
-      TICK_MS,
-      () => this.rounds.tick(),
-      () => {},
-    )
+    this.#tick(commitments)
+  }
+
+  /** What it does by the clock. */
+  #tick(commitments: Commitments): void {
+    const ignore = () => {}
+    every(this.clock, TICK_MS, () => this.rounds.tick(), ignore)
+    every(this.clock, SETTLE_MS, () => commitments.settleAll(), ignore)
   }
 
   /** Why it grants nothing, in words; empty when it does. */

@@ -72,6 +72,7 @@ export class Operator {
         fenced: this.#world.isFenced,
         opensAt: { now: 1, soon: now + 60, 'by hand': 0 }[opens],
       })
+      await node.store.rounds.enlist({ id: this.#id, campaignId: CAMPAIGN, number: this.#number })
     })
     if (opens === 'by hand') void this.#insist(node => node.lifecycle.turn(this.#id, 'open'))
     this.#record = new RoundRecord({ id: this.#id, seed, users, perUser, pools, opensByClock: opens === 'soon' })

@@ -103,6 +103,7 @@ export class FailoverRoom implements AsyncDisposable {
     const epoch = realRandom.bytes(8).toString('hex')
     const more = { epoch, opensAt: 1, closesAt: 0, config: '{}', totals: [STOCK], fenced: true }
     await rounds.createRound({ ...round, ...more })
+    await rounds.enlist(round)
     this.roundId = round.id
     this.history = new History()
     this.#held.clear()

@@ -11,6 +11,7 @@ import { CODES, codeOf } from '../../engine/base/codes.ts'
 import { HOLDER_BYTES_MAX, writeArrayHead, writeHolder } from '../../engine/base/holder.ts'
 import { newId, realRandom } from '../../engine/base/random.ts'
 import { AllotStore, DECIDED_BYTES } from '../../engine/store/allot-store.ts'
+import { BudgetStore } from '../../engine/store/budget-store.ts'
 import { ClaimStore, type Decision, EXCEPTION_BYTES } from '../../engine/store/claim-store.ts'
 import { DrawStore } from '../../engine/store/draw-store.ts'
 import { ENTRY_CLAIM_BYTES, EntryStore } from '../../engine/store/entry-store.ts'
@@ -116,6 +117,7 @@ export class ScriptRoom {
   readonly entries: EntryStore
   readonly draws: DrawStore
   readonly rounds: RoundStore
+  readonly budgets: BudgetStore
   readonly histories: HistoryStore
   readonly fence: FenceStore
   readonly vouchers: VoucherStore
@@ -129,6 +131,7 @@ export class ScriptRoom {
     this.entries = new EntryStore(this.link, this.link, this.scripts)
     this.draws = new DrawStore(this.link, this.scripts)
     this.rounds = new RoundStore(this.link, this.scripts, leaseMs)
+    this.budgets = new BudgetStore(this.link, this.scripts)
     this.histories = new HistoryStore(this.link, this.scripts)
     this.fence = new FenceStore({ claims: this.link, copied: this.link }, this.scripts, this.rounds)
     this.vouchers = new VoucherStore(this.link, this.link, this.scripts, {
@@ -170,6 +173,7 @@ export class ScriptRoom {
       totals,
       fenced,
     })
+    await this.rounds.enlist({ id, number, campaignId: 'cmp_test' })
     if (open && opensAt === 0) {
       const { notice } = await this.rounds.turn(id, EPOCH, 'open', `open_${id}`)
       if (notice.hold !== undefined) await this.rounds.endHold(id, EPOCH, notice.hold)

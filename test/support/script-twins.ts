@@ -40,6 +40,7 @@ export class Twins {
   readonly #log: string
   readonly #budget: string
   readonly #restored: string
+  readonly #void: string
 
   /** `server` is the name of Redis's history. */
   constructor(room: ScriptRoom, server: string, id: string) {
@@ -51,6 +52,7 @@ export class Twins {
     this.#log = keys.roundLog(id)
     this.#budget = keys.campaignBudget(id)
     this.#restored = keys.roundRestored(id)
+    this.#void = keys.roundVoid(id)
   }
 
   /** Runs a script on both sides and compares what they say and what they hold. */
@@ -62,9 +64,10 @@ export class Twins {
         [channel, ...words],
       ],
       'round-create': [
-        [this.#state, this.#log],
+        [this.#state, this.#log, this.#void],
         [channel, ...words],
       ],
+      'round-void': [[this.#state, this.#void], words],
       'round-turn': [
         [this.#state, this.#log],
         [channel, ...words],
@@ -110,13 +113,14 @@ export class Twins {
 
   /** What Redis holds of the round, as the simulation's keyspace tells it. */
   async #there(): Promise<readonly (readonly [string, unknown])[]> {
-    const [state, holders, log, budget, restored] = await this.#room.link.request(client =>
+    const [state, holders, log, budget, restored, gone] = await this.#room.link.request(client =>
       Promise.all([
         client.hgetall(this.#state),
         client.hgetallBuffer(this.#holders),
         client.xrangeBuffer(this.#log, '-', '+'),
         client.hgetall(this.#budget),
         client.zrange(this.#restored, '0', '-1', 'WITHSCORES'),
+        client.get(this.#void),
       ]),
     )
     const entries = log.map(([id, fields]) => ({
@@ -129,9 +133,10 @@ export class Twins {
       [this.#holders]: binary,
       [this.#log]: entries,
       [this.#budget]: budget,
+      [this.#void]: gone ?? '',
       [this.#restored]: Object.fromEntries(restored.flatMap((m, i) => (i % 2 === 0 ? [[m, restored[i + 1]]] : []))),
     })
-    const isThere = (value: object) => Object.keys(value).length > 0
+    const isThere = (value: object | string) => Object.keys(value).length > 0
     return real.filter(([, value]) => isThere(value)).sort(([a], [b]) => (a < b ? -1 : 1))
   }
 

@@ -72,6 +72,7 @@ function queueOf(batchClaims = 8) {
     allotted: () => {},
     answered: () => {},
     failed: () => {},
+    refused: () => {},
     arrived: (stamp, { outcome, sequence }) => arrived.push(`${stamp - at(0)} ${outcome} ${sequence}`),
   })
   const start = clock.originMs + clock.monotonicMs()

@@ -8,7 +8,7 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { Fault, type FaultCode } from '../../engine/base/assert.ts'
-import { CODES, type Code } from '../../engine/base/codes.ts'
+import { CODES, type Code, codeOf } from '../../engine/base/codes.ts'
 import { holdersIn } from '../../engine/base/holder.ts'
 import { ANSWER_DEADLINE_MS } from '../../engine/base/limits.ts'
 import { ClaimQueue } from '../../engine/campaign/claim-queue.ts'
@@ -35,6 +35,8 @@ function queueOf({ batchClaims = 8, batchesInFlight = 4 } = {}) {
   const clock = new HandClock()
   const calls: Call[] = []
   const heard: string[] = []
+  /** What was counted as answered without a decision, a word a claim. */
+  const refused: string[] = []
   const store = {
     claim: (_round: string, _epoch: string, users: Buffer, pools: Buffer) => {
       const { promise, resolve, reject } = Promise.withResolvers<Decision>()
@@ -57,6 +59,7 @@ function queueOf({ batchClaims = 8, batchesInFlight = 4 } = {}) {
     epoch: () => 'e',
     decided: (_decision, _sentAt, batch) => heard.push(`decided ${batch.claims}`),
     answered: () => heard.push('answered'),
+    refused: (outcome, count) => refused.push(...Array<string>(count).fill(codeOf(outcome) as string)),
     failed: fault => heard.push(`failed ${fault instanceof Error ? fault.message : fault}`),
   })
   let names = 0
@@ -65,7 +68,7 @@ function queueOf({ batchClaims = 8, batchesInFlight = 4 } = {}) {
     queue.push(ask)
     return ask
   }
-  return { clock, calls, heard, queue, push }
+  return { clock, calls, heard, refused, queue, push }
 }
 
 /** A decision in which each claim got what `each` says; the most frequent outcome is the rest. */
@@ -188,8 +191,8 @@ test('the worker hears of a decision before its claims do, and of their end afte
   expect(heard).toEqual(['decided 2', 'settled', 'answered', 'failed no state', 'answered'])
 })
 
-test('a fault answers each claim of its batch with its code, another error with unknown', async () => {
-  const { calls, push } = queueOf()
+test('a fault answers each claim of its batch with its code, another error with unknown, and counts it', async () => {
+  const { calls, refused, push } = queueOf()
   for (const [fault, code] of [
     [new Fault('fenced', 'x'), 'fenced'],
     [new Fault('unavailable', 'x'), 'unavailable'],
@@ -200,11 +203,12 @@ test('a fault answers each claim of its batch with its code, another error with 
     calls.at(-1)?.fail(fault)
     await settled()
     expect(asks.flatMap(ask => ask.told.flat().map(told => told.code))).toEqual([code, code, code])
+    expect(refused.splice(0)).toEqual([code, code, code])
   }
 })
 
 test('a sweep sheds what was never sent as overloaded, and calls unknown what was', async () => {
-  const { clock, calls, queue, push } = queueOf({ batchClaims: 4, batchesInFlight: 1 })
+  const { clock, calls, queue, push, refused } = queueOf({ batchClaims: 4, batchesInFlight: 1 })
   const cut = push(6)
   await settled()
   const late = push(2)
@@ -225,6 +229,8 @@ test('a sweep sheds what was never sent as overloaded, and calls unknown what wa
       .flat()
       .map(({ code }) => code),
   ).toEqual(Array(4).fill('unknown'))
+  const shed = Array<string>(4).fill('overloaded')
+  expect(refused.toSorted()).toEqual([...shed, ...Array<string>(4).fill('unknown')])
   grantAll(calls[0]!)
   await settled()
   expect(cut.told.map(told => told.length)).toEqual(Array(6).fill(1))

@@ -33,10 +33,11 @@ import {
 
 const create: Script = (
   call,
-  [state = '', log = ''],
+  [state = '', log = '', gone = ''],
   [channel = '', epoch = '', opens = '', closes = '', config = '', totals = '', fenced],
 ) => {
   if (call.has(state)) return [NUMBER.replayed, noticeOf(readRound(call, state, '') as Round)]
+  if (call.has(gone)) return [NUMBER.unavailable]
   const pools = totals.match(/\d+/g) ?? []
   for (const [pool, total] of pools.entries()) call.hset(state, `t${pool}`, total, `g${pool}`, 0)
   const head = ['epoch', epoch, 'version', 0, 'state', SCHEDULED, 'opens', opens, 'closes', closes]
@@ -82,7 +83,8 @@ const restock: Script = (
 ) => {
   const round = readRound(call, state, epoch)
   if (!round || !call.has(log)) return [NUMBER.fenced]
-  if (call.hash(state)?.has(`request ${request}`)) return [NUMBER.granted, noticeOf(round)]
+  const known = call.hash(state)?.get(`request ${request}`)
+  if (known !== undefined) return [known === 'void' ? NUMBER.unavailable : NUMBER.granted, noticeOf(round)]
   const [pool, add] = [Number(place), Number(more)]
   const [total = 0, granted = 0] = [round.totals[pool], round.granted[pool]]
   if (round.state === CLOSED && add > 0) return [NUMBER.wrong_state, noticeOf(round)]
@@ -217,19 +219,34 @@ const claim: Script = (
   return [NUMBER.granted, writeRound(call, round, channel, counts), first, rest, batch.exceptions, ...reserve]
 }
 
-const budget: Script = (call, [key = ''], [request = '', amount = '', most = '']) => {
-  const before = Number(call.hash(key)?.get(request) ?? 0)
+const budget: Script = (call, [key = ''], [request = '', amount = '', most = '', settles = '']) => {
+  const known = call.hash(key)?.get(request)
   const committed = Number(call.hash(key)?.get('sum') ?? 0)
-  const after = committed - before + Number(amount)
-  if (after > Number(most) && Number(amount) > before) return [NUMBER.budget_exceeded, String(committed)]
+  if (known !== undefined && settles === '') return [NUMBER.granted, String(committed)]
+  const after = committed - Number(known ?? 0) + Number(amount)
+  if (settles === '' && Number(amount) > 0 && after > Number(most)) return [NUMBER.budget_exceeded, String(committed)]
   call.hset(key, request, amount, 'sum', after)
   return [NUMBER.granted, String(after)]
+}
+
+/** What became of a change; one that was not made is void. */
+const giveUp: Script = (call, [state = '', gone = ''], [request = '']) => {
+  if (request !== '') {
+    if (!call.has(state)) return [NUMBER.fenced]
+    const known = call.hash(state)?.get(`request ${request}`)
+    if (known === undefined) call.hset(state, `request ${request}`, 'void')
+    return [(known ?? 'void') === 'void' ? NUMBER.granted : NUMBER.replayed]
+  }
+  if (call.has(state)) return [NUMBER.replayed]
+  call.write(['set', gone, ['1']])
+  return [NUMBER.granted]
 }
 
 /** By the names of scripts/. */
 export const SIMULATED: Readonly<Record<string, Script>> = {
   claim,
   'round-create': create,
+  'round-void': giveUp,
   'round-turn': turn,
   'round-read': read,
   'round-history': history,

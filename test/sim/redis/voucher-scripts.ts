@@ -104,7 +104,8 @@ const lock: VoucherScript = (call, keys, [facts = '', by = '', merchant = '', or
   if (!to) return [REFUSES[voucher.state] ?? 0]
   const isMine = voucher.state === 'locked' && voucher.merchant === merchant && voucher.order === order
   if (voucher.state === 'locked' && !isMine) return [NUMBER.voucher_locked, voucher.ends]
-  const ends = Math.min(book.now + Number(ttl), voucher.expires)
+  const asked = Math.min(book.now + Number(ttl), voucher.expires)
+  const ends = isMine ? Math.max(asked, Number(voucher.ends)) : asked
   const id = isMine ? voucher.lock : fresh
   writeVoucher(book, names, voucher, [to, `${ends} ${merchant === '' ? id : `${id}@${merchant}`} ${order}`, ends])
   if (!isMine)

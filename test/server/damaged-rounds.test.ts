@@ -1,0 +1,175 @@
+/**
+ * Rounds that Redis has lost, one of them or all: whoever watches is told. The list has a row that says so and the other
+ * rounds as ever, `readyz` and the doctor name the round, the alert's metrics move, and every `fenced` answer is counted.
+ * A damaged round stops no other one; a Redis that was emptied stops the node.
+ */
+import { Redis } from 'ioredis'
+import { beforeEach, expect, test } from 'vitest'
+import { roundHolders, roundLog, roundState } from '../../engine/store/keys.ts'
+import { Api, expectProblem, type Fields, makeCampaign, makeRound, type Round } from '../support/api.ts'
+import { KEYS, startTestWorker } from '../support/engine.ts'
+import { startLocalRedis } from '../support/redis.ts'
+import { StreamClient } from '../support/stream-client.ts'
+
+const WAITS = { timeout: 10_000, interval: 100 }
+
+let api: Api
+let admin: Redis
+beforeEach(async () => {
+  const redis = await startLocalRedis({ appendfsync: 'no' })
+  const worker = await startTestWorker(redis.url)
+  admin = new Redis(redis.socketPath as string)
+  api = new Api(worker.url, KEYS.operator)
+  return async () => {
+    admin.disconnect()
+    await worker.stop()
+    await redis.stop()
+  }
+})
+
+interface Ready extends Fields {
+  readonly ready: boolean
+  readonly problems: readonly { readonly what: string; readonly mend: string }[]
+}
+const readyz = () => api.get<Ready>('/readyz?verbose')
+const told = async () => (await readyz()).body.problems.map(({ what }) => what).join('; ')
+const metric = async (name: string) => {
+  const text = (await api.get<string>('/metrics')).body
+  return Number(
+    text
+      .split('\n')
+      .find(line => line.startsWith(`${name} `))
+      ?.slice(name.length),
+  )
+}
+const fenced = () => metric('fairgrab_claims_total{outcome="fenced"}')
+const claim = (id: string, user_id: string) => api.post(`/v1/rounds/${id}/claims`, { user_id })
+
+const KEYS_OF = { state: roundState, log: roundLog, holders: roundHolders }
+
+test.each(Object.keys(KEYS_OF) as (keyof typeof KEYS_OF)[])(
+  'a round whose %s is gone is named by readyz and the metrics, and the others go on',
+  async part => {
+    const [damaged, sound] = [await makeRound(api), await makeRound(api)]
+    await claim(damaged.id, 'ada')
+    const key = KEYS_OF[part](damaged.id)
+    await admin.rename(key, 'kept')
+    expectProblem(await claim(damaged.id, 'bob'), 'fenced')
+    await expect.poll(told, WAITS).toContain(damaged.id)
+    expect(await metric('fairgrab_rounds_damaged')).toBe(1)
+    const { status, body } = await readyz()
+    expect([status, body.ready, body.problems.length]).toEqual([200, true, 1])
+    expect(body.problems[0]?.mend).toMatch(/backup/)
+    expect((await claim(sound.id, 'bob')).status).toBe(201)
+    await admin.rename('kept', key)
+    await expect.poll(told, WAITS).toBe('')
+    expect(await metric('fairgrab_rounds_damaged')).toBe(0)
+    expect((await claim(damaged.id, 'bob')).status).toBe(201)
+  },
+)
+
+test('a damaged round is a row of each list that says so, and no error for the others', async () => {
+  const campaign = await makeCampaign(api)
+  const make = async () =>
+    (await api.post<Round>(`/v1/campaigns/${campaign}/rounds`, { stock: 1, opens_at: '2020-01-01T00:00:00.000Z' })).body
+      .id
+  const [first, lost, unreadable, last] = [await make(), await make(), await make(), await make()]
+  await claim(first, 'ada')
+  await admin.del(roundState(lost))
+  await admin.hset(roundState(unreadable), 'config', '{')
+  // Another worker has read neither.
+  const other = await startTestWorker(`unix://${admin.options.path}`)
+  const there = new Api(other.url, KEYS.operator)
+  for (const [path, order] of [
+    ['/v1/rounds', [last, unreadable, lost, first]],
+    [`/v1/campaigns/${campaign}/rounds`, [first, lost, unreadable, last]],
+  ] as const) {
+    const { status, body } = await there.get<{ data: (Round & Fields)[] }>(path)
+    expect([status, body.data.map(({ id }) => id)]).toEqual([200, order])
+    const rows = Object.fromEntries(body.data.map(row => [row.id, row]))
+    expect(rows[lost]).toEqual({ id: lost, state: 'fenced', problem: expect.stringMatching(/missing.*backup/) })
+    expect(rows[unreadable]).toEqual({
+      id: unreadable,
+      state: 'fenced',
+      problem: expect.stringMatching(/cannot be read/),
+    })
+    expect([rows[first]?.state, rows[last]?.state]).toEqual(['sold_out', 'open'])
+    const lines = (await there.get<string>(path, { accept: 'application/x-ndjson' })).body.trim().split('\n')
+    expect(lines.map(line => (JSON.parse(line) as Round).id)).toEqual(order)
+    const page = await there.get<{ data: Round[] }>(`${path}?limit=1&cursor=${order[0]}`)
+    expect(page.body.data.map(({ id }) => id)).toEqual([order[1]])
+  }
+  const claims = await there.get<{ data: Fields[] }>('/v1/claims?user_id=ada')
+  expect(claims.body.data.map(({ round_id, outcome }) => [round_id, outcome])).toEqual([
+    [unreadable, 'fenced'],
+    [lost, 'fenced'],
+    [first, 'granted'],
+  ])
+  await expect
+    .poll(async () => JSON.stringify((await there.get<Ready>('/readyz?verbose')).body.problems), WAITS)
+    .toContain(unreadable)
+  await other.stop()
+})
+
+test('a damaged round holds up no draw of another one', async () => {
+  const rules = { allocation: { mode: 'lottery', draws_at: '2030-01-01T00:00:00.000Z' }, opens_at: null }
+  const made: string[] = []
+  for (let i = 0; i < 6; i++) made.push((await makeRound(api, rules)).id)
+  for (const id of made.slice(3)) await admin.del(roundState(id))
+  // Nobody asks this worker for any of them; it looks after them by itself.
+  const other = await startTestWorker(`unix://${admin.options.path}`)
+  const there = new Api(other.url, KEYS.operator)
+  const loaded = async () => {
+    const text = (await there.get<string>('/metrics')).body
+    return made.filter(id => text.includes(`fairgrab_stock_total{round="${id}"}`))
+  }
+  await expect.poll(loaded, WAITS).toEqual(made.slice(0, 3))
+  await other.stop()
+})
+
+test('every claim that hears fenced is counted, over HTTP, in batches and on the stream', async () => {
+  const { id } = await makeRound(api)
+  await admin.del(roundState(id))
+  const ask = async () => {
+    expectProblem(await claim(id, 'ada'), 'fenced')
+    const claims = ['ada', 'bob', 'cyd'].map(user_id => ({ user_id }))
+    const batch = await api.post(`/v1/rounds/${id}/claims/batch`, { claims })
+    expect(JSON.stringify(batch.body)).toContain('fenced')
+    const stream = new StreamClient(api.url, { credential: KEYS.platform })
+    await stream.next('welcome')
+    await stream.ask({ op: 'claim', id: 1, round_id: id, user_id: 'ada' })
+    await stream.ask({ op: 'claims', id: 2, round_id: id, user_ids: ['ada', 'bob'] })
+    await stream.close()
+  }
+  await ask()
+  expect(await fenced()).toBe(7)
+  const other = await startTestWorker(`unix://${admin.options.path}`)
+  const here = api
+  // One that never knew the round fails before there is anything to claim from.
+  api = new Api(other.url, KEYS.operator)
+  await ask()
+  expect(await fenced()).toBe(7)
+  await other.stop()
+  api = here
+})
+
+test('a Redis that was emptied stops the node, which says so until the rounds are back', async () => {
+  const { id } = await makeRound(api)
+  await claim(id, 'ada')
+  const kept = new Map<string, Buffer>()
+  for (const key of await admin.keys('*')) kept.set(key, await admin.dumpBuffer(key))
+  await admin.flushall()
+  expectProblem(await claim(id, 'bob'), 'fenced')
+  await expect.poll(async () => (await readyz()).status, WAITS).toBe(503)
+  expect(await told()).toMatch(/lost every round.*FLUSHALL/)
+  expect(await metric('fairgrab_ready')).toBe(0)
+  // What is made now rests on nothing that people hold.
+  const fresh = await makeRound(api)
+  expectProblem(await claim(fresh.id, 'bob'), 'fenced')
+  expect(await told()).toMatch(/lost every round/)
+  await admin.flushall()
+  for (const [key, bytes] of kept) await admin.restore(key, 0, bytes)
+  await expect.poll(async () => (await readyz()).status, WAITS).toBe(200)
+  expect((await claim(id, 'ada')).body).toMatchObject({ outcome: 'granted', replayed: true })
+  expect((await claim(id, 'bob')).status).toBe(201)
+})
