@@ -1,36 +1,43 @@
 /**
  * `fairgrab bench compare A B`: what changed between two sets of runs, and whether the runs can show it.
  *
- * Each argument is a folder of one result or of the runs of `--repeat`. Figures are matched by part and name; each
+ * Each argument is a folder of one result or of the runs of `--repeat`; one that was edited since it was written is
+ * refused (exit code 99). Figures are matched by part and name; each
  * is printed with its ratio and the interval of it. A ✗ stands only where a figure got worse by more than the runs
  * scatter, and only sets of five or more runs can say that; fewer are printed with that remark and no mark.
  */
 
-import { readdir, readFile } from 'node:fs/promises'
-import { join } from 'node:path'
+import { parseArgs } from 'node:util'
+import { runFolders } from './audit-again.ts'
 import { median, ratioOfMedians } from './measure/bootstrap.ts'
 import type { Figure, Summary } from './measure/result.ts'
 import { UsageError } from './options.ts'
+import { openResult } from './record/seal.ts'
 
 const RUNS_MIN = 5
 const NAME_WIDTH = 46
 
-async function summariesOf(folder: string): Promise<Summary[]> {
-  const entries = await readdir(folder, { withFileTypes: true }).catch(() => {
-    throw new UsageError(`${folder} is not a folder of a result`)
-  })
-  const runs = entries
-    .filter(entry => entry.isDirectory() && entry.name.startsWith('run-'))
-    .map(entry => join(folder, entry.name))
-  const folders = runs.length > 0 ? runs : [folder]
-  return Promise.all(
-    folders.map(async one => {
-      const text = await readFile(join(one, 'summary.json'), 'utf8').catch(() => {
-        throw new UsageError(`${one} has no summary.json`)
-      })
-      return JSON.parse(text) as Summary
-    }),
-  )
+const HELP = `fairgrab bench compare: what changed between two sets of runs, with a confidence interval.
+
+  fairgrab bench compare BEFORE AFTER
+
+  --json    the answer as JSON
+  --help    this text
+
+Exit codes: 0 nothing got worse, 1 an error, 2 wrong usage, 99 a figure got worse, or a folder was edited.
+
+Examples:
+  fairgrab bench --repeat 5 --out before    (then change something, --out after, and:)
+  fairgrab bench compare before after`
+
+interface Folder {
+  readonly summaries: readonly Summary[]
+  readonly edits: readonly string[]
+}
+
+async function readFolder(folder: string): Promise<Folder> {
+  const opened = await Promise.all((await runFolders(folder)).map(openResult))
+  return { summaries: opened.map(({ summary }) => summary), edits: opened.flatMap(({ edits }) => edits) }
 }
 
 interface Sample {
@@ -80,12 +87,32 @@ export function compareSummaries(before: readonly Summary[], after: readonly Sum
   return { lines, worse }
 }
 
+function wordsOf(args: readonly string[]) {
+  const options = { json: { type: 'boolean' }, help: { type: 'boolean' } } as const
+  try {
+    return parseArgs({ args: [...args], options, allowPositionals: true })
+  } catch (cause) {
+    throw new UsageError(`${(cause as Error).message}; try fairgrab bench compare --help`)
+  }
+}
+
 export async function compareFolders(args: readonly string[]): Promise<number> {
-  const [before, after, ...rest] = args
+  const { values, positionals } = wordsOf(args)
+  if (values.help) {
+    process.stdout.write(`${HELP}\n`)
+    return 0
+  }
+  const [before, after, ...rest] = positionals
   if (before === undefined || after === undefined || rest.length > 0) {
     throw new UsageError('compare takes two folders: fairgrab bench compare before after')
   }
-  const { lines, worse } = compareSummaries(await summariesOf(before), await summariesOf(after))
-  process.stdout.write(`${lines.join('\n')}\n`)
-  return worse ? 99 : 0
+  const [one, other] = [await readFolder(before), await readFolder(after)]
+  const edits = [...one.edits, ...other.edits]
+  if (edits.length > 0) {
+    process.stderr.write(`${edits.map(edit => `✗ ${edit}`).join('\n')}\nan edited result is not compared\n`)
+    return 99
+  }
+  const comparison = compareSummaries(one.summaries, other.summaries)
+  process.stdout.write(`${values.json ? JSON.stringify(comparison, null, 2) : comparison.lines.join('\n')}\n`)
+  return comparison.worse ? 99 : 0
 }

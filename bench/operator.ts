@@ -2,10 +2,12 @@
  * The bench as an operator of the engine: campaigns, rounds, grants and states over the public API, nothing else.
  *
  * What goes wrong here is not a measurement, so every answer that is not 2xx ends the run with the status and the body.
- * fetch is good enough: a run makes a dozen of these calls.
+ * Each call has a connection of its own: a run makes a dozen of them, minutes and long computations apart, and one that was
+ * kept would be closing just then.
  */
 
 import { CODES, type Code } from '../engine/base/codes.ts'
+import { type Answered, type Asked, ask, askStreaming, isClosed } from '../engine/client/fresh-request.ts'
 import type { Receipt } from './audit/draw.ts'
 
 export interface BatchResult {
@@ -73,14 +75,15 @@ export interface DrawState {
 
 const DISCOUNT = { type: 'amount_off', amount_off: 1000, minimum_amount: 4000 } as const
 const PACK_VOUCHERS = 5
+const EXPORT_ATTEMPTS = 3
 
 export class Operator {
   readonly #url: string
-  readonly #key: string
+  readonly #headers: Readonly<Record<string, string>>
 
   constructor(url: string, key: string) {
     this.#url = url
-    this.#key = key
+    this.#headers = { authorization: `Bearer ${key}` }
   }
 
   /** A campaign of one pack of five 40-10 coupons, as in Hangzhou, and a round of it. */
@@ -113,12 +116,9 @@ export class Operator {
 
   /** Closes a round; false when its state does not allow that now, as in the middle of a draw. */
   async closed(roundId: string): Promise<boolean> {
-    const headers = { authorization: `Bearer ${this.#key}` }
-    const response = await fetch(`${this.#url}/v1/rounds/${roundId}/close`, { method: 'POST', headers })
-    const text = await response.text()
-    if (!response.ok && response.status !== CODES.wrong_state.status)
-      throw new Error(`close: ${response.status} ${text}`)
-    return response.ok
+    const { ok, status, body } = await this.#ask(`/v1/rounds/${roundId}/close`, { method: 'POST' })
+    if (!ok && status !== CODES.wrong_state.status) throw new Error(`close: ${status} ${String(body)}`)
+    return ok
   }
 
   /** A window of the draw; without a number the newest whose list is final. */
@@ -128,31 +128,27 @@ export class Operator {
 
   /** A file of a window's proof, byte for byte. */
   async drawFile(roundId: string, window: number, name: string): Promise<Buffer> {
-    const response = await fetch(`${this.#url}/v1/rounds/${roundId}/draw/files/${name}?window=${window}`)
-    if (!response.ok) throw new Error(`${name} of window ${window}: ${response.status} ${await response.text()}`)
-    return Buffer.from(await response.arrayBuffer())
+    const { ok, status, body } = await this.#ask(`/v1/rounds/${roundId}/draw/files/${name}?window=${window}`)
+    if (!ok) throw new Error(`${name} of window ${window}: ${status} ${String(body)}`)
+    return body
   }
 
   /** A person's receipt while his window is not drawn; undefined when he has none to show (any more). */
   async receipt(roundId: string, userId: string): Promise<Receipt | undefined> {
-    const headers = { authorization: `Bearer ${this.#key}` }
-    const response = await fetch(`${this.#url}/v1/rounds/${roundId}/claims/${userId}`, { headers })
-    return ((await response.json()) as { receipt?: Receipt }).receipt
+    const { body } = await this.#ask(`/v1/rounds/${roundId}/claims/${userId}`)
+    return (JSON.parse(String(body)) as { receipt?: Receipt }).receipt
   }
 
   /** Claims of many users again, to hear how each ended. */
   async askAgain(roundId: string, userIds: readonly string[]): Promise<readonly AskedAgain[]> {
-    const claims = userIds.map(user_id => ({ user_id }))
-    return (await this.#call<{ results: AskedAgain[] }>('POST', `/v1/rounds/${roundId}/claims/batch`, { claims }))
-      .results
+    const path = `/v1/rounds/${roundId}/claims/batch`
+    return (await this.#claim<{ results: AskedAgain[] }>(path, userIds)).results
   }
 
   /** Claims for many users at once, with their vouchers; for preparing a scenario, not for measuring one. */
   async claimBatch(roundId: string, userIds: readonly string[]): Promise<readonly BatchResult[]> {
-    const claims = userIds.map(user_id => ({ user_id }))
     const path = `/v1/rounds/${roundId}/claims/batch?vouchers=true`
-    const { results } = await this.#call<{ results: BatchResult[] }>('POST', path, { claims })
-    return results
+    return (await this.#claim<{ results: BatchResult[] }>(path, userIds)).results
   }
 
   voucher(code: string): Promise<{ readonly state: string }> {
@@ -165,42 +161,48 @@ export class Operator {
     return (await this.#call<{ balances: Record<string, number> }>('GET', path)).balances
   }
 
-  /** All entries of a campaign's ledger, in their order. */
-  async *ledgerEntries(campaignId: string): AsyncGenerator<LedgerRow> {
-    const response = await fetch(`${this.#url}/v1/campaigns/${campaignId}/ledger/entries`, {
-      headers: { authorization: `Bearer ${this.#key}`, accept: 'application/x-ndjson' },
-    })
-    if (!response.ok || response.body === null)
-      throw new Error(`the ledger: ${response.status} ${await response.text()}`)
-    let rest = ''
-    for await (const chunk of response.body.pipeThrough(new TextDecoderStream())) {
-      const lines = (rest + chunk).split('\n')
-      rest = lines.pop() ?? ''
-      for (const line of lines) yield JSON.parse(line) as LedgerRow
-    }
+  /** All entries of a campaign's ledger as the bytes of an NDJSON export, in their order. */
+  ledgerEntries(campaignId: string): AsyncGenerator<Uint8Array> {
+    return this.#export(`/v1/campaigns/${campaignId}/ledger/entries`)
   }
 
   /** All grants of a round as the bytes of an NDJSON export. */
-  async *grants(roundId: string): AsyncGenerator<Uint8Array> {
-    const response = await fetch(`${this.#url}/v1/rounds/${roundId}/claims`, {
-      headers: { authorization: `Bearer ${this.#key}`, accept: 'application/x-ndjson' },
-    })
-    if (!response.ok || response.body === null)
-      throw new Error(`the grants: ${response.status} ${await response.text()}`)
-    yield* response.body as AsyncIterable<Uint8Array>
+  grants(roundId: string): AsyncGenerator<Uint8Array> {
+    return this.#export(`/v1/rounds/${roundId}/claims`)
   }
 
-  async #call<T>(method: string, path: string, body?: unknown): Promise<T> {
-    const response = await fetch(this.#url + path, {
-      method,
-      headers: {
-        authorization: `Bearer ${this.#key}`,
-        ...(body === undefined ? {} : { 'content-type': 'application/json' }),
-      },
-      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
-    })
-    const text = await response.text()
-    if (!response.ok) throw new Error(`${method} ${path}: ${response.status} ${text}`)
-    return JSON.parse(text) as T
+  /** Reads an export to its end, and from the beginning again when its connection broke off in the middle. */
+  async whole<T>(open: () => AsyncIterable<Uint8Array>, read: (chunks: AsyncIterable<Uint8Array>) => Promise<T>) {
+    for (let left = EXPORT_ATTEMPTS - 1; ; left--) {
+      try {
+        return await read(open())
+      } catch (error) {
+        if (left === 0 || !isClosed(error)) throw error
+      }
+    }
+  }
+
+  async *#export(path: string): AsyncGenerator<Uint8Array> {
+    const headers = { ...this.#headers, accept: 'application/x-ndjson' }
+    const { ok, status, body } = await askStreaming({ url: this.#url + path, headers })
+    if (!ok) throw new Error(`GET ${path}: ${status}`)
+    yield* body
+  }
+
+  /** Claims are the same claims when they are asked again. */
+  async #claim<T>(path: string, userIds: readonly string[]): Promise<T> {
+    return this.#call('POST', path, { claims: userIds.map(user_id => ({ user_id })) }, true)
+  }
+
+  async #call<T>(method: string, path: string, sent?: unknown, repeatable = false): Promise<T> {
+    const json = { headers: { 'content-type': 'application/json' }, body: JSON.stringify(sent) }
+    const asked = { method, ...(repeatable ? { repeatable } : {}), ...(sent === undefined ? {} : json) }
+    const { ok, status, body } = await this.#ask(path, asked)
+    if (!ok) throw new Error(`${method} ${path}: ${status} ${String(body)}`)
+    return JSON.parse(String(body)) as T
+  }
+
+  #ask(path: string, { headers, ...asked }: Omit<Asked, 'url'> = {}): Promise<Answered> {
+    return ask({ url: this.#url + path, headers: { ...this.#headers, ...headers }, ...asked })
   }
 }

@@ -68,6 +68,10 @@ export const FLAGS = {
   durability: choice(DURABILITIES, "the engine's level (default always)"),
   url: text('an engine that runs already; without it the bench starts one'),
   key: text('its operator key'),
+  record: choice(
+    ['keep', 'none'],
+    'what the audit looked at stays in the result, for fairgrab bench audit (default keep)',
+  ),
   out: text('the folder of the result (default bench-results/<date>-<scenario>)'),
   json: text('writes the summary to this file too; - is standard output'),
   help: { kind: 'switch', says: 'this text' },
@@ -97,6 +101,7 @@ export interface Options {
   readonly durability: string
   readonly url: string | undefined
   readonly key: string | undefined
+  readonly record: 'keep' | 'none'
   readonly out: string | undefined
   readonly json: string | undefined
   readonly help: boolean
@@ -180,6 +185,7 @@ export function parseOptions(args: readonly string[], environment: Environment =
   const rest = {
     repeat: 1,
     durability: 'always',
+    record: 'keep',
     help: false,
     scale: undefined,
     transport: flags.mode === 'http' || flags.mode === 'stream' ? flags.mode : undefined,
@@ -213,6 +219,7 @@ export function helpText(): string {
     '  fairgrab bench --profile city-2m --scale 0.1 --transport stream --pace real',
     '  fairgrab bench --repeat 5 --out before    (then change something, --out after, and:)',
     '  fairgrab bench compare before after',
+    '  fairgrab bench audit before               (is it as it was written, and does its record still say so?)',
     '',
     'Exit codes: 0 sound, 1 an error, 2 wrong usage, 99 a ✗ stands in the result.',
   ].join('\n')

@@ -2,13 +2,15 @@
  * `fairgrab bench`: starts an engine, plays a scenario on it, audits, measures, writes the result, stops the engine.
  *
  * The order is the promise: the verdict is known before a figure is shown, and the engine is stopped whatever happened,
- * an interrupt included (the first one ends the load and still reports; a second one ends the bench). `compare` reads
- * the folders of earlier runs. Exit codes: 0 sound, 1 an error, 2 wrong usage, 99 a ✗ stands in the result.
+ * an interrupt included (the first one ends the load and still reports; a second one ends the bench). What has ended is
+ * written at once. `compare` and `audit` read the folders of earlier runs. Exit codes: 0 sound, 1 an error, 2 wrong usage, 99 a ✗ stands in the result.
  */
 
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { causesText } from '../engine/base/causes.ts'
+import { auditFolders } from './audit-again.ts'
 import { compareFolders } from './compare.ts'
 import { foreignEngine, type RunningEngine, startEngine } from './engine-process.ts'
 import { playDraw } from './inside/draw-mode.ts'
@@ -18,8 +20,9 @@ import { pooledLines } from './measure/fairness/run-text.ts'
 import type { Tally } from './measure/fairness/tally.ts'
 import { machineCard } from './measure/machine.ts'
 import { isSound, type MeasuredPart, type Summary } from './measure/result.ts'
-import { writeResult } from './measure/result-folder.ts'
-import { summaryLines } from './measure/result-text.ts'
+import { ResultFolder } from './measure/result-folder.ts'
+import { partLines, runLines, sealLines } from './measure/result-text.ts'
+import { treeCard } from './measure/tree-card.ts'
 import { Operator } from './operator.ts'
 import { helpText, type Options, parseOptions, type ScenarioName, UsageError } from './options.ts'
 import { playOrder } from './scenario/arrival-order.ts'
@@ -36,7 +39,7 @@ const EXIT = { sound: 0, error: 1, usage: 2, unsound: 99 } as const
 const SOCKETS_A_WORKER = 18_000
 
 /** `order` starts its engines itself. */
-const SCENES: Readonly<Record<Exclude<ScenarioName, 'order'>, (stage: Stage) => Promise<MeasuredPart[]>>> = {
+const SCENES: Readonly<Record<Exclude<ScenarioName, 'order'>, (stage: Stage) => AsyncGenerator<MeasuredPart>>> = {
   release: playRelease,
   drain: stage => playStress(stage, 'drain'),
   'sold-out': stage => playStress(stage, 'sold-out'),
@@ -59,23 +62,55 @@ function engineFor(options: Options): Promise<RunningEngine> {
   return startEngine({ durability: options.durability, ...seatsFor(options) })
 }
 
-async function play(options: Options, interrupted: AbortSignal, live: LiveLine): Promise<MeasuredPart[]> {
-  if (options.mode === 'script' || options.mode === 'engine') return playInside(options, options.mode)
-  if (options.mode === 'draw') return playDraw(options)
+interface Playing {
+  readonly live: LiveLine
+  readonly interrupted: AbortSignal
+}
+
+/** Plays the scenario, and gives each part when it has ended. */
+async function* play(options: Options, { live, interrupted }: Playing): AsyncGenerator<MeasuredPart> {
+  if (options.mode === 'script' || options.mode === 'engine') return yield* await playInside(options, options.mode)
+  if (options.mode === 'draw') return yield* await playDraw(options)
   const { scenario } = options
-  if (scenario === 'order') return playOrder(options, { live, interrupted })
   const scratch = await mkdtemp(join(tmpdir(), 'fairgrab-load-'))
   try {
+    if (scenario === 'order') return yield* playOrder(options, { live, interrupted, scratch })
     const engine = await engineFor(options)
     try {
       const operator = new Operator(engine.url, engine.key)
-      return await SCENES[scenario]({ engine, operator, options, live, scratch, interrupted })
+      yield* SCENES[scenario]({ engine, operator, options, live, scratch, interrupted })
     } finally {
       await engine.stop()
     }
   } finally {
     await rm(scratch, { recursive: true, force: true })
   }
+}
+
+/** One run: each part is written and printed when it ends, so a later one that fails takes nothing with it. */
+async function playRun(options: Options, command: string, run: number, playing: Playing): Promise<Summary> {
+  const engine = options.url === undefined ? 'started by the bench' : (URL.parse(options.url)?.host ?? options.url)
+  const head = { command, seed: options.seed, machine: machineCard(), tree: treeCard(), engine }
+  const folder = new ResultFolder(options, head, run)
+  const print = (lines: readonly string[]) => {
+    if (options.json !== '-') process.stdout.write(`${lines.join('\n')}\n`)
+  }
+  const close = async (ended: string): Promise<Summary> => {
+    const summary = await folder.end(ended)
+    print([...runLines(summary), ...sealLines(summary, folder.path)])
+    return summary
+  }
+  let parts = 0
+  try {
+    for await (const part of play(options, playing)) {
+      print([...partLines(await folder.add(part)), ''])
+      parts++
+    }
+  } catch (error) {
+    if (parts > 0) await close(`failed: ${causesText(error)}`)
+    throw error
+  }
+  return close(playing.interrupted.aborted ? 'interrupted' : 'complete')
 }
 
 async function bench(options: Options, command: string): Promise<number> {
@@ -87,17 +122,7 @@ async function bench(options: Options, command: string): Promise<number> {
   const tallies = new Map<string, Tally[]>()
   let sound = true
   for (let run = 1; run <= options.repeat && !interrupt.signal.aborted; run++) {
-    const machine = machineCard()
-    const parts = await play(options, interrupt.signal, live)
-    const summary: Summary = {
-      schema: 2,
-      command,
-      seed: options.seed,
-      machine,
-      parts: parts.map(({ hgrm, ...part }) => part),
-    }
-    const folder = await writeResult({ summary, hgrm: parts.map(part => part.hgrm), options, run })
-    if (options.json !== '-') process.stdout.write(`${summaryLines(summary).join('\n')}\nresult: ${folder}\n`)
+    const { parts } = await playRun(options, command, run, { live, interrupted: interrupt.signal })
     sound &&= parts.every(isSound)
     for (const { name, fairness } of parts) {
       if (fairness?.tally) tallies.set(name, [...(tallies.get(name) ?? []), fairness.tally])
@@ -113,19 +138,33 @@ async function bench(options: Options, command: string): Promise<number> {
   return sound ? EXIT.sound : EXIT.unsound
 }
 
+/** The command as it was typed, but for the key: results are shown around. */
+const commandOf = (args: readonly string[]): string =>
+  ['fairgrab bench', ...args].join(' ').replace(/(--key[ =])\S+/g, '$1…')
+
+const ON_RESULTS: Readonly<Record<string, (args: readonly string[]) => Promise<number>>> = {
+  compare: compareFolders,
+  audit: auditFolders,
+}
+
 async function main(args: readonly string[]): Promise<number> {
   try {
-    if (args[0] === 'compare') return await compareFolders(args.slice(1))
+    const onResults = ON_RESULTS[args[0] ?? '']
+    if (onResults !== undefined) return await onResults(args.slice(1))
     const options = parseOptions(args, process.env)
     if (options.help) {
       process.stdout.write(`${helpText()}\n`)
       return EXIT.sound
     }
-    return await bench(options, ['fairgrab bench', ...args].join(' '))
+    return await bench(options, commandOf(args))
   } catch (error) {
-    process.stderr.write(`${error instanceof UsageError ? error.message : ((error as Error).stack ?? String(error))}\n`)
+    process.stderr.write(`${error instanceof UsageError ? error.message : failureText(error)}\n`)
     return error instanceof UsageError ? EXIT.usage : EXIT.error
   }
 }
+
+/** What went wrong with everything behind it, then where. */
+const failureText = (error: unknown): string =>
+  error instanceof Error ? `${causesText(error)}\n${error.stack}` : String(error)
 
 process.exitCode = await main(process.argv.slice(2))

@@ -5,10 +5,13 @@
  * is why a scenario that throws needs no cleaning up of its own.
  */
 
+import { mkdtemp } from 'node:fs/promises'
+import { join } from 'node:path'
 import type { RunningEngine } from './engine-process.ts'
 import type { LiveLine } from './live-line.ts'
 import type { Operator } from './operator.ts'
 import type { Options } from './options.ts'
+import { Keeper } from './record/kept-files.ts'
 
 export interface Stage {
   readonly engine: RunningEngine
@@ -19,4 +22,9 @@ export interface Stage {
   readonly scratch: string
   /** Aborted by an interrupt: end the load, report what there is. */
   readonly interrupted: AbortSignal
+}
+
+/** Where the record of one part is kept, unless the options say that none is. */
+export async function openKeeper({ options, scratch }: Pick<Stage, 'options' | 'scratch'>): Promise<Keeper> {
+  return new Keeper(options.record === 'none' ? undefined : await mkdtemp(join(scratch, 'record-')))
 }

@@ -6,6 +6,7 @@
 import { spawn } from 'node:child_process'
 import { enableCompileCache } from 'node:module'
 import { fileURLToPath } from 'node:url'
+import { causesText } from './base/causes.ts'
 import { shownLines } from './base/shown-text.ts'
 import type { Command } from './cli/command.ts'
 import { ConfigError, nearest, readConfig, SETTINGS } from './config.ts'
@@ -162,7 +163,7 @@ main().then(
     process.exitCode = code
   },
   (cause: Error) => {
-    console.error(shownLines(`fairgrab: ${cause.message}`))
+    console.error(shownLines(`fairgrab: ${causesText(cause)}`))
     process.exitCode = cause instanceof ConfigError ? 2 : 1
   },
 )

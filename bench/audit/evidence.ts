@@ -37,6 +37,8 @@ export interface Run {
   readonly mode: 'fcfs' | 'drawn'
   /** The outcomes that this scenario can produce; `granted` and `replayed` need no mention, nor does silence. */
   readonly expected: ReadonlySet<Code>
+  /** By pool: the stock that was ordered when the round was made. It comes from who ordered it, never from the engine. */
+  readonly ordered: readonly number[]
   readonly changes: readonly StockChange[]
   readonly frames: Frames
   /** Runs of sequences that a fail-over set aside, both ends included, as the engine reported them. */

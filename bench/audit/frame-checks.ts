@@ -3,13 +3,13 @@
  *
  * One viewer's frames are held against each other: an epoch that was left does not come back, a version of the same
  * epoch does not fall, and while versions rise the granted count does not fall and what remains rises only when the
- * total rose with it. All viewers' frames are held against each other too: a (epoch, version) names one state, so
+ * total rose with it; the total is one that was ordered. All viewers' frames are held against each other too: a (epoch, version) names one state, so
  * two frames with the same name show the same numbers, whichever worker sent them.
  *
  * Skipped versions are right: frames are coalesced, and absolute. Nothing here compares a frame with the clock: how
  * late the stock arrives is a measurement, not an invariant.
  */
-import { type Evidence, tellTime } from './evidence.ts'
+import { type Evidence, type Run, tellTime } from './evidence.ts'
 import type { Check, Finding } from './finding.ts'
 
 function tellFrame({ run, start }: Evidence, i: number): string {
@@ -49,10 +49,19 @@ function lookAtVersions(evidence: Evidence, finding: Finding): void {
   })
 }
 
+/** The totals that a round can rightly show: what was ordered, and that with each change behind it. */
+function rightTotals({ ordered, changes }: Run): ReadonlySet<number> {
+  let total = ordered.reduce((sum, stock) => sum + stock, 0)
+  const later = changes.toSorted((a, b) => a.sent - b.sent).map(({ add }) => (total += add))
+  return new Set([ordered.reduce((sum, stock) => sum + stock, 0), ...later])
+}
+
 function lookAtStock(evidence: Evidence, finding: Finding): void {
   const { at, length } = evidence.run.frames
+  const totals = rightTotals(evidence.run)
   for (let i = 0; i < length; i++) {
     finding.checked++
+    if (!totals.has(at.total[i]!)) finding.violate(() => `${tellFrame(evidence, i)}: nobody ordered that total`)
     if (at.granted[i]! + at.remaining[i]! !== at.total[i])
       finding.violate(() => `${tellFrame(evidence, i)} does not add up`)
   }
@@ -86,6 +95,10 @@ function lookAtNames(evidence: Evidence, finding: Finding): void {
 
 export const FRAME_CHECKS: readonly Check[] = [
   { id: 'I6-version', title: '(epoch, version) never went back for any viewer.', look: lookAtVersions },
-  { id: 'I6-stock', title: 'Stock frames add up, and remaining rose only with new stock.', look: lookAtStock },
+  {
+    id: 'I6-stock',
+    title: 'Stock frames show an ordered total, add up, and remaining rose only with new stock.',
+    look: lookAtStock,
+  },
   { id: 'I6-name', title: 'One (epoch, version) showed the same stock to everybody.', look: lookAtNames },
 ]

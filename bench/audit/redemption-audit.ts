@@ -18,11 +18,28 @@ export interface Told {
   readonly merchant: string
 }
 
-export interface RedemptionStory {
+export interface ToldByTills {
   readonly redemptions: readonly Told[]
   readonly reversals: readonly Told[]
+}
+
+export interface RedemptionStory extends ToldByTills {
   readonly entries: readonly LedgerRow[]
   readonly balances: Readonly<Record<string, number>>
+}
+
+/** The entries of an NDJSON export, in their order. */
+export async function readEntries(chunks: AsyncIterable<Uint8Array>): Promise<LedgerRow[]> {
+  const decoder = new TextDecoder()
+  const entries: LedgerRow[] = []
+  let rest = ''
+  for await (const chunk of chunks) {
+    const lines = (rest + decoder.decode(chunk, { stream: true })).split('\n')
+    rest = lines.pop() ?? ''
+    for (const line of lines) entries.push(JSON.parse(line) as LedgerRow)
+  }
+  if (rest !== '') throw new Error(`the export of the ledger ends within a row: ${rest.slice(0, 200)}`)
+  return entries
 }
 
 /** Grants are booked behind the balances that the engine shows, which already count them: these three move together. */
@@ -127,10 +144,12 @@ export function auditRedemptions(story: RedemptionStory): CheckResult[] {
   })
 }
 
-export function printRedemptionAudit(results: readonly CheckResult[]): AuditSummary {
+function printRedemptionAudit(results: readonly CheckResult[]): AuditSummary {
   const lines = results.flatMap(({ ok, id, title, checked, examples }) => [
     `${ok ? '✓' : '✗'} ${id}: ${title} (${checked} looked at)`,
     ...examples.map(example => `    ${example}`),
   ])
   return { ok: results.every(({ ok }) => ok), lines }
 }
+
+export const judgeRedemptions = (story: RedemptionStory): AuditSummary => printRedemptionAudit(auditRedemptions(story))

@@ -81,6 +81,31 @@ export const STOCK_PLANTS: readonly Plant[] = [
     },
   },
   {
+    fault: 'stock that nobody ordered, not sold yet',
+    caughtBy: 'I1-ordered',
+    grow({ run: { round } }) {
+      for (const state of [round.stock, round.pools[STAFF]!]) {
+        state.total += 100
+        state.remaining += 100
+      }
+    },
+  },
+  {
+    fault: 'stock that nobody ordered, granted and booked as if it were the round’s',
+    caughtBy: 'I1-ordered',
+    grow(p) {
+      const { round, ledger, history } = p.run
+      const claim = { user: p.absentee(), slot: 1, pool: GENERAL, sequence: ledger.length + 1 }
+      const times = { sent: p.end, answered: p.end + 100 }
+      history.push({ ...claim, ...times, outcome: CODES.granted.number, vouchers: 0, connection: 0 })
+      ledger.push({ ...claim, grantedAt: p.end })
+      for (const state of [round.stock, round.pools[GENERAL]!]) {
+        state.total++
+        state.granted++
+      }
+    },
+  },
+  {
     fault: 'sold_out in the middle of the sale',
     caughtBy: 'I1-sold-out',
     grow: p => refuseBefore(p, GENERAL, [1, p.run.round.pools[GENERAL]!.total]),
@@ -219,6 +244,19 @@ export const FRAME_PLANTS: readonly Plant[] = [
     fault: 'a frame that does not add up',
     caughtBy: 'I6-stock',
     grow: p => p.run.frames.at.remaining[below(p.dice, p.run.frames.length)]!++,
+  },
+  {
+    fault: 'a frame of a total that nobody ordered',
+    caughtBy: 'I6-stock',
+    grow(p) {
+      const { at } = p.run.frames
+      const i = p.run.frames.length - 1
+      for (let other = 0; other <= i; other++) {
+        if (at.version[other] !== at.version[i] || at.epoch[other] !== at.epoch[i]) continue
+        at.total[other]! += 100
+        at.remaining[other]! += 100
+      }
+    },
   },
   {
     fault: 'two viewers saw one version differently',

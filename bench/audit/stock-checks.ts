@@ -1,8 +1,9 @@
 /**
  * I1: no oversell and no undersell.
  *
- * Oversell is read off the ledger alone: every sequence 1..n once, none above the stock, each pool within its total,
- * and the state that the engine shows says the same. Undersell needs the clients: whoever was told `sold_out` was
+ * The stock is what was ordered and added by those who ran the round; what the engine shows of it is a claim to be
+ * checked like any other. Oversell is read off the ledger: every sequence 1..n once, none above the stock, each pool
+ * within its total, and the state that the engine shows says the same. Undersell needs the clients: whoever was told `sold_out` was
  * told that the last grant of his pool had been made. With C the pool's stock at that moment, the pool's C-th grant
  * must exist, and must have been possible before the answer came; otherwise stock remained while a person was
  * refused. This one comparison finds a refusal that came too early, and stock that was left at the end.
@@ -17,9 +18,9 @@ import { type Evidence, type Run, type StockChange, tellAnswer, tellGrant } from
 import type { Check, Finding } from './finding.ts'
 
 function lookAtSequences(evidence: Evidence, finding: Finding): void {
-  const { ledger, round, setAside } = evidence.run
+  const { ledger, setAside } = evidence.run
   const { rowOf } = evidence
-  const last = round.stock.total + sum(setAside.map(({ from, to }) => to - from + 1))
+  const last = sum(stockOf(evidence.run)) + sum(setAside.map(({ from, to }) => to - from + 1))
   finding.checked = ledger.length
   for (let row = 0; row < ledger.length; row++) {
     const sequence = ledger.at.sequence[row]!
@@ -70,6 +71,19 @@ function lookAtState({ run }: Evidence, finding: Finding): void {
   }
 }
 
+/** What the engine shows as stock, in its state and to every viewer, against what was ordered and added. */
+function lookAtOrder({ run }: Evidence, finding: Finding): void {
+  const stock = stockOf(run)
+  const agree = (what: string, shown: number, right: number): void => {
+    finding.checked++
+    if (shown !== right) finding.violate(() => `${what}: the engine shows ${shown}, ordered and added were ${right}`)
+  }
+  agree('total', run.round.stock.total, sum(stock))
+  for (const [number, pool] of run.round.pools.entries())
+    agree(`total of pool ${pool.name}`, pool.total, stock[number] ?? 0)
+  if (run.round.pools.length < stock.length) agree('pools', run.round.pools.length, stock.length)
+}
+
 const sum = (numbers: readonly number[]): number => numbers.reduce((total, number) => total + number, 0)
 
 /** The smallest stock that a pool may have had between two moments. */
@@ -84,11 +98,19 @@ function leastStock(first: number, changes: readonly StockChange[], [from, to]: 
   return Math.min(least, stock)
 }
 
+/** By pool: what was ordered and added in all. */
+const stockOf = ({ ordered, changes }: Run): readonly number[] =>
+  ordered.map((stock, pool) => stock + sum(changes.filter(change => change.pool === pool).map(({ add }) => add)))
+
+/** Takes the engine's word for what was ordered: for rounds whose maker is not there to be asked. */
+export const orderedAsShown = ({ pools }: Run['round'], changes: readonly StockChange[] = []): readonly number[] =>
+  pools.map((pool, number) => pool.total - sum(changes.filter(change => change.pool === number).map(({ add }) => add)))
+
 /** By pool: its changes in order, and the stock it began with. */
 export function poolChanges(run: Run): readonly { readonly first: number; readonly changes: readonly StockChange[] }[] {
-  return run.round.pools.map((pool, number) => {
+  return run.round.pools.map((_, number) => {
     const changes = run.changes.filter(change => change.pool === number).sort((a, b) => a.sent - b.sent)
-    return { first: pool.total - sum(changes.map(change => change.add)), changes }
+    return { first: run.ordered[number] ?? 0, changes }
   })
 }
 
@@ -126,6 +148,11 @@ export const STOCK_CHECKS: readonly Check[] = [
     id: 'I1-state',
     title: 'The state the engine shows, its pools and its ledger are one and the same sum.',
     look: lookAtState,
+  },
+  {
+    id: 'I1-ordered',
+    title: 'The stock that the engine shows is what was ordered and added, no more and no less.',
+    look: lookAtOrder,
   },
   {
     id: 'I1-sold-out',

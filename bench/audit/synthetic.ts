@@ -95,6 +95,7 @@ class Model {
       perUser: PER_USER,
       mode: 'fcfs',
       expected: EXPECTED,
+      ordered: pools.map(pool => pool.total),
       changes: [],
       frames: new Frames(),
       setAside: [],

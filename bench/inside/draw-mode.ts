@@ -173,7 +173,15 @@ export function playDraw(options: Options): Promise<MeasuredPart[]> {
     const verdict = await audit(room, people)
     figures.push(figure('verification', (performance.now() - start) / 1000, 's', 'lower'))
     const settings = { mode: 'draw', scale, people, stock: STOCK, durability: options.durability }
-    const empty = { latencies: {}, outcomes: {}, timeline: [], notes: [], problems: [], hgrm: {} }
+    const empty = {
+      latencies: {},
+      outcomes: {},
+      timeline: [],
+      notes: [],
+      problems: [],
+      hgrm: {},
+      recordFolder: undefined,
+    }
     return [{ name: 'mode draw', settings, figures, ...empty, audit: verdict }]
   }
   return withRoom(options.durability as Durability, STOCK, play, ALLOCATION)

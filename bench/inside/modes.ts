@@ -190,7 +190,15 @@ export function playInside(options: Options, mode: 'script' | 'engine'): Promise
     figures.push(figure('Redis memory', usedMemoryBytes / people, 'bytes/grant', 'lower'))
     const settings = { mode, scale, frame: Math.min(options.frame, BATCH_MAX), window: options.window }
     const part = { name: `mode ${mode}`, settings: { ...settings, durability: options.durability }, figures }
-    const empty = { latencies: {}, outcomes: {}, timeline: [], notes: [], problems: [], hgrm: {} }
+    const empty = {
+      latencies: {},
+      outcomes: {},
+      timeline: [],
+      notes: [],
+      problems: [],
+      hgrm: {},
+      recordFolder: undefined,
+    }
     return [{ ...part, ...empty, audit: await audit(room, told) }]
   })
 }

@@ -99,8 +99,10 @@ class Tiller implements HttpOwner {
   proceed(): void {
     if (this.#script.length === 0) this.#script = this.#counter.nextScript() ?? []
     this.#step = this.#script.shift()
-    if (this.#step === undefined) this.#done()
-    else this.#send(this.#step)
+    if (this.#step !== undefined) return this.#send(this.#step)
+    // A connection that stays would be closed for its idleness, and opening it again would count this till twice.
+    this.connection.close()
+    this.#done()
   }
 
   answered(status: number, body: Buffer): void {

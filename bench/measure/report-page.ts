@@ -9,7 +9,7 @@
 import { type Chart, drawChart, escapeHtml } from './chart.ts'
 import { runFairnessLines } from './fairness/run-text.ts'
 import { isSound, type PartResult, type Summary } from './result.ts'
-import { figureLine, machineLines } from './result-text.ts'
+import { figureLine, runLines } from './result-text.ts'
 
 const STYLE = `:root{color-scheme:light dark;--page:#fff;--ink:#1c1e21;--c0:#1664c0;--c1:#b3541e;--c2:#2e7d32}
 @media(prefers-color-scheme:dark){:root{--page:#14171c;--ink:#e6e8eb;--c0:#7db4ff;--c1:#ffb07a;--c2:#8fd694}}
@@ -94,7 +94,7 @@ export function reportPage(summary: Summary): string {
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>fairgrab bench</title>
 <style>${STYLE}</style></head><body><main><h1>fairgrab bench</h1>
 <p class="verdict">${sound ? '✓ every part is sound' : '✗ a part is void or broke a promise'}</p>
-<pre>${escapeHtml([...machineLines(summary.machine), `taken at ${summary.machine.taken_at}`, `seed ${summary.seed}; command: ${summary.command}`].join('\n'))}</pre>
+<pre>${escapeHtml([...runLines(summary), `taken at ${summary.machine.taken_at}`].join('\n'))}</pre>
 ${summary.parts.map(partSection).join('\n')}
 </main></body></html>
 `

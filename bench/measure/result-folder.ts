@@ -1,55 +1,102 @@
 /**
- * The folder of a result: summary.json for programs, report.html for people, the distributions and the timeline.
+ * The folder of a result: summary.json for programs, report.html for people, the distributions, the timeline, and the
+ * record that the audit looked at.
  *
- * With `--repeat` every run has a folder of its own below the given one (`run-1`, `run-2`, …), which is what `compare`
- * reads. Files of several parts are numbered by the part. Everything is text, so results can be kept in a repository.
+ * Each part is written when it ends, and the summary anew with it, so what was measured survives whatever comes next; how
+ * the run ended stands in the summary. Files are numbered by the part. With `--repeat` every run has a folder of its own
+ * below the given one (`run-1`, `run-2`, …), which is what `compare` reads. All of it but the record is text.
  */
 
-import { mkdir, readdir, rm, writeFile } from 'node:fs/promises'
+import { copyFile, mkdir, readdir, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Options } from '../options.ts'
+import { type FileMark, markOf } from '../record/kept-files.ts'
+import { SUMMARY, sealed } from '../record/seal.ts'
 import { reportPage } from './report-page.ts'
-import type { Summary } from './result.ts'
+import { type MeasuredPart, type PartResult, SCHEMA, type Summary } from './result.ts'
 import type { TimelineRow } from './timeline.ts'
 
-export interface Result {
-  readonly summary: Summary
-  /** By part: the percentile distributions by name. */
-  readonly hgrm: readonly Readonly<Record<string, string>>[]
-  readonly options: Options
-  readonly run: number
-}
-
 const COLUMNS = ['second', 'sent', 'granted', 'refused', 'in_flight', 'remaining'] as const
+const OURS = /^(summary\.json|report\.html|timeline.*\.csv|.*\.hgrm|record-\d+)$/
 
 function csvOf(rows: readonly TimelineRow[]): string {
   return `${COLUMNS.join(',')}\n${rows.map(row => COLUMNS.map(column => row[column]).join(',')).join('\n')}\n`
 }
 
-/** A folder that is written again keeps no file of the run before. */
-async function forgetEarlier(folder: string): Promise<void> {
-  for (const name of await readdir(folder)) {
-    if (/^(summary\.json|report\.html|timeline.*\.csv|.*\.hgrm)$/.test(name)) await rm(join(folder, name))
-  }
-}
+/** What is known of a run before its first part. */
+export type Head = Pick<Summary, 'command' | 'seed' | 'machine' | 'tree' | 'engine'>
 
-export async function writeResult({ summary, hgrm, options, run }: Result): Promise<string> {
-  const stamp = summary.machine.taken_at.slice(0, 19).replace(/:/g, '-')
-  const base = options.out ?? join('bench-results', `${stamp}-${options.scenario}`)
-  const folder = options.repeat > 1 ? join(base, `run-${run}`) : base
-  await mkdir(folder, { recursive: true })
-  await forgetEarlier(folder)
-  const json = `${JSON.stringify(summary, null, 2)}\n`
-  await writeFile(join(folder, 'summary.json'), json)
-  await writeFile(join(folder, 'report.html'), reportPage(summary))
-  for (const [index, part] of summary.parts.entries()) {
-    const suffix = summary.parts.length > 1 ? `-${index + 1}` : ''
-    if (part.timeline.length > 0) await writeFile(join(folder, `timeline${suffix}.csv`), csvOf(part.timeline))
-    for (const [name, distribution] of Object.entries(hgrm[index] ?? {})) {
-      await writeFile(join(folder, `${name}${suffix}.hgrm`), distribution)
-    }
+export class ResultFolder {
+  readonly path: string
+  readonly #options: Options
+  readonly #head: Head
+  readonly #parts: PartResult[] = []
+  readonly #files: Record<string, FileMark> = {}
+
+  constructor(options: Options, head: Head, run: number) {
+    const stamp = head.machine.taken_at.slice(0, 19).replace(/:/g, '-')
+    const base = options.out ?? join('bench-results', `${stamp}-${options.scenario}`)
+    this.path = options.repeat > 1 ? join(base, `run-${run}`) : base
+    this.#options = options
+    this.#head = head
   }
-  if (options.json === '-') process.stdout.write(json)
-  else if (options.json !== undefined) await writeFile(options.json, json)
-  return folder
+
+  /** Makes the folder; one that is written again keeps no file of the run before. */
+  async #open(): Promise<void> {
+    await mkdir(this.path, { recursive: true })
+    for (const name of await readdir(this.path))
+      if (OURS.test(name)) await rm(join(this.path, name), { recursive: true })
+  }
+
+  /** Writes a part that has ended; gives it as the summary has it. */
+  async add({ hgrm, recordFolder, ...part }: MeasuredPart): Promise<PartResult> {
+    const number = this.#parts.length + 1
+    if (number === 1) await this.#open()
+    if (part.timeline.length > 0) await this.#write(`timeline-${number}.csv`, csvOf(part.timeline))
+    for (const [name, distribution] of Object.entries(hgrm)) await this.#write(`${name}-${number}.hgrm`, distribution)
+    const record = recordFolder === undefined ? undefined : await this.#move(recordFolder, `record-${number}`)
+    const result = { ...part, ...(record === undefined ? {} : { record }) }
+    this.#parts.push(result)
+    await this.end('running')
+    return result
+  }
+
+  /** Writes the summary as it is now; `ended` says how the run did. */
+  async end(ended: string): Promise<Summary> {
+    const summary: Summary = {
+      schema: SCHEMA,
+      ...this.#head,
+      ended,
+      parts: this.#parts,
+      files: this.#files,
+      seal: '',
+    }
+    await this.#write('report.html', reportPage(summary))
+    const { text, seal } = sealed(summary)
+    await writeFile(join(this.path, SUMMARY), text)
+    if (ended !== 'running' && this.#options.json === '-') process.stdout.write(text)
+    else if (ended !== 'running' && this.#options.json !== undefined) await writeFile(this.#options.json, text)
+    return { ...summary, seal }
+  }
+
+  /** Brings a record in from where it was kept; gives its name here. */
+  async #move(from: string, name: string): Promise<string> {
+    const files = (await readdir(from)).toSorted()
+    await mkdir(join(this.path, name))
+    for (const file of files) {
+      await copyFile(join(from, file), join(this.path, name, file))
+      await this.#mark(`${name}/${file}`)
+    }
+    await rm(from, { recursive: true })
+    return name
+  }
+
+  async #write(name: string, text: string): Promise<void> {
+    await writeFile(join(this.path, name), text)
+    await this.#mark(name)
+  }
+
+  async #mark(name: string): Promise<void> {
+    this.#files[name] = await markOf(join(this.path, name))
+  }
 }

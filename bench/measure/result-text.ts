@@ -8,6 +8,7 @@
 import { runFairnessLines } from './fairness/run-text.ts'
 import type { MachineCard } from './machine.ts'
 import { type Figure, isSound, type PartResult, type Summary } from './result.ts'
+import { treeText } from './tree-card.ts'
 
 const NAME_WIDTH = 30
 
@@ -49,10 +50,18 @@ export function machineLines(machine: MachineCard): string[] {
   return lines
 }
 
-export function summaryLines(summary: Summary): string[] {
+/** What stands behind the parts: machine, program, and how to see the same again. */
+export function runLines({ machine, tree, engine, seed, command, ended }: Summary): string[] {
   return [
-    ...summary.parts.flatMap(part => [...partLines(part), '']),
-    ...machineLines(summary.machine),
-    `seed ${summary.seed}; command: ${summary.command}`,
+    ...machineLines(machine),
+    `program: ${treeText(tree)}; engine: ${engine}`,
+    `seed ${seed}; command: ${command}`,
+    ...(ended === 'complete' || ended === 'running' ? [] : [`! ${ended}; what has ended is above`]),
   ]
 }
+
+/** The seal, and with what the result can be checked. */
+export const sealLines = ({ seal, parts }: Summary, folder: string): string[] => [
+  `result: ${folder}, seal ${seal}`,
+  ...(parts.some(part => part.record !== undefined) ? [`check it: fairgrab bench audit ${folder}`] : []),
+]

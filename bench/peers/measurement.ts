@@ -12,6 +12,7 @@
  * neither the contender's nor the generator's belongs to others, and a reader must see it.
  */
 import { setTimeout as pause } from 'node:timers/promises'
+import { ask } from '../../engine/client/fresh-request.ts'
 import type { Contender, RoundState } from './contenders.ts'
 import { CORES, readCpu, spent } from './cpu.ts'
 import type { Driven, Pass } from './load.ts'
@@ -129,13 +130,10 @@ async function takeTheOnlyUnit({ url, headers }: Target): Promise<void> {
     ['first', 201],
     ['second', 409],
   ] as const) {
-    const response = await fetch(url, {
-      method: 'POST',
-      headers: { ...headers, 'content-type': 'application/json' },
-      body: JSON.stringify({ user_id: user }),
-    })
-    const text = await response.text()
-    if (response.status !== status) throw new Error(`the ${user} claim was answered ${response.status}: ${text}`)
+    const json = { ...headers, 'content-type': 'application/json' }
+    const asked = { url, method: 'POST', headers: json, body: JSON.stringify({ user_id: user }) }
+    const answer = await ask(asked)
+    if (answer.status !== status) throw new Error(`the ${user} claim was answered ${answer.status}: ${answer.body}`)
   }
 }
 

@@ -8,15 +8,14 @@
  * two parts with the same workers, printed with the strict one. The stock is for half of the people, so that losing hurts.
  */
 
-import { mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { mkdtemp } from 'node:fs/promises'
 import { join } from 'node:path'
 import { startEngine } from '../engine-process.ts'
-import type { LiveLine } from '../live-line.ts'
 import { type Figure, figure, type MeasuredPart } from '../measure/result.ts'
 import { readStamped, stampedOrderOf } from '../measure/stamped-order.ts'
 import { Operator } from '../operator.ts'
 import type { Options } from '../options.ts'
+import type { Stage } from '../stage.ts'
 import { type ClaimRun, runClaims } from './claim-run.ts'
 
 const WORKERS = [1, 2, 4] as const
@@ -89,36 +88,28 @@ function judged(part: MeasuredPart, plain: MeasuredPart | undefined): MeasuredPa
 }
 
 async function measure(options: Options, setting: Setting, stage: OrderStage): Promise<MeasuredPart> {
-  const scratch = await mkdtemp(join(tmpdir(), 'fairgrab-order-'))
-  const arrivals = join(scratch, 'arrivals')
+  const arrivals = await mkdtemp(join(stage.scratch, 'arrivals-'))
+  const engine = await startEngine({ durability: options.durability, workers: setting.workers, arrivals })
+  let part: MeasuredPart
   try {
-    const engine = await startEngine({ durability: options.durability, workers: setting.workers, arrivals })
-    let part: MeasuredPart
-    try {
-      const operator = new Operator(engine.url, engine.key)
-      part = await runClaims({ ...stage, engine, operator, options, scratch }, orderRun(options, setting))
-    } finally {
-      await engine.stop()
-    }
-    return { ...part, figures: [...orderFigures(arrivals), ...part.figures] }
+    const operator = new Operator(engine.url, engine.key)
+    part = await runClaims({ ...stage, engine, operator, options }, orderRun(options, setting))
   } finally {
-    await rm(scratch, { recursive: true, force: true })
+    await engine.stop()
   }
+  return { ...part, figures: [...orderFigures(arrivals), ...part.figures] }
 }
 
-interface OrderStage {
-  readonly live: LiveLine
-  readonly interrupted: AbortSignal
-}
+type OrderStage = Pick<Stage, 'live' | 'scratch' | 'interrupted'>
 
-export async function playOrder(options: Options, stage: OrderStage): Promise<MeasuredPart[]> {
-  const parts: MeasuredPart[] = []
+export async function* playOrder(options: Options, stage: OrderStage): AsyncGenerator<MeasuredPart> {
   for (const workers of options.workers === undefined ? WORKERS : [options.workers]) {
+    let plain: MeasuredPart | undefined
     for (const strict of [false, true]) {
-      if (stage.interrupted.aborted) return parts
+      if (stage.interrupted.aborted) return
       const part = await measure(options, { workers, strict }, stage)
-      parts.push(strict ? judged(part, parts.at(-1)) : part)
+      plain ??= part
+      yield strict ? judged(part, plain) : part
     }
   }
-  return parts
 }

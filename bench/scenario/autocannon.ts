@@ -16,7 +16,7 @@ import type { Stage } from '../stage.ts'
 const CONNECTIONS_DEFAULT = 64
 const STOCK = 10_000_000
 
-export async function playAutocannon(stage: Stage): Promise<MeasuredPart[]> {
+export async function* playAutocannon(stage: Stage): AsyncGenerator<MeasuredPart> {
   const { engine, operator, options } = stage
   const connections = options.connections ?? CONNECTIONS_DEFAULT
   const round = await operator.createRound({ name: 'autocannon', stock: STOCK, opensAt: new Date(Date.now() - 1000) })
@@ -44,31 +44,31 @@ export async function playAutocannon(stage: Stage): Promise<MeasuredPart[]> {
   stage.interrupted.removeEventListener('abort', stop)
   const cpu = process.cpuUsage(cpuBefore)
   const use = engine.pid === undefined ? [] : costBetween(before, treeOf(engine.pid))
-  const { granted } = (await operator.round(round.id)).stock
+  const { granted, total } = (await operator.round(round.id)).stock
   const answered = result['2xx'] + result.non2xx
   const problems = [
+    ...(total === STOCK ? [] : [`the engine shows a stock of ${total}, ordered were ${STOCK}`]),
     ...(granted < result['2xx'] ? [`autocannon was told of ${result['2xx']} grants, the round has ${granted}`] : []),
     ...(result.non2xx > 0 ? [`${result.non2xx} answers were not 2xx, though the stock could not run out`] : []),
   ]
-  return [
-    {
-      name: 'autocannon, closed loop',
-      settings: { scenario: 'autocannon', connections, seconds: options.seconds },
-      audit: undefined,
-      figures: [
-        figure('answers', answered / result.duration, 'answers/s', 'higher'),
-        figure('latency p50, whole ms', result.latency.p50, 'ms', 'lower'),
-        figure('latency p99, whole ms', result.latency.p99, 'ms', 'lower'),
-        ...engineFigures(use, answered),
-        figure('autocannon cpu', (cpu.user + cpu.system) / Math.max(1, answered), 'µs a claim'),
-        figure('autocannon busy', (cpu.user + cpu.system) / 1e4 / result.duration, '% of a core'),
-      ],
-      latencies: {},
-      hgrm: {},
-      outcomes: { '2xx': result['2xx'], other: result.non2xx, errors: result.errors },
-      timeline: [],
-      notes: ['autocannon is bound by its own CPU: a floor for the rate, and the check is of counts only'],
-      problems,
-    },
-  ]
+  yield {
+    name: 'autocannon, closed loop',
+    settings: { scenario: 'autocannon', connections, seconds: options.seconds },
+    audit: undefined,
+    figures: [
+      figure('answers', answered / result.duration, 'answers/s', 'higher'),
+      figure('latency p50, whole ms', result.latency.p50, 'ms', 'lower'),
+      figure('latency p99, whole ms', result.latency.p99, 'ms', 'lower'),
+      ...engineFigures(use, answered),
+      figure('autocannon cpu', (cpu.user + cpu.system) / Math.max(1, answered), 'µs a claim'),
+      figure('autocannon busy', (cpu.user + cpu.system) / 1e4 / result.duration, '% of a core'),
+    ],
+    latencies: {},
+    hgrm: {},
+    recordFolder: undefined,
+    outcomes: { '2xx': result['2xx'], other: result.non2xx, errors: result.errors },
+    timeline: [],
+    notes: ['autocannon is bound by its own CPU: a floor for the rate, and the check is of counts only'],
+    problems,
+  }
 }

@@ -5,6 +5,7 @@
  * and from the send side by side (at the pace `max` a plan has no clock, so there is only the second); cost from /proc.
  */
 
+import type { History } from '../audit/history.ts'
 import type { CrewReport } from '../load/crew.ts'
 import { engineFigures, generatorFigures, generatorLimits } from '../measure/cost-figures.ts'
 import type { RunFairness } from '../measure/fairness/run-fairness.ts'
@@ -13,13 +14,13 @@ import { type Latency, mergeLatencies } from '../measure/latency.ts'
 import { costBetween } from '../measure/process-cost.ts'
 import { type AuditSummary, type Figure, figure, type MeasuredPart } from '../measure/result.ts'
 import { readStory, type Story } from '../measure/story.ts'
-import { mergeTimelines, type Timeline } from '../measure/timeline.ts'
+import { mergeTimelines, Timeline } from '../measure/timeline.ts'
 import type { AudienceReport, ClaimRun, Reading } from './claim-run.ts'
 
 const CLOSED_LOOP =
   'pace max is a closed loop: latency from the send is what a full window waits, not what a person feels'
 const VOID = 'the audit found that clients and engine tell different stories: the run is VOID'
-function rates(story: Story, timeline: Timeline): Figure[] {
+function rates(story: Story): Figure[] {
   const drained = story.grants > 1 && story.drainS > 0
   return [
     ...(drained ? [figure('grants', story.grants / story.drainS, 'grants/s', 'higher')] : []),
@@ -28,8 +29,14 @@ function rates(story: Story, timeline: Timeline): Figure[] {
     ...(drained
       ? [figure('decisions in the drain', story.decisionsInDrain / story.drainS, 'decisions/s', 'higher')]
       : []),
-    figure('in flight, most', timeline.inFlightMax, 'claims'),
   ]
+}
+
+/** What the record alone gives: the figures and the outcomes that an audit can count again. */
+export function figuresOfRecord(history: History, ordered: readonly number[], drawn: readonly Figure[]) {
+  const stock = ordered.reduce((sum, one) => sum + one, 0)
+  const story = readStory(history, stock, new Timeline(), 0)
+  return { figures: [...rates(story), ...(drawn.length > 0 ? drawn : grantFigures(story))], outcomes: story.outcomes }
 }
 
 const grantFigures = (story: Story): Figure[] => [
@@ -48,6 +55,13 @@ export function latencyFigures(name: string, latency: Latency): Figure[] {
     const place = percentile === 100 ? 'max' : `p${percentile}`
     return figure(`${name} ${place}`, latency.at(percentile) / 1000, 'ms', 'lower')
   })
+}
+
+/** A run with such answers is sound, but it measured an engine that could not keep up. */
+function shedNotes({ outcomes: { overloaded = 0, unknown = 0 } }: Story): string[] {
+  if (overloaded + unknown === 0) return []
+  const what = `${overloaded} claims were shed (overloaded), ${unknown} were not decided in time (unknown)`
+  return [`ENGINE OVERLOADED: ${what}; look at the load of the machine before you quote a figure`]
 }
 
 function unfairness({ tests = [] }: RunFairness): string[] {
@@ -96,7 +110,8 @@ export function partOf({
     settings: { ...run.settings, people, stock, connections: run.connections, generators: run.processes },
     audit,
     figures: [
-      ...rates(story, timeline),
+      ...rates(story),
+      figure('in flight, most', timeline.inFlightMax, 'claims'),
       ...(drawn.length > 0 ? drawn : grantFigures(story)),
       ...(run.figures?.(story) ?? []),
       ...(watched?.figures ?? []),
@@ -112,10 +127,16 @@ export function partOf({
     ],
     latencies: Object.fromEntries(measured.map(([name, latency]) => [name, latency.summary()])),
     hgrm: Object.fromEntries(measured.map(([name, latency]) => [name, latency.toHgrm()])),
+    recordFolder: undefined,
     outcomes: story.outcomes,
     fairness,
     timeline: timeline.rows(stock),
-    notes: [...generatorLimits(generators), ...(run.notes ?? []), ...(run.pace === 'max' ? [CLOSED_LOOP] : [])],
+    notes: [
+      ...shedNotes(story),
+      ...generatorLimits(generators),
+      ...(run.notes ?? []),
+      ...(run.pace === 'max' ? [CLOSED_LOOP] : []),
+    ],
     problems: [...(audit.ok ? [] : [VOID]), ...unfairness(fairness)],
   }
 }

@@ -2,38 +2,33 @@
  * The end of a drawn run: the round is closed and drawn, everybody asks how it ended, and the proof is fetched.
  *
  * All of it is what outsiders do, over the public API. People ask once more as they would after the broadcast; their
- * answers come into a record of their own, so that what they did before the draw stays what the battery looks at. The
- * grants of a drawn round name tags and not users: a tag is a person's by his receipt, and where a transport shows no
- * receipts (frames of many claims) by the sequence that he is told after the draw.
+ * answers come into a record of their own, so that what they did before the draw stays what the battery looks at.
  */
 
 import { setTimeout as delay } from 'node:timers/promises'
 import { CODES } from '../../engine/base/codes.ts'
 import { RECORD_BYTES } from '../audit/draw.ts'
 import { BUNDLE_FILES, type Bundle } from '../audit/draw-bundle.ts'
-import { type ShownReceipt, tagHead } from '../audit/draw-checks.ts'
-import { ENTERED, GRANT, History, MEANINGS } from '../audit/history.ts'
-import { type Ledger, readLedger, STRANGER } from '../audit/ledger.ts'
+import type { ShownReceipt } from '../audit/draw-checks.ts'
+import { ENTERED, History } from '../audit/history.ts'
+import type { Ledger } from '../audit/ledger.ts'
 import { monotonicUs } from '../load/recorder.ts'
-import { benchUsers, userIdOf } from '../load/user-id.ts'
+import { userIdOf } from '../load/user-id.ts'
 import type { Operator, RoundState } from '../operator.ts'
+import { type DrawRecord, keepDrawnGrants } from '../record/claims-record.ts'
+import type { Keeper } from '../record/kept-files.ts'
 
 export interface DrawnEnd {
   readonly round: RoundState
-  readonly bundles: readonly Bundle[]
-  /** What everybody was told after the draw. */
-  readonly after: History
   readonly ledger: Ledger
-  /** The tags that hold the grants, by sequence. */
-  readonly holders: readonly string[]
-  readonly receipts: readonly ShownReceipt[]
+  readonly draw: DrawRecord
   /** From the close until everything is granted. */
   readonly drawnInS: number
 }
 
 const DRAWN_WITHIN_MS = 120_000
 const POLL_MS = 20
-const STAYS_CLOSED_MS = 2000
+const STAYS_CLOSED_MS = 5000
 const ASKED_AT_ONCE = 4096
 const RECEIPTS_MAX = 200
 const NO_CONNECTION = 0xffff
@@ -100,36 +95,10 @@ async function askEverybody(operator: Operator, roundId: string, users: readonly
   return after
 }
 
-async function readGrants(operator: Operator, round: RoundState, told: readonly History[], people: number) {
-  const byHead = new Map<number, number>()
-  const bySequence = new Map<number, number>()
-  for (const { at, length } of told) {
-    for (let row = 0; row < length; row++) {
-      if (at.outcome[row] === ENTERED && at.vouchers[row] !== 0) byHead.set(at.vouchers[row]!, at.user[row]!)
-      if (MEANINGS[at.outcome[row]!] === GRANT) bySequence.set(at.sequence[row]!, at.user[row]!)
-    }
-  }
-  const holders: string[] = []
-  const users = {
-    ...benchUsers(people),
-    indexOf: (id: string) => byHead.get(tagHead(holders[holders.push(id.replace('tag:', '')) - 1]!)) ?? -1,
-  }
-  const pools = round.pools.map(pool => pool.name)
-  const ledger = await readLedger(operator.grants(round.id), { users, pools, capacity: round.stock.granted + 1 })
-  for (let row = 0; row < ledger.length; row++) {
-    const user = bySequence.get(ledger.at.sequence[row]!)
-    if (ledger.at.user[row] !== STRANGER || user === undefined) continue
-    ledger.at.user[row] = user
-    ledger.strangers.delete(row)
-  }
-  return { ledger, holders }
-}
-
 export async function endDraw(
   operator: Operator,
   roundId: string,
-  history: History,
-  people: number,
+  { history, people, keeper }: { readonly history: History; readonly people: number; readonly keeper: Keeper },
 ): Promise<DrawnEnd> {
   const { outcome, user, length } = { ...history.at, length: history.length }
   const users = [...new Set(user.subarray(0, length))]
@@ -139,8 +108,12 @@ export async function endDraw(
   const round = await drawnRound(operator, roundId)
   const drawnInS = (performance.now() - closed) / 1000
   const after = await askEverybody(operator, roundId, users)
-  const { ledger, holders } = await readGrants(operator, round, [history, after], people)
-  return { round, bundles: await fetchBundles(operator, roundId), after, ledger, holders, receipts, drawnInS }
+  const told = { people, round, told: [history, after] }
+  const { ledger, holders } = await operator.whole(
+    () => operator.grants(roundId),
+    grants => keepDrawnGrants(keeper, grants, told),
+  )
+  return { round, ledger, drawnInS, draw: { after, holders, receipts, bundles: await fetchBundles(operator, roundId) } }
 }
 
 /** How many entered each window. */

@@ -10,7 +10,7 @@
 
 import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { auditRedemptions, printRedemptionAudit, type RedemptionStory } from '../audit/redemption-audit.ts'
+import { judgeRedemptions, type ToldByTills } from '../audit/redemption-audit.ts'
 import { Member } from '../load/member.ts'
 import type { FromRedeemer, RedeemReport, ToRedeemer } from '../load/redeemer.ts'
 import { userIdOf } from '../load/user-id.ts'
@@ -18,8 +18,9 @@ import { engineFigures } from '../measure/cost-figures.ts'
 import { Latency } from '../measure/latency.ts'
 import { costBetween, type ProcessUse, treeOf } from '../measure/process-cost.ts'
 import { type AuditSummary, figure, type MeasuredPart } from '../measure/result.ts'
-import type { LedgerRow } from '../operator.ts'
-import type { Stage } from '../stage.ts'
+import type { Keeper } from '../record/kept-files.ts'
+import { keepEntries, keepRedemptions } from '../record/redemption-record.ts'
+import { openKeeper, type Stage } from '../stage.ts'
 import { latencyFigures } from './claim-part.ts'
 import { vouchersUsed } from './order.ts'
 import { Random } from './random.ts'
@@ -51,12 +52,21 @@ async function grantVouchers(stage: Stage, people: number): Promise<{ campaignId
   return { campaignId: round.campaign_id, codes }
 }
 
-/** The ledger against what the tills were told. */
-async function audit({ operator }: Stage, campaignId: string, toldFile: string): Promise<AuditSummary> {
-  const told = JSON.parse(await readFile(toldFile, 'utf8')) as Pick<RedemptionStory, 'redemptions' | 'reversals'>
-  const entries: LedgerRow[] = []
-  for await (const entry of operator.ledgerEntries(campaignId)) entries.push(entry)
-  return printRedemptionAudit(auditRedemptions({ ...told, entries, balances: await operator.balances(campaignId) }))
+/** The ledger against what the tills were told; both are kept. */
+async function audit({ operator }: Stage, campaignId: string, { toldFile, keeper }: Told): Promise<AuditSummary> {
+  const entries = await operator.whole(
+    () => operator.ledgerEntries(campaignId),
+    chunks => keepEntries(keeper, chunks),
+  )
+  const balances = await operator.balances(campaignId)
+  const told = await readFile(toldFile, 'utf8')
+  await keepRedemptions(keeper, { told, balances })
+  return judgeRedemptions({ ...(JSON.parse(told) as ToldByTills), entries, balances })
+}
+
+interface Told {
+  readonly toldFile: string
+  readonly keeper: Keeper
 }
 
 /** How many vouchers of a sample are in each state. */
@@ -75,9 +85,10 @@ interface Run {
   readonly use: readonly ProcessUse[]
   readonly states: Readonly<Record<string, number>>
   readonly audit: AuditSummary
+  readonly keeper: Keeper
 }
 
-function partOf(stage: Stage, { report, use, states, audit }: Run): MeasuredPart {
+function partOf(stage: Stage, { report, use, states, audit, keeper }: Run): MeasuredPart {
   const { counts } = report
   const latency = new Latency(report.latency)
   const lockLatency = new Latency(report.lockLatency)
@@ -105,6 +116,7 @@ function partOf(stage: Stage, { report, use, states, audit }: Run): MeasuredPart
       figure('generator busy', (report.cpuUs / report.wallUs) * 100, '% of a core'),
     ],
     latencies: { redeem: latency.summary(), lock: lockLatency.summary() },
+    recordFolder: keeper.folder,
     hgrm: { 'redeem-latency': latency.toHgrm() },
     outcomes: {
       ...counts,
@@ -119,7 +131,7 @@ function partOf(stage: Stage, { report, use, states, audit }: Run): MeasuredPart
   }
 }
 
-export async function playRedeem(stage: Stage): Promise<MeasuredPart[]> {
+export async function* playRedeem(stage: Stage): AsyncGenerator<MeasuredPart> {
   const { engine, options, interrupted, live } = stage
   const { campaignId, codes } = await grantVouchers(
     stage,
@@ -142,7 +154,9 @@ export async function playRedeem(stage: Stage): Promise<MeasuredPart[]> {
     const { report } = await member.wait('done')
     const use = engine.pid === undefined ? [] : costBetween(before, treeOf(engine.pid))
     const states = await sampleStates(stage, codes)
-    return [partOf(stage, { report, use, states, audit: await audit(stage, campaignId, toldFile) })]
+    const keeper = await openKeeper(stage)
+    const found = await audit(stage, campaignId, { toldFile, keeper })
+    yield partOf(stage, { report, use, states, audit: found, keeper })
   } finally {
     interrupted.removeEventListener('abort', stop)
     member.kill()

@@ -55,13 +55,11 @@ export function releaseRun(options: Options, transport: 'http' | 'stream'): Clai
   }
 }
 
-export async function playRelease(stage: Stage): Promise<MeasuredPart[]> {
+export async function* playRelease(stage: Stage): AsyncGenerator<MeasuredPart> {
   const { options } = stage
   const transports = options.transport === undefined ? (['stream', 'http'] as const) : [options.transport]
-  const parts: MeasuredPart[] = []
   for (const transport of transports) {
     if (stage.interrupted.aborted) break
-    parts.push(await runClaims(stage, releaseRun(options, transport)))
+    yield await runClaims(stage, releaseRun(options, transport))
   }
-  return parts
 }

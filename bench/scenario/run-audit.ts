@@ -1,9 +1,10 @@
 /**
  * The audit of a run of claims, of either kind: the record of what was told against what the engine holds.
  *
- * First come, first served: the grants are read and compared. A drawn round ends first (drawn-end.ts), then the same
- * checks run over the record with what people were told after the draw, and the draw's own checks repeat it from its
- * proof. Both end with the fairness of the run, which needs the same two sides.
+ * First the record is made whole: the grants are exported, and a drawn round is ended and its proof fetched
+ * (drawn-end.ts). Then it is judged, by a function that sees nothing but the record, so that `bench audit` can judge it
+ * again from its files. First come, first served has the checks of claims; over a drawn round the same run, with what
+ * people were told after it, and the draw's own checks repeat it from its proof. Fairness needs the same two sides.
  */
 
 import type { Code } from '../../engine/base/codes.ts'
@@ -12,18 +13,20 @@ import { DRAW_CHECKS, type DrawEvidence } from '../audit/draw-checks.ts'
 import { runCheck } from '../audit/finding.ts'
 import type { Frames } from '../audit/frames.ts'
 import { History } from '../audit/history.ts'
-import { readLedger } from '../audit/ledger.ts'
 import { auditRun, printVerdict, type Verdict } from '../audit/verdict.ts'
 import { benchUsers } from '../load/user-id.ts'
 import { type RunFairness, runFairness } from '../measure/fairness/run-fairness.ts'
 import { type AuditSummary, type Figure, figure } from '../measure/result.ts'
 import type { Operator, RoundState } from '../operator.ts'
+import { type ClaimsRecord, type DrawRecord, keepClaims, keepGrants } from '../record/claims-record.ts'
+import type { Keeper } from '../record/kept-files.ts'
 import { endDraw, entrantsOf } from './drawn-end.ts'
 import type { Sizes } from './profile.ts'
 
 export interface ToldRun {
   readonly sizes: Sizes
   readonly expected: readonly Code[]
+  readonly drawn: boolean
   readonly round: RoundState
   readonly history: History
   readonly frames: Frames
@@ -39,25 +42,25 @@ export interface Audited {
 const COMMON = { perUser: 1, changes: [], setAside: [] } as const
 const summaryOf = (verdict: Verdict): AuditSummary => ({ ok: verdict.ok, lines: printVerdict(verdict) })
 
-export async function auditFcfs(
-  operator: Operator,
-  { sizes, expected, round, history, frames }: ToldRun,
-): Promise<Audited> {
-  const users = benchUsers(sizes.people)
-  const pools = round.pools.map(pool => pool.name)
-  const ledger = await readLedger(operator.grants(round.id), { users, pools, capacity: round.stock.granted + 1 })
-  const verdict = auditRun({
-    ...COMMON,
-    history,
-    users,
-    ledger,
-    round,
-    frames,
-    expected: new Set(expected),
-    mode: 'fcfs',
-  })
-  const fairness = runFairness({ history, ledger, ...sizes, windows: undefined })
-  return { audit: summaryOf(verdict), fairness, drawn: [] }
+/** Reads what the engine holds of a run whose load is over, and keeps the whole record. */
+export async function recordRun(operator: Operator, told: ToldRun, keeper: Keeper): Promise<ClaimsRecord> {
+  const { sizes, expected, history, frames } = told
+  const { people, bots, stock } = sizes
+  const about = { kind: 'claims', people, bots, ordered: [stock], expected } as const
+  let record: ClaimsRecord
+  if (told.drawn) {
+    const { round, drawnInS, ledger, draw } = await endDraw(operator, told.round.id, { history, people, keeper })
+    record = { about: { ...about, round, drawnInS }, history, frames, ledger, draw }
+  } else {
+    const { round } = told
+    const ledger = await operator.whole(
+      () => operator.grants(round.id),
+      grants => keepGrants(keeper, grants, { people, round }),
+    )
+    record = { about: { ...about, round, drawnInS: undefined }, history, frames, ledger, draw: undefined }
+  }
+  await keepClaims(keeper, record)
+  return record
 }
 
 function withDraw(verdict: Verdict, evidence: DrawEvidence): Verdict {
@@ -65,21 +68,29 @@ function withDraw(verdict: Verdict, evidence: DrawEvidence): Verdict {
   return { ...verdict, checks, ok: checks.every(({ ok }) => ok) }
 }
 
-export async function auditDrawn(
-  operator: Operator,
-  { sizes, expected, round: { id }, history, frames }: ToldRun,
-): Promise<Audited> {
-  const { round, bundles, after, ledger, holders, receipts, drawnInS } = await endDraw(
-    operator,
-    id,
-    history,
-    sizes.people,
-  )
-  const users = benchUsers(sizes.people)
-  const whole = new History(history.length + after.length)
-  for (const part of [history, after]) whole.append(part.toBuffer())
-  const known = { history: whole, users, ledger, round, frames, expected: new Set<Code>([...expected, 'entered']) }
-  const verdict = auditRun({ ...COMMON, ...known, mode: 'drawn' })
+/** Judges a record of either kind. */
+export const auditClaims = (record: ClaimsRecord): Audited =>
+  record.draw === undefined ? auditFcfs(record) : auditDrawn(record, record.draw)
+
+function auditFcfs({ about, history, frames, ledger }: ClaimsRecord): Audited {
+  const { people, bots, ordered, round } = about
+  const known = { history, users: benchUsers(people), ledger, round, frames, expected: new Set(about.expected) }
+  const verdict = auditRun({ ...COMMON, ...known, ordered, mode: 'fcfs' })
+  const fairness = runFairness({ history, ledger, people, bots, windows: undefined })
+  return { audit: summaryOf(verdict), fairness, drawn: [] }
+}
+
+function auditDrawn({ about, history, frames, ledger }: ClaimsRecord, draw: DrawRecord): Audited {
+  const { people, bots, ordered, round, drawnInS = 0 } = about
+  const users = benchUsers(people)
+  const whole = new History(history.length + draw.after.length)
+  for (const part of [history, draw.after]) whole.append(part.toBuffer())
+  const expected = new Set<Code>([...about.expected, 'entered'])
+  const verdict = auditRun({
+    ...{ ...COMMON, history: whole, users, ledger, round, frames, expected },
+    ...{ ordered, mode: 'drawn' },
+  })
+  const { bundles, holders, receipts } = draw
   const evidence = { draws: bundles.map(statementOf), history, users, ledger, holders, receipts }
   const windows = entrantsOf(bundles)
   const entrants = windows.reduce((sum, count) => sum + count, 0)
@@ -91,7 +102,7 @@ export async function auditDrawn(
   ]
   return {
     audit: summaryOf(withDraw(verdict, evidence)),
-    fairness: runFairness({ history, ledger, ...sizes, windows }),
+    fairness: runFairness({ history, ledger, people, bots, windows }),
     drawn,
   }
 }

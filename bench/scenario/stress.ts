@@ -85,6 +85,6 @@ export function stressRun(options: Options, name: StressName): ClaimRun {
   return { ...run, ...stress.change(run) }
 }
 
-export async function playStress(stage: Stage, name: StressName): Promise<MeasuredPart[]> {
-  return [await runClaims(stage, stressRun(stage.options, name))]
+export async function* playStress(stage: Stage, name: StressName): AsyncGenerator<MeasuredPart> {
+  yield await runClaims(stage, stressRun(stage.options, name))
 }

@@ -82,7 +82,7 @@ function ownAddress(url: string, index: number): string | undefined {
 }
 
 /** The drain alone, then the same drain under the eyes of the viewers: what do they cost those who claim? */
-export async function playViewers(stage: Stage): Promise<MeasuredPart[]> {
+export async function* playViewers(stage: Stage): AsyncGenerator<MeasuredPart> {
   const { options } = stage
   const people = Math.max(2, Math.round(CLAIMS_PER_S * options.seconds * (options.scale ?? 1)))
   const drain: Omit<ClaimRun, 'name'> = {
@@ -99,13 +99,15 @@ export async function playViewers(stage: Stage): Promise<MeasuredPart[]> {
     settings: { scenario: 'viewers', people },
   }
   const alone = await runClaims(stage, { ...drain, name: 'drain without viewers' })
+  const unwatched = rateOf(alone)
+  yield alone
   const watched = await runClaims(stage, {
     ...drain,
     name: 'drain with viewers',
     notes: ["the engine's cpu a claim holds the fan-out of the frames"],
     audience: round => new Watching(stage, round.id).ready(),
   })
-  return [alone, judged(watched, rateOf(watched) / rateOf(alone))]
+  yield judged(watched, rateOf(watched) / unwatched)
 }
 
 const valueIn = (part: MeasuredPart, name: string): number => part.figures.find(one => one.name === name)?.value ?? 0

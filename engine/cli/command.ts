@@ -7,8 +7,8 @@
  * words are what matters.
  */
 import { type ParseArgsOptionsConfig, parseArgs } from 'node:util'
-import { GARBLED } from '../base/text.ts'
 import { shownJson, shownText } from '../base/shown-text.ts'
+import { GARBLED } from '../base/text.ts'
 import { ConfigError, nearest } from '../config.ts'
 import type { Target } from './engine-call.ts'
 

@@ -1,8 +1,10 @@
 /**
  * A running engine as the command line asks it: where it is and the key come from --url and --key, else from the
- * environment. What is not 2xx ends the command with the engine's own words, which name the mend. Rejected: a client
- * library here; a command makes a few calls.
+ * environment. What is not 2xx ends the command with the engine's own words, which name the mend. A connection that closed is
+ * replaced where asking twice is safe (client/fresh-request.ts); else the command says that it may have been executed.
  */
+import { causesText } from '../base/causes.ts'
+import { ask, NoAnswer } from '../client/fresh-request.ts'
 import { ConfigError, readTarget } from '../config.ts'
 
 export interface Target {
@@ -41,11 +43,14 @@ function addressOf(target: Target): string {
   return given.replace(/\/$/, '')
 }
 
-async function ask(target: Target, path: string, { method = 'GET', body, headers = {} }: Asked): Promise<Response> {
+async function askEngine(target: Target, path: string, asked: Asked): Promise<Buffer> {
+  const { method = 'GET', body, headers = {} } = asked
   const url = addressOf(target)
   const key = target.key ?? readTarget().key
-  const response = await fetch(url + path, {
+  const { ok, status, ...answer } = await ask({
+    url: url + path,
     method,
+    ...(isRepeatable(path, asked) ? { repeatable: true } : {}),
     headers: {
       accept: 'application/json',
       ...(key === '' ? {} : { authorization: `Bearer ${key}` }),
@@ -53,27 +58,40 @@ async function ask(target: Target, path: string, { method = 'GET', body, headers
       ...headers,
     },
     ...(body === undefined ? {} : { body: JSON.stringify(body) }),
-  }).catch((cause: Error) => {
-    throw new Error(
-      `no engine answers at ${url} (${cause.message}); start one with fairgrab up, or give --url or FAIRGRAB_URL`,
-    )
+  }).catch((error: Error) => {
+    if (error instanceof NoAnswer && error.reached) throw error
+    throw new Error(`no engine answers at ${url} (${causesText(error.cause ?? error)}); ${START}`)
   })
-  if (response.ok) return response
-  const problem: unknown = await response.json().catch(() => ({}))
-  const { code = String(response.status), detail = '' } = problem as ProblemWords
+  if (ok) return answer.body
+  const { location } = answer.headers
+  const moved = location === undefined ? '' : `the engine is not at ${url}, give the address that leads to ${location}`
+  const { code = String(status), detail = moved } = wordsOf(answer.body)
   throw new EngineRefusal(code, `${code}: ${detail}${MENDS[code] ?? ''}`)
+}
+
+/** A claim, and what brings an Idempotency-Key, is the same when it is asked twice; another change may not be. */
+const isRepeatable = (path: string, { method, headers = {} }: Asked): boolean =>
+  method === 'POST' && ('idempotency-key' in headers || /^\/v1\/rounds\/[^/]+\/claims$/.test(path))
+
+function wordsOf(body: Buffer): ProblemWords {
+  try {
+    return JSON.parse(body.toString('utf8')) as ProblemWords
+  } catch {
+    return {}
+  }
 }
 
 /** Asks a path and gives its JSON. Throws with words for the terminal. */
 export async function askJson<Body>(target: Target, path: string, asked: Asked = {}): Promise<Body> {
-  const body: unknown = await (await ask(target, path, asked)).json()
-  return body as Body
+  return JSON.parse((await askEngine(target, path, asked)).toString('utf8')) as Body
 }
 
 /** Gets a path's bytes. Throws with words for the terminal. */
-export async function getBytes(target: Target, path: string): Promise<Buffer> {
-  return Buffer.from(await (await ask(target, path, {})).arrayBuffer())
+export function getBytes(target: Target, path: string): Promise<Buffer> {
+  return askEngine(target, path, {})
 }
+
+const START = 'start one with fairgrab up, or give --url or FAIRGRAB_URL'
 
 const MENDS: Readonly<Record<string, string>> = {
   unauthorized: '; give --key or set FAIRGRAB_KEY',

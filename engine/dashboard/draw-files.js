@@ -7,12 +7,12 @@
  * people look at a round and few of them check it, and the frame that tells a result has all that his own result needs.
  */
 
-import { ask, succeeded } from './engine-api.js'
+import { ask, fetchAgain, succeeded } from './engine-api.js'
 
 const pathOf = (roundId, rest) => `/v1/rounds/${encodeURIComponent(roundId)}/draw${rest}`
 
 async function bytesOf(roundId, window, name) {
-  const response = await fetch(pathOf(roundId, `/files/${name}?window=${window}`)).catch(() => undefined)
+  const response = await fetchAgain(pathOf(roundId, `/files/${name}?window=${window}`)).catch(() => undefined)
   return response?.ok ? new Uint8Array(await response.arrayBuffer()) : undefined
 }
 

@@ -14,13 +14,25 @@ const NO_ANSWER = {
   detail: 'It may have been executed. Ask again: the same claim answers.',
 }
 
+/**
+ * `fetch` for what is only read: when the connection closed it asks once more. The engine closes idle connections, and a
+ * page that slept for a while finds its own closing. Changes are not for this: theirs may have been executed.
+ */
+export function fetchAgain(path, options = {}) {
+  return fetch(path, options).catch(cause => {
+    // Whoever gave up waiting does not want to wait again.
+    if (!(cause instanceof TypeError) || options.signal?.aborted) throw cause
+    return fetch(path, options)
+  })
+}
+
 /** Asks, and gives `{ status, body }`; status 0 when no answer came. */
 export async function ask(method, path, { key, body } = {}) {
   const headers = { Accept: 'application/json' }
   if (key) headers.Authorization = `Bearer ${key}`
   if (body) headers['Content-Type'] = 'application/json'
   try {
-    const response = await fetch(path, {
+    const response = await (method === 'GET' ? fetchAgain : fetch)(path, {
       method,
       headers,
       signal: AbortSignal.timeout(ANSWER_MS),

@@ -7,6 +7,7 @@
  * refusals; the engine counts outcomes a node, since a counter a round would cost the claim path.
  */
 
+import { fetchAgain } from './engine-api.js'
 import { NodePulse } from './node-pulse.js'
 import { setText, textNode } from './screen-text.js'
 import { CHART_POINTS, TimeChart } from './time-chart.js'
@@ -91,7 +92,9 @@ export class PulseBoard {
   async #ask() {
     try {
       const signal = AbortSignal.timeout(3000)
-      const [metrics, health] = await Promise.all(['/metrics', '/readyz?verbose'].map(path => fetch(path, { signal })))
+      const [metrics, health] = await Promise.all(
+        ['/metrics', '/readyz?verbose'].map(path => fetchAgain(path, { signal })),
+      )
       if (!metrics.ok) return undefined
       return { metrics: await metrics.text(), health: await health.json() }
     } catch {

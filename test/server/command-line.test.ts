@@ -166,7 +166,7 @@ const ERRORS: readonly (readonly [string, number, string, Env?])[] = [
   [
     'round list',
     1,
-    'no engine answers at http://127.0.0.1:1 (fetch failed); start one with fairgrab up, or give --url or FAIRGRAB_URL',
+    'no engine answers at http://127.0.0.1:1 (connect ECONNREFUSED 127.0.0.1:1); start one with fairgrab up, or give --url or FAIRGRAB_URL',
     { FAIRGRAB_URL: 'http://127.0.0.1:1' },
   ],
   ['keys root', 2, '"root" (from the command line) is no role; give some of operator, platform, merchant, viewer'],

@@ -152,7 +152,7 @@ async function expectSound(round: RoundState, history: History): Promise<number>
   const pools = round.pools.map(pool => pool.name)
   const ledger = await readLedger(operator.grants(round.id), { users, pools, capacity: STOCK + 1 })
   const verdict = auditRun({
-    ...{ history, users, ledger, round, perUser: 1, mode: 'fcfs' as const },
+    ...{ history, users, ledger, round, ordered: [STOCK], perUser: 1, mode: 'fcfs' as const },
     ...{ expected: new Set(['sold_out', ...SHED] as const), changes: [], frames: new Frames(), setAside: [] },
   })
   expect(printVerdict(verdict).filter(line => line.startsWith('✗'))).toEqual([])

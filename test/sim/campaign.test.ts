@@ -15,8 +15,8 @@ import { join } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
 import { promisify } from 'node:util'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { auditRedemptions } from '../../bench/audit/redemption-audit.ts'
-import { type LedgerRow, Operator } from '../../bench/operator.ts'
+import { auditRedemptions, readEntries } from '../../bench/audit/redemption-audit.ts'
+import { Operator } from '../../bench/operator.ts'
 import { realClock } from '../../engine/base/clock.ts'
 import { realRandom } from '../../engine/base/random.ts'
 import type { Report } from '../../engine/campaign/report.ts'
@@ -169,8 +169,7 @@ test('seven days are played while the node is killed ten times', { timeout: 3_60
 async function expectOneStory(): Promise<Report> {
   const report = await expectOk<Report>(`${campaignPath()}/report`)
   const operator = new Operator(node.url, KEYS.operator)
-  const entries: LedgerRow[] = []
-  for await (const entry of operator.ledgerEntries(round.campaign_id)) entries.push(entry)
+  const entries = await readEntries(operator.ledgerEntries(round.campaign_id))
   const balances = await operator.balances(round.campaign_id)
   const held = new Set(entries.filter(({ kind }) => kind === 'hold').map(({ ref }) => ref))
   expect(held.size).toBeGreaterThan(0)

@@ -75,7 +75,15 @@ export class Operator {
       await node.store.rounds.enlist({ id: this.#id, campaignId: CAMPAIGN, number: this.#number })
     })
     if (opens === 'by hand') void this.#insist(node => node.lifecycle.turn(this.#id, 'open'))
-    this.#record = new RoundRecord({ id: this.#id, seed, users, perUser, pools, opensByClock: opens === 'soon' })
+    this.#record = new RoundRecord({
+      id: this.#id,
+      seed,
+      users,
+      perUser,
+      pools,
+      totals,
+      opensByClock: opens === 'soon',
+    })
     return this.#record
   }
 

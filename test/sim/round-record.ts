@@ -51,6 +51,8 @@ export interface RoundOptions {
   readonly users: number
   readonly perUser: number
   readonly pools: readonly string[]
+  /** By pool: the stock that the operator ordered. */
+  readonly totals: readonly number[]
   readonly opensByClock: boolean
 }
 
@@ -101,6 +103,7 @@ export class RoundRecord {
     const run: Run = {
       ...{ history, users: this.users, ledger, perUser, mode: 'fcfs', expected: EXPECTED },
       round: { stock: { total, granted, remaining: total - granted - quarantined, quarantined }, pools: counts },
+      ordered: this.options.totals,
       ...{ changes: [...this.#changes(applied), ...moved], frames: new Frames(1), setAside: aside },
     }
     const says = {

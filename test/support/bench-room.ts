@@ -4,7 +4,7 @@
  * Each room has a folder of its own, which is also where the bench and what it starts keep their temporary files, so
  * that a test can see whether they left something behind.
  */
-import { spawn } from 'node:child_process'
+import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdirSync, mkdtempSync } from 'node:fs'
 import { readFile, rm } from 'node:fs/promises'
@@ -35,20 +35,19 @@ export class BenchRoom implements AsyncDisposable {
     return join(this.folder, name)
   }
 
-  /** Runs the bench; `watch` sees its stderr as it comes and may interrupt it. */
-  async run(args: readonly string[], watch?: (text: string, interrupt: () => void) => void): Promise<Ended> {
+  /** Runs the bench; `watch` sees all that it says as it comes, and may do something to it. */
+  async run(args: readonly string[], watch?: (text: string, bench: ChildProcess) => void): Promise<Ended> {
     const child = spawn(process.execPath, [RUN, ...args], {
       stdio: ['ignore', 'pipe', 'pipe'],
       env: { ...process.env, TMPDIR: this.path('tmp') },
     })
     const said = { stdout: '', stderr: '' }
-    child.stdout.on('data', chunk => {
-      said.stdout += String(chunk)
-    })
-    child.stderr.on('data', chunk => {
-      said.stderr += String(chunk)
-      watch?.(said.stderr, () => child.kill('SIGINT'))
-    })
+    for (const name of ['stdout', 'stderr'] as const) {
+      child[name].on('data', chunk => {
+        said[name] += String(chunk)
+        watch?.(said.stdout + said.stderr, child)
+      })
+    }
     const [code] = (await once(child, 'close')) as [number | null]
     return { code, ...said }
   }

@@ -9,10 +9,10 @@
  */
 
 import { WebSocket } from 'ws'
-import type { Run } from '../../bench/audit/evidence.ts'
 import { Frames } from '../../bench/audit/frames.ts'
 import { GRANT, History, MEANINGS, NO_ANSWER, REFUSAL } from '../../bench/audit/history.ts'
 import { type RoundState as AuditedRound, readLedger } from '../../bench/audit/ledger.ts'
+import { orderedAsShown } from '../../bench/audit/stock-checks.ts'
 import { auditRun, printVerdict } from '../../bench/audit/verdict.ts'
 import { ClaimsFrame, FrameScanner } from '../../bench/load/claims-frame.ts'
 import { HttpConnection } from '../../bench/load/http-connection.ts'
@@ -285,12 +285,12 @@ export class Crowd implements Disposable {
     const users = benchUsers(people)
     const pools = round.pools.map(pool => pool.name)
     const ledger = await readLedger(operator.grants(roundId), { users, pools, capacity: round.stock.granted + 1 })
-    const shed = ['sold_out', 'overloaded', 'unavailable', 'unknown', 'fenced'] as const
-    const run: Run = {
-      ...{ history: this.history, users, ledger, round, frames: new Frames() },
-      ...{ perUser: 1, mode: 'fcfs', expected: new Set<Code>(shed), changes: [], setAside: round.set_aside ?? [] },
-    }
-    const faults = printVerdict(auditRun(run)).filter(line => !/^[✓–]/.test(line))
+    const expected = new Set(['sold_out', 'overloaded', 'unavailable', 'unknown', 'fenced'] as const)
+    const verdict = auditRun({
+      ...{ history: this.history, users, ledger, round, ordered: orderedAsShown(round), frames: new Frames() },
+      ...{ perUser: 1, mode: 'fcfs' as const, expected, changes: [], setAside: round.set_aside ?? [] },
+    })
+    const faults = printVerdict(verdict).filter(line => !/^[✓–]/.test(line))
     return { faults, granted: round.stock.granted, remaining: round.stock.remaining }
   }
 

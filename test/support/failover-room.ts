@@ -13,6 +13,7 @@ import { Frames } from '../../bench/audit/frames.ts'
 import { GRANT, History, MEANINGS, NO_ANSWER } from '../../bench/audit/history.ts'
 import type { RoundState } from '../../bench/audit/ledger.ts'
 import { Ledger } from '../../bench/audit/ledger.ts'
+import { orderedAsShown } from '../../bench/audit/stock-checks.ts'
 import { auditRun } from '../../bench/audit/verdict.ts'
 import { monotonicUs } from '../../bench/load/recorder.ts'
 import { benchUsers } from '../../bench/load/user-id.ts'
@@ -207,8 +208,10 @@ export class FailoverRoom implements AsyncDisposable {
           slot: 1,
           pool: poolOf(i),
         })
+    const round = roundOf(notice)
     const run = {
-      ...{ history: this.history, users: this.users, ledger, round: roundOf(notice), frames: new Frames() },
+      ...{ history: this.history, users: this.users, ledger, round, frames: new Frames() },
+      ordered: orderedAsShown(round),
       ...{
         perUser: 1,
         mode: 'fcfs' as const,

@@ -109,7 +109,8 @@ describe('the small print', () => {
   it('voids an empty record', () => {
     const state = { total: 5, granted: 0, remaining: 5 }
     const round = { stock: state, pools: [{ name: 'general', ...state }] }
-    const verdict = auditRun({ ...run(), history: new History(), ledger: new Ledger(), round, changes: [] })
+    const nothing = { history: new History(), ledger: new Ledger(), changes: [], ordered: [5] }
+    const verdict = auditRun({ ...run(), ...nothing, round })
     expect(verdict.checks.filter(check => !check.ok).map(check => check.id)).toEqual(['H-record'])
   })
 

@@ -16,8 +16,8 @@ import { Latency, mergeLatencies } from '../../bench/measure/latency.ts'
 import { machineCard } from '../../bench/measure/machine.ts'
 import { costBetween, treeOf } from '../../bench/measure/process-cost.ts'
 import { reportPage } from '../../bench/measure/report-page.ts'
-import { figure, type PartResult, type Summary } from '../../bench/measure/result.ts'
-import { summaryLines } from '../../bench/measure/result-text.ts'
+import { figure, type PartResult, SCHEMA, type Summary } from '../../bench/measure/result.ts'
+import { partLines, runLines } from '../../bench/measure/result-text.ts'
 import { readStory } from '../../bench/measure/story.ts'
 import { mergeTimelines, Timeline } from '../../bench/measure/timeline.ts'
 import { helpText, nearest, parseOptions, UsageError } from '../../bench/options.ts'
@@ -109,11 +109,16 @@ function partWith(grantsPerS: number, extra: Partial<PartResult> = {}): PartResu
 
 const machine = machineCard()
 const summaryOf = (part: PartResult): Summary => ({
-  schema: 2,
+  schema: SCHEMA,
   command: 'fairgrab bench',
   seed: 1,
   machine,
+  tree: { version: '0.1.0', commit: 'c0ffee'.padEnd(40, '0'), dirty: true },
+  engine: 'started by the bench',
+  ended: 'complete',
   parts: [part],
+  files: {},
+  seal: '',
 })
 
 test('compare marks what got worse, and says nothing with too few runs', () => {
@@ -152,7 +157,10 @@ test('a report of a long run is one small page that loads nothing and escapes wh
 
 test('a void part is the first thing that is said of it', () => {
   const part = partWith(1, { audit: { ok: false, lines: ['✗ audit: VOID'] }, problems: ['the run is VOID'] })
-  expect(summaryLines(summaryOf(part))[0]).toBe('✗ release <stream>')
+  expect(partLines(part)[0]).toBe('✗ release <stream>')
+  expect(runLines(summaryOf(part))).toContain(
+    'program: fairgrab 0.1.0, commit c0ffee000000, with changes that are not committed; engine: started by the bench',
+  )
   expect(reportPage(summaryOf(part))).toContain('✗ VOID')
 })
 

@@ -19,7 +19,7 @@ test('a small release over both transports is sound and leaves a whole result', 
   expect([code, stderr.includes('Error')]).toEqual([0, false])
   expect(stdout).toMatch(/^✓ hangzhou over stream\n {2}✓ audit: one story/)
   const { schema, parts } = await room.summary('both')
-  expect([schema, parts.map(part => part.name)]).toEqual([2, ['hangzhou over stream', 'hangzhou over http']])
+  expect([schema, parts.map(part => part.name)]).toEqual([3, ['hangzhou over stream', 'hangzhou over http']])
   for (const part of parts) {
     const value = (name: string) => part.figures.find(figure => figure.name === name)?.value
     expect(part.audit?.ok).toBe(true)
@@ -33,6 +33,8 @@ test('a small release over both transports is sound and leaves a whole result', 
   expect((await readdir(room.path('both'))).toSorted()).toEqual([
     'latency-from-send-1.hgrm',
     'latency-from-send-2.hgrm',
+    'record-1',
+    'record-2',
     'report.html',
     'summary.json',
     'timeline-1.csv',
@@ -45,10 +47,10 @@ test('at the real pace latency counts from the plan, and an interrupt still repo
 }, async () => {
   const flags = ['--profile', 'wuhan', '--scale', '0.01', '--pace', 'real', '--transport', 'stream']
   let interrupted = false
-  const { code } = await room.run([...flags, '--out', room.path('real')], (text, interrupt) => {
+  const { code } = await room.run([...flags, '--out', room.path('real')], (text, bench) => {
     if (!interrupted && /[1-9]\d* told granted/.test(text)) {
       interrupted = true
-      interrupt()
+      bench.kill('SIGINT')
     }
   })
   const [part] = (await room.summary('real')).parts

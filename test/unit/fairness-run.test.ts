@@ -63,6 +63,8 @@ test('fcfs: rightful winners, unjust losses and overtaking are those of the firs
     ['many', 1, 1],
   ])
   expect(fairness.tests).toBeUndefined()
+  // The answer is the outcome here: a class by its latency would show losers as the fast ones.
+  expect(fairness.rates.map(({ of }) => of)).not.toContain('latency class')
 })
 
 test("rates have Wilson's interval and odds the logarithm's", () => {

@@ -91,8 +91,12 @@ function latencyClasses(latencyUs: Float64Array): Cohorts {
   return { name: 'latency class', of, labels: ['fastest quarter', 'second', 'third', 'slowest quarter'] }
 }
 
-/** What the battery looks at, and the latency classes that only rates are shown of. */
-function populationOf(crowd: Crowd, firstBot: number, connections: number): Population {
+/**
+ * What the battery looks at, and the latency classes that only rates are shown of. An entry is answered before the draw, so
+ * its latency is known before the outcome. First come, first served has no such class: there the answer is the outcome,
+ * and a refusal needs no disk, so whoever lost would seem fast.
+ */
+function populationOf(crowd: Crowd, firstBot: number, connections: number, drawn: boolean): Population {
   const labels = Array.from({ length: connections }, (_, number) => `connection ${number}`)
   const account = Uint16Array.from(crowd.user, user => (user >= firstBot ? 1 : 0))
   return {
@@ -101,7 +105,7 @@ function populationOf(crowd: Crowd, firstBot: number, connections: number): Popu
       { name: 'account', of: account, labels: ['person', 'bot'] },
       byRequests(crowd.requests),
       arrivalDeciles(crowd.user.length),
-      latencyClasses(crowd.latencyUs),
+      ...(drawn ? [latencyClasses(crowd.latencyUs)] : []),
       { name: 'connection', of: crowd.connection, labels },
     ],
     slopes: { latency: standardRanks(crowd.latencyUs), arrival: standardRanks(crowd.arrivedUs) },
@@ -129,7 +133,7 @@ function tallyOf(crowd: Crowd, windows: readonly number[], firstBot: number, con
     const end = window === windows.length - 1 ? crowd.user.length : Math.min(crowd.user.length, start + entrants)
     const part = crowdBetween(crowd, start, end)
     start = end
-    const observer = new Observer(populationOf(part, firstBot, connections))
+    const observer = new Observer(populationOf(part, firstBot, connections, true))
     if (part.user.length > 0) observer.add(Uint32Array.from(part.won.keys()).filter(place => part.won[place] === 1))
     const { cells, ...tally } = observer.tally
     const used = Object.entries(cells).map(
@@ -148,7 +152,7 @@ export function runFairness({ history, ledger, people, bots, windows }: RunRecor
   const holders = ledger.at.user.subarray(0, ledger.length)
   const crowd = crowdOf(history, holders, { people, drawn })
   const connections = crowd.connection.reduce((most, number) => Math.max(most, number + 1), 0)
-  const rates = ratesOf(populationOf(crowd, people - bots, connections), crowd)
+  const rates = ratesOf(populationOf(crowd, people - bots, connections, drawn), crowd)
   const pair = (of: string, first: string, second: string): Odds[] => {
     const [one, other] = [first, second].map(label => rates.find(rate => rate.of === of && rate.label === label))
     return one === undefined || other === undefined ? [] : [oddsOf(`${second} against ${first}`, one, other)]

@@ -11,6 +11,7 @@
 import { randomBytes } from 'node:crypto'
 import { chownSync, copyFileSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { ask } from '../../../engine/client/fresh-request.ts'
 import { SCRIPT_SHA, startRedis } from '../redis.ts'
 import { freePort } from '../room.ts'
 import type { StartPeer } from '../target.ts'
@@ -50,7 +51,7 @@ export function nginx(workers: number): StartPeer {
       program: 'nginx',
       args: ['-p', folder, '-e', 'stderr', '-c', file],
       ready: () =>
-        fetch(url, { method: 'POST' }).then(
+        ask({ url, method: 'POST' }).then(
           ({ status }) => status === 401,
           () => false,
         ),
