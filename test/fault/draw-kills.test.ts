@@ -69,7 +69,7 @@ async function killAt([script, word]: readonly [ScriptName, string]): Promise<vo
 
 /** A worker that was not there when the draw was made. */
 async function lateWorker() {
-  const worker = await startTestWorker(redis.url)
+  const worker = await startTestWorker(redis.url, { FAIRGRAB_DURABILITY: 'always' })
   return { api: new Api(worker.url, KEYS.operator), [Symbol.asyncDispose]: () => worker.stop() }
 }
 

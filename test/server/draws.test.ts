@@ -23,7 +23,12 @@ let other: Api
 beforeAll(async () => {
   redis = await startLocalRedis()
   worker = await startTestWorker(redis.url)
-  node = await startNode({ REDIS_URL: redis.url, FAIRGRAB_WORKERS: '2', LOG_LEVEL: 'fatal' })
+  node = await startNode({
+    REDIS_URL: redis.url,
+    FAIRGRAB_WORKERS: '2',
+    FAIRGRAB_DURABILITY: 'memory',
+    LOG_LEVEL: 'fatal',
+  })
   api = new Api(worker.url, KEYS.operator)
   other = new Api(node.url, KEYS.operator)
 })

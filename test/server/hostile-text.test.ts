@@ -7,7 +7,7 @@
  */
 import { execFile } from 'node:child_process'
 import { createHash } from 'node:crypto'
-import { mkdirSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs'
+import { cpSync, mkdirSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs'
 import { rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -173,12 +173,16 @@ test('a bundle that a stranger sent, a receipt and their names are told by verif
   mkdirSync(bundle)
   const names = HOSTILE.slice(0, 4).map(text => text.replaceAll('/', ''))
   for (const name of names) writeFileSync(join(bundle, name), HOSTILE.join(''))
-  writeFileSync(join(bundle, 'rules.json'), JSON.stringify({ [HOSTILE[1]]: HOSTILE[3] }))
+  const forged = join(folder, 'forged')
+  cpSync(join(ROOT, 'test/fixtures/draw'), forged, { recursive: true })
+  writeFileSync(join(forged, 'rules.json'), HOSTILE[1])
   const receipt = join(folder, 'receipt\u009b.json')
   writeFileSync(receipt, JSON.stringify({ [HOSTILE[0]]: HOSTILE[2], round_id: HOSTILE[3] }))
   for (const words of [
     ['draw', 'verify', bundle],
     ['draw', 'verify', bundle, '--json'],
+    ['draw', 'verify', forged],
+    ['draw', 'verify', forged, '--json'],
     ['draw', 'check', '--receipt', receipt, bundle],
     ['draw', 'export', 'rnd_none\u001b[2J', join(folder, 'out\u202e')],
   ]) {

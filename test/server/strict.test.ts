@@ -118,7 +118,7 @@ test('four workers allot by the stamps of arrival: no inversion, nobody passed o
 })
 
 test('a worker that stands still holds nobody up for long', async () => {
-  const settings = { REDIS_URL: redis.url, LOG_LEVEL: 'fatal' }
+  const settings = { REDIS_URL: redis.url, FAIRGRAB_DURABILITY: 'memory', LOG_LEVEL: 'fatal' }
   const [still, other] = await Promise.all([startNode(settings), startNode(settings)])
   try {
     const api = new Api(other.url, KEYS.operator)
