@@ -54,18 +54,21 @@ export class DamagedRounds {
   async look(served: Iterable<string>): Promise<Damage> {
     const ids = [...new Set([...served, ...this.#found.keys(), ...this.#lost])]
     const missing: string[] = []
+    let isBack = false
     for (let from = 0; from < ids.length; from += SIDE_BY_SIDE)
       await Promise.all(
         ids.slice(from, from + SIDE_BY_SIDE).map(async id => {
           const damage = await this.#rounds.damage(id)
           if (damage === undefined) {
             this.#found.delete(id)
-            this.#lost.delete(id)
+            isBack ||= this.#lost.has(id)
           } else if (damage.isMissing && !(await this.#rounds.isKnown(id))) missing.push(id)
           else this.#found.set(id, damage.what)
         }),
       )
-    const isEmpty = missing.length > 0 && (await this.#rounds.count()) === 0
+    // What was made in the empty Redis is not among what comes back, and nobody holds anything of it.
+    if (isBack) this.#lost.clear()
+    const isEmpty = !isBack && missing.length > 0 && (await this.#rounds.count()) === 0
     // Of a history that lost only its end nobody knows these; they are no damage.
     for (const id of missing) {
       this.#found.delete(id)

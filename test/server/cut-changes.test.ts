@@ -41,9 +41,10 @@ afterAll(async () => {
   await redis?.stop()
 })
 
-/** Asks something, and closes the way to Redis when a script is about to be asked; opens it again when there is an answer. */
-async function cutAt<Body>(script: ScriptName, ask: () => Promise<Reply<Body>>): Promise<Reply<Body>> {
-  const there = proxy.keepBack(asks(script))
+/** Asks something, and closes the way to Redis when a script is about to be asked about an id; opens it again when there is an answer. */
+async function cutAt<Body>(script: ScriptName, id: string, ask: () => Promise<Reply<Body>>): Promise<Reply<Body>> {
+  const asked = asks(script)
+  const there = proxy.keepBack(bytes => asked(bytes) && bytes.includes(id))
   const answer = ask()
   await there
   proxy.way = 'black hole'
@@ -73,7 +74,7 @@ async function budgetOf(campaign: string): Promise<number> {
 test('a new round that is cut off behind its money is unknown, and its money comes back', async () => {
   const campaign = await makeCampaign(api, BUDGET)
   const path = `/v1/campaigns/${campaign}/rounds`
-  expectProblem(await cutAt('round-create', () => api.post(path, { stock: 10 })), 'unknown')
+  expectProblem(await cutAt('round-create', campaign, () => api.post(path, { stock: 10 })), 'unknown')
   await patienceEnds()
   const { body } = await api.get<{ data: Round[] }>(path)
   const kept = await budgetOf(campaign)
@@ -84,7 +85,7 @@ test('a new round that is cut off behind its money is unknown, and its money com
 
 test('stock that is cut off behind its money is unknown, and its money comes back', async () => {
   const { id, campaign_id } = await makeRound(api, { stock: 4 }, BUDGET)
-  expectProblem(await cutAt('restock', () => api.post(`/v1/rounds/${id}/stock`, { add: 6 })), 'unknown')
+  expectProblem(await cutAt('restock', id, () => api.post(`/v1/rounds/${id}/stock`, { add: 6 })), 'unknown')
   await patienceEnds()
   const kept = await budgetOf(campaign_id)
   const { total } = (await api.get<Round>(`/v1/rounds/${id}`)).body.stock
@@ -117,7 +118,7 @@ test('stock that is taken back frees its money, though the answer was cut off be
 test.each(['open', 'resume'] as const)('%s that was made and whose hold cannot be ended is unknown', async verb => {
   const { id } = await makeRound(api, { opens_at: verb === 'open' ? null : '2020-01-01T00:00:00.000Z' })
   if (verb === 'resume') await api.post(`/v1/rounds/${id}/pause`)
-  const reply = await cutAt('hold-end', () => api.post(`/v1/rounds/${id}/${verb}`))
+  const reply = await cutAt('hold-end', id, () => api.post(`/v1/rounds/${id}/${verb}`))
   expectProblem(reply, 'unknown')
   expect(reply.body.detail).toContain('the change was made')
   expect((await api.get<Round>(`/v1/rounds/${id}`)).body.state).toBe('open')

@@ -11,7 +11,7 @@ import { KEYS, startTestWorker } from '../support/engine.ts'
 import { startLocalRedis } from '../support/redis.ts'
 import { StreamClient } from '../support/stream-client.ts'
 
-const WAITS = { timeout: 10_000, interval: 100 }
+const WAITS = { timeout: 20_000, interval: 100 }
 
 let api: Api
 let admin: Redis
