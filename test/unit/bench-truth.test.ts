@@ -43,9 +43,9 @@ async function redisOfBench(): Promise<Redis> {
 async function plantStock(): Promise<void> {
   const redis = await redisOfBench()
   for (let planted = false; !planted; ) {
-    const [state] = await redis.keys(roundState('*'))
-    if (state !== undefined && (await redis.hexists(state, 't0')) === 1)
-      planted = (await redis.hincrby(state, 't0', 100)) > 100
+    // A campaign's state and the audit log's have the same form of key; only a round's has stock.
+    for (const state of await redis.keys(roundState('*')))
+      if (!planted && (await redis.hexists(state, 't0')) === 1) planted = (await redis.hincrby(state, 't0', 100)) > 100
   }
   redis.disconnect()
 }
