@@ -136,7 +136,8 @@ for (const level of [REPLICATED, ALWAYS])
       const lost = viewers.flatMap(viewer => [
         viewer.next(frame => frame.round_id === paused.id && frame.state === 'paused'),
         viewer.next(frame => frame.round_id === closed.id && frame.state === 'closed'),
-        viewer.next(frame => frame.round_id === emptied.id && frame.total === 1),
+        // Where its money cannot be noted on the replica, stock is not changed at all.
+        ...(level === ALWAYS ? [viewer.next(frame => frame.round_id === emptied.id && frame.total === 1)] : []),
       ])
       lose()
       const told = await Promise.all([
