@@ -112,7 +112,7 @@ export const PLANTS: readonly Plant[] = [
     name: 'no-mark',
     bug: 'nothing is written behind a batch, so that WAIT speaks for an older write',
     level: 'replicated',
-    seed: 27,
+    seed: 3,
     plant: {
       execute: (call, name, words, keyCount) =>
         name === 'set' && words[0] === replicationMark() ? 'OK' : execute(call, name, words, keyCount),
@@ -122,7 +122,7 @@ export const PLANTS: readonly Plant[] = [
     name: 'unsynced-read',
     bug: 'what a killed server had not synced is told by its next life',
     level: 'always',
-    seed: 1049,
+    seed: 66,
     plant: {
       execute: (call, name, words, keyCount) =>
         name === 'set' && words[0] === syncMark() ? 'OK' : execute(call, name, words, keyCount),
@@ -175,7 +175,7 @@ export const PLANTS: readonly Plant[] = [
     name: 'no-lease',
     bug: 'grants resume before every worker has heard of it',
     level: 'always',
-    seed: 5,
+    seed: 31,
     plant: { leaseMs: 0 },
   },
   {
@@ -194,7 +194,7 @@ export const PLANTS: readonly Plant[] = [
     name: 'late-copy',
     bug: 'a refusal is called certain though an earlier copy of the batch is still under way',
     level: 'memory',
-    seed: 1,
+    seed: 30,
     plant: { claim: async (claim, ...asked) => ({ ...(await claim(...asked)), again: false }) },
   },
   {
@@ -235,7 +235,7 @@ export const PLANTS: readonly Plant[] = [
     name: 'hasty-refusal',
     bug: 'what no replica has yet passes for copied: refusals, the journals of what is over',
     level: 'fenced',
-    seed: 35,
+    seed: 107,
     plant: { hasty: true },
   },
   {
@@ -294,7 +294,7 @@ export const PLANTS: readonly Plant[] = [
     name: 'old-history',
     bug: 'a promoted copy goes on under the epoch of the history that was lost',
     level: 'replicated',
-    seed: 24,
+    seed: 40,
     plant: {
       execute: (call, name, words, keyCount) => {
         const [state = ''] = words
@@ -338,7 +338,7 @@ export const PLANTS: readonly Plant[] = [
     name: 'no-lease-of-controls',
     bug: 'a redemption is decided on what operators had set long ago',
     level: 'memory',
-    seed: 41,
+    seed: 2,
     plant: {
       trusting: true,
       execute: changed('redeem', words =>
