@@ -79,7 +79,7 @@ export class Rounds {
     this.#worker = options.random.bytes(8).toString('hex')
     this.signingKey = signingKeyOf(signingSeed(options.drawSecret))
     const { store, clock, failed } = options
-    this.damaged = new DamagedRounds(store.rounds)
+    this.damaged = new DamagedRounds(store.roundChecks)
     this.#holds = new Holds({
       ...{ rounds: store.rounds, clock, failed },
       ended: (id, notice) => this.take(id, notice),

@@ -59,6 +59,8 @@ export interface Store {
   readonly entries: EntryStore
   readonly draws: DrawStore
   readonly rounds: RoundStore
+  /** The same for checks of the server, which are told too when replicas are missing. */
+  readonly roundChecks: RoundStore
   readonly budgets: BudgetStore
   readonly histories: HistoryStore
   readonly vouchers: VoucherStore
@@ -107,6 +109,7 @@ export function openStore(options: StoreOptions): Store {
     entries: new EntryStore(claims, reads, scripts),
     draws: new DrawStore(reads, scripts),
     rounds: new RoundStore(reads, scripts, leaseMs),
+    roundChecks: new RoundStore(server, scripts, leaseMs),
     budgets: new BudgetStore(reads, scripts),
     histories: new HistoryStore(server, scripts),
     fence: new FenceStore({ claims, copied }, scripts, new RoundStore(claims, scripts, leaseMs)),
