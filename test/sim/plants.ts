@@ -112,7 +112,7 @@ export const PLANTS: readonly Plant[] = [
     name: 'no-mark',
     bug: 'nothing is written behind a batch, so that WAIT speaks for an older write',
     level: 'replicated',
-    seed: 3,
+    seed: 7,
     plant: {
       execute: (call, name, words, keyCount) =>
         name === 'set' && words[0] === replicationMark() ? 'OK' : execute(call, name, words, keyCount),
@@ -122,7 +122,7 @@ export const PLANTS: readonly Plant[] = [
     name: 'unsynced-read',
     bug: 'what a killed server had not synced is told by its next life',
     level: 'always',
-    seed: 66,
+    seed: 108,
     plant: {
       execute: (call, name, words, keyCount) =>
         name === 'set' && words[0] === syncMark() ? 'OK' : execute(call, name, words, keyCount),
@@ -215,7 +215,7 @@ export const PLANTS: readonly Plant[] = [
     name: 'no-pending',
     bug: 'a recovery forgets what was noted to be granted',
     level: 'fenced',
-    seed: 190,
+    seed: 16,
     plant: {
       execute: (call, name, words, keyCount) => {
         const [state = ''] = words
@@ -235,14 +235,14 @@ export const PLANTS: readonly Plant[] = [
     name: 'hasty-refusal',
     bug: 'what no replica has yet passes for copied: refusals, the journals of what is over',
     level: 'fenced',
-    seed: 107,
+    seed: 470,
     plant: { hasty: true },
   },
   {
     name: 'new-key',
     bug: 'a batch whose answer was lost is asked again under other keys',
     level: 'always',
-    seed: 2,
+    seed: 5,
     plant: {
       claim: (claim, roundId, epoch, users, pools) =>
         claim(roundId, epoch, users, pools).catch((cause: unknown) => {
@@ -350,7 +350,7 @@ export const PLANTS: readonly Plant[] = [
     name: 'given-back-unseen',
     bug: 'a code that was given back behind the first look is not looked for again, and not_found once all have told',
     level: 'fenced',
-    seed: 95000552,
+    seed: 272,
     plant: {
       // What a read for the one sequence answers that does not ask for those that were given back.
       execute: (call, name, words, keyCount) =>
