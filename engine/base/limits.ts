@@ -105,8 +105,11 @@ export const REDIS_SILENCE_MS = 400
 /** Grants ahead of the last one that the level fenced reserves in one go: what a fail-over may set aside at most. */
 export const RESERVE_GRANTS = 20_000
 
-/** How long a recovery waits for the engines of a round that have not told what they know, milliseconds. */
-export const RECOVERY_PATIENCE_MS = 1500
+/**
+ * How long a recovery waits for the engines of a round that have not told what they know, milliseconds. Until it is over everybody
+ * still sees the history that was left, for which docs/reliability.md promises a second; who comes later gives back all the same.
+ */
+export const RECOVERY_PATIENCE_MS = 700
 
 /** Between two tries of a recovery, and between two looks at where a fenced round is granted from, milliseconds. */
 export const RECOVERY_RETRY_MS = 50

@@ -21,6 +21,7 @@ import { TcpProxy } from '../support/tcp-proxy.ts'
 
 const SHOWN_WITHIN_MS = 1000
 const ALWAYS = { FAIRGRAB_DURABILITY: 'always' }
+const FENCED = { FAIRGRAB_DURABILITY: 'fenced', FAIRGRAB_REPLICAS: '1' }
 const REPLICATED = { FAIRGRAB_DURABILITY: 'replicated', FAIRGRAB_REPLICAS: '1' }
 
 async function copy(): Promise<Copy> {
@@ -40,6 +41,9 @@ async function ready(api: Api): Promise<void> {
   while ((await api.get('/readyz')).status !== 200) await new Promise(resume => setTimeout(resume, 10))
 }
 
+const clients = async ({ admin }: Copy): Promise<string | undefined> =>
+  /connected_clients:(\d+)/.exec(await admin.info('clients'))?.[1]
+
 /** Resolves when it holds; fails when a lost history has been shown for too long. */
 async function soon(holds: () => Promise<boolean>): Promise<void> {
   const from = performance.now()
@@ -52,9 +56,11 @@ async function startRoom(level: Readonly<Record<string, string>>, nodes = 1) {
   const stream = await proxyOf(primary)
   const name = await proxyOf(primary)
   await follow(replica, primary, Number(new URL(stream.url).port))
+  const stops: (() => Promise<unknown>)[] = []
   const launch = async () => {
     const node = await launchNode({ REDIS_URL: name.url, LOG_LEVEL: 'error', ...level })
     onTestFinished(async () => void (await node.stop()))
+    stops.push(() => node.killAll())
     await node.serves()
     const api = new Api(node.url, KEYS.operator)
     await ready(api)
@@ -66,17 +72,20 @@ async function startRoom(level: Readonly<Record<string, string>>, nodes = 1) {
     api: apis[0] as Api,
     apis,
     primary,
+    stops,
     /** From now on the replica gets nothing more. */
     lose: () => {
       stream.way = 'black hole'
     },
     /** The replica, which lacks that, takes the primary's place and name. */
-    failOver: async () => {
+    failOver: async (awaited = apis) => {
       await primary.redis.kill()
       await replica.admin.replicaof('NO', 'ONE')
-      if (level === REPLICATED) await follow(await copy(), replica)
+      if (level !== ALWAYS) await follow(await copy(), replica)
+      const before = await clients(replica)
       name.upstream = { port: replica.port }
-      await Promise.all(apis.map(ready))
+      while ((await clients(replica)) === before);
+      await Promise.all(awaited.map(ready))
     },
     /** The replica is promoted beside a primary that lives on, and new connections lead to it. */
     split: async () => {
@@ -264,6 +273,23 @@ test(
     await soon(async () => (await api.get<Round>(`/v1/rounds/${round.id}`)).body.stock.epoch !== epoch)
     for (const user of ['third', 'second', 'first']) await enter(user)
     expect(await has(roundDraw(round.id))).toMatchObject({ entries: '3' })
+  },
+  PATIENCE_MS,
+)
+
+test(
+  'fenced: while another engine is silent a lost pause is gone within a second, too',
+  async () => {
+    const { apis, api, stops, lose, failOver } = await startRoom(FENCED, 2)
+    const round = await makeRound(api)
+    for (const [i, each] of apis.entries()) expect((await claim(each, round, `u${i}`)).status).toBe(201)
+    lose()
+    expect((await api.post(`/v1/rounds/${round.id}/pause`)).status).toBe(504)
+    await stops[1]?.()
+    await failOver([])
+    const shown = async () => (await api.get<Round>(`/v1/rounds/${round.id}`)).body
+    await soon(async () => ![undefined, round.stock.epoch].includes((await shown()).stock?.epoch))
+    expect((await shown()).state).not.toBe('paused')
   },
   PATIENCE_MS,
 )

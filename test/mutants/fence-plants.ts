@@ -10,6 +10,12 @@ const GIVING = 'engine/campaign/give-back.ts'
 
 export const FENCE_PLANTS: readonly Plant[] = [
   plant(
+    'a recovery waits for silent engines longer than a lost history may be shown',
+    'engine/base/limits.ts',
+    ['RECOVERY_PATIENCE_MS = 700', 'RECOVERY_PATIENCE_MS = 1500'],
+    'fault/lost-history',
+  ),
+  plant(
     'a promoted copy is taken for the old primary',
     'scripts/lib/round.lua',
     ["if f[15] and epoch ~= '' and f[15] ~= round_server() then return nil end", ''],
@@ -269,7 +275,7 @@ export const FENCE_PLANTS: readonly Plant[] = [
   plant(
     'a simulated node that stood still is judged from before it went on',
     'test/sim/world.ts',
-    ['this.network.resumesAt, clock.stillUntil)', 'this.network.resumesAt)'],
+    ['this.network.resumesAt, clock.stillUntil, apart)', 'this.network.resumesAt, apart)'],
     'sim/simulation',
   ),
   plant(

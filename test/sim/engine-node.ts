@@ -221,6 +221,11 @@ export class EngineNode {
     return this.#ended.promise
   }
 
+  /** Whether one of its connections leads to a server. */
+  reaches(server: Server): boolean {
+    return [...this.#clients].some(client => client.server === server && client.status === 'ready')
+  }
+
   /** Faults that this node met. */
   get faults(): number {
     return this.#faults

@@ -107,6 +107,8 @@ export class World {
   /** Faults that go on now, and when the last one ended. */
   #happening = 0
   #calmSince = 0
+  /** When a node was last seen without a connection to the primary; it may take until its next check of the server. */
+  readonly #apart = new WeakMap<EngineNode, number>()
   readonly #readers: Readers
   #isNight = false
   #done = false
@@ -255,12 +257,15 @@ export class World {
   }
 
   /** Since when nothing has kept a node from the primary, or undefined. */
-  #calmFor({ name, clock }: EngineNode): number | undefined {
+  #calmFor(node: EngineNode): number | undefined {
+    const { name, clock } = node
     const { primary, isAttached } = this.cluster
+    if (!node.reaches(primary)) this.#apart.set(node, this.timeline.now)
     const isUpset = this.#happening > 0 || clock.isStill || primary.state !== 'up' || !isAttached
     if (isUpset || (this.#behind.get(name) ?? primary) !== primary) this.#calmSince = this.timeline.now
     // Nobody looks at a node that stands still, so what kept it from the primary is asked of its clock.
-    return isUpset ? undefined : Math.max(this.#calmSince, this.network.resumesAt, clock.stillUntil)
+    const apart = this.#apart.get(node) ?? 0
+    return isUpset ? undefined : Math.max(this.#calmSince, this.network.resumesAt, clock.stillUntil, apart)
   }
 
   #shopProblems(redis: Keyspace): readonly string[] {

@@ -73,6 +73,11 @@ export class SimulatedClient {
     this.#options = options
   }
 
+  /** The server that its connection leads to; undefined without one. */
+  get server(): Server | undefined {
+    return this.#connection?.server
+  }
+
   on(event: 'error', heard: (cause: Error) => void): void {
     if (event === 'error') this.#onError = heard
   }
