@@ -33,7 +33,7 @@ const LATE: RateVerdict = { allowed: false, late: true, headers: [] }
 const MAPPED = '0000:0000:0000:0000:0000:ffff:'
 
 /** Who is counted together: IPv6 callers own a /64, so that is theirs; IPv4 callers one address, whichever way it is written. */
-export const network = (address: string): string =>
+export const networkOf = (address: string): string =>
   address.includes(':') && !address.startsWith(MAPPED) ? address.split(':').slice(0, 4).join(':') : address
 
 export class RateLimits {
@@ -45,7 +45,7 @@ export class RateLimits {
 
   /**
    * `wrongCodes` is how many codes that do not exist a caller may ask for in a second; 0 is no limit. `isLate` says whether rates
-   * may be older than an operator's answer at a monotonic moment (controls.ts); who has no rate is not asked about.
+   * may be older than an operator's answer at a monotonic moment (controls.ts): who has none may have one by then.
    */
   constructor(rates: Rates, clock: Clock, wrongCodes = 0, isLate: (now: number) => boolean = () => false) {
     this.#rates = rates
@@ -61,11 +61,12 @@ export class RateLimits {
 
   /** Counts one request of a caller; `address` is asked for only where it matters. */
   take(caller: Caller, address: () => string): RateVerdict {
-    if (caller.role === 'user') return this.#take(caller.id, this.#rates.user)
-    if (caller.role === 'anonymous') {
-      return this.#rates.address === 0 ? FREE : this.#take(`address:${network(address())}`, this.#rates.address)
-    }
-    return this.#rates.key === 0 ? FREE : this.#take(caller.id, this.#rates.key)
+    const now = this.#now()
+    if (this.#isLate(now)) return LATE
+    const { user, address: network, key } = this.#rates
+    if (caller.role === 'user') return this.#take(caller.id, user, now)
+    if (caller.role !== 'anonymous') return this.#take(caller.id, key, now)
+    return network === 0 ? FREE : this.#take(`address:${networkOf(address())}`, network, now)
   }
 
   /** Whether a caller may ask for a code: not while he has asked for too many that do not exist. */
@@ -78,10 +79,8 @@ export class RateLimits {
     if (this.#wrongCodes > 0) this.#filled(guesses(caller), this.#wrongCodes, this.#now()).left--
   }
 
-  #take(name: string, rate: number): RateVerdict {
+  #take(name: string, rate: number, now: number): RateVerdict {
     if (rate === 0) return FREE
-    const now = this.#now()
-    if (this.#isLate(now)) return LATE
     const bucket = this.#filled(name, rate, now)
     const allowed = bucket.left >= 1
     if (allowed) bucket.left--

@@ -19,7 +19,7 @@ import { complaint, type StreamFrame, streamFrame } from '../wire/schemas.ts'
 import { type EncodedFrame, encodeFrame } from '../wire/stock-frame.ts'
 import { claimRequest, poolOf } from './claim-request.ts'
 import { countUnread, enteredAnswer, refusalExtra, wordsOf } from './claim-routes.ts'
-import { network } from './rate-limits.ts'
+import { networkOf } from './rate-limits.ts'
 import { publicRound } from './round-routes.ts'
 import type { Services } from './services.ts'
 import type { StreamHandler, StreamSocket, UpgradeRequest } from './stream-socket.ts'
@@ -109,14 +109,14 @@ export class Stream implements StreamHandler {
     if (!caller) return CODES.unauthorized.status
     if (this.#sessions.size >= socketsMax) return CODES.overloaded.status
     if (caller.role !== 'anonymous' || socketsAddressMax === 0) return undefined
-    return (this.#nobodys.get(network(address)) ?? 0) >= socketsAddressMax ? CODES.rate_limited.status : undefined
+    return (this.#nobodys.get(networkOf(address)) ?? 0) >= socketsAddressMax ? CODES.rate_limited.status : undefined
   }
 
   readonly opened = (socket: StreamSocket): void => {
     const caller = this.#options.callers.of(socket.credential)
     if (!caller) return this.#end(socket, 'unauthorized')
     if (may(caller, 'claim-any')) socket.owedBytesMax = OWED_BYTES_MAX.key
-    if (caller.role === 'anonymous') count(this.#nobodys, network(socket.address), 1)
+    if (caller.role === 'anonymous') count(this.#nobodys, networkOf(socket.address), 1)
     this.#sessions.set(socket, { caller, topics: new Set(), cohort: this.#opened++ % COHORTS })
     const server_time = rfc3339(this.#options.services.rounds.serverTimeMs())
     this.#send(socket, { op: 'welcome', server_time, max_frame_bytes: FRAME_BYTES_MAX })
@@ -146,7 +146,7 @@ export class Stream implements StreamHandler {
     const session = this.#sessions.get(socket)
     if (!session) return
     for (const roundId of session.topics) count(this.#viewers, roundId, -1)
-    if (session.caller.role === 'anonymous') count(this.#nobodys, network(socket.address), -1)
+    if (session.caller.role === 'anonymous') count(this.#nobodys, networkOf(socket.address), -1)
     this.#sessions.delete(socket)
   }
 

@@ -8,6 +8,12 @@ import { type Plant, plant } from './plant.ts'
 
 export const SECURITY_PLANTS: readonly Plant[] = [
   plant(
+    'behind a standstill who had no rate passes before the rates were read again',
+    'engine/server/rate-limits.ts',
+    ['if (this.#isLate(now))', 'if (this.#rates.key !== 0 && this.#isLate(now))'],
+    'unit/timing',
+  ),
+  plant(
     'a message that is no notice ends the worker',
     'engine/store/notice.ts',
     ['FORM.test(message) ? parseNotice(message) : undefined', 'parseNotice(message)'],

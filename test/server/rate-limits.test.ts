@@ -7,7 +7,7 @@
  */
 import { setTimeout as until } from 'node:timers/promises'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { network } from '../../engine/server/rate-limits.ts'
+import { networkOf } from '../../engine/server/rate-limits.ts'
 import { Api, expectProblem, makeRound, type Reply, type Round } from '../support/api.ts'
 import { KEYS, startTestWorker, type TestWorker } from '../support/engine.ts'
 import { type RedisServer, startRedis } from '../support/redis.ts'
@@ -115,5 +115,5 @@ test.each([
   ['2001:0db8:0000:0001:0000:0000:0000:0001', '2001:0db8:0000:0001:ffff:0000:0000:0002', true],
   ['2001:0db8:0000:0001:0000:0000:0000:0001', '2001:0db8:0000:0002:0000:0000:0000:0001', false],
 ])('%s and %s are counted together: %s', (one, other, together) => {
-  expect(network(one) === network(other)).toBe(together)
+  expect(networkOf(one) === networkOf(other)).toBe(together)
 })
