@@ -45,12 +45,31 @@ async function ready(api: Api): Promise<void> {
 const clients = async ({ admin }: Copy): Promise<string | undefined> =>
   /connected_clients:(\d+)/.exec(await admin.info('clients'))?.[1]
 
-/** Resolves when it holds; fails when a lost history has been shown for too long. */
-async function soon(holds: () => Promise<boolean>): Promise<void> {
+/** Resolves when a node shows what fits of a round; fails when it shows anything else for too long. A refusal shows nothing. */
+async function shows(api: Api, { id }: Round, fits: (shown: Round) => boolean): Promise<Round> {
   using stalls = new Stalls()
   const from = performance.now()
-  while (!(await holds())) expect(stalls.since(from)).toBeLessThan(SHOWN_WITHIN_MS)
+  for (;;) {
+    const { status, body } = await api.get<Round>(`/v1/rounds/${id}`)
+    if (status === 200 && fits(body)) return body
+    if (status === 200) expect(stalls.since(from)).toBeLessThan(SHOWN_WITHIN_MS)
+  }
 }
+
+/** Resolves when a node shows a round no more. */
+async function isGone(api: Api, { id }: Round): Promise<void> {
+  using stalls = new Stalls()
+  const from = performance.now()
+  for (let status = 0; status !== 404; ) {
+    status = (await api.get(`/v1/rounds/${id}`)).status
+    if (status === 200) expect(stalls.since(from)).toBeLessThan(SHOWN_WITHIN_MS)
+  }
+}
+
+const otherThan =
+  (...epochs: readonly string[]) =>
+  ({ stock }: Round): boolean =>
+    !epochs.includes(stock.epoch)
 
 /** A primary and a replica that `lose` cuts off, and nodes in front of them. */
 async function startRoom(level: Readonly<Record<string, string>>, nodes = 1) {
@@ -245,7 +264,7 @@ test(
     const code = codeOf(await claim(api, gone, 'xavier'))
     expect((await api.get(`/v1/vouchers/${code}`)).status).toBe(200)
     await failOver()
-    await soon(async () => (await api.get(`/v1/rounds/${gone.id}`)).status === 404)
+    await isGone(api, gone)
     expectProblem(await api.get(`/v1/vouchers/${code}`), 'not_found')
     expectProblem(await claim(api, gone, 'xavier'), 'not_found')
     expectProblem(await api.post(`/v1/campaigns/${gone.campaign_id}/rounds`, { stock: 1 }), 'not_found')
@@ -271,9 +290,7 @@ test(
     await enter('second')
     await enter('third')
     await failOver()
-    const { epoch } = round.stock
-    const shown = async () => (await api.get<Round>(`/v1/rounds/${round.id}`)).body
-    await soon(async () => ![undefined, epoch].includes((await shown()).stock?.epoch))
+    await shows(api, round, otherThan(round.stock.epoch))
     for (const user of ['third', 'second', 'first']) await enter(user)
     expect(await has(roundDraw(round.id))).toMatchObject({ entries: '3' })
   },
@@ -290,9 +307,7 @@ test(
     expect((await api.post(`/v1/rounds/${round.id}/pause`)).status).toBe(504)
     await stops[1]?.()
     await failOver([])
-    const shown = async () => (await api.get<Round>(`/v1/rounds/${round.id}`)).body
-    await soon(async () => ![undefined, round.stock.epoch].includes((await shown()).stock?.epoch))
-    expect((await shown()).state).not.toBe('paused')
+    expect((await shows(api, round, otherThan(round.stock.epoch))).state).not.toBe('paused')
   },
   PATIENCE_MS,
 )
@@ -306,16 +321,13 @@ test(
     lose()
     const paused = await api.post<Round>(`/v1/rounds/${round.id}/pause`)
     expect(paused.body.stock.epoch).toBe(round.stock.epoch)
-    const shown = async () => (await api.get<Round>(`/v1/rounds/${round.id}`)).body
     await failOver()
-    await soon(async () => ![undefined, round.stock.epoch].includes((await shown()).stock?.epoch))
-    const { epoch: between } = (await shown()).stock
+    const { epoch: between } = (await shows(api, round, otherThan(round.stock.epoch))).stock
     const seen = await startAlone(second)
     expect(seen).toMatchObject([{ state: 'open', stock: { epoch: round.stock.epoch } }])
     expect(seen[0]?.stock.version).toBeLessThan(paused.body.stock.version)
     await lead(second)
-    await soon(async () => ![undefined, between].includes((await shown()).stock?.epoch))
-    const last = await shown()
+    const last = await shows(api, round, otherThan(between))
     expect(last).toMatchObject({ state: 'open' })
     expect(last.stock.epoch).not.toBe(round.stock.epoch)
   },
@@ -333,7 +345,7 @@ test(
     await split()
     await cutOne()
     const shown = async () => (await api.get<Round>(`/v1/rounds/${round.id}`)).body
-    await soon(async () => (await shown()).state === 'open')
+    await shows(api, round, ({ state }) => state === 'open')
     expect((await claim(api, round, 'second')).body).toMatchObject({ outcome: 'granted', claim: { sequence: 2 } })
     expect((await shown()).stock).toMatchObject({ granted: 2, epoch: (await has(roundState(round.id))).epoch })
     expect(await primary.admin.hgetall(roundState(round.id))).toMatchObject({
