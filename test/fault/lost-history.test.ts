@@ -94,8 +94,9 @@ async function startRoom(level: Readonly<Record<string, string>>, nodes = 1) {
     apis,
     primary,
     stops,
-    /** From now on the replica gets nothing more. */
-    lose: () => {
+    /** From now on the replica gets nothing more; what was asked before it has. */
+    lose: async () => {
+      await synced(primary)
       stream.way = 'black hole'
     },
     /** The replica, which lacks that, takes the primary's place and name. */
@@ -169,7 +170,7 @@ for (const level of [REPLICATED, ALWAYS])
         // Where its money cannot be noted on the replica, stock is not changed at all.
         ...(level === ALWAYS ? [viewer.next(frame => frame.round_id === emptied.id && frame.total === 1)] : []),
       ])
-      lose()
+      await lose()
       const told = await Promise.all([
         api.post(`/v1/rounds/${paused.id}/pause`),
         api.post(`/v1/rounds/${closed.id}/close`),
@@ -234,7 +235,7 @@ test(
     const { api, lose, failOver } = await startRoom(ALWAYS)
     const round = await makeRound(api)
     await claim(api, round, 'first')
-    lose()
+    await lose()
     const gone = await claim(api, round, 'xavier')
     expect((await api.get(`/v1/vouchers/${codeOf(gone)}`)).body).toMatchObject({ user_id: 'xavier' })
     await failOver()
@@ -259,7 +260,7 @@ test(
   async () => {
     const { api, lose, failOver } = await startRoom(ALWAYS)
     const kept = await makeRound(api)
-    lose()
+    await lose()
     const gone = await makeRound(api)
     const code = codeOf(await claim(api, gone, 'xavier'))
     expect((await api.get(`/v1/vouchers/${code}`)).status).toBe(200)
@@ -286,7 +287,7 @@ test(
     const enter = async (user: string) =>
       expect((await claim(api, round, user)).body).toMatchObject({ outcome: 'entered' })
     await enter('first')
-    lose()
+    await lose()
     await enter('second')
     await enter('third')
     await failOver()
@@ -303,7 +304,7 @@ test(
     const { apis, api, stops, lose, failOver } = await startRoom(FENCED, 2)
     const round = await makeRound(api)
     for (const [i, each] of apis.entries()) expect((await claim(each, round, `u${i}`)).status).toBe(201)
-    lose()
+    await lose()
     expect((await api.post(`/v1/rounds/${round.id}/pause`)).status).toBe(504)
     await stops[1]?.()
     await failOver([])
@@ -318,7 +319,7 @@ test(
     const { api, lose, failOver, lead, addReplica } = await startRoom(ALWAYS)
     const round = await makeRound(api)
     const second = await addReplica()
-    lose()
+    await lose()
     const paused = await api.post<Round>(`/v1/rounds/${round.id}/pause`)
     expect(paused.body.stock.epoch).toBe(round.stock.epoch)
     await failOver()
@@ -340,7 +341,7 @@ test(
     const { api, lose, split, cutOne, has, primary } = await startRoom(ALWAYS)
     const round = await makeRound(api)
     await claim(api, round, 'first')
-    lose()
+    await lose()
     expect((await api.post(`/v1/rounds/${round.id}/pause`)).status).toBe(200)
     await split()
     await cutOne()
