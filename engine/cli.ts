@@ -10,6 +10,7 @@ import { causesText } from './base/causes.ts'
 import { shownLines } from './base/shown-text.ts'
 import type { Command } from './cli/command.ts'
 import { ConfigError, nearest, readConfig, SETTINGS } from './config.ts'
+import type { Told } from './processes/supervisor.ts'
 
 enableCompileCache()
 
@@ -76,14 +77,16 @@ async function upCommand(): Promise<number> {
   }
   refuseWords(args)
   const { up } = await import('./processes/supervisor.ts')
-  const node = await up(readConfig(), ({ url, madeKey, redis }) => {
+  const asked = new Promise<void>(resolve => {
+    process.on('SIGTERM', () => resolve())
+    process.on('SIGINT', () => resolve())
+  })
+  const serving = ({ url, madeKey, redis }: Told) => {
     console.log(`fairgrab serves ${url}   (Redis: ${redis})`)
     if (madeKey) console.log(`operator key, shown once: ${madeKey}`)
-  })
-  const asked = new Promise<void>(resolve => {
-    process.on('SIGTERM', resolve)
-    process.on('SIGINT', resolve)
-  })
+  }
+  const node = await up(readConfig(), serving, asked)
+  if (!node) return 0
   await Promise.race([asked, node.failed]).catch(async (cause: Error) => {
     await node.stop()
     throw cause

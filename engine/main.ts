@@ -16,9 +16,11 @@ import { quarantines } from './campaign/quarantine.ts'
 import { Sweep } from './campaign/sweep.ts'
 import type { Config } from './config.ts'
 import { agree } from './main/agreement.ts'
+import { checked } from './main/checked.ts'
 import { type Ears, roundsOf } from './main/rounds.ts'
 import { drawnFeed, openServer, type Parts, stockFeed } from './main/server.ts'
 import { ArrivalRecord } from './ops/arrival-record.ts'
+import { FaultLog } from './ops/fault-log.ts'
 import { Health, type HealthOptions } from './ops/health.ts'
 import type { Log } from './ops/log.ts'
 import { Metrics } from './ops/metrics.ts'
@@ -32,6 +34,7 @@ const LOG_MS = 1000
 /** Between two sweeps of one worker, at most: money that time moves is this late. */
 const SWEEP_MS = 30_000
 const DRAIN_MS = 5000
+const START_TOLD_MS = 3000
 
 export interface WorkerOptions {
   readonly config: Config
@@ -56,16 +59,18 @@ export async function startWorker({ config, log, place = 0, metricsText }: Worke
   const [clock, random] = [new CorrectedClock(realClock), realRandom]
   const ears: Ears = {}
   const store = storeOf(config, log, ears, clock)
+  const faults = new FaultLog(log)
   const metrics = new Metrics(cause => log.error({ err: cause }, 'bug'))
-  const health = healthOf(config, log, measuredBy(store, clock, ears))
+  const health = healthOf({ config, log, faults }, { connected: store.ready, check: () => checked(store, clock, ears) })
   await health.start()
-  const { voucher: secret, draw: drawSecret } = await agree({ config, store, health, ears })
+  const agreed = agree({ config, store, health, ears })
+  const { voucher: secret, draw: drawSecret } = await tellingWaits(agreed, health, log)
   const arrivals = config.arrivals === '' ? undefined : new ArrivalRecord(config.arrivals)
   const audit = new Audit({ store: store.audit, random, failed: unauditedTold(metrics, log) })
   const common = { store, metrics, health, secret, audit }
   const { rounds, fence } = await roundsOf({ ...common, drawSecret, config, log, clock, place, ears, arrivals })
   const campaigns = new Campaigns({ store, clock, random, serverTimeMs: () => rounds.serverTimeMs() })
-  const told = (what: string) => (cause: unknown) => log.warn({ err: cause }, what)
+  const told = (what: string) => faults.told(what)
   const commitments = new Commitments({ store, serverTimeMs: () => rounds.serverTimeMs(), failed: told('budget') })
   const draws = new Draws({ store, rounds, clock, failed: told('draw') })
   const limits = limitsOf(config, log, store, clock)
@@ -101,6 +106,17 @@ export async function startWorker({ config, log, place = 0, metricsText }: Worke
       server.close()
     },
   }
+}
+
+/** Says every few seconds what a start waits for, as long as it does. */
+async function tellingWaits<T>(starting: Promise<T>, health: Health, log: Log): Promise<T> {
+  const tell = () => {
+    const [{ what, mend } = { what: 'Redis does not answer', mend: 'start it, or correct REDIS_URL' }] =
+      health.report.problems
+    log.warn({ mend }, `the start waits for Redis: ${what}`)
+  }
+  const stop = every(realClock, START_TOLD_MS, tell, () => {})
+  return starting.finally(stop)
 }
 
 /** What the checks of the server are told of the rounds that are served. */
@@ -166,30 +182,19 @@ const storeOf = (config: Config, log: Log, ears: Ears, clock: Clock): Store =>
     },
   })
 
-/** Each check of the server says how its clock stands, too. */
-const measuredBy = ({ health, ready }: Store, clock: CorrectedClock, ears: Ears) => ({
-  connected: ready,
-  check: async () => {
-    const found = await health()
-    clock.learn(found.aheadMs)
-    ears.measured?.(realClock.wallMs() + found.aheadMs)
-    const { problems = [], warnings = [] } = (await ears.agreed?.()) ?? {}
-    const { lost = [], damaged = [] } = (await ears.damage?.()) ?? {}
-    return {
-      ...found,
-      problems: [...found.problems, ...problems, ...lost],
-      damages: damaged,
-      warnings: [...found.warnings, ...warnings, ...((await ears.concerns?.()) ?? [])],
-    }
-  },
-})
+interface Watch {
+  readonly config: Config
+  readonly log: Log
+  readonly faults: FaultLog
+}
 
-const healthOf = (config: Config, log: Log, server: Pick<HealthOptions, 'check' | 'connected'>): Health =>
+const healthOf = ({ config, log, faults }: Watch, server: Pick<HealthOptions, 'check' | 'connected'>): Health =>
   new Health({
     ...server,
     clock: realClock,
     durability: config.durability,
     changed: ({ ready, problems, warnings }) => {
+      faults.changed()
       for (const { what, mend } of problems) log.error({ mend }, ready ? what : `granting is stopped: ${what}`)
       for (const { what, mend } of warnings) log.warn({ mend }, what)
     },

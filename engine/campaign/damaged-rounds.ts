@@ -9,6 +9,7 @@
  * Rejected: counts compared at one moment by a script of their own (claims do that; here they are read twice), and every round of the
  * index at each check (that is `fairgrab doctor --rounds`).
  */
+import { Fault } from '../base/assert.ts'
 import type { Finding } from '../ops/health.ts'
 import type { RoundStore } from '../store/round-store.ts'
 
@@ -43,6 +44,19 @@ export class DamagedRounds {
 
   get size(): number {
     return this.#found.size
+  }
+
+  /** What is wrong with a round, as far as this worker knows, and what to do. */
+  problemOf(id: string): string | undefined {
+    const what = this.#found.get(id)
+    if (what !== undefined) return `${what}; restore its keys from a backup`
+    return this.#lost.has(id) ? LOST.what : undefined
+  }
+
+  /** Of a damaged round nobody is told that he holds nothing in it. Throws Fault `fenced`. */
+  assertSound(id: string): void {
+    const problem = this.problemOf(id)
+    if (problem !== undefined) throw new Fault('fenced', `round ${id}: ${problem}; ask again`)
   }
 
   /** A request found it so; the next look judges it again. */

@@ -89,9 +89,8 @@ export class DryRun {
     const { notice, vouchers } = view
     const most = mostPacks(vouchers.length)
     const held = quarantinedOf(notice)
-    if (held === 0) throw new Refusal('wrong_state', releaseRefused('wrong_state', most))
-    if (notice.sequence + remainingOf(notice) + held > most)
-      throw new Refusal('invalid', releaseRefused('invalid', most))
+    if (held === 0) throw releaseRefused(view, 'wrong_state', most)
+    if (notice.sequence + remainingOf(notice) + held > most) throw releaseRefused(view, 'invalid', most)
     const pools = notice.pools.map(({ total, granted }) => ({ total, granted }))
     const aside = (notice.aside ?? []).map(range => ({ ...range, released: true }))
     return { before: faceOf(view, notice), after: faceOf(view, { ...notice, pools, aside }) }

@@ -7,6 +7,7 @@ import { daysInOrder } from '../base/business-day.ts'
 import { rfc3339 } from '../base/clock.ts'
 import type { LedgerEntry } from '../store/ledger-store.ts'
 import { grantedOf } from '../store/notice.ts'
+import { lostRound } from '../store/round-store.ts'
 import type { Store } from '../store/store.ts'
 import type { Campaign } from './campaigns.ts'
 import { packAmount, type RoundConfig } from './round-config.ts'
@@ -38,7 +39,7 @@ export class Ledger {
     const { balances: kept, booked } = standing
     let unbooked = 0
     for (const [i, read] of reads.entries()) {
-      if (!read) continue
+      if (!read) throw lostRound(rounds[i]?.id as string)
       const { pack } = JSON.parse(read.config) as RoundConfig
       unbooked += Math.max(0, grantedOf(read.notice) - (booked[i] as number)) * packAmount(pack)
     }

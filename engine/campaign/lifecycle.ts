@@ -203,7 +203,7 @@ export class Lifecycle {
     const most = mostPacks(vouchers.length)
     const released = await this.#store.fence.release(id, notice.epoch, { most, request })
     this.#rounds.take(id, released.notice)
-    if (released.code !== 'granted') throw new Refusal(released.code, releaseRefused(released.code, most))
+    if (released.code !== 'granted') throw releaseRefused(round.view, released.code, most)
     await behindChange(this.#rounds.reopened(id))
     return round
   }

@@ -52,6 +52,8 @@ export interface Lock {
   readonly code: string
   readonly id: string
   readonly order_id: string
+  /** Of a key that is bound to a merchant. */
+  readonly merchant_id?: string
   readonly ends_at: string
 }
 
@@ -62,6 +64,8 @@ export interface RedemptionOptions {
   readonly merchants: Merchants
   readonly controls: Controls
   readonly random: Random
+  /** Milliseconds since 1970 by Redis's clock, as far as this worker can tell. */
+  readonly serverTimeMs: () => number
 }
 
 /** The engine's idea of the day can be wrong once at midnight, what it judged on once after a standstill; and once more each. */
@@ -83,8 +87,10 @@ export class Redemption {
   readonly #merchants: Merchants
   readonly #controls: Controls
   readonly #random: Random
+  readonly #serverTimeMs: () => number
 
-  constructor({ store, campaigns, vouchers, merchants, controls, random }: RedemptionOptions) {
+  constructor({ store, campaigns, vouchers, merchants, controls, random, serverTimeMs }: RedemptionOptions) {
+    this.#serverTimeMs = serverTimeMs
     this.#store = store
     this.#campaigns = campaigns
     this.#vouchers = vouchers
@@ -102,14 +108,15 @@ export class Redemption {
     const id = newId(this.#random, 'lck')
     const lock = { ...ownerOf(actor, order), ttlMs: ttl_s * 1000, id }
     const turned = await this.#store.vouchers.lock(campaignId, facts, lock)
-    if (turned.code !== 'granted' || turned.answer === undefined) throw refused(turned)
-    return { code: issued, id: turned.answer, order_id: order, ends_at: rfc3339(turned.at as number) }
+    if (turned.code !== 'granted' || turned.answer === undefined) throw refused(turned, this.#serverTimeMs())
+    const merchant = actor.merchant === undefined ? {} : { merchant_id: actor.merchant }
+    return { code: issued, id: turned.answer, order_id: order, ...merchant, ends_at: rfc3339(turned.at as number) }
   }
 
   async unlock(actor: Actor, code: string, order: string): Promise<void> {
     const { campaignId, facts } = await this.#vouchers.of(code)
     const turned = await this.#store.vouchers.unlock(campaignId, facts, ownerOf(actor, order))
-    if (turned.code !== 'granted' && turned.code !== 'replayed') throw refused(turned)
+    if (turned.code !== 'granted' && turned.code !== 'replayed') throw refused(turned, this.#serverTimeMs())
   }
 
   /** Redeems once for each (caller, key). Throws Refusal with the rule that says no. */
@@ -162,7 +169,7 @@ export class Redemption {
       note: reason,
       answer: `${answer.slice(0, -1)},"amount":`,
     })
-    return answered(turned, id, 'reversed_at')
+    return answered(turned, { id, timeField: 'reversed_at', now: this.#serverTimeMs() })
   }
 
   /** Takes a voucher out of use; one that was redeemed is `already_redeemed`. */
@@ -170,7 +177,7 @@ export class Redemption {
     const { campaignId, facts } = await this.#vouchers.of(code)
     const { on_expiry: unused } = await this.#campaigns.get(campaignId)
     const turned = await this.#store.vouchers.deactivate(campaignId, { voucher: facts, unused, by: actor.id, note })
-    if (turned.code !== 'granted' && turned.code !== 'replayed') throw refused(turned)
+    if (turned.code !== 'granted' && turned.code !== 'replayed') throw refused(turned, this.#serverTimeMs())
   }
 
   async #campaignOf(redemption: string): Promise<Campaign> {
@@ -226,7 +233,7 @@ export class Redemption {
         tooOld = controls
         if (tries === TRIES) throw again ? inDoubt() : refused(turned)
       } else if (turned.code === 'wrong_day' && tries < TRIES) this.#campaigns.learn(campaign.id, turned.at as number)
-      else return answered(turned, unjudged.id, 'redeemed_at')
+      else return answered(turned, { id: unjudged.id, timeField: 'redeemed_at', now: this.#serverTimeMs() })
     }
   }
 }
@@ -241,15 +248,25 @@ const REFUSED: Partial<Record<Code, string>> = {
   unavailable: 'what operators have set was too old when Redis was reached, again and again; nothing was executed',
 }
 
-const refused = ({ code, at }: Turned): Refusal =>
-  code === 'voucher_locked' && at !== undefined
-    ? new Refusal(code, `another order or merchant holds the lock until ${rfc3339(at)}`, { locked_until: rfc3339(at) })
-    : new Refusal(code, REFUSED[code] ?? CODES[code].title)
+/** `now` is Redis's clock, as far as it is known here: somebody else's lock ends by it. */
+function refused({ code, at }: Turned, now = 0): Refusal {
+  if (code !== 'voucher_locked' || at === undefined) return new Refusal(code, REFUSED[code] ?? CODES[code].title)
+  const retry_after_ms = Math.max(1, Math.ceil(at - now))
+  const told = { locked_until: rfc3339(at), retry_after_ms }
+  return new Refusal(code, `another order or merchant holds the lock until ${rfc3339(at)}`, told)
+}
+
+interface Asked {
+  readonly id: string
+  readonly timeField: string
+  /** Redis's clock, as far as it is known here. */
+  readonly now: number
+}
 
 /** What a request with the answer `id` came to. A link that resends finds its own answer: that is no repetition. */
-function answered(turned: Turned, id: string, timeField: string): KeyedAnswer {
+function answered(turned: Turned, { id, timeField, now }: Asked): KeyedAnswer {
   const { code, at, answer } = turned
-  if (at === undefined || answer === undefined) throw refused(turned)
+  if (at === undefined || answer === undefined) throw refused(turned, now)
   const own = answer.startsWith(`{"id":"${id}"`)
   return { replayed: code === 'replayed' && !own, json: timedJson(at, answer, timeField) }
 }

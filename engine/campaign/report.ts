@@ -11,6 +11,7 @@ import { rfc3339 } from '../base/clock.ts'
 import { partsOf } from '../base/holder.ts'
 import type { LedgerEntry } from '../store/ledger-store.ts'
 import { grantedOf } from '../store/notice.ts'
+import { lostRound } from '../store/round-store.ts'
 import type { Store } from '../store/store.ts'
 import type { Campaign } from './campaigns.ts'
 import type { Merchants } from './merchants.ts'
@@ -166,9 +167,7 @@ export class Reports {
     const rounds = await this.#store.rounds.index(campaign.id)
     const configs: RoundConfig[] = []
     for (const round of rounds) {
-      const read = await this.#store.rounds.read(round.id)
-      if (!read) continue
-      const config = JSON.parse(read.config) as RoundConfig
+      const config = JSON.parse((await this.#stateOf(round.id)).config) as RoundConfig
       configs.push(config)
       packs.set(
         config.number,
@@ -196,13 +195,19 @@ export class Reports {
     }
   }
 
+  /** A round of the index; one that Redis has lost is in no figure, so nothing is counted without it. */
+  async #stateOf(id: string) {
+    const read = await this.#store.rounds.read(id)
+    if (!read) throw lostRound(id)
+    return read
+  }
+
   async #issued(campaign: Campaign) {
     const pools = new Map<string, number>()
     let packs = 0
     let vouchers = 0
     for (const { id } of await this.#store.rounds.index(campaign.id)) {
-      const read = await this.#store.rounds.read(id)
-      if (!read) continue
+      const read = await this.#stateOf(id)
       const config = JSON.parse(read.config) as RoundConfig
       packs += grantedOf(read.notice)
       vouchers += grantedOf(read.notice) * config.pack.reduce((sum, { quantity }) => sum + quantity, 0)

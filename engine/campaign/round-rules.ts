@@ -10,6 +10,7 @@ import { STOCK_MAX, VOUCHERS_PER_ROUND_MAX } from '../base/limits.ts'
 import { type PoolCount, totalOf } from '../store/notice.ts'
 import type { Claims } from './claims.ts'
 import type { Allocation } from './round-config.ts'
+import type { PublicState } from './round-view.ts'
 
 export interface RoundRules {
   readonly stock: number
@@ -45,8 +46,11 @@ export function closesOf({ allocation, opens_at, closes_at }: RoundRules, now: n
   return closes_at === null ? drawsAt : momentOf(closes_at)
 }
 
-export const releaseRefused = (code: Code, most: number): string =>
-  code === 'wrong_state' ? 'nothing is quarantined' : `release: no sequence of a round may pass ${most}`
+/** The refusal of a release, with a code of scripts/fence-release.lua. */
+export const releaseRefused = ({ state }: { readonly state: PublicState }, code: Code, most: number): Refusal =>
+  code === 'wrong_state'
+    ? new Refusal(code, 'nothing is quarantined', { state })
+    : new Refusal(code, `release: no sequence of a round may pass ${most}`)
 
 /** The place of the pool that is restocked; throws the refusal that this gets as far as it is known, in the script's order. */
 export function restockPool(round: Claims, poolName: string, add: number): number {
@@ -68,7 +72,8 @@ export function restockRefused({ view }: Claims, poolName: string, add: number, 
   const { total, granted } = notice.pools[config.pools.indexOf(poolName)] as PoolCount
   if (code === 'below_granted')
     return new Refusal(code, `${granted} are granted of ${total} in ${poolName}; take back less than ${-add}`)
-  if (code === 'wrong_state') return new Refusal(code, `the round is ${state}; stock cannot be added any more`)
+  if (code === 'wrong_state')
+    return new Refusal(code, `the round is ${state}; stock cannot be added any more`, { state })
   if (code === 'unavailable') return new Refusal(code, 'this took too long and was given up; nothing was executed')
   return new Refusal(code, `add: the round may hold ${mostPacks(vouchers.length)} packs at most`)
 }

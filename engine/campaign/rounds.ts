@@ -13,7 +13,7 @@ import type { Random } from '../base/random.ts'
 import { type SigningKey, signingKeyOf } from '../draw/signing-key.ts'
 import type { Decision } from '../store/claim-store.ts'
 import type { Notice, StoredState } from '../store/notice.ts'
-import type { RoundRead } from '../store/round-store.ts'
+import { lostRound, type RoundRead } from '../store/round-store.ts'
 import type { Store } from '../store/store.ts'
 import { Claims, type ClaimsOptions, type Order } from './claims.ts'
 import { DamagedRounds } from './damaged-rounds.ts'
@@ -225,7 +225,7 @@ export class Rounds {
 
   #lost(roundId: string): Fault {
     this.damaged.found(roundId, 'its state in Redis is missing')
-    return new Fault('fenced', `round ${roundId}: its state in Redis is missing; restore it from a backup`)
+    return lostRound(roundId)
   }
 
   async #open(roundId: string, read: RoundRead, renewals: number): Promise<Claims> {

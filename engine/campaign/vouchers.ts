@@ -96,7 +96,10 @@ export class Vouchers {
     found: ReturnType<GrantPages['of']>,
   ): Promise<Grant | undefined> {
     const grant = await found
-    if (!grant) await this.#store.absences.confirm(view.id, sequence)
+    if (!grant) {
+      this.#rounds.damaged.assertSound(view.id)
+      await this.#store.absences.confirm(view.id, sequence)
+    }
     if (view.notice.epoch === epoch) return grant
     return this.#grantOf({ view }, sequence)
   }

@@ -52,7 +52,7 @@ function secretStep(name: string, own: string | undefined, kept: string): Step {
   if (own === kept) return { next: undefined, words: `${name} is what the nodes agreed on already` }
   return {
     next: own,
-    words: `${name} is another one now: nodes with the old one grant nothing from their next check on; restart each with the new one. What was derived from the old one is void`,
+    words: `${name} is another one now: nodes with the old one grant nothing from their next check on; restart each with the new one at once, since until then they still tell and redeem the old codes. What was derived from the old one is void`,
   }
 }
 

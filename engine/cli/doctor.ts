@@ -13,7 +13,7 @@ import { realClock } from '../base/clock.ts'
 import { realRandom } from '../base/random.ts'
 import { checkRound } from '../campaign/round-check.ts'
 import { type Config, ConfigError, readConfig } from '../config.ts'
-import { judge, LEVEL, ownOf, secretsOf } from '../main/agreement.ts'
+import { judgeStranger } from '../main/agreement.ts'
 import { verifyBinary } from '../server/binary.ts'
 import { diagnose } from '../store/diagnosis.ts'
 import { embeddedUrl } from '../store/embedded.ts'
@@ -120,10 +120,8 @@ async function examineAgreement(config: Config): Promise<Examined> {
   const { durability, redisUrl } = config
   const store = openStore({ url: urlOf(config), durability, clock: realClock, random: realRandom })
   try {
-    const own = ownOf(config, secretsOf(config, await store.agreement.secrets()))
-    const { problems, warnings } = judge(own, await store.agreement.read())
     // The level of an embedded server is its one node's affair.
-    return { problems: problems.filter(({ what }) => redisUrl !== '' || !what.startsWith(LEVEL)), warnings }
+    return await judgeStranger(config, store.agreement, { alone: redisUrl === '' })
   } finally {
     await store.close()
   }

@@ -98,6 +98,8 @@ export function judge(own: Agreed, agreed: Agreed): Judged {
   return { problems, warnings: level.length > 1 ? [changing(own[LEVEL] ?? '', level)] : [] }
 }
 
+const refusalOf = ({ what, mend }: Finding): ConfigError => new ConfigError(`${what}; ${mend}`)
+
 const isWhole = (own: Agreed, agreed: Agreed): boolean => Object.keys(own).every(name => agreed[name] !== undefined)
 
 interface AgreementOptions {
@@ -116,13 +118,14 @@ export class Agreement {
     this.#options = options
   }
 
-  /** Compares, and keeps what nobody has kept before. Throws Fault when Redis cannot be asked. */
+  /** Compares, and keeps what nobody has kept before; one that differs writes nothing. Throws Fault when Redis cannot be asked. */
   async check(): Promise<Judged> {
     const { store, own } = this.#options
-    let agreed = await store.read()
+    const agreed = await store.read()
     if (this.#agreed && !isWhole(own, agreed)) return { problems: [LOST], warnings: [] }
-    if (!isWhole(own, agreed)) agreed = await store.found(own)
-    const judged = judge(own, await this.#ownLevel(agreed))
+    const before = judge(own, this.#compared(agreed))
+    if (before.problems.length > 0) return before
+    const judged = judge(own, await this.#ownLevel(isWhole(own, agreed) ? agreed : await store.found(own)))
     if (judged.problems.length === 0) this.#agreed = true
     return judged
   }
@@ -136,15 +139,19 @@ export class Agreement {
         throw cause
       },
     )
-    if (found) throw new ConfigError(`${found.what}; ${found.mend}`)
+    if (found) throw refusalOf(found)
+  }
+
+  /** What this node is judged by: its level is its own affair where it is alone. */
+  #compared(agreed: Agreed): Agreed {
+    const { own, alone } = this.#options
+    return alone ? { ...agreed, [LEVEL]: own[LEVEL] ?? '' } : agreed
   }
 
   async #ownLevel(agreed: Agreed): Promise<Agreed> {
-    const { store, own, alone } = this.#options
-    const level = own[LEVEL] ?? ''
-    if (!alone || agreed[LEVEL] === level) return agreed
-    await store.set(LEVEL, level)
-    return { ...agreed, [LEVEL]: level }
+    const compared = this.#compared(agreed)
+    if (compared[LEVEL] !== agreed[LEVEL]) await this.#options.store.set(LEVEL, compared[LEVEL] ?? '')
+    return compared
   }
 }
 
@@ -155,18 +162,44 @@ interface AgreeParts {
   readonly ears: { agreed?: () => Promise<Judged> }
 }
 
+/** The secret behind each name. */
+const SECRETS = [
+  ['FAIRGRAB_VOUCHER_SECRET', 'voucher'],
+  ['FAIRGRAB_DRAW_SECRET', 'draw'],
+] as const satisfies readonly (readonly [AgreedName, keyof Secrets])[]
+
+/**
+ * Whether a node with these settings could join those of this Redis, before anything is kept or made there: a secret that is
+ * unset here, agreed on and not kept in Redis is another one, whatever would be made. Throws Fault.
+ */
+export async function judgeStranger(
+  config: Config,
+  store: Pick<AgreementStore, 'read' | 'secrets'>,
+  { alone, deadlineMs }: { readonly alone: boolean; readonly deadlineMs?: number },
+): Promise<Judged> {
+  const agreed = await store.read(deadlineMs)
+  const kept = secretsOf(config, await store.secrets(deadlineMs))
+  const lacks = SECRETS.filter(([name, secret]) => kept[secret] === undefined && agreed[name] !== undefined)
+  const own = { ...ownOf(config, kept), ...Object.fromEntries(lacks.map(([name]) => [name, 'unset'])) }
+  return judge(own, alone ? { ...agreed, [LEVEL]: config.durability } : agreed)
+}
+
 /**
  * The secrets of this node, once they are what its Redis agreed on; a node without settings of its own waits for its Redis
  * here, and is judged anew when it came. Throws ConfigError when it differs.
  */
 export async function agree({ config, store, health, ears }: AgreeParts): Promise<Secrets> {
   const set = secretsOf(config, {})
+  const waited = set.voucher === undefined || set.draw === undefined
+  const alone = config.redisUrl === embeddedUrl(config.dataDir)
+  if (waited) {
+    const { problems } = await judgeStranger(config, store.agreement, { alone, deadlineMs: Number.POSITIVE_INFINITY })
+    if (problems[0]) throw refusalOf(problems[0])
+  }
   const voucher = set.voucher ?? (await store.vouchers.secret())
   const draw = set.draw ?? (await store.draws.secret())
-  const alone = config.redisUrl === embeddedUrl(config.dataDir)
   const agreement = new Agreement({ store: store.agreement, own: ownOf(config, { voucher, draw }), alone })
   ears.agreed = () => agreement.check()
-  const waited = set.voucher === undefined || set.draw === undefined
   // A server that was not reached yet is not waited for where nothing is needed of it: the next check of it asks.
   if (waited || health.report.redisVersion !== '') await agreement.start()
   if (waited && health.report.problems.length > 0) await health.check()

@@ -121,7 +121,8 @@ function campaignParts(parts: Parts) {
   const { store, rounds, draws, campaigns, commitments, sweep, clock, random, secret, controls, fenced } = parts
   const vouchers = new Vouchers(store, rounds, random)
   const merchants = new Merchants(store.ledger, clock)
-  const redemption = new Redemption({ store, campaigns, vouchers, merchants, controls, random })
+  const serverTimeMs = () => rounds.serverTimeMs()
+  const redemption = new Redemption({ store, campaigns, vouchers, merchants, controls, random, serverTimeMs })
   const lifecycle = new Lifecycle({ store, rounds, draws, campaigns, commitments, clock, random, fenced })
   return {
     draws,

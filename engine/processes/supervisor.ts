@@ -147,8 +147,15 @@ export interface Told {
   readonly redis: string
 }
 
-/** Starts a node and resolves when it serves. Throws with words for the terminal. */
-export async function up(config: Config, told: (facts: Told) => void): Promise<Node> {
+/**
+ * Starts a node and resolves when it serves; undefined where it was stopped before, which may be long where its Redis is
+ * away. Throws with words for the terminal.
+ */
+export async function up(
+  config: Config,
+  told: (facts: Told) => void,
+  stopped: Promise<void>,
+): Promise<Node | undefined> {
   const log = openLog(config.logLevel, 'supervisor')
   checkStart(config)
   const host = await hostOf(config.host)
@@ -172,9 +179,13 @@ export async function up(config: Config, told: (facts: Told) => void): Promise<N
     await crew.stop()
     await redis?.stop()
   }
+  const served = Promise.all([redis?.started, crew.ready, binary]).then(() => true)
   try {
-    await redis?.started
-    await Promise.all([crew.ready, binary])
+    if (!(await Promise.race([served, stopped.then(() => false)]))) {
+      served.catch(() => {})
+      await stop()
+      return undefined
+    }
   } catch (cause) {
     await stop()
     throw cause

@@ -226,7 +226,10 @@ export async function claimOf(services: Services, round: Claims, userId: string,
   if (standing?.outcome === CODES.sold_out.number) return { outcome: 'sold_out' }
   const holder = holderOf(userId, slot)
   const holding = standing ?? (await services.claims.holding(round.view.id, holder))
-  if (!holding) return void (await services.store.absences.confirm(round.view.id, holder))
+  if (!holding) {
+    services.rounds.damaged.assertSound(round.view.id)
+    return void (await services.store.absences.confirm(round.view.id, holder))
+  }
   const { sequence, pool } = holding
   const at = await round.times.at(sequence)
   const codes = round.codesOf([sequence], 1)
@@ -242,18 +245,23 @@ interface GrantRow {
   readonly granted_at: string
 }
 
-/** A list that ends says that there is no more, so none ends before a fail-over is over. */
+/** A list that ends says that there is no more, so none ends before a fail-over is over, or where the log lacks something. */
 async function* grantRows(services: Services, round: Claims, from: number): AsyncGenerator<GrantRow> {
+  const { sequence: end, aside } = round.view.notice
+  let last = from - 1
   for await (const batch of services.claims.batches(round.view.id, from)) {
     for (const [i, holder] of batch.holders.entries()) {
       const sequence = batch.firstSequence + i
       if (sequence < from) continue
+      last = sequence
       const { userId, slot } = partsOf(holder)
       const pool = round.view.config.pools[batch.poolOf(i)] as string
       yield { sequence, user_id: userId, slot, pool, granted_at: rfc3339(batch.at) }
     }
   }
   await services.store.fence.assertBound(round.view.id)
+  services.rounds.damaged.assertSound(round.view.id)
+  if (last < end && !aside) throw new Fault('fenced', `round ${round.view.id}: its log lacks sequences up to ${end}`)
 }
 
 async function listClaims(services: Services, call: Call) {

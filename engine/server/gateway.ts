@@ -100,7 +100,8 @@ export function handle(services: Services, route: Route, exchange: Exchange): vo
   if (!admitted) return
   const query = queryOf(services, route, exchange)
   if (!query) return
-  if (route.method === 'get') return run(services, route, exchange, { ...admitted, query, body: undefined })
+  const takesNone = route.method === 'get' && !(exchange.framing === 'body' && route.path.startsWith('/v1/'))
+  if (takesNone) return run(services, route, exchange, { ...admitted, query, body: undefined })
   const encoding = encodingOf(exchange.contentType)
   if (route.body && !encoding)
     return refuse(exchange, 'unsupported_type', 'send application/json or application/vnd.msgpack')

@@ -4,11 +4,15 @@
  * ignored here acted: `close?dry_run=1` closed a round. Pages and probes outside of /v1 go on ignoring what strangers append.
  */
 import { Refusal } from '../base/assert.ts'
+import { SLOTS_MAX } from '../base/limits.ts'
 
 interface Parameter {
   readonly form: RegExp
   readonly says: string
 }
+
+/** Plain numbers from 1, as a body may have them. */
+const numberTo = (most: number) => new RegExp(`^(?:${Array.from({ length: most }, (_, i) => i + 1).join('|')})$`)
 
 const FLAG: Parameter = { form: /^(true|false)$/, says: 'must be true or false' }
 
@@ -18,9 +22,10 @@ const PARAMETERS = {
   vouchers: FLAG,
   limit: { form: /^\d{1,4}$/, says: 'must be 1..1000' },
   cursor: { form: /^[\w:.-]{1,128}$/, says: 'take it from next_cursor' },
-  slot: { form: /^\d{1,9}$/, says: 'must be a number from 1' },
+  slot: { form: numberTo(SLOTS_MAX), says: `must be 1..${SLOTS_MAX}` },
   window: { form: /^\d{1,9}$/, says: 'must be a number from 0' },
   tag: { form: /^[0-9a-f]{32}$/, says: 'must be 32 lower case hexadecimal digits' },
+  access_token: { form: /^/, says: 'is a credential' },
   user_id: { form: /^[\w.:@-]{1,64}$/, says: 'must be 1..64 of A-Z a-z 0-9 . _ : @ -' },
 } as const satisfies Readonly<Record<string, Parameter>>
 

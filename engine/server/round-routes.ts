@@ -49,16 +49,21 @@ export function unreadable({ rounds }: Services, id: string, cause: unknown): st
   return `round ${id}: ${UNREADABLE}; restore it from a backup`
 }
 
-/** A round with the draw that it owes, where it owes one: an abandoned draw shows wherever the round does. */
-async function roundWithDraw({ store, rounds }: Services, round: Claims) {
+/** What shows wherever a round does: the draw that it owes, where it owes one, and what is wrong with its keys. */
+async function wholeRound({ store, rounds }: Services, round: Claims) {
   const since = await overdueSince(store, round, rounds.serverTimeMs())
-  return { ...publicRound(round.view), ...(since === undefined ? {} : { draw_overdue_since: rfc3339(since) }) }
+  const problem = rounds.damaged.problemOf(round.view.id)
+  return {
+    ...publicRound(round.view),
+    ...(since === undefined ? {} : { draw_overdue_since: rfc3339(since) }),
+    ...(problem === undefined ? {} : { state: 'fenced', problem }),
+  }
 }
 
 /** A round of a list; one that cannot be read is a row, too, and no error for the others. */
 async function listedRound(services: Services, id: string): Promise<RoundAnswer | UnreadRound> {
   try {
-    return await roundWithDraw(services, await services.lifecycle.round(id))
+    return await wholeRound(services, await services.lifecycle.round(id))
   } catch (cause) {
     return { id, state: 'fenced', problem: unreadable(services, id, cause) }
   }
@@ -184,7 +189,7 @@ export const ROUND_ROUTES: readonly Route[] = [
       const { allocation } = round.view.config
       const isStrict = allocation.mode === 'fcfs' && allocation.strict === true
       const late = isStrict ? { late: await services.store.allotments.late(round.view.id) } : {}
-      return { status: 200, body: { ...(await roundWithDraw(services, round)), ...late } }
+      return { status: 200, body: { ...(await wholeRound(services, round)), ...late } }
     },
   },
   {

@@ -107,7 +107,7 @@ export function httpRoutes(services: Services): HttpRoute[] {
 /** A handler that throws must not end the process: the exchange gets `internal`, the log gets the bug. */
 const guarded = (services: Services, run: (exchange: Exchange) => void) => (exchange: Exchange) => {
   try {
-    if (exchange.ambiguous) refuseAmbiguous(exchange)
+    if (exchange.framing === 'ambiguous') refuseAmbiguous(exchange)
     else run(exchange)
   } catch (cause) {
     services.metrics.bug(cause)
@@ -123,7 +123,7 @@ for (const { path } of ROUTES) PATTERNS.set(path, new RegExp(`^${path.replace(/\
 
 /** What matches no route: another method of a path that exists, or nothing. */
 export function noRoute(exchange: Exchange): void {
-  if (exchange.ambiguous) return refuseAmbiguous(exchange)
+  if (exchange.framing === 'ambiguous') return refuseAmbiguous(exchange)
   if (exchange.garbled) return refuseGarbled(exchange)
   const methods = ROUTES.filter(({ path }) => PATTERNS.get(path)?.test(exchange.path)).flatMap(({ method }) =>
     method === 'get' ? ['GET', 'HEAD'] : [method.toUpperCase()],

@@ -23,13 +23,21 @@ export interface StreamSocket {
 export interface UpgradeRequest {
   readonly origin: string
   readonly host: string
+  /** Behind the question mark, as it came. */
+  readonly query: string
   readonly credential: string
   readonly address: string
 }
 
+export interface RefusedUpgrade {
+  /** Of HTTP. */
+  readonly status: number
+  readonly detail: string
+}
+
 export interface StreamHandler {
-  /** The HTTP status that refuses the upgrade, or undefined. */
-  readonly refuses: (request: UpgradeRequest) => number | undefined
+  /** What refuses the upgrade, or undefined. */
+  readonly refuses: (request: UpgradeRequest) => RefusedUpgrade | undefined
   readonly opened: (socket: StreamSocket) => void
   /** The bytes are taken back when this returns. */
   readonly received: (socket: StreamSocket, message: Buffer, binary: boolean) => void

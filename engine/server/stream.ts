@@ -5,6 +5,7 @@
  * is absolute, and a reader that catches up gets the newest again. Answers to claims are never dropped.
  */
 import { type Caller, type Callers, may } from '../auth/callers.ts'
+import { Refusal } from '../base/assert.ts'
 import { rfc3339 } from '../base/clock.ts'
 import { CLOSE_CODES, CODES, type Code } from '../base/codes.ts'
 import { packHolders } from '../base/holder.ts'
@@ -19,10 +20,11 @@ import { complaint, type StreamFrame, streamFrame } from '../wire/schemas.ts'
 import { type EncodedFrame, encodeFrame } from '../wire/stock-frame.ts'
 import { claimRequest, poolOf } from './claim-request.ts'
 import { countUnread, enteredAnswer, refusalExtra, wordsOf } from './claim-routes.ts'
+import { readQuery } from './query.ts'
 import { networkOf } from './rate-limits.ts'
 import { publicRound } from './round-routes.ts'
 import type { Services } from './services.ts'
-import type { StreamHandler, StreamSocket, UpgradeRequest } from './stream-socket.ts'
+import type { RefusedUpgrade, StreamHandler, StreamSocket, UpgradeRequest } from './stream-socket.ts'
 
 type FrameOf<Op extends StreamFrame['op']> = Extract<StreamFrame, { op: Op }>
 type FrameId = StreamFrame['id']
@@ -61,6 +63,17 @@ export function stockFrame({ view }: Claims): EncodedFrame {
 export function originAllowed(origin: string, host: string, allowed: readonly string[]): boolean {
   if (origin === '') return true
   return origin === `http://${host}` || origin === `https://${host}` || allowed.includes(origin)
+}
+
+/** What is wrong with the query of an upgrade: a credential under a misspelt name would be none. */
+function wrongQuery(query: string): Refusal | undefined {
+  try {
+    readQuery(query, ['access_token'])
+    return undefined
+  } catch (cause) {
+    if (cause instanceof Refusal) return cause
+    throw cause
+  }
 }
 
 /** Counts one more or one less; what there is none of is forgotten. */
@@ -102,14 +115,21 @@ export class Stream implements StreamHandler {
     return this.#viewers.get(roundId) ?? 0
   }
 
-  readonly refuses = ({ origin, host, credential, address }: UpgradeRequest): number | undefined => {
+  readonly refuses = (request: UpgradeRequest): RefusedUpgrade | undefined => {
+    const wrong = wrongQuery(request.query)
+    if (wrong) return { status: CODES[wrong.code].status, detail: wrong.message }
+    const code = this.#refusal(request)
+    return code && { status: CODES[code].status, detail: '' }
+  }
+
+  #refusal({ origin, host, credential, address }: UpgradeRequest): Code | undefined {
     const { callers, origins, socketsMax, socketsAddressMax } = this.#options
-    if (!originAllowed(origin, host, origins)) return CODES.forbidden.status
+    if (!originAllowed(origin, host, origins)) return 'forbidden'
     const caller = callers.of(credential)
-    if (!caller) return CODES.unauthorized.status
-    if (this.#sessions.size >= socketsMax) return CODES.overloaded.status
+    if (!caller) return 'unauthorized'
+    if (this.#sessions.size >= socketsMax) return 'overloaded'
     if (caller.role !== 'anonymous' || socketsAddressMax === 0) return undefined
-    return (this.#nobodys.get(networkOf(address)) ?? 0) >= socketsAddressMax ? CODES.rate_limited.status : undefined
+    return (this.#nobodys.get(networkOf(address)) ?? 0) >= socketsAddressMax ? 'rate_limited' : undefined
   }
 
   readonly opened = (socket: StreamSocket): void => {
@@ -257,6 +277,7 @@ export class Stream implements StreamHandler {
     if (!may(caller, 'claim-any') && !may(caller, 'claim-own')) return this.#mayNot(socket, caller)
     this.#withRound(socket, { id, roundId: frame.round_id, claims: 1 }, round => {
       const request = claimRequest(round, frame, caller)
+      if ('code' in request && request.code === 'forbidden') return this.#mayNot(socket, caller)
       if ('code' in request) return this.#error(socket, id, request.code, request.detail)
       round.ask(request, asked => {
         if (asked.holds) {

@@ -37,14 +37,15 @@ function decoded(part: string): string {
  */
 const isGarbledHeader = (text: string): boolean => utf8Text(Buffer.from(text, 'latin1')) === undefined
 
-/** Whether its header lines give a request two ends, or an end by a coding that is not read here. The library believes the first length and takes every coding for chunks. */
-function isAmbiguous(req: uws.HttpRequest): boolean {
-  let [lengths, codings] = [0, 0]
+/** What its header lines say of a body: two ends, or one by a coding that is not read here, are ambiguous. The library believes the first length and takes every coding for chunks. */
+function framingOf(req: uws.HttpRequest): 'bare' | 'body' | 'ambiguous' {
+  let [lengths, codings, empty] = [0, 0, true]
   req.forEach((name, value) => {
-    if (name === 'content-length') lengths++
+    if (name === 'content-length') [lengths, empty] = [lengths + 1, Number(value) === 0]
     else if (name === 'transfer-encoding') codings += value.toLowerCase() === 'chunked' ? 1 : 2
   })
-  return lengths > 1 || codings > 1
+  if (lengths > 1 || codings > 1) return 'ambiguous'
+  return codings > 0 || !empty ? 'body' : 'bare'
 }
 
 /** One HTTP request, read before anything awaits, and its answer. */
@@ -60,8 +61,8 @@ export class Exchange {
   readonly contentType: string
   readonly accept: string
   readonly idempotencyKey: string
-  /** Who stands in front may see another end of it: it has to be refused, and its answer ends the connection. */
-  readonly ambiguous: boolean
+  /** Of an ambiguous one who stands in front may see another end: it has to be refused, and its answer ends the connection. */
+  readonly framing: ReturnType<typeof framingOf>
   #open = true
 
   /**
@@ -85,7 +86,7 @@ export class Exchange {
     this.contentType = req.getHeader('content-type')
     this.accept = req.getHeader('accept')
     this.idempotencyKey = lean ? '' : req.getHeader('idempotency-key')
-    this.ambiguous = (!lean || req.getHeader('transfer-encoding') !== '') && isAmbiguous(req)
+    this.framing = lean && req.getHeader('transfer-encoding') === '' ? 'bare' : framingOf(req)
   }
 
   /** Whether bytes of its head that are to be text are no UTF-8. */
@@ -111,7 +112,7 @@ export class Exchange {
     this.#res.cork(() => {
       this.#res.writeStatus(statusLine(status, type))
       for (const [name, value] of headers) this.#res.writeHeader(name, value)
-      if (this.ambiguous) this.#res.end(body, true)
+      if (this.framing === 'ambiguous') this.#res.end(body, true)
       else if (this.#head) this.#res.writeHeader('Content-Length', String(Buffer.byteLength(body))).endWithoutBody()
       else this.#res.end(body)
     })
@@ -369,7 +370,7 @@ function upgrade(
   req: uws.HttpRequest,
   context: uws.us_socket_context_t,
 ): void {
-  if (isAmbiguous(req)) {
+  if (framingOf(req) === 'ambiguous') {
     res.cork(() => res.writeStatus(statusLine(400, 'text/plain')).end('', true))
     return
   }
@@ -378,11 +379,12 @@ function upgrade(
   const header = req.getHeader('authorization')
   const credential = header === '' ? (req.getQuery('access_token') ?? '') : header.replace(/^bearer /i, '')
   const address = Buffer.from(res.getRemoteAddressAsText()).toString('latin1')
-  const asking = { origin: req.getHeader('origin'), host: req.getHeader('host'), credential, address }
+  const query = (req.getQuery() as string | undefined) ?? ''
+  const asking = { origin: req.getHeader('origin'), host: req.getHeader('host'), query, credential, address }
   const garbled = credential.includes(GARBLED) || isGarbledHeader(header)
-  const refused = garbled ? 400 : handler.refuses(asking)
+  const refused = garbled ? { status: 400, detail: '' } : handler.refuses(asking)
   if (refused) {
-    res.cork(() => res.writeStatus(statusLine(refused, 'text/plain')).end())
+    res.cork(() => res.writeStatus(statusLine(refused.status, 'text/plain')).end(refused.detail))
     return
   }
   const data: SocketData = {

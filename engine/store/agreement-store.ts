@@ -18,8 +18,8 @@ export class AgreementStore {
   }
 
   /** What was agreed; empty before the first start, and after a loss. Throws Fault when Redis cannot be asked. */
-  read(): Promise<Agreed> {
-    return this.#asks.request(client => client.hgetall(keys.agreed()))
+  read(deadlineMs?: number): Promise<Agreed> {
+    return this.#asks.request(client => client.hgetall(keys.agreed()), deadlineMs)
   }
 
   /** Writes what is not there yet, in one step: of two first starts one has all of its values. Gives what holds then. */
@@ -38,8 +38,10 @@ export class AgreementStore {
   }
 
   /** The secrets that Redis keeps because no setting has them; none is made. */
-  async secrets(): Promise<{ readonly voucher: Buffer | undefined; readonly draw: Buffer | undefined }> {
-    const kept = await this.#asks.request(client => client.mget(keys.voucherSecret(), keys.drawSecret()))
+  async secrets(
+    deadlineMs?: number,
+  ): Promise<{ readonly voucher: Buffer | undefined; readonly draw: Buffer | undefined }> {
+    const kept = await this.#asks.request(client => client.mget(keys.voucherSecret(), keys.drawSecret()), deadlineMs)
     const [voucher, draw] = kept.map(text => (text === null ? undefined : Buffer.from(text, 'hex')))
     return { voucher, draw }
   }

@@ -236,3 +236,7 @@ export function roundReadOf(reply: readonly Reply[]): RoundRead | undefined {
 
 const stateless = (id: string): Fault =>
   new Fault('fenced', `round ${id}: its state in Redis is missing or of another epoch`)
+
+/** The index knows the round and Redis has no state of it. */
+export const lostRound = (id: string): Fault =>
+  new Fault('fenced', `round ${id}: its state in Redis is missing; restore it from a backup`)

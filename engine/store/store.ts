@@ -103,7 +103,7 @@ export function openStore(options: StoreOptions): Store {
   return {
     // What is only read waits for no replica where a missing one does not stop the grants.
     claims: new ClaimStore(claims, fenced ? server : reads, scripts),
-    absences: new AbsenceStore(reads, scripts, { fenced, copied: replicas > 0, soon }),
+    absences: new AbsenceStore(reads, scripts, { fenced, soon }),
     agreement: new AgreementStore(server, reads),
     allotments: new AllotStore(claims, reads, scripts),
     entries: new EntryStore(claims, reads, scripts),

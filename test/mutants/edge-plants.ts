@@ -93,4 +93,16 @@ export const EDGE_PLANTS: readonly Plant[] = [
     ['value.includes(GARBLED)', "value === 'GARBLED'"],
     'unit/config',
   ),
+  plant(
+    'the edge: the stream takes any query',
+    'engine/server/stream.ts',
+    ['if (wrong) return', 'if (false) return'],
+    'server/unknown-input',
+  ),
+  plant(
+    'the edge: the body of a GET is passed over',
+    'engine/server/gateway.ts',
+    ["exchange.framing === 'body' &&", 'false &&'],
+    'server/unknown-input',
+  ),
 ]

@@ -245,8 +245,8 @@ export const FENCE_PLANTS: readonly Plant[] = [
   plant(
     'a told code that a fail-over set aside is not found',
     'engine/store/absence-store.ts',
-    ['const isOpen = aside.some(', 'const isOpen = [].some('],
-    'server/fenced-lookups',
+    ['asideOf(notice, missed)?.released === false ?', 'false ?'],
+    'script/absence',
   ),
   plant(
     'what is not found on a server that the round is not bound to is not there',
@@ -287,7 +287,7 @@ export const FENCE_PLANTS: readonly Plant[] = [
   plant(
     'a sequence beyond what the server knows was never granted',
     'engine/store/absence-store.ts',
-    ['if (missed > sequence) return', 'if (false) return'],
+    ['if (missed > notice.sequence) return', 'if (false) return'],
     'script/absence',
   ),
   plant(

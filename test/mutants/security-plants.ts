@@ -33,8 +33,8 @@ export const SECURITY_PLANTS: readonly Plant[] = [
   ),
   plant(
     'a clock that is hours behind is believed',
-    'engine/main.ts',
-    ['    clock.learn(found.aheadMs)\n', ''],
+    'engine/main/checked.ts',
+    ['  clock.learn(found.aheadMs)\n', ''],
     'server/clocks-apart',
   ),
   plant(
@@ -71,19 +71,22 @@ export const SECURITY_PLANTS: readonly Plant[] = [
   plant(
     'any transfer coding of a claim is taken for chunks',
     'engine/server/uws.ts',
-    ["(!lean || req.getHeader('transfer-encoding') !== '')", '!lean'],
+    ["lean && req.getHeader('transfer-encoding') === '' ?", 'lean ?'],
     'server/edge',
   ),
   plant(
     'of two lengths the first is believed',
     'engine/server/uws.ts',
-    ['return lengths > 1 || codings > 1', 'return codings > 1'],
+    ["if (lengths > 1 || codings > 1) return 'ambiguous'", "if (codings > 1) return 'ambiguous'"],
     'server/edge',
   ),
   plant(
     'an ambiguous request keeps its connection',
     'engine/server/uws.ts',
-    ['if (this.ambiguous) this.#res.end(body, true)', 'if (this.ambiguous) this.#res.end(body)'],
+    [
+      "if (this.framing === 'ambiguous') this.#res.end(body, true)",
+      "if (this.framing === 'ambiguous') this.#res.end(body)",
+    ],
     'server/edge',
   ),
   plant(

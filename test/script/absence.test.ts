@@ -5,6 +5,7 @@
 import { Redis } from 'ioredis'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { AbsenceStore } from '../../engine/store/absence-store.ts'
+import { roundHolders, roundLog } from '../../engine/store/keys.ts'
 import { patientClock } from '../support/patient-clock.ts'
 import { type RedisProcess, startLocalRedis } from '../support/redis.ts'
 import { packUsers, ScriptRoom } from '../support/script-room.ts'
@@ -20,7 +21,7 @@ beforeAll(async () => {
   redis = await startLocalRedis({ appendfsync: 'no' })
   room = new ScriptRoom(redis.url, 0)
   admin = new Redis({ path: redis.socketPath as string })
-  absences = new AbsenceStore(room.link, room.scripts, { fenced: true, copied: true, soon: patientClock.soon })
+  absences = new AbsenceStore(room.link, room.scripts, { fenced: true, soon: patientClock.soon })
 })
 afterAll(async () => {
   admin.disconnect()
@@ -76,7 +77,7 @@ test('who was given back is there, and with the last of them nobody is in doubt'
 
 test('what a server lacks that was made a replica says nothing, below fenced too', async () => {
   const id = await room.newRound()
-  const waits = { fenced: false, copied: false, soon: patientClock.soon }
+  const waits = { fenced: false, soon: patientClock.soon }
   const unfenced = new AbsenceStore(room.link, room.scripts, waits)
   await expect(unfenced.confirm(id, 1)).resolves.toBeUndefined()
   await admin.replicaof('127.0.0.1', '1')
@@ -91,14 +92,20 @@ test('what a server lacks that was made a replica says nothing, below fenced too
   for (const missed of [1, 'a']) await expect(unfenced.confirm(id, missed)).rejects.toMatchObject({ code: 'fenced' })
 })
 
-test('without a state nothing is certain; at replicated nothing is asked', async () => {
+test('without a state nothing is certain', async () => {
   await expect(absences.confirm('rnd_none', 'a')).rejects.toMatchObject({ code: 'fenced' })
   const id = await room.newRound()
   expect(await verdicts(id), 'a round that is not fenced').toEqual(['absent', 'fenced', 'fenced', 'fenced', 'fenced'])
-  await expect(
-    new AbsenceStore(room.link, room.scripts, { fenced: false, copied: true, soon: patientClock.soon }).confirm(
-      'rnd_none',
-      1,
-    ),
-  ).resolves.toBeUndefined()
+})
+
+test.each([false, true])('keys that lack what the state counts say nothing, fenced: %s', async fenced => {
+  const store = new AbsenceStore(room.link, room.scripts, { fenced, soon: patientClock.soon })
+  const id = await granted()
+  await expect(store.confirm(id, 'nobody')).resolves.toBeUndefined()
+  await admin.hdel(roundHolders(id), 'a')
+  await expect(store.confirm(id, 'a')).rejects.toMatchObject({ code: 'fenced', message: /holders are 1.* says 2/ })
+  await admin.del(roundHolders(id))
+  await expect(store.confirm(id, 'nobody')).rejects.toMatchObject({ code: 'fenced' })
+  await admin.del(roundLog(id))
+  for (const sequence of [1, 2]) await expect(store.confirm(id, sequence)).rejects.toMatchObject({ message: /lacks/ })
 })

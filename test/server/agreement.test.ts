@@ -11,7 +11,7 @@ import { promisify } from 'node:util'
 import { Redis } from 'ioredis'
 import { expect, onTestFinished, test } from 'vitest'
 import { fingerprintOf } from '../../engine/auth/fingerprint.ts'
-import { agreed, voucherSecret } from '../../engine/store/keys.ts'
+import { agreed, drawSecret, voucherSecret } from '../../engine/store/keys.ts'
 import { ROOT } from '../repo/tree.ts'
 import { Api, expectProblem, type Granted, makeRound } from '../support/api.ts'
 import { bareEnv } from '../support/bare-env.ts'
@@ -74,14 +74,17 @@ test.each([
   [{ FAIRGRAB_VOUCHER_SECRET: '' }, /FAIRGRAB_VOUCHER_SECRET is not the one .* where it is unset/],
   [{ FAIRGRAB_DURABILITY: 'everysec' }, /FAIRGRAB_DURABILITY is everysec here, and always is what/],
 ])('a second node with %o does not start: exit 2, its setting and how it is changed', async (other, message) => {
-  const { node, url } = await room()
+  const { node, url, admin } = await room()
   const first = await node(ONE)
+  const kept = await admin.hgetall(agreed())
   const { code, words: said } = await upEnds({ ...url, ...ONE, ...other })
   expect(said).toMatch(message)
   expect(said).toContain(`fairgrab config change ${Object.keys(other)[0]}`)
   expect(said).not.toMatch(/1{8}|2{8}|3{8}/)
   expect(code).toBe(2)
   expect(await readyz(first)).toMatchObject({ ready: true, problems: [] })
+  expect(await admin.hgetall(agreed())).toEqual(kept)
+  expect(await admin.exists(voucherSecret(), drawSecret())).toBe(0)
   const told = await fairgrab('doctor', { ...url, ...ONE, ...other })
   expect([told.code, told.out]).toEqual([1, expect.stringMatching(/✗ agreement\n {4}FAIRGRAB/)])
   expect(told.out).toMatch(message)
@@ -107,6 +110,18 @@ test('of two first starts that differ in all of it one serves and one ends with 
     FAIRGRAB_DRAW_SECRET: fingerprintOf(Buffer.from(winner.FAIRGRAB_DRAW_SECRET, 'hex'), 'FAIRGRAB_DRAW_SECRET'),
     FAIRGRAB_DURABILITY: 'memory',
   })
+})
+
+test('a start that differs in one thing agrees on no other one that nobody kept yet', async () => {
+  const { worker, redis, admin } = await room()
+  await worker(ONE)
+  await admin.hdel(agreed(), 'FAIRGRAB_DRAW_SECRET')
+  const kept = await admin.hgetall(agreed())
+  const other = { FAIRGRAB_VOUCHER_SECRET: secret('3'), FAIRGRAB_DRAW_SECRET: secret('4'), LOG_LEVEL: 'silent' }
+  await expect(startTestWorker(redis.url, other)).rejects.toThrow(/FAIRGRAB_VOUCHER_SECRET is not/)
+  await expect(startTestWorker(redis.url, { ...other, FAIRGRAB_DRAW_SECRET: '' })).rejects.toThrow(/VOUCHER_SECRET/)
+  expect(await admin.hgetall(agreed())).toEqual(kept)
+  expect(await admin.exists(drawSecret())).toBe(0)
 })
 
 test('nodes that take the secrets of Redis agree, and so does one that has them as settings', async () => {

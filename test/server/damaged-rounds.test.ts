@@ -4,9 +4,9 @@
  * A damaged round stops no other one; a Redis that was emptied stops the node.
  */
 import { Redis } from 'ioredis'
-import { beforeEach, expect, test } from 'vitest'
+import { beforeEach, expect, onTestFinished, test } from 'vitest'
 import { roundHolders, roundLog, roundState } from '../../engine/store/keys.ts'
-import { Api, expectProblem, type Fields, makeCampaign, makeRound, type Round } from '../support/api.ts'
+import { Api, expectProblem, type Fields, type Granted, makeCampaign, makeRound, type Round } from '../support/api.ts'
 import { KEYS, startTestWorker } from '../support/engine.ts'
 import { startLocalRedis } from '../support/redis.ts'
 import { StreamClient } from '../support/stream-client.ts'
@@ -65,6 +65,48 @@ test.each(Object.keys(KEYS_OF) as (keyof typeof KEYS_OF)[])(
     await expect.poll(told, WAITS).toBe('')
     expect(await metric('fairgrab_rounds_damaged')).toBe(0)
     expect((await claim(damaged.id, 'bob')).status).toBe(201)
+  },
+)
+
+test.each([['holders'], ['log']] as const)(
+  'nobody is told that he holds nothing of a round whose %s is gone, before and after it is known',
+  async part => {
+    const { id } = await makeRound(api, { stock: 10 })
+    const { vouchers } = (await claim(id, 'ada')).body as unknown as Granted
+    const code = vouchers[0]?.code
+    // Another worker has read none of it, and knows nobody who holds something.
+    const other = await startTestWorker(`unix://${admin.options.path}`)
+    onTestFinished(() => other.stop())
+    const there = new Api(other.url, KEYS.operator)
+    const rows = () => there.get(`/v1/claims?user_id=ada`)
+    const key = KEYS_OF[part](id)
+    await admin.rename(key, 'kept')
+    const asked = async () => {
+      if (part === 'log')
+        for (const path of [`/v1/vouchers/${code}`, `/v1/rounds/${id}/claims`])
+          expectProblem(await there.get(path), 'fenced')
+      if (part === 'log') return
+      expectProblem(await there.get(`/v1/rounds/${id}/claims/ada`), 'fenced')
+      expectProblem(await rows(), 'fenced')
+    }
+    await asked()
+    const round = () => there.get(`/v1/rounds/${id}`)
+    await expect
+      .poll(async () => (await round()).body, WAITS)
+      .toMatchObject({
+        state: 'fenced',
+        problem: expect.stringMatching(/(holders|log).*backup/),
+        stock: { total: 10, granted: 1 },
+      })
+    expect((await there.get('/v1/rounds')).body.data).toMatchObject([{ id, state: 'fenced', problem: /backup/ }])
+    await asked()
+    for (const path of [`/v1/rounds/${id}/claims/bob`, '/v1/claims?user_id=bob'])
+      expectProblem(await there.get(path), 'fenced')
+    await admin.rename('kept', key)
+    await expect.poll(async () => (await round()).body.state, WAITS).toBe('open')
+    expect((await round()).body).not.toHaveProperty('problem')
+    expect((await rows()).body.data).toMatchObject([{ round_id: id, outcome: 'granted' }])
+    expectProblem(await there.get(`/v1/rounds/${id}/claims/bob`), 'not_found')
   },
 )
 

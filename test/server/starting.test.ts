@@ -17,7 +17,7 @@ import { Api, type Granted, makeRound } from '../support/api.ts'
 import { bareEnv } from '../support/bare-env.ts'
 import { ENDS_WITHIN_MS, upEnds } from '../support/ended-start.ts'
 import { KEYS } from '../support/engine.ts'
-import { freePort, startNodeProcess } from '../support/node-process.ts'
+import { freePort, launchNode, startNodeProcess } from '../support/node-process.ts'
 
 function folder(): string {
   const dir = mkdtempSync(join(tmpdir(), 'fg-starting-'))
@@ -129,6 +129,19 @@ test('a Redis that was killed is started again on its log, and grants go on', as
   expect(node.pid).toBe(supervisor)
   expect(node.words).toContain('started again on the same log')
   expect(await node.terminate()).toBe(0)
+})
+
+test('a start that waits for its Redis says so again and again, and SIGTERM ends it with 0', async () => {
+  const node = await launchNode({ REDIS_URL: `redis://127.0.0.1:${await freePort()}` })
+  onTestFinished(async () => void (await node.stop()))
+  for (let i = 0; i < 2; i++) {
+    await node.says(/the start waits for Redis: .*ECONNREFUSED/)
+    if (i === 0) node.forgetWords()
+  }
+  const pids = treeOf(node.pid).map(({ pid }) => pid)
+  expect(await node.terminate()).toBe(0)
+  expect(node.words).not.toContain('the supervisor has ended')
+  await allGone(pids)
 })
 
 test('a stop ends a worker that stands still', async () => {

@@ -10,6 +10,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest'
 import { ROUTES } from '../../engine/server/routes.ts'
 import { Api, expectProblem, makeRound, type Round } from '../support/api.ts'
 import { KEYS, startNode, type TestNode } from '../support/engine.ts'
+import { StreamClient, upgradeStatus } from '../support/stream-client.ts'
 
 let node: TestNode
 let api: Api
@@ -60,6 +61,49 @@ test.each([{ dry_run: true }, { reason: 'late' }, [], 'dry_run', 1])(
     expect((await api.get<Round>(`/v1/rounds/${round.id}`)).body.state).toBe('open')
   },
 )
+
+/** Node's fetch sends no GET with a body. */
+function getWith(path: string, body: string, headers: Record<string, string> = {}): Promise<number> {
+  const { promise, resolve, reject } = Promise.withResolvers<number>()
+  const asking = request(`${node.url}${path}`, {
+    headers: { authorization: `Bearer ${KEYS.operator}`, 'content-type': 'application/json', ...headers },
+  })
+  asking.on('response', reply => resolve(reply.resume().statusCode ?? 0)).on('error', reject)
+  asking.end(body)
+  return promise
+}
+
+test('a GET with a body is refused; without one, with an empty object and outside of the API it is not', async () => {
+  const path = `/v1/rounds/${round.id}`
+  for (const body of ['{"user_id":"ada"}', 'x', '[]'])
+    for (const headers of [{ 'content-length': String(body.length) }, { 'transfer-encoding': 'chunked' }])
+      expect(await getWith(path, body, headers)).toBe(422)
+  expect(await getWith(path, '{}', { 'content-length': '2' })).toBe(200)
+  expect(await getWith(path, '', { 'content-length': '0' })).toBe(200)
+  expect(await getWith('/livez', 'x', { 'content-length': '1' })).toBe(200)
+})
+
+test('the stream refuses a query parameter that it does not know, by name', async () => {
+  const { status, body } = await upgrade(`?access_tokn=${KEYS.operator}`)
+  expect([status, body]).toEqual([422, 'access_tokn: is not known; this route takes access_token'])
+  for (const query of ['?access_token=a&access_token=b', '?x']) expect((await upgrade(query)).status).toBe(422)
+  expect(await upgradeStatus(node.url, { query: `?access_token=${KEYS.operator}` })).toBe(101)
+  expect(await upgradeStatus(node.url)).toBe(101)
+})
+
+/** What refused an upgrade. */
+function upgrade(query: string): Promise<{ readonly status: number; readonly body: string }> {
+  const { promise, resolve } = Promise.withResolvers<{ status: number; body: string }>()
+  const { socket } = new StreamClient(node.url, { query })
+  socket.once('unexpected-response', (_, response) => {
+    let body = ''
+    response.on('data', (data: Buffer) => {
+      body += data.toString('utf8')
+    })
+    response.on('end', () => resolve({ status: response.statusCode ?? 0, body }))
+  })
+  return promise
+}
 
 test('an empty object is no body, in both encodings, and so are no bytes', async () => {
   for (const encoding of ['json', 'msgpack'] as const) {

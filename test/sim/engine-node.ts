@@ -194,7 +194,7 @@ export class EngineNode {
     this.controls = new Controls({ store: store.controls, clock, configured: NO_LIMITS, changed: () => {} })
     this.vouchers = new Vouchers(store, this.rounds, random)
     this.redemption = new Redemption({
-      ...{ store, campaigns, random, vouchers: this.vouchers, controls: this.controls },
+      ...{ store, campaigns, random, serverTimeMs, vouchers: this.vouchers, controls: this.controls },
       merchants: new Merchants(store.ledger, clock),
     })
     if (plant.trusting) this.controls.fresh = () => Promise.resolve()
