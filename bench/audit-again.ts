@@ -23,7 +23,7 @@ import { auditClaims } from './scenario/run-audit.ts'
 
 const HELP = `fairgrab bench audit: holds a kept result against its seal, and audits its record again.
 
-  fairgrab bench audit FOLDER
+  npm run bench -- audit FOLDER
 
   --json    the answer as JSON
   --help    this text
@@ -32,7 +32,7 @@ Exit codes: 0 sound, 1 an error, 2 wrong usage or no record, 99 a file was edite
 summary says something else than its record.
 
 Examples:
-  fairgrab bench audit bench-results/2026-12-01T10-00-00-release
+  npm run bench -- audit bench-results/2026-12-01T10-00-00-release
   npm run bench -- audit before --json`
 
 interface AuditedPart {
@@ -49,6 +49,7 @@ interface AuditedResult {
   readonly measured_by: string
   readonly audited_by: string
   readonly edits: readonly string[]
+  readonly strays: readonly string[]
   readonly parts: readonly AuditedPart[]
 }
 
@@ -77,7 +78,7 @@ async function auditRecord(folder: string, part: PartResult): Promise<Omit<Audit
   return { audit, differences }
 }
 
-async function auditResult({ folder, summary, edits }: Opened): Promise<AuditedResult> {
+async function auditResult({ folder, summary, edits, strays }: Opened): Promise<AuditedResult> {
   const parts: AuditedPart[] = []
   for (const part of edits.length > 0 ? [] : summary.parts) {
     const none = { audit: undefined, differences: [] }
@@ -86,7 +87,7 @@ async function auditResult({ folder, summary, edits }: Opened): Promise<AuditedR
   }
   const isSound = ({ audit, differences }: AuditedPart) => audit?.ok !== false && differences.length === 0
   const ok = edits.length === 0 && parts.every(isSound)
-  return { folder, ok, measured_by: treeText(summary.tree), audited_by: treeText(treeCard()), edits, parts }
+  return { folder, ok, measured_by: treeText(summary.tree), audited_by: treeText(treeCard()), edits, strays, parts }
 }
 
 function partLines({ name, audit, differences }: AuditedPart): string[] {
@@ -95,11 +96,12 @@ function partLines({ name, audit, differences }: AuditedPart): string[] {
   return [`${mark} ${name}`, ...audit.lines.map(line => `  ${line}`), ...differences.map(text => `  ✗ ${text}`)]
 }
 
-function resultLines({ folder, ok, measured_by, audited_by, edits, parts }: AuditedResult): string[] {
+function resultLines({ folder, ok, measured_by, audited_by, edits, strays, parts }: AuditedResult): string[] {
   const sealed = edits.length === 0 ? 'as it was written' : 'EDITED since it was written, and not audited'
   return [
     `${ok ? '✓' : '✗'} ${folder}: ${sealed}`,
     ...edits.map(edit => `  ✗ ${edit}`),
+    ...strays.map(stray => `  ! ${stray}`),
     ...parts.flatMap(partLines),
     `measured by ${measured_by}; audited by ${audited_by}`,
   ]
@@ -119,7 +121,7 @@ function wordsOf(args: readonly string[]) {
   try {
     return parseArgs({ args: [...args], options, allowPositionals: true })
   } catch (cause) {
-    throw new UsageError(`${(cause as Error).message}; try fairgrab bench audit --help`)
+    throw new UsageError(`${(cause as Error).message}; try npm run bench -- audit --help`)
   }
 }
 
@@ -131,7 +133,7 @@ export async function auditFolders(args: readonly string[]): Promise<number> {
   }
   const [folder, ...more] = positionals
   if (folder === undefined || more.length > 0)
-    throw new UsageError('audit takes one folder: fairgrab bench audit FOLDER; try fairgrab bench audit --help')
+    throw new UsageError('audit takes one folder: npm run bench -- audit FOLDER; try npm run bench -- audit --help')
   const results: AuditedResult[] = []
   for (const run of await runFolders(folder)) results.push(await auditResult(await openResult(run)))
   const text = values.json ? JSON.stringify(results, null, 2) : results.flatMap(resultLines).join('\n')

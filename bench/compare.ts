@@ -4,7 +4,7 @@
  * Each argument is a folder of one result or of the runs of `--repeat`; one that was edited since it was written is
  * refused (exit code 99). Figures are matched by part and name; each
  * is printed with its ratio and the interval of it. A ✗ stands only where a figure got worse by more than the runs
- * scatter, and only sets of five or more runs can say that; fewer are printed with that remark and no mark.
+ * scatter, and only sets of five or more runs can say that; fewer are printed with that remark, no interval and no mark.
  */
 
 import { parseArgs } from 'node:util'
@@ -19,7 +19,7 @@ const NAME_WIDTH = 46
 
 const HELP = `fairgrab bench compare: what changed between two sets of runs, with a confidence interval.
 
-  fairgrab bench compare BEFORE AFTER
+  npm run bench -- compare BEFORE AFTER
 
   --json    the answer as JSON
   --help    this text
@@ -27,8 +27,8 @@ const HELP = `fairgrab bench compare: what changed between two sets of runs, wit
 Exit codes: 0 nothing got worse, 1 an error, 2 wrong usage, 99 a figure got worse, or a folder was edited.
 
 Examples:
-  fairgrab bench --repeat 5 --out before    (then change something, --out after, and:)
-  fairgrab bench compare before after`
+  npm run bench -- --repeat 5 --out before    (then change something, --out after, and:)
+  npm run bench -- compare before after`
 
 interface Folder {
   readonly summaries: readonly Summary[]
@@ -80,9 +80,9 @@ export function compareSummaries(before: readonly Summary[], after: readonly Sum
     worse ||= bad
     const mark = !changed ? ' ' : figure.better === 'neither' ? '~' : bad ? '✗' : '✓'
     const medians = `${median(earlier.values).toPrecision(4)} → ${median(values).toPrecision(4)} ${figure.unit}`
-    lines.push(
-      `${mark} ${name.padEnd(NAME_WIDTH)} ×${ratio.toFixed(3)} [${low.toFixed(3)}, ${high.toFixed(3)}]  ${medians}`,
-    )
+    // Few runs scatter as it falls: a single one has no interval at all.
+    const interval = enough ? ` [${low.toFixed(3)}, ${high.toFixed(3)}]` : ''
+    lines.push(`${mark} ${name.padEnd(NAME_WIDTH)} ×${ratio.toFixed(3)}${interval}  ${medians}`)
   }
   return { lines, worse }
 }
@@ -92,7 +92,7 @@ function wordsOf(args: readonly string[]) {
   try {
     return parseArgs({ args: [...args], options, allowPositionals: true })
   } catch (cause) {
-    throw new UsageError(`${(cause as Error).message}; try fairgrab bench compare --help`)
+    throw new UsageError(`${(cause as Error).message}; try npm run bench -- compare --help`)
   }
 }
 
@@ -104,7 +104,7 @@ export async function compareFolders(args: readonly string[]): Promise<number> {
   }
   const [before, after, ...rest] = positionals
   if (before === undefined || after === undefined || rest.length > 0) {
-    throw new UsageError('compare takes two folders: fairgrab bench compare before after')
+    throw new UsageError('compare takes two folders: npm run bench -- compare before after')
   }
   const [one, other] = [await readFolder(before), await readFolder(after)]
   const edits = [...one.edits, ...other.edits]

@@ -70,9 +70,9 @@ export const FLAGS = {
   key: text('its operator key'),
   record: choice(
     ['keep', 'none'],
-    'what the audit looked at stays in the result, for fairgrab bench audit (default keep)',
+    'what the audit looked at stays in the result, for npm run bench -- audit (default keep)',
   ),
-  out: text('the folder of the result (default bench-results/<date>-<scenario>)'),
+  out: text('the folder of the result, which has no files yet (default bench-results/<date>-<scenario>)'),
   json: text('writes the summary to this file too; - is standard output'),
   help: { kind: 'switch', says: 'this text' },
 } as const satisfies Record<string, Flag>
@@ -165,6 +165,8 @@ export function parseOptions(args: readonly string[], environment: Environment =
   const url = flags.url ?? environment.FAIRGRAB_URL
   const key = flags.key ?? environment.FAIRGRAB_KEY
   if (url !== undefined && key === undefined) throw new UsageError('--url needs --key, the operator key of that engine')
+  if (url === undefined && flags.key !== undefined)
+    throw new UsageError('--key is for --url, an engine that runs already; without one the bench starts its own')
   if (flags.allocation !== undefined && (flags.scenario ?? 'release') !== 'release') {
     throw new UsageError('--allocation is for the scenario release; the scenario order compares fcfs and strict')
   }
@@ -216,10 +218,10 @@ export function helpText(): string {
     ...rows,
     '',
     'Examples:',
-    '  fairgrab bench --profile city-2m --scale 0.1 --transport stream --pace real',
-    '  fairgrab bench --repeat 5 --out before    (then change something, --out after, and:)',
-    '  fairgrab bench compare before after',
-    '  fairgrab bench audit before               (is it as it was written, and does its record still say so?)',
+    '  npm run bench -- --profile city-2m --scale 0.1 --transport stream --pace real',
+    '  npm run bench -- --repeat 5 --out before    (then change something, --out after, and:)',
+    '  npm run bench -- compare before after',
+    '  npm run bench -- audit before             (is it as it was written, and does its record still say so?)',
     '',
     'Exit codes: 0 sound, 1 an error, 2 wrong usage, 99 a ✗ stands in the result.',
   ].join('\n')

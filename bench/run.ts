@@ -20,7 +20,7 @@ import { pooledLines } from './measure/fairness/run-text.ts'
 import type { Tally } from './measure/fairness/tally.ts'
 import { machineCard } from './measure/machine.ts'
 import { isSound, type MeasuredPart, type Summary } from './measure/result.ts'
-import { ResultFolder } from './measure/result-folder.ts'
+import { ResultFolder, refuseTaken } from './measure/result-folder.ts'
 import { partLines, runLines, sealLines } from './measure/result-text.ts'
 import { treeCard } from './measure/tree-card.ts'
 import { Operator } from './operator.ts'
@@ -140,7 +140,7 @@ async function bench(options: Options, command: string): Promise<number> {
 
 /** The command as it was typed, but for the key: results are shown around. */
 const commandOf = (args: readonly string[]): string =>
-  ['fairgrab bench', ...args].join(' ').replace(/(--key[ =])\S+/g, '$1…')
+  ['npm run bench --', ...args].join(' ').replace(/(--key[ =])\S+/g, '$1…')
 
 const ON_RESULTS: Readonly<Record<string, (args: readonly string[]) => Promise<number>>> = {
   compare: compareFolders,
@@ -156,6 +156,7 @@ async function main(args: readonly string[]): Promise<number> {
       process.stdout.write(`${helpText()}\n`)
       return EXIT.sound
     }
+    await refuseTaken(options)
     return await bench(options, commandOf(args))
   } catch (error) {
     process.stderr.write(`${error instanceof UsageError ? error.message : failureText(error)}\n`)

@@ -1,5 +1,5 @@
 /**
- * The folder of a result: summary.json for programs, report.html for people, the distributions, the timeline, and the
+ * The folder of a result, which is never written over: summary.json for programs, report.html for people, the distributions, the timeline, and the
  * record that the audit looked at.
  *
  * Each part is written when it ends, and the summary anew with it, so what was measured survives whatever comes next; how
@@ -9,7 +9,7 @@
 
 import { copyFile, mkdir, readdir, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import type { Options } from '../options.ts'
+import { type Options, UsageError } from '../options.ts'
 import { type FileMark, markOf } from '../record/kept-files.ts'
 import { SUMMARY, sealed } from '../record/seal.ts'
 import { reportPage } from './report-page.ts'
@@ -17,10 +17,20 @@ import { type MeasuredPart, type PartResult, SCHEMA, type Summary } from './resu
 import type { TimelineRow } from './timeline.ts'
 
 const COLUMNS = ['second', 'sent', 'granted', 'refused', 'in_flight', 'remaining'] as const
-const OURS = /^(summary\.json|report\.html|timeline.*\.csv|.*\.hgrm|record-\d+)$/
 
 function csvOf(rows: readonly TimelineRow[]): string {
   return `${COLUMNS.join(',')}\n${rows.map(row => COLUMNS.map(column => row[column]).join(',')).join('\n')}\n`
+}
+
+/** Throws UsageError where the folder that was asked for has files: a result that stands there would be lost, or be mixed with another. */
+export async function refuseTaken({ out }: Pick<Options, 'out'>): Promise<void> {
+  if (out === undefined) return
+  const found = await readdir(out).catch((cause: NodeJS.ErrnoException) => {
+    if (cause.code === 'ENOENT') return []
+    throw new UsageError(`${out} (from --out) cannot be a folder (${cause.code}); give another --out`)
+  })
+  if (found.length > 0)
+    throw new UsageError(`${out} (from --out) has files, and a result is never written over; give another --out`)
 }
 
 /** What is known of a run before its first part. */
@@ -41,17 +51,10 @@ export class ResultFolder {
     this.#head = head
   }
 
-  /** Makes the folder; one that is written again keeps no file of the run before. */
-  async #open(): Promise<void> {
-    await mkdir(this.path, { recursive: true })
-    for (const name of await readdir(this.path))
-      if (OURS.test(name)) await rm(join(this.path, name), { recursive: true })
-  }
-
   /** Writes a part that has ended; gives it as the summary has it. */
   async add({ hgrm, recordFolder, ...part }: MeasuredPart): Promise<PartResult> {
     const number = this.#parts.length + 1
-    if (number === 1) await this.#open()
+    if (number === 1) await mkdir(this.path, { recursive: true })
     if (part.timeline.length > 0) await this.#write(`timeline-${number}.csv`, csvOf(part.timeline))
     for (const [name, distribution] of Object.entries(hgrm)) await this.#write(`${name}-${number}.hgrm`, distribution)
     const record = recordFolder === undefined ? undefined : await this.#move(recordFolder, `record-${number}`)

@@ -63,5 +63,5 @@ export function runLines({ machine, tree, engine, seed, command, ended }: Summar
 /** The seal, and with what the result can be checked. */
 export const sealLines = ({ seal, parts }: Summary, folder: string): string[] => [
   `result: ${folder}, seal ${seal}`,
-  ...(parts.some(part => part.record !== undefined) ? [`check it: fairgrab bench audit ${folder}`] : []),
+  ...(parts.some(part => part.record !== undefined) ? [`check it: npm run bench -- audit ${folder}`] : []),
 ]

@@ -8,8 +8,8 @@
  */
 
 import { createHash } from 'node:crypto'
-import { readFile, stat } from 'node:fs/promises'
-import { join } from 'node:path'
+import { readdir, readFile, stat } from 'node:fs/promises'
+import { join, relative } from 'node:path'
 import { SCHEMA, type Summary } from '../measure/result.ts'
 import { UsageError } from '../options.ts'
 import { markOf } from './kept-files.ts'
@@ -33,6 +33,26 @@ export interface Opened {
   readonly summary: Summary
   /** A sentence a file that is not as it was written; empty where nothing was changed. */
   readonly edits: readonly string[]
+  /** A sentence a file that was put there since; nothing reads it. */
+  readonly strays: readonly string[]
+}
+
+async function straysOf(folder: string, { files }: Summary): Promise<string[]> {
+  const found = await readdir(folder, { recursive: true, withFileTypes: true })
+  const paths = found.filter(entry => !entry.isDirectory()).map(entry => join(entry.parentPath, entry.name))
+  return paths
+    .filter(path => relative(folder, path) !== SUMMARY && !Object.hasOwn(files, relative(folder, path)))
+    .toSorted()
+    .map(path => `${path} is no file of this result`)
+}
+
+/** What differs when the text is not the one that was sealed: what it says, or only how it is written. */
+function summaryEdit(path: string, text: string, summary: Summary): string[] {
+  const seal = sealOf(summary)
+  if (seal !== summary.seal) return [`${path} was edited: its text has the seal ${seal}, it says ${summary.seal}`]
+  return text === textOf(summary)
+    ? []
+    : [`${path} was edited: its bytes are not those that were sealed, though it says the same`]
 }
 
 async function editsOf(folder: string, { files }: Summary): Promise<string[]> {
@@ -66,8 +86,6 @@ export async function openResult(folder: string): Promise<Opened> {
     throw new UsageError(
       `${path} has schema ${summary.schema}, which was not sealed and cannot be checked; run the bench again (schema ${SCHEMA})`,
     )
-  const seal = sealOf(summary)
-  const own = seal === summary.seal && text === textOf(summary)
-  const found = own ? '' : `${path} was edited: its text has the seal ${seal}, it says ${summary.seal}`
-  return { folder, summary, edits: [...(own ? [] : [found]), ...(await editsOf(folder, summary))] }
+  const edits = [...summaryEdit(path, text, summary), ...(await editsOf(folder, summary))]
+  return { folder, summary, edits, strays: await straysOf(folder, summary) }
 }

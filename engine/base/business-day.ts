@@ -11,7 +11,7 @@ export interface BusinessDay {
   readonly endsAt: number
 }
 
-const DAY_MS = 86_400_000
+export const DAY_MS = 86_400_000
 /** More than any zone is from UTC, with the day that one may leave out. */
 const FAR_MS = 2 * DAY_MS
 const DATE = /^\d{4}-\d\d-\d\d$/

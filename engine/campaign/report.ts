@@ -15,8 +15,8 @@ import { lostRound } from '../store/round-store.ts'
 import type { Store } from '../store/store.ts'
 import type { Campaign } from './campaigns.ts'
 import type { Merchants } from './merchants.ts'
+import { OrderValues } from './order-values.ts'
 import type { RoundConfig } from './round-config.ts'
-import { legOf } from './settlement.ts'
 import type { Sweep } from './sweep.ts'
 
 export const NOT_CAUSAL =
@@ -63,8 +63,7 @@ class Count {
   deactivated = 0
   held = 0
   readonly #dayOf: (ms: number) => { readonly date: string }
-  /** A reversal's entry names the voucher and not the pool that granted it. */
-  readonly #poolOf = new Map<string, string>()
+  readonly #values = new OrderValues()
 
   constructor(timezone: string) {
     this.#dayOf = daysInOrder(timezone)
@@ -81,18 +80,17 @@ class Count {
   }
 
   #use(entry: LedgerEntry): void {
-    const { kind, voucher = '', merchant = '' } = entry
-    if (kind === 'redeem') this.#poolOf.set(voucher, entry.pool ?? '')
+    const { kind, merchant = '' } = entry
     if (kind === 'hold') this.held++
     const [day, used] = [this.#day(entry), usedBy(entry)]
     this.used += used
     day.used += used
-    const subsidy = legOf(entry, account => account.startsWith('payable:'))
-    const sums = [this.all, day, sumsOf(this.pools, this.#poolOf.get(voucher) ?? ''), sumsOf(this.merchants, merchant)]
+    const { pool, subsidy, gross } = this.#values.take(entry)
+    const sums = [this.all, day, sumsOf(this.pools, pool), sumsOf(this.merchants, merchant)]
     for (const sum of sums) {
       if (kind === 'redeem') sum.redeemed++
       if (kind === 'reverse') sum.reversed++
-      sum.gross += Number(entry.gross ?? 0)
+      sum.gross += gross
       sum.subsidy += subsidy
     }
   }
@@ -174,7 +172,8 @@ export class Reports {
         config.pack.reduce((sum, { quantity }) => sum + quantity, 0),
       )
     }
-    for await (const entry of this.#store.ledger.entries(campaign.id)) addUse(uses, packs, entry)
+    const values = new OrderValues()
+    for await (const entry of this.#store.ledger.entries(campaign.id)) addUse(uses, packs, values, entry)
     const key = Buffer.from(hkdfSync('sha256', this.#secret, campaign.id, 'fairgrab/study/v1', 32))
     const start = Math.max(
       0,
@@ -236,15 +235,21 @@ export class Reports {
 }
 
 /** Counts a use for its grant: a voucher's serial tells the sequence. */
-function addUse(uses: Map<string, Sums>, packs: ReadonlyMap<number, number>, entry: LedgerEntry): void {
+function addUse(
+  uses: Map<string, Sums>,
+  packs: ReadonlyMap<number, number>,
+  values: OrderValues,
+  entry: LedgerEntry,
+): void {
   if (entry.kind !== 'redeem' && entry.kind !== 'reverse' && entry.kind !== 'hold') return
   const [number, serial] = (entry.voucher ?? '').split(':').map(Number)
   const sequence = Math.floor((serial as number) / (packs.get(number as number) ?? 1)) + 1
   const sums = sumsOf(uses, `${number}:${sequence}`)
   if (entry.kind === 'redeem') sums.redeemed++
   if (entry.kind === 'reverse') sums.reversed++
-  sums.gross += Number(entry.gross ?? 0)
-  sums.subsidy += legOf(entry, account => account.startsWith('payable:'))
+  const { subsidy, gross } = values.take(entry)
+  sums.gross += gross
+  sums.subsidy += subsidy
 }
 
 export type Report = Awaited<ReturnType<Reports['report']>>

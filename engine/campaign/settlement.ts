@@ -12,7 +12,7 @@
  */
 import { createHash } from 'node:crypto'
 import { assert, Refusal } from '../base/assert.ts'
-import { type BusinessDay, dayNamed } from '../base/business-day.ts'
+import { type BusinessDay, DAY_MS, dayNamed, dayOf } from '../base/business-day.ts'
 import { rfc3339 } from '../base/clock.ts'
 import { csvCell } from '../base/shown-text.ts'
 import type { LedgerEntry } from '../store/ledger-store.ts'
@@ -63,10 +63,13 @@ export class Settlements {
   /** Settles a business day that is over, or finds that it was settled: the same answer. */
   async settle(campaign: Campaign, date: string, by: string): Promise<Settlement> {
     const day = dayIn(campaign, date)
-    if ((await this.#store.ledger.now(campaign.id)) < day.endsAt)
-      throw new Refusal('day_open', `the business day ${date} ends at ${rfc3339(day.endsAt)}`)
-    await this.#sweep.campaign(campaign)
+    const today = dayOf(campaign.timezone, await this.#store.ledger.now(campaign.id))
+    if (date > today.date)
+      throw new Refusal('day_open', `the business day ${date} lies ahead: it is ${today.date} there`)
+    if (date === today.date) throw new Refusal('day_open', `the business day ${date} ends at ${rfc3339(day.endsAt)}`)
     const before = await this.#store.ledger.settled(campaign.id, date)
+    if (before === undefined) refuseEarlier(campaign, day)
+    await this.#sweep.campaign(campaign)
     const cells = cellsOf(before)
     const settlement = await this.#summary(campaign, day, cells)
     const { rows, control_total, sha256, sha256_ndjson, merchants } = settlement
@@ -153,6 +156,15 @@ function dayIn({ timezone }: Campaign, date: string): BusinessDay {
   const day = dayNamed(timezone, date)
   if (!day) throw new Refusal('invalid', 'business_date: must be a date, YYYY-MM-DD')
   return day
+}
+
+/**
+ * Before a campaign was made it has no money, and a log has no times before 1970. The day before is let through: the campaign's
+ * time is of a worker's clock, the ledger's of Redis's, and midnight may lie between the two.
+ */
+function refuseEarlier({ created_at: made }: Campaign, { date, startsAt, endsAt }: BusinessDay): void {
+  if (startsAt < 0 || endsAt + DAY_MS <= Date.parse(made))
+    throw new Refusal('invalid', `business_date: ${date} lies before the campaign was made, ${made}; give a later day`)
 }
 
 const headOf = (format: SettlementFormat): string => (format === 'csv' ? `${COLUMNS.join(',')}\r\n` : '')

@@ -73,8 +73,13 @@ export async function changeAgreement(config: Config, { name = '', finish, dryRu
     const isLevel = name === 'FAIRGRAB_DURABILITY'
     if (finish && !isLevel) throw new ConfigError(`--finish is for FAIRGRAB_DURABILITY; ${name} is changed in one step`)
     const { next, words } = isLevel ? levelStep(durability, kept, finish) : secretStep(name, own, kept)
-    if (next !== undefined && !dryRun) await store.agreement.set(name, next)
-    return { answer: { setting: name, changed: next !== undefined && !dryRun, says: words }, words }
+    const isNews = next !== undefined
+    if (!dryRun) {
+      if (isNews) await store.agreement.set(name, next)
+      return { answer: { setting: name, changed: isNews, says: words }, words }
+    }
+    const told = `nothing was changed; without --dry-run: ${isNews ? words : `nothing either, ${words}`}`
+    return { answer: { setting: name, changed: false, would_change: isNews, says: told }, words: told }
   } finally {
     await store.close()
   }

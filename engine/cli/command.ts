@@ -26,18 +26,30 @@ export interface Command {
   readonly sentence: string
   readonly examples: readonly [string, string]
   readonly options: Readonly<Record<string, { readonly type: 'string' | 'boolean'; readonly says: string }>>
+  /** It works on the environment and Redis alone, so --url and --key would be ignored: they are refused. */
+  readonly asksNoEngine?: true
   readonly run: (given: Given) => Promise<number>
 }
 
-const COMMON: Command['options'] = {
+/** For those that ask an engine. */
+const TARGET: Command['options'] = {
   url: { type: 'string', says: 'the engine, else FAIRGRAB_URL, else http://127.0.0.1:8080' },
   key: { type: 'string', says: 'the key, else FAIRGRAB_KEY' },
+}
+const COMMON: Command['options'] = {
   json: { type: 'boolean', says: 'the answer as one line of JSON' },
   help: { type: 'boolean', says: 'this text' },
 }
 
-export function helpOf({ name, usage, sentence, examples, options }: Command): string {
-  const rows = Object.entries({ ...options, ...COMMON }).map(
+const optionsOf = ({ options, asksNoEngine }: Command): Command['options'] => ({
+  ...options,
+  ...(asksNoEngine ? {} : TARGET),
+  ...COMMON,
+})
+
+export function helpOf(command: Command): string {
+  const { name, usage, sentence, examples } = command
+  const rows = Object.entries(optionsOf(command)).map(
     ([option, { type, says }]) => `  ${`--${option}${type === 'string' ? ' …' : ''}`.padEnd(22)}${says}`,
   )
   const lines = [
@@ -52,7 +64,7 @@ export function helpOf({ name, usage, sentence, examples, options }: Command): s
 }
 
 function parsed(command: Command, args: readonly string[]) {
-  const known = { ...command.options, ...COMMON }
+  const known = optionsOf(command)
   const options: ParseArgsOptionsConfig = Object.fromEntries(
     Object.entries(known).map(([name, { type }]) => [name, { type }]),
   )
@@ -61,6 +73,10 @@ function parsed(command: Command, args: readonly string[]) {
     if (arg.includes(GARBLED))
       throw new ConfigError(`word ${i + 1} (from the command line) is not UTF-8; set the terminal to UTF-8. ${help}`)
     const name = /^--([^=]+)/.exec(arg)?.[1]
+    if (name !== undefined && !(name in known) && name in TARGET)
+      throw new ConfigError(
+        `--${name} (from the command line) is of no use to fairgrab ${command.name}, which asks no engine; ${help}`,
+      )
     if (name !== undefined && !(name in known))
       throw new ConfigError(
         `--${name} (from the command line) is no option of fairgrab ${command.name}; did you mean --${nearest(name, Object.keys(known))}? ${help}`,

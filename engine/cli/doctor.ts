@@ -15,6 +15,7 @@ import { checkRound } from '../campaign/round-check.ts'
 import { type Config, ConfigError, readConfig } from '../config.ts'
 import { judgeStranger } from '../main/agreement.ts'
 import { verifyBinary } from '../server/binary.ts'
+import { redisCli } from '../store/address.ts'
 import { diagnose } from '../store/diagnosis.ts'
 import { embeddedUrl } from '../store/embedded.ts'
 import { checkHealth, type Finding } from '../store/health.ts'
@@ -91,14 +92,24 @@ function examineAddress({ redisUrl }: Config): Examined {
 
 const urlOf = ({ redisUrl, dataDir }: Config): string => (redisUrl === '' ? embeddedUrl(dataDir) : redisUrl)
 
+const RESTORE = 'restore its keys from a backup'
+const COMPARE = 'pause it, and compare with your copy of its grants'
+
 /** Rounds that cannot be claimed from; whether all their bytes agree is what --rounds looks for. */
 async function damages(rounds: RoundStore): Promise<Finding[]> {
   const found: Finding[] = []
   for (const id of await rounds.roundIds()) {
     const damage = await rounds.damage(id)
-    if (damage) found.push({ what: `round ${id}: ${damage.what}`, mend: 'restore its keys from a backup' })
+    if (damage) found.push({ what: `round ${id}: ${damage.what}`, mend: RESTORE })
   }
   return found
+}
+
+/** Lines to type lead to the server that was asked. Here alone: the others that tell them do not show where Redis is. */
+function withServer({ problems, warnings }: Examined, config: Config): Examined {
+  const cli = redisCli(urlOf(config))
+  const lead = ({ what, mend }: Finding) => ({ what, mend: mend.replaceAll(/\bredis-cli(?= [A-Z])/g, () => cli) })
+  return { problems: problems.map(lead), warnings: warnings.map(lead) }
 }
 
 async function examineRedis(config: Config): Promise<Examined> {
@@ -106,20 +117,28 @@ async function examineRedis(config: Config): Promise<Examined> {
   try {
     const health = await checkHealth(link, { level: config.durability, replicas: config.replicas }, realClock)
     const { problems, warnings } = await diagnose(link)
-    return {
-      problems: [...health.problems, ...problems, ...(await damages(new RoundStore(link, loadScripts(), 0)))],
+    const damaged = await damages(new RoundStore(link, loadScripts(), 0))
+    const found = {
+      problems: [...health.problems, ...problems, ...damaged],
       warnings: [...health.warnings, ...warnings],
     }
+    return withServer(found, config)
   } finally {
     await link.close()
   }
 }
+
+const NO_AGREEMENT = warning(
+  'no node has agreed on anything with this Redis: it is new, or it was emptied',
+  'where it is new, start the first node; where nodes ran with it, stop them and restore its backup',
+)
 
 /** Whether a node with these settings could join those of this Redis; nothing is kept or made here. */
 async function examineAgreement(config: Config): Promise<Examined> {
   const { durability, redisUrl } = config
   const store = openStore({ url: urlOf(config), durability, clock: realClock, random: realRandom })
   try {
+    if (Object.keys(await store.agreement.read()).length === 0) return NO_AGREEMENT
     // The level of an embedded server is its one node's affair.
     return await judgeStranger(config, store.agreement, { alone: redisUrl === '' })
   } finally {
@@ -133,7 +152,7 @@ async function examineRounds(config: Config): Promise<Examined> {
     const problems: Finding[] = []
     for (const id of await store.rounds.roundIds())
       for (const finding of await checkRound(store, id))
-        problems.push({ what: `round ${id}: ${finding}`, mend: 'pause it, and compare with your copy of its grants' })
+        problems.push({ what: `round ${id}: ${finding}`, mend: finding.startsWith('the state ') ? RESTORE : COMPARE })
     return { problems, warnings: [] }
   } finally {
     await store.close()
@@ -181,6 +200,7 @@ function settingsOf(): Config | Finding {
 
 export const DOCTOR: Command = {
   name: 'doctor',
+  asksNoEngine: true,
   usage: ['doctor [--rounds]'],
   sentence: 'whether this machine, these settings and that Redis are sound; exit code 1 when not',
   examples: ['fairgrab doctor', 'fairgrab doctor --rounds --json'],

@@ -4,10 +4,11 @@
  * pack has too many parts for a line; a round fits one.
  */
 import { readFile } from 'node:fs/promises'
-import { STOCK_MAX } from '../base/limits.ts'
+import { moneyText } from '../base/currency.ts'
+import { AMOUNT_MAX, STOCK_MAX } from '../base/limits.ts'
 import { utf8Text } from '../base/text.ts'
 import { ConfigError } from '../config.ts'
-import type { RoundAnswer } from '../wire/round-answer.ts'
+import type { DamagedRound, RoundAnswer } from '../wire/round-answer.ts'
 import { type Command, countOf, type Given, textOf, verbOf, wordAt } from './command.ts'
 import { askJson } from './engine-call.ts'
 
@@ -25,12 +26,41 @@ interface Effect {
   readonly after: RoundAnswer
 }
 
+interface DryCampaign {
+  readonly after: { readonly currency: string; readonly budget?: { readonly max_amount?: number } }
+}
+interface DryRound {
+  readonly budget: {
+    readonly currency: string
+    readonly before: number
+    readonly after: number
+    readonly max_amount: number
+  }
+}
+
+const MADE = 'it would be made; nothing was'
+
+function dryCampaign({ after: { currency, budget } }: DryCampaign): string {
+  const most = budget?.max_amount
+  if (most === undefined) return `${MADE}. It has no budget of its own`
+  return `${MADE}. Its budget is ${moneyText(most, currency)} ${currency}, and no round commits any of it yet`
+}
+
+function dryRound({ budget: { currency, before, after, max_amount: most } }: DryRound): readonly string[] {
+  const of = most < AMOUNT_MAX ? ` of ${moneyText(most, currency)}` : ''
+  const line = (sum: number) => `${moneyText(sum, currency)}${of} ${currency} committed`
+  return [MADE, `now   ${line(before)}`, `then  ${line(after)}`]
+}
+
 const LIMIT = '?limit=1000'
 
-export const roundLine = ({ id, state, stock }: RoundAnswer): string =>
-  `${id}  ${state.padEnd(9)}  ${String(stock.remaining).padStart(9)} left of ${stock.total}${
-    stock.quarantined ? `, ${stock.quarantined} quarantined` : ''
-  }`
+/** A round as the lists have it: one that cannot be read says why, where the others have their stock. */
+export function roundLine(round: RoundAnswer | DamagedRound): string {
+  const head = `${round.id}  ${round.state.padEnd(9)}  `
+  if ('problem' in round) return head + round.problem
+  const { remaining, total, quarantined } = round.stock
+  return `${head}${String(remaining).padStart(9)} left of ${total}${quarantined ? `, ${quarantined} quarantined` : ''}`
+}
 
 const campaignLine = ({ id, name, currency, created_at }: CampaignRow): string =>
   `${id}  ${created_at}  ${currency}  ${name}`
@@ -94,7 +124,7 @@ export const CAMPAIGN: Command = {
       method: 'POST',
       body,
     })
-    given.print(made, isDry ? 'it would be made; nothing was' : campaignLine(made))
+    given.print(made, isDry ? dryCampaign(made as unknown as DryCampaign) : campaignLine(made))
     return 0
   },
 }
@@ -147,8 +177,8 @@ async function createRound(given: Given): Promise<number> {
   const campaign = wordAt(given, 1, 'campaign', 'round create CAMPAIGN --stock N')
   const isDry = given.values['dry-run'] === true
   const path = `/v1/campaigns/${campaign}/rounds${isDry ? '?dry_run=true' : ''}`
-  const made = await askJson<RoundAnswer>(given.target, path, { method: 'POST', body: newRound(given) })
-  given.print(made, isDry ? `it would be made; nothing was: ${JSON.stringify(made)}` : roundLine(made))
+  const made = await askJson<RoundAnswer | DryRound>(given.target, path, { method: 'POST', body: newRound(given) })
+  given.print(made, 'budget' in made ? dryRound(made) : roundLine(made))
   return 0
 }
 
@@ -197,7 +227,7 @@ export const ROUND: Command = {
     if (verb === 'create') return createRound(given)
     if (verb !== 'list' && verb !== 'show') return pull(given, verb)
     if (verb === 'list') {
-      const list = await askJson<List<RoundAnswer>>(given.target, `/v1/rounds${LIMIT}`)
+      const list = await askJson<List<RoundAnswer | DamagedRound>>(given.target, `/v1/rounds${LIMIT}`)
       given.print(
         list,
         lines(list.data, roundLine, 'there is no round yet; fairgrab round create CAMPAIGN --stock N makes one'),

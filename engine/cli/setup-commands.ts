@@ -9,7 +9,7 @@ import { createHash, createHmac, randomBytes } from 'node:crypto'
 import { isUserId } from '../base/holder.ts'
 import { ConfigError, readConfig, settingsGiven } from '../config.ts'
 import { checkStart } from '../main/start-check.ts'
-import { checkFolder } from '../processes/folder-owner.ts'
+import { checkFolders } from '../processes/folder-owner.ts'
 import { hostOf } from '../processes/listening.ts'
 import { type Command, countOf, verbOf, wordAt } from './command.ts'
 import { askJson } from './engine-call.ts'
@@ -18,6 +18,7 @@ const ROLES = ['operator', 'platform', 'merchant', 'viewer'] as const
 
 export const KEYS: Command = {
   name: 'keys',
+  asksNoEngine: true,
   usage: ['keys [ROLE …]'],
   sentence: 'make API keys, one a role',
   examples: ['fairgrab keys', 'fairgrab keys operator platform platform'],
@@ -37,6 +38,7 @@ const part = (value: object): string => Buffer.from(JSON.stringify(value)).toStr
 
 export const TOKEN: Command = {
   name: 'token',
+  asksNoEngine: true,
   usage: ['token USER [--ttl-s N] [--cohort NAME]'],
   sentence: "make a user's token with FAIRGRAB_JWT_SECRET",
   examples: ['fairgrab token ada', 'fairgrab token ada --ttl-s 60 --cohort assisted'],
@@ -66,6 +68,7 @@ export const TOKEN: Command = {
 
 export const CONFIG: Command = {
   name: 'config',
+  asksNoEngine: true,
   usage: ['config check', 'config change SETTING [--finish] [--dry-run]'],
   sentence: 'check the environment as a start would; change what all nodes of one Redis agreed on',
   examples: [
@@ -89,9 +92,7 @@ export const CONFIG: Command = {
       return 0
     }
     await hostOf(config.host)
-    const { redisUrl, durability, dataDir, arrivals } = config
-    if (redisUrl === '' || durability === 'fenced') checkFolder(dataDir, 'FAIRGRAB_DATA_DIR')
-    if (arrivals !== '') checkFolder(arrivals, 'FAIRGRAB_ARRIVALS')
+    checkFolders(config)
     const rows = settingsGiven()
     given.print({ ok: true, set: rows }, [
       'the settings are sound',

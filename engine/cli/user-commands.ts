@@ -9,7 +9,7 @@ import { createHash } from 'node:crypto'
 import { setTimeout as wait } from 'node:timers/promises'
 import { moneyText } from '../base/currency.ts'
 import { AMOUNT_MAX } from '../base/limits.ts'
-import type { RoundAnswer } from '../wire/round-answer.ts'
+import type { DamagedRound, RoundAnswer } from '../wire/round-answer.ts'
 import { type Command, countOf, type Given, textOf, wordAt } from './command.ts'
 import { askJson } from './engine-call.ts'
 import { roundLine } from './release-commands.ts'
@@ -87,9 +87,11 @@ export const REDEEM: Command = {
 const WATCH_MS = 500
 const CLEAR = '\u001b[H\u001b[2J'
 
-async function look(given: Given): Promise<readonly RoundAnswer[]> {
+type Row = RoundAnswer | DamagedRound
+
+async function look(given: Given): Promise<readonly Row[]> {
   if (given.words.length === 0)
-    return (await askJson<{ data: readonly RoundAnswer[] }>(given.target, '/v1/rounds?limit=20')).data
+    return (await askJson<{ data: readonly Row[] }>(given.target, '/v1/rounds?limit=20')).data
   return Promise.all(given.words.map(id => askJson<RoundAnswer>(given.target, `/v1/rounds/${encodeURIComponent(id)}`)))
 }
 

@@ -35,6 +35,7 @@ const $ = id => document.getElementById(id)
 const rounds = new Map()
 const campaigns = new Map()
 let limit = ROUNDS_STEP
+let newestId
 let connection = { state: 'connecting' }
 let isListed = false
 let drawing = false
@@ -170,20 +171,29 @@ async function readRounds() {
   const { data, has_more: more } = answer.body
   const known = new Map(rounds)
   rounds.clear()
-  for (const round of data) {
+  newestId = data[0]?.id
+  const readable = data.filter(({ problem }) => problem === undefined)
+  for (const round of readable) {
     const entry = known.get(round.id) ?? newEntry(round.id)
     rounds.set(round.id, entry)
     take(entry, () => entry.round.takeRound(round, performance.now()))
     entry.round.recover(performance.now())
   }
   arrange()
+  drawDamaged(data.filter(({ problem }) => problem !== undefined))
   stream.watch(rounds.keys())
   isListed = true
   drawConnection()
   $('nothing').hidden = data.length > 0
   $('older-row').hidden = !more || limit >= ROUNDS_MAX
   $('oldest').hidden = !more || limit < ROUNDS_MAX
-  if (data.some(({ campaign_id: id }) => !campaigns.has(id))) await readCampaigns()
+  if (readable.some(({ campaign_id: id }) => !campaigns.has(id))) await readCampaigns()
+}
+
+/** Rounds that cannot be read have no stock to show, so they are lines and no cards. */
+function drawDamaged(damaged) {
+  $('damaged').hidden = damaged.length === 0
+  $('damaged').replaceChildren(...damaged.map(({ id, problem }) => textNode('li', `${id}: fenced. ${problem}`)))
 }
 
 function newEntry(id) {
@@ -283,7 +293,7 @@ function start() {
     const answer = await ask('GET', '/v1/rounds?limit=1')
     if (!succeeded(answer)) return setText($('list-answer'), `The rounds could not be read. ${explain(answer)}`)
     const [newest] = answer.body.data
-    if (!isListed || newest?.id !== rounds.keys().next().value) await readRounds()
+    if (!isListed || newest?.id !== newestId || !$('damaged').hidden) await readRounds()
   }, LIST_MS)
   addEventListener('online', () => connection.state === 'lost' && stream.connect())
   void readCampaigns()

@@ -7,10 +7,10 @@
  * accepts. What is left is moved away before it is removed: of two starts that find it only one moves it, and a live
  * owner's socket that was moved by mistake is put back. Rejected: a file with a process id, which a reboot makes another's.
  */
-import { accessSync, constants, existsSync, mkdirSync, renameSync, rmSync, statSync } from 'node:fs'
+import { existsSync, lstatSync, mkdirSync, mkdtempSync, renameSync, rmdirSync, rmSync } from 'node:fs'
 import { connect, createServer, type Server } from 'node:net'
-import { dirname, resolve } from 'node:path'
-import { ConfigError } from '../config.ts'
+import { dirname, join, resolve } from 'node:path'
+import { type Config, ConfigError } from '../config.ts'
 import { socketIn } from '../store/embedded.ts'
 
 const ANSWER_MS = 500
@@ -38,19 +38,44 @@ export async function ownFolder(dataDir: string): Promise<void> {
   throw owned(dataDir, '')
 }
 
-const unusable = (dir: string, code: string | undefined, setting = 'FAIRGRAB_DATA_DIR'): Error =>
-  new Error(`${setting}: "${dir}" cannot be used as a folder (${code}); set it to a folder that may be written`)
+const unusable = (dir: string, why: string | undefined, setting = 'FAIRGRAB_DATA_DIR'): ConfigError =>
+  new ConfigError(`${setting}: "${dir}" cannot be used as a folder (${why}); set it to a folder that may be written`)
 
-/** Whether the folder could be made and written, without making it. Throws with the words of a start. */
-export function checkFolder(folder: string, setting: string): void {
-  let dir = resolve(folder)
-  while (!existsSync(dir)) dir = dirname(dir)
+/** Nothing can be made there now, and a start is no worse for it: what stands can be read. */
+const FULL = ['ENOSPC', 'EDQUOT']
+
+/** Whether something has this path, be it a link that leads nowhere. Throws the system's error where it cannot be looked at. */
+function lies(path: string): boolean {
   try {
-    if (!statSync(dir).isDirectory()) throw Object.assign(new Error(dir), { code: 'ENOTDIR' })
-    accessSync(dir, constants.W_OK | constants.X_OK)
+    return lstatSync(path, { throwIfNoEntry: false }) !== undefined
   } catch (cause) {
-    throw unusable(folder, (cause as NodeJS.ErrnoException).code, setting)
+    if ((cause as NodeJS.ErrnoException).code === 'ENOTDIR') return false
+    throw cause
   }
+}
+
+/**
+ * Whether the folder could be made and written, without making it: where it is, or would be, one with a name of its own is
+ * made and removed. Throws ConfigError with the words of a start. Rejected: asking for rights, which file systems of the kernel
+ * give and then refuse; and making it, which Node tries without an end below /proc.
+ */
+function checkFolder(folder: string, setting: string): void {
+  try {
+    let dir = resolve(folder)
+    while (!lies(dir)) dir = dirname(dir)
+    if (!existsSync(dir)) throw unusable(folder, 'it is a link that leads nowhere', setting)
+    rmdirSync(mkdtempSync(join(dir, '.fairgrab-')))
+  } catch (cause) {
+    if (cause instanceof ConfigError) throw cause
+    const { code = '' } = cause as NodeJS.ErrnoException
+    if (!FULL.includes(code)) throw unusable(folder, code, setting)
+  }
+}
+
+/** The folders that a node with these settings writes in. Throws ConfigError where one of them cannot be used. */
+export function checkFolders({ redisUrl, durability, dataDir, arrivals }: Config): void {
+  if (redisUrl === '' || durability === 'fenced') checkFolder(dataDir, 'FAIRGRAB_DATA_DIR')
+  if (arrivals !== '') checkFolder(arrivals, 'FAIRGRAB_ARRIVALS')
 }
 
 const owned = (dataDir: string, owner: string): ConfigError =>

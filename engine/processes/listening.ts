@@ -6,6 +6,7 @@
  */
 import { once } from 'node:events'
 import { connect, createServer } from 'node:net'
+import { ConfigError } from '../config.ts'
 
 const LEAVES_MS = 2000
 const LOOK_MS = 100
@@ -21,7 +22,7 @@ async function tried(host: string, port: number): Promise<number> {
   return address.port
 }
 
-/** The address to listen on; throws with words for the terminal when it is none of this machine's. */
+/** The address to listen on; throws ConfigError when it is none of this machine's. */
 export async function hostOf(host: string): Promise<string> {
   if (host === '')
     return tried('::', 0).then(
@@ -29,7 +30,7 @@ export async function hostOf(host: string): Promise<string> {
       () => '0.0.0.0',
     )
   await tried(host, 0).catch((cause: NodeJS.ErrnoException) => {
-    throw new Error(
+    throw new ConfigError(
       `HOST: "${host}" (from the environment) is no address of this machine (${cause.code}); ` +
         'set it to one, like 127.0.0.1, or unset it: some shells set HOST to the name of the machine',
     )

@@ -11,7 +11,7 @@ import { checkStart } from '../main/start-check.ts'
 import { openLog } from '../ops/log.ts'
 import { verifyBinary } from '../server/binary.ts'
 import { embeddedUrl } from '../store/embedded.ts'
-import { ownFolder } from './folder-owner.ts'
+import { checkFolders, ownFolder } from './folder-owner.ts'
 import { KeptRedis } from './kept-redis.ts'
 import { hostOf, portOf, urlOf } from './listening.ts'
 import type { FromSupervisor, FromWorker } from './messages.ts'
@@ -159,6 +159,7 @@ export async function up(
   const log = openLog(config.logLevel, 'supervisor')
   checkStart(config)
   const host = await hostOf(config.host)
+  checkFolders(config)
   const port = await portOf(host, config.port)
   const binary = verifyBinary()
   const madeKey = config.keys === '' ? randomBytes(24).toString('base64url') : undefined

@@ -10,7 +10,7 @@ import { overdueSince } from '../campaign/draw-due.ts'
 import type { BudgetEffect, RoundFace } from '../campaign/dry-run.ts'
 import type { RoundRules } from '../campaign/round-rules.ts'
 import type { TurnVerb } from '../store/round-store.ts'
-import { type RoundAnswer, roundAnswer } from '../wire/round-answer.ts'
+import { type DamagedRound, type RoundAnswer, roundAnswer } from '../wire/round-answer.ts'
 import { newCampaign, newRound, restock } from '../wire/schemas.ts'
 import { isDryRun, type Route } from './gateway.ts'
 import { behind, listRows, placeOf } from './lists.ts'
@@ -35,12 +35,6 @@ export function publicRound(view: RoundFace): RoundAnswer {
 
 const UNREADABLE = 'its state in Redis cannot be read'
 
-interface UnreadRound {
-  readonly id: string
-  readonly state: 'fenced'
-  readonly problem: string
-}
-
 /** Why a round cannot be read; throws what concerns more than this round: Redis is away, or there is no such round. */
 export function unreadable({ rounds }: Services, id: string, cause: unknown): string {
   if (cause instanceof Fault && cause.code === 'fenced') return cause.message
@@ -61,7 +55,7 @@ async function wholeRound({ store, rounds }: Services, round: Claims) {
 }
 
 /** A round of a list; one that cannot be read is a row, too, and no error for the others. */
-async function listedRound(services: Services, id: string): Promise<RoundAnswer | UnreadRound> {
+async function listedRound(services: Services, id: string): Promise<RoundAnswer | DamagedRound> {
   try {
     return await wholeRound(services, await services.lifecycle.round(id))
   } catch (cause) {

@@ -27,6 +27,13 @@ export interface RedisAddress {
 /** An address as it may be shown: without what stands before the host, which is a name and a password. */
 export const shownUrl = (url: string): string => url.replace(/^([a-z+]+:\/\/)?.*@/i, '$1')
 
+/** How redis-cli reaches the server of an address, without name and password; by itself where only Sentinels know it. */
+export function redisCli(url: string): string {
+  const { path, host, port, tls } = redisOptions(url)
+  if (path !== undefined) return `redis-cli -s ${path}`
+  return host === undefined ? 'redis-cli' : `redis-cli -h ${host} -p ${port}${tls ? ' --tls' : ''}`
+}
+
 const SENTINEL = 'redis+sentinel://'
 const SENTINEL_PORT = 26379
 const SENTINEL_MS = 500

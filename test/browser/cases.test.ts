@@ -6,8 +6,10 @@
  * public beacon, which only an operator can reveal, so every state of it stands still while it is looked at. Nothing is
  * waited for but what has to be there at last.
  */
+import { Redis } from 'ioredis'
 import type { Browser, Locator, Page } from 'playwright-core'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { roundState } from '../../engine/store/keys.ts'
 import { Api, type Fields, type Granted, makeRound, PACK, type Round } from '../support/api.ts'
 import { KEYS, startNode, type TestNode } from '../support/engine.ts'
 import { HOSTILE, hostileIn } from '../support/hostile-texts.ts'
@@ -63,6 +65,24 @@ test('the figures fill their rows at every width, and the nodes are counted', as
     expect([width, new Set(rows).size, rows.reduce((sum, count) => sum + count, 0)]).toEqual([width, 1, 10])
   }
   await page.setViewportSize({ width: 1280, height: 900 })
+})
+
+test('a round that lost its state is a line that says so, beside the cards of the others, until it is back', async () => {
+  const [lost, later] = [await makeRound(api), await makeRound(api)]
+  const redis = new Redis(`${node.dataDir}/redis.sock`)
+  await redis.rename(roundState(lost.id), 'kept')
+  await page.reload()
+  await shows(page.locator('#connection'), 'Live')
+  await page.locator('#damaged').getByText(`${lost.id}: fenced.`).waitFor()
+  await cardOf(later).waitFor()
+  expect(await cardOf(lost).count()).toBe(0)
+  await redis.rename('kept', roundState(lost.id))
+  await cardOf(lost).waitFor()
+  expect(await page.locator('#damaged').isHidden()).toBe(true)
+  redis.disconnect()
+  await page.getByLabel('Key', { exact: true }).fill(KEYS.operator)
+  await page.keyboard.press('Enter')
+  await shows(page.locator('#rates'), 'One user: 20 / s')
 })
 
 test('rates: what is typed is shown dry, nonsense is refused, and it holds when it is done', async () => {

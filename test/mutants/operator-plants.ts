@@ -140,6 +140,18 @@ export const OPERATOR_PLANTS: readonly Plant[] = [
     'server/damaged-rounds',
   ),
   plant(
+    'a day before the campaign was made is settled',
+    'engine/campaign/settlement.ts',
+    ['if (before === undefined) refuseEarlier', 'if (before === null) refuseEarlier'],
+    'server/report',
+  ),
+  plant(
+    'an order whose discount was reversed counts on',
+    'engine/campaign/order-values.ts',
+    ['    made.left += subsidy\n', ''],
+    'server/report',
+  ),
+  plant(
     'a damaged round is told by nobody',
     'engine/ops/health.ts',
     ['...(found.damages ?? [])', '...[]'],

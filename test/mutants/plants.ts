@@ -9,6 +9,7 @@
  * Rejected: mutations by a tool. Thousands of them take hours here, and most survivors say nothing about a promise.
  */
 import { BENCH_PLANTS } from './bench-plants.ts'
+import { COMMAND_PLANTS } from './command-plants.ts'
 import { DRAW_PLANTS } from './draw-plants.ts'
 import { EDGE_PLANTS } from './edge-plants.ts'
 import { FENCE_PLANTS } from './fence-plants.ts'
@@ -29,6 +30,7 @@ export const PLANTS: readonly Plant[] = [
   ...EDGE_PLANTS,
   ...DRAW_PLANTS,
   ...WITNESS_PLANTS,
+  ...COMMAND_PLANTS,
   ...OPERATOR_PLANTS,
   ...BENCH_PLANTS,
   plant(

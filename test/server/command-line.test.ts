@@ -7,36 +7,16 @@
  * Rejected: calling the commands as functions. Exit codes and streams are half of what scripts rely on.
  */
 
-import { execFile } from 'node:child_process'
 import { mkdtempSync, writeFileSync } from 'node:fs'
 import { rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import { Redis } from 'ioredis'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { auditLog } from '../../engine/store/keys.ts'
 import { PACK } from '../support/api.ts'
-import { bareEnv } from '../support/bare-env.ts'
 import { JWT_SECRET, KEYS, startNode, type TestNode } from '../support/engine.ts'
-
-const CLI = fileURLToPath(new URL('../../engine/cli.ts', import.meta.url))
-type Env = Readonly<Record<string, string>>
-
-interface Ran {
-  readonly code: number
-  readonly out: string
-  readonly err: string
-}
-
-function fairgrab(line: string, env: Env = {}): Promise<Ran> {
-  const args = [CLI, ...line.split(' ').filter(Boolean)]
-  return new Promise(done => {
-    execFile(process.execPath, args, { env: bareEnv(env) }, (error, out, err) =>
-      done({ code: error === null ? 0 : Number(error.code), out: out.trimEnd(), err: err.trimEnd() }),
-    )
-  })
-}
+import { type Env, fairgrab } from '../support/fairgrab.ts'
 
 let node: TestNode
 let folder: string
@@ -45,6 +25,8 @@ beforeAll(async () => {
   node = await startNode()
   folder = mkdtempSync(join(tmpdir(), 'fg-cli-'))
   writeFileSync(join(folder, 'spring.json'), JSON.stringify({ name: 'Spring', currency: 'CNY', pack: PACK }))
+  const rich = { name: 'Rich', currency: 'CNY', pack: PACK, budget: { max_amount: 200_000 } }
+  writeFileSync(join(folder, 'rich.json'), JSON.stringify(rich))
   writeFileSync(join(folder, 'broken.json'), '{"name": ')
   const marked = JSON.stringify({ name: 'N', currency: 'CNY', pack: PACK }).replace('N', '\xc4\xe3')
   writeFileSync(join(folder, 'gbk.json'), Buffer.from(marked, 'latin1'))
@@ -68,6 +50,11 @@ const ERRORS: readonly (readonly [string, number, string, Env?])[] = [
     2,
     '"workers=2" (from the command line) is nothing that fairgrab up takes: settings come from the environment, like FAIRGRAB_WORKERS=… fairgrab up; try fairgrab up --help',
   ],
+  ...['doctor --url http://127.0.0.1:1', 'config check --key k', 'keys --url=x', 'token ada --key k'].map(line => {
+    const [name = '', option = ''] = [line.split(' ')[0], /--\w+/.exec(line)?.[0]]
+    const words = `${option} (from the command line) is of no use to fairgrab ${name}, which asks no engine; try fairgrab ${name} --help`
+    return [line, 2, words] as const
+  }),
   ['help puase', 2, 'there is no command "puase"; did you mean up? Try fairgrab help'],
   [
     'audit everything',
@@ -111,7 +98,7 @@ const ERRORS: readonly (readonly [string, number, string, Env?])[] = [
   ),
   [
     'config check',
-    1,
+    2,
     'HOST: "nobody.invalid" (from the environment) is no address of this machine (ENOTFOUND); set it to one, like 127.0.0.1, or unset it: some shells set HOST to the name of the machine',
     { HOST: 'nobody.invalid' },
   ],
@@ -119,7 +106,7 @@ const ERRORS: readonly (readonly [string, number, string, Env?])[] = [
     name =>
       [
         'config check',
-        1,
+        2,
         `${name}: "/dev/null/x" cannot be used as a folder (ENOTDIR); set it to a folder that may be written`,
         { [name]: '/dev/null/x' },
       ] as const,
@@ -234,7 +221,9 @@ test('every command has help with its options and two examples, and none needs a
     expect([name, code, err]).toEqual([name, 0, ''])
     const [, examples = ''] = out.split('\nexamples\n')
     expect(examples.split('\n').map(line => /^ {2}(\w+=\S+ )?fairgrab (\w+)/.exec(line)?.[2])).toEqual([name, name])
-    for (const option of ['--url', '--key', '--json', '--help']) expect(out).toContain(option)
+    const asks = !['token', 'keys', 'config', 'doctor'].includes(name)
+    for (const option of ['--url', '--key']) expect([name, out.includes(option)]).toEqual([name, asks])
+    for (const option of ['--json', '--help']) expect(out).toContain(option)
     expect(all).toContain(`fairgrab ${name}`)
   }
   expect((await fairgrab('keys --help')).out).toBe(`fairgrab keys: make API keys, one a role
@@ -242,8 +231,6 @@ test('every command has help with its options and two examples, and none needs a
   fairgrab keys [ROLE …]
 
 options
-  --url …               the engine, else FAIRGRAB_URL, else http://127.0.0.1:8080
-  --key …               the key, else FAIRGRAB_KEY
   --json                the answer as one line of JSON
   --help                this text
 
@@ -261,7 +248,16 @@ describe('a release from the command line', () => {
 
   test('from a file to a redemption; a dry run changes nothing; the log has it', async () => {
     const dry = await fairgrab(`campaign create ${folder}/spring.json --dry-run`, operator)
-    expect(dry).toEqual({ code: 0, out: 'it would be made; nothing was', err: '' })
+    expect(dry).toEqual({ code: 0, out: 'it would be made; nothing was. It has no budget of its own', err: '' })
+    const rich = await fairgrab(`campaign create ${folder}/rich.json --dry-run`, operator)
+    expect(rich.out).toBe(
+      'it would be made; nothing was. Its budget is 2,000.00 CNY, and no round commits any of it yet',
+    )
+    const funded = await json(`campaign create ${folder}/rich.json`)
+    const round = await fairgrab(`round create ${funded.id} --stock 5 --dry-run`, operator)
+    expect(round.out).toBe(
+      'it would be made; nothing was\nnow   0.00 of 2,000.00 CNY committed\nthen  100.00 of 2,000.00 CNY committed',
+    )
     const campaign = await json(`campaign create ${folder}/spring.json`)
     const broken = await fairgrab(`campaign create ${folder}/broken.json`, operator)
     expect([broken.code, broken.err]).toEqual([
@@ -272,7 +268,11 @@ describe('a release from the command line', () => {
     expect([gbk.code, gbk.err]).toEqual([2, expect.stringMatching(/gbk\.json \(from the command line\) is not UTF-8;/)])
     expect((await fairgrab(`campaign create ${folder}/marked.json --dry-run`, operator)).code).toBe(0)
     expect((await fairgrab('campaign show \ufffd', operator)).err).toMatch(/^fairgrab: word 2 .* is not UTF-8; /)
-    expect((await json('campaign list')).data).toHaveLength(1)
+    expect((await json('campaign list')).data).toHaveLength(2)
+    const free = await fairgrab(`round create ${campaign.id} --stock 20 --dry-run`, operator)
+    expect(free.out).toMatch(
+      /^it would be made; nothing was\nnow {3}0\.00 CNY committed\nthen {2}[\d,]+\.00 CNY committed$/,
+    )
     const { id } = await json(`round create ${campaign.id} --stock 20 --pool assisted=5`)
     const told = await fairgrab(`round open ${id} --dry-run`, operator)
     expect(told.out).toMatch(/^now {3}rnd_\w+ {2}scheduled +20 left of 20\nthen {2}rnd_\w+ {2}open +20 left of 20$/)
@@ -298,7 +298,7 @@ describe('a release from the command line', () => {
     })
 
     const audit = await fairgrab('audit', operator)
-    expect([audit.code, audit.out.split('\n').at(-1)]).toEqual([0, '10 entries, the chain holds'])
+    expect([audit.code, audit.out.split('\n').at(-1)]).toEqual([0, '12 entries, the chain holds'])
     const redis = new Redis(`${node.dataDir}/redis.sock`)
     const [, , third] = await redis.xrange(auditLog(), '-', '+')
     await redis.xdel(auditLog(), third?.[0] as string)
@@ -308,7 +308,7 @@ describe('a release from the command line', () => {
   })
 
   test('a draw, rates, a held merchant, a voucher out of use: each first dry, then for good', async () => {
-    const [campaign] = (await json('campaign list')).data as unknown as { id: string }[]
+    const [, campaign] = (await json('campaign list')).data as unknown as { id: string }[]
     const drawn = await json(`round create ${campaign?.id} --stock 3 --allocation window --window-ms 500 --waitlist 2`)
     expect(drawn.allocation).toMatchObject({ mode: 'window', window_ms: 500, waitlist: 2 })
     const rates = await fairgrab('rates set --per-user 5 --dry-run', operator)

@@ -8,6 +8,7 @@ import { beforeEach, expect, onTestFinished, test } from 'vitest'
 import { roundHolders, roundLog, roundState } from '../../engine/store/keys.ts'
 import { Api, expectProblem, type Fields, type Granted, makeCampaign, makeRound, type Round } from '../support/api.ts'
 import { KEYS, startTestWorker } from '../support/engine.ts'
+import { fairgrab } from '../support/fairgrab.ts'
 import { startLocalRedis } from '../support/redis.ts'
 import { StreamClient } from '../support/stream-client.ts'
 
@@ -151,6 +152,22 @@ test('a damaged round is a row of each list that says so, and no error for the o
     .poll(async () => JSON.stringify((await there.get<Ready>('/readyz?verbose')).body.problems), WAITS)
     .toContain(unreadable)
   await other.stop()
+})
+
+test('a damaged round is a line of round list and watch, and the others have theirs', async () => {
+  const [damaged, sound] = [await makeRound(api), await makeRound(api)]
+  await admin.del(roundState(damaged.id))
+  const env = { FAIRGRAB_URL: api.url, FAIRGRAB_KEY: KEYS.operator }
+  for (const line of ['round list', 'watch --once']) {
+    const { code, out, err } = await fairgrab(line, env)
+    expect([line, code, err]).toEqual([line, 0, ''])
+    expect(out.split('\n')).toEqual([
+      expect.stringMatching(new RegExp(`^${sound.id}  open +\\d+ left of \\d+$`)),
+      expect.stringMatching(new RegExp(`^${damaged.id}  fenced +.*state in Redis is missing.*backup`)),
+    ])
+    const { data = [] } = { data: JSON.parse((await fairgrab(`${line} --json`, env)).out) }
+    expect([data.data ?? data].flat()).toMatchObject([{ id: sound.id }, { id: damaged.id, state: 'fenced' }])
+  }
 })
 
 test('a damaged round holds up no draw of another one', async () => {

@@ -16,13 +16,14 @@ import { realClock } from '../../engine/base/clock.ts'
 import { realRandom } from '../../engine/base/random.ts'
 import { verifyBinary } from '../../engine/server/binary.ts'
 import { DANGEROUS, diagnose } from '../../engine/store/diagnosis.ts'
+import { roundState } from '../../engine/store/keys.ts'
 import { FLAWS, FLAWS_AS_OF, flawsOf } from '../../engine/store/known-flaws.ts'
 import { Link } from '../../engine/store/link.ts'
 import { ROOT } from '../repo/tree.ts'
 import { Api, type Granted, makeRound } from '../support/api.ts'
 import { bareEnv } from '../support/bare-env.ts'
 import { Crowd, openRound } from '../support/crowd.ts'
-import { KEYS } from '../support/engine.ts'
+import { KEYS, startTestWorker } from '../support/engine.ts'
 import { HandClock } from '../support/hand-clock.ts'
 import { freePort, startNodeProcess } from '../support/node-process.ts'
 import { type RedisProcess, startLocalRedis } from '../support/redis.ts'
@@ -131,6 +132,34 @@ test('what opens the server to others is told with its mend: debug, modules, no 
   for (const { mend } of warnings) expect(mend).toMatch(/redis-users\.conf|CONFIG SET|redis\.conf/)
 })
 
+test('a Redis that nodes agreed nothing on is new or was emptied, and a round without its state is told its way back', async () => {
+  await using other = await startLocalRedis({ appendfsync: 'no' })
+  const settings = { REDIS_URL: other.url, FAIRGRAB_DURABILITY: 'memory' }
+  const said = async () => (await doctor(settings, ['--rounds'])).stdout
+  expect(await said()).toMatch(/! agreement\n {4}no node .* this Redis: it is new, or it was emptied\n {6}→ .*backup/)
+  const worker = await startTestWorker(other.url, { FAIRGRAB_DURABILITY: 'memory' })
+  const api = new Api(worker.url, KEYS.operator)
+  const [whole, lost] = [await makeRound(api), await makeRound(api)]
+  const client = new Redis(other.url.replace('unix://', ''))
+  await client.del(roundState(lost.id))
+  await client.hset(roundState(whole.id), 'sequence', 5)
+  const told = await said()
+  client.disconnect()
+  await worker.stop()
+  expect(told).toContain('✓ agreement')
+  const [, rounds = ''] = told.split('✗ rounds')
+  expect(rounds).toMatch(new RegExp(`round ${lost.id}: the state is missing\n {6}→ restore its keys from a backup`))
+})
+
+test('a line that mends Redis leads to the Redis that was asked, and has no password', async () => {
+  await admin.config('SET', 'maxmemory-policy', 'allkeys-lru')
+  const { stdout } = await doctor({ REDIS_URL: url }, [])
+  await admin.config('SET', 'maxmemory-policy', 'noeviction')
+  expect(stdout).toContain(`→ redis-cli -h 127.0.0.1 -p ${port} CONFIG SET maxmemory-policy noeviction`)
+  expect(stdout).toContain(`&& redis-cli -h 127.0.0.1 -p ${port} CONFIG REWRITE`)
+  expect(stdout).not.toContain(PASSWORD)
+})
+
 test('a word too many is a usage error', async () => {
   expect((await doctor({}, ['--json=1x'])).code).toBe(2)
 })
@@ -167,7 +196,11 @@ test('the engine does all its work as its own user, and that user may do nothing
   const statuses = [redeemed.status]
   const later = [
     [`/v1/redemptions/${redeemed.body.id}/reversals`, { type: 'full', reason: 'refund' }, key('b')],
-    [`/v1/campaigns/${round.campaign_id}/settlements`, { business_date: '2020-01-01' }, {}],
+    [
+      `/v1/campaigns/${round.campaign_id}/settlements`,
+      { business_date: new Date(Date.now() - 86_400_000).toISOString().slice(0, 10) },
+      {},
+    ],
     [`/v1/rounds/${round.id}/stock`, { add: 5 }, {}],
     [`/v1/rounds/${round.id}/pause`, {}, {}],
     [`/v1/rounds/${round.id}/close`, {}, {}],

@@ -9,7 +9,7 @@
 import { Redis } from 'ioredis'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import * as keys from '../../engine/store/keys.ts'
-import { Api, type Fields, type Granted, makeRound, PACK, type Round } from '../support/api.ts'
+import { Api, expectProblem, type Fields, type Granted, makeRound, PACK, type Round } from '../support/api.ts'
 import { KEYS, startTestWorker, type TestWorker } from '../support/engine.ts'
 import { type RedisProcess, startLocalRedis } from '../support/redis.ts'
 import { below, random } from '../support/seed.ts'
@@ -44,7 +44,14 @@ interface Known {
   readonly place: string
   readonly expiresAt: number
   state: 'active' | 'used' | 'expired' | 'deactivated'
-  redemption?: { readonly id: string; readonly merchant: string; readonly day: number; left: number }
+  redemption?: {
+    readonly id: string
+    readonly merchant: string
+    readonly day: number
+    left: number
+    order: number
+    discount: number
+  }
 }
 
 /** One thing that happened. */
@@ -121,7 +128,8 @@ class History {
     expect(body.redemptions).toBe(held.length)
     for (const voucher of held) {
       voucher.state = 'deactivated'
-      this.#note('hold', voucher, { merchant, subsidy: -(voucher.redemption?.left ?? 0), used: -1 })
+      const [subsidy, gross] = [-(voucher.redemption?.left ?? 0), -this.#standing(voucher)]
+      this.#note('hold', voucher, { merchant, subsidy, gross, used: -1 })
     }
   }
 
@@ -134,7 +142,7 @@ class History {
     expect([status, body.code]).toEqual([201, voucher.code])
     const discount = body.discount_amount as number
     voucher.state = 'used'
-    voucher.redemption = { id: body.id as string, merchant, day: this.day, left: discount }
+    voucher.redemption = { id: body.id as string, merchant, day: this.day, left: discount, order: gross, discount }
     this.#note('redeem', voucher, { merchant, subsidy: discount, gross, used: 1 })
   }
 
@@ -146,11 +154,13 @@ class History {
     const reply = await api.post(`/v1/redemptions/${made.id}/reversals`, { ...asked, reason: 'refund' }, this.#fresh())
     expect([reply.status, reply.body.amount]).toEqual([201, amount])
     const { body } = await api.get(`/v1/vouchers/${voucher.code}`)
+    const before = this.#standing(voucher)
     made.left -= amount
     if (body.state === 'active') voucher.state = 'active'
     this.#note('reverse', voucher, {
       merchant: made.merchant,
       subsidy: -amount,
+      gross: this.#standing(voucher) - before,
       used: body.state === 'active' ? -1 : 0,
     })
   }
@@ -161,6 +171,11 @@ class History {
     expect(status).toBe(200)
     voucher.state = 'deactivated'
     this.#note('deactivate', voucher)
+  }
+
+  /** What counts of a redemption's order: all of it, or the part that what is left of the discount is of the discount. */
+  #standing({ redemption }: Known): number {
+    return redemption ? Math.round((redemption.order * redemption.left) / redemption.discount) : 0
   }
 
   #note(what: Event['what'], voucher: Known, more: Partial<Event> = {}): void {
@@ -297,3 +312,42 @@ test.each([1, 2, 3])(
   },
   120_000,
 )
+
+test('what was reversed counts with neither its discount nor its order, redeemed again with those of the new order', async () => {
+  const { id, campaign_id: campaign } = await makeRound(api, { stock: 2 })
+  const { vouchers } = (await api.post<Granted>(`/v1/rounds/${id}/claims`, { user_id: 'ada' })).body
+  let key = 0
+  const post = (path: string, body: Fields) => api.post(path, body, { 'idempotency-key': `${id}-${++key}` })
+  const redeem = async (amount: number) => {
+    const order = { id: `o${key}`, amount, currency: 'CNY' }
+    const { body } = await post('/v1/redemptions', { code: vouchers[0]?.code, order, merchant_id: 'm0' })
+    return body.id as string
+  }
+  const report = async () => {
+    const { body } = await api.get(`/v1/campaigns/${campaign}/report`)
+    return [body.subsidy, body.gross, body.gross_per_subsidy]
+  }
+  await post(`/v1/redemptions/${await redeem(5000)}/reversals`, { type: 'full', reason: 'refund' })
+  expect(await report()).toEqual([0, 0, 0])
+  const again = await redeem(4500)
+  expect(await report()).toEqual([1000, 4500, 4.5])
+  await post(`/v1/redemptions/${again}/reversals`, { type: 'partial', amount: 333, reason: 'refund' })
+  expect(await report()).toEqual([667, 3002, 4.5007])
+  const study = await api.get<{ data: Fields[] }>(`/v1/campaigns/${campaign}/study`)
+  expect(study.body.data).toMatchObject([{ redeemed: 2, reversed: 2, subsidy: 667, gross: 3002 }])
+  await api.post(`/v1/campaigns/${campaign}/holds`, { merchant_id: 'm0', reason: 'fraud' })
+  expect(await report()).toEqual([0, 0, 0])
+})
+
+test('a day that no money of the campaign can lie in is refused by its name, not settled and not a fault', async () => {
+  const { campaign_id: id } = await makeRound(api, {}, { timezone: 'Asia/Shanghai' })
+  const settle = (business_date: string) => api.post(`/v1/campaigns/${id}/settlements`, { business_date })
+  for (const date of ['0000-01-01', '1900-01-01', '1970-01-01', '2001-02-03']) {
+    const body = expectProblem(await settle(date), 'invalid')
+    expect(body.detail).toMatch(new RegExp(`^business_date: ${date} lies before the campaign was made, \\d{4}-`))
+  }
+  for (const date of ['2999-12-31', '9999-12-31']) {
+    const body = expectProblem(await settle(date), 'day_open')
+    expect(body.detail).toMatch(new RegExp(`^the business day ${date} lies ahead: it is \\d{4}-\\d\\d-\\d\\d there$`))
+  }
+})

@@ -6,7 +6,7 @@
  * in time by the test, because the fault that these tests came from was a start that hung.
  */
 import { type ChildProcess, spawn } from 'node:child_process'
-import { existsSync, mkdtempSync, readdirSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdtempSync, readdirSync, symlinkSync, writeFileSync } from 'node:fs'
 import { rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -17,12 +17,20 @@ import { Api, type Granted, makeRound } from '../support/api.ts'
 import { bareEnv } from '../support/bare-env.ts'
 import { ENDS_WITHIN_MS, upEnds } from '../support/ended-start.ts'
 import { KEYS } from '../support/engine.ts'
+import { fairgrab } from '../support/fairgrab.ts'
 import { freePort, launchNode, startNodeProcess } from '../support/node-process.ts'
 
 function folder(): string {
   const dir = mkdtempSync(join(tmpdir(), 'fg-starting-'))
   onTestFinished(() => rm(dir, { recursive: true, force: true }))
   return dir
+}
+
+/** A link to a path, by default to one that is not there. */
+function dangling(to = '/nowhere/at/all'): string {
+  const path = join(folder(), 'data')
+  symlinkSync(to, path)
+  return path
 }
 
 const exists = (pid: number): boolean => existsSync(`/proc/${pid}`)
@@ -75,8 +83,29 @@ test('a data folder that is a file ends the start and is named', async () => {
   writeFileSync(file, '')
   const { code, words, ms } = await upEnds({ FAIRGRAB_DATA_DIR: file })
   expect(words).toContain(`FAIRGRAB_DATA_DIR: "${file}" cannot be used as a folder`)
-  expect(code).toBe(1)
+  expect(code).toBe(2)
   expect(ms).toBeLessThan(ENDS_WITHIN_MS)
+})
+
+test.each([
+  ['a link that leads nowhere', () => dangling(), 'it is a link that leads nowhere'],
+  ['below /proc', () => '/proc/fairgrab/data', 'ENOENT'],
+  ['below /sys', () => '/sys/fairgrab', 'E[A-Z]+'],
+  ['a link into /proc', () => dangling('/proc'), 'ENOENT'],
+])('a data folder that cannot be made ends start and check at once, alike: %s', async (_, pathOf, why) => {
+  const dir = pathOf()
+  const message = new RegExp(`FAIRGRAB_DATA_DIR: "${dir}" cannot be used as a folder \\(${why}\\)`)
+  const { code, words, ms } = await upEnds({ FAIRGRAB_DATA_DIR: dir })
+  expect([code, words]).toEqual([2, expect.stringMatching(message)])
+  expect(ms).toBeLessThan(ENDS_WITHIN_MS)
+  const checked = await fairgrab('config check', { FAIRGRAB_DATA_DIR: dir })
+  expect([checked.code, checked.err]).toEqual([2, expect.stringMatching(message)])
+})
+
+test('a check of the settings leaves nothing where the folder would be', async () => {
+  const parent = folder()
+  expect((await fairgrab('config check', { FAIRGRAB_DATA_DIR: join(parent, 'a', 'b') })).code).toBe(0)
+  expect(readdirSync(parent)).toEqual([])
 })
 
 test('without a redis-server the start ends and says what to install', async () => {
@@ -89,7 +118,7 @@ test('without a redis-server the start ends and says what to install', async () 
 test.each([
   [
     { HOST: 'x86_64-conda-linux-gnu' },
-    1,
+    2,
     /^fairgrab: HOST: "x86_64-conda-linux-gnu" .* is no address of this machine/m,
   ],
   [{ REDIS_URL: 'http://127.0.0.1:6379' }, 2, /REDIS_URL: "http:" is not known/],

@@ -110,7 +110,7 @@ function partWith(grantsPerS: number, extra: Partial<PartResult> = {}): PartResu
 const machine = machineCard()
 const summaryOf = (part: PartResult): Summary => ({
   schema: SCHEMA,
-  command: 'fairgrab bench',
+  command: 'npm run bench',
   seed: 1,
   machine,
   tree: { version: '0.1.0', commit: 'c0ffee'.padEnd(40, '0'), dirty: true },
@@ -131,6 +131,8 @@ test('compare marks what got worse, and says nothing with too few runs', () => {
   expect(compareSummaries(after, before)).toMatchObject({ worse: false })
   const few = compareSummaries(before.slice(0, 2), after.slice(0, 2))
   expect([few.worse, few.lines[0]?.includes('--repeat')]).toEqual([false, true])
+  expect(lines.join('\n')).toMatch(/×[\d.]+ \[[\d.]+, [\d.]+\]/)
+  expect(few.lines.slice(1).join()).not.toContain('[')
 })
 
 test('a report of a long run is one small page that loads nothing and escapes what it shows', () => {
@@ -201,6 +203,7 @@ test('flags are checked one by one, and a wrong one names the nearest', () => {
     [['--scale', 'many'], '--scale is a number'],
     [['--seed'], '--seed needs a value'],
     [['--url', 'http://h'], '--url needs --key'],
+    [['--key', 'k'], '--key is for --url'],
     [['stray'], '"stray" is not a flag'],
     [['--allocation', 'window', '--scenario', 'drain'], 'is for the scenario release'],
   ]
@@ -209,5 +212,5 @@ test('flags are checked one by one, and a wrong one names the nearest', () => {
     expect(() => parseOptions(args)).toThrow(words)
   }
   expect(nearest('redem', ['release', 'redeem'])).toBe('redeem')
-  expect(helpText().match(/^ {2}fairgrab bench/gm)?.length).toBeGreaterThanOrEqual(2)
+  expect(helpText().match(/^ {2}npm run bench/gm)?.length).toBeGreaterThanOrEqual(2)
 })

@@ -7,7 +7,7 @@
  */
 import { createHash } from 'node:crypto'
 import { existsSync, readFileSync } from 'node:fs'
-import { cp, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
+import { appendFile, cp, mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { Redis } from 'ioredis'
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
@@ -107,10 +107,13 @@ describe('a kept result', () => {
   const sound = room.path('sound')
   const drawn = room.path('drawn')
   const redeemed = room.path('redeemed')
+  let told = ''
 
   beforeAll(async () => {
     const window = ['--profile', 'scarce', '--allocation', 'window', '--scale', '0.0005', '--transport', 'http']
-    expect((await room.run(['--scale', '0.002', '--out', sound])).code).toBe(0)
+    const ran = await room.run(['--scale', '0.002', '--out', sound])
+    expect(ran.code).toBe(0)
+    told = ran.stdout
     expect((await room.run([...window, '--out', drawn])).code).toBe(0)
     expect((await room.run(['--scenario', 'redeem', '--scale', '0.001', '--out', redeemed])).code).toBe(0)
   }, BENCH_PATIENCE_MS)
@@ -140,8 +143,37 @@ describe('a kept result', () => {
       expect([code, result.ok, result.edits]).toEqual([0, true, []])
       for (const { audit, differences } of result.parts) expect([audit?.ok, differences]).toEqual([true, []])
     }
+    const printed = /^check it: npm run bench -- (audit \S+)$/m.exec(told)?.[1] as string
+    expect((await room.run(printed.split(' '))).code).toBe(0)
     expect((await room.run(['audit', sound])).stdout).toContain('✓ audit: one story')
     expect((await room.run(['compare', sound, sound])).code).toBe(0)
+  })
+
+  test('is never written over: another run into its folder ends with 2 before it begins', async () => {
+    const before = await readFile(join(sound, 'summary.json'), 'utf8')
+    await mkdir(room.path('runs/run-1'), { recursive: true })
+    for (const [folder, more] of [
+      [sound, []],
+      [sound, ['--repeat', '2']],
+      [room.path('runs'), []],
+      [join(sound, 'summary.json'), []],
+    ] as const)
+      expect(await room.run(['--scale', '0.002', '--out', folder, ...more])).toEqual({
+        code: 2,
+        stdout: '',
+        stderr: expect.stringMatching(new RegExp(`^${folder} .*; give another --out\n$`)),
+      })
+    expect(await readFile(join(sound, 'summary.json'), 'utf8')).toBe(before)
+  })
+
+  test('an empty line more in the summary is told as what it is, and a stray file by its name', async () => {
+    const folder = await copyOf('spaced')
+    await writeFile(join(folder, 'record-1', 'notes.txt'), 'mine')
+    const stray = await room.run(['audit', folder])
+    expect([stray.code, stray.stdout]).toEqual([0, expect.stringContaining(`! ${folder}/record-1/notes.txt is no`)])
+    await appendFile(join(folder, 'summary.json'), '\n')
+    const { code, stdout } = await room.run(['audit', folder])
+    expect([code, stdout]).toEqual([99, expect.stringMatching(/✗ \S+ was edited: its bytes are not those .*sealed/)])
   })
 
   test('an edited summary is refused by audit and compare, by its name', async () => {
@@ -207,8 +239,8 @@ describe('a kept result', () => {
   })
 
   test('wrong usage ends with 2 and says how', async () => {
-    expect((await room.run(['audit', '--help'])).stdout).toContain('fairgrab bench audit FOLDER')
-    expect((await room.run(['compare', '--help'])).stdout).toContain('fairgrab bench compare BEFORE AFTER')
+    expect((await room.run(['audit', '--help'])).stdout).toContain('npm run bench -- audit FOLDER')
+    expect((await room.run(['compare', '--help'])).stdout).toContain('npm run bench -- compare BEFORE AFTER')
     for (const args of [['audit'], ['audit', sound, sound], ['audit', room.path('nowhere')], ['audit', sound, '--jsn']])
       expect(await room.run(args), args.join(' ')).toMatchObject({ code: 2, stdout: '' })
     const folder = await copyOf('older')

@@ -1,0 +1,62 @@
+/**
+ * Planted bugs of the command line and the bench: what is printed, what is refused before it is done, and what an answer says of
+ * a deed that was none. How they are planted, and what was rejected, stands in plants.ts.
+ */
+import { type Plant, plant } from './plant.ts'
+
+export const COMMAND_PLANTS: readonly Plant[] = [
+  plant(
+    'one damaged round ends the list of all',
+    'engine/cli/release-commands.ts',
+    ["  if ('problem' in round) return head + round.problem\n", ''],
+    'server/damaged-rounds',
+  ),
+  plant(
+    'a run is written over a sealed result',
+    'bench/measure/result-folder.ts',
+    ['if (found.length > 0)', 'if (found.length > 1e9)'],
+    'unit/bench-truth',
+  ),
+  plant(
+    'a stray file in a result is not told',
+    'bench/record/seal.ts',
+    ['strays: await straysOf(folder, summary)', 'strays: []'],
+    'unit/bench-truth',
+  ),
+  plant(
+    'a single run has an interval',
+    'bench/compare.ts',
+    ['const interval = enough ?', 'const interval = true ?'],
+    'unit/bench-result',
+  ),
+  plant(
+    'a start tries to make a folder that cannot be',
+    'engine/processes/supervisor.ts',
+    ['  checkFolders(config)\n', ''],
+    'server/starting',
+  ),
+  plant(
+    'a dry change of the agreement says that it was made',
+    'engine/cli/agreement-change.ts',
+    ['words: told }', 'words }'],
+    'server/agreement',
+  ),
+  plant(
+    'a key is taken by a command that asks no engine',
+    'engine/cli/command.ts',
+    ['...(asksNoEngine ? {} : TARGET)', '...TARGET'],
+    'server/command-line',
+  ),
+  plant(
+    'the doctor finds an emptied Redis in agreement',
+    'engine/cli/doctor.ts',
+    ['if (Object.keys(agreed).length === 0)', 'if (Object.keys(agreed).length < 0)'],
+    'server/doctor',
+  ),
+  plant(
+    'the doctor mends another server',
+    'engine/cli/doctor.ts',
+    ['return withServer(found, config)', 'return found'],
+    'server/doctor',
+  ),
+]
