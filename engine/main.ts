@@ -63,8 +63,8 @@ export async function startWorker({ config, log, place = 0, metricsText }: Worke
   const metrics = new Metrics(cause => log.error({ err: cause }, 'bug'))
   const health = healthOf({ config, log, faults }, { connected: store.ready, check: () => checked(store, clock, ears) })
   await health.start()
-  const agreed = agree({ config, store, health, ears })
-  const { voucher: secret, draw: drawSecret } = await tellingWaits(agreed, health, log)
+  const agreeing = agree({ config, store, health, ears })
+  const { voucher: secret, draw: drawSecret, agreement } = await tellingWaits(agreeing, health, log)
   const arrivals = config.arrivals === '' ? undefined : new ArrivalRecord(config.arrivals)
   const audit = new Audit({ store: store.audit, random, failed: unauditedTold(metrics, log) })
   const common = { store, metrics, health, secret, audit }
@@ -76,7 +76,7 @@ export async function startWorker({ config, log, place = 0, metricsText }: Worke
   const limits = limitsOf(config, log, store, clock)
   await readControls(limits)()
   const money = { campaigns, commitments, sweep: new Sweep(store, campaigns) }
-  const parts = { ...common, ...limits, ...money, rounds, draws, clock, random, fenced: fence !== undefined }
+  const parts = { ...common, ...limits, ...money, agreement, rounds, draws, clock, random, fenced: fence !== undefined }
   const { server, stream, own, underWay } = await openServer(config, parts, metricsText)
   const feed = stockFeed(parts, server, stream)
   ears.changed = view => feed.changed(view.id)
@@ -121,7 +121,13 @@ async function tellingWaits<T>(starting: Promise<T>, health: Health, log: Log): 
 
 /** What the checks of the server are told of the rounds that are served. */
 function watchRounds(ears: Ears, { rounds, store }: Parts): void {
-  ears.damage = () => rounds.damaged.look([...rounds.loaded()].map(({ view }) => view.id))
+  ears.damage = async () => {
+    const configs = [...rounds.loaded()].map(({ view }) => view.config)
+    const { lost, damaged } = await rounds.damaged.look(configs.map(({ id }) => id))
+    // With all rounds their campaigns are lost; that is told once.
+    const served = lost.length > 0 ? [] : configs.map(config => config.campaign_id)
+    return { lost, damaged: [...damaged, ...(await rounds.damagedCampaigns.look(served))] }
+  }
   ears.concerns = () => quarantines(rounds.loaded(), store.fence)
 }
 

@@ -11,7 +11,7 @@
  */
 import { Fault } from '../base/assert.ts'
 import type { Finding } from '../ops/health.ts'
-import type { RoundStore } from '../store/round-store.ts'
+import type { RoundStore, Damage as Wrong } from '../store/round-store.ts'
 
 export interface Damage {
   /** What stops every grant. */
@@ -27,14 +27,16 @@ const LOST: Finding = {
   mend: 'restore its data and start it again; where it is meant to be empty, start every node again',
 }
 
-const told = (id: string, what: string): Finding => ({
-  what: `round ${id}: ${what}; its claims are fenced, other rounds go on`,
+const STATELESS: Wrong = { what: 'its state in Redis is missing', isMissing: true }
+
+const told = (id: string, { what, isUnlisted }: Wrong): Finding => ({
+  what: `round ${id}: ${what}; ${isUnlisted ? 'its claims go on' : 'its claims are fenced, other rounds go on'}`,
   mend: `restore its keys from a backup, then fairgrab doctor --rounds`,
 })
 
 export class DamagedRounds {
   readonly #rounds: Pick<RoundStore, 'damage' | 'isKnown' | 'count'>
-  readonly #found = new Map<string, string>()
+  readonly #found = new Map<string, Wrong>()
   /** Rounds that were lost all together. */
   readonly #lost = new Set<string>()
 
@@ -42,8 +44,14 @@ export class DamagedRounds {
     this.#rounds = rounds
   }
 
-  get size(): number {
-    return this.#found.size
+  /** The ids of all of them. */
+  ids(): ReadonlySet<string> {
+    return new Set([...this.#found.keys(), ...this.#lost])
+  }
+
+  /** Throws Fault `fenced` while all rounds are lost: what is not found may be somebody's. */
+  assertKept(): void {
+    if (this.#lost.size > 0) throw new Fault('fenced', `${LOST.what}; what is not found may be somebody's`)
   }
 
   /** What is wrong with a round, as far as this worker knows, and what to do. */
@@ -61,7 +69,7 @@ export class DamagedRounds {
 
   /** A request found it so; the next look judges it again. */
   found(id: string, what: string): void {
-    this.#found.set(id, what)
+    this.#found.set(id, { what, isMissing: false })
   }
 
   /** Looks at the rounds that are served, and at those that were found damaged. Throws Fault. */
@@ -77,18 +85,20 @@ export class DamagedRounds {
             this.#found.delete(id)
             isBack ||= this.#lost.has(id)
           } else if (damage.isMissing && !(await this.#rounds.isKnown(id))) missing.push(id)
-          else this.#found.set(id, damage.what)
+          else this.#found.set(id, damage)
         }),
       )
     // What was made in the empty Redis is not among what comes back, and nobody holds anything of it.
     if (isBack) this.#lost.clear()
-    const isEmpty = !isBack && missing.length > 0 && (await this.#rounds.count()) === 0
+    const isUnlisted = missing.length > 0 && (await this.#rounds.count()) === 0
+    const isEmpty = !isBack && isUnlisted && ids.length === missing.length
     // Of a history that lost only its end nobody knows these; they are no damage.
     for (const id of missing) {
-      this.#found.delete(id)
+      if (isUnlisted && !isEmpty) this.#found.set(id, STATELESS)
+      else this.#found.delete(id)
       if (isEmpty) this.#lost.add(id)
     }
-    const damaged = [...this.#found].map(([id, what]) => told(id, what))
+    const damaged = [...this.#found].map(([id, wrong]) => told(id, wrong))
     return { lost: this.#lost.size > 0 ? [LOST] : [], damaged }
   }
 }

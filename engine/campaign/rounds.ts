@@ -16,6 +16,7 @@ import type { Notice, StoredState } from '../store/notice.ts'
 import { lostRound, type RoundRead } from '../store/round-store.ts'
 import type { Store } from '../store/store.ts'
 import { Claims, type ClaimsOptions, type Order } from './claims.ts'
+import { DamagedCampaigns } from './damaged-campaigns.ts'
 import { DamagedRounds } from './damaged-rounds.ts'
 import { Entries } from './entries.ts'
 import type { FencedRound } from './fenced-round.ts'
@@ -71,6 +72,7 @@ export class Rounds {
   #redisAheadMs = 0
   readonly #worker: string
   readonly damaged: DamagedRounds
+  readonly damagedCampaigns: DamagedCampaigns
   /** Signs receipts and commitments of all rounds. */
   readonly signingKey: SigningKey
 
@@ -80,6 +82,7 @@ export class Rounds {
     this.signingKey = signingKeyOf(signingSeed(options.drawSecret))
     const { store, clock, failed } = options
     this.damaged = new DamagedRounds(store.roundChecks)
+    this.damagedCampaigns = new DamagedCampaigns(store.campaignChecks)
     this.#holds = new Holds({
       ...{ rounds: store.rounds, clock, failed },
       ended: (id, notice) => this.take(id, notice),
@@ -273,6 +276,7 @@ export class Rounds {
       load: this.#load,
       gate: (claims: number) => {
         if (this.#load.unanswered + claims > CLAIMS_WAITING_MAX) return 'overloaded'
+        if (this.damagedCampaigns.isFenced(view.config.campaign_id)) return 'fenced'
         return healthGate() ?? (fence && !door ? 'fenced' : door?.gate())
       },
       decided: (decision: Decision, count: number, seconds: number) => {

@@ -11,11 +11,13 @@
 import { readFileSync, statfsSync } from 'node:fs'
 import { realClock } from '../base/clock.ts'
 import { realRandom } from '../base/random.ts'
+import { campaignTold } from '../campaign/damaged-campaigns.ts'
 import { checkRound } from '../campaign/round-check.ts'
 import { type Config, ConfigError, readConfig } from '../config.ts'
 import { judgeStranger } from '../main/agreement.ts'
 import { verifyBinary } from '../server/binary.ts'
 import { redisCli } from '../store/address.ts'
+import { CampaignChecks } from '../store/campaign-checks.ts'
 import { diagnose } from '../store/diagnosis.ts'
 import { embeddedUrl } from '../store/embedded.ts'
 import { checkHealth, type Finding } from '../store/health.ts'
@@ -98,7 +100,7 @@ const COMPARE = 'pause it, and compare with your copy of its grants'
 /** Rounds that cannot be claimed from; whether all their bytes agree is what --rounds looks for. */
 async function damages(rounds: RoundStore): Promise<Finding[]> {
   const found: Finding[] = []
-  for (const id of await rounds.roundIds()) {
+  for (const id of await rounds.anyIds()) {
     const damage = await rounds.damage(id)
     if (damage) found.push({ what: `round ${id}: ${damage.what}`, mend: RESTORE })
   }
@@ -112,12 +114,23 @@ function withServer({ problems, warnings }: Examined, config: Config): Examined 
   return { problems: problems.map(lead), warnings: warnings.map(lead) }
 }
 
+/** Campaigns that have rounds, and whose vouchers or requests are lost with a key. */
+async function campaignDamages(rounds: RoundStore, checks: CampaignChecks): Promise<Finding[]> {
+  const found: Finding[] = []
+  for (const id of new Set((await rounds.index()).map(({ campaignId }) => campaignId))) {
+    const damage = await checks.damage(id)
+    if (damage) found.push(campaignTold(id, damage))
+  }
+  return found
+}
+
 async function examineRedis(config: Config): Promise<Examined> {
   const link = new Link({ url: urlOf(config), scripts: loadScripts(), clock: realClock, random: realRandom })
   try {
     const health = await checkHealth(link, { level: config.durability, replicas: config.replicas }, realClock)
     const { problems, warnings } = await diagnose(link)
-    const damaged = await damages(new RoundStore(link, loadScripts(), 0))
+    const rounds = new RoundStore(link, loadScripts(), 0)
+    const damaged = [...(await damages(rounds)), ...(await campaignDamages(rounds, new CampaignChecks(link)))]
     const found = {
       problems: [...health.problems, ...problems, ...damaged],
       warnings: [...health.warnings, ...warnings],
@@ -150,7 +163,7 @@ async function examineRounds(config: Config): Promise<Examined> {
   const store = openStore({ url: urlOf(config), durability: config.durability, clock: realClock, random: realRandom })
   try {
     const problems: Finding[] = []
-    for (const id of await store.rounds.roundIds())
+    for (const id of await store.rounds.anyIds())
       for (const finding of await checkRound(store, id))
         problems.push({ what: `round ${id}: ${finding}`, mend: finding.startsWith('the state ') ? RESTORE : COMPARE })
     return { problems, warnings: [] }

@@ -103,7 +103,7 @@ const refusalOf = ({ what, mend }: Finding): ConfigError => new ConfigError(`${w
 const isWhole = (own: Agreed, agreed: Agreed): boolean => Object.keys(own).every(name => agreed[name] !== undefined)
 
 interface AgreementOptions {
-  readonly store: Pick<AgreementStore, 'read' | 'found' | 'set'>
+  readonly store: Pick<AgreementStore, 'read' | 'found' | 'set' | 'standing'>
   readonly own: Agreed
   /** This node alone has the server, since it is its own child: then the level is nobody else's affair. */
   readonly alone: boolean
@@ -128,6 +128,18 @@ export class Agreement {
     const judged = judge(own, await this.#ownLevel(isWhole(own, agreed) ? agreed : await store.found(own)))
     if (judged.problems.length === 0) this.#agreed = true
     return judged
+  }
+
+  /**
+   * Resolves when what is not found in Redis was not lost with everything; `serves` says that this node has rounds of it. The
+   * indexes of rounds are written together, so one without the other is a lost one. Throws Fault `fenced`, or another one when
+   * Redis cannot be asked.
+   */
+  async assertKept(serves: boolean): Promise<void> {
+    const { agreed, rounds, numbers } = await this.#options.store.standing()
+    if (this.#agreed && !agreed) throw new Fault('fenced', `${LOST.what}; what is not found there may be somebody's`)
+    if (rounds !== numbers || (serves && !rounds))
+      throw new Fault('fenced', "Redis has lost its index of rounds; what is not found there may be somebody's")
   }
 
   /** Throws ConfigError when this node differs. What cannot be asked now is asked by the checks to come. */
@@ -188,7 +200,7 @@ export async function judgeStranger(
  * The secrets of this node, once they are what its Redis agreed on; a node without settings of its own waits for its Redis
  * here, and is judged anew when it came. Throws ConfigError when it differs.
  */
-export async function agree({ config, store, health, ears }: AgreeParts): Promise<Secrets> {
+export async function agree({ config, store, health, ears }: AgreeParts): Promise<Secrets & { agreement: Agreement }> {
   const set = secretsOf(config, {})
   const waited = set.voucher === undefined || set.draw === undefined
   const alone = config.redisUrl === embeddedUrl(config.dataDir)
@@ -203,5 +215,5 @@ export async function agree({ config, store, health, ears }: AgreeParts): Promis
   // A server that was not reached yet is not waited for where nothing is needed of it: the next check of it asks.
   if (waited || health.report.redisVersion !== '') await agreement.start()
   if (waited && health.report.problems.length > 0) await health.check()
-  return { voucher, draw }
+  return { voucher, draw, agreement }
 }

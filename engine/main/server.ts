@@ -38,6 +38,7 @@ import { type Server, serve } from '../server/uws.ts'
 import { grantedOf, quarantinedOf, totalOf } from '../store/notice.ts'
 import type { Store } from '../store/store.ts'
 import { drawnFrame } from '../wire/drawn-frame.ts'
+import type { Agreement } from './agreement.ts'
 
 export interface Parts {
   readonly store: Store
@@ -55,6 +56,7 @@ export interface Parts {
   readonly fenced: boolean
   readonly rates: RateLimits
   readonly controls: Controls
+  readonly agreement: Pick<Agreement, 'assertKept'>
 }
 
 export async function openServer(
@@ -74,7 +76,7 @@ export async function openServer(
     redisCommands: () => health.report.redisCommands,
     redisAheadMs: () => health.report.redisAheadMs,
     nodes: () => health.report.nodes,
-    damaged: () => rounds.damaged.size,
+    damaged: () => damagedRounds(rounds),
     version: VERSION,
     stocks: () =>
       [...rounds.loaded()].map(({ view }) => ({
@@ -98,6 +100,7 @@ export async function openServer(
     audit: parts.audit,
     metrics,
     underWay: { requests: 0 },
+    kept: () => kept(parts),
     health: () => health.report,
     metricsText: () => metricsText(own),
   }
@@ -114,6 +117,20 @@ export async function openServer(
     socketIdleS: SOCKET_IDLE_S,
   })
   return { server, stream, own, underWay: services.underWay }
+}
+
+/** How many rounds are damaged or lost by themselves, or with their campaign. */
+function damagedRounds(rounds: Rounds): number {
+  const ids = new Set(rounds.damaged.ids())
+  for (const { view } of rounds.loaded()) if (rounds.damagedCampaigns.has(view.config.campaign_id)) ids.add(view.id)
+  return ids.size
+}
+
+/** Resolves when what is not found was not lost with everything; else throws Fault. */
+async function kept({ rounds, agreement }: Parts): Promise<void> {
+  rounds.damaged.assertKept()
+  const [served] = rounds.loaded()
+  await agreement.assertKept(served !== undefined)
 }
 
 /** The rules of campaigns and of what happens after the claim. */

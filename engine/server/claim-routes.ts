@@ -17,7 +17,7 @@ import { answerEncoding, encode, encodingOf, MEDIA_TYPES } from '../wire/encodin
 import { PROBLEM_TYPES, problem, retryAfter } from '../wire/problem.ts'
 import { type ClaimBody, claim, claimsBatch } from '../wire/schemas.ts'
 import { claimRequest } from './claim-request.ts'
-import { type Admitted, admit, fail, type Route, refuse, refuseGarbled, validated } from './gateway.ts'
+import { type Admitted, admit, fail, type Route, refuse, refuseGarbled, surely, validated } from './gateway.ts'
 import { listRows, placeOf } from './lists.ts'
 import type { Call, Services } from './services.ts'
 import type { Exchange, Headers } from './uws.ts'
@@ -79,7 +79,8 @@ function withRound(services: Services, exchange: Exchange, then: (round: Claims)
   const known = services.rounds.peek(id)
   if (known) return then(known)
   if (exchange.garbled) return refuseGarbled(exchange)
-  services.lifecycle.round(id).then(then, (cause: unknown) => {
+  const read = services.lifecycle.round(id).catch((cause: unknown) => surely(services, cause))
+  read.then(then, (cause: unknown) => {
     countUnread(services, 1, cause)
     fail(services, exchange, cause)
   })
@@ -269,7 +270,7 @@ async function listClaims(services: Services, call: Call) {
   const after = placeOf(call.query)
   await services.store.fence.assertBound(round.view.id)
   const rows = grantRows(services, round, after + 1)
-  return listRows(call, rows, row => String(row.sequence))
+  return listRows(services, call, rows, row => String(row.sequence))
 }
 
 export const CLAIM_ROUTES: readonly Route[] = [

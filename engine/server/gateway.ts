@@ -186,7 +186,21 @@ function perform(services: Services, route: Route, call: Call): ReturnType<Route
   if (route.byCode && !services.rates.mayGuess(call.caller))
     throw new Refusal('rate_limited', 'too many codes that do not exist; wait before you ask for another one')
   const isAudited = route.method !== 'get' && route.right === 'operate' && !isDry
-  return isAudited ? audited(services, route, call) : route.handle(services, call)
+  return isAudited ? audited(services, route, call) : handled(services, route, call)
+}
+
+/** What was thrown is thrown on; before anybody is told that something is not there, it is asked whether everything is lost. */
+export async function surely({ kept }: Pick<Services, 'kept'>, cause: unknown): Promise<never> {
+  if (cause instanceof Refusal && cause.code === 'not_found') await kept()
+  throw cause
+}
+
+async function handled(services: Services, route: Route, call: Call): Promise<Answer | undefined> {
+  try {
+    return await route.handle(services, call)
+  } catch (cause) {
+    return surely(services, cause)
+  }
 }
 
 /** Counts a wrong code against its caller and for whoever watches. */
@@ -216,7 +230,7 @@ async function audited(services: Services, route: Route, call: Call): Promise<An
     body: call.body,
   })
   try {
-    const answer = await route.handle(services, call)
+    const answer = await handled(services, route, call)
     await end(String(answer?.status ?? 200))
     return answer
   } catch (cause) {

@@ -18,7 +18,7 @@ async function listEntries(services: Services, call: Call) {
   const cursor = call.query.get('cursor')
   if (cursor !== null && !/^\d{1,15}-\d{1,15}$/.test(cursor))
     throw new Refusal('invalid', 'cursor: take it from next_cursor')
-  return listRows(call, services.ledger.entries(campaign, cursor), entry => entry.id)
+  return listRows(services, call, services.ledger.entries(campaign, cursor), entry => entry.id)
 }
 
 async function listStudy(services: Services, call: Call) {
@@ -27,7 +27,7 @@ async function listStudy(services: Services, call: Call) {
   const [, roundId, sequence] = cursor?.match(/^(rnd_[0-9a-z]+):(\d{1,9})$/) ?? []
   if (cursor !== null && !roundId) throw new Refusal('invalid', 'cursor: take it from next_cursor')
   const rows = services.reports.study(campaign, roundId ? { roundId, sequence: Number(sequence) } : undefined)
-  return listRows(call, rows, row => `${row.round_id}:${row.sequence}`)
+  return listRows(services, call, rows, row => `${row.round_id}:${row.sequence}`)
 }
 
 /** A settled day: its totals, or its file as CSV or NDJSON where that is asked for. */

@@ -5,17 +5,19 @@
 import { Refusal } from '../base/assert.ts'
 import { LIST_ROWS_DEFAULT, LIST_ROWS_MAX } from '../base/limits.ts'
 import { accepts } from '../wire/encoding.ts'
-import type { Answer, Call } from './services.ts'
+import type { Answer, Call, Services } from './services.ts'
 import type { Exchange } from './uws.ts'
 
 const LINES_A_CHUNK = 512
 
 /** A page of rows, or all of them as NDJSON where that is asked for; `cursorOf` gives the cursor behind a row. */
 export async function listRows<Row>(
+  services: Pick<Services, 'kept'>,
   { query, exchange }: Call,
-  rows: AsyncIterable<Row> | Iterable<Row>,
+  found: AsyncIterable<Row> | Iterable<Row>,
   cursorOf: (row: Row) => string,
 ): Promise<Answer | undefined> {
+  const rows = toTheEnd(services, found)
   if (accepts(exchange.accept, 'application/x-ndjson')) return ndjson(exchange, rows)
   const limit = Number(query.get('limit') ?? LIST_ROWS_DEFAULT)
   if (!Number.isInteger(limit) || limit < 1 || limit > LIST_ROWS_MAX)
@@ -30,6 +32,12 @@ export async function listRows<Row>(
   const last = data.at(-1)
   const next = more && last !== undefined ? cursorOf(last) : null
   return { status: 200, body: { data, has_more: more, next_cursor: next } }
+}
+
+/** A list that ends says that there is no more, so none ends while Redis lacks everything. */
+async function* toTheEnd<Row>({ kept }: Pick<Services, 'kept'>, rows: AsyncIterable<Row> | Iterable<Row>) {
+  yield* rows
+  await kept()
 }
 
 /** A cursor that is a number: the place of the last row; 0 where there is none. */

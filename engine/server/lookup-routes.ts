@@ -37,7 +37,7 @@ async function listClaimsOf(services: Services, call: Call) {
   const userId = call.query.get('user_id') ?? ''
   if (!isUserId(userId)) throw new Refusal('invalid', 'user_id: must be 1..64 of A-Z a-z 0-9 . _ : @ -')
   const rows = claimsOf(services, userId, call.query.get('cursor'))
-  return listRows(call, rows, row => `${row.round_id}:${row.slot}`)
+  return listRows(services, call, rows, row => `${row.round_id}:${row.slot}`)
 }
 
 async function readHistory({ vouchers, histories }: Services, { params }: Call) {

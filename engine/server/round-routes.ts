@@ -71,6 +71,7 @@ async function listRounds(services: Services, call: Call, campaignId?: string) {
   const ids = await services.lifecycle.roundIds(campaignId)
   const newest = campaignId ? ids : ids.toReversed()
   return listRows(
+    services,
     call,
     publicRounds(
       services,
@@ -110,9 +111,9 @@ async function createRound({ lifecycle, dryRun }: Services, { params, body, quer
   return { status: 201, body: publicRound((await lifecycle.createRound(campaignId, rules)).view) }
 }
 
-async function listAudit({ audit }: Services, call: Call) {
+async function listAudit(services: Services, call: Call) {
   const after = placeOf(call.query)
-  return listRows(call, audit.rows(after), row => String(row.number))
+  return listRows(services, call, services.audit.rows(after), row => String(row.number))
 }
 
 export const ROUND_ROUTES: readonly Route[] = [
@@ -134,10 +135,11 @@ export const ROUND_ROUTES: readonly Route[] = [
     query: ['limit', 'cursor'],
     right: 'read',
     summary: 'The campaigns, oldest first',
-    handle: async ({ lifecycle }, call) =>
+    handle: async (services, call) =>
       listRows(
+        services,
         call,
-        behind(await lifecycle.campaigns(), call.query.get('cursor'), row => row.id),
+        behind(await services.lifecycle.campaigns(), call.query.get('cursor'), row => row.id),
         row => row.id,
       ),
   },

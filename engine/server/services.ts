@@ -52,6 +52,8 @@ export interface Services {
   readonly metrics: Metrics
   /** What a drain waits for besides claims: requests that a route has not answered yet. */
   readonly underWay: { requests: number }
+  /** Resolves when what is not found in Redis was not lost with everything; else throws Fault `fenced`. */
+  readonly kept: () => Promise<void>
   readonly health: () => HealthReport
   /** The metrics of all workers of this node, as Prometheus's text. */
   readonly metricsText: () => Promise<string>

@@ -20,6 +20,7 @@ import { complaint, type StreamFrame, streamFrame } from '../wire/schemas.ts'
 import { type EncodedFrame, encodeFrame } from '../wire/stock-frame.ts'
 import { claimRequest, poolOf } from './claim-request.ts'
 import { countUnread, enteredAnswer, refusalExtra, wordsOf } from './claim-routes.ts'
+import { surely } from './gateway.ts'
 import { readQuery } from './query.ts'
 import { networkOf } from './rate-limits.ts'
 import { publicRound } from './round-routes.ts'
@@ -257,6 +258,7 @@ export class Stream implements StreamHandler {
         this.#reads.delete(roundId)
         return lifecycle.round(roundId)
       })
+      .catch((cause: unknown) => surely(this.#options.services, cause))
       .then(round => ({ round, frame: stockFrame(round) }))
     this.#reads.set(roundId, read)
     return read

@@ -8,6 +8,14 @@ import type { Link } from './link.ts'
 
 export type Agreed = Readonly<Record<string, string>>
 
+export interface Standing {
+  readonly agreed: boolean
+  /** The index of rounds by their ids. */
+  readonly rounds: boolean
+  /** The index by their numbers, which codes are found by. */
+  readonly numbers: boolean
+}
+
 export class AgreementStore {
   readonly #asks: Link
   readonly #changes: Link
@@ -20,6 +28,14 @@ export class AgreementStore {
   /** What was agreed; empty before the first start, and after a loss. Throws Fault when Redis cannot be asked. */
   read(deadlineMs?: number): Promise<Agreed> {
     return this.#asks.request(client => client.hgetall(keys.agreed()), deadlineMs)
+  }
+
+  /** Whether what the nodes agreed on is there, and each index of rounds, as one connection shows it. Throws Fault. */
+  async standing(): Promise<Standing> {
+    const [agreed, rounds, numbers] = await this.#asks.request(client =>
+      Promise.all([keys.agreed(), keys.rounds(), keys.roundsByNumber()].map(key => client.exists(key))),
+    )
+    return { agreed: agreed === 1, rounds: rounds === 1, numbers: numbers === 1 }
   }
 
   /** Writes what is not there yet, in one step: of two first starts one has all of its values. Gives what holds then. */

@@ -57,6 +57,8 @@ export interface Damage {
   readonly what: string
   /** There is no state at all. */
   readonly isMissing: boolean
+  /** An index lacks it: it goes on, but lists or codes do not lead to it. */
+  readonly isUnlisted?: boolean
 }
 
 export interface Restock {
@@ -136,6 +138,12 @@ export class RoundStore {
     return (await this.index(campaignId)).map(({ id }) => id)
   }
 
+  /** The ids of all rounds that either index has. */
+  async anyIds(): Promise<string[]> {
+    const numbered = await this.#link.request(client => client.hgetall(keys.roundsByNumber()))
+    return [...new Set([...(await this.roundIds()), ...Object.values(numbered)])]
+  }
+
   roundIdOf(number: number): Promise<string | null> {
     const read = (client: Redis) => client.hget(keys.roundsByNumber(), String(number))
     return this.#link.request(client => ofPrimary(client, read))
@@ -169,11 +177,24 @@ export class RoundStore {
     )
     if (log === 0) return { what: 'its log in Redis is missing', isMissing: false }
     const granted = grantedOf(read.notice)
-    if (holders === granted) return undefined
+    if (holders === granted) return this.#unlisted(id, JSON.parse(read.config))
     // While grants go on the two are of different moments, and the script that made them has compared them.
     const later = await this.read(id)
     if (later?.notice.version !== read.notice.version) return undefined
     return { what: `its holders are ${holders}, its state says ${granted}`, isMissing: false }
+  }
+
+  /** What an index lacks of a round that is sound. */
+  async #unlisted(
+    id: string,
+    row: { readonly number: number; readonly campaign_id: string },
+  ): Promise<Damage | undefined> {
+    const { number, campaign_id } = row
+    const [listed, numbered] = await this.#link.request(client =>
+      Promise.all([client.hexists(keys.rounds(), id), client.hget(keys.roundsByNumber(), String(number))]),
+    )
+    if (listed === 0) return unlisted(keys.rounds(), `${id} "${number} ${campaign_id}"`)
+    return numbered === id ? undefined : unlisted(keys.roundsByNumber(), `${number} ${id}`)
   }
 
   turn(id: string, epoch: string, verb: TurnVerb, request: string): Promise<Turned> {
@@ -211,6 +232,12 @@ export class RoundStore {
     return { code, notice: parseNotice(text(reply[1])) }
   }
 }
+
+const unlisted = (index: string, row: string): Damage => ({
+  what: `the index ${index} in Redis lacks its row (HSET ${index} ${row})`,
+  isMissing: false,
+  isUnlisted: true,
+})
 
 /** What was wrong with bytes that were read; a Redis that did not answer is thrown on. */
 function unreadable(cause: unknown): Error {

@@ -11,6 +11,7 @@ import { AgreementStore } from './agreement-store.ts'
 import { AllotStore } from './allot-store.ts'
 import { AuditStore } from './audit-store.ts'
 import { BudgetStore } from './budget-store.ts'
+import { CampaignChecks } from './campaign-checks.ts'
 import { ClaimStore } from './claim-store.ts'
 import { ControlStore } from './control-store.ts'
 import { DrawStore } from './draw-store.ts'
@@ -61,6 +62,8 @@ export interface Store {
   readonly rounds: RoundStore
   /** The same for checks of the server, which are told too when replicas are missing. */
   readonly roundChecks: RoundStore
+  /** For checks of the server, too. */
+  readonly campaignChecks: CampaignChecks
   readonly budgets: BudgetStore
   readonly histories: HistoryStore
   readonly vouchers: VoucherStore
@@ -110,6 +113,7 @@ export function openStore(options: StoreOptions): Store {
     draws: new DrawStore(reads, scripts),
     rounds: new RoundStore(reads, scripts, leaseMs),
     roundChecks: new RoundStore(server, scripts, leaseMs),
+    campaignChecks: new CampaignChecks(server),
     budgets: new BudgetStore(reads, scripts),
     histories: new HistoryStore(server, scripts),
     fence: new FenceStore({ claims, copied }, scripts, new RoundStore(claims, scripts, leaseMs)),

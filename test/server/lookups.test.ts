@@ -5,7 +5,7 @@
  */
 import { Redis } from 'ioredis'
 import { beforeEach, expect, test } from 'vitest'
-import { roundState, rounds } from '../../engine/store/keys.ts'
+import { roundState, rounds, roundsByNumber } from '../../engine/store/keys.ts'
 import { Api, type Granted, makeRound } from '../support/api.ts'
 import { KEYS, startTestWorker, type TestWorker } from '../support/engine.ts'
 import { type RedisProcess, startLocalRedis } from '../support/redis.ts'
@@ -62,7 +62,7 @@ test('a round that was made a moment after its id was asked for is found', async
   const admin = new Redis(redis.socketPath as string)
   const state = await admin.dumpBuffer(roundState(id))
   await admin.del(roundState(id))
-  await admin.hdel(rounds(), id)
+  await admin.del(rounds(), roundsByNumber())
   const path = `/v1/rounds/${id}`
   expect((await far.get(path)).status).toBe(404)
   await admin.restore(roundState(id), 0, state)
