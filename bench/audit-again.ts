@@ -2,24 +2,17 @@
  * `fairgrab bench audit FOLDER`: is a kept result as it was written, and does its record still say so?
  *
  * First the seal: an edited, lost or exchanged file is named, and nothing else is looked at. Then each part's record is
- * judged again by the audit of this tree, and what the record gives (outcomes, rates, fairness) is held against what the
- * summary says. Latencies and cost are not in the record: they are as true as the seal. A folder of `--repeat` is audited
- * run by run. Exit codes: 0 sound, 1 an error, 2 wrong usage or no record, 99 a ✗ stands in the answer.
+ * judged again by the audit of this tree, and what it gives is held against what the summary says (kept-part.ts); the
+ * rest is as true as the seal. A folder of `--repeat` is audited run by run. Exit codes: 0 sound, 1 an error, 2 wrong usage or no record, 99 a ✗ stands in the answer.
  */
 
 import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
-import { judgeRedemptions } from './audit/redemption-audit.ts'
-import type { AuditSummary, PartResult } from './measure/result.ts'
+import { type AuditedPart, auditPart } from './kept-part.ts'
 import { treeCard, treeText } from './measure/tree-card.ts'
 import { UsageError } from './options.ts'
-import { readClaims } from './record/claims-record.ts'
-import { keptJson } from './record/kept-files.ts'
-import { readRedemptions } from './record/redemption-record.ts'
 import { type Opened, openResult } from './record/seal.ts'
-import { figuresOfRecord } from './scenario/claim-part.ts'
-import { auditClaims } from './scenario/run-audit.ts'
 
 const HELP = `fairgrab bench audit: holds a kept result against its seal, and audits its record again.
 
@@ -35,74 +28,65 @@ Examples:
   npm run bench -- audit bench-results/2026-12-01T10-00-00-release
   npm run bench -- audit before --json`
 
-interface AuditedPart {
-  readonly name: string
-  /** undefined where no record was kept. */
-  readonly audit: AuditSummary | undefined
-  /** What the summary says and the record does not. */
-  readonly differences: readonly string[]
-}
-
 interface AuditedResult {
   readonly folder: string
   readonly ok: boolean
   readonly measured_by: string
   readonly audited_by: string
+  /** How the run ended; only the seal stands for it. */
+  readonly ended: string
   readonly edits: readonly string[]
+  /** What the summary says against itself. */
+  readonly differences: readonly string[]
   readonly strays: readonly string[]
   readonly parts: readonly AuditedPart[]
 }
 
-const same = (one: unknown, other: unknown): boolean => JSON.stringify(one) === JSON.stringify(other)
+/** What the summary says twice. */
+const doubles = (names: readonly string[]): string[] =>
+  [...new Set(names.filter((name, place) => names.indexOf(name) < place))].map(name => `the part ${name} stands twice`)
 
-/** Sentences about what the summary says of a part and its record does not give. */
-async function auditRecord(folder: string, part: PartResult): Promise<Omit<AuditedPart, 'name'>> {
-  const { kind } = await keptJson<{ readonly kind: string }>(folder, 'about.json')
-  const differences: string[] = []
-  const agree = (what: string, says: unknown, gives: unknown) => {
-    if (!same(says, gives))
-      differences.push(`${what}: the summary says ${JSON.stringify(says)}, the record gives ${JSON.stringify(gives)}`)
-  }
-  if (kind === 'redemptions') {
-    const audit = judgeRedemptions(await readRedemptions(folder))
-    agree('audit', part.audit, audit)
-    return { audit, differences }
-  }
-  const record = await readClaims(folder)
-  const { audit, fairness, drawn } = auditClaims(record)
-  const { figures, outcomes } = figuresOfRecord(record.history, record.about.ordered, drawn)
-  agree('audit', part.audit?.ok, audit.ok)
-  agree('outcomes', part.outcomes, outcomes)
-  for (const { name, value } of figures) agree(name, part.figures.find(figure => figure.name === name)?.value, value)
-  if (!same(part.fairness, fairness)) differences.push('fairness: the summary says something else than the record')
-  return { audit, differences }
-}
-
-async function auditResult({ folder, summary, edits, strays }: Opened): Promise<AuditedResult> {
+/** What an opened result, its files and its records say against each other. */
+export async function auditResult(opened: Opened): Promise<AuditedResult> {
+  const { folder, summary, edits, strays } = opened
   const parts: AuditedPart[] = []
-  for (const part of edits.length > 0 ? [] : summary.parts) {
-    const none = { audit: undefined, differences: [] }
-    const again = part.record === undefined ? none : await auditRecord(join(folder, part.record), part)
-    parts.push({ name: part.name, ...again })
-  }
+  if (edits.length === 0) for (const place of summary.parts.keys()) parts.push(await auditPart(opened, place))
+  const differences = doubles(summary.parts.map(part => part.name))
+  const { ended } = summary
   const isSound = ({ audit, differences }: AuditedPart) => audit?.ok !== false && differences.length === 0
-  const ok = edits.length === 0 && parts.every(isSound)
-  return { folder, ok, measured_by: treeText(summary.tree), audited_by: treeText(treeCard()), edits, strays, parts }
+  const ok = edits.length === 0 && differences.length === 0 && parts.every(isSound)
+  return {
+    folder,
+    ok,
+    measured_by: treeText(summary.tree),
+    audited_by: treeText(treeCard()),
+    ended,
+    edits,
+    strays,
+    differences,
+    parts,
+  }
 }
 
 function partLines({ name, audit, differences }: AuditedPart): string[] {
-  if (audit === undefined) return [`– ${name}: no record was kept`]
-  const mark = audit.ok && differences.length === 0 ? '✓' : '✗'
-  return [`${mark} ${name}`, ...audit.lines.map(line => `  ${line}`), ...differences.map(text => `  ✗ ${text}`)]
+  if (audit === undefined && differences.length === 0) return [`– ${name}: no record was kept`]
+  const mark = audit?.ok && differences.length === 0 ? '✓' : '✗'
+  return [
+    `${mark} ${name}`,
+    ...(audit?.lines ?? []).map(line => `  ${line}`),
+    ...differences.map(text => `  ✗ ${text}`),
+  ]
 }
 
-function resultLines({ folder, ok, measured_by, audited_by, edits, strays, parts }: AuditedResult): string[] {
+export function resultLines(result: AuditedResult): string[] {
+  const { folder, ok, measured_by, audited_by, ended, edits, strays, differences, parts } = result
   const sealed = edits.length === 0 ? 'as it was written' : 'EDITED since it was written, and not audited'
   return [
     `${ok ? '✓' : '✗'} ${folder}: ${sealed}`,
-    ...edits.map(edit => `  ✗ ${edit}`),
+    ...[...edits, ...differences].map(text => `  ✗ ${text}`),
     ...strays.map(stray => `  ! ${stray}`),
     ...parts.flatMap(partLines),
+    ...(ended === 'complete' ? [] : [`! the run did not end: ${ended}`]),
     `measured by ${measured_by}; audited by ${audited_by}`,
   ]
 }

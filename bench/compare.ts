@@ -2,17 +2,18 @@
  * `fairgrab bench compare A B`: what changed between two sets of runs, and whether the runs can show it.
  *
  * Each argument is a folder of one result or of the runs of `--repeat`; one that was edited since it was written is
- * refused (exit code 99). Figures are matched by part and name; each
- * is printed with its ratio and the interval of it. A ✗ stands only where a figure got worse by more than the runs
+ * refused (exit code 99), and so are runs whose ratio would mean nothing (compared-runs.ts). Figures are matched by part
+ * and name; each is printed with its ratio and the interval of it. A ✗ stands only where a figure got worse by more than the runs
  * scatter, and only sets of five or more runs can say that; fewer are printed with that remark, no interval and no mark.
  */
 
 import { parseArgs } from 'node:util'
 import { runFolders } from './audit-again.ts'
+import { remarksOn } from './compared-runs.ts'
 import { median, ratioOfMedians } from './measure/bootstrap.ts'
 import type { Figure, Summary } from './measure/result.ts'
 import { UsageError } from './options.ts'
-import { openResult } from './record/seal.ts'
+import { type Opened, openResult } from './record/seal.ts'
 
 const RUNS_MIN = 5
 const NAME_WIDTH = 46
@@ -24,21 +25,16 @@ const HELP = `fairgrab bench compare: what changed between two sets of runs, wit
   --json    the answer as JSON
   --help    this text
 
-Exit codes: 0 nothing got worse, 1 an error, 2 wrong usage, 99 a figure got worse, or a folder was edited.
+Exit codes: 0 nothing got worse, 1 an error, 2 wrong usage, 99 a figure got worse, a folder was edited, or a run is void,
+did not end or had another load. What only colours the ratio (machine, program, seed, an overloaded engine) is said in a line.
 
 Examples:
   npm run bench -- --repeat 5 --out before    (then change something, --out after, and:)
   npm run bench -- compare before after`
 
-interface Folder {
-  readonly summaries: readonly Summary[]
-  readonly edits: readonly string[]
-}
-
-async function readFolder(folder: string): Promise<Folder> {
-  const opened = await Promise.all((await runFolders(folder)).map(openResult))
-  return { summaries: opened.map(({ summary }) => summary), edits: opened.flatMap(({ edits }) => edits) }
-}
+const openRuns = async (folder: string): Promise<readonly Opened[]> =>
+  Promise.all((await runFolders(folder)).map(openResult))
+const summariesOf = (runs: readonly Opened[]): readonly Summary[] => runs.map(({ summary }) => summary)
 
 interface Sample {
   readonly figure: Figure
@@ -96,6 +92,11 @@ function wordsOf(args: readonly string[]) {
   }
 }
 
+function refuse(reasons: readonly string[], why: string): number {
+  process.stderr.write(`${reasons.map(reason => `✗ ${reason}`).join('\n')}\n${why}\n`)
+  return 99
+}
+
 export async function compareFolders(args: readonly string[]): Promise<number> {
   const { values, positionals } = wordsOf(args)
   if (values.help) {
@@ -106,13 +107,13 @@ export async function compareFolders(args: readonly string[]): Promise<number> {
   if (before === undefined || after === undefined || rest.length > 0) {
     throw new UsageError('compare takes two folders: npm run bench -- compare before after')
   }
-  const [one, other] = [await readFolder(before), await readFolder(after)]
-  const edits = [...one.edits, ...other.edits]
-  if (edits.length > 0) {
-    process.stderr.write(`${edits.map(edit => `✗ ${edit}`).join('\n')}\nan edited result is not compared\n`)
-    return 99
-  }
-  const comparison = compareSummaries(one.summaries, other.summaries)
+  const [one, other] = [await openRuns(before), await openRuns(after)]
+  const edits = [...one, ...other].flatMap(run => run.edits)
+  if (edits.length > 0) return refuse(edits, 'an edited result is not compared')
+  const { refused, said } = remarksOn(one, other)
+  if (refused.length > 0) return refuse(refused, 'a ratio of such runs means nothing: not compared')
+  const { lines, worse } = compareSummaries(summariesOf(one), summariesOf(other))
+  const comparison = { lines: [...said.map(remark => `! ${remark}`), ...lines], worse }
   process.stdout.write(`${values.json ? JSON.stringify(comparison, null, 2) : comparison.lines.join('\n')}\n`)
-  return comparison.worse ? 99 : 0
+  return worse ? 99 : 0
 }

@@ -12,7 +12,7 @@
 import { CODES, codeOf } from '../../engine/base/codes.ts'
 import { type Evidence, REFUSED_BIT, type Run, tellAnswer, tellGrant } from './evidence.ts'
 import type { Check, Finding } from './finding.ts'
-import { GRANT, MEANINGS, NO_ANSWER } from './history.ts'
+import { GRANT, MEANINGS, NO_ANSWER, REFUSAL } from './history.ts'
 
 function isSound({ history, users, round }: Run, i: number): boolean {
   const { at } = history
@@ -21,7 +21,8 @@ function isSound({ history, users, round }: Run, i: number): boolean {
   const granted = MEANINGS[outcome] === GRANT
   const known = at.user[i]! < users.count && at.slot[i]! > 0 && at.pool[i]! < round.pools.length
   const told = MEANINGS[outcome] !== 0 && granted === at.sequence[i]! > 0 && silent === (outcome === NO_ANSWER)
-  return known && told && Number.isFinite(at.sent[i]) && at.answered[i]! >= at.sent[i]!
+  const shown = at.vouchers[i] === 0 || MEANINGS[outcome] !== REFUSAL
+  return known && told && shown && Number.isFinite(at.sent[i]) && at.answered[i]! >= at.sent[i]!
 }
 
 function lookAtRecord(evidence: Evidence, finding: Finding): void {

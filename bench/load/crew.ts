@@ -16,7 +16,7 @@ import { Member } from './member.ts'
 import { monotonicUs } from './recorder.ts'
 
 /** Connection numbers of a process begin at a multiple of this; the history has 16 bits for them. */
-const CONNECTIONS_PER_PROCESS = 2048
+export const CONNECTIONS_PER_PROCESS = 2048
 
 export interface CrewJob extends Omit<GeneratorJob, 'part' | 'historyFile'> {
   readonly processes: number

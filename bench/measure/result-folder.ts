@@ -18,7 +18,7 @@ import type { TimelineRow } from './timeline.ts'
 
 const COLUMNS = ['second', 'sent', 'granted', 'refused', 'in_flight', 'remaining'] as const
 
-function csvOf(rows: readonly TimelineRow[]): string {
+export function csvOf(rows: readonly TimelineRow[]): string {
   return `${COLUMNS.join(',')}\n${rows.map(row => COLUMNS.map(column => row[column]).join(',')).join('\n')}\n`
 }
 

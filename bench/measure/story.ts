@@ -25,7 +25,7 @@ export interface Story {
 }
 
 /** The first moment at which anybody knew of each sequence; Infinity for those nobody was told of. */
-function firstKnown(history: History, stock: number): Float64Array {
+export function firstKnown(history: History, stock: number): Float64Array {
   const { outcome, sequence, answered } = history.at
   const known = new Float64Array(stock + 1).fill(Number.POSITIVE_INFINITY)
   for (let row = 0; row < history.length; row++) {
