@@ -35,6 +35,8 @@ const SECOND: ReadonlySet<Code> = new Set(['already_redeemed', 'merchant_not_eli
 interface Keyed {
   readonly what: string
   readonly ask: (node: EngineNode) => Promise<KeyedAnswer>
+  /** What it redeems; once that is absent for good, the redemption cannot be asked for any more. */
+  readonly code: ToldCode | undefined
   json: string | undefined
 }
 
@@ -165,9 +167,8 @@ export class Shops {
   ): Promise<string | undefined> {
     const request = { code: code.text, order: { id: order, amount: 5000, currency: 'CNY' }, merchant_id: merchant }
     const heldAt = this.#heldSince.get(merchant)
-    const keyed = this.#key(`redeem ${order}`, node => node.redemption.redeem(actor, order, request))
+    const keyed = this.#key(`redeem ${order}`, node => node.redemption.redeem(actor, order, request), code)
     const { code: outcome, answer } = await this.#certain(keyed)
-    if (outcome === 'not_found') this.#absent.push(code)
     if (!expected.has(outcome)) this.#tell(`${code.text}, redeemed for ${order}, is ${outcome}`)
     if (!answer) return undefined
     const { id, redeemed_at: at } = JSON.parse(answer.json) as { id: string; redeemed_at: string }
@@ -188,8 +189,8 @@ export class Shops {
     } else if (outcome === 'not_found') this.#tell(`the redemption ${redemption} was told and is not_found`)
   }
 
-  #key(what: string, ask: Keyed['ask']): Keyed {
-    const keyed: Keyed = { what, ask, json: undefined }
+  #key(what: string, ask: Keyed['ask'], code?: ToldCode): Keyed {
+    const keyed: Keyed = { what, ask, code, json: undefined }
     this.#keyed.push(keyed)
     return keyed
   }
@@ -203,7 +204,8 @@ export class Shops {
         continue
       }
       const json = answered.answer?.json
-      if (keyed.json !== undefined && json !== keyed.json)
+      if (answered.code === 'not_found' && keyed.code) this.#absent.push(keyed.code)
+      else if (keyed.json !== undefined && json !== keyed.json)
         this.#tell(`${keyed.what} was answered ${keyed.json}, and then ${json ?? answered.code}`)
       keyed.json ??= json
       return answered
