@@ -54,10 +54,10 @@ export class DamagedRounds {
     if (this.#lost.size > 0) throw new Fault('fenced', `${LOST.what}; what is not found may be somebody's`)
   }
 
-  /** What is wrong with a round, as far as this worker knows, and what to do. */
+  /** What is wrong with a round whose claims are fenced, as far as this worker knows, and what to do. */
   problemOf(id: string): string | undefined {
-    const what = this.#found.get(id)
-    if (what !== undefined) return `${what}; restore its keys from a backup`
+    const wrong = this.#found.get(id)
+    if (wrong && !wrong.isUnlisted) return `${wrong.what}; restore its keys from a backup`
     return this.#lost.has(id) ? LOST.what : undefined
   }
 
