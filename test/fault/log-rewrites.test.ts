@@ -25,7 +25,7 @@ import { Witness } from '../support/witness/witness.ts'
 const KILLS = effort(1, 20)
 /** For each of the four renamings. */
 const SWITCHES = effort(1, 5)
-const PEOPLE = effort(200_000, 4_000_000)
+const PEOPLE = effort(800_000, 4_000_000)
 const FEW = { singles: 400, streams: 1, window: 2, frame: 64 }
 /** Microseconds a key: a dozen keys take a child long enough for any kill. */
 const SLOW_CHILD = '300000'
