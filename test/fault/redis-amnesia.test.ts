@@ -31,6 +31,9 @@ function undoFlush({ dir }: RedisProcess): void {
   truncateSync(file, at)
 }
 
+/** Longer than a node's checks are apart. */
+const WAITS = { timeout: 20_000 }
+
 test('lost keys and FLUSHALL: fenced, never a fresh round, and everything goes on when the state is back', async () => {
   await using redis = await startLocalRedis()
   await using node = await startNodeProcess({ REDIS_URL: redis.url, LOG_LEVEL: 'error' })
@@ -82,6 +85,8 @@ test('lost keys and FLUSHALL: fenced, never a fresh round, and everything goes o
   await Promise.all([crowd.ask(), faults()])
   admin.disconnect()
   await crowd.askAgain()
+  // A round that was found damaged is one until the node's next check, and no list of it ends before.
+  await expect.poll(async () => (await api.get(`/v1/rounds/${id}`)).body, WAITS).not.toHaveProperty('problem')
   expect(await crowd.audit()).toEqual({ faults: [], granted: STOCK, remaining: 0 })
   expect(crowd.count('fenced')).toBeGreaterThan(0)
   expect((await claim(other.id, 'other0')).status).toBe(200)

@@ -24,6 +24,8 @@ interface Counts {
 interface Shown {
   readonly id: string
   readonly state: string
+  /** Of a damaged round: what is wrong, instead of a state of its own. */
+  readonly problem?: string
   readonly stock?: Counts
 }
 
@@ -85,8 +87,8 @@ export class Reader {
     return status === 200
   }
 
-  #seen({ id, state, stock }: Shown, how: StateSeen['how'], { node, sent, at, connection }: Heard): void {
-    if (stock)
+  #seen({ id, state, problem, stock }: Shown, how: StateSeen['how'], { node, sent, at, connection }: Heard): void {
+    if (stock && problem === undefined)
       this.#push({ node, sent, at }, { roundId: id, reader: `connection ${connection} of ${node}`, how, state }, stock)
   }
 
