@@ -81,10 +81,7 @@ export async function startWorker({ config, log, place = 0, metricsText }: Worke
   const feed = stockFeed(parts, server, stream)
   ears.changed = view => feed.changed(view.id)
   ears.drawn = drawnFeed(parts, server, told('drawn'))
-  ears.up = link => {
-    if (link === 'claims') void fence?.look()
-    renewed(parts)
-  }
+  ears.up = () => renewed(parts)
   watchRounds(ears, parts)
   void fence?.begin(id => rounds.get(id)).catch(told('journal'))
   const stops = startTicks(parts, log, told)
@@ -184,7 +181,7 @@ const storeOf = (config: Config, log: Log, ears: Ears, clock: Clock): Store =>
     node: `${hostname()}:${config.port}`,
     heard: (link, event, detail) => {
       log[event === 'up' ? 'info' : 'warn']({ link, detail }, `redis ${event}`)
-      if (event === 'up') ears.up?.(link)
+      if (event === 'up') ears.up?.()
     },
   })
 

@@ -155,11 +155,13 @@ export class Rounds {
     if (!claims) return undefined
     const read = await this.#options.store.rounds.read(roundId)
     if (!read) throw this.#lost(roundId)
+    const door = this.#doorOf(claims.view.config)
+    const isElsewhere = read.binding === 'elsewhere'
     // A read may come from a server that is no longer the primary: it is news, and confirms nothing. Of one that the round is
     // not bound to it is no news: what is given back there has versions of the epoch that others saw in its old life.
-    if (read.binding !== 'elsewhere') this.#take(claims, read.notice)
-    if (read.notice.epoch !== claims.view.notice.epoch && !this.#doorOf(claims.view.config))
-      await this.#epochs.look(claims)
+    if (!isElsewhere) this.#take(claims, read.notice)
+    else if (door?.settled) door.look().catch(this.#options.failed)
+    if (read.notice.epoch !== claims.view.notice.epoch && !door) await this.#epochs.look(claims)
     return claims
   }
 
@@ -189,6 +191,7 @@ export class Rounds {
   renewed(): void {
     this.#renewals++
     this.#unknown.clear()
+    void this.#options.fence?.look()
     for (const claims of this.#rounds.values())
       if (!this.#doorOf(claims.view.config)) this.#epochs.look(claims).catch(this.#options.failed)
   }
@@ -334,8 +337,12 @@ export class Rounds {
   #noticed(roundId: string, notice: Notice): void {
     const claims = this.#rounds.get(roundId)
     if (!claims) return
-    if (notice.epoch === claims.view.notice.epoch || this.#doorOf(claims.view.config)) this.#take(claims, notice)
-    else this.#epochs.heard(claims, notice.epoch).catch(this.#options.failed)
+    const door = this.#doorOf(claims.view.config)
+    const isOther = notice.epoch !== claims.view.notice.epoch
+    if (isOther && !door) return void this.#epochs.heard(claims, notice.epoch).catch(this.#options.failed)
+    this.#take(claims, notice)
+    // Nothing else looks at a round that is over and copied.
+    if (isOther && door?.settled) door.look().catch(this.#options.failed)
   }
 
   /** What the server that this worker is linked to has of a round, in its epoch or in another history's. */

@@ -28,8 +28,8 @@ import type { Judged } from './agreement.ts'
 export interface Ears {
   changed?: (view: RoundView) => void
   drawn?: (view: RoundView, window: number) => void
-  /** One of the connections to Redis is up again, by its name. */
-  up?: (link: string) => void
+  /** One of the connections to Redis is up again. */
+  up?: () => void
   /** Which rounds are damaged or lost, at each check of the server. */
   damage?: () => Promise<Damage>
   /** What of the rounds an operator should know, at each check of the server. */

@@ -10,6 +10,24 @@ const GIVING = 'engine/campaign/give-back.ts'
 
 export const FENCE_PLANTS: readonly Plant[] = [
   plant(
+    'a round that is over is not looked at behind an event of another epoch',
+    'engine/campaign/rounds.ts',
+    ['if (isOther && door?.settled) door.look()', 'if (false) door?.look()'],
+    'script/settled-rounds',
+  ),
+  plant(
+    'a round that is over is not looked at behind a gap in the events',
+    'engine/campaign/rounds.ts',
+    ['else if (door?.settled) door.look()', 'else if (false) door?.look()'],
+    'script/settled-rounds',
+  ),
+  plant(
+    'a round that is over is not looked at behind a new connection',
+    'engine/campaign/rounds.ts',
+    ['    void this.#options.fence?.look()\n', ''],
+    'script/settled-rounds',
+  ),
+  plant(
     'a recovery waits for silent engines longer than a lost history may be shown',
     'engine/base/limits.ts',
     ['RECOVERY_PATIENCE_MS = 700', 'RECOVERY_PATIENCE_MS = 1500'],

@@ -215,7 +215,7 @@ export const PLANTS: readonly Plant[] = [
     name: 'no-pending',
     bug: 'a recovery forgets what was noted to be granted',
     level: 'fenced',
-    seed: 16,
+    seed: 2,
     plant: {
       execute: (call, name, words, keyCount) => {
         const [state = ''] = words
@@ -228,14 +228,14 @@ export const PLANTS: readonly Plant[] = [
     name: 'quarantine-gone',
     bug: 'packs that are quarantined are taken for gone',
     level: 'fenced',
-    seed: 3,
+    seed: 7,
     plant: { patienceMs: 0, execute: withoutQuarantine },
   },
   {
     name: 'hasty-refusal',
     bug: 'what no replica has yet passes for copied: refusals, the journals of what is over',
     level: 'fenced',
-    seed: 470,
+    seed: 1261,
     plant: { hasty: true },
   },
   {
