@@ -22,7 +22,7 @@ import { below, random } from '../support/seed.ts'
 import { Witness } from '../support/witness/witness.ts'
 
 const ROUNDS = effort(1, 15)
-const PEOPLE = effort(200_000, 3_000_000)
+const PEOPLE = effort(800_000, 3_000_000)
 const FEW = { singles: 400, streams: 1, window: 2, frame: 64 }
 const FAILED = 1
 

@@ -23,7 +23,7 @@ import type { Level, Worst } from '../support/witness/levels.ts'
 import { Witness } from '../support/witness/witness.ts'
 
 const FAIL_OVERS = effort(1, 20)
-const PEOPLE = effort(200_000, 1_000_000)
+const PEOPLE = effort(1_000_000, 6_000_000)
 /** Between two checks of the server, and what a check takes. */
 const FENCED_MS = 6500
 

@@ -13,7 +13,7 @@ import { Sentinels } from '../support/sentinel.ts'
 import { Witness } from '../support/witness/witness.ts'
 
 const FAIL_OVERS = effort(1, 20)
-const PEOPLE = effort(300_000, 4_000_000)
+const PEOPLE = effort(300_000, 6_000_000)
 
 async function copy(): Promise<Copy> {
   const started = await startCopy()

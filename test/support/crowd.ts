@@ -21,6 +21,7 @@ import { monotonicUs } from '../../bench/load/recorder.ts'
 import { benchUsers, writeDigits } from '../../bench/load/user-id.ts'
 import { Operator, type RoundState } from '../../bench/operator.ts'
 import { CODES, type Code, codeOf } from '../../engine/base/codes.ts'
+import { Awaited } from './awaited.ts'
 import { effort } from './effort.ts'
 import { KEYS } from './engine.ts'
 import { Stalls } from './stalls.ts'
@@ -215,7 +216,7 @@ export class Crowd implements Disposable {
   readonly #gone: Uint8Array
   /** Who once got no definite answer: an earlier claim of his may be granted, so no later refusal sends him away. */
   readonly #doubts: Uint8Array
-  readonly #waiting = new Set<{ readonly holds: () => boolean; readonly resolve: () => void }>()
+  readonly #awaited = new Awaited(() => this.#reached())
   readonly #later: { readonly user: number; readonly todo: number[] }[] = []
   readonly #asked: Uint8Array
   #again: NodeJS.Timeout | undefined
@@ -260,12 +261,12 @@ export class Crowd implements Disposable {
 
   /** Resolves as soon as so many people were told that they hold a grant. */
   told(count: number): Promise<void> {
-    return this.#until(() => this.granted >= count)
+    return this.#awaited.until(() => this.granted >= count)
   }
 
   /** Resolves as soon as so many answers had this code. */
   answered(code: Code, count: number): Promise<void> {
-    return this.#until(() => this.count(code) >= count)
+    return this.#awaited.until(() => this.count(code) >= count)
   }
 
   /** Answers that said: you hold this. Each of them is a promise. */
@@ -307,14 +308,17 @@ export class Crowd implements Disposable {
       this.#todo[user < singles ? 'single' : 'frame'].push(user)
     }
     this.#quitting = false
+    this.#awaited.begin()
     const { promise, resolve, reject } = Promise.withResolvers<void>()
     this.#finish = resolve
     const timer = setTimeout(() => {
-      const told = [...this.answers].map(([code, count]) => `${count} ${code}`).join(', ')
-      reject(new Error(`some of ${people} people have no final answer after ${FINISH_MS} ms: ${told}`))
+      reject(new Error(`some of ${people} people have no final answer after ${FINISH_MS} ms: ${this.#reached()}`))
     }, FINISH_MS)
     for (const lane of this.#lanes) lane.pump()
-    await promise.finally(() => clearTimeout(timer))
+    await promise.finally(() => {
+      clearTimeout(timer)
+      this.#awaited.end()
+    })
   }
 
   #work(kind: 'single' | 'frame'): Work {
@@ -351,7 +355,7 @@ export class Crowd implements Disposable {
       this.#holds[user] = 1
       this.granted++
     }
-    this.#tell()
+    this.#awaited.look()
     const final = FINAL.has(outcome)
     const refused = !final && MEANINGS[outcome] === REFUSAL
     if (!final && !refused) this.#doubts[user] = 1
@@ -378,19 +382,8 @@ export class Crowd implements Disposable {
     }, AGAIN_MS)
   }
 
-  #until(holds: () => boolean): Promise<void> {
-    return new Promise(resolve => {
-      this.#waiting.add({ holds, resolve })
-      this.#tell()
-    })
-  }
-
-  #tell(): void {
-    for (const waiting of this.#waiting) {
-      if (!waiting.holds()) continue
-      this.#waiting.delete(waiting)
-      waiting.resolve()
-    }
+  #reached(): string {
+    return [...this.answers].map(([code, count]) => `${count} ${code}`).join(', ')
   }
 }
 
