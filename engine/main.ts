@@ -6,14 +6,14 @@ import { hostname } from 'node:os'
 import { type Clock, every, realClock } from './base/clock.ts'
 import { CorrectedClock } from './base/corrected-clock.ts'
 import { jitter, realRandom } from './base/random.ts'
-import { Audit } from './campaign/audit.ts'
-import { Campaigns } from './campaign/campaigns.ts'
-import type { Claims } from './campaign/claims.ts'
-import { Commitments } from './campaign/commitments.ts'
-import { BEAT_MS, Controls, type Rates, READ_MS } from './campaign/controls.ts'
-import { Draws } from './campaign/draws.ts'
-import { quarantines } from './campaign/quarantine.ts'
-import { Sweep } from './campaign/sweep.ts'
+import { Draws } from './campaign/drawing/draws.ts'
+import { Commitments } from './campaign/money/commitments.ts'
+import { Sweep } from './campaign/money/sweep.ts'
+import { Audit } from './campaign/operator/change-log.ts'
+import { Campaigns } from './campaign/round/campaigns.ts'
+import { quarantines } from './campaign/round/quarantine.ts'
+import type { Round } from './campaign/round/round.ts'
+import { BEAT_MS, Controls, type Rates, READ_MS } from './campaign/voucher/controls.ts'
 import type { Config } from './config.ts'
 import { agree } from './main/agreement.ts'
 import { checked } from './main/checked.ts'
@@ -26,7 +26,7 @@ import type { Log } from './ops/log.ts'
 import { Metrics } from './ops/metrics.ts'
 import { TrafficLog } from './ops/traffic-log.ts'
 import { RateLimits } from './server/rate-limits.ts'
-import { totalOf } from './store/notice.ts'
+import { totalOf } from './store/data/notice.ts'
 import { openStore, type Store } from './store/store.ts'
 
 const TICK_MS = 100
@@ -141,7 +141,7 @@ const readControls =
   () =>
     controls.read().catch(() => {})
 
-const roundNow = ({ view: { id, state, notice } }: Claims) => ({
+const roundNow = ({ view: { id, state, notice } }: Round) => ({
   id,
   state,
   granted: notice.sequence,

@@ -9,10 +9,10 @@ import { realClock } from '../../engine/base/clock.ts'
 import { CODES } from '../../engine/base/codes.ts'
 import { HOLDER_BYTES_MAX, writeArrayHead, writeHolder } from '../../engine/base/holder.ts'
 import { realRandom } from '../../engine/base/random.ts'
-import type { Answers } from '../../engine/campaign/asks.ts'
-import type { Claims } from '../../engine/campaign/claims.ts'
-import { Rounds } from '../../engine/campaign/rounds.ts'
-import type { Durability } from '../../engine/store/health.ts'
+import type { Answers } from '../../engine/campaign/claim/asks.ts'
+import type { Round } from '../../engine/campaign/round/round.ts'
+import { Rounds } from '../../engine/campaign/round/rounds.ts'
+import type { Durability } from '../../engine/store/server/health.ts'
 import { userIdOf } from '../load/user-id.ts'
 import { costBetween, treeOf } from '../measure/process-cost.ts'
 import { type Figure, figure, type MeasuredPart } from '../measure/result.ts'
@@ -55,14 +55,14 @@ const mixedAsker =
   }
 
 const frameAsker =
-  (claims: Claims): Asker =>
+  (claims: Round): Asker =>
   async (from, to) => {
     const answers = await new Promise<Answers>(done => claims.askPacked(packed(from, to, false), to - from, 0, done))
     return answers.outcomes.reduce((sum, outcome) => sum + (outcome === CODES.granted.number ? 1 : 0), 0)
   }
 
 const singleAsker =
-  (claims: Claims): Asker =>
+  (claims: Round): Asker =>
   async (from, to) => {
     const asked = Array.from(
       { length: to - from },
@@ -131,7 +131,7 @@ async function audit({ store, round }: InsideRoom, told: number): Promise<{ ok: 
   return { ok, lines: [line] }
 }
 
-function inProcess({ store, round }: InsideRoom): Promise<Claims | undefined> {
+function inProcess({ store, round }: InsideRoom): Promise<Round | undefined> {
   const rounds = new Rounds({
     store,
     clock: realClock,

@@ -8,9 +8,9 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { realClock } from '../../engine/base/clock.ts'
 import { newId, realRandom } from '../../engine/base/random.ts'
-import type { Allocation, RoundConfig } from '../../engine/campaign/round-config.ts'
-import { startEmbedded } from '../../engine/store/embedded.ts'
-import type { Durability } from '../../engine/store/health.ts'
+import type { Allocation, RoundConfig } from '../../engine/campaign/round/round-config.ts'
+import { startEmbedded } from '../../engine/store/server/embedded.ts'
+import type { Durability } from '../../engine/store/server/health.ts'
 import { openStore, type Store } from '../../engine/store/store.ts'
 
 export interface InsideRoom {

@@ -3,7 +3,7 @@
  *
  *   a person     SHA-512(round's key || user id):  bucket and digest (8) | nonce (16) | salt (16) | shed (1)
  *   a beacon     the round's own secret, from which the secrets of its windows follow (draw/beacon.ts)
- *   ties         what orders claims of one stamp in a strict round (campaign/arrival-queue.ts)
+ *   ties         what orders claims of one stamp in a strict round (campaign/claim/arrival-queue.ts)
  *   a key        the seed of the Ed25519 key that signs receipts and commitments
  *
  * The key has one length, and of the 64 bytes half is never told to anybody, so the hash cannot be extended; an HMAC would

@@ -11,7 +11,7 @@ import { realClock } from '../base/clock.ts'
 import { realRandom } from '../base/random.ts'
 import { type Config, ConfigError, nearest } from '../config.ts'
 import { AGREED, ownOf, secretsOf } from '../main/agreement.ts'
-import { embeddedUrl } from '../store/embedded.ts'
+import { embeddedUrl } from '../store/server/embedded.ts'
 import { openStore } from '../store/store.ts'
 
 interface Wanted {

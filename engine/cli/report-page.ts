@@ -5,7 +5,7 @@
  */
 import { moneyText } from '../base/currency.ts'
 import { csvCell, htmlText } from '../base/shown-text.ts'
-import type { Report } from '../campaign/report.ts'
+import type { Report } from '../campaign/money/report.ts'
 
 const count = (value: number): string => value.toLocaleString('en-US')
 const share = (value: number): string => `${(value * 100).toFixed(2)} %`

@@ -4,7 +4,7 @@
  */
 import { writeFile } from 'node:fs/promises'
 import { moneyText } from '../base/currency.ts'
-import type { Report } from '../campaign/report.ts'
+import type { Report } from '../campaign/money/report.ts'
 import { type Command, wordAt } from './command.ts'
 import { askJson } from './engine-call.ts'
 import { reportCsv, reportPage } from './report-page.ts'

@@ -20,8 +20,8 @@ import { fingerprintOf } from '../auth/fingerprint.ts'
 import { Fault } from '../base/assert.ts'
 import { type Config, ConfigError, type SettingName } from '../config.ts'
 import type { Finding, Health } from '../ops/health.ts'
-import type { Agreed, AgreementStore } from '../store/agreement-store.ts'
-import { embeddedUrl } from '../store/embedded.ts'
+import type { Agreed, AgreementStore } from '../store/data/agreement-store.ts'
+import { embeddedUrl } from '../store/server/embedded.ts'
 import type { Store } from '../store/store.ts'
 
 export interface Secrets {

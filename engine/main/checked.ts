@@ -8,7 +8,7 @@ import { Fault } from '../base/assert.ts'
 import { type Clock, realClock } from '../base/clock.ts'
 import type { CorrectedClock } from '../base/corrected-clock.ts'
 import type { Checked, Finding } from '../ops/health.ts'
-import type { StoreHealth } from '../store/health.ts'
+import type { StoreHealth } from '../store/server/health.ts'
 import type { Ears } from './rounds.ts'
 
 interface Above {

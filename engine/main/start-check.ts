@@ -7,7 +7,7 @@ import { parseKeys } from '../auth/callers.ts'
 import { UserTokens } from '../auth/user-tokens.ts'
 import { realClock } from '../base/clock.ts'
 import { type Config, ConfigError } from '../config.ts'
-import { redisOptions } from '../store/address.ts'
+import { redisOptions } from '../store/connection/address.ts'
 
 /** Throws ConfigError with a message for people. */
 export function checkStart({ keys, redisUrl, jwtSecret: secret, jwtPublicKey: publicKey }: Config): void {

@@ -11,7 +11,7 @@ import { existsSync, lstatSync, mkdirSync, mkdtempSync, renameSync, rmdirSync, r
 import { connect, createServer, type Server } from 'node:net'
 import { dirname, join, resolve } from 'node:path'
 import { type Config, ConfigError } from '../config.ts'
-import { socketIn } from '../store/embedded.ts'
+import { socketIn } from '../store/server/embedded.ts'
 
 const ANSWER_MS = 500
 const TRIES = 5

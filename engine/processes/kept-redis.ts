@@ -5,7 +5,7 @@
  */
 import type { Config } from '../config.ts'
 import type { Log } from '../ops/log.ts'
-import { type EmbeddedRedis, startEmbedded } from '../store/embedded.ts'
+import { type EmbeddedRedis, startEmbedded } from '../store/server/embedded.ts'
 
 const DELAY_MS = 100
 const DELAY_MS_MAX = 5000

@@ -4,8 +4,8 @@
  */
 import { type Caller, may } from '../auth/callers.ts'
 import type { Code } from '../base/codes.ts'
-import type { ClaimRequest } from '../campaign/asks.ts'
-import type { Claims } from '../campaign/claims.ts'
+import type { ClaimRequest } from '../campaign/claim/asks.ts'
+import type { Round } from '../campaign/round/round.ts'
 
 export interface NamedClaim {
   readonly user_id?: string | undefined
@@ -20,7 +20,7 @@ export interface RefusedClaim {
   readonly detail: string
 }
 
-export function claimRequest(round: Claims, body: NamedClaim, caller: Caller): ClaimRequest | RefusedClaim {
+export function claimRequest(round: Round, body: NamedClaim, caller: Caller): ClaimRequest | RefusedClaim {
   const userId = caller.user?.userId ?? body.user_id
   if (caller.user && body.user_id !== undefined && body.user_id !== userId)
     return { code: 'forbidden', detail: 'a user token claims for its own user only' }
@@ -33,7 +33,7 @@ export function claimRequest(round: Claims, body: NamedClaim, caller: Caller): C
 }
 
 /** The place of the pool that a claim may use. */
-export function poolOf(round: Claims, asked: string | undefined, caller: Caller): number | RefusedClaim {
+export function poolOf(round: Round, asked: string | undefined, caller: Caller): number | RefusedClaim {
   const { pools } = round.view.config
   const cohort = caller.user?.cohort
   const own = cohort !== undefined && pools.includes(cohort) ? cohort : undefined

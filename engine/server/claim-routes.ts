@@ -8,8 +8,8 @@ import { rfc3339 } from '../base/clock.ts'
 import { CODES, type Code, codeOf } from '../base/codes.ts'
 import { holderOf, isUserId, partsOf } from '../base/holder.ts'
 import { BATCH_BODY_BYTES_MAX, BODY_BYTES_MAX } from '../base/limits.ts'
-import type { Answers, ClaimRequest, SingleAsk } from '../campaign/asks.ts'
-import type { Claims } from '../campaign/claims.ts'
+import type { Answers, ClaimRequest, SingleAsk } from '../campaign/claim/asks.ts'
+import type { Round } from '../campaign/round/round.ts'
 import type { Receipt } from '../draw/receipt.ts'
 import { ClaimJson, claimAnswer, type GrantWords, type RoundWords } from '../wire/claim-answer.ts'
 import { scanClaimBody } from '../wire/claim-body.ts'
@@ -25,15 +25,15 @@ import type { Exchange, Headers } from './uws.ts'
 /** Nobody knows when an operator opens a round; so a crowd asks seldom. */
 const OPENS_BY_HAND_MS = 5000
 
-const writers = new WeakMap<Claims, ClaimJson>()
+const writers = new WeakMap<Round, ClaimJson>()
 
-export const wordsOf = ({ view }: Claims): RoundWords => ({
+export const wordsOf = ({ view }: Round): RoundWords => ({
   id: view.id,
   pools: view.config.pools,
   vouchers: view.vouchers,
 })
 
-function writerOf(round: Claims): ClaimJson {
+function writerOf(round: Round): ClaimJson {
   const known = writers.get(round) ?? new ClaimJson(wordsOf(round))
   writers.set(round, known)
   return known
@@ -74,7 +74,7 @@ export function countUnread({ metrics }: Services, claims: number, cause: unknow
 }
 
 /** Calls `then` with the round of the path: at once where it is known, after reading it where it is not. */
-function withRound(services: Services, exchange: Exchange, then: (round: Claims) => void): void {
+function withRound(services: Services, exchange: Exchange, then: (round: Round) => void): void {
   const id = exchange.params[0] as string
   const known = services.rounds.peek(id)
   if (known) return then(known)
@@ -100,7 +100,7 @@ export const enteredAnswer = (receipt: Receipt) => ({ outcome: 'entered', receip
 interface Asked {
   readonly services: Services
   readonly exchange: Exchange
-  readonly round: Claims
+  readonly round: Round
 }
 
 /** Writes the answer to a claim. */
@@ -137,7 +137,7 @@ function refuseAlike(exchange: Exchange, code: Code): void {
 }
 
 /** What a refusal tells besides its code; `now` is Redis's clock, which a refusal by this worker itself did not ask. */
-export function refusalExtra(round: Claims, { code, pool }: SingleAsk, now: number): Readonly<Record<string, unknown>> {
+export function refusalExtra(round: Round, { code, pool }: SingleAsk, now: number): Readonly<Record<string, unknown>> {
   const { notice } = round.view
   const retry = code === 'fenced' ? round.view.retryAfterS(pool) : undefined
   if (retry !== undefined) return { outcome: code, ...retryAfter(retry * 1000) }
@@ -191,7 +191,7 @@ function shortAnswer({ outcomes, sequences }: Answers, i: number) {
 }
 
 async function grantOf(
-  round: Claims,
+  round: Round,
   request: ClaimRequest | number,
   { sequences, ats, pools }: Answers,
   i: number,
@@ -220,7 +220,7 @@ async function readClaim(services: Services, { params, query, caller }: Call) {
 }
 
 /** How a user stands in a slot of a round: his claim, his entry, `sold_out` when he was not drawn; else undefined. */
-export async function claimOf(services: Services, round: Claims, userId: string, slot: number) {
+export async function claimOf(services: Services, round: Round, userId: string, slot: number) {
   const standing = round.entries && slot === 1 ? await round.entries.standingOf(userId) : undefined
   const receipt = await standing?.receipt?.()
   if (receipt) return enteredAnswer(receipt)
@@ -247,7 +247,7 @@ interface GrantRow {
 }
 
 /** A list that ends says that there is no more, so none ends before a fail-over is over, or where the log lacks something. */
-async function* grantRows(services: Services, round: Claims, from: number): AsyncGenerator<GrantRow> {
+async function* grantRows(services: Services, round: Round, from: number): AsyncGenerator<GrantRow> {
   const { sequence: end, aside } = round.view.notice
   let last = from - 1
   for await (const batch of services.claims.batches(round.view.id, from)) {

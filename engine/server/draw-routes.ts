@@ -5,17 +5,17 @@
  */
 import { Refusal } from '../base/assert.ts'
 import { rfc3339 } from '../base/clock.ts'
-import type { Claims } from '../campaign/claims.ts'
-import { overdueSince } from '../campaign/draw-due.ts'
-import type { DrandBeacon } from '../campaign/draws.ts'
-import type { FinalList } from '../campaign/final-lists.ts'
+import { overdueSince } from '../campaign/drawing/draw-due.ts'
+import type { DrandBeacon } from '../campaign/drawing/draws.ts'
+import type { FinalList } from '../campaign/drawing/final-lists.ts'
+import type { Round } from '../campaign/round/round.ts'
 import { drandTime, type Trust } from '../draw/beacon.ts'
 import { parseCommit } from '../draw/commitment.ts'
 import { sha256 } from '../draw/digest.ts'
 import { findTag } from '../draw/entry.ts'
 import { leafAt } from '../draw/merkle.ts'
 import { parseRules } from '../draw/rules.ts'
-import type { DrawPhase, DrawState } from '../store/draw-store.ts'
+import type { DrawPhase, DrawState } from '../store/data/draw-store.ts'
 import { drandBeacon, lapse } from '../wire/schemas.ts'
 import type { Route } from './gateway.ts'
 import type { ParameterName } from './query.ts'
@@ -27,7 +27,7 @@ const BYTES_TYPE = 'application/octet-stream'
 
 /** A window of a drawn round, as it stands. */
 interface Shown {
-  readonly round: Claims
+  readonly round: Round
   readonly window: number
   readonly phase: DrawPhase
   /** Whether no window of the round came after it. */
@@ -36,7 +36,7 @@ interface Shown {
   readonly files: Readonly<Record<string, Buffer>>
 }
 
-async function drawnRound({ lifecycle, store }: Services, id: string): Promise<{ round: Claims; draw: DrawState }> {
+async function drawnRound({ lifecycle, store }: Services, id: string): Promise<{ round: Round; draw: DrawState }> {
   const round = await lifecycle.round(id)
   const draw = round.entries && (await store.draws.state(id))
   if (!draw)

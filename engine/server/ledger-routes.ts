@@ -4,7 +4,7 @@
  */
 import { Refusal } from '../base/assert.ts'
 import { isMerchantId } from '../base/holder.ts'
-import type { MerchantRules } from '../campaign/merchants.ts'
+import type { MerchantRules } from '../campaign/voucher/merchants.ts'
 import { accepts } from '../wire/encoding.ts'
 import { hold, merchant, settlement } from '../wire/schemas.ts'
 import { isDryRun, type Route } from './gateway.ts'

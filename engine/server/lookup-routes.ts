@@ -4,14 +4,14 @@
  */
 import { Refusal } from '../base/assert.ts'
 import { isUserId } from '../base/holder.ts'
-import type { Claims } from '../campaign/claims.ts'
+import type { Round } from '../campaign/round/round.ts'
 import { claimOf } from './claim-routes.ts'
 import type { Route } from './gateway.ts'
 import { listRows } from './lists.ts'
 import { unreadable } from './round-routes.ts'
 import type { Call, Services } from './services.ts'
 
-async function* claimsIn(services: Services, round: Claims, userId: string, from: number) {
+async function* claimsIn(services: Services, round: Round, userId: string, from: number) {
   const { id, state, config } = round.view
   for (let slot = from; slot <= (round.entries ? 1 : config.per_user); slot++) {
     const found = await claimOf(services, round, userId, slot)

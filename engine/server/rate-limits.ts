@@ -9,7 +9,7 @@
 import type { Caller } from '../auth/callers.ts'
 import type { Clock } from '../base/clock.ts'
 import { RATE_BUCKETS_MAX } from '../base/limits.ts'
-import type { Rates } from '../campaign/controls.ts'
+import type { Rates } from '../campaign/voucher/controls.ts'
 import type { Headers } from './uws.ts'
 
 interface Bucket {

@@ -1,15 +1,15 @@
 /**
  * Campaigns and rounds over HTTP: made and turned by operators; a round's public state is everybody's. The rules are in
- * campaign/lifecycle.ts; here are only paths, rights and shapes.
+ * campaign/operator/lifecycle.ts; here are only paths, rights and shapes.
  */
 import { Fault, Refusal } from '../base/assert.ts'
 import { rfc3339 } from '../base/clock.ts'
-import type { CampaignRules } from '../campaign/campaigns.ts'
-import type { Claims } from '../campaign/claims.ts'
-import { overdueSince } from '../campaign/draw-due.ts'
-import type { BudgetEffect, RoundFace } from '../campaign/dry-run.ts'
-import type { RoundRules } from '../campaign/round-rules.ts'
-import type { TurnVerb } from '../store/round-store.ts'
+import { overdueSince } from '../campaign/drawing/draw-due.ts'
+import type { BudgetEffect, RoundFace } from '../campaign/operator/dry-run.ts'
+import type { RoundRules } from '../campaign/operator/round-rules.ts'
+import type { CampaignRules } from '../campaign/round/campaigns.ts'
+import type { Round } from '../campaign/round/round.ts'
+import type { TurnVerb } from '../store/data/round-store.ts'
 import { type DamagedRound, type RoundAnswer, roundAnswer } from '../wire/round-answer.ts'
 import { newCampaign, newRound, restock } from '../wire/schemas.ts'
 import { isDryRun, type Route } from './gateway.ts'
@@ -44,7 +44,7 @@ export function unreadable({ rounds }: Services, id: string, cause: unknown): st
 }
 
 /** What shows wherever a round does: the draw that it owes, where it owes one, and what is wrong with its keys. */
-async function wholeRound({ store, rounds }: Services, round: Claims) {
+async function wholeRound({ store, rounds }: Services, round: Round) {
   const since = await overdueSince(store, round, rounds.serverTimeMs())
   const problem = rounds.damaged.problemOf(round.view.id)
   return {

@@ -10,9 +10,9 @@ import { rfc3339 } from '../base/clock.ts'
 import { CLOSE_CODES, CODES, type Code } from '../base/codes.ts'
 import { packHolders } from '../base/holder.ts'
 import { FRAME_BYTES_MAX, OWED_BYTES_MAX, TOPICS_PER_SOCKET_MAX } from '../base/limits.ts'
-import type { Answers } from '../campaign/asks.ts'
-import type { Claims } from '../campaign/claims.ts'
-import { COHORTS } from '../campaign/stock-feed.ts'
+import type { Answers } from '../campaign/claim/asks.ts'
+import type { Round } from '../campaign/round/round.ts'
+import { COHORTS } from '../campaign/round/stock-feed.ts'
 import { claimAnswer } from '../wire/claim-answer.ts'
 import { type ClaimsFrame, packResults, replayedPlaces, scanClaimsFrame, WORDS } from '../wire/claims-frame.ts'
 import { decode, encode, Malformed } from '../wire/encoding.ts'
@@ -45,16 +45,16 @@ interface Session {
 
 /** A round as it was read for those who asked in one turn of the event loop. */
 interface Read {
-  readonly round: Claims
+  readonly round: Round
   readonly frame: EncodedFrame
 }
 
-/** The library's topic for the viewers of a round in one encoding and one cohort (campaign/stock-feed.ts). */
+/** The library's topic for the viewers of a round in one encoding and one cohort (campaign/round/stock-feed.ts). */
 export const topicOf = (roundId: string, cohort: number, msgpack: boolean): string =>
   `${msgpack ? 'm' : 'j'}:${cohort}:${roundId}`
 
 /** A round's stock frame as of its newest notice. */
-export function stockFrame({ view }: Claims): EncodedFrame {
+export function stockFrame({ view }: Round): EncodedFrame {
   const { stock, state, pools } = publicRound(view)
   const at = rfc3339(view.notice.at)
   return encodeFrame({ op: 'stock', round_id: view.id, state, ...stock, at, ...(pools.length > 1 ? { pools } : {}) })
@@ -310,7 +310,7 @@ export class Stream implements StreamHandler {
     this.#send(socket, { op: 'results', id, outcomes, sequences: [...answers.sequences], ...more })
   }
 
-  #withRound(socket: StreamSocket, { id, roundId, claims }: ClaimsAsked, then: (round: Claims) => void): void {
+  #withRound(socket: StreamSocket, { id, roundId, claims }: ClaimsAsked, then: (round: Round) => void): void {
     const known = this.#options.services.rounds.peek(roundId)
     if (known) return then(known)
     const failed = (cause: unknown) => {

@@ -9,7 +9,7 @@
 import { Redis } from 'ioredis'
 import type { Browser, Locator, Page } from 'playwright-core'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { roundState } from '../../engine/store/keys.ts'
+import { roundState } from '../../engine/store/connection/keys.ts'
 import { Api, type Fields, type Granted, makeRound, PACK, type Round } from '../support/api.ts'
 import { KEYS, startNode, type TestNode } from '../support/engine.ts'
 import { HOSTILE, hostileIn } from '../support/hostile-texts.ts'

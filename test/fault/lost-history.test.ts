@@ -9,7 +9,7 @@
  * No witness: the changes that are lost are chosen one by one, and both nodes are asked for each of them.
  */
 import { expect, onTestFinished, test } from 'vitest'
-import { roundDraw, roundState } from '../../engine/store/keys.ts'
+import { roundDraw, roundState } from '../../engine/store/connection/keys.ts'
 import { Api, expectProblem, type Fields, type Granted, makeRound, type Round } from '../support/api.ts'
 import { type Copy, follow, startCopy, synced } from '../support/copies.ts'
 import { PATIENCE_MS } from '../support/effort.ts'

@@ -5,25 +5,25 @@
  */
 import { type Plant, plant } from './plant.ts'
 
-const ROOM = 'engine/campaign/fenced-round.ts'
-const GIVING = 'engine/campaign/give-back.ts'
+const ROOM = 'engine/campaign/fenced/fenced-round.ts'
+const GIVING = 'engine/campaign/fenced/give-back.ts'
 
 export const FENCE_PLANTS: readonly Plant[] = [
   plant(
     'a round that is over is not looked at behind an event of another epoch',
-    'engine/campaign/rounds.ts',
+    'engine/campaign/round/rounds.ts',
     ['if (isOther && door?.settled) door.look()', 'if (false) door?.look()'],
     'script/settled-rounds',
   ),
   plant(
     'a round that is over is not looked at behind a gap in the events',
-    'engine/campaign/rounds.ts',
+    'engine/campaign/round/rounds.ts',
     ['else if (door?.settled) door.look()', 'else if (false) door?.look()'],
     'script/settled-rounds',
   ),
   plant(
     'a round that is over is not looked at behind a new connection',
-    'engine/campaign/rounds.ts',
+    'engine/campaign/round/rounds.ts',
     ['    void this.#options.fence?.look()\n', ''],
     'script/settled-rounds',
   ),
@@ -100,19 +100,19 @@ export const FENCE_PLANTS: readonly Plant[] = [
   ),
   plant(
     'a worker says sold out by itself while packs are quarantined',
-    'engine/campaign/round-view.ts',
+    'engine/campaign/round/round-view.ts',
     ["this.state === 'sold_out' ? 'sold_out' : undefined", "'sold_out'"],
     'script/round-view',
   ),
   plant(
     'a round of which only quarantined packs are left looks sold out',
-    'engine/campaign/round-view.ts',
+    'engine/campaign/round/round-view.ts',
     ["return held > 0 ? 'fenced' : 'sold_out'", "return 'sold_out'"],
     'script/round-view',
   ),
   plant(
     'the end of a pool passes for copied because its quarantine was',
-    'engine/campaign/sure-refusals.ts',
+    'engine/campaign/fenced/sure-refusals.ts',
     [
       '{ total, granted }) => (granted < total',
       '{ total, granted, quarantined = 0 }) => (granted + quarantined < total',
@@ -121,13 +121,13 @@ export const FENCE_PLANTS: readonly Plant[] = [
   ),
   plant(
     'who asks again for quarantined packs waits no longer than at first',
-    'engine/campaign/round-view.ts',
+    'engine/campaign/round/round-view.ts',
     ['1 + Math.floor(waitedS / 2)', '1'],
     'script/round-view',
   ),
   plant(
     'nobody is told which engine a quarantine waits for',
-    'engine/campaign/quarantine.ts',
+    'engine/campaign/round/quarantine.ts',
     ['filter(({ view }) => quarantinedOf(view.notice) > 0)', 'filter(() => false)'],
     'server/quarantine',
   ),
@@ -169,7 +169,7 @@ export const FENCE_PLANTS: readonly Plant[] = [
   ),
   plant(
     'a raise waits for no replica',
-    'engine/store/fence-store.ts',
+    'engine/store/data/fence-store.ts',
     [
       'return this.#reserve(this.#copied, standing, [chunk, 0])',
       'return this.#reserve(this.#claims, standing, [chunk, 0])',
@@ -202,7 +202,7 @@ export const FENCE_PLANTS: readonly Plant[] = [
   ),
   plant(
     'an engine that ended in order is waited for',
-    'engine/campaign/fenced-round.ts',
+    'engine/campaign/fenced/fenced-round.ts',
     [
       'fence.note(this.#standing(epoch), 0).then(() => fence.signOff(this.#standing(epoch)))',
       'fence.note(this.#standing(epoch), 0)',
@@ -250,37 +250,37 @@ export const FENCE_PLANTS: readonly Plant[] = [
   ),
   plant(
     'what a refusal rests on passes for copied before all replicas have it',
-    'engine/campaign/sure-refusals.ts',
+    'engine/campaign/fenced/sure-refusals.ts',
     ['    await this.#asking\n    this', '    void this.#asking\n    this'],
     'script/fenced-round',
   ),
   plant(
     'a second pause passes for the first one, which the replicas have long had',
-    'engine/campaign/sure-refusals.ts',
+    'engine/campaign/fenced/sure-refusals.ts',
     ["state === 'open' && pools.some(({ total, granted }) => granted < total) ? '' : version", "''"],
     'script/fenced-round',
   ),
   plant(
     'a told code that a fail-over set aside is not found',
-    'engine/store/absence-store.ts',
+    'engine/store/data/absence-store.ts',
     ['asideOf(notice, missed)?.released === false ?', 'false ?'],
     'script/absence',
   ),
   plant(
     'what is not found on a server that the round is not bound to is not there',
-    'engine/store/absence-store.ts',
+    'engine/store/data/absence-store.ts',
     ["if (read.binding === 'elsewhere')", 'if (false)'],
     'script/absence',
   ),
   plant(
     'a code that was given back behind the first look is not looked for again',
-    'engine/store/absence-store.ts',
+    'engine/store/data/absence-store.ts',
     ['return restored.length > 0 || ', 'return '],
     'script/absence',
   ),
   plant(
     'a journal is written on behind a write that failed',
-    'engine/store/journal-disk.ts',
+    'engine/campaign/fenced/journal-disk.ts',
     ['        growing.failed = true\n', ''],
     'unit/journal',
   ),
@@ -304,31 +304,31 @@ export const FENCE_PLANTS: readonly Plant[] = [
   ),
   plant(
     'a sequence beyond what the server knows was never granted',
-    'engine/store/absence-store.ts',
+    'engine/store/data/absence-store.ts',
     ['if (missed > notice.sequence) return', 'if (false) return'],
     'script/absence',
   ),
   plant(
     'a user whose pack may be among the quarantined ones holds nothing',
-    'engine/store/absence-store.ts',
+    'engine/store/data/absence-store.ts',
     ['return quarantinedOf(notice) > 0 ?', 'return false ?'],
     'server/fenced-lookups',
   ),
   plant(
     'a list ends although the round is bound to another server',
-    'engine/store/fence-store.ts',
+    'engine/store/data/fence-store.ts',
     ["?.binding === 'elsewhere') throw fenced(roundId)", "?.binding === 'elsewhere') return"],
     'server/fenced-lookups',
   ),
   plant(
     'an event of a server that was given up changes the epoch',
-    'engine/campaign/round-view.ts',
+    'engine/campaign/round/round-view.ts',
     ['if (notice.epoch !== last.epoch || notice.version < last.version)', 'if (notice.version < last.version)'],
     'script/round-view',
   ),
   plant(
     'an epoch with a lower version is not taken over',
-    'engine/campaign/round-view.ts',
+    'engine/campaign/round/round-view.ts',
     [
       'if (notice.epoch === this.#notice.epoch) return this.take(notice)',
       'if (notice.epoch === this.#notice.epoch || notice.version < this.#notice.version) return this.take(notice)',
@@ -343,19 +343,19 @@ export const FENCE_PLANTS: readonly Plant[] = [
   ),
   plant(
     'records are written behind a torn tail',
-    'engine/campaign/journal.ts',
+    'engine/campaign/fenced/journal.ts',
     ['if (read.bytes < bytes.length && read.sound) await', 'if (false) await'],
     'unit/journal',
   ),
   plant(
     'a lost record of a journal is not noticed',
-    'engine/campaign/journal-record.ts',
+    'engine/campaign/fenced/journal-record.ts',
     ['if (body.readUInt32BE(0) !== crc) sound = false', ''],
     'unit/journal',
   ),
   plant(
     'a Sentinel is believed about who is the primary',
-    'engine/store/link.ts',
+    'engine/store/connection/link.ts',
     ["if (role[0] !== 'master') throw", "if (role[0] === 'sentinel') throw"],
     'fault/link',
     'fault/redis-outages',

@@ -4,7 +4,7 @@
  */
 import { type Plant, plant } from './plant.ts'
 
-const COMMITMENTS = 'engine/campaign/commitments.ts'
+const COMMITMENTS = 'engine/campaign/money/commitments.ts'
 
 export const OPERATOR_PLANTS: readonly Plant[] = [
   plant(
@@ -15,7 +15,7 @@ export const OPERATOR_PLANTS: readonly Plant[] = [
   ),
   plant(
     'a lock answers the code as it was typed',
-    'engine/campaign/redemption.ts',
+    'engine/campaign/voucher/redemption.ts',
     ['return { code: issued, id: turned.answer', 'return { code, id: turned.answer'],
     'server/codes-as-issued',
   ),
@@ -27,7 +27,7 @@ export const OPERATOR_PLANTS: readonly Plant[] = [
   ),
   plant(
     'a closed round asks the budget first',
-    'engine/campaign/round-rules.ts',
+    'engine/campaign/operator/round-rules.ts',
     ["if (notice.state === 'closed' && add > 0)", 'if (add > STOCK_MAX)'],
     'server/dry-runs',
   ),
@@ -81,13 +81,13 @@ export const OPERATOR_PLANTS: readonly Plant[] = [
   ),
   plant(
     'what fails behind a change is told as certainly not done',
-    'engine/campaign/behind-change.ts',
+    'engine/campaign/money/behind-change.ts',
     ['throw cause instanceof Fault ? new Fault', "throw cause === 'none' ? new Fault"],
     'script/commitments',
   ),
   plant(
     'nobody waits for the hold of an opening as for what follows it',
-    'engine/campaign/lifecycle.ts',
+    'engine/campaign/operator/lifecycle.ts',
     [
       'if (RESUMES.includes(verb)) await behindChange(this.#rounds.reopened(id))',
       'if (RESUMES.includes(verb)) await this.#rounds.reopened(id)',
@@ -120,13 +120,13 @@ export const OPERATOR_PLANTS: readonly Plant[] = [
   ),
   plant(
     'claims that were not decided are not counted',
-    'engine/campaign/claim-queue.ts',
+    'engine/campaign/claim/claim-queue.ts',
     ['this.#options.refused(CODES[code].number, count)', ''],
     'unit/claim-queue',
   ),
   plant(
     'a Redis that was emptied is a good one',
-    'engine/campaign/damaged-rounds.ts',
+    'engine/campaign/round/damaged-rounds.ts',
     ['if (isEmpty) this.#lost.add(id)', ''],
     'server/damaged-rounds',
   ),
@@ -150,25 +150,25 @@ export const OPERATOR_PLANTS: readonly Plant[] = [
   ),
   plant(
     'rounds that are lost together are as good as back once another node agreed with the empty Redis',
-    'engine/campaign/damaged-rounds.ts',
+    'engine/campaign/round/damaged-rounds.ts',
     ['if (this.#lost.size > 0) throw', 'if (false) throw'],
     'server/emptied-redis',
   ),
   plant(
     'rounds that are lost together are not counted',
-    'engine/campaign/damaged-rounds.ts',
+    'engine/campaign/round/damaged-rounds.ts',
     ['new Set([...this.#found.keys(), ...this.#lost])', 'new Set(this.#found.keys())'],
     'server/emptied-redis',
   ),
   plant(
     'a round that the index lacks is a sound one',
-    'engine/store/round-store.ts',
+    'engine/store/data/round-store.ts',
     ['if (listed === 0) return', 'if (false) return'],
     'server/emptied-redis',
   ),
   plant(
     'a round that the index of numbers lacks is a sound one',
-    'engine/store/round-store.ts',
+    'engine/store/data/round-store.ts',
     ['return numbered === id ?', 'return true ?'],
     'server/emptied-redis',
   ),
@@ -180,55 +180,55 @@ export const OPERATOR_PLANTS: readonly Plant[] = [
   ),
   plant(
     'a lost state without an index of rounds passes for a Redis that was emptied',
-    'engine/campaign/damaged-rounds.ts',
+    'engine/campaign/round/damaged-rounds.ts',
     [' && ids.length === missing.length', ''],
     'server/emptied-redis',
   ),
   plant(
     'a campaign without a state is sound',
-    'engine/store/campaign-checks.ts',
+    'engine/store/data/campaign-checks.ts',
     ['if (!last || !entries || !touched) return', 'if (false) return'],
     'server/damaged-campaigns',
   ),
   plant(
     'a campaign without a ledger is sound',
-    'engine/store/campaign-checks.ts',
+    'engine/store/data/campaign-checks.ts',
     ['if (entriesHas !== Number(entries)) return', 'if (false) return'],
     'server/damaged-campaigns',
   ),
   plant(
     'a campaign without its vouchers is sound',
-    'engine/store/campaign-checks.ts',
+    'engine/store/data/campaign-checks.ts',
     ['if (vouchersHas !== Number(touched)) return', 'if (false) return'],
     'server/damaged-campaigns',
   ),
   plant(
     'lost balances are told by nobody',
-    'engine/store/campaign-checks.ts',
+    'engine/store/data/campaign-checks.ts',
     ['if (isMoved && balances === 0)', 'if (false)'],
     'server/damaged-campaigns',
   ),
   plant(
     'a lost budget is told by nobody',
-    'engine/store/campaign-checks.ts',
+    'engine/store/data/campaign-checks.ts',
     ['if (hasBudget && budget === 0)', 'if (false)'],
     'server/damaged-campaigns',
   ),
   plant(
     'lost requests are told by nobody',
-    'engine/store/campaign-checks.ts',
+    'engine/store/data/campaign-checks.ts',
     ['if (requests < Math.max(answers, redemptions))', 'if (false)'],
     'server/damaged-campaigns',
   ),
   plant(
     'lost answers are told by nobody',
-    'engine/store/campaign-checks.ts',
+    'engine/store/data/campaign-checks.ts',
     ['if (answers < requests)', 'if (false)'],
     'server/damaged-campaigns',
   ),
   plant(
     'rounds of a damaged campaign grant codes that nobody can redeem',
-    'engine/campaign/rounds.ts',
+    'engine/campaign/round/rounds.ts',
     ["if (this.damagedCampaigns.isFenced(view.config.campaign_id)) return 'fenced'", ''],
     'server/damaged-campaigns',
   ),
@@ -255,13 +255,13 @@ export const OPERATOR_PLANTS: readonly Plant[] = [
   ),
   plant(
     'a day before the campaign was made is settled',
-    'engine/campaign/settlement.ts',
+    'engine/campaign/money/settlement.ts',
     ['if (before === undefined) refuseEarlier', 'if (before === null) refuseEarlier'],
     'server/report',
   ),
   plant(
     'an order whose discount was reversed counts on',
-    'engine/campaign/order-values.ts',
+    'engine/campaign/money/order-values.ts',
     ['    made.left += subsidy\n', ''],
     'server/report',
   ),
@@ -273,25 +273,25 @@ export const OPERATOR_PLANTS: readonly Plant[] = [
   ),
   plant(
     'a damaged round holds up the draws of others',
-    'engine/campaign/draws.ts',
+    'engine/campaign/drawing/draws.ts',
     ['await rounds.get(id).catch(failed)', 'await rounds.get(id)'],
     'server/damaged-rounds',
   ),
   plant(
     'a user holds nothing where the holders are gone',
-    'engine/store/absence-store.ts',
+    'engine/store/data/absence-store.ts',
     ['return holders < granted ?', 'return false ?'],
     'script/absence',
   ),
   plant(
     'a code that the log lacks was never issued',
-    'engine/store/absence-store.ts',
+    'engine/store/data/absence-store.ts',
     ['return missed <= notice.sequence &&', 'return false &&'],
     'script/absence',
   ),
   plant(
     'a user holds nothing in a round that is known to be damaged',
-    'engine/campaign/damaged-rounds.ts',
+    'engine/campaign/round/damaged-rounds.ts',
     ['if (problem !== undefined) throw', 'if (false) throw'],
     'server/damaged-rounds',
   ),
@@ -333,13 +333,13 @@ export const OPERATOR_PLANTS: readonly Plant[] = [
   ),
   plant(
     'a lost round counts as nothing in the report',
-    'engine/campaign/report.ts',
+    'engine/campaign/money/report.ts',
     ['if (!read) throw lostRound(id)', ''],
     'server/told-refusals',
   ),
   plant(
     'nobody is told when the lock of another order ends',
-    'engine/campaign/redemption.ts',
+    'engine/campaign/voucher/redemption.ts',
     ['const told = { locked_until: rfc3339(at), retry_after_ms }', 'const told = { locked_until: rfc3339(at) }'],
     'server/told-refusals',
   ),

@@ -1,5 +1,5 @@
 /**
- * Keys of Redis are written in engine/store/keys.ts and nowhere else, and no script builds one.
+ * Keys of Redis are written in engine/store/connection/keys.ts and nowhere else, and no script builds one.
  *
  * A key that a script builds is not declared: it works on one server, breaks on a cluster, and no reader of the code
  * can find it. So the first argument of a call inside a script is KEYS[n] or a name, the name is never bound to a
@@ -13,7 +13,7 @@ import { expect, test } from 'vitest'
 import { findNodes, isLua, lineOf, readTree, type SourceFile, sourceOf } from './tree.ts'
 
 const PREFIX = 'f' + 'g:'
-const KEYS_FILE = 'engine/store/keys.ts'
+const KEYS_FILE = 'engine/store/connection/keys.ts'
 
 /** Commands whose first argument is not a key. */
 const WITHOUT_KEY = new Set(['TIME', 'INFO', 'PING', 'ROLE'])
@@ -48,7 +48,7 @@ function findBuiltKeys(files: readonly SourceFile[]): readonly string[] {
   })
 }
 
-test('only engine/store/keys.ts writes keys', () => {
+test('only engine/store/connection/keys.ts writes keys', () => {
   expect(findKeyTexts(readTree())).toEqual([])
 })
 

@@ -10,8 +10,8 @@
 import { expect, test } from 'vitest'
 import { findNodes, isLua, isNode, readTree, type SourceFile, sourceOf } from './tree.ts'
 
-const LINK = 'engine/store/link.ts'
-const DOCTOR = 'engine/store/diagnosis.ts'
+const LINK = 'engine/store/connection/link.ts'
+const DOCTOR = 'engine/store/server/diagnosis.ts'
 const PROGRAMS = /^(EVAL|EVALSHA|EVAL_RO|EVALSHA_RO|SCRIPT|FUNCTION|FCALL|FCALL_RO)$/i
 const EVALUATORS = new Set([
   'eval',

@@ -7,7 +7,7 @@
  */
 
 import { expect, test } from 'vitest'
-import { VOUCHER_TURNS } from '../../engine/campaign/voucher-states.ts'
+import { VOUCHER_TURNS } from '../../engine/campaign/voucher/voucher-states.ts'
 import { compareSides, readRows, textOf, unquote } from './tree.ts'
 
 /** `active lock locked` for every turn. */

@@ -4,8 +4,8 @@
  */
 import { Redis } from 'ioredis'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { AbsenceStore } from '../../engine/store/absence-store.ts'
-import { roundHolders, roundLog } from '../../engine/store/keys.ts'
+import { roundHolders, roundLog } from '../../engine/store/connection/keys.ts'
+import { AbsenceStore } from '../../engine/store/data/absence-store.ts'
 import { patientClock } from '../support/patient-clock.ts'
 import { type RedisProcess, startLocalRedis } from '../support/redis.ts'
 import { packUsers, ScriptRoom } from '../support/script-room.ts'

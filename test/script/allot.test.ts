@@ -8,9 +8,9 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { codeOf } from '../../engine/base/codes.ts'
 import { holdersIn } from '../../engine/base/holder.ts'
-import { ALLOT_HEAD_BYTES, TIE_BYTES } from '../../engine/store/allot-store.ts'
-import { listenToStock } from '../../engine/store/events.ts'
-import * as keys from '../../engine/store/keys.ts'
+import { listenToStock } from '../../engine/store/connection/events.ts'
+import * as keys from '../../engine/store/connection/keys.ts'
+import { ALLOT_HEAD_BYTES, TIE_BYTES } from '../../engine/store/data/allot-store.ts'
 import { openScriptRoom } from '../support/script-room.ts'
 import { below, random } from '../support/seed.ts'
 

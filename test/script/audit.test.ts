@@ -7,8 +7,8 @@
  */
 import { createHash } from 'node:crypto'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { type AuditEntry, AuditStore } from '../../engine/store/audit-store.ts'
-import * as keys from '../../engine/store/keys.ts'
+import * as keys from '../../engine/store/connection/keys.ts'
+import { type AuditEntry, AuditStore } from '../../engine/store/data/audit-store.ts'
 import { openScriptRoom } from '../support/script-room.ts'
 
 let room: Awaited<ReturnType<typeof openScriptRoom>>

@@ -7,8 +7,8 @@
  */
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { AMOUNT_MAX } from '../../engine/base/limits.ts'
-import type { Commitment } from '../../engine/store/budget-store.ts'
-import * as keys from '../../engine/store/keys.ts'
+import * as keys from '../../engine/store/connection/keys.ts'
+import type { Commitment } from '../../engine/store/data/budget-store.ts'
 import { openScriptRoom } from '../support/script-room.ts'
 
 let room: Awaited<ReturnType<typeof openScriptRoom>>

@@ -7,7 +7,7 @@
  */
 
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import * as keys from '../../engine/store/keys.ts'
+import * as keys from '../../engine/store/connection/keys.ts'
 import { openScriptRoom } from '../support/script-room.ts'
 
 const WEEK_MS = 7 * 86_400_000

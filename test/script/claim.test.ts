@@ -8,9 +8,9 @@ import { afterAll, beforeAll, expect, test } from 'vitest'
 import { CODES } from '../../engine/base/codes.ts'
 import { holdersIn } from '../../engine/base/holder.ts'
 import { BATCH_CLAIMS_MAX } from '../../engine/base/limits.ts'
-import { listenToStock } from '../../engine/store/events.ts'
-import * as keys from '../../engine/store/keys.ts'
-import type { Notice } from '../../engine/store/notice.ts'
+import { listenToStock } from '../../engine/store/connection/events.ts'
+import * as keys from '../../engine/store/connection/keys.ts'
+import type { Notice } from '../../engine/store/data/notice.ts'
 import { openScriptRoom, packUsers } from '../support/script-room.ts'
 
 let room: Awaited<ReturnType<typeof openScriptRoom>>

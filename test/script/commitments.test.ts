@@ -6,11 +6,11 @@
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest'
 import { Fault, Refusal } from '../../engine/base/assert.ts'
 import { newId, realRandom } from '../../engine/base/random.ts'
-import { behindChange } from '../../engine/campaign/behind-change.ts'
-import type { Campaign } from '../../engine/campaign/campaigns.ts'
-import { Commitments, UNSETTLED_MS } from '../../engine/campaign/commitments.ts'
-import { type Commitment, CREATE } from '../../engine/store/budget-store.ts'
-import * as keys from '../../engine/store/keys.ts'
+import { behindChange } from '../../engine/campaign/money/behind-change.ts'
+import { Commitments, UNSETTLED_MS } from '../../engine/campaign/money/commitments.ts'
+import type { Campaign } from '../../engine/campaign/round/campaigns.ts'
+import * as keys from '../../engine/store/connection/keys.ts'
+import { type Commitment, CREATE } from '../../engine/store/data/budget-store.ts'
 import { openScriptRoom } from '../support/script-room.ts'
 
 const MOST = 100

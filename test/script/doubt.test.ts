@@ -6,9 +6,9 @@
  */
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
 import { CODES, type Code, codeOf } from '../../engine/base/codes.ts'
-import { ALLOT_HEAD_BYTES, TIE_BYTES } from '../../engine/store/allot-store.ts'
-import { ENTRY_CLAIM_BYTES } from '../../engine/store/entry-store.ts'
-import type { RedeemCall, VoucherFacts } from '../../engine/store/voucher-store.ts'
+import { ALLOT_HEAD_BYTES, TIE_BYTES } from '../../engine/store/data/allot-store.ts'
+import { ENTRY_CLAIM_BYTES } from '../../engine/store/data/entry-store.ts'
+import type { RedeemCall, VoucherFacts } from '../../engine/store/data/voucher-store.ts'
 import { openScriptRoom } from '../support/script-room.ts'
 
 let room: Awaited<ReturnType<typeof openScriptRoom>>

@@ -5,8 +5,8 @@
  * behind the store's back. The last test counts that every outcome that the scripts name was answered in this file.
  */
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { DrawStore } from '../../engine/store/draw-store.ts'
-import * as keys from '../../engine/store/keys.ts'
+import * as keys from '../../engine/store/connection/keys.ts'
+import { DrawStore } from '../../engine/store/data/draw-store.ts'
 import { openScriptRoom } from '../support/script-room.ts'
 
 let room: Awaited<ReturnType<typeof openScriptRoom>>

@@ -7,8 +7,8 @@
  */
 import { Redis } from 'ioredis'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import * as keys from '../../engine/store/keys.ts'
-import { remainingOf } from '../../engine/store/notice.ts'
+import * as keys from '../../engine/store/connection/keys.ts'
+import { remainingOf } from '../../engine/store/data/notice.ts'
 import { type RedisProcess, startLocalRedis } from '../support/redis.ts'
 import { answersOf, packUsers, ScriptRoom } from '../support/script-room.ts'
 

@@ -5,8 +5,8 @@
  * The store is the real one; the test only holds back what it has read, which is what distance does.
  */
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest'
-import { GrantPages } from '../../engine/campaign/grant-pages.ts'
-import type { LogBatch } from '../../engine/store/claim-store.ts'
+import { GrantPages } from '../../engine/campaign/voucher/grant-pages.ts'
+import type { LogBatch } from '../../engine/store/data/claim-store.ts'
 import { type RedisProcess, startLocalRedis } from '../support/redis.ts'
 import { ScriptRoom } from '../support/script-room.ts'
 

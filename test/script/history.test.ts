@@ -7,7 +7,7 @@
  */
 import { Redis } from 'ioredis'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { roundState } from '../../engine/store/keys.ts'
+import { roundState } from '../../engine/store/connection/keys.ts'
 import { freePort } from '../support/node-process.ts'
 import { type RedisProcess, startLocalRedis } from '../support/redis.ts'
 import { ScriptRoom } from '../support/script-room.ts'

@@ -10,7 +10,7 @@ import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { CODES } from '../../engine/base/codes.ts'
-import { buildScript, checkContract, loadScripts, SCRIPTS } from '../../engine/store/scripts.ts'
+import { buildScript, checkContract, loadScripts, SCRIPTS } from '../../engine/store/connection/scripts.ts'
 
 const PINNED: Readonly<Record<string, string>> = {
   allot: '5d05b5bd91a0838d759e486f9bb6b46cef42c6c8',
@@ -113,12 +113,20 @@ test('a script that cannot be built stops the start and says which', () => {
 test('a contract that differs from what TypeScript believes stops the start and shows both', () => {
   const script = buildScript('a.lua', TEXT, none)
   expect(() => checkContract(script, { keys: ['state'], args: ['add'] })).not.toThrow()
-  expect(() => checkContract(script, undefined)).toThrow('scripts/a.lua has no row in engine/store/scripts.ts')
+  expect(() => checkContract(script, undefined)).toThrow(
+    'scripts/a.lua has no row in engine/store/connection/scripts.ts',
+  )
   const wrong: [{ keys: string[]; args: string[] }, string][] = [
-    [{ keys: ['log'], args: ['add'] }, 'its keys are [state], engine/store/scripts.ts says [log]'],
-    [{ keys: ['state', 'log'], args: ['add'] }, 'its keys are [state], engine/store/scripts.ts says [state log]'],
-    [{ keys: ['state'], args: [] }, 'its args are [add], engine/store/scripts.ts says []'],
-    [{ keys: ['state'], args: ['most', 'add'] }, 'its args are [add], engine/store/scripts.ts says [most add]'],
+    [{ keys: ['log'], args: ['add'] }, 'its keys are [state], engine/store/connection/scripts.ts says [log]'],
+    [
+      { keys: ['state', 'log'], args: ['add'] },
+      'its keys are [state], engine/store/connection/scripts.ts says [state log]',
+    ],
+    [{ keys: ['state'], args: [] }, 'its args are [add], engine/store/connection/scripts.ts says []'],
+    [
+      { keys: ['state'], args: ['most', 'add'] },
+      'its args are [add], engine/store/connection/scripts.ts says [most add]',
+    ],
   ]
   for (const [expected, message] of wrong) expect(() => checkContract(script, expected)).toThrow(message)
 })

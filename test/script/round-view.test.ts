@@ -11,9 +11,9 @@ import { afterAll, beforeAll, expect, test, vi } from 'vitest'
 import { codeOf } from '../../engine/base/codes.ts'
 import { holderOf } from '../../engine/base/holder.ts'
 import { HOLDERS_IDLE_MS } from '../../engine/base/limits.ts'
-import { Claims } from '../../engine/campaign/claims.ts'
-import type { RoundConfig } from '../../engine/campaign/round-config.ts'
-import { RoundView } from '../../engine/campaign/round-view.ts'
+import { Round } from '../../engine/campaign/round/round.ts'
+import type { RoundConfig } from '../../engine/campaign/round/round-config.ts'
+import { RoundView } from '../../engine/campaign/round/round-view.ts'
 import { HandClock } from '../support/hand-clock.ts'
 import { openScriptRoom } from '../support/script-room.ts'
 
@@ -97,7 +97,7 @@ test('who holds what is let go of when nobody asks, news do not bring it back, a
   const clock = new HandClock()
   const view = await viewOf(id)
   let mayRest = false
-  const claims = new Claims({
+  const claims = new Round({
     mayRest: () => mayRest,
     ...{ view, store: room.claims, clock, batchClaims: 8, batchesInFlight: 1, load: { unanswered: 0 } },
     ...{ gate: () => undefined, decided: () => {}, refused: () => {}, entries: undefined, order: undefined },

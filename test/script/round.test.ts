@@ -6,8 +6,8 @@
  * were made meanwhile: another worker's change may lie between a request and its repeat.
  */
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import * as keys from '../../engine/store/keys.ts'
-import type { TurnVerb } from '../../engine/store/round-store.ts'
+import * as keys from '../../engine/store/connection/keys.ts'
+import type { TurnVerb } from '../../engine/store/data/round-store.ts'
 import { openScriptRoom } from '../support/script-room.ts'
 
 let room: Awaited<ReturnType<typeof openScriptRoom>>

@@ -6,8 +6,8 @@
  * voucher-model.test.ts's.
  */
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import * as keys from '../../engine/store/keys.ts'
-import type { RedeemCall, VoucherFacts } from '../../engine/store/voucher-store.ts'
+import * as keys from '../../engine/store/connection/keys.ts'
+import type { RedeemCall, VoucherFacts } from '../../engine/store/data/voucher-store.ts'
 import { expectSoundLedger } from '../support/ledger-audit.ts'
 import { openScriptRoom } from '../support/script-room.ts'
 

@@ -9,8 +9,8 @@
  */
 import fc from 'fast-check'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { VOUCHER_TURNS } from '../../engine/campaign/voucher-states.ts'
-import { bucketEnds, bucketOf, type VoucherFacts } from '../../engine/store/voucher-store.ts'
+import { VOUCHER_TURNS } from '../../engine/campaign/voucher/voucher-states.ts'
+import { bucketEnds, bucketOf, type VoucherFacts } from '../../engine/store/data/voucher-store.ts'
 import { effort } from '../support/effort.ts'
 import { expectSoundLedger } from '../support/ledger-audit.ts'
 import { openScriptRoom } from '../support/script-room.ts'

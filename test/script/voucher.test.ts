@@ -6,14 +6,14 @@
  */
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { AMOUNT_MAX } from '../../engine/base/limits.ts'
-import * as keys from '../../engine/store/keys.ts'
+import * as keys from '../../engine/store/connection/keys.ts'
 import {
   bucketEnds,
   bucketOf,
   type RedeemCall,
   type ReverseCall,
   type VoucherFacts,
-} from '../../engine/store/voucher-store.ts'
+} from '../../engine/store/data/voucher-store.ts'
 import { expectSoundLedger, heldBy } from '../support/ledger-audit.ts'
 import { openScriptRoom } from '../support/script-room.ts'
 

@@ -10,7 +10,7 @@ import { Redis } from 'ioredis'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { RIGHTS, type Right } from '../../engine/auth/callers.ts'
 import { ROUTES } from '../../engine/server/routes.ts'
-import * as keys from '../../engine/store/keys.ts'
+import * as keys from '../../engine/store/connection/keys.ts'
 import {
   Api,
   expectProblem,

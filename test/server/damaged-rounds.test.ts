@@ -5,7 +5,7 @@
  */
 import { Redis } from 'ioredis'
 import { beforeEach, expect, onTestFinished, test } from 'vitest'
-import { roundHolders, roundLog, roundState } from '../../engine/store/keys.ts'
+import { roundHolders, roundLog, roundState } from '../../engine/store/connection/keys.ts'
 import { Api, expectProblem, type Fields, type Granted, makeCampaign, makeRound, type Round } from '../support/api.ts'
 import { KEYS, startTestWorker } from '../support/engine.ts'
 import { fairgrab } from '../support/fairgrab.ts'

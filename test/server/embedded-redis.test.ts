@@ -10,7 +10,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as last } from 'node:timers/promises'
 import { expect, onTestFinished, test } from 'vitest'
-import { startEmbedded } from '../../engine/store/embedded.ts'
+import { startEmbedded } from '../../engine/store/server/embedded.ts'
 
 const FROZEN_MS = 1500
 

@@ -5,7 +5,7 @@
  */
 import { Redis } from 'ioredis'
 import { beforeEach, expect, test } from 'vitest'
-import { agreed, roundState, rounds, roundsByNumber } from '../../engine/store/keys.ts'
+import { agreed, roundState, rounds, roundsByNumber } from '../../engine/store/connection/keys.ts'
 import { Api, expectProblem, type Fields, type Granted, makeRound, type Round } from '../support/api.ts'
 import { KEYS, startTestWorker } from '../support/engine.ts'
 import { startLocalRedis } from '../support/redis.ts'

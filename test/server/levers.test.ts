@@ -9,7 +9,7 @@ import { createHash } from 'node:crypto'
 import { Redis } from 'ioredis'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { AuditRow } from '../../engine/cli/setup-commands.ts'
-import { auditLog } from '../../engine/store/keys.ts'
+import { auditLog } from '../../engine/store/connection/keys.ts'
 import {
   Api,
   expectProblem,

@@ -5,7 +5,7 @@
  */
 import { Redis } from 'ioredis'
 import { beforeEach, expect, test } from 'vitest'
-import { roundState, rounds, roundsByNumber } from '../../engine/store/keys.ts'
+import { roundState, rounds, roundsByNumber } from '../../engine/store/connection/keys.ts'
 import { Api, type Granted, makeRound } from '../support/api.ts'
 import { KEYS, startTestWorker, type TestWorker } from '../support/engine.ts'
 import { type RedisProcess, startLocalRedis } from '../support/redis.ts'

@@ -8,7 +8,7 @@
  */
 import { Redis } from 'ioredis'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import * as keys from '../../engine/store/keys.ts'
+import * as keys from '../../engine/store/connection/keys.ts'
 import { Api, expectProblem, type Fields, type Granted, makeRound, PACK, type Round } from '../support/api.ts'
 import { KEYS, startTestWorker, type TestWorker } from '../support/engine.ts'
 import { type RedisProcess, startLocalRedis } from '../support/redis.ts'

@@ -4,7 +4,7 @@
  */
 import { Redis } from 'ioredis'
 import { beforeEach, expect, test } from 'vitest'
-import { roundState } from '../../engine/store/keys.ts'
+import { roundState } from '../../engine/store/connection/keys.ts'
 import { Api, expectProblem, type Fields, type Granted, makeRound } from '../support/api.ts'
 import { KEYS, startTestWorker } from '../support/engine.ts'
 import { startLocalRedis } from '../support/redis.ts'

@@ -7,7 +7,7 @@
  */
 import { Redis } from 'ioredis'
 import { beforeAll, describe, expect, test } from 'vitest'
-import * as keys from '../../engine/store/keys.ts'
+import * as keys from '../../engine/store/connection/keys.ts'
 import { Api, expectProblem, type Fields, type Granted, makeRound, PACK, type Round } from '../support/api.ts'
 import { KEYS } from '../support/engine.ts'
 import { useWorker } from '../support/use-worker.ts'

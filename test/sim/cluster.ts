@@ -8,11 +8,12 @@
  * before that as a primary that knows nothing. Which replica is promoted depends on the level: any that is counted, only
  * one that has everything, or (`loses`) whichever is there.
  */
-import type { Chance, Timeline } from '../sim/timeline.ts'
+
 import type { Published } from './redis/call.ts'
 import type { Network } from './redis/network.ts'
 import { Server, type ServerOptions, type ServerPlant, type Sync } from './redis/server.ts'
 import type { Subscription } from './redis/subscription.ts'
+import type { Chance, Timeline } from './timeline.ts'
 
 export interface ClusterOptions {
   readonly timeline: Timeline

@@ -3,7 +3,7 @@
  * beginning of what it appended. So the next life may say that this was all.
  */
 import { expect, test } from 'vitest'
-import { Journal } from '../../engine/campaign/journal.ts'
+import { Journal } from '../../engine/campaign/fenced/journal.ts'
 import { JournalStore } from './journal-store.ts'
 import { Chance, Timeline } from './timeline.ts'
 

@@ -6,7 +6,7 @@
  * the folder of the real one does. Appends of one file are synced in order and together: one write is over before the
  * next begins, so behind a torn one that process leaves nothing.
  */
-import type { JournalDisk } from '../../engine/campaign/journal.ts'
+import type { JournalDisk } from '../../engine/campaign/fenced/journal.ts'
 import type { Chance, Timeline } from './timeline.ts'
 
 export class JournalStore {

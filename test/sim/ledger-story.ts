@@ -6,7 +6,12 @@
  * its amount, and a voucher is redeemed once and once more behind each full reversal. Nothing of the engine is used but
  * the names of the keys.
  */
-import { campaignBalances, campaignLedger, campaignState, campaignVouchers } from '../../engine/store/keys.ts'
+import {
+  campaignBalances,
+  campaignLedger,
+  campaignState,
+  campaignVouchers,
+} from '../../engine/store/connection/keys.ts'
 import type { Keyspace } from './redis/keyspace.ts'
 
 /** A redemption or reversal that a till was told. */

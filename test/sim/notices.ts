@@ -7,8 +7,8 @@
  * different ones under that name, each stands here. Rejected: the states of each server by time, since what is shown names
  * its version, and what survives is a question about logs and not about moments.
  */
-import { channelRound } from '../../engine/store/keys.ts'
-import { type Notice, parseNotice } from '../../engine/store/notice.ts'
+import { channelRound } from '../../engine/store/connection/keys.ts'
+import { type Notice, parseNotice } from '../../engine/store/data/notice.ts'
 import type { Published } from './redis/call.ts'
 import type { Write } from './redis/keyspace.ts'
 import type { Server } from './redis/server.ts'

@@ -6,7 +6,7 @@
  * answer was lost is read from the round's log at the end.
  */
 import type { Code } from '../../engine/base/codes.ts'
-import type { RoundConfig } from '../../engine/campaign/round-config.ts'
+import type { RoundConfig } from '../../engine/campaign/round/round-config.ts'
 import { codeOfFailure, type EngineNode } from './engine-node.ts'
 import { RoundRecord } from './round-record.ts'
 import type { World } from './world.ts'

@@ -10,7 +10,7 @@
  *   3. `sold_out` is not shown while packs are quarantined: they may come back.
  * Rejected: comparing with the newest state, since being late is no lie.
  */
-import { type Notice, quarantinedOf } from '../../engine/store/notice.ts'
+import { type Notice, quarantinedOf } from '../../engine/store/data/notice.ts'
 import { codeOfFailure, type EngineNode } from './engine-node.ts'
 import { type Notices, shownAs } from './notices.ts'
 import type { Server } from './redis/server.ts'

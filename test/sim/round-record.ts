@@ -17,7 +17,7 @@ import { seededUsers } from '../../bench/audit/users.ts'
 import { auditRun } from '../../bench/audit/verdict.ts'
 import { CODES, type Code } from '../../engine/base/codes.ts'
 import { holderOf, holdersIn, partsOf } from '../../engine/base/holder.ts'
-import * as keys from '../../engine/store/keys.ts'
+import * as keys from '../../engine/store/connection/keys.ts'
 import { type Leniency, leniencyOf, NOT_OPEN_US, nothingForgiven } from './leniency.ts'
 import type { Keyspace } from './redis/keyspace.ts'
 

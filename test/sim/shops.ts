@@ -13,7 +13,7 @@
  * in every world, which would cost more than the claims do.
  */
 import type { Code } from '../../engine/base/codes.ts'
-import type { Actor, KeyedAnswer } from '../../engine/campaign/redemption.ts'
+import type { Actor, KeyedAnswer } from '../../engine/campaign/voucher/redemption.ts'
 import type { EngineNode } from './engine-node.ts'
 import type { Told } from './ledger-story.ts'
 import { CAMPAIGN } from './operator.ts'

@@ -8,7 +8,7 @@
  * `faults` ends the faults after so many; so the shortest history that shows a violation is found by playing again.
  */
 import { CODES } from '../../engine/base/codes.ts'
-import type { Durability } from '../../engine/store/health.ts'
+import type { Durability } from '../../engine/store/server/health.ts'
 import { Cluster } from './cluster.ts'
 import { EngineNode, type NodePlant, SCRIPTS } from './engine-node.ts'
 import { drawFault, type Family } from './faults.ts'

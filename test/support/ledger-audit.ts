@@ -7,8 +7,8 @@
  */
 import { createHash } from 'node:crypto'
 import { expect } from 'vitest'
-import * as keys from '../../engine/store/keys.ts'
-import type { Link } from '../../engine/store/link.ts'
+import * as keys from '../../engine/store/connection/keys.ts'
+import type { Link } from '../../engine/store/connection/link.ts'
 
 export interface RawEntry {
   readonly id: string

@@ -6,7 +6,7 @@
  */
 import { expect, test } from 'vitest'
 import { ConfigError, distance, nearest, readConfig, readTarget, SETTINGS } from '../../engine/config.ts'
-import { redisOptions } from '../../engine/store/address.ts'
+import { redisOptions } from '../../engine/store/connection/address.ts'
 
 const MESSAGES: readonly (readonly [Record<string, string>, string])[] = [
   [

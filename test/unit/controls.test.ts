@@ -6,11 +6,11 @@
  */
 import { expect, test } from 'vitest'
 import { Fault } from '../../engine/base/assert.ts'
-import { BEAT_MS, Controls, KEPT_MS, READ_MS } from '../../engine/campaign/controls.ts'
-import { Merchants } from '../../engine/campaign/merchants.ts'
-import type { ControlStore } from '../../engine/store/control-store.ts'
-import type { Dated } from '../../engine/store/dated-read.ts'
-import type { LedgerStore } from '../../engine/store/ledger-store.ts'
+import { BEAT_MS, Controls, KEPT_MS, READ_MS } from '../../engine/campaign/voucher/controls.ts'
+import { Merchants } from '../../engine/campaign/voucher/merchants.ts'
+import type { Dated } from '../../engine/store/connection/dated-read.ts'
+import type { ControlStore } from '../../engine/store/data/control-store.ts'
+import type { LedgerStore } from '../../engine/store/data/ledger-store.ts'
 import { HandClock } from '../support/hand-clock.ts'
 
 type Fields = Readonly<Record<string, string>>

@@ -4,7 +4,7 @@
  */
 import { createCipheriv } from 'node:crypto'
 import { expect, test } from 'vitest'
-import { doWork, workOn } from '../../engine/campaign/draw-work.ts'
+import { doWork, workOn } from '../../engine/campaign/drawing/draw-work.ts'
 import { LEAF_RECORDS } from '../../engine/draw/merkle.ts'
 import { writeRules } from '../../engine/draw/rules.ts'
 import { seed } from '../support/seed.ts'

@@ -7,8 +7,8 @@
  */
 import { expect, test } from 'vitest'
 import { RoundSecrets, signingSeed } from '../../engine/auth/draw-secrets.ts'
-import { shedLevel } from '../../engine/campaign/entries.ts'
-import { beaconSecret } from '../../engine/campaign/window-rules.ts'
+import { shedLevel } from '../../engine/campaign/claim/entries.ts'
+import { beaconSecret } from '../../engine/campaign/drawing/window-rules.ts'
 import { sha256 } from '../../engine/draw/digest.ts'
 import { random } from '../support/seed.ts'
 

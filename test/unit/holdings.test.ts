@@ -6,7 +6,7 @@ import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { CODES } from '../../engine/base/codes.ts'
 import { HOLDER_BYTES_MAX, holderOf, writeArrayHead, writeHolder } from '../../engine/base/holder.ts'
-import { Holdings } from '../../engine/campaign/holdings.ts'
+import { Holdings } from '../../engine/campaign/round/known-holders.ts'
 import { seed } from '../support/seed.ts'
 
 const NOTICE = { epoch: 'e', state: 'open', version: 1, at: 1, opensAt: 1, closesAt: 0, pools: [] } as const

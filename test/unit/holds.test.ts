@@ -7,8 +7,8 @@
 import { expect, test } from 'vitest'
 import { Fault } from '../../engine/base/assert.ts'
 import { LEASE_MS } from '../../engine/base/limits.ts'
-import { Holds } from '../../engine/campaign/holds.ts'
-import type { Notice } from '../../engine/store/notice.ts'
+import { Holds } from '../../engine/campaign/round/resume-holds.ts'
+import type { Notice } from '../../engine/store/data/notice.ts'
 import { HandClock } from '../support/hand-clock.ts'
 
 const at = (hold?: string): Notice => ({

@@ -7,7 +7,13 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { AMOUNT_MAX } from '../../engine/base/limits.ts'
-import { type Discount, discountOf, packAmount, type Template, vouchersOf } from '../../engine/campaign/round-config.ts'
+import {
+  type Discount,
+  discountOf,
+  packAmount,
+  type Template,
+  vouchersOf,
+} from '../../engine/campaign/round/round-config.ts'
 import { newCampaign } from '../../engine/wire/schemas.ts'
 import { seed } from '../support/seed.ts'
 

@@ -4,8 +4,8 @@
  */
 import { expect, test } from 'vitest'
 import { CODES } from '../../engine/base/codes.ts'
-import { refuses, SureRefusals, unsure } from '../../engine/campaign/sure-refusals.ts'
-import type { Notice, PoolCount } from '../../engine/store/notice.ts'
+import { refuses, SureRefusals, unsure } from '../../engine/campaign/fenced/sure-refusals.ts'
+import type { Notice, PoolCount } from '../../engine/store/data/notice.ts'
 
 const noticeOf = (...pools: readonly PoolCount[]): Notice => ({
   ...{ epoch: 'aa', version: 1, state: 'open', sequence: 9, at: 1, opensAt: 1, closesAt: 0, pools },

@@ -8,7 +8,7 @@
  */
 import type { Redis } from 'ioredis'
 import { assert } from '../../../engine/base/assert.ts'
-import { SCRIPTS } from '../../../engine/store/scripts.ts'
+import { SCRIPTS } from '../../../engine/store/connection/scripts.ts'
 import type { Raw } from './commands.ts'
 import { type Command, Connection, type Network } from './network.ts'
 import { COMMAND_NAMES, type Server } from './server.ts'

@@ -6,9 +6,9 @@
  * means, notices an ended server at once and a moved address only when its connection ends, and tries again.
  */
 import type { Clock } from '../../../engine/base/clock.ts'
-import type { EventListener } from '../../../engine/store/events.ts'
-import { channelRound } from '../../../engine/store/keys.ts'
-import { parseNotice } from '../../../engine/store/notice.ts'
+import type { EventListener } from '../../../engine/store/connection/events.ts'
+import { channelRound } from '../../../engine/store/connection/keys.ts'
+import { parseNotice } from '../../../engine/store/data/notice.ts'
 import type { Network } from './network.ts'
 import type { Server } from './server.ts'
 

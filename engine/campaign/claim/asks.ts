@@ -1,0 +1,193 @@
+/**
+ * The two kinds of Ask that wait in a claim queue. A SingleAsk is one claim that wants its vouchers (HTTP, or one
+ * claim of a stream). A ManyAsk is a part of a request for many claims: its holder keys lie packed, as they came or
+ * as they were written, and its answers go into the request's columns, so that a waiting claim of a frame costs its
+ * key and ten bytes. A request becomes several ManyAsks when its claims name different pools.
+ */
+import { CODE_CHARS } from '../../auth/voucher-codes.ts'
+import { CODES, type Code, codeOf } from '../../base/codes.ts'
+import { holderEnd, holderOf, writeHolder } from '../../base/holder.ts'
+import type { Receipt } from '../../draw/receipt.ts'
+import type { Ask, Run } from './claim-queue.ts'
+
+const NO_CODES = Buffer.alloc(0)
+const UNTIMED = new Float64Array(0)
+
+export interface ClaimRequest {
+  readonly userId: string
+  readonly slot: number
+  /** The pool's place in the round's list. */
+  readonly pool: number
+  /** In drawn rounds: what the client made for its tag, 32 hexadecimal digits each. */
+  readonly nonce?: string | undefined
+  readonly salt?: string | undefined
+}
+
+export class SingleAsk implements Ask {
+  readonly count = 1
+  readonly userId: string
+  readonly slot: number
+  readonly askedAt: number
+  pool: number
+  /** An outcome number of the table; what follows is set where it is granted or replayed. */
+  outcome: number = CODES.unknown.number
+  sequence = 0
+  /** Milliseconds since 1970, Redis's clock; 0 while it is not known. */
+  at = 0
+  /** Where this grant's codes lie in `codeBytes`, which a batch shares. */
+  codeAt = 0
+  codeEnd = 0
+  codeBytes: Buffer = NO_CODES
+  /** Of an entry into a draw. */
+  receipt: Receipt | undefined
+  readonly done: (ask: SingleAsk) => void
+  readonly #settled: (ask: SingleAsk) => void
+
+  /** `settled` hears that the outcome is known, `done` gets the answer with its vouchers. */
+  constructor(request: ClaimRequest, askedAt: number, done: SingleAsk['done'], settled: (ask: SingleAsk) => void) {
+    this.#settled = settled
+    this.userId = request.userId
+    this.slot = request.slot
+    this.pool = request.pool
+    this.askedAt = askedAt
+    this.done = done
+  }
+
+  get code(): Code {
+    return codeOf(this.outcome) ?? 'internal'
+  }
+
+  /** The voucher codes by place; made into strings only where they are asked for. */
+  get codes(): readonly string[] {
+    const text = this.codeBytes.toString('latin1', this.codeAt, this.codeEnd)
+    return Array.from({ length: Math.floor(text.length / CODE_CHARS) }, (_, place) =>
+      text.slice(place * CODE_CHARS, (place + 1) * CODE_CHARS),
+    )
+  }
+
+  get holds(): boolean {
+    return this.outcome === CODES.granted.number || this.outcome === CODES.replayed.number
+  }
+
+  /** It is known to hold, from before. */
+  hold(sequence: number, pool: number): void {
+    this.outcome = CODES.replayed.number
+    this.sequence = sequence
+    this.pool = pool
+  }
+
+  write(into: Buffer, at: number): number {
+    return writeHolder(into, at, holderOf(this.userId, this.slot))
+  }
+
+  settle(run: Run): void {
+    this.outcome = run.outcome
+    this.sequence = run.sequence
+    if (run.pool !== undefined) this.pool = run.pool
+    if (run.outcome === CODES.granted.number) this.at = run.at
+    this.#settled(this)
+  }
+
+  fail(_from: number, _count: number, code: Code): void {
+    this.outcome = CODES[code].number
+    this.#settled(this)
+  }
+}
+
+/** The answers to many claims asked together, in columns and in the order asked. */
+export class Answers {
+  readonly count: number
+  /** Outcome numbers of the table. */
+  readonly outcomes: Uint8Array
+  /** 0 where not granted. */
+  readonly sequences: Uint32Array
+  readonly pools: Uint8Array
+  /** Milliseconds since 1970, Redis's clock; 0 while it is not known. Empty where nobody asked for moments. */
+  readonly ats: Float64Array
+  #open: number
+  readonly #done: (answers: Answers) => void
+
+  constructor(count: number, done: (answers: Answers) => void, timed: boolean) {
+    this.count = count
+    this.outcomes = new Uint8Array(count).fill(CODES.unknown.number)
+    this.sequences = new Uint32Array(count)
+    this.pools = new Uint8Array(count)
+    this.ats = timed ? new Float64Array(count) : UNTIMED
+    this.#open = count
+    this.#done = done
+  }
+
+  /** Answers `count` claims that need not be asked. */
+  refuse(i: number, outcome: number): void {
+    this.outcomes[i] = outcome
+  }
+
+  /** Answers a claim that is known to hold, from before. */
+  hold(i: number, sequence: number, pool: number): void {
+    this.outcomes[i] = CODES.replayed.number
+    this.sequences[i] = sequence
+    this.pools[i] = pool
+  }
+
+  /** Counts claims off; the last one ends the request. */
+  close(count: number): void {
+    this.#open -= count
+    if (this.#open === 0) this.#done(this)
+  }
+}
+
+export class ManyAsk implements Ask {
+  readonly count: number
+  readonly askedAt: number
+  readonly pool: number
+  readonly #answers: Answers
+  readonly #users: Uint8Array
+  /** Which of the request's claims the i-th is; undefined when they are all of them. */
+  readonly #index: Uint16Array | undefined
+  #cursor = 0
+
+  constructor(options: {
+    answers: Answers
+    users: Uint8Array
+    count: number
+    pool: number
+    askedAt: number
+    index?: Uint16Array
+  }) {
+    this.#answers = options.answers
+    this.#users = options.users
+    this.#index = options.index
+    this.count = options.count
+    this.pool = options.pool
+    this.askedAt = options.askedAt
+  }
+
+  write(into: Buffer, at: number, count: number): number {
+    const from = this.#cursor
+    for (let i = 0; i < count; i++) this.#cursor = holderEnd(this.#users, this.#cursor)
+    into.set(this.#users.subarray(from, this.#cursor), at)
+    return at + this.#cursor - from
+  }
+
+  settle({ from, count, outcome, sequence, pool, at }: Run): void {
+    const { outcomes, sequences, pools, ats } = this.#answers
+    const time = outcome === CODES.granted.number ? at : 0
+    // A write behind the end of a typed array is kept nowhere, and is slow.
+    const isTimed = ats.length > 0
+    for (let i = 0; i < count; i++) {
+      const to = this.#index ? (this.#index[from + i] as number) : from + i
+      outcomes[to] = outcome
+      pools[to] = pool ?? this.pool
+      sequences[to] = sequence === 0 ? 0 : sequence + i
+      if (isTimed) ats[to] = time
+    }
+    this.#answers.close(count)
+  }
+
+  fail(from: number, count: number, code: Code): void {
+    const outcome = CODES[code].number
+    for (let i = from; i < from + count; i++)
+      this.#answers.refuse(this.#index ? (this.#index[i] as number) : i, outcome)
+    this.#answers.close(count)
+  }
+}

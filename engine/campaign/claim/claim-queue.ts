@@ -1,0 +1,315 @@
+/**
+ * Group commit. The claims of one round that arrive while a batch is under way wait here and leave together as the
+ * next script call: no timer, alone it is one round trip, under load batches grow to a cap. One parse, one script,
+ * one write and one fsync serve hundreds of claims, each with its own answer.
+ *
+ * What waits is an Ask: one claim of HTTP or the hundreds of a stream frame, with the power to write its holder keys
+ * and to take its answers in runs. A claim is queued (certainly not executed), then dispatched; a dispatched batch is
+ * never taken back: the link asks again with the same bytes until Redis answers or the deadline makes it `unknown`.
+ *
+ * A batch that Redis refuses for its epoch was asked of another history than this worker knew: where the round's epoch is
+ * another one by then, the same batch is asked once more. What was decided in an epoch that was left is not told.
+ *
+ * A second batch leaves before the first is answered only when it is worth it (half the cap): small batches in
+ * parallel would cost Redis more calls and win nothing.
+ */
+import { assert, Fault, type FaultCode } from '../../base/assert.ts'
+import type { Clock } from '../../base/clock.ts'
+import { CODES } from '../../base/codes.ts'
+import { HOLDER_BYTES_MAX, writeArrayHead } from '../../base/holder.ts'
+import { ANSWER_DEADLINE_MS } from '../../base/limits.ts'
+import { certain } from '../../store/connection/doubt.ts'
+import { type ClaimStore, type Decision, EXCEPTION_BYTES } from '../../store/data/claim-store.ts'
+import type { SentBatch } from '../round/known-holders.ts'
+import { Backlog } from './backlog.ts'
+
+/** A run of answers: `count` claims from `from` on, all with `outcome`; granted ones have consecutive sequences. */
+export interface Run {
+  readonly from: number
+  readonly count: number
+  /** An outcome number of the table. */
+  readonly outcome: number
+  /** The first claim's sequence; 0 where not granted. */
+  readonly sequence: number
+  /** The pool that holds it; undefined means the one that was asked for. */
+  readonly pool: number | undefined
+  /** Milliseconds since 1970, Redis's clock, when the batch was decided. */
+  readonly at: number
+}
+
+export interface Ask {
+  readonly count: number
+  /** Monotonic milliseconds. */
+  readonly askedAt: number
+  /** One pool for all claims of an ask. */
+  readonly pool: number
+  /** Writes the next `count` holder keys; each is written once and in order. Returns the place behind them. */
+  write(into: Buffer, at: number, count: number): number
+  settle(run: Run): void
+  /** The claims [from, from + count) have no outcome. */
+  fail(from: number, count: number, code: FaultCode): void
+}
+
+/** Told of each run that Redis decided, with the stamp of its ask: microseconds since 1970 when it arrived here. */
+export type Arrived = (stamp: number, run: Run, pool: number) => void
+
+/** The stamp of a monotonic time. */
+export const stampOf = (clock: Clock, monotonicMs: number): number => Math.round((clock.originMs + monotonicMs) * 1000)
+
+interface Part {
+  readonly ask: Ask
+  readonly from: number
+  readonly count: number
+  /** Its claims were told `unknown` because the answer took too long; it may still come, for the stock only. */
+  givenUp: boolean
+}
+
+/** What a claim that left the queue late is given beyond the deadline before it is told `unknown`. */
+const GRACE_MS = 300
+
+/** Turns of the event loop that a batch may go on growing; a turn without news ends it at once. */
+const TURNS_MAX = 4
+
+export interface QueueOptions {
+  readonly roundId: string
+  readonly store: Pick<ClaimStore, 'claim'>
+  readonly clock: Clock
+  readonly batchClaims: number
+  readonly batchesInFlight: number
+  readonly epoch: () => string
+  /** Resolves when it is known which epoch the round is in now; left out where somebody else sees to that. */
+  readonly renew?: (() => Promise<void>) | undefined
+  /** Told of each decision before its claims are, with the monotonic time at which the batch left. */
+  readonly decided: (decision: Decision, sentAt: number, batch: SentBatch) => void
+  /** Told when a batch's claims have all been answered. */
+  readonly answered: () => void
+  readonly failed: (fault: unknown) => void
+  /** Told of claims that are answered without a decision. */
+  readonly refused: (outcome: number, count: number) => void
+  /** Undefined where nobody measures arrivals. */
+  readonly arrived?: Arrived | undefined
+}
+
+export class ClaimQueue {
+  readonly #options: QueueOptions
+  readonly #asks: Ask[] = []
+  readonly #backlog = new Backlog()
+  readonly #dispatched = new Set<readonly Part[]>()
+  #head = 0
+  #taken = 0
+  #waiting = 0
+  #inFlight = 0
+  #scheduled = false
+  #buffer: Buffer
+
+  constructor(options: QueueOptions) {
+    this.#options = options
+    this.#buffer = Buffer.allocUnsafeSlow(3 + options.batchClaims * HOLDER_BYTES_MAX)
+  }
+
+  /** Claims that are queued. */
+  get waiting(): number {
+    return this.#waiting
+  }
+
+  /** Milliseconds that a claim which comes now would wait, as far as it is known. */
+  get waitMs(): number {
+    return this.#backlog.waitMs(this.#waiting)
+  }
+
+  push(ask: Ask): void {
+    this.#asks.push(ask)
+    this.#waiting += ask.count
+    this.#schedule()
+  }
+
+  /** Answers what has waited for too long: dispatched claims with `unknown`, queued ones were certainly not executed. */
+  sweep(now: number): void {
+    for (const parts of this.#dispatched) {
+      for (const part of parts) {
+        if (part.givenUp || now - part.ask.askedAt < ANSWER_DEADLINE_MS + GRACE_MS) continue
+        part.givenUp = true
+        this.#refuse(part.ask, [part.from, part.count], 'unknown')
+      }
+    }
+    while (this.#head < this.#asks.length) {
+      const ask = this.#asks[this.#head] as Ask
+      if (now - ask.askedAt < ANSWER_DEADLINE_MS) return
+      const left = ask.count - this.#taken
+      this.#drop(left)
+      this.#refuse(ask, [ask.count - left, left], 'overloaded')
+    }
+  }
+
+  /**
+   * Sends at the end of this turn of the event loop, or of a later one while each turn still brings claims: those who
+   * were just answered ask again at once, and one full batch is cheaper for everybody than two half ones.
+   */
+  #schedule(): void {
+    if (this.#scheduled || !this.#worthSending()) return
+    this.#scheduled = true
+    let seen = 0
+    let turns = 0
+    const turn = () => {
+      if (this.#waiting > seen && this.#waiting < this.#options.batchClaims && ++turns < TURNS_MAX) {
+        seen = this.#waiting
+        this.#options.clock.soon(turn)
+        return
+      }
+      this.#scheduled = false
+      while (this.#worthSending()) this.#send()
+    }
+    this.#options.clock.soon(turn)
+  }
+
+  #worthSending(): boolean {
+    if (this.#waiting === 0 || this.#inFlight >= this.#options.batchesInFlight) return false
+    return this.#inFlight === 0 || this.#waiting >= this.#options.batchClaims / 2
+  }
+
+  #send(): void {
+    const { batchClaims, clock } = this.#options
+    const parts: Part[] = []
+    let at = 3
+    let claims = 0
+    while (claims < batchClaims && this.#head < this.#asks.length) {
+      const ask = this.#asks[this.#head] as Ask
+      const count = Math.min(ask.count - this.#taken, batchClaims - claims)
+      parts.push({ ask, from: this.#taken, count, givenUp: false })
+      at = ask.write(this.#buffer, at, count)
+      claims += count
+      this.#drop(count)
+    }
+    writeArrayHead(this.#buffer, 0, claims)
+    const users = Buffer.from(this.#buffer.subarray(0, at))
+    const sentAt = clock.monotonicMs()
+    this.#backlog.took(claims, this.#waiting, sentAt)
+    this.#inFlight++
+    this.#dispatched.add(parts)
+    this.#ask(parts, sentAt, { users, pools: poolBytes(parts, claims), claims }, this.#options.renew)
+  }
+
+  #ask(parts: readonly Part[], sentAt: number, batch: SentBatch, renew: QueueOptions['renew']): void {
+    const { store, roundId, epoch } = this.#options
+    const asked = epoch()
+    const again = () => this.#ask(parts, sentAt, batch, undefined)
+    store.claim(roundId, asked, batch.users, batch.pools).then(
+      decision => this.#settle(parts, decision, sentAt, batch),
+      fault => {
+        if (!renew || !(fault instanceof Fault) || fault.code !== 'fenced') return this.#fail(parts, fault)
+        const settle = () => (epoch() === asked ? this.#fail(parts, fault) : again())
+        renew().then(settle, settle)
+      },
+    )
+  }
+
+  /** Takes `count` claims off the head. */
+  #drop(count: number): void {
+    const ask = this.#asks[this.#head] as Ask
+    this.#waiting -= count
+    this.#taken += count
+    if (this.#taken < ask.count) return
+    this.#taken = 0
+    this.#head++
+    if (this.#head === this.#asks.length || this.#head >= 4096) {
+      this.#asks.splice(0, this.#head)
+      this.#head = 0
+    }
+  }
+
+  #settle(parts: readonly Part[], decision: Decision, sentAt: number, batch: SentBatch): void {
+    const { renew, epoch } = this.#options
+    if (renew && decision.notice.epoch !== epoch()) return this.#fail(parts, ofAnother(decision.notice))
+    this.#inFlight--
+    this.#dispatched.delete(parts)
+    this.#options.decided(decision, sentAt, batch)
+    settleParts(this.#heard(parts), decision)
+    this.#options.answered()
+    this.#schedule()
+  }
+
+  /** The parts, whose answers are told to who measures arrivals too. */
+  #heard(parts: readonly Part[]): readonly AnswerPart[] {
+    const { arrived, clock } = this.#options
+    if (!arrived) return parts
+    return parts.map(part => ({ ...part, ask: heardAsk(part.ask, stampOf(clock, part.ask.askedAt), arrived) }))
+  }
+
+  #refuse(ask: Ask, [from, count]: readonly [number, number], code: FaultCode): void {
+    this.#options.refused(CODES[code].number, count)
+    ask.fail(from, count, code)
+  }
+
+  #fail(parts: readonly Part[], fault: unknown): void {
+    this.#inFlight--
+    this.#dispatched.delete(parts)
+    this.#options.failed(fault)
+    const code = fault instanceof Fault ? fault.code : 'unknown'
+    for (const { ask, from, count, givenUp } of parts) if (!givenUp) this.#refuse(ask, [from, count], code)
+    this.#options.answered()
+    this.#schedule()
+  }
+}
+
+function heardAsk(ask: Ask, stamp: number, arrived: Arrived): Pick<Ask, 'settle'> {
+  return {
+    settle: run => {
+      arrived(stamp, run, run.pool ?? ask.pool)
+      ask.settle(run)
+    },
+  }
+}
+
+/** A byte a claim, or one byte when all ask for the same pool. */
+function poolBytes(parts: readonly Part[], claims: number): Buffer {
+  const first = (parts[0] as Part).ask.pool
+  if (parts.every(part => part.ask.pool === first)) return Buffer.from([first])
+  const pools = Buffer.allocUnsafe(claims)
+  let at = 0
+  for (const { ask, count } of parts) {
+    pools.fill(ask.pool, at, at + count)
+    at += count
+  }
+  return pools
+}
+
+const ofAnother = ({ epoch }: Decision['notice']): Fault =>
+  new Fault('unknown', `it was decided in epoch ${epoch}, which a fail-over ended; ask again`)
+
+type AnswerPart = Omit<Part, 'ask'> & { readonly ask: Pick<Ask, 'settle'> }
+
+/** Hands each part its answers, as runs between the exceptions. */
+function settleParts(parts: readonly AnswerPart[], decision: Decision): void {
+  const { first, exceptions, notice } = decision
+  const { at } = notice
+  const rest = certain(decision, decision.rest)
+  const granted = rest === CODES.granted.number
+  let sequence = first
+  let place = 0
+  let exception = 0
+  for (const { ask, from, count, givenUp } of parts) {
+    const end = place + count
+    let next = from
+    while (place < end) {
+      const more = exception < exceptions.length
+      const stop = more ? Math.min(end, exceptions.readUInt16BE(exception)) : end
+      if (stop > place) {
+        const run = stop - place
+        if (!givenUp)
+          ask.settle({ from: next, count: run, outcome: rest, sequence: granted ? sequence : 0, pool: undefined, at })
+        if (granted) sequence += run
+        next += run
+        place = stop
+        continue
+      }
+      const outcome = certain(decision, exceptions[exception + 2] as number)
+      const own = exceptions.readUInt32BE(exception + 3)
+      const pool = exceptions[exception + 7] as number
+      if (!givenUp) ask.settle({ from: next, count: 1, outcome, sequence: own, pool, at })
+      next++
+      exception += EXCEPTION_BYTES
+      place++
+    }
+  }
+  assert(exception === exceptions.length, 'a decision had exceptions for claims that were not asked')
+}

@@ -1,0 +1,134 @@
+/**
+ * The sweep moves money that time moves: grants are booked, lapsed locks let go, expired vouchers give back what they
+ * were worth. Touched vouchers are handled one by one from a sorted set; the untouched ones of a run of grants in one
+ * entry, whose amount follows from counting: packs granted, less those that were touched. So a voucher that nobody ever
+ * used costs nothing to expire, and its money moves all the same.
+ *
+ * The round's log is in the order of time, and vouchers expire together by the minute (a bucket), so a sweep reads the
+ * log from where the last one stopped to the first minute that has not ended. Every worker sweeps; the scripts let each
+ * run count once. When nothing is due, a sweep reads the index of rounds and no log.
+ */
+import type { LedgerStore } from '../../store/data/ledger-store.ts'
+import { grantedOf } from '../../store/data/notice.ts'
+import type { RoundEntry } from '../../store/data/round-store.ts'
+import { bucketEnds, bucketOf } from '../../store/data/voucher-store.ts'
+import type { Store } from '../../store/store.ts'
+import type { Campaign, Campaigns } from '../round/campaigns.ts'
+import { packAmount, type RoundConfig, type Template, worthOf } from '../round/round-config.ts'
+
+/** Touched vouchers a script call, and buckets a run: both keep a script under 2 ms. */
+const DUE_A_CALL = 200
+const BUCKETS_A_RUN = 200
+
+export const sourceOf = (campaign: Campaign): string => (campaign.budget ? 'available' : 'sponsor_funds')
+
+interface Run {
+  to: number
+  packs: number
+  endsAt: number
+  buckets: string[]
+}
+
+export class Sweep {
+  readonly #store: Store
+  readonly #ledger: LedgerStore
+  readonly #campaigns: Campaigns
+  /** When the next bucket of a (round, template) ends, milliseconds since 1970 by the campaign's clock. */
+  readonly #nextDue = new Map<string, number>()
+
+  constructor(store: Store, campaigns: Campaigns) {
+    this.#store = store
+    this.#ledger = store.ledger
+    this.#campaigns = campaigns
+  }
+
+  /** Redis may be another one, in which something is due that was done in the one before. */
+  forget(): void {
+    this.#nextDue.clear()
+  }
+
+  /** Sweeps every campaign that has a round. */
+  async all(): Promise<void> {
+    const byCampaign = Object.groupBy(await this.#store.rounds.index(), ({ campaignId }) => campaignId)
+    for (const [campaignId, rounds] of Object.entries(byCampaign))
+      await this.#campaign(await this.#campaigns.get(campaignId), rounds ?? [])
+  }
+
+  /** Sweeps one campaign to the end of what is due. */
+  async campaign(campaign: Campaign): Promise<void> {
+    await this.#campaign(campaign, await this.#store.rounds.index(campaign.id))
+  }
+
+  async #campaign(campaign: Campaign, rounds: readonly RoundEntry[]): Promise<void> {
+    const { id, on_expiry: unused } = campaign
+    const now = await this.#ledger.now(id)
+    const booked =
+      rounds.length === 0
+        ? []
+        : await this.#ledger.booked(
+            id,
+            rounds.map(({ number }) => number),
+          )
+    for (const [i, round] of rounds.entries()) {
+      const read = await this.#store.rounds.read(round.id)
+      if (!read) continue
+      const config = JSON.parse(read.config) as RoundConfig
+      const sequence = grantedOf(read.notice)
+      if (sequence > (booked[i] as number))
+        await this.#ledger.book(id, round.number, {
+          sequence,
+          amount: packAmount(config.pack),
+          source: sourceOf(campaign),
+        })
+      for (const [place, template] of config.pack.entries())
+        await this.#untouched(campaign, config, { place, template }, now)
+    }
+    while ((await this.#ledger.due(id, DUE_A_CALL, unused)) === DUE_A_CALL);
+  }
+
+  async #untouched(
+    campaign: Campaign,
+    config: RoundConfig,
+    { place, template }: { place: number; template: Template },
+    now: number,
+  ) {
+    const key = `${config.number}:${place}`
+    if (now < (this.#nextDue.get(key) ?? 0)) return
+    let from = await this.#ledger.expiredTo(campaign.id, config.number, place)
+    const validMs = template.valid_for_s * 1000
+    let run: Run | undefined
+    const flush = async () => {
+      if (!run) return
+      const { to, packs, endsAt, buckets } = run
+      const counts = {
+        roundNumber: config.number,
+        template: place,
+        from,
+        to,
+        packs,
+        quantity: template.quantity,
+        worth: worthOf(template),
+      }
+      await this.#ledger.expire(campaign.id, { ...counts, endsAt, buckets, unused: campaign.on_expiry })
+      from = to
+      run = undefined
+    }
+    let nextDue = bucketEnds(now + validMs)
+    for await (const batch of this.#store.claims.batches(config.id, from + 1)) {
+      const expiresAt = batch.at + validMs
+      const endsAt = bucketEnds(expiresAt)
+      if (endsAt > now) {
+        nextDue = endsAt
+        break
+      }
+      if (run && run.endsAt < endsAt && run.buckets.length >= BUCKETS_A_RUN) await flush()
+      run ??= { to: 0, packs: 0, endsAt: 0, buckets: [] }
+      if (run.endsAt < endsAt) run.buckets.push(bucketOf(config.number, place, expiresAt))
+      run.endsAt = endsAt
+      run.to = batch.firstSequence + batch.holders.length - 1
+      run.packs += batch.holders.length - Math.max(0, from + 1 - batch.firstSequence)
+    }
+    await flush()
+    this.#nextDue.set(key, nextDue)
+  }
+}

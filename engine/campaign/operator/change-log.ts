@@ -1,0 +1,68 @@
+/**
+ * Who did what: each change that an operator asks for is written down before it is made (`asked`) and once more with
+ * its end, so that not even a change whose answer was lost is without an entry.
+ *
+ * Writing down never stops a change: whoever pauses a release must not be refused because the log is in trouble. What
+ * could not be written is told to the engine's own log as an error. Rejected: writing inside each change's script; the
+ * scripts lie in many slots, and a log a slot has no order.
+ */
+import { rfc3339 } from '../../base/clock.ts'
+import { newId, type Random } from '../../base/random.ts'
+import type { AuditStore, AuditWords } from '../../store/data/audit-store.ts'
+
+/** A longer body is kept by its length: the log is about who did what, and a campaign keeps its own rules. */
+const BODY_CHARS_MAX = 4096
+
+export interface Deed {
+  readonly who: string
+  readonly action: string
+  readonly target: string
+  readonly body: unknown
+}
+
+/** Tells how it ended: the status of an answer, or the code of a refusal. */
+export type Ending = (outcome: string) => Promise<void>
+
+export interface AuditOptions {
+  readonly store: AuditStore
+  readonly random: Random
+  readonly failed: (cause: unknown) => void
+}
+
+function bodyOf(body: unknown): string {
+  const json = body === undefined ? '' : JSON.stringify(body)
+  return json.length > BODY_CHARS_MAX ? JSON.stringify({ omitted_chars: json.length }) : json
+}
+
+export class Audit {
+  readonly #options: AuditOptions
+
+  constructor(options: AuditOptions) {
+    this.#options = options
+  }
+
+  /** Writes down that this is asked; what it gives writes down the end. */
+  async begin({ who, action, target, body }: Deed): Promise<Ending> {
+    const request = newId(this.#options.random, 'req')
+    const words = { who, action, target, body: bodyOf(body) }
+    await this.#append({ ...words, request, outcome: 'asked' })
+    return outcome => this.#append({ ...words, request: `${request} end`, outcome })
+  }
+
+  /** The entries behind a number, oldest first, as the API shows them. */
+  async *rows(after: number) {
+    for await (const { number, at, request, who, ...rest } of this.#options.store.entries()) {
+      if (Number(number) <= after) continue
+      const { action, target, body, outcome, chain } = rest
+      yield { number: Number(number), at: rfc3339(Number(at)), request, who, action, target, body, outcome, chain }
+    }
+  }
+
+  async #append(words: AuditWords): Promise<void> {
+    try {
+      await this.#options.store.append(words)
+    } catch (cause) {
+      this.#options.failed(cause)
+    }
+  }
+}

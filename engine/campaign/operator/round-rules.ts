@@ -1,0 +1,79 @@
+/**
+ * What is refused of an operator's change of a round by what this worker knows of it, in one order for the change and for its
+ * dry run: first what is wrong with the request, then what the round does not allow, and the budget at last. Whether the
+ * round has moved meanwhile its script decides, with the same words.
+ */
+import { Refusal } from '../../base/assert.ts'
+import { rfc3339 } from '../../base/clock.ts'
+import type { Code } from '../../base/codes.ts'
+import { STOCK_MAX, VOUCHERS_PER_ROUND_MAX } from '../../base/limits.ts'
+import { type PoolCount, totalOf } from '../../store/data/notice.ts'
+import type { Round } from '../round/round.ts'
+import type { Allocation } from '../round/round-config.ts'
+import type { PublicState } from '../round/round-view.ts'
+
+export interface RoundRules {
+  readonly stock: number
+  readonly opens_at: string | null
+  readonly closes_at: string | null
+  readonly allocation: Allocation
+  readonly pools: readonly { readonly name: string; readonly stock: number }[]
+}
+
+/** Milliseconds since 1970, 0 for none; a moment before all clocks is the first one that is not none. */
+export const momentOf = (text: string | null): number => (text === null ? 0 : Math.max(1, Date.parse(text)))
+
+/** The level fenced covers grants in the order of asking and no draw. */
+export const isFencible = (allocation: Allocation): boolean => allocation.mode === 'fcfs' && !allocation.strict
+
+/** Packs that one round may hold. */
+export const mostPacks = (vouchersOfPack: number): number =>
+  Math.min(STOCK_MAX, Math.floor(VOUCHERS_PER_ROUND_MAX / vouchersOfPack))
+
+/** When entries end at last: a lottery's draw ends them where nothing else does. An end that has passed by Redis's clock is refused. */
+export function closesOf({ allocation, opens_at, closes_at }: RoundRules, now: number): number {
+  const refuseEarly = (name: string, text: string | null, than: number, what: string) => {
+    if (text !== null && Date.parse(text) <= than) throw new Refusal('invalid', `${name}: must be later than ${what}`)
+  }
+  refuseEarly('closes_at', closes_at, now, `now, ${rfc3339(now)}`)
+  if (allocation.mode !== 'lottery') return momentOf(closes_at)
+  const { draws_at } = allocation
+  const drawsAt = Date.parse(draws_at)
+  refuseEarly('allocation.draws_at', draws_at, now, `now, ${rfc3339(now)}`)
+  if (opens_at !== null) refuseEarly('allocation.draws_at', draws_at, Date.parse(opens_at), 'opens_at')
+  if (closes_at !== null && Date.parse(closes_at) > drawsAt)
+    throw new Refusal('invalid', 'closes_at: must not be later than allocation.draws_at')
+  return closes_at === null ? drawsAt : momentOf(closes_at)
+}
+
+/** The refusal of a release, with a code of scripts/fence-release.lua. */
+export const releaseRefused = ({ state }: { readonly state: PublicState }, code: Code, most: number): Refusal =>
+  code === 'wrong_state'
+    ? new Refusal(code, 'nothing is quarantined', { state })
+    : new Refusal(code, `release: no sequence of a round may pass ${most}`)
+
+/** The place of the pool that is restocked; throws the refusal that this gets as far as it is known, in the script's order. */
+export function restockPool(round: Round, poolName: string, add: number): number {
+  const { config, notice, vouchers, state } = round.view
+  if (round.entries)
+    throw new Refusal('wrong_state', 'the stock of a drawn round is part of its published rules', { state })
+  const place = config.pools.indexOf(poolName)
+  if (place < 0) throw new Refusal('invalid', `pool: this round has ${config.pools.join(', ')}`)
+  const { total, granted, quarantined = 0 } = notice.pools[place] as PoolCount
+  if (notice.state === 'closed' && add > 0) throw restockRefused(round, poolName, add, 'wrong_state')
+  if (total - quarantined + add < granted) throw restockRefused(round, poolName, add, 'below_granted')
+  if (totalOf(notice) + add > mostPacks(vouchers.length)) throw restockRefused(round, poolName, add, 'invalid')
+  return place
+}
+
+/** The refusal with a code of scripts/restock.lua. */
+export function restockRefused({ view }: Round, poolName: string, add: number, code: Code): Refusal {
+  const { config, notice, state, vouchers } = view
+  const { total, granted } = notice.pools[config.pools.indexOf(poolName)] as PoolCount
+  if (code === 'below_granted')
+    return new Refusal(code, `${granted} are granted of ${total} in ${poolName}; take back less than ${-add}`)
+  if (code === 'wrong_state')
+    return new Refusal(code, `the round is ${state}; stock cannot be added any more`, { state })
+  if (code === 'unavailable') return new Refusal(code, 'this took too long and was given up; nothing was executed')
+  return new Refusal(code, `add: the round may hold ${mostPacks(vouchers.length)} packs at most`)
+}

@@ -1,0 +1,110 @@
+/**
+ * Campaigns and their rules, which never change once made: each worker reads one once and keeps the last few thousand,
+ * so a redemption costs no read. A campaign's clock is Redis's; what this worker believes of it is corrected by the
+ * scripts' answers, and only chooses the business day that a script then checks.
+ */
+import { Refusal } from '../../base/assert.ts'
+import { type BusinessDay, dayOf } from '../../base/business-day.ts'
+import { type Clock, rfc3339 } from '../../base/clock.ts'
+import { AMOUNT_MAX } from '../../base/limits.ts'
+import { newId, type Random } from '../../base/random.ts'
+import type { Unused } from '../../store/data/voucher-store.ts'
+import type { Store } from '../../store/store.ts'
+import type { Template } from './round-config.ts'
+
+export interface CampaignRules {
+  readonly name: string
+  readonly sponsor?: string | undefined
+  readonly currency: string
+  /** IANA; business days are its days. */
+  readonly timezone: string
+  /** Where money goes that nobody will use. */
+  readonly on_expiry: Unused
+  readonly budget?: { readonly max_amount: number; readonly max_amount_per_day?: number | undefined } | undefined
+  readonly pack: readonly Template[]
+  readonly limits: { readonly per_user: number }
+}
+
+export interface Campaign extends CampaignRules {
+  readonly id: string
+  readonly created_at: string
+}
+
+const KEPT = 4096
+
+interface Kept {
+  readonly campaign: Campaign
+  aheadMs: number
+  day: BusinessDay
+}
+
+export interface CampaignsOptions {
+  readonly store: Store
+  readonly clock: Clock
+  readonly random: Random
+  /** Milliseconds since 1970 by Redis's clock, as far as this worker can tell. */
+  readonly serverTimeMs: () => number
+}
+
+export class Campaigns {
+  readonly #options: CampaignsOptions
+  readonly #kept = new Map<string, Kept>()
+
+  constructor(options: CampaignsOptions) {
+    this.#options = options
+  }
+
+  async create(rules: CampaignRules): Promise<Campaign> {
+    const { store, random, clock } = this.#options
+    const id = newId(random, 'cmp')
+    const campaign = { id, ...rules, created_at: rfc3339(clock.wallMs()) }
+    await store.ledger.create(id, rules.budget?.max_amount ?? 0)
+    await store.rounds.createCampaign(id, JSON.stringify(campaign))
+    return campaign
+  }
+
+  /** Throws `not_found`. */
+  async get(id: string): Promise<Campaign> {
+    return (this.#kept.get(id) ?? (await this.#read(id))).campaign
+  }
+
+  /** All campaigns, oldest first. */
+  async all(): Promise<Campaign[]> {
+    const all = Object.values(await this.#options.store.rounds.campaigns()).map(json => JSON.parse(json) as Campaign)
+    return all.sort((a, b) => (a.created_at + a.id < b.created_at + b.id ? -1 : 1))
+  }
+
+  /** The campaign's business day, as this worker believes. */
+  async today(id: string): Promise<BusinessDay> {
+    const kept = this.#kept.get(id) ?? (await this.#read(id))
+    const now = this.#options.serverTimeMs() + kept.aheadMs
+    if (now < kept.day.startsAt || now >= kept.day.endsAt) kept.day = dayOf(kept.campaign.timezone, now)
+    return kept.day
+  }
+
+  /** A script told the campaign's clock. */
+  learn(id: string, now: number): void {
+    const kept = this.#kept.get(id)
+    if (!kept) return
+    kept.aheadMs = now - this.#options.serverTimeMs()
+    kept.day = dayOf(kept.campaign.timezone, now)
+  }
+
+  /** Redis may be another one, which never had some of them. */
+  forget(): void {
+    this.#kept.clear()
+  }
+
+  async #read(id: string): Promise<Kept> {
+    const json = await this.#options.store.rounds.campaign(id)
+    if (!json) throw new Refusal('not_found', `there is no campaign ${id}`)
+    const campaign = JSON.parse(json) as Campaign
+    const kept = { campaign, aheadMs: 0, day: dayOf(campaign.timezone, this.#options.serverTimeMs()) }
+    if (this.#kept.size >= KEPT) this.#kept.delete(this.#kept.keys().next().value as string)
+    this.#kept.set(id, kept)
+    return kept
+  }
+}
+
+/** What a campaign's rounds may commit in all, minor units: without a budget, what the ledger can count exactly. */
+export const budgetOf = (campaign: Campaign): number => campaign.budget?.max_amount ?? AMOUNT_MAX

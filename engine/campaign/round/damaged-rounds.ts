@@ -1,0 +1,104 @@
+/**
+ * Rounds whose keys in Redis are missing or contradict each other, as far as this worker knows. Their claims are `fenced`, and
+ * whoever watches has to be told: the checks of a node ask here, every five seconds, for the rounds that it serves and those
+ * that a request stumbled upon. The other rounds go on, so a damaged one is a problem that is told and stops nothing else.
+ *
+ * A Redis that has none of the rounds that were served is another thing: it was emptied, or it is another one. What is
+ * granted there rests on nothing that people hold, so nothing is, until the rounds are back or the node is started anew.
+ *
+ * Rejected: counts compared at one moment by a script of their own (claims do that; here they are read twice), and every round of the
+ * index at each check (that is `fairgrab doctor --rounds`).
+ */
+import { Fault } from '../../base/assert.ts'
+import type { Finding } from '../../ops/health.ts'
+import type { RoundStore, Damage as Wrong } from '../../store/data/round-store.ts'
+
+export interface Damage {
+  /** What stops every grant. */
+  readonly lost: readonly Finding[]
+  /** A row a damaged round. */
+  readonly damaged: readonly Finding[]
+}
+
+const SIDE_BY_SIDE = 16
+
+const LOST: Finding = {
+  what: 'Redis has lost every round that this node serves (FLUSHALL, or it is another server)',
+  mend: 'restore its data and start it again; where it is meant to be empty, start every node again',
+}
+
+const STATELESS: Wrong = { what: 'its state in Redis is missing', isMissing: true }
+
+const told = (id: string, { what, isUnlisted }: Wrong): Finding => ({
+  what: `round ${id}: ${what}; ${isUnlisted ? 'its claims go on' : 'its claims are fenced, other rounds go on'}`,
+  mend: `restore its keys from a backup, then fairgrab doctor --rounds`,
+})
+
+export class DamagedRounds {
+  readonly #rounds: Pick<RoundStore, 'damage' | 'isKnown' | 'count'>
+  readonly #found = new Map<string, Wrong>()
+  /** Rounds that were lost all together. */
+  readonly #lost = new Set<string>()
+
+  constructor(rounds: Pick<RoundStore, 'damage' | 'isKnown' | 'count'>) {
+    this.#rounds = rounds
+  }
+
+  /** The ids of all of them. */
+  ids(): ReadonlySet<string> {
+    return new Set([...this.#found.keys(), ...this.#lost])
+  }
+
+  /** Throws Fault `fenced` while all rounds are lost: what is not found may be somebody's. */
+  assertKept(): void {
+    if (this.#lost.size > 0) throw new Fault('fenced', `${LOST.what}; what is not found may be somebody's`)
+  }
+
+  /** What is wrong with a round whose claims are fenced, as far as this worker knows, and what to do. */
+  problemOf(id: string): string | undefined {
+    const wrong = this.#found.get(id)
+    if (wrong && !wrong.isUnlisted) return `${wrong.what}; restore its keys from a backup`
+    return this.#lost.has(id) ? LOST.what : undefined
+  }
+
+  /** Of a damaged round nobody is told that he holds nothing in it. Throws Fault `fenced`. */
+  assertSound(id: string): void {
+    const problem = this.problemOf(id)
+    if (problem !== undefined) throw new Fault('fenced', `round ${id}: ${problem}; ask again`)
+  }
+
+  /** A request found it so; the next look judges it again. */
+  found(id: string, what: string): void {
+    this.#found.set(id, { what, isMissing: false })
+  }
+
+  /** Looks at the rounds that are served, and at those that were found damaged. Throws Fault. */
+  async look(served: Iterable<string>): Promise<Damage> {
+    const ids = [...new Set([...served, ...this.#found.keys(), ...this.#lost])]
+    const missing: string[] = []
+    let isBack = false
+    for (let from = 0; from < ids.length; from += SIDE_BY_SIDE)
+      await Promise.all(
+        ids.slice(from, from + SIDE_BY_SIDE).map(async id => {
+          const damage = await this.#rounds.damage(id)
+          if (damage === undefined) {
+            this.#found.delete(id)
+            isBack ||= this.#lost.has(id)
+          } else if (damage.isMissing && !(await this.#rounds.isKnown(id))) missing.push(id)
+          else this.#found.set(id, damage)
+        }),
+      )
+    // What was made in the empty Redis is not among what comes back, and nobody holds anything of it.
+    if (isBack) this.#lost.clear()
+    const isUnlisted = missing.length > 0 && (await this.#rounds.count()) === 0
+    const isEmpty = !isBack && isUnlisted && ids.length === missing.length
+    // Of a history that lost only its end nobody knows these; they are no damage.
+    for (const id of missing) {
+      if (isUnlisted && !isEmpty) this.#found.set(id, STATELESS)
+      else this.#found.delete(id)
+      if (isEmpty) this.#lost.add(id)
+    }
+    const damaged = [...this.#found].map(([id, wrong]) => told(id, wrong))
+    return { lost: this.#lost.size > 0 ? [LOST] : [], damaged }
+  }
+}

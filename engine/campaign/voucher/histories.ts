@@ -1,0 +1,65 @@
+/**
+ * What became of one voucher, step by step: granted, locked, redeemed, reversed, taken out of use, expired; each with its
+ * moment and who asked for it. It is read from the campaign's ledger, from the voucher's granting on.
+ *
+ * The ledger is not sorted by voucher, so this reads all of it behind that moment: a million entries take some seconds. It
+ * is for a person who looks one case up. Rejected: an index by voucher, which each redemption would pay for.
+ */
+import { rfc3339 } from '../../base/clock.ts'
+import type { Store } from '../../store/store.ts'
+import type { Voucher, Vouchers } from './vouchers.ts'
+
+export interface HistoryEvent {
+  /** RFC 3339. */
+  readonly at: string
+  readonly event: string
+  /** The caller's id: a role and a hash. */
+  readonly by?: string
+  readonly merchant_id?: string
+  readonly note?: string
+  readonly ref?: string
+}
+
+/** The ledger's kinds in the words of the API. */
+const EVENTS: Readonly<Record<string, string>> = {
+  lock: 'locked',
+  unlock: 'unlocked',
+  redeem: 'redeemed',
+  reverse: 'reversed',
+  deactivate: 'deactivated',
+  hold: 'deactivated',
+}
+
+export class Histories {
+  readonly #store: Store
+  readonly #vouchers: Vouchers
+
+  constructor(store: Store, vouchers: Vouchers) {
+    this.#store = store
+    this.#vouchers = vouchers
+  }
+
+  /** The events of a voucher, oldest first. */
+  async of(voucher: Voucher): Promise<readonly HistoryEvent[]> {
+    const { campaignId, template, facts } = voucher
+    const grantedAt = facts.expiresAt - template.valid_for_s * 1000
+    const field = `${facts.roundNumber}:${facts.serial}`
+    const events: HistoryEvent[] = [{ at: rfc3339(grantedAt), event: 'granted' }]
+    for await (const entry of this.#store.ledger.entries(campaignId, String(grantedAt))) {
+      const event = entry.voucher === field ? EVENTS[entry.kind] : undefined
+      if (event === undefined) continue
+      const { by, merchant, note, ref } = entry
+      events.push({
+        at: rfc3339(Number(entry.at)),
+        event,
+        ...(by ? { by } : {}),
+        ...(merchant ? { merchant_id: merchant } : {}),
+        ...(note ? { note } : {}),
+        ...(ref ? { ref } : {}),
+      })
+    }
+    const { state } = await this.#vouchers.now(voucher)
+    if (state === 'expired') events.push({ at: rfc3339(facts.expiresAt), event: 'expired' })
+    return events
+  }
+}

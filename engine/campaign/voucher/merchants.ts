@@ -1,0 +1,91 @@
+/**
+ * Merchants: their names, tags and stores, as the operator keeps them. A template with merchant tags is accepted by
+ * merchants that have one of them; others need not be known here. Workers keep what they read for a moment and scripts decide
+ * on it while its lease lasts (controls.ts), so a change of tags holds everywhere when it is answered; stores are kept for
+ * people and are no rule.
+ */
+import { Refusal } from '../../base/assert.ts'
+import type { Clock } from '../../base/clock.ts'
+import type { Lease } from '../../store/connection/dated-read.ts'
+import type { LedgerStore } from '../../store/data/ledger-store.ts'
+import { KEPT_MS, leaseOf, SETTLES_MS } from './controls.ts'
+
+export interface MerchantRules {
+  readonly name: string
+  readonly tags: readonly string[]
+  readonly stores: readonly string[]
+}
+
+export interface Merchant extends MerchantRules {
+  readonly id: string
+}
+
+const KEPT = 10_000
+
+interface Kept {
+  readonly merchant: Merchant | undefined
+  readonly lease: Lease
+  /** When it was asked for, monotonic. */
+  readonly readAt: number
+}
+
+/** Whether a merchant may accept a voucher, and how long that may be decided on. */
+export interface Acceptance {
+  readonly accepts: boolean
+  readonly lease: Lease
+}
+
+export class Merchants {
+  readonly #store: LedgerStore
+  readonly #clock: Clock
+  readonly #kept = new Map<string, Kept>()
+
+  constructor(store: LedgerStore, clock: Clock) {
+    this.#store = store
+    this.#clock = clock
+  }
+
+  async put(id: string, rules: MerchantRules): Promise<Merchant> {
+    const merchant = { id, ...rules }
+    await this.#store.putMerchant(id, JSON.stringify(merchant))
+    this.#kept.delete(id)
+    await new Promise<void>(resolve => this.#clock.after(SETTLES_MS, resolve))
+    return merchant
+  }
+
+  /** Throws `not_found`. */
+  async get(id: string): Promise<Merchant> {
+    const { value: json } = await this.#store.merchant(id)
+    if (!json) throw new Refusal('not_found', `there is no merchant ${id}`)
+    return JSON.parse(json) as Merchant
+  }
+
+  /** Whether a merchant may accept what is for these tags. */
+  async acceptance(id: string, tags: readonly string[]): Promise<Acceptance> {
+    const { merchant, lease } = await this.#known(id)
+    return { accepts: merchant?.tags.some(tag => tags.includes(tag)) ?? false, lease }
+  }
+
+  /** Lets go of what is kept of a merchant, since a script found it too old. */
+  forget(id: string): void {
+    this.#kept.delete(id)
+  }
+
+  /** The tags of several merchants, by id. */
+  async tagsOf(ids: readonly string[]): Promise<Map<string, readonly string[]>> {
+    const rows = await this.#store.merchants(ids)
+    return new Map(ids.map((id, i) => [id, rows[i] ? (JSON.parse(rows[i]) as Merchant).tags : []]))
+  }
+
+  async #known(id: string): Promise<Kept> {
+    const now = this.#clock.monotonicMs()
+    const known = this.#kept.get(id)
+    if (known && now - known.readAt < KEPT_MS) return known
+    const { value: json, at } = await this.#store.merchant(id)
+    const merchant = json ? (JSON.parse(json) as Merchant) : undefined
+    const read = { merchant, lease: leaseOf(at), readAt: now }
+    if (this.#kept.size >= KEPT) this.#kept.clear()
+    this.#kept.set(id, read)
+    return read
+  }
+}

@@ -1,0 +1,119 @@
+/**
+ * Where Redis is, from one text: `redis://user:pass@host:port/db`, `rediss://…`, `unix:///path/to/redis.sock`, or
+ * `redis+sentinel://user:pass@host:port,host:port/name/db`, where Sentinels say who the primary of a name is. Their word is
+ * not trusted: a link asks whom it reached for its role before it writes (store/connection/link.ts).
+ *
+ * ioredis 6 speaks RESP3 by default; RESP2 is asked for because every reply here is an array, a number or a string
+ * and its parser is the faster one.
+ */
+
+export interface RedisAddress {
+  /** Asked in turn for the primary that has this name. */
+  readonly sentinels?: { readonly host: string; readonly port: number }[]
+  readonly name?: string
+  readonly updateSentinels?: false
+  /** Milliseconds. */
+  readonly sentinelCommandTimeout?: number
+  readonly path?: string
+  readonly host?: string
+  readonly port?: number
+  readonly db?: number
+  readonly username?: string
+  readonly password?: string
+  readonly tls?: Record<string, never>
+  readonly protocol: 2
+}
+
+/** An address as it may be shown: without what stands before the host, which is a name and a password. */
+export const shownUrl = (url: string): string => url.replace(/^([a-z+]+:\/\/)?.*@/i, '$1')
+
+/** How redis-cli reaches the server of an address, without name and password; by itself where only Sentinels know it. */
+export function redisCli(url: string): string {
+  const { path, host, port, tls } = redisOptions(url)
+  if (path !== undefined) return `redis-cli -s ${path}`
+  return host === undefined ? 'redis-cli' : `redis-cli -h ${host} -p ${port}${tls ? ' --tls' : ''}`
+}
+
+const SENTINEL = 'redis+sentinel://'
+const SENTINEL_PORT = 26379
+const SENTINEL_MS = 500
+
+const noAddress = (url: string): Error =>
+  new Error(`REDIS_URL: "${shownUrl(url)}" is not an address; write redis://host:6379 or unix:///path/redis.sock`)
+
+function addressIn(url: string): URL {
+  if (!URL.canParse(url)) throw noAddress(url)
+  return new URL(url)
+}
+
+/** Name and password, decoded; what is wrong with one is told without it. */
+function credentials({ username, password }: Pick<URL, 'username' | 'password'>) {
+  try {
+    return {
+      ...(username ? { username: decodeURIComponent(username) } : {}),
+      ...(password ? { password: decodeURIComponent(password) } : {}),
+    }
+  } catch {
+    throw new Error(
+      'REDIS_URL: a "%" in its name or password is not followed by two hexadecimal digits; write %25 for it',
+    )
+  }
+}
+
+function sentinelOptions(url: string): RedisAddress {
+  const form = /^(?:([^:@/]*):([^@/]*)@)?([^@/]+)\/([A-Za-z0-9._-]+)(?:\/(\d+))?$/.exec(url.slice(SENTINEL.length))
+  if (!form)
+    throw new Error(
+      `REDIS_URL: "${shownUrl(url)}" is not an address; write redis+sentinel://host:26379,host:26379/name`,
+    )
+  const [, username = '', password = '', hosts = '', name = '', db] = form
+  const sentinels = hosts.split(',').map(each => {
+    const { hostname, port } = addressIn(`redis://${each}`)
+    return { host: hostname.replace(/^\[|\]$/g, ''), port: Number(port || SENTINEL_PORT) }
+  })
+  return {
+    ...{
+      sentinels,
+      name,
+      updateSentinels: false,
+      sentinelCommandTimeout: SENTINEL_MS,
+      db: Number(db ?? 0),
+      protocol: 2,
+    },
+    ...credentials({ username, password }),
+  }
+}
+
+/** A name or password that was not encoded ends the address early: the rest would be shown, and another host asked. */
+function refuseUnencoded(url: string): void {
+  const authority = url.replace(/^[a-z+]+:\/\//i, '').split('/', 1)[0] as string
+  if (/[#?]/.test(url) || (authority.match(/@/g)?.length ?? 0) > 1)
+    throw new Error(
+      'REDIS_URL: it has a "#", a "?" or more than one "@"; in a name or password write %23, %3F and %40 for them',
+    )
+}
+
+/** The options of a connection; throws with the text and the mend when the address cannot be read. */
+export function redisOptions(url: string): RedisAddress {
+  if (/^unix:\/\/(?!\/.)/.test(url)) throw noAddress(url)
+  if (url.startsWith('unix://')) return { path: url.slice('unix://'.length), protocol: 2 }
+  refuseUnencoded(url)
+  if (url.startsWith(SENTINEL)) return sentinelOptions(url)
+  const parsed = addressIn(url)
+  if (parsed.protocol !== 'redis:' && parsed.protocol !== 'rediss:')
+    throw new Error(
+      `REDIS_URL: "${parsed.protocol}" is not known; use redis://, rediss://, redis+sentinel:// or unix://`,
+    )
+  if (parsed.hostname === '' || parsed.port === '0') throw noAddress(url)
+  const db = Number(parsed.pathname.slice(1) || 0)
+  if (!Number.isInteger(db) || db < 0)
+    throw new Error(`REDIS_URL: "${parsed.pathname}" is not the number of a database; write redis://host:6379/0`)
+  return {
+    host: parsed.hostname.replace(/^\[|\]$/g, ''),
+    port: Number(parsed.port || 6379),
+    db,
+    protocol: 2,
+    ...credentials(parsed),
+    ...(parsed.protocol === 'rediss:' ? { tls: {} } : {}),
+  }
+}

@@ -1,0 +1,53 @@
+/**
+ * Stock events: the notices that every round script publishes, on a connection of their own. They make other workers
+ * quick, never correct: each is absolute, and after a gap (a reconnect) the listener is told to read again. The same
+ * channel carries the calls for marks of a strict round (scripts/lib/order.lua): who misses one is waited for 50 ms.
+ * The node's name is a channel that each of its workers listens to: which nodes there are is which channels have listeners,
+ * true at every moment and without a registry that could be wrong. A message that is no notice (another version's, a
+ * person's) is a reason to read, and never the end of a worker.
+ */
+import { Redis } from 'ioredis'
+import { type Notice, readNotice } from '../data/notice.ts'
+import { redisOptions } from './address.ts'
+import { allChannels, channelRound, nodeChannel } from './keys.ts'
+
+export interface EventListener {
+  readonly noticed: (roundId: string, notice: Notice) => void
+  /** A claim of a strict round waits for this worker's mark; its stamp in microseconds since 1970. */
+  readonly awaited: (roundId: string, stamp: number) => void
+  /** Events may have been missed: read the state again. */
+  readonly gap: () => void
+}
+
+const AWAITS = 'awaits '
+
+/** Subscribes to the stock of all rounds, as a worker of a node; the returned function ends it. */
+export function listenToStock(url: string, node: string, listener: EventListener): () => void {
+  const client = new Redis({
+    ...redisOptions(url),
+    maxRetriesPerRequest: null,
+    // It subscribes below, where a refusal (NOPERM) is caught; the library's own try would end the process.
+    autoResubscribe: false,
+    retryStrategy: attempt => Math.min(1000, 20 * 2 ** Math.min(attempt, 6)) * (0.5 + Math.random() / 2),
+  })
+  client.on('error', () => {})
+  client.on('ready', () => {
+    client.psubscribe(allChannels()).then(
+      () => listener.gap(),
+      () => {},
+    )
+    client.subscribe(nodeChannel(node)).catch(() => {})
+  })
+  client.on('pmessage', (_pattern: string, channel: string, message: string) => {
+    const roundId = channelRound(channel)
+    if (message.startsWith(AWAITS)) {
+      const stamp = Number(message.slice(AWAITS.length))
+      if (Number.isSafeInteger(stamp)) listener.awaited(roundId, stamp)
+      return
+    }
+    const notice = readNotice(message)
+    if (notice) listener.noticed(roundId, notice)
+    else listener.gap()
+  })
+  return () => client.disconnect()
+}

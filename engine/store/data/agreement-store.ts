@@ -1,0 +1,64 @@
+/**
+ * What the nodes of one Redis agreed on: a setting's name to what the first start had, one small HASH. What is read needs
+ * no replica and writes nothing, so a full or read-only server still lets a node start that agrees; what is written goes
+ * where the secrets go, behind all replicas that the level counts.
+ */
+import * as keys from '../connection/keys.ts'
+import type { Link } from '../connection/link.ts'
+
+export type Agreed = Readonly<Record<string, string>>
+
+export interface Standing {
+  readonly agreed: boolean
+  /** The index of rounds by their ids. */
+  readonly rounds: boolean
+  /** The index by their numbers, which codes are found by. */
+  readonly numbers: boolean
+}
+
+export class AgreementStore {
+  readonly #asks: Link
+  readonly #changes: Link
+
+  constructor(asks: Link, changes: Link) {
+    this.#asks = asks
+    this.#changes = changes
+  }
+
+  /** What was agreed; empty before the first start, and after a loss. Throws Fault when Redis cannot be asked. */
+  read(deadlineMs?: number): Promise<Agreed> {
+    return this.#asks.request(client => client.hgetall(keys.agreed()), deadlineMs)
+  }
+
+  /** Whether what the nodes agreed on is there, and each index of rounds, as one connection shows it. Throws Fault. */
+  async standing(): Promise<Standing> {
+    const [agreed, rounds, numbers] = await this.#asks.request(client =>
+      Promise.all([keys.agreed(), keys.rounds(), keys.roundsByNumber()].map(key => client.exists(key))),
+    )
+    return { agreed: agreed === 1, rounds: rounds === 1, numbers: numbers === 1 }
+  }
+
+  /** Writes what is not there yet, in one step: of two first starts one has all of its values. Gives what holds then. */
+  async found(own: Agreed): Promise<Agreed> {
+    const replies = await this.#changes.request(client => {
+      const step = client.multi()
+      for (const [name, value] of Object.entries(own)) step.hsetnx(keys.agreed(), name, value)
+      return step.hgetall(keys.agreed()).exec()
+    })
+    const [, agreed] = replies?.at(-1) ?? []
+    return agreed as Agreed
+  }
+
+  async set(name: string, value: string): Promise<void> {
+    await this.#changes.request(client => client.hset(keys.agreed(), name, value))
+  }
+
+  /** The secrets that Redis keeps because no setting has them; none is made. */
+  async secrets(
+    deadlineMs?: number,
+  ): Promise<{ readonly voucher: Buffer | undefined; readonly draw: Buffer | undefined }> {
+    const kept = await this.#asks.request(client => client.mget(keys.voucherSecret(), keys.drawSecret()), deadlineMs)
+    const [voucher, draw] = kept.map(text => (text === null ? undefined : Buffer.from(text, 'hex')))
+    return { voucher, draw }
+  }
+}

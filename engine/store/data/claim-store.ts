@@ -1,0 +1,208 @@
+/**
+ * Claims and grants in Redis: the one call that decides a batch (scripts/claim.lua), and the reads that find a grant
+ * again, by holder (the HASH) or by sequence (the log, whose entry ids are sequences).
+ */
+import { Fault } from '../../base/assert.ts'
+import { CODES, type Code, codeOf } from '../../base/codes.ts'
+import { holdersIn } from '../../base/holder.ts'
+import * as keys from '../connection/keys.ts'
+import type { Link, Reply, Sending } from '../connection/link.ts'
+import { type Notice, parseNotice } from './notice.ts'
+import type { Script, ScriptName } from '../connection/scripts.ts'
+
+/** What one script call decided. Claims that are not among the exceptions have the outcome `rest`. */
+export interface Decision {
+  readonly notice: Notice
+  /** The sequence of the batch's first grant; the others follow in order. */
+  readonly first: number
+  /** An outcome number of the table. */
+  readonly rest: number
+  /** 8 bytes each: index u16, outcome u8, sequence u32, pool u8, big endian. */
+  readonly exceptions: Buffer
+  /** It was sent on more than one connection, so that its refusals are not certain. */
+  readonly again?: boolean
+  /** At the level fenced: the last sequence that may be granted before that is raised. */
+  readonly reserve?: number
+}
+
+/** A batch as it is asked: holder keys as a MessagePack array, and a byte of pool each or one for all. */
+export interface Batch {
+  readonly users: Buffer
+  readonly pools: Buffer
+}
+
+export interface Holding {
+  readonly sequence: number
+  readonly pool: number
+}
+
+/** The grants of one batch, as the log keeps them. */
+export interface LogBatch {
+  readonly firstSequence: number
+  /** Milliseconds since 1970, Redis's clock. */
+  readonly at: number
+  readonly holders: readonly string[]
+  /** The pool of the i-th grant. */
+  readonly poolOf: (i: number) => number
+}
+
+export const EXCEPTION_BYTES = 8
+const RESTORED_PAGE = 1000
+
+/** The outcome numbers of a decision's exceptions. */
+export function* exceptionOutcomes(exceptions: Buffer): Generator<number> {
+  for (let at = 2; at < exceptions.length; at += EXCEPTION_BYTES) yield exceptions[at] as number
+}
+
+const number = (reply: Reply | undefined): number => Number(reply)
+const text = (reply: Reply | undefined): string => (reply as Buffer).toString('latin1')
+
+export class ClaimStore {
+  readonly #claims: Link
+  readonly #reads: Link
+  readonly #script: Script
+
+  /** `claims` carries claims and nothing else; `reads` everything that may wait behind them. */
+  constructor(claims: Link, reads: Link, scripts: Readonly<Record<ScriptName, Script>>) {
+    this.#claims = claims
+    this.#reads = reads
+    this.#script = scripts.claim
+  }
+
+  /** Requests to Redis without an answer, on the connection that carries claims. */
+  get waiting(): number {
+    return this.#claims.waiting
+  }
+
+  /**
+   * Decides a batch. `users` is a MessagePack array of holder keys, `pools` a byte a claim or one for all.
+   * Throws Fault `fenced` when the round's state is missing or of another epoch, `unknown`, `unavailable`.
+   */
+  async claim(roundId: string, epoch: string, users: Buffer, pools: Buffer): Promise<Decision> {
+    return (await this.decide(roundId, epoch, { users, pools })) as Decision
+  }
+
+  /**
+   * The same for an engine at the level fenced; undefined when the batch passes the reserve: then nothing was done, but
+   * by an earlier copy that may still be under way where `sending` says that there is one.
+   */
+  async decide(
+    roundId: string,
+    epoch: string,
+    { users, pools }: Batch,
+    engine = '',
+    sending: Sending = { again: false },
+  ): Promise<Decision | undefined> {
+    const [outcome, notice, first, rest, exceptions, reserve] = await this.#claims.script(
+      this.#script,
+      [keys.roundState(roundId), keys.roundHolders(roundId), keys.roundLog(roundId)],
+      [keys.roundChannel(roundId), epoch, users, pools, engine],
+      sending,
+    )
+    if (outcome === CODES.unavailable.number) return undefined
+    if (outcome !== CODES.granted.number)
+      throw new Fault(
+        sending.again ? 'unknown' : 'fenced',
+        `round ${roundId}: its keys in Redis are not all there, or of another epoch; restore a backup`,
+      )
+    return {
+      notice: parseNotice(text(notice)),
+      first: number(first),
+      rest: number(rest),
+      exceptions: exceptions as Buffer,
+      again: sending.again,
+      ...(reserve === undefined ? {} : { reserve: number(reserve) }),
+    }
+  }
+
+  /** What a holder key holds, or undefined. */
+  async holding(roundId: string, holder: string): Promise<Holding | undefined> {
+    const grant = await this.#reads.request(client => client.hgetBuffer(keys.roundHolders(roundId), holder))
+    return grant ? { sequence: grant.readUInt32BE(0), pool: grant[4] as number } : undefined
+  }
+
+  /** What each of a user's holder keys holds, in their order. */
+  async holdings(roundId: string, holders: readonly string[]): Promise<readonly (Holding | undefined)[]> {
+    const grants = await this.#reads.request(client => client.hmgetBuffer(keys.roundHolders(roundId), ...holders))
+    return grants.map(grant => (grant ? { sequence: grant.readUInt32BE(0), pool: grant[4] as number } : undefined))
+  }
+
+  /** How many holder keys hold a grant. */
+  holders(roundId: string): Promise<number> {
+    return this.#reads.request(client => client.hlen(keys.roundHolders(roundId)))
+  }
+
+  /** The batch that granted a sequence, or undefined when it was never granted. */
+  async batchOf(roundId: string, sequence: number): Promise<LogBatch | undefined> {
+    for await (const batch of this.batches(roundId, sequence, 1)) {
+      return batch.firstSequence <= sequence ? batch : undefined
+    }
+    return undefined
+  }
+
+  /**
+   * The log's grants from `fromSequence` on, a batch at a time, read `pageEntries` entries a call. Where a fail-over left a
+   * hole in its sequences, what was given back of them comes in its place.
+   */
+  async *batches(roundId: string, fromSequence: number, pageEntries = 64): AsyncGenerator<LogBatch> {
+    let from = `${fromSequence}-0`
+    let next = fromSequence
+    for (;;) {
+      const start = from
+      const page = await this.#reads.request(client =>
+        client.xrangeBuffer(keys.roundLog(roundId), start, '+', 'COUNT', pageEntries),
+      )
+      for (const [id, fields] of page) {
+        const last = Number.parseInt((id as Buffer).toString('latin1'), 10)
+        const batch = logBatch(last, fields as Buffer[])
+        const end = batch ? batch.firstSequence : last + 1
+        if (end > next) yield* this.#restored(roundId, next, end - 1)
+        next = Math.max(next, last + 1)
+        if (batch) yield batch
+      }
+      if (page.length < pageEntries) return
+      from = `(${String(page.at(-1)?.[0])}`
+    }
+  }
+
+  /** The grants that were given back, of the sequences [from, to]; one a batch, since each has a moment of its own. */
+  async *#restored(roundId: string, from: number, to: number): AsyncGenerator<LogBatch> {
+    for (let start = from; start <= to; ) {
+      const low = start
+      const rows = await this.#reads.request(client =>
+        client.zrangebyscore(keys.roundRestored(roundId), low, to, 'LIMIT', 0, RESTORED_PAGE),
+      )
+      for (const row of rows) {
+        const [sequence, pool, at, holder] = row.split(' ')
+        start = Number(sequence) + 1
+        yield {
+          firstSequence: Number(sequence),
+          at: Number(at),
+          holders: [holder as string],
+          poolOf: () => Number(pool),
+        }
+      }
+      if (rows.length < RESTORED_PAGE) return
+    }
+  }
+}
+
+/** An entry that granted, or undefined for the others. */
+export function logBatch(last: number, fields: readonly Buffer[]): LogBatch | undefined {
+  if (fields[2]?.toString('latin1') !== 'users') return undefined
+  const holders = holdersIn(fields[3] as Buffer)
+  const pools = fields[5] as Buffer
+  return {
+    firstSequence: last - holders.length + 1,
+    at: Number(fields[1]?.toString('latin1')),
+    holders,
+    poolOf: i => pools[pools.length === 1 ? 0 : i] as number,
+  }
+}
+
+/** The code of an outcome number that a script gave. */
+export function claimCode(outcome: number): Code {
+  const code = codeOf(outcome)
+  if (!code) throw new Fault('unknown', `a script answered with the number ${outcome}, which no outcome has`)
+  return code
+}

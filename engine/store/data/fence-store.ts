@@ -1,0 +1,155 @@
+/**
+ * The level fenced in Redis: how far a round may grant is raised, what was lost is given back, a round is bound to the
+ * server that it is on now. Each method is one script; docs/reliability.md tells the protocol.
+ *
+ * What must be on every replica before the next step may begin (the note of a raise) goes over a link of its own, which
+ * answers only when all replicas have confirmed; everything else goes over the link of the claims, so that it sees
+ * what they see. Rejected: a WAIT on the link of the claims; every batch would wait behind it.
+ */
+import { Fault } from '../../base/assert.ts'
+import type { Code } from '../../base/codes.ts'
+import { claimCode } from './claim-store.ts'
+import { assertCertain } from '../connection/doubt.ts'
+import * as keys from '../connection/keys.ts'
+import type { Link, Reply } from '../connection/link.ts'
+import { type Notice, parseNotice } from './notice.ts'
+import type { RoundRead, RoundStore } from './round-store.ts'
+import type { Script, ScriptName } from '../connection/scripts.ts'
+
+/** A grant as an engine acknowledged it. */
+export interface KnownGrant {
+  readonly sequence: number
+  /** The pool's place. */
+  readonly pool: number
+  /** Milliseconds since 1970, Redis's clock, when it was made. */
+  readonly at: number
+  readonly holder: string
+}
+
+export interface Restored {
+  readonly notice: Notice
+  readonly restored: number
+  readonly conflicts: number
+}
+
+export interface Bound {
+  /** granted, replayed (another engine was first) or unavailable (engines are waited for). */
+  readonly code: Code
+  readonly notice: Notice
+  /** Sequences that were set aside. */
+  readonly missing: number
+}
+
+/** What one engine asks of one round in one epoch. */
+export interface Standing {
+  readonly roundId: string
+  readonly epoch: string
+  readonly engine: string
+  /** The server that was looked at: what follows from that is refused by any other. */
+  readonly server?: string
+}
+
+export interface Release {
+  readonly most: number
+  readonly request: string
+}
+
+export const RESTORE_GRANTS_MAX = 512
+
+const text = (reply: Reply | undefined): string => (reply as Buffer).toString('latin1')
+
+export class FenceStore {
+  readonly #claims: Link
+  readonly #copied: Link
+  readonly #rounds: RoundStore
+  readonly #scripts: Readonly<Record<ScriptName, Script>>
+
+  /** `copied` answers when all replicas have what it did. `rounds` reads on the connection that carries the claims. */
+  constructor(
+    links: { claims: Link; copied: Link },
+    scripts: Readonly<Record<ScriptName, Script>>,
+    rounds: RoundStore,
+  ) {
+    this.#claims = links.claims
+    this.#copied = links.copied
+    this.#scripts = scripts
+    this.#rounds = rounds
+  }
+
+  /** A round as the server of the claims has it now; undefined when it has no state of it. */
+  read(roundId: string): Promise<RoundRead | undefined> {
+    return this.#rounds.read(roundId)
+  }
+
+  /** Throws Fault `fenced` while the round is bound to another server than this one: what is read of it may lack the end. */
+  async assertBound(roundId: string): Promise<void> {
+    if ((await this.read(roundId))?.binding === 'elsewhere') throw fenced(roundId)
+  }
+
+  /** The engines that have not told yet what they acknowledged before a fail-over. */
+  async owed(roundId: string): Promise<readonly string[]> {
+    const owed = await this.#claims.request(client => client.hget(keys.roundState(roundId), 'owed'))
+    return [...new Set([...(owed ?? '').matchAll(/(\w+):/g)].map(match => match[1] as string))]
+  }
+
+  /** Notes on all replicas that up to `chunk` more may be granted, and that this engine is one of the round's. */
+  async note(standing: Standing, chunk: number): Promise<number> {
+    return this.#reserve(this.#copied, standing, [chunk, 0])
+  }
+
+  /** Lets the round grant up to what was noted. Resolves with the last sequence that may be granted. */
+  async lift(standing: Standing, noted: number): Promise<number> {
+    return this.#reserve(this.#claims, standing, [0, noted])
+  }
+
+  /** Takes the engine off the round's list; everything that it acknowledged must be on all replicas. */
+  async signOff(standing: Standing): Promise<void> {
+    await this.#reserve(this.#claims, standing, [-1, 0])
+  }
+
+  /** Gives grants back, at most RESTORE_GRANTS_MAX; `told` are epochs of which this engine has now told everything. */
+  async restore(standing: Standing, grants: readonly KnownGrant[], told: readonly string[]): Promise<Restored> {
+    const { roundId, epoch, engine, server = '' } = standing
+    const lines = grants.map(({ sequence, pool, at, holder }) => `${sequence} ${pool} ${at} ${holder}\n`).join('')
+    const names = [
+      ...[keys.roundState(roundId), keys.roundHolders(roundId), keys.roundLog(roundId)],
+      keys.roundRestored(roundId),
+    ]
+    const args = [keys.roundChannel(roundId), epoch, engine, told.join(' '), lines, server]
+    const reply = await this.#claims.script(this.#scripts['fence-restore'], names, args)
+    if (claimCode(reply[0] as number) === 'fenced') throw fenced(roundId)
+    return { notice: parseNotice(text(reply[1])), restored: Number(reply[2]), conflicts: Number(reply[3]) }
+  }
+
+  /** Ends an epoch and begins the `next` on the server as it is now. */
+  async bind({ roundId, epoch, server = '' }: Standing, next: string, patienceMs: number): Promise<Bound> {
+    const names = [keys.roundState(roundId), keys.roundLog(roundId), keys.roundRestored(roundId)]
+    const args = [keys.roundChannel(roundId), epoch, next, patienceMs, this.#rounds.holdOf(next), server]
+    const reply = await this.#claims.script(this.#scripts['fence-bind'], names, args)
+    const code = claimCode(reply[0] as number)
+    if (code === 'fenced') throw fenced(roundId)
+    return { code, notice: parseNotice(text(reply[1])), missing: Number(reply[2]) }
+  }
+
+  /** Gives what is quarantined back to the pools. */
+  async release(roundId: string, epoch: string, { most, request }: Release): Promise<{ code: Code; notice: Notice }> {
+    const names = [keys.roundState(roundId), keys.roundLog(roundId)]
+    const args = [keys.roundChannel(roundId), epoch, most, this.#rounds.holdOf(request), request]
+    const sending = { again: false }
+    const reply = await this.#copied.script(this.#scripts['fence-release'], names, args, sending)
+    const code = claimCode(reply[0] as number)
+    assertCertain(sending, code, `round ${roundId}`)
+    if (code === 'fenced') throw fenced(roundId)
+    return { code, notice: parseNotice(text(reply[1])) }
+  }
+
+  async #reserve(link: Link, { roundId, epoch, engine }: Standing, args: readonly number[]): Promise<number> {
+    const names = [keys.roundState(roundId)]
+    const [outcome, sequence] = await link.script(this.#scripts['fence-reserve'], names, [epoch, engine, ...args])
+    if (claimCode(outcome as number) === 'fenced') throw fenced(roundId)
+    return Number(sequence)
+  }
+}
+
+const fenced = (roundId: string): Fault =>
+  new Fault('fenced', `round ${roundId}: it is bound to another server, or its state is missing or of another epoch`)

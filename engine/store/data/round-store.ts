@@ -1,0 +1,269 @@
+/**
+ * Campaigns and rounds in Redis: written once, turned by scripts, listed by their indexes. A round's configuration is
+ * immutable JSON in its state hash; what moves is the notice. Creating a round takes three idempotent steps (number,
+ * state, index); what a crash between them leaves is found by its money (campaign/money/commitments.ts).
+ */
+import type { Redis } from 'ioredis'
+import { Fault } from '../../base/assert.ts'
+import { CODES, type Code } from '../../base/codes.ts'
+import { claimCode } from './claim-store.ts'
+import { assertCertain } from '../connection/doubt.ts'
+import * as keys from '../connection/keys.ts'
+import type { Link, Reply } from '../connection/link.ts'
+import { grantedOf, type Notice, parseNotice } from './notice.ts'
+import { ofPrimary } from '../connection/primary.ts'
+import type { Script, ScriptName } from '../connection/scripts.ts'
+
+export interface NewRound {
+  readonly id: string
+  readonly campaignId: string
+  readonly number: number
+  readonly epoch: string
+  /** Milliseconds since 1970, 0 for none. */
+  readonly opensAt: number
+  readonly closesAt: number
+  readonly config: string
+  /** Stock of each pool; the first is `general`. */
+  readonly totals: readonly number[]
+  /** At the level fenced. */
+  readonly fenced?: boolean
+}
+
+/** Where a fenced round is bound to, as seen from the server that was asked; empty at the other levels. */
+export type Binding = 'here' | 'elsewhere' | ''
+
+export interface RoundRead {
+  readonly notice: Notice
+  readonly config: string
+  readonly binding: Binding
+  /** The name of the server's history that was read; empty at the other levels than fenced. */
+  readonly server: string
+}
+
+export interface RoundEntry {
+  readonly id: string
+  readonly number: number
+  readonly campaignId: string
+}
+
+export type TurnVerb = 'open' | 'pause' | 'resume' | 'close'
+
+export interface Turned {
+  readonly code: Code
+  readonly notice: Notice
+}
+
+export interface Damage {
+  readonly what: string
+  /** There is no state at all. */
+  readonly isMissing: boolean
+  /** An index lacks it: it goes on, but lists or codes do not lead to it. */
+  readonly isUnlisted?: boolean
+}
+
+export interface Restock {
+  readonly pool: number
+  readonly add: number
+  readonly most: number
+  readonly request: string
+}
+
+const text = (reply: Reply | undefined): string => (reply as Buffer).toString('utf8')
+
+export class RoundStore {
+  readonly #link: Link
+  readonly #scripts: Readonly<Record<ScriptName, Script>>
+  /** For how long a worker may go on refusing after a change that lets grants resume; 0 where there are no workers. */
+  readonly leaseMs: number
+
+  constructor(link: Link, scripts: Readonly<Record<ScriptName, Script>>, leaseMs: number) {
+    this.#link = link
+    this.leaseMs = leaseMs
+    this.#scripts = scripts
+  }
+
+  /** Keeps a campaign's JSON. */
+  async createCampaign(id: string, json: string): Promise<void> {
+    await this.#link.request(client => client.hsetnx(keys.campaigns(), id, json))
+  }
+
+  campaign(id: string): Promise<string | null> {
+    return this.#link.request(client => client.hget(keys.campaigns(), id))
+  }
+
+  /** Every campaign's JSON, by id. */
+  campaigns(): Promise<Record<string, string>> {
+    return this.#link.request(client => client.hgetall(keys.campaigns()))
+  }
+
+  /** A number no other round has. A resend may skip one; that costs nothing. */
+  nextNumber(): Promise<number> {
+    return this.#link.request(client => client.incr(keys.roundNumber()))
+  }
+
+  /** Makes the state of a round; nobody finds it before it is enlisted. Throws Fault `unavailable` when it was given up meanwhile. */
+  async createRound(round: NewRound): Promise<Notice> {
+    const { id } = round
+    const [outcome, notice] = await this.#link.script(
+      this.#scripts['round-create'],
+      [keys.roundState(id), keys.roundLog(id), keys.roundVoid(id)],
+      [
+        ...[keys.roundChannel(id), round.epoch, round.opensAt, round.closesAt, round.config, round.totals.join(' ')],
+        round.fenced ? '1' : '',
+      ],
+    )
+    if (claimCode(outcome as number) === 'unavailable')
+      throw new Fault('unavailable', 'this took too long and was given up; nothing was made')
+    return parseNotice(text(notice))
+  }
+
+  /** Puts a round into the index. */
+  async enlist({ id, number, campaignId }: RoundEntry): Promise<void> {
+    await this.#link.request(client => client.hset(keys.roundsByNumber(), String(number), id))
+    await this.#link.request(client => client.hset(keys.rounds(), id, `${number} ${campaignId}`))
+  }
+
+  /** All rounds, or one campaign's, in the order in which they were made. */
+  async index(campaignId?: string): Promise<RoundEntry[]> {
+    const index = await this.#link.request(client => client.hgetall(keys.rounds()))
+    const rows = Object.entries(index).map(([id, row]) => {
+      const [number = '', campaign = ''] = row.split(' ')
+      return { id, number: Number(number), campaignId: campaign }
+    })
+    return rows.filter(row => !campaignId || row.campaignId === campaignId).sort((a, b) => a.number - b.number)
+  }
+
+  /** The ids of all rounds, or of one campaign's. */
+  async roundIds(campaignId?: string): Promise<string[]> {
+    return (await this.index(campaignId)).map(({ id }) => id)
+  }
+
+  /** The ids of all rounds that either index has. */
+  async anyIds(): Promise<string[]> {
+    const numbered = await this.#link.request(client => client.hgetall(keys.roundsByNumber()))
+    return [...new Set([...(await this.roundIds()), ...Object.values(numbered)])]
+  }
+
+  roundIdOf(number: number): Promise<string | null> {
+    const read = (client: Redis) => client.hget(keys.roundsByNumber(), String(number))
+    return this.#link.request(client => ofPrimary(client, read))
+  }
+
+  /** Whether the index knows the round: then its missing state is `fenced`, not `not_found`. */
+  async isKnown(id: string): Promise<boolean> {
+    const read = (client: Redis) => client.hexists(keys.rounds(), id)
+    return (await this.#link.request(client => ofPrimary(client, read))) === 1
+  }
+
+  /** How many rounds the index has. */
+  count(): Promise<number> {
+    return this.#link.request(client => client.hlen(keys.rounds()))
+  }
+
+  /** A round's notice and configuration, or undefined when Redis has no state of it. */
+  async read(id: string): Promise<RoundRead | undefined> {
+    return roundReadOf(await this.#link.script(this.#scripts['round-read'], [keys.roundState(id)], []))
+  }
+
+  /** What is wrong with a round's keys; undefined when nothing is, or while it is given back to another server. */
+  async damage(id: string): Promise<Damage | undefined> {
+    const read = await this.read(id).catch(unreadable)
+    if (!read) return { what: 'its state in Redis is missing', isMissing: true }
+    if (read instanceof Error || !isJson(read.config))
+      return { what: 'its state in Redis cannot be read', isMissing: false }
+    if (read.binding === 'elsewhere') return undefined
+    const [holders, log] = await this.#link.request(client =>
+      Promise.all([client.hlen(keys.roundHolders(id)), client.exists(keys.roundLog(id))]),
+    )
+    if (log === 0) return { what: 'its log in Redis is missing', isMissing: false }
+    const granted = grantedOf(read.notice)
+    if (holders === granted) return this.#unlisted(id, JSON.parse(read.config))
+    // While grants go on the two are of different moments, and the script that made them has compared them.
+    const later = await this.read(id)
+    if (later?.notice.version !== read.notice.version) return undefined
+    return { what: `its holders are ${holders}, its state says ${granted}`, isMissing: false }
+  }
+
+  /** What an index lacks of a round that is sound. */
+  async #unlisted(
+    id: string,
+    row: { readonly number: number; readonly campaign_id: string },
+  ): Promise<Damage | undefined> {
+    const { number, campaign_id } = row
+    const [listed, numbered] = await this.#link.request(client =>
+      Promise.all([client.hexists(keys.rounds(), id), client.hget(keys.roundsByNumber(), String(number))]),
+    )
+    if (listed === 0) return unlisted(keys.rounds(), `${id} "${number} ${campaign_id}"`)
+    return numbered === id ? undefined : unlisted(keys.roundsByNumber(), `${number} ${id}`)
+  }
+
+  turn(id: string, epoch: string, verb: TurnVerb, request: string): Promise<Turned> {
+    return this.#change('round-turn', id, [keys.roundChannel(id), epoch, verb, this.holdOf(request), request])
+  }
+
+  restock(id: string, epoch: string, { pool, add, most, request }: Restock): Promise<Turned> {
+    return this.#change('restock', id, [keys.roundChannel(id), epoch, pool, add, most, this.holdOf(request), request])
+  }
+
+  /** Ends a hold, when its lease is over for everybody. */
+  async endHold(id: string, epoch: string, hold: string): Promise<Notice> {
+    const args = [keys.roundChannel(id), epoch, hold]
+    const reply = await this.#link.script(this.#scripts['hold-end'], [keys.roundState(id)], args)
+    if (claimCode(reply[0] as number) === 'fenced') throw stateless(id)
+    return parseNotice(text(reply[1]))
+  }
+
+  /** What the hold of a change is called, `by` being its own name; empty where nobody has to be waited for. */
+  holdOf(by: string): string {
+    return this.leaseMs > 0 ? by : ''
+  }
+
+  async #change(script: 'round-turn' | 'restock', id: string, args: (string | number)[]): Promise<Turned> {
+    const sending = { again: false }
+    const reply = await this.#link.script(
+      this.#scripts[script],
+      [keys.roundState(id), keys.roundLog(id)],
+      args,
+      sending,
+    )
+    const code = claimCode(reply[0] as number)
+    assertCertain(sending, code, `round ${id}`)
+    if (code === 'fenced') throw stateless(id)
+    return { code, notice: parseNotice(text(reply[1])) }
+  }
+}
+
+const unlisted = (index: string, row: string): Damage => ({
+  what: `the index ${index} in Redis lacks its row (HSET ${index} ${row})`,
+  isMissing: false,
+  isUnlisted: true,
+})
+
+/** What was wrong with bytes that were read; a Redis that did not answer is thrown on. */
+function unreadable(cause: unknown): Error {
+  if (cause instanceof Fault || !(cause instanceof Error)) throw cause
+  return cause
+}
+
+function isJson(text: string): boolean {
+  try {
+    JSON.parse(text)
+    return true
+  } catch {
+    return false
+  }
+}
+
+/** What round-read.lua replied. */
+export function roundReadOf(reply: readonly Reply[]): RoundRead | undefined {
+  if (reply[0] !== CODES.granted.number) return undefined
+  const [binding = '', server = ''] = text(reply[3]).split(' ')
+  return { notice: parseNotice(text(reply[1])), config: text(reply[2]), binding: binding as Binding, server }
+}
+
+const stateless = (id: string): Fault =>
+  new Fault('fenced', `round ${id}: its state in Redis is missing or of another epoch`)
+
+/** The index knows the round and Redis has no state of it. */
+export const lostRound = (id: string): Fault =>
+  new Fault('fenced', `round ${id}: its state in Redis is missing; restore it from a backup`)

@@ -1,0 +1,170 @@
+/**
+ * What `fairgrab doctor` asks of the server beyond its health: whether the engine's user may do what the engine does,
+ * whether it may do what nobody should, and how far the two clocks are apart.
+ *
+ * A right is tried, not read: each row of NEEDED sends the command as the engine does, and NOPERM is the finding. What
+ * must not be allowed cannot be tried, so for that Redis is asked (ACL DRYRUN), and where it will not say, the user is
+ * already a limited one. Rejected: parsing ACL rules, a language with its own order and exceptions.
+ */
+import type { Redis } from 'ioredis'
+import { Fault } from '../../base/assert.ts'
+import { type Clock, realClock } from '../../base/clock.ts'
+import { everything, nodeChannel, replicationMark } from '../connection/keys.ts'
+import type { Link } from '../connection/link.ts'
+import type { Finding } from './health.ts'
+import { serverAheadMs } from './server-time.ts'
+
+interface Need {
+  readonly right: string
+  readonly send: (client: Redis) => Promise<unknown>
+}
+
+const NEEDED: readonly Need[] = [
+  { right: '+role', send: client => client.role() },
+  { right: '+time', send: client => client.time() },
+  { right: '+eval', send: client => client.call('EVAL', 'return 1', '0') },
+  { right: '+evalsha', send: client => client.call('SCRIPT', 'EXISTS', '0'.repeat(40)) },
+  { right: `+set ~${everything()}`, send: client => client.set(replicationMark(), '1') },
+  { right: '+wait', send: client => client.wait(0, 1) },
+  { right: `+publish &${everything()}`, send: client => client.publish(nodeChannel('doctor'), '') },
+]
+
+/**
+ * What nobody needs who only grants, and what would end a release or take the machine: the user of
+ * deploy/redis-users.conf may do none of it, which a test tries for each.
+ */
+export const DANGEROUS: readonly (readonly string[])[] = [
+  ['FLUSHALL'],
+  ['KEYS', '*'],
+  ['CONFIG', 'SET', 'appendonly', 'no'],
+  ['DEBUG', 'SLEEP', '0'],
+  ['SHUTDOWN'],
+  ['FLUSHDB'],
+  ['SWAPDB', '0', '1'],
+  ['SCAN', '0'],
+  ['CONFIG', 'REWRITE'],
+  ['CONFIG', 'RESETSTAT'],
+  ['RESTORE', replicationMark(), '0', ''],
+  ['DUMP', replicationMark()],
+  ['MIGRATE', 'host', '1', 'key', '0', '1'],
+  ['MODULE', 'LOAD', '/x.so'],
+  ['FUNCTION', 'LOAD', 'x'],
+  ['FUNCTION', 'FLUSH'],
+  ['SCRIPT', 'FLUSH'],
+  ['SCRIPT', 'KILL'],
+  ['REPLICAOF', 'NO', 'ONE'],
+  ['FAILOVER'],
+  ['CLUSTER', 'RESET'],
+  ['SAVE'],
+  ['BGSAVE'],
+  ['BGREWRITEAOF'],
+  ['MONITOR'],
+  ['CLIENT', 'KILL', 'ID', '0'],
+  ['CLIENT', 'PAUSE', '1'],
+  ['CLIENT', 'LIST'],
+  ['ACL', 'SETUSER', 'x'],
+  ['ACL', 'LIST'],
+  ['ACL', 'LOAD'],
+  ['SYNC'],
+  ['PSYNC', '?', '-1'],
+  ['DEL', replicationMark()],
+  ['UNLINK', replicationMark()],
+  ['RENAME', replicationMark(), replicationMark()],
+  ['EXPIRE', 'other', '1'],
+  ['GET', 'other'],
+  ['PUBLISH', 'other', ''],
+]
+
+/** So many of them a finding names. */
+const TOLD_MAX = 5
+
+/** Clocks further apart than this mislead people about openings and ends, milliseconds. */
+const CLOCK_MS_MAX = 2000
+
+const isDenied = (cause: unknown): boolean => cause instanceof Fault && cause.message.includes('NOPERM')
+
+/** The reply, or undefined when the user may not. */
+const allowed = <T>(asked: Promise<T>): Promise<T | undefined> =>
+  asked.catch(cause => {
+    if (!isDenied(cause)) throw cause
+    return undefined
+  })
+
+async function missingRights(link: Link): Promise<Finding[]> {
+  const findings: Finding[] = []
+  for (const { right, send } of NEEDED) {
+    if ((await allowed(link.request(client => send(client).then(() => true)))) === undefined)
+      findings.push({ what: `the engine's user lacks ${right}`, mend: `redis-cli ACL SETUSER <user> ${right}` })
+  }
+  return findings
+}
+
+/** Whether the default user has a password; true where that may not be asked, since then he is no default user. */
+async function asksPassword(link: Link): Promise<boolean> {
+  const user = await allowed(link.request(client => client.call('ACL', 'GETUSER', 'default') as Promise<unknown>))
+  const fields = Array.isArray(user) ? user : Object.entries(user ?? {}).flat()
+  const flags: unknown = fields[fields.indexOf('flags') + 1]
+  return !(Array.isArray(flags) && flags.includes('nopass'))
+}
+
+/** Settings that open the server to more than the engine; not told where they may not be read. */
+const OPEN: Readonly<Record<string, readonly [isOpen: (value: string) => boolean, what: string, mend: string]>> = {
+  'protected-mode': [
+    value => value === 'no',
+    'protected-mode is no: a server without a password answers every network',
+    'redis-cli CONFIG SET protected-mode yes, and bind it to a private address',
+  ],
+  'enable-debug-command': [
+    value => value === 'yes',
+    'enable-debug-command is yes',
+    'enable-debug-command no in redis.conf, and restart',
+  ],
+  'enable-module-command': [
+    value => value === 'yes',
+    'enable-module-command is yes: who may send commands may load code',
+    'enable-module-command no in redis.conf, and restart',
+  ],
+}
+
+async function openSettings(link: Link): Promise<Finding[]> {
+  const names = Object.keys(OPEN)
+  const flat = await allowed(link.request(client => client.call('CONFIG', 'GET', ...names) as Promise<string[]>))
+  return (flat ?? []).flatMap((name, i) => {
+    const [isOpen, what, mend] = (i % 2 === 0 ? OPEN[name] : undefined) ?? []
+    return what !== undefined && mend !== undefined && isOpen?.(flat?.[i + 1] ?? '') ? [{ what, mend }] : []
+  })
+}
+
+async function dangerousRights(link: Link): Promise<Finding[]> {
+  const user = await allowed(link.request(client => client.call('ACL', 'WHOAMI') as Promise<string>))
+  const mend = 'give the engine a user of its own: deploy/redis-users.conf'
+  if (user === 'default') {
+    const [what, password] = ['the engine is the default user, who may do everything', await asksPassword(link)]
+    return [{ what: password ? what : `${what} and has no password`, mend }]
+  }
+  if (user === undefined) return []
+  const may: string[] = []
+  for (const command of DANGEROUS) {
+    const says = await allowed(
+      link.request(client => client.call('ACL', 'DRYRUN', user, ...command) as Promise<string>),
+    )
+    if (says === 'OK') may.push(command.slice(0, 2).join(' '))
+  }
+  const more = may.length > TOLD_MAX ? ` and ${may.length - TOLD_MAX} more` : ''
+  return may.length > 0 ? [{ what: `the user ${user} may ${may.slice(0, TOLD_MAX).join(', ')}${more}`, mend }] : []
+}
+
+async function clockDrift(link: Link, clock: Clock): Promise<Finding[]> {
+  const ahead = (await allowed(serverAheadMs(link, clock))) ?? 0
+  if (Math.abs(ahead) <= CLOCK_MS_MAX) return []
+  const what = `Redis's clock is ${Math.abs(ahead)} ms ${ahead > 0 ? 'ahead of' : 'behind'} this machine's`
+  return [{ what, mend: 'run a time service (chrony) on both; Redis decides when a round opens' }]
+}
+
+/** Rights and clock, of the server behind a link. Throws Fault when it cannot be asked. */
+export async function diagnose(link: Link, clock: Clock = realClock) {
+  return {
+    problems: [...(await missingRights(link)), ...(await clockDrift(link, clock))],
+    warnings: [...(await dangerousRights(link)), ...(await openSettings(link))],
+  }
+}

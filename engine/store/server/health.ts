@@ -1,0 +1,172 @@
+/**
+ * What the server must give for the durability level that was promised, checked at start and every few seconds.
+ * Each problem says what is wrong and what to type. Any problem stops the grants (outcome `fenced`), because a grant
+ * that the server may forget is worse than none. Warnings are told and do not stop.
+ */
+import type { Redis } from 'ioredis'
+import type { Clock } from '../../base/clock.ts'
+import { allNodes } from '../connection/keys.ts'
+import type { Link } from '../connection/link.ts'
+import { countCopies } from '../connection/replicas.ts'
+import { flawsOf } from './known-flaws.ts'
+import { clockWarnings, serverAheadMs } from './server-time.ts'
+
+export type Durability = 'memory' | 'everysec' | 'always' | 'replicated' | 'fenced'
+
+export interface Promised {
+  readonly level: Durability
+  /** At the levels replicated and fenced; else 0. */
+  readonly replicas: number
+}
+
+export interface Finding {
+  readonly what: string
+  readonly mend: string
+}
+
+export interface StoreHealth {
+  readonly problems: readonly Finding[]
+  readonly warnings: readonly Finding[]
+  /** `7.0.15` */
+  readonly version: string
+  readonly usedMemoryBytes: number
+  /** Nodes that share this Redis; 0 where that may not be asked. */
+  readonly nodes: number
+  /** Commands that it processed since its start. */
+  readonly commands: number
+  /** How far its clock is ahead of this machine's at least, milliseconds. */
+  readonly aheadMs: number
+}
+
+type Facts = Readonly<Record<string, string>>
+
+const set = (name: string, value: string) => `redis-cli CONFIG SET ${name} ${value} && redis-cli CONFIG REWRITE`
+
+function problemsOf(level: Durability, info: Facts, config: Facts): Finding[] {
+  const problems: Finding[] = []
+  const need = (holds: boolean, what: string, mend: string) => {
+    if (!holds) problems.push({ what, mend })
+  }
+  need(info.role === 'master', `the server is a ${info.role}`, 'point REDIS_URL at the primary')
+  need(info.loading !== '1', 'the server is still loading its data', 'wait; it resumes by itself')
+  const policy = info.maxmemory_policy ?? config['maxmemory-policy']
+  need(
+    policy === 'noeviction',
+    `maxmemory-policy is ${policy}: holders could be evicted without an error`,
+    set('maxmemory-policy', 'noeviction'),
+  )
+  if (level === 'memory') return problems
+  need(
+    info.aof_enabled === '1',
+    `persistence is off: grants would not survive at the level ${level}`,
+    set('appendonly', 'yes'),
+  )
+  need(
+    info.aof_last_write_status !== 'err',
+    'the last write to the append only file failed',
+    'free or mend the disk that holds the append only file',
+  )
+  if (level !== 'everysec' && config.appendfsync !== undefined) {
+    const { appendfsync } = config
+    need(appendfsync === 'always', `appendfsync is ${appendfsync}, the level is ${level}`, set('appendfsync', 'always'))
+    need(
+      config['no-appendfsync-on-rewrite'] === 'no',
+      'no-appendfsync-on-rewrite is yes: fsync stops during rewrites',
+      set('no-appendfsync-on-rewrite', 'no'),
+    )
+  }
+  return problems
+}
+
+/**
+ * All that may be promoted must be counted: one more replica than promised could be promoted without the last grants.
+ * A primary does not know the priorities of its replicas, so those that never are promoted count too.
+ */
+async function replicaProblems(link: Link, { level, replicas }: Promised, info: Facts): Promise<Finding[]> {
+  if (replicas === 0 || info.role !== 'master') return []
+  const connected = Number(info.connected_slaves ?? 0)
+  if (connected > replicas) {
+    const mend = `set FAIRGRAB_REPLICAS to ${connected}, or take the others away`
+    return [{ what: `${connected} replicas are connected, only ${replicas} are waited for`, mend }]
+  }
+  const copies = await link.request(client => countCopies(client, replicas))
+  if (copies >= replicas) return []
+  const what = `${copies} of ${replicas} replicas confirm a write: it would not survive at the level ${level}`
+  return [{ what, mend: 'start the missing replica, or look at its log; redis-cli INFO replication has their states' }]
+}
+
+/** What a level may lose that others keep: told at each start, so that nobody learns it from a crash. */
+const LOSES: Readonly<Partial<Record<Durability, string>>> = {
+  memory: 'all acknowledged grants are lost when Redis ends',
+  everysec: 'grants acknowledged in the last seconds are lost when Redis or its machine ends',
+}
+
+/** Levels that wait for no replica, on a server whose replicas may be promoted: who promotes one undoes what was answered. */
+function uncountedCopies({ level, replicas }: Promised, info: Facts): Finding[] {
+  const copies = Number(info.connected_slaves ?? 0)
+  if (replicas > 0 || copies === 0) return []
+  const what = `the level ${level} waits for none of ${copies} connected replicas: when one is promoted, what was answered last may be lost, packs are granted twice and vouchers redeemed twice`
+  const mend = `set FAIRGRAB_DURABILITY to replicated or fenced and FAIRGRAB_REPLICAS to ${copies}, or let nothing promote them (replica-priority 0)`
+  return [{ what, mend }]
+}
+
+function warningsOf(level: Durability, info: Facts, config: Facts): Finding[] {
+  const server = info.server_name === 'valkey' ? 'valkey' : 'redis'
+  const warnings = flawsOf(server, info[`${server}_version`] ?? '0')
+  const loses = LOSES[level]
+  if (loses !== undefined)
+    warnings.push({ what: `the level is ${level}: ${loses}`, mend: 'set FAIRGRAB_DURABILITY to always' })
+  if (config.appendfsync === undefined)
+    warnings.push({ what: 'CONFIG GET is not allowed: appendfsync is not verified', mend: 'allow +config|get' })
+  return warnings
+}
+
+const facts = (text: string): Facts =>
+  Object.fromEntries([...text.matchAll(/^([a-z_]+):(.*?)\r?$/gm)].map(match => [match[1], match[2]]))
+
+async function settings(client: Redis): Promise<Facts> {
+  try {
+    const flat = (await client.config('GET', '*append*', 'maxmemory-policy')) as string[]
+    const pairs = flat.flatMap((name, i) => (i % 2 === 0 ? [[name, flat[i + 1] as string]] : []))
+    return Object.fromEntries(pairs)
+  } catch (cause) {
+    if (cause instanceof Error && cause.name === 'ReplyError') return {}
+    throw cause
+  }
+}
+
+/** How many nodes listen; 0 where the engine's user may not ask that. */
+async function countNodes(client: Redis): Promise<number> {
+  try {
+    return (await client.pubsub('CHANNELS', allNodes())).length
+  } catch (cause) {
+    if (cause instanceof Error && cause.name === 'ReplyError') return 0
+    throw cause
+  }
+}
+
+/** Reads and judges the server. Throws Fault when it cannot be asked. */
+export async function checkHealth(link: Link, { level, replicas }: Promised, clock: Clock): Promise<StoreHealth> {
+  const aheadMs = await serverAheadMs(link, clock)
+  const info = facts(await link.request(client => client.info()))
+  const config = await link.request(settings)
+  // A primary that was made a replica keeps its connections, and one that only asks would never hear of the new primary.
+  if (info.role !== 'master') link.renew(`the server has become a ${info.role}`)
+  const replicated = await replicaProblems(link, { level, replicas }, info)
+  // At fenced a missing replica stops no grant by itself: what is reserved goes on, and no more is reserved without it.
+  const goesOn = level === 'fenced' && Number(info.connected_slaves ?? 0) <= replicas
+  return {
+    problems: [...problemsOf(level, info, config), ...(goesOn ? [] : replicated)],
+    warnings: [
+      ...warningsOf(level, info, config),
+      ...uncountedCopies({ level, replicas }, info),
+      ...(goesOn ? replicated : []),
+      ...clockWarnings(aheadMs),
+    ],
+    aheadMs,
+    version: info.redis_version ?? 'unknown',
+    usedMemoryBytes: Number(info.used_memory ?? 0),
+    nodes: await link.request(countNodes),
+    commands: Number(info.total_commands_processed ?? 0),
+  }
+}
