@@ -11,21 +11,21 @@ import { Commitments } from './campaign/money/commitments.ts'
 import { Sweep } from './campaign/money/sweep.ts'
 import { Audit } from './campaign/operator/change-log.ts'
 import { Campaigns } from './campaign/round/campaigns.ts'
-import { quarantines } from './campaign/round/quarantine.ts'
+import type { RoundEvents } from './campaign/round/decider.ts'
 import type { Round } from './campaign/round/round.ts'
 import { BEAT_MS, Controls, type Rates, READ_MS } from './campaign/voucher/controls.ts'
 import type { Config } from './config.ts'
 import { agree } from './main/agreement.ts'
-import { checked } from './main/checked.ts'
-import { type Ears, roundsOf } from './main/rounds.ts'
-import { drawnFeed, openServer, type Parts, stockFeed } from './main/server.ts'
+import { eventsOf, roundsOf } from './main/rounds.ts'
+import { drawnFeed, openServer, type Parts, servicesOf, stockFeed } from './main/server.ts'
 import { ArrivalRecord } from './ops/arrival-record.ts'
 import { FaultLog } from './ops/fault-log.ts'
-import { Health, type HealthOptions } from './ops/health.ts'
+import { Health } from './ops/health.ts'
 import type { Log } from './ops/log.ts'
 import { Metrics } from './ops/metrics.ts'
 import { TrafficLog } from './ops/traffic-log.ts'
 import { RateLimits } from './server/rate-limits.ts'
+import type { Server } from './server/uws.ts'
 import { totalOf } from './store/data/notice.ts'
 import { openStore, type Store } from './store/store.ts'
 
@@ -57,32 +57,35 @@ export interface Worker {
 
 export async function startWorker({ config, log, place = 0, metricsText }: WorkerOptions): Promise<Worker> {
   const [clock, random] = [new CorrectedClock(realClock), realRandom]
-  const ears: Ears = {}
-  const store = storeOf(config, log, ears, clock)
+  const store = storeOf(config, log, clock)
   const faults = new FaultLog(log)
   const metrics = new Metrics(cause => log.error({ err: cause }, 'bug'))
-  const health = healthOf({ config, log, faults }, { connected: store.ready, check: () => checked(store, clock, ears) })
+  const health = healthOf({ config, log, faults, store, clock })
   await health.start()
-  const agreeing = agree({ config, store, health, ears })
+  const agreeing = agree({ config, store, health })
   const { voucher: secret, draw: drawSecret, agreement } = await tellingWaits(agreeing, health, log)
   const arrivals = config.arrivals === '' ? undefined : new ArrivalRecord(config.arrivals)
   const audit = new Audit({ store: store.audit, random, failed: unauditedTold(metrics, log) })
-  const common = { store, metrics, health, secret, audit }
-  const { rounds, fence } = await roundsOf({ ...common, drawSecret, config, log, clock, place, ears, arrivals })
-  const campaigns = new Campaigns({ store, clock, random, serverTimeMs: () => rounds.serverTimeMs() })
   const told = (what: string) => faults.told(what)
+  const common = { store, metrics, health, secret, audit }
+  const seen: Pick<RoundEvents, 'changed' | 'drawn'> = {
+    changed: view => feed.changed(view.id),
+    drawn: (view, window) => drawn(view, window),
+  }
+  const events = eventsOf({ metrics, log, arrivals }, seen)
+  const { rounds, fence } = await roundsOf({ ...common, drawSecret, config, log, clock, place, events })
+  const campaigns = new Campaigns({ store, clock, random, serverTimeMs: () => rounds.serverTimeMs() })
   const commitments = new Commitments({ store, serverTimeMs: () => rounds.serverTimeMs(), failed: told('budget') })
   const draws = new Draws({ store, rounds, clock, failed: told('draw') })
   const limits = limitsOf(config, log, store, clock)
-  await readControls(limits)()
   const money = { campaigns, commitments, sweep: new Sweep(store, campaigns) }
   const parts = { ...common, ...limits, ...money, agreement, rounds, draws, clock, random, fenced: fence !== undefined }
-  const { server, stream, own, underWay } = await openServer(config, parts, metricsText)
-  const feed = stockFeed(parts, server, stream)
-  ears.changed = view => feed.changed(view.id)
-  ears.drawn = drawnFeed(parts, server, told('drawn'))
-  ears.up = () => renewed(parts)
-  watchRounds(ears, parts)
+  const { services, stream, own } = servicesOf(config, parts, metricsText)
+  const publish: Server['publish'] = (...frame) => server.publish(...frame)
+  const feed = stockFeed(parts, stream, publish)
+  const drawn = drawnFeed(parts, publish, told('drawn'))
+  await readControls(limits)()
+  const server = await openServer(config, services, stream)
   void fence?.begin(id => rounds.get(id)).catch(told('journal'))
   const stops = startTicks(parts, log, told)
   return {
@@ -90,7 +93,7 @@ export async function startWorker({ config, log, place = 0, metricsText }: Worke
     metrics: own,
     drain: async noticeMs => {
       health.drain()
-      await drained(() => rounds.unanswered + underWay.requests, clock, noticeMs)
+      await drained(() => rounds.unanswered + services.underWay.requests, clock, noticeMs)
       stream.restart()
       server.stopListening()
       for (const stop of stops) stop()
@@ -114,25 +117,6 @@ async function tellingWaits<T>(starting: Promise<T>, health: Health, log: Log): 
   }
   const stop = every(realClock, START_TOLD_MS, tell, () => {})
   return starting.finally(stop)
-}
-
-/** What the checks of the server are told of the rounds that are served. */
-function watchRounds(ears: Ears, { rounds, store }: Parts): void {
-  ears.damage = async () => {
-    const configs = [...rounds.loaded()].map(({ view }) => view.config)
-    const { lost, damaged } = await rounds.damaged.look(configs.map(({ id }) => id))
-    // With all rounds their campaigns are lost; that is told once.
-    const served = lost.length > 0 ? [] : configs.map(config => config.campaign_id)
-    return { lost, damaged: [...damaged, ...(await rounds.damagedCampaigns.look(served))] }
-  }
-  ears.concerns = () => quarantines(rounds.loaded(), store.fence)
-}
-
-/** A connection came up: what was known of another server's history is not known any more. */
-function renewed({ rounds, campaigns, sweep }: Parts): void {
-  campaigns.forget()
-  sweep.forget()
-  rounds.renewed()
 }
 
 /** What fails here is Redis being away, which health tells. */
@@ -170,7 +154,7 @@ const unauditedTold = (metrics: Metrics, log: Log) => (cause: unknown) => {
   log.error({ err: cause }, 'the audit log lacks an entry; the change itself went on')
 }
 
-const storeOf = (config: Config, log: Log, ears: Ears, clock: Clock): Store =>
+const storeOf = (config: Config, log: Log, clock: Clock): Store =>
   openStore({
     url: config.redisUrl,
     durability: config.durability,
@@ -179,21 +163,26 @@ const storeOf = (config: Config, log: Log, ears: Ears, clock: Clock): Store =>
     calendarMs: () => clock.wallMs(),
     random: realRandom,
     node: `${hostname()}:${config.port}`,
-    heard: (link, event, detail) => {
-      log[event === 'up' ? 'info' : 'warn']({ link, detail }, `redis ${event}`)
-      if (event === 'up') ears.up?.()
-    },
+    heard: (link, event, detail) => log[event === 'up' ? 'info' : 'warn']({ link, detail }, `redis ${event}`),
   })
 
 interface Watch {
   readonly config: Config
   readonly log: Log
   readonly faults: FaultLog
+  readonly store: Store
+  readonly clock: CorrectedClock
 }
 
-const healthOf = ({ config, log, faults }: Watch, server: Pick<HealthOptions, 'check' | 'connected'>): Health =>
+/** The checks of the server, which also tell the clock how it stands. */
+const healthOf = ({ config, log, faults, store, clock }: Watch): Health =>
   new Health({
-    ...server,
+    check: async () => {
+      const found = await store.health()
+      clock.learn(found.aheadMs)
+      return found
+    },
+    connected: store.ready,
     clock: realClock,
     durability: config.durability,
     changed: ({ ready, problems, warnings }) => {

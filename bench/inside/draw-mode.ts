@@ -9,6 +9,7 @@ import { randomFillSync } from 'node:crypto'
 import { RoundSecrets, signingSeed } from '../../engine/auth/draw-secrets.ts'
 import { realClock, rfc3339 } from '../../engine/base/clock.ts'
 import { realRandom } from '../../engine/base/random.ts'
+import { decidersOf } from '../../engine/campaign/claim/deciders.ts'
 import { Draws } from '../../engine/campaign/drawing/draws.ts'
 import { windowRules } from '../../engine/campaign/drawing/window-rules.ts'
 import { Rounds } from '../../engine/campaign/round/rounds.ts'
@@ -22,7 +23,7 @@ import { userIdOf } from '../load/user-id.ts'
 import { costBetween, treeOf } from '../measure/process-cost.ts'
 import { type AuditSummary, type Figure, figure, type MeasuredPart } from '../measure/result.ts'
 import type { Options } from '../options.ts'
-import { type InsideRoom, withRoom } from './room.ts'
+import { COMMON, type InsideRoom, NOBODY, withRoom } from './room.ts'
 
 const PEOPLE = 10_000_000
 const STOCK = 50_000
@@ -119,7 +120,7 @@ async function drawAll({ store, round, epoch }: InsideRoom, rounds: Rounds): Pro
   await store.rounds.turn(round.id, epoch, 'close', 'close')
   await rounds.refresh(round.id)
   const start = performance.now()
-  while (claims.entries?.draw?.phase !== 'done') {
+  while (claims.decider.draw?.phase !== 'done') {
     draws.tick()
     await new Promise(resolve => realClock.after(POLL_MS, () => resolve(undefined)))
     if (failed) throw failed
@@ -154,18 +155,12 @@ export function playDraw(options: Options): Promise<MeasuredPart[]> {
     const figures = [...(await enterAll(room, people)), ...makeReceipts(round.id, secret)]
     const rounds = new Rounds({
       store,
-      clock: realClock,
-      random: realRandom,
+      ...COMMON,
       secret,
       drawSecret: secret,
-      batchClaims: BATCH,
-      batchesInFlight: LANES,
+      deciders: decidersOf({ store, ...COMMON, batchClaims: BATCH, batchesInFlight: LANES }),
       healthGate: () => undefined,
-      changed: () => {},
-      decided: () => {},
-      refused: () => {},
-      drawn: () => {},
-      failed: () => {},
+      events: NOBODY,
     })
     const seconds = await drawAll(room, rounds).finally(() => rounds.close())
     figures.push(figure('draw: from the list to the last grant', seconds, 's', 'lower'))

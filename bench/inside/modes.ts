@@ -5,11 +5,11 @@
  * asks strangers again, so granted and refused are measured apart. The audit reads the log: sequences 1..stock, each
  * once, each holder once, and as many as the callers were told.
  */
-import { realClock } from '../../engine/base/clock.ts'
 import { CODES } from '../../engine/base/codes.ts'
 import { HOLDER_BYTES_MAX, writeArrayHead, writeHolder } from '../../engine/base/holder.ts'
 import { realRandom } from '../../engine/base/random.ts'
-import type { Answers } from '../../engine/campaign/claim/asks.ts'
+import { decidersOf } from '../../engine/campaign/claim/deciders.ts'
+import type { Answers } from '../../engine/campaign/round/asks.ts'
 import type { Round } from '../../engine/campaign/round/round.ts'
 import { Rounds } from '../../engine/campaign/round/rounds.ts'
 import type { Durability } from '../../engine/store/server/health.ts'
@@ -17,7 +17,7 @@ import { userIdOf } from '../load/user-id.ts'
 import { costBetween, treeOf } from '../measure/process-cost.ts'
 import { type Figure, figure, type MeasuredPart } from '../measure/result.ts'
 import type { Options } from '../options.ts'
-import { type InsideRoom, withRoom } from './room.ts'
+import { COMMON, type InsideRoom, NOBODY, withRoom } from './room.ts'
 
 const PEOPLE = 1_500_000
 const BATCH_MAX = 512
@@ -134,18 +134,12 @@ async function audit({ store, round }: InsideRoom, told: number): Promise<{ ok: 
 function inProcess({ store, round }: InsideRoom): Promise<Round | undefined> {
   const rounds = new Rounds({
     store,
-    clock: realClock,
-    random: realRandom,
+    ...COMMON,
     secret: realRandom.bytes(32),
-    batchClaims: BATCH_MAX,
-    batchesInFlight: 4,
-    healthGate: () => undefined,
-    changed: () => {},
-    decided: () => {},
-    refused: () => {},
     drawSecret: realRandom.bytes(32),
-    drawn: () => {},
-    failed: () => {},
+    deciders: decidersOf({ store, ...COMMON, batchClaims: BATCH_MAX, batchesInFlight: 4 }),
+    healthGate: () => undefined,
+    events: NOBODY,
   })
   return rounds.get(round.id).finally(() => rounds.close())
 }

@@ -8,10 +8,18 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { realClock } from '../../engine/base/clock.ts'
 import { newId, realRandom } from '../../engine/base/random.ts'
+import type { RoundEvents } from '../../engine/campaign/round/decider.ts'
 import type { Allocation, RoundConfig } from '../../engine/campaign/round/round-config.ts'
 import { startEmbedded } from '../../engine/store/server/embedded.ts'
 import type { Durability } from '../../engine/store/server/health.ts'
 import { openStore, type Store } from '../../engine/store/store.ts'
+
+export const COMMON = { clock: realClock, random: realRandom }
+
+/** Nobody wants to know what the rounds tell. */
+export const NOBODY: RoundEvents = {
+  ...{ changed: () => {}, decided: () => {}, refused: () => {}, failed: () => {}, drawn: () => {}, begun: () => {} },
+}
 
 export interface InsideRoom {
   readonly store: Store

@@ -58,9 +58,11 @@ export function latencyFigures(name: string, latency: Latency): Figure[] {
 }
 
 /** A run with such answers is sound, but it measured an engine that could not keep up. */
-function shedNotes({ outcomes: { overloaded = 0, unknown = 0 } }: Story): string[] {
-  if (overloaded + unknown === 0) return []
-  const what = `${overloaded} claims were shed (overloaded), ${unknown} were not decided in time (unknown)`
+function shedNotes({ outcomes: { overloaded = 0, unknown = 0, fenced = 0, unavailable = 0 } }: Story): string[] {
+  const away = fenced + unavailable
+  if (overloaded + unknown + away === 0) return []
+  const redis = away > 0 ? `, ${away} met a Redis that did not answer (fenced, unavailable)` : ''
+  const what = `${overloaded} claims were shed (overloaded), ${unknown} were not decided in time (unknown)${redis}`
   return [`ENGINE OVERLOADED: ${what}; look at the load of the machine before you quote a figure`]
 }
 

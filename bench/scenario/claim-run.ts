@@ -76,8 +76,8 @@ const PLANNED_PER_S = 700_000
 /** Less than this before the opening, the first taps of the bots would already be late. */
 const LEAD_LEFT_MS_MIN = 1500
 const PREPARED_TIMES_MAX = 3
-/** What the engine may answer when the machine has no time for it: right by the contract, and shown as a note. */
-const OF_LOAD = ['overloaded', 'unknown'] as const
+/** What the engine may answer when the machine has no time for it or its Redis: right by the contract, and shown as a note. */
+const OF_LOAD = ['overloaded', 'unknown', 'fenced', 'unavailable'] as const
 
 const INTERRUPTED = 'the run was interrupted: the plan was not played to its end'
 

@@ -171,7 +171,6 @@ interface AgreeParts {
   readonly config: Config
   readonly store: Store
   readonly health: Health
-  readonly ears: { agreed?: () => Promise<Judged> }
 }
 
 /** The secret behind each name. */
@@ -200,7 +199,7 @@ export async function judgeStranger(
  * The secrets of this node, once they are what its Redis agreed on; a node without settings of its own waits for its Redis
  * here, and is judged anew when it came. Throws ConfigError when it differs.
  */
-export async function agree({ config, store, health, ears }: AgreeParts): Promise<Secrets & { agreement: Agreement }> {
+export async function agree({ config, store, health }: AgreeParts): Promise<Secrets & { agreement: Agreement }> {
   const set = secretsOf(config, {})
   const waited = set.voucher === undefined || set.draw === undefined
   const alone = config.redisUrl === embeddedUrl(config.dataDir)
@@ -211,7 +210,7 @@ export async function agree({ config, store, health, ears }: AgreeParts): Promis
   const voucher = set.voucher ?? (await store.vouchers.secret())
   const draw = set.draw ?? (await store.draws.secret())
   const agreement = new Agreement({ store: store.agreement, own: ownOf(config, { voucher, draw }), alone })
-  ears.agreed = () => agreement.check()
+  health.watch(() => agreement.check())
   // A server that was not reached yet is not waited for where nothing is needed of it: the next check of it asks.
   if (waited || health.report.redisVersion !== '') await agreement.start()
   if (waited && health.report.problems.length > 0) await health.check()

@@ -26,6 +26,7 @@ import { Histories } from '../campaign/voucher/histories.ts'
 import { Merchants } from '../campaign/voucher/merchants.ts'
 import { Promotions } from '../campaign/voucher/promotions.ts'
 import { Redemption } from '../campaign/voucher/redemption.ts'
+import { UserClaims } from '../campaign/voucher/user-claims.ts'
 import { Vouchers } from '../campaign/voucher/vouchers.ts'
 import type { Config } from '../config.ts'
 import type { Health } from '../ops/health.ts'
@@ -59,11 +60,12 @@ export interface Parts {
   readonly agreement: Pick<Agreement, 'assertKept'>
 }
 
-export async function openServer(
+/** What the routes and the stream may use, and the stream; nothing is served yet. */
+export function servicesOf(
   config: Config,
   parts: Parts,
   metricsText: (own: () => Promise<object[]>) => Promise<string>,
-) {
+): { readonly services: Services; readonly stream: Stream; readonly own: () => Promise<object[]> } {
   const { store, rounds, health, metrics, clock } = parts
   const tokens = new UserTokens({ secret: config.jwtSecret, publicKey: config.jwtPublicKey }, clock)
   const callers = new Callers(parseKeys(config.keys), tokens)
@@ -93,7 +95,6 @@ export async function openServer(
     callers,
     rates: parts.rates,
     controls: parts.controls,
-    claims: store.claims,
     store,
     rounds,
     ...campaignParts(parts),
@@ -105,10 +106,14 @@ export async function openServer(
     metricsText: () => metricsText(own),
   }
   const { origins, sockets: socketsMax, socketsAddress: socketsAddressMax } = config
-  const stream = new Stream({ services, callers, origins, socketsMax, socketsAddressMax })
-  const server = await serve({
-    host: config.host,
-    port: config.port,
+  const stream: Stream = new Stream({ services, callers, origins, socketsMax, socketsAddressMax })
+  return { services, stream, own }
+}
+
+/** Listens from now on. */
+export const openServer = ({ host, port }: Config, services: Services, stream: Stream): Promise<Server> =>
+  serve({
+    ...{ host, port },
     routes: httpRoutes(services),
     fallback: noRoute,
     streamPath: '/v1/stream',
@@ -116,8 +121,6 @@ export async function openServer(
     frameBytesMax: FRAME_BYTES_MAX,
     socketIdleS: SOCKET_IDLE_S,
   })
-  return { server, stream, own, underWay: services.underWay }
-}
 
 /** How many rounds are damaged or lost by themselves, or with their campaign. */
 function damagedRounds(rounds: Rounds): number {
@@ -146,6 +149,7 @@ function campaignParts(parts: Parts) {
     lifecycle,
     dryRun: new DryRun(lifecycle, commitments, vouchers),
     vouchers,
+    userClaims: new UserClaims(store, rounds, vouchers),
     histories: new Histories(store, vouchers),
     merchants,
     redemption,
@@ -158,7 +162,7 @@ function campaignParts(parts: Parts) {
 }
 
 /** Stock to the stream's topics, encoded once for all who are told now. */
-export function stockFeed({ rounds, clock, metrics }: Parts, server: Server, stream: Stream): StockFeed {
+export function stockFeed({ rounds, clock, metrics }: Parts, stream: Stream, publish: Server['publish']): StockFeed {
   return new StockFeed({
     clock,
     viewers: roundId => stream.viewers(roundId),
@@ -167,8 +171,8 @@ export function stockFeed({ rounds, clock, metrics }: Parts, server: Server, str
       if (!round) return
       const frame = stockFrame(round)
       for (const cohort of cohorts) {
-        server.publish(topicOf(roundId, cohort, false), frame.json, false)
-        server.publish(topicOf(roundId, cohort, true), frame.msgpack, true)
+        publish(topicOf(roundId, cohort, false), frame.json, false)
+        publish(topicOf(roundId, cohort, true), frame.msgpack, true)
       }
       metrics.told((rounds.serverTimeMs() - round.view.notice.at) / 1000)
     },
@@ -176,7 +180,7 @@ export function stockFeed({ rounds, clock, metrics }: Parts, server: Server, str
 }
 
 /** The result of a draw to everybody who watches the round: one frame, from which each can tell how he stands. */
-export function drawnFeed({ store, metrics }: Parts, server: Server, failed: (cause: unknown) => void) {
+export function drawnFeed({ store, metrics }: Parts, publish: Server['publish'], failed: (cause: unknown) => void) {
   return (view: RoundView, window: number) => {
     store.draws
       .files(view.id, window)
@@ -185,8 +189,8 @@ export function drawnFeed({ store, metrics }: Parts, server: Server, failed: (ca
         metrics.count('fairgrab_draws_total')
         const frame = drawnFrame(view.id, window, files)
         for (let cohort = 0; cohort < COHORTS; cohort++) {
-          server.publish(topicOf(view.id, cohort, false), frame.json, false)
-          server.publish(topicOf(view.id, cohort, true), frame.msgpack, true)
+          publish(topicOf(view.id, cohort, false), frame.json, false)
+          publish(topicOf(view.id, cohort, true), frame.msgpack, true)
         }
       })
       .catch(failed)

@@ -3,6 +3,7 @@
  * the drain. Any problem stops the grants and is told in words with its mend, but for what concerns single rounds, whose
  * scripts stop them; warnings are told and do not stop.
  */
+import { Fault } from '../base/assert.ts'
 import { type Clock, every } from '../base/clock.ts'
 import type { Code } from '../base/codes.ts'
 
@@ -11,18 +12,27 @@ export interface Finding {
   readonly mend: string
 }
 
-/** What a check of the server found. */
-export interface Checked {
+export interface Findings {
   readonly problems: readonly Finding[]
-  /** Problems of single rounds: told as problems, and they stop nothing else. */
-  readonly damages?: readonly Finding[]
+  /** Problems of single rounds: shown as problems, and they stop nothing else. */
+  readonly damages: readonly Finding[]
   readonly warnings: readonly Finding[]
+}
+
+/** What a check of the server found. */
+export interface Checked extends Omit<Findings, 'damages'> {
   readonly version: string
   readonly usedMemoryBytes: number
   readonly nodes: number
   readonly commands: number
   readonly aheadMs: number
 }
+
+/**
+ * What a part above the store has to say of the server, at each check of it. One that cannot be asked (what it reads waits
+ * for the replica that is missing) says less than what the check found, so it never stands in its place.
+ */
+export type Watch = (found: Checked) => Promise<Partial<Findings>>
 
 export interface HealthReport {
   readonly ready: boolean
@@ -59,6 +69,7 @@ const unreachable = (cause: unknown): Finding => ({
 
 export class Health {
   readonly #options: HealthOptions
+  readonly #watches: Watch[] = []
   #report: HealthReport
   #told = ''
   #stops = true
@@ -110,6 +121,11 @@ export class Health {
     )
   }
 
+  /** Asks this part, too, from the next check on. */
+  watch(watch: Watch): void {
+    this.#watches.push(watch)
+  }
+
   drain(): void {
     this.#report = { ...this.#report, ready: false, draining: true }
   }
@@ -123,7 +139,9 @@ export class Health {
     const { draining } = this.#report
     try {
       const found = await this.#options.check()
-      this.#stops = found.problems.length > 0
+      const watched = await this.#watched(found)
+      const problems = [...found.problems, ...watched.problems]
+      this.#stops = problems.length > 0
       this.#report = {
         ...this.#report,
         ready: !this.#stops && !draining,
@@ -132,8 +150,8 @@ export class Health {
         nodes: found.nodes,
         redisCommands: found.commands,
         redisAheadMs: found.aheadMs,
-        problems: [...found.problems, ...(found.damages ?? [])],
-        warnings: found.warnings,
+        problems: [...problems, ...watched.damages],
+        warnings: [...found.warnings, ...watched.warnings],
       }
     } catch (cause) {
       this.#stops = true
@@ -142,5 +160,19 @@ export class Health {
     const told = JSON.stringify([this.#report.problems, this.#report.warnings])
     if (told !== this.#told) this.#options.changed(this.#report)
     this.#told = told
+  }
+
+  /** What the watches found; where the server itself has problems, one that cannot be asked finds nothing. */
+  async #watched(found: Checked): Promise<Findings> {
+    const asked = Promise.all(this.#watches.map(watch => watch(found)))
+    const all = await asked.catch(cause => {
+      if (cause instanceof Fault && found.problems.length > 0) return []
+      throw cause
+    })
+    return {
+      problems: all.flatMap(({ problems = [] }) => problems),
+      damages: all.flatMap(({ damages = [] }) => damages),
+      warnings: all.flatMap(({ warnings = [] }) => warnings),
+    }
   }
 }

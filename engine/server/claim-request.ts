@@ -4,7 +4,7 @@
  */
 import { type Caller, may } from '../auth/callers.ts'
 import type { Code } from '../base/codes.ts'
-import type { ClaimRequest } from '../campaign/claim/asks.ts'
+import type { ClaimRequest } from '../campaign/round/asks.ts'
 import type { Round } from '../campaign/round/round.ts'
 
 export interface NamedClaim {

@@ -6,9 +6,9 @@ import { may, type Role } from '../auth/callers.ts'
 import { Fault, Refusal } from '../base/assert.ts'
 import { rfc3339 } from '../base/clock.ts'
 import { CODES, type Code, codeOf } from '../base/codes.ts'
-import { holderOf, isUserId, partsOf } from '../base/holder.ts'
+import { isUserId, partsOf } from '../base/holder.ts'
 import { BATCH_BODY_BYTES_MAX, BODY_BYTES_MAX } from '../base/limits.ts'
-import type { Answers, ClaimRequest, SingleAsk } from '../campaign/claim/asks.ts'
+import type { Answers, ClaimRequest, SingleAsk } from '../campaign/round/asks.ts'
 import type { Round } from '../campaign/round/round.ts'
 import type { Receipt } from '../draw/receipt.ts'
 import { ClaimJson, claimAnswer, type GrantWords, type RoundWords } from '../wire/claim-answer.ts'
@@ -219,23 +219,13 @@ async function readClaim(services: Services, { params, query, caller }: Call) {
   return { status: found.outcome === 'entered' ? 202 : 200, body: { ...found, ...levelOf(services, query) } }
 }
 
-/** How a user stands in a slot of a round: his claim, his entry, `sold_out` when he was not drawn; else undefined. */
+/** How a user stands in a slot of a round, as the API shows it; undefined when they hold nothing. */
 export async function claimOf(services: Services, round: Round, userId: string, slot: number) {
-  const standing = round.entries && slot === 1 ? await round.entries.standingOf(userId) : undefined
-  const receipt = await standing?.receipt?.()
-  if (receipt) return enteredAnswer(receipt)
-  if (standing?.outcome === CODES.sold_out.number) return { outcome: 'sold_out' }
-  const holder = holderOf(userId, slot)
-  const holding = standing ?? (await services.claims.holding(round.view.id, holder))
-  if (!holding) {
-    services.rounds.damaged.assertSound(round.view.id)
-    return void (await services.store.absences.confirm(round.view.id, holder))
-  }
-  const { sequence, pool } = holding
-  const at = await round.times.at(sequence)
-  const codes = round.codesOf([sequence], 1)
-  const states = await services.vouchers.states(round, sequence, at)
-  return claimAnswer(wordsOf(round), { userId, slot, pool, sequence, at, codes }, false, states)
+  const held = await services.userClaims.of(round, userId, slot)
+  if (held === undefined) return undefined
+  if ('receipt' in held) return enteredAnswer(held.receipt)
+  if ('codes' in held) return claimAnswer(wordsOf(round), held, false, held.states)
+  return { outcome: 'sold_out' }
 }
 
 interface GrantRow {
@@ -250,7 +240,7 @@ interface GrantRow {
 async function* grantRows(services: Services, round: Round, from: number): AsyncGenerator<GrantRow> {
   const { sequence: end, aside } = round.view.notice
   let last = from - 1
-  for await (const batch of services.claims.batches(round.view.id, from)) {
+  for await (const batch of round.grants(from)) {
     for (const [i, holder] of batch.holders.entries()) {
       const sequence = batch.firstSequence + i
       if (sequence < from) continue

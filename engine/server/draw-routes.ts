@@ -9,6 +9,7 @@ import { overdueSince } from '../campaign/drawing/draw-due.ts'
 import type { DrandBeacon } from '../campaign/drawing/draws.ts'
 import type { FinalList } from '../campaign/drawing/final-lists.ts'
 import type { Round } from '../campaign/round/round.ts'
+import { isDrawn } from '../campaign/round/round-config.ts'
 import { drandTime, type Trust } from '../draw/beacon.ts'
 import { parseCommit } from '../draw/commitment.ts'
 import { sha256 } from '../draw/digest.ts'
@@ -38,7 +39,7 @@ interface Shown {
 
 async function drawnRound({ lifecycle, store }: Services, id: string): Promise<{ round: Round; draw: DrawState }> {
   const round = await lifecycle.round(id)
-  const draw = round.entries && (await store.draws.state(id))
+  const draw = isDrawn(round.view.config) ? await store.draws.state(id) : undefined
   if (!draw)
     throw new Refusal('not_found', `round ${id} is not drawn: its mode is ${round.view.config.allocation.mode}`)
   return { round, draw }

@@ -13,7 +13,7 @@ import type { Call, Services } from './services.ts'
 
 async function* claimsIn(services: Services, round: Round, userId: string, from: number) {
   const { id, state, config } = round.view
-  for (let slot = from; slot <= (round.entries ? 1 : config.per_user); slot++) {
+  for (let slot = from; slot <= round.decider.slots; slot++) {
     const found = await claimOf(services, round, userId, slot)
     if (found) yield { round_id: id, campaign_id: config.campaign_id, round_state: state, slot, ...found }
   }

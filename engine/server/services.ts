@@ -19,10 +19,10 @@ import type { Histories } from '../campaign/voucher/histories.ts'
 import type { Merchants } from '../campaign/voucher/merchants.ts'
 import type { Promotions } from '../campaign/voucher/promotions.ts'
 import type { Redemption } from '../campaign/voucher/redemption.ts'
+import type { UserClaims } from '../campaign/voucher/user-claims.ts'
 import type { Vouchers } from '../campaign/voucher/vouchers.ts'
 import type { HealthReport } from '../ops/health.ts'
 import type { Metrics } from '../ops/metrics.ts'
-import type { ClaimStore } from '../store/data/claim-store.ts'
 import type { Store } from '../store/store.ts'
 import type { Encoding } from '../wire/encoding.ts'
 import type { RateLimits } from './rate-limits.ts'
@@ -32,7 +32,6 @@ export interface Services {
   readonly clock: Clock
   readonly callers: Callers
   readonly rates: RateLimits
-  readonly claims: ClaimStore
   readonly store: Store
   readonly rounds: Rounds
   readonly lifecycle: Lifecycle
@@ -43,6 +42,7 @@ export interface Services {
   readonly audit: Audit
   readonly controls: Controls
   readonly vouchers: Vouchers
+  readonly userClaims: UserClaims
   readonly histories: Histories
   readonly redemption: Redemption
   readonly ledger: Ledger

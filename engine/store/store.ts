@@ -74,6 +74,8 @@ export interface Store {
   /** Whether the connections are up now. */
   readonly ready: () => boolean
   readonly listen: (listener: EventListener) => () => void
+  /** Calls whenever a connection is up anew: Redis may be another server then, or the same one with less than it had. */
+  readonly onRenewed: (renewed: () => void) => void
   readonly health: () => Promise<StoreHealth>
   readonly close: () => Promise<void>
 }
@@ -84,12 +86,14 @@ export function openStore(options: StoreOptions): Store {
   const fenced = options.durability === 'fenced'
   const syncs = options.durability !== 'memory' && options.durability !== 'everysec'
   const links: Link[] = []
+  const renewals: (() => void)[] = []
   const link = (name: string, copies = replicas) => {
     const made: Link = new Link({
       ...{ url, scripts, clock, random, syncs, replicas: copies, ...(network.dial && { dial: network.dial }) },
       heard: (event, detail) => {
         if (event === 'up') leaveOthers(made, links)
         options.heard?.(name, event, detail)
+        if (event === 'up') for (const renewed of renewals) renewed()
       },
     })
     links.push(made)
@@ -126,6 +130,7 @@ export function openStore(options: StoreOptions): Store {
     controls: new ControlStore(changes, reads),
     ready: () => claims.ready && changes.ready && reads.ready,
     listen: listener => network.listen(url, options.node ?? 'unnamed', listener),
+    onRenewed: renewed => void renewals.push(renewed),
     health: () => checkHealth(server, { level: options.durability, replicas }, clock),
     close: async () => {
       await Promise.all(links.map(each => each.close()))

@@ -12,13 +12,13 @@ export const FENCE_PLANTS: readonly Plant[] = [
   plant(
     'a round that is over is not looked at behind an event of another epoch',
     'engine/campaign/round/rounds.ts',
-    ['if (isOther && door?.settled) door.look()', 'if (false) door?.look()'],
+    ['if (isOther && fenced?.settled) fenced.look()', 'if (false) fenced?.look()'],
     'script/settled-rounds',
   ),
   plant(
     'a round that is over is not looked at behind a gap in the events',
     'engine/campaign/round/rounds.ts',
-    ['else if (door?.settled) door.look()', 'else if (false) door?.look()'],
+    ['else if (fenced?.settled) fenced.look()', 'else if (false) fenced?.look()'],
     'script/settled-rounds',
   ),
   plant(

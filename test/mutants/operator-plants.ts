@@ -121,7 +121,7 @@ export const OPERATOR_PLANTS: readonly Plant[] = [
   plant(
     'claims that were not decided are not counted',
     'engine/campaign/claim/claim-queue.ts',
-    ['this.#options.refused(CODES[code].number, count)', ''],
+    ['this.#options.events.refused(CODES[code].number, count)', ''],
     'unit/claim-queue',
   ),
   plant(
@@ -247,10 +247,7 @@ export const OPERATOR_PLANTS: readonly Plant[] = [
   plant(
     'a damaged round stops all others',
     'engine/ops/health.ts',
-    [
-      'this.#stops = found.problems.length > 0',
-      'this.#stops = found.problems.length + (found.damages?.length ?? 0) > 0',
-    ],
+    ['this.#stops = problems.length > 0', 'this.#stops = problems.length + watched.damages.length > 0'],
     'server/damaged-rounds',
   ),
   plant(
@@ -268,7 +265,7 @@ export const OPERATOR_PLANTS: readonly Plant[] = [
   plant(
     'a damaged round is told by nobody',
     'engine/ops/health.ts',
-    ['...(found.damages ?? [])', '...[]'],
+    ['...watched.damages', '...[]'],
     'server/damaged-rounds',
   ),
   plant(
@@ -309,15 +306,15 @@ export const OPERATOR_PLANTS: readonly Plant[] = [
   ),
   plant(
     'a part of the check that waits for a missing replica hides that it is missing',
-    'engine/main/checked.ts',
-    ['if (cause instanceof Fault && found.problems.length > 0) return NOTHING', ''],
-    'unit/checked',
+    'engine/ops/health.ts',
+    ['if (cause instanceof Fault && found.problems.length > 0) return []', ''],
+    'unit/health',
   ),
   plant(
     'what fails at each tick is told at each tick',
     'engine/ops/fault-log.ts',
     ['if (this.#told.has(line) || this.#told.size >= KEPT) return', ''],
-    'unit/checked',
+    'unit/health',
   ),
   plant(
     'a start that differs leaves a secret in Redis',

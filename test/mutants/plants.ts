@@ -185,7 +185,7 @@ export const PLANTS: readonly Plant[] = [
   plant(
     'only whoever made a change ends its hold',
     'engine/campaign/round/rounds.ts',
-    ['    claims.entries?.noticed()\n    this.#holds.heard(claims.view.id, notice)', '    claims.entries?.noticed()'],
+    ['    round.decider.noticed()\n    this.#holds.heard(round.view.id, notice)', '    round.decider.noticed()'],
     'unit/holds',
     'server/local-refusals',
   ),

@@ -33,8 +33,8 @@ export const SECURITY_PLANTS: readonly Plant[] = [
   ),
   plant(
     'a clock that is hours behind is believed',
-    'engine/main/checked.ts',
-    ['  clock.learn(found.aheadMs)\n', ''],
+    'engine/main.ts',
+    ['      clock.learn(found.aheadMs)\n', ''],
     'server/clocks-apart',
   ),
   plant(
@@ -247,7 +247,7 @@ export const SECURITY_PLANTS: readonly Plant[] = [
   plant(
     'a running node does not compare',
     'engine/main/agreement.ts',
-    ['  ears.agreed = () => agreement.check()\n', ''],
+    ['  health.watch(() => agreement.check())\n', ''],
     'server/agreement',
   ),
   plant(

@@ -243,7 +243,7 @@ export const STORE_PLANTS: readonly Plant[] = [
   plant(
     'what was known of a lost history stays known: its epoch, behind a new connection',
     'engine/campaign/round/rounds.ts',
-    ['if (notice.epoch === view.notice.epoch) return this.#take(claims, notice)', 'return this.#take(claims, notice)'],
+    ['if (notice.epoch === view.notice.epoch) return this.#take(round, notice)', 'return this.#take(round, notice)'],
     'fault/lost-history',
   ),
   plant(
@@ -255,7 +255,7 @@ export const STORE_PLANTS: readonly Plant[] = [
   plant(
     'what was known of a lost history stays known: who had entered',
     'engine/campaign/round/round.ts',
-    ['await this.entries?.startAgain()', ''],
+    ['await this.decider.startAgain()', ''],
     'fault/lost-history',
   ),
   plant(
@@ -266,8 +266,8 @@ export const STORE_PLANTS: readonly Plant[] = [
   ),
   plant(
     'what was known of a lost history stays known: its campaigns',
-    'engine/main.ts',
-    ['campaigns.forget()', ''],
+    'engine/campaign/round/campaigns.ts',
+    ['options.store.onRenewed(() => this.#kept.clear())', ''],
     'fault/lost-history',
   ),
   plant(

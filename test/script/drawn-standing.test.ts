@@ -3,22 +3,19 @@
  * Redis, the notice that counts the grants comes by an event, and nothing says which is there first.
  */
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { RoundSecrets, signingSeed } from '../../engine/auth/draw-secrets.ts'
 import { realClock } from '../../engine/base/clock.ts'
 import { CODES } from '../../engine/base/codes.ts'
 import { holderOfTag } from '../../engine/base/holder.ts'
 import { Entries } from '../../engine/campaign/claim/entries.ts'
 import type { RoundConfig } from '../../engine/campaign/round/round-config.ts'
 import { RoundView } from '../../engine/campaign/round/round-view.ts'
-import { signingKeyOf } from '../../engine/draw/signing-key.ts'
 import * as keys from '../../engine/store/connection/keys.ts'
 import type { Notice } from '../../engine/store/data/notice.ts'
 import type { Store } from '../../engine/store/store.ts'
 import { PACK } from '../support/api.ts'
 import { type RedisProcess, startLocalRedis } from '../support/redis.ts'
+import { NO_EVENTS, quietParts, DRAW_SECRET as SECRET } from '../support/round-parts.ts'
 import { ScriptRoom } from '../support/script-room.ts'
-
-const SECRET = Buffer.alloc(32, 3)
 
 let redis: RedisProcess
 let room: ScriptRoom
@@ -40,15 +37,9 @@ function workerOf(id: string, notice: Notice) {
   })
   const over = Promise.withResolvers<void>()
   const entries = new Entries({
-    ...{ view, store: room as unknown as Store, clock: realClock, secrets: new RoundSecrets(SECRET, id) },
-    ...{ key: signingKeyOf(signingSeed(SECRET)), batchClaims: 8, batchesInFlight: 1 },
-    ...{
-      gate: () => undefined,
-      pressure: () => 0,
-      decided: () => {},
-      failed: over.reject,
-      drawn: () => over.resolve(),
-    },
+    ...{ ...quietParts(id), view, store: room.claims, stores: room as unknown as Store, clock: realClock },
+    ...{ batchClaims: 8, batchesInFlight: 1, answerer: undefined as never },
+    events: { ...NO_EVENTS, failed: over.reject, drawn: () => over.resolve() },
   })
   return { view, entries, over: over.promise }
 }
@@ -77,7 +68,7 @@ test('a winner is never told sold_out because the draw was known to be over befo
   entries.noticed()
   await over
   expect(await enter('u1')).toMatchObject({ outcome: CODES.replayed.number, sequence: 1 })
-  expect(await entries.standingOf('u1')).toMatchObject({ outcome: CODES.replayed.number, sequence: 1 })
+  expect(await entries.standingOf('u1', 1)).toMatchObject({ outcome: CODES.replayed.number, sequence: 1 })
   expect(await enter('u2')).toMatchObject({ outcome: CODES.sold_out.number })
 })
 
@@ -87,5 +78,5 @@ test('a look-up reads where the draw stands, whatever the worker has heard', asy
   await entries.load()
   await entries.enter({ userId: 'u1', slot: 1, pool: 0 })
   await room.link.request(client => client.hset(keys.roundDraw(id), 'phase', 'done', 'entries', 1))
-  expect(await entries.standingOf('u1')).toMatchObject({ outcome: CODES.sold_out.number })
+  expect(await entries.standingOf('u1', 1)).toMatchObject({ outcome: CODES.sold_out.number })
 })

@@ -14,7 +14,9 @@ import { HOLDERS_IDLE_MS } from '../../engine/base/limits.ts'
 import { Round } from '../../engine/campaign/round/round.ts'
 import type { RoundConfig } from '../../engine/campaign/round/round-config.ts'
 import { RoundView } from '../../engine/campaign/round/round-view.ts'
+import type { Store } from '../../engine/store/store.ts'
 import { HandClock } from '../support/hand-clock.ts'
+import { NO_EVENTS, quietParts, smallDeciders } from '../support/round-parts.ts'
 import { openScriptRoom } from '../support/script-room.ts'
 
 let room: Awaited<ReturnType<typeof openScriptRoom>>
@@ -98,12 +100,20 @@ test('who holds what is let go of when nobody asks, news do not bring it back, a
   const view = await viewOf(id)
   let mayRest = false
   const claims = new Round({
-    mayRest: () => mayRest,
-    ...{ view, store: room.claims, clock, batchClaims: 8, batchesInFlight: 1, load: { unanswered: 0 } },
-    ...{ gate: () => undefined, decided: () => {}, refused: () => {}, entries: undefined, order: undefined },
-    failed: fault => {
-      throw fault
-    },
+    ...{ view, store: room.claims, clock, load: { unanswered: 0 }, mayRest: () => mayRest },
+    decider: answerer =>
+      smallDeciders(
+        room as unknown as Store,
+        clock,
+      )({
+        ...{ ...quietParts(id), view, store: room.claims, answerer },
+        events: {
+          ...NO_EVENTS,
+          failed: fault => {
+            throw fault
+          },
+        },
+      }),
   })
   const ask = (userId: string) =>
     new Promise<readonly [string | undefined, number]>(done =>

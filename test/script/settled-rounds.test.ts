@@ -21,6 +21,7 @@ import * as keys from '../../engine/store/connection/keys.ts'
 import { openStore } from '../../engine/store/store.ts'
 import { FencedEngine } from '../support/fenced-engine.ts'
 import { startLocalRedis } from '../support/redis.ts'
+import { NO_EVENTS, smallDeciders } from '../support/round-parts.ts'
 
 const SHOWN_WITHIN_MS = 1000
 const COMMON = { clock: realClock, random: realRandom }
@@ -29,10 +30,7 @@ const NOTHING = () => {}
 /** The rounds of one worker at the level fenced, which counts no replica. */
 function workerOf(url: string) {
   const folder = mkdtempSync(join(tmpdir(), 'fg-settled-'))
-  const store = openStore({
-    ...{ url, durability: 'fenced', replicas: 0, ...COMMON },
-    heard: (_, event) => event === 'up' && rounds.renewed(),
-  })
+  const store = openStore({ url, durability: 'fenced', replicas: 0, ...COMMON })
   const fence = new FencedRounds({
     ...{ engine: 'one', claims: store.claims, fence: store.fence, journal: new Journal(new FolderDisk(folder)) },
     ...{ ...COMMON, chunk: 50, patienceMs: 100, told: NOTHING, failed: NOTHING },
@@ -40,9 +38,8 @@ function workerOf(url: string) {
   })
   const secret = Buffer.alloc(32, 1)
   const rounds = new Rounds({
-    ...{ store, fence, ...COMMON, secret, drawSecret: secret, batchClaims: 8, batchesInFlight: 4 },
-    ...{ healthGate: () => undefined, changed: NOTHING, decided: NOTHING, refused: NOTHING, drawn: NOTHING },
-    failed: NOTHING,
+    ...{ store, fence, ...COMMON, secret, drawSecret: secret, deciders: smallDeciders(store), events: NO_EVENTS },
+    healthGate: () => undefined,
   })
   onTestFinished(async () => {
     rounds.close()

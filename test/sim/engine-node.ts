@@ -10,12 +10,13 @@ import { Fault, Refusal } from '../../engine/base/assert.ts'
 import { type Clock, every } from '../../engine/base/clock.ts'
 import type { Code } from '../../engine/base/codes.ts'
 import type { Random } from '../../engine/base/random.ts'
-import type { SingleAsk } from '../../engine/campaign/claim/asks.ts'
+import { decidersOf } from '../../engine/campaign/claim/deciders.ts'
 import { Draws } from '../../engine/campaign/drawing/draws.ts'
 import { FencedRounds } from '../../engine/campaign/fenced/fenced-rounds.ts'
 import { Journal } from '../../engine/campaign/fenced/journal.ts'
 import { Commitments } from '../../engine/campaign/money/commitments.ts'
 import { Lifecycle } from '../../engine/campaign/operator/lifecycle.ts'
+import type { SingleAsk } from '../../engine/campaign/round/asks.ts'
 import { Campaigns } from '../../engine/campaign/round/campaigns.ts'
 import type { RoundView } from '../../engine/campaign/round/round-view.ts'
 import { Rounds } from '../../engine/campaign/round/rounds.ts'
@@ -158,11 +159,6 @@ export class EngineNode {
     this.clock = clock
     const store = openStore({
       ...{ url: 'redis://primary', durability, replicas, clock, random, scripts: SCRIPTS },
-      heard: (_, event) => {
-        if (event !== 'up') return
-        campaigns.forget()
-        this.rounds.renewed()
-      },
       ...(plant.leaseMs === undefined ? {} : { leaseMs: plant.leaseMs }),
       network: {
         dial: () => asRedis(this.#dial(options)),
@@ -176,12 +172,15 @@ export class EngineNode {
     const fence = options.journal && this.#fenceOf(options.journal, plant, random)
     this.rounds = new Rounds({
       fence,
-      ...{ store: this.store, clock, random, secret: SECRET, drawSecret: SECRET, batchClaims: 8, batchesInFlight: 4 },
+      ...{ store, clock, random, secret: SECRET, drawSecret: SECRET },
+      deciders: decidersOf({ store, clock, random, batchClaims: 8, batchesInFlight: 4 }),
       healthGate: this.#health.gate,
-      failed: () => {
-        this.#faults++
+      events: {
+        ...{ changed: () => {}, decided: () => {}, refused: () => {}, drawn: () => {}, begun: () => {} },
+        failed: () => {
+          this.#faults++
+        },
       },
-      ...{ changed: () => {}, decided: () => {}, refused: () => {}, drawn: () => {} },
     })
     const serverTimeMs = () => this.rounds.serverTimeMs()
     const campaigns = new Campaigns({ store: this.store, clock, random, serverTimeMs })

@@ -5,7 +5,7 @@
 import type { FaultCode } from '../../engine/base/assert.ts'
 import { type Code, codeOf } from '../../engine/base/codes.ts'
 import { writeHolder } from '../../engine/base/holder.ts'
-import type { Ask, Run } from '../../engine/campaign/claim/claim-queue.ts'
+import type { Ask, Run } from '../../engine/campaign/round/asks.ts'
 
 export interface Told {
   readonly code: Code

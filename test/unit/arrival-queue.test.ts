@@ -68,12 +68,11 @@ function queueOf(batchClaims = 8) {
     batchClaims,
     worker: 'w',
     secret: 's',
-    epoch: () => 'e',
-    allotted: () => {},
-    answered: () => {},
-    failed: () => {},
-    refused: () => {},
-    arrived: (stamp, { outcome, sequence }) => arrived.push(`${stamp - at(0)} ${outcome} ${sequence}`),
+    events: {
+      ...{ epoch: () => 'e', decided: () => {}, allotted: () => {}, finished: () => {} },
+      ...{ failed: () => {}, refused: () => {} },
+      arrived: (stamp, { outcome, sequence }) => arrived.push(`${stamp - at(0)} ${outcome} ${sequence}`),
+    },
   })
   const start = clock.originMs + clock.monotonicMs()
   /** The stamp of a time in ms after the start. */

@@ -56,11 +56,13 @@ function queueOf({ batchClaims = 8, batchesInFlight = 4 } = {}) {
     clock,
     batchClaims,
     batchesInFlight,
-    epoch: () => 'e',
-    decided: (_decision, _sentAt, batch) => heard.push(`decided ${batch.claims}`),
-    answered: () => heard.push('answered'),
-    refused: (outcome, count) => refused.push(...Array<string>(count).fill(codeOf(outcome) as string)),
-    failed: fault => heard.push(`failed ${fault instanceof Error ? fault.message : fault}`),
+    events: {
+      ...{ epoch: () => 'e', allotted: () => {}, arrived: undefined },
+      decided: (_decision, _sentAt, batch) => heard.push(`decided ${batch.claims}`),
+      finished: () => heard.push('answered'),
+      refused: (outcome, count) => refused.push(...Array<string>(count).fill(codeOf(outcome) as string)),
+      failed: fault => heard.push(`failed ${fault instanceof Error ? fault.message : fault}`),
+    },
   })
   let names = 0
   const push = (count = 1, pool = 0): NotingAsk => {

@@ -23,8 +23,10 @@ import {
   type Decided,
   TIE_BYTES,
 } from '../../store/data/allot-store.ts'
+import type { Ask, Run } from '../round/asks.ts'
 import { Backlog } from './backlog.ts'
-import { type Arrived, type Ask, type Run, stampOf } from './claim-queue.ts'
+import { stampOf } from './claim-queue.ts'
+import type { Queue, QueueEvents } from './ordered.ts'
 
 /** Between two calls while a claim waits for another worker's mark. */
 const HEARTBEAT_MS = 1
@@ -52,18 +54,10 @@ export interface ArrivalQueueOptions {
   readonly worker: string
   /** Keys the ties. */
   readonly secret: string
-  readonly epoch: () => string
-  /** Told of each call before its claims are answered, with the monotonic time at which it left. */
-  readonly allotted: (allotment: Allotment, sentAt: number, holderOf: (decided: Decided) => string) => void
-  readonly answered: () => void
-  readonly failed: (fault: unknown) => void
-  /** Told of claims that are answered without a decision. */
-  readonly refused: (outcome: number, count: number) => void
-  /** Undefined where nobody measures arrivals. */
-  readonly arrived?: Arrived | undefined
+  readonly events: QueueEvents
 }
 
-export class ArrivalQueue {
+export class ArrivalQueue implements Queue {
   readonly #options: ArrivalQueueOptions
   /** Not sent yet, oldest first. */
   readonly #fresh: Arrival[] = []
@@ -149,7 +143,7 @@ export class ArrivalQueue {
   }
 
   async #send(): Promise<void> {
-    const { store, roundId, epoch, worker, clock, batchClaims, failed, answered } = this.#options
+    const { store, roundId, events, worker, clock, batchClaims } = this.#options
     this.#heartbeat?.()
     this.#busy = true
     const sent = this.#take(batchClaims)
@@ -162,18 +156,18 @@ export class ArrivalQueue {
     const next = this.#fresh[0]
     this.#mark = Math.max(this.#mark, next ? next.stamp - 1 : Math.max(stampOf(clock, sentAt), this.#awaited))
     try {
-      const allotment = await store.allot(roundId, epoch(), { worker, mark: this.#mark }, claims)
-      if (allotment.notice.epoch !== epoch())
+      const allotment = await store.allot(roundId, events.epoch(), { worker, mark: this.#mark }, claims)
+      if (allotment.notice.epoch !== events.epoch())
         throw new Fault('unknown', 'it was decided in an epoch that a fail-over ended')
       this.#settle(sent, allotment, sentAt)
     } catch (fault) {
-      failed(fault)
+      events.failed(fault)
       const code = fault instanceof Fault ? fault.code : 'unknown'
       for (const arrival of sent) this.#fail(arrival, again.has(arrival) ? 'unknown' : code)
     }
     this.#sent = []
     this.#busy = false
-    answered()
+    events.finished()
     this.#schedule()
     if (this.#registered.length > 0 && !this.#scheduled) this.#heartbeat = clock.after(HEARTBEAT_MS, () => this.#beat())
   }
@@ -192,7 +186,7 @@ export class ArrivalQueue {
 
   #settle(sent: readonly Arrival[], allotment: Allotment, sentAt: number): void {
     this.#frontier = allotment.frontier
-    this.#options.allotted(allotment, sentAt, ({ index }) => (sent[index] as Arrival).holder)
+    this.#options.events.allotted(allotment, sentAt, ({ index }) => (sent[index] as Arrival).holder)
     const open = new Set(sent)
     for (const decided of allotment.decided) {
       const arrival = sent[decided.index] as Arrival
@@ -217,7 +211,7 @@ export class ArrivalQueue {
         pool: holds ? own : undefined,
         at,
       }
-      this.#options.arrived?.(stamp, run, pool)
+      this.#options.events.arrived?.(stamp, run, pool)
       ask.settle(run)
     }
   }
@@ -226,7 +220,7 @@ export class ArrivalQueue {
   #fail(arrival: Arrival, code: FaultCode): void {
     this.#forget(arrival)
     const asked = arrival.asked.splice(0)
-    this.#options.refused(CODES[code].number, asked.length)
+    this.#options.events.refused(CODES[code].number, asked.length)
     for (const { ask, place } of asked) ask.fail(place, 1, code)
   }
 

@@ -20,40 +20,12 @@ import { HOLDER_BYTES_MAX, writeArrayHead } from '../../base/holder.ts'
 import { ANSWER_DEADLINE_MS } from '../../base/limits.ts'
 import { certain } from '../../store/connection/doubt.ts'
 import { type ClaimStore, type Decision, EXCEPTION_BYTES } from '../../store/data/claim-store.ts'
+import type { Ask } from '../round/asks.ts'
 import type { SentBatch } from '../round/known-holders.ts'
 import { Backlog } from './backlog.ts'
+import type { Queue, QueueEvents } from './ordered.ts'
 
-/** A run of answers: `count` claims from `from` on, all with `outcome`; granted ones have consecutive sequences. */
-export interface Run {
-  readonly from: number
-  readonly count: number
-  /** An outcome number of the table. */
-  readonly outcome: number
-  /** The first claim's sequence; 0 where not granted. */
-  readonly sequence: number
-  /** The pool that holds it; undefined means the one that was asked for. */
-  readonly pool: number | undefined
-  /** Milliseconds since 1970, Redis's clock, when the batch was decided. */
-  readonly at: number
-}
-
-export interface Ask {
-  readonly count: number
-  /** Monotonic milliseconds. */
-  readonly askedAt: number
-  /** One pool for all claims of an ask. */
-  readonly pool: number
-  /** Writes the next `count` holder keys; each is written once and in order. Returns the place behind them. */
-  write(into: Buffer, at: number, count: number): number
-  settle(run: Run): void
-  /** The claims [from, from + count) have no outcome. */
-  fail(from: number, count: number, code: FaultCode): void
-}
-
-/** Told of each run that Redis decided, with the stamp of its ask: microseconds since 1970 when it arrived here. */
-export type Arrived = (stamp: number, run: Run, pool: number) => void
-
-/** The stamp of a monotonic time. */
+/** The stamp of a monotonic time, microseconds since 1970. */
 export const stampOf = (clock: Clock, monotonicMs: number): number => Math.round((clock.originMs + monotonicMs) * 1000)
 
 interface Part {
@@ -76,21 +48,12 @@ export interface QueueOptions {
   readonly clock: Clock
   readonly batchClaims: number
   readonly batchesInFlight: number
-  readonly epoch: () => string
   /** Resolves when it is known which epoch the round is in now; left out where somebody else sees to that. */
   readonly renew?: (() => Promise<void>) | undefined
-  /** Told of each decision before its claims are, with the monotonic time at which the batch left. */
-  readonly decided: (decision: Decision, sentAt: number, batch: SentBatch) => void
-  /** Told when a batch's claims have all been answered. */
-  readonly answered: () => void
-  readonly failed: (fault: unknown) => void
-  /** Told of claims that are answered without a decision. */
-  readonly refused: (outcome: number, count: number) => void
-  /** Undefined where nobody measures arrivals. */
-  readonly arrived?: Arrived | undefined
+  readonly events: QueueEvents
 }
 
-export class ClaimQueue {
+export class ClaimQueue implements Queue {
   readonly #options: QueueOptions
   readonly #asks: Ask[] = []
   readonly #backlog = new Backlog()
@@ -111,6 +74,11 @@ export class ClaimQueue {
   get waiting(): number {
     return this.#waiting
   }
+
+  /** Alone or not, nobody waits for this worker. */
+  async join(): Promise<void> {}
+
+  awaited(): void {}
 
   /** Milliseconds that a claim which comes now would wait, as far as it is known. */
   get waitMs(): number {
@@ -190,14 +158,14 @@ export class ClaimQueue {
   }
 
   #ask(parts: readonly Part[], sentAt: number, batch: SentBatch, renew: QueueOptions['renew']): void {
-    const { store, roundId, epoch } = this.#options
-    const asked = epoch()
+    const { store, roundId, events } = this.#options
+    const asked = events.epoch()
     const again = () => this.#ask(parts, sentAt, batch, undefined)
     store.claim(roundId, asked, batch.users, batch.pools).then(
       decision => this.#settle(parts, decision, sentAt, batch),
       fault => {
         if (!renew || !(fault instanceof Fault) || fault.code !== 'fenced') return this.#fail(parts, fault)
-        const settle = () => (epoch() === asked ? this.#fail(parts, fault) : again())
+        const settle = () => (events.epoch() === asked ? this.#fail(parts, fault) : again())
         renew().then(settle, settle)
       },
     )
@@ -218,40 +186,41 @@ export class ClaimQueue {
   }
 
   #settle(parts: readonly Part[], decision: Decision, sentAt: number, batch: SentBatch): void {
-    const { renew, epoch } = this.#options
-    if (renew && decision.notice.epoch !== epoch()) return this.#fail(parts, ofAnother(decision.notice))
+    const { renew, events } = this.#options
+    if (renew && decision.notice.epoch !== events.epoch()) return this.#fail(parts, ofAnother(decision.notice))
     this.#inFlight--
     this.#dispatched.delete(parts)
-    this.#options.decided(decision, sentAt, batch)
-    settleParts(this.#heard(parts), decision)
-    this.#options.answered()
+    events.decided(decision, sentAt, batch)
+    settleParts(this.#noted(parts), decision)
+    events.finished()
     this.#schedule()
   }
 
-  /** The parts, whose answers are told to who measures arrivals too. */
-  #heard(parts: readonly Part[]): readonly AnswerPart[] {
-    const { arrived, clock } = this.#options
+  /** The parts, whose answers go to who measures arrivals too. */
+  #noted(parts: readonly Part[]): readonly AnswerPart[] {
+    const { events, clock } = this.#options
+    const { arrived } = events
     if (!arrived) return parts
-    return parts.map(part => ({ ...part, ask: heardAsk(part.ask, stampOf(clock, part.ask.askedAt), arrived) }))
+    return parts.map(part => ({ ...part, ask: notedAsk(part.ask, stampOf(clock, part.ask.askedAt), arrived) }))
   }
 
   #refuse(ask: Ask, [from, count]: readonly [number, number], code: FaultCode): void {
-    this.#options.refused(CODES[code].number, count)
+    this.#options.events.refused(CODES[code].number, count)
     ask.fail(from, count, code)
   }
 
   #fail(parts: readonly Part[], fault: unknown): void {
     this.#inFlight--
     this.#dispatched.delete(parts)
-    this.#options.failed(fault)
+    this.#options.events.failed(fault)
     const code = fault instanceof Fault ? fault.code : 'unknown'
     for (const { ask, from, count, givenUp } of parts) if (!givenUp) this.#refuse(ask, [from, count], code)
-    this.#options.answered()
+    this.#options.events.finished()
     this.#schedule()
   }
 }
 
-function heardAsk(ask: Ask, stamp: number, arrived: Arrived): Pick<Ask, 'settle'> {
+function notedAsk(ask: Ask, stamp: number, arrived: NonNullable<QueueEvents['arrived']>): Pick<Ask, 'settle'> {
   return {
     settle: run => {
       arrived(stamp, run, run.pool ?? ask.pool)

@@ -8,33 +8,23 @@
  * threshold on the person's keyed hash that only rises within a window and is the highest of all workers'. Else it
  * waits for the next batch (scripts/enter.lua), which decides window, time and dedupe.
  */
-import type { Person, RoundSecrets } from '../../auth/draw-secrets.ts'
+import type { Person } from '../../auth/draw-secrets.ts'
 import { Fault } from '../../base/assert.ts'
 import { Batcher } from '../../base/batcher.ts'
 import type { Clock } from '../../base/clock.ts'
 import { CODES, type Code } from '../../base/codes.ts'
-import { holderOfTag } from '../../base/holder.ts'
+import { holderEnd, holderOfTag } from '../../base/holder.ts'
 import { ANSWER_DEADLINE_MS, HOLDERS_KNOWN_MAX } from '../../base/limits.ts'
 import { commitUser, RECORD_BYTES, TAG_BYTES, tagOf } from '../../draw/entry.ts'
 import type { Receipt } from '../../draw/receipt.ts'
-import type { SigningKey } from '../../draw/signing-key.ts'
-import { type Decision, EXCEPTION_BYTES } from '../../store/data/claim-store.ts'
+import { EXCEPTION_BYTES } from '../../store/data/claim-store.ts'
 import type { DrawState } from '../../store/data/draw-store.ts'
 import { ENTRY_CLAIM_BYTES, type EntryDecision } from '../../store/data/entry-store.ts'
 import type { Store } from '../../store/store.ts'
+import type { Answers, ClaimRequest, SingleAsk } from '../round/asks.ts'
+import type { Decider, DeciderParts, Standing } from '../round/decider.ts'
 import { Holdings } from '../round/known-holders.ts'
-import type { RoundView } from '../round/round-view.ts'
-import type { Answers, ClaimRequest, SingleAsk } from './asks.ts'
 import { Receipts } from './receipts.ts'
-
-/** How a person stands: an outcome number, and the sequence and pool of a grant or the receipt of an entry. */
-export interface Standing {
-  readonly outcome: number
-  readonly sequence: number
-  readonly pool: number
-  /** The receipt, with what binds its tag to its owner where the engine made that. */
-  readonly receipt?: () => Receipt | Promise<Receipt>
-}
 
 /** Who asks. His tag costs two hashes, and most requests of a rush are repeats that need none. */
 class Entrant {
@@ -65,21 +55,11 @@ class Entrant {
   }
 }
 
-export interface EntriesOptions {
-  readonly view: RoundView
-  readonly store: Store
+export interface EntriesOptions extends DeciderParts {
+  readonly stores: Pick<Store, 'draws' | 'entries' | 'claims'>
   readonly clock: Clock
-  readonly secrets: RoundSecrets
-  readonly key: SigningKey
   readonly batchClaims: number
   readonly batchesInFlight: number
-  readonly gate: (claims: number) => Code | undefined
-  /** The share of what may wait that does wait, 0..1. */
-  readonly pressure: () => number
-  readonly decided: (decision: Decision, claims: number, seconds: number) => void
-  readonly failed: (fault: unknown) => void
-  /** A window's draw is over: told once to each worker that saw it open. */
-  readonly drawn: (view: RoundView, window: number) => void
 }
 
 /** The load at which shedding begins; at 1 everybody new is shed. */
@@ -93,7 +73,8 @@ export function shedLevel(pressure: number): number {
 
 const refused = (code: Code): Standing => ({ outcome: CODES[code].number, sequence: 0, pool: 0 })
 
-export class Entries {
+export class Entries implements Decider {
+  readonly slots = 1
   readonly #options: EntriesOptions
   readonly #batcher: Batcher<Entrant, Standing>
   readonly #receipts: Receipts
@@ -104,9 +85,9 @@ export class Entries {
   #readVersion = -1
 
   constructor(options: EntriesOptions) {
-    const { view, store, key, batchClaims, batchesInFlight } = options
+    const { view, stores, signingKey, batchClaims, batchesInFlight } = options
     this.#options = options
-    this.#receipts = new Receipts(view.id, store.entries, key)
+    this.#receipts = new Receipts(view.id, stores.entries, signingKey)
     this.#known = this.#nobody()
     this.#batcher = new Batcher({
       most: batchClaims,
@@ -123,7 +104,7 @@ export class Entries {
 
   /** Reads where the draws stand; called once before anything is asked. */
   async load(): Promise<void> {
-    this.#draw = await this.#options.store.draws.state(this.#options.view.id)
+    this.#draw = await this.#options.stores.draws.state(this.#options.view.id)
     this.#readVersion = this.#options.view.notice.version
   }
 
@@ -137,30 +118,30 @@ export class Entries {
   }
 
   #nobody(): Holdings {
-    const { key, view } = this.#options
-    return new Holdings(HOLDERS_KNOWN_MAX, key.publicKey.length * 31 + view.config.number)
+    const { signingKey, view } = this.#options
+    return new Holdings(HOLDERS_KNOWN_MAX, signingKey.publicKey.length * 31 + view.config.number)
   }
 
   /** Something of the round moved: where its draws stand is read again. */
   noticed(): void {
-    const { view, store, drawn, failed } = this.#options
+    const { view, stores, events } = this.#options
     if (this.#reading || this.#readVersion === view.notice.version) return
     this.#reading = true
     const { version } = view.notice
-    store.draws.state(view.id).then(
+    stores.draws.state(view.id).then(
       state => {
         this.#reading = false
         this.#readVersion = version
         const last = this.#draw
         this.#draw = state
         if (state && last)
-          for (let w = last.window; w < drawnWindows(state); w++) if (w >= drawnWindows(last)) drawn(view, w)
+          for (let w = last.window; w < drawnWindows(state); w++) if (w >= drawnWindows(last)) events.drawn(view, w)
         if (state && state.window !== last?.window) this.#shed = 0
         this.noticed()
       },
       fault => {
         this.#reading = false
-        failed(fault)
+        events.failed(fault, view)
       },
     )
   }
@@ -175,7 +156,7 @@ export class Entries {
     if (own >= 0) return this.#granted(view.holdings.sequenceOf(own), view.holdings.poolOf(own))
     const known = this.#known.find(entrant.user, 0, entrant.user.length)
     if (known >= 0) return this.#standing(this.#known.sequenceOf(known), entrant)
-    const code = gate(1)
+    const code = gate()
     if (code) return refused(code)
     if (view.notice.state === 'scheduled') {
       const early = view.refusal(askedAt)
@@ -185,11 +166,40 @@ export class Entries {
     return this.#batcher.ask(view.id, entrant)
   }
 
+  ask(request: ClaimRequest, ask: SingleAsk): void {
+    void this.#ask(request, ask).then(() =>
+      ask.holds ? this.#options.answerer.settledAlone(ask) : this.#options.answerer.answered(ask),
+    )
+  }
+
+  askPacked(users: Uint8Array, pool: number, answers: Answers): void {
+    this.askMany(requestsIn(users, answers.count, pool), answers)
+  }
+
+  askMany(requests: readonly (ClaimRequest | number)[], answers: Answers): void {
+    const enter = async (request: ClaimRequest | number, i: number) => {
+      if (typeof request === 'number') return answers.refuse(i, request)
+      const { outcome, sequence, pool } = await this.enter(request)
+      if (outcome === CODES.replayed.number) answers.hold(i, sequence, pool)
+      else answers.refuse(i, outcome)
+    }
+    const entered = requests.map((request, i) =>
+      enter(request, i).catch(fault => answers.refuse(i, this.#refusalOf(fault))),
+    )
+    void Promise.all(entered).then(() => answers.close(requests.length))
+  }
+
+  /** An order of arrivals is nothing to a draw, and what waits too long its batch refuses. */
+  awaited(): void {}
+
+  sweep(): void {}
+
   /** How a user stands, or undefined when he did not enter. */
-  async standingOf(userId: string): Promise<Standing | undefined> {
+  async standingOf(userId: string, slot: number): Promise<Standing | undefined> {
+    if (slot > this.slots) return undefined
     const { entrant, index } = await this.#find(userId)
     if (index < 0) return undefined
-    return this.#standing(index, entrant, await this.#options.store.draws.state(this.#options.view.id))
+    return this.#standing(index, entrant, await this.#options.stores.draws.state(this.#options.view.id))
   }
 
   /** Whether a holder key is the user's. */
@@ -200,10 +210,28 @@ export class Entries {
     return holder === holderOfTag((await this.#receipts.record(index)).subarray(0, TAG_BYTES))
   }
 
+  /** All of a claim but the vouchers of a winner. */
+  async #ask(request: ClaimRequest, ask: SingleAsk): Promise<void> {
+    try {
+      const { outcome, sequence, pool, receipt } = await this.enter(request)
+      if (outcome === CODES.replayed.number) ask.hold(sequence, pool)
+      else ask.receipt = await receipt?.()
+      ask.outcome = outcome
+    } catch (fault) {
+      ask.outcome = this.#refusalOf(fault)
+    }
+  }
+
+  #refusalOf(fault: unknown): number {
+    const outcome = codeOfFault(fault)
+    this.#options.events.refused(outcome, 1)
+    return outcome
+  }
+
   async #find(userId: string): Promise<{ readonly entrant: Entrant; readonly index: number }> {
-    const { view, store, clock } = this.#options
+    const { view, stores, clock } = this.#options
     const entrant = this.#entrantOf({ userId, slot: 1, pool: 0 }, clock.monotonicMs())
-    return { entrant, index: await store.entries.indexOf(view.id, entrant.user) }
+    return { entrant, index: await stores.entries.indexOf(view.id, entrant.user) }
   }
 
   #entrantOf(request: ClaimRequest, askedAt: number): Entrant {
@@ -217,7 +245,7 @@ export class Entries {
   }
 
   async #send(entrants: readonly Entrant[]): Promise<readonly Standing[]> {
-    const { view, store, clock, decided, failed } = this.#options
+    const { view, stores, clock, events } = this.#options
     const sentAt = clock.monotonicMs()
     const fresh = entrants.filter(({ askedAt }) => sentAt - askedAt < ANSWER_DEADLINE_MS)
     const claims = Buffer.allocUnsafe(fresh.length * ENTRY_CLAIM_BYTES)
@@ -227,8 +255,8 @@ export class Entries {
       claims[(i + 1) * ENTRY_CLAIM_BYTES - 1] = pool
     }
     if (fresh.length === 0) return entrants.map(() => refused('overloaded'))
-    const decision = await store.entries.enter(view.id, view.notice.epoch, claims, this.#shed).catch(fault => {
-      failed(fault)
+    const decision = await stores.entries.enter(view.id, view.notice.epoch, claims, this.#shed).catch(fault => {
+      events.failed(fault, view)
       throw fault
     })
     const { notice, rest, exceptions, entries } = decision
@@ -236,7 +264,12 @@ export class Entries {
     view.take(notice, sentAt)
     this.#shed = Math.max(this.#shed, decision.shed)
     const standings = await this.#settle(fresh, claims, decision)
-    decided({ notice, first: entries + 1, rest, exceptions }, fresh.length, (clock.monotonicMs() - sentAt) / 1000)
+    events.decided(
+      view,
+      { notice, first: entries + 1, rest, exceptions },
+      fresh.length,
+      (clock.monotonicMs() - sentAt) / 1000,
+    )
     let next = 0
     return entrants.map(entrant => (entrant === fresh[next] ? (standings[next++] as Standing) : refused('overloaded')))
   }
@@ -270,14 +303,14 @@ export class Entries {
   /** How the owner of an entry stands: his window may be open still, or drawn. */
   async #standing(index: number, entrant: Entrant, draw = this.#draw): Promise<Standing> {
     if (index >= drawnEntries(draw)) return this.#entered(index, entrant)
-    const { view, store } = this.#options
+    const { view, stores } = this.#options
     const record = await this.#receipts.record(index)
     const holder = holderOfTag(record.subarray(0, TAG_BYTES))
     const place = view.holdings.findText(holder)
     if (place >= 0) return this.#granted(view.holdings.sequenceOf(place), view.holdings.poolOf(place))
     // Where the draw is known to be over, its winners may not be: the notice that counts them comes another way.
     const covered = view.holdings.covered >= Math.max(view.notice.sequence, draw?.granted ?? 0)
-    const holding = covered ? undefined : await store.claims.holding(view.id, holder)
+    const holding = covered ? undefined : await stores.claims.holding(view.id, holder)
     return holding ? this.#granted(holding.sequence, holding.pool) : refused('sold_out')
   }
 
@@ -300,41 +333,16 @@ export class Entries {
 
 const codeOfFault = (fault: unknown): number => CODES[fault instanceof Fault ? fault.code : 'unknown'].number
 
-/** Told of claims that are answered without a decision. */
-type Refused = (outcome: number, count: number) => void
-
-/** Answers one claim of a drawn round, but for the vouchers of a winner. */
-export async function enterOne(entries: Entries, request: ClaimRequest, ask: SingleAsk, refused: Refused) {
-  try {
-    const { outcome, sequence, pool, receipt } = await entries.enter(request)
-    if (outcome === CODES.replayed.number) ask.hold(sequence, pool)
-    else ask.receipt = await receipt?.()
-    ask.outcome = outcome
-  } catch (fault) {
-    ask.outcome = codeOfFault(fault)
-    refused(ask.outcome, 1)
+/** Packed user ids as requests. */
+function requestsIn(users: Uint8Array, count: number, pool: number): ClaimRequest[] {
+  const bytes = Buffer.from(users.buffer, users.byteOffset, users.length)
+  const requests: ClaimRequest[] = []
+  for (let i = 0, at = 0; i < count; i++) {
+    const end = holderEnd(users, at)
+    requests.push({ userId: bytes.toString('latin1', bytes[at] === 0xd9 ? at + 2 : at + 1, end), slot: 1, pool })
+    at = end
   }
-}
-
-/** Answers many claims of a drawn round; a place without a request is refused with its number. */
-export async function enterMany(
-  entries: Entries,
-  requests: readonly (ClaimRequest | number)[],
-  answers: Answers,
-  refused: Refused,
-): Promise<void> {
-  const fail = (i: number, outcome: number) => {
-    answers.refuse(i, outcome)
-    refused(outcome, 1)
-  }
-  const enter = async (request: ClaimRequest | number, i: number) => {
-    if (typeof request === 'number') return answers.refuse(i, request)
-    const { outcome, sequence, pool } = await entries.enter(request)
-    if (outcome === CODES.replayed.number) answers.hold(i, sequence, pool)
-    else answers.refuse(i, outcome)
-  }
-  await Promise.all(requests.map((request, i) => enter(request, i).catch(fault => fail(i, codeOfFault(fault)))))
-  answers.close(requests.length)
+  return requests
 }
 
 /** Entries whose draw is over. */

@@ -27,9 +27,9 @@ const isUndrawn = ({ phase, first, entries }: DrawState): boolean =>
   ['closed', 'committed', 'beacon'].includes(phase) || (phase === 'open' && entries > first)
 
 /** Since when the newest draw of a round is overdue, milliseconds since 1970; undefined while it is not. */
-export async function overdueSince(store: Store, { view, entries }: Round, now: number): Promise<number | undefined> {
+export async function overdueSince(store: Store, { view }: Round, now: number): Promise<number | undefined> {
   const { allocation } = view.config
-  if (!entries || allocation.mode === 'fcfs' || view.state === 'drawn') return undefined
+  if (allocation.mode === 'fcfs' || view.state === 'drawn') return undefined
   const draw = await store.draws.state(view.id)
   if (!draw || !isUndrawn(draw)) return undefined
   const rules = await store.draws.file(view.id, draw.window, 'rules.json')

@@ -79,7 +79,7 @@ export class Draws {
     for (const id of await store.draws.undrawn()) {
       // One that cannot be read holds up no other one's draw.
       const round = await rounds.get(id).catch(failed)
-      if (round?.entries?.draw?.phase === 'done') await store.draws.retire(id)
+      if (round?.decider.draw?.phase === 'done') await store.draws.retire(id)
     }
   }
 
@@ -123,9 +123,9 @@ export class Draws {
     await store.draws.write(view.id, { window: state.window, from: 'committed', to: 'beacon', files: published })
   }
 
-  #isDue({ view, entries }: Round): boolean {
+  #isDue({ view, decider }: Round): boolean {
     const { allocation } = view.config
-    const draw = entries?.draw
+    const { draw } = decider
     if (allocation.mode === 'fcfs' || !draw || draw.phase === 'done') return false
     const { state, opensAt } = view.notice
     const now = this.#options.rounds.serverTimeMs()
@@ -135,36 +135,36 @@ export class Draws {
   }
 
   async #turn(round: Round): Promise<void> {
-    const { view, entries } = round
+    const { view, decider } = round
     const { store, rounds } = this.#options
     const { id, notice } = view
-    if (notice.state !== 'closed' && entries?.draw?.phase === 'new') {
+    if (notice.state !== 'closed' && decider.draw?.phase === 'new') {
       await this.begin(round)
-      return entries.load()
+      return decider.load()
     }
     const taken = await store.draws.take(id, notice.epoch, drawsAt(view.config.allocation))
     rounds.take(id, taken.notice)
     if (taken.code === 'not_open') return this.#renew(round)
     if (taken.code === 'replayed') {
       await store.draws.retire(id)
-      return entries?.load()
+      return decider.load()
     }
     if (taken.draw) await this.#draw(round, taken.draw)
   }
 
   /** Opens a window again in which nobody entered; the script sees to it that nobody did. */
   async #renew(round: Round): Promise<void> {
-    const { view, entries } = round
+    const { view, decider } = round
     const { store, rounds } = this.#options
-    await entries?.load()
-    const draw = entries?.draw
+    await decider.load()
+    const { draw } = decider
     if (view.config.allocation.mode !== 'window' || view.notice.state !== 'open' || !draw) return
     if (draw.phase !== 'open' || draw.first !== draw.entries) return
     const { at: opensAt, closesAt, pools } = view.notice
     const facts = { config: view.config, secrets: rounds.secretsOf(view.id), window: draw.window }
     const next = windowRules({ ...facts, opensAt, closesAt, pools })
     await store.draws.open(view.id, { window: draw.window, ...next, isNew: false })
-    await entries?.load()
+    await decider.load()
   }
 
   /** From the phase that stands to the end of the draw. */
@@ -205,7 +205,7 @@ export class Draws {
   }
 
   /** Makes the winners' grants in the order of the result, then opens the next window or ends the round. */
-  async #grant({ view, entries }: Round, { window, base }: TakenDraw): Promise<void> {
+  async #grant({ view, decider }: Round, { window, base }: TakenDraw): Promise<void> {
     const { store, rounds } = this.#options
     const { id, config, notice } = view
     const result = await store.draws.file(id, window, 'result.json')
@@ -228,8 +228,8 @@ export class Draws {
     const goesOn = config.allocation.mode === 'window' && now.pools.some(pool => pool.total > pool.granted)
     const next = goesOn ? windowRules({ ...facts, opensAt: now.at, closesAt: now.closesAt }) : undefined
     rounds.take(id, await store.draws.finish(id, notice.epoch, window, next))
-    await entries?.load()
-    if (entries?.draw?.phase === 'done') await store.draws.retire(id)
+    await decider.load()
+    if (decider.draw?.phase === 'done') await store.draws.retire(id)
   }
 }
 

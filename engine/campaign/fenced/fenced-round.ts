@@ -22,13 +22,11 @@ import type { Sending } from '../../store/connection/link.ts'
 import type { Batch, ClaimStore, Decision, LogBatch } from '../../store/data/claim-store.ts'
 import type { FenceStore, KnownGrant, Standing } from '../../store/data/fence-store.ts'
 import { type Notice, remainingOf } from '../../store/data/notice.ts'
+import type { RoundFence } from '../round/fence.ts'
 import { giveBack, lateOf, lostOf } from './give-back.ts'
 import type { Journal, JournalHead } from './journal.ts'
 import type { Journaled } from './journal-record.ts'
 import { refuses, SureRefusals, unsure } from './sure-refusals.ts'
-
-/** What the claims of a round need of the store; FencedRound stands in front of it. */
-export type ClaimDoor = Pick<ClaimStore, 'claim' | 'batchOf' | 'batches'>
 
 export type FenceEvent =
   | { readonly kind: 'left'; readonly roundId: string; readonly epoch: string }
@@ -68,7 +66,7 @@ const SIGN_OFF_MS = 500
 /** Log batches that are kept in the journal together before they are told. */
 const READ_TOGETHER = 64
 
-export class FencedRound implements ClaimDoor {
+export class FencedRound implements RoundFence {
   readonly roundId: string
   readonly #options: FencedOptions
   readonly #refusals = new SureRefusals(epoch => this.#options.fence.note(this.#standing(epoch), 0))

@@ -7,9 +7,10 @@
  */
 import { type Clock, every } from '../../base/clock.ts'
 import { FENCE_LOOK_MS } from '../../base/limits.ts'
+import type { Fence } from '../round/fence.ts'
 import { type FencedOptions, FencedRound } from './fenced-round.ts'
 
-export class FencedRounds {
+export class FencedRounds implements Fence {
   readonly #options: FencedOptions
   readonly #rounds = new Map<string, FencedRound>()
   readonly #stop: () => void

@@ -40,11 +40,8 @@ export class Sweep {
     this.#store = store
     this.#ledger = store.ledger
     this.#campaigns = campaigns
-  }
-
-  /** Redis may be another one, in which something is due that was done in the one before. */
-  forget(): void {
-    this.#nextDue.clear()
+    // Behind a new connection another server may have other dates.
+    store.onRenewed(() => this.#nextDue.clear())
   }
 
   /** Sweeps every campaign that has a round. */

@@ -15,11 +15,10 @@ import { behindChange } from '../money/behind-change.ts'
 import type { Commitments } from '../money/commitments.ts'
 import type { Campaign, CampaignRules, Campaigns } from '../round/campaigns.ts'
 import type { Round } from '../round/round.ts'
-import { packAmount, type RoundConfig, vouchersOf } from '../round/round-config.ts'
+import { isDrawn, isFencible, packAmount, type RoundConfig, vouchersOf } from '../round/round-config.ts'
 import type { Rounds } from '../round/rounds.ts'
 import {
   closesOf,
-  isFencible,
   momentOf,
   mostPacks,
   type RoundRules,
@@ -96,7 +95,7 @@ export class Lifecycle {
 
   /** When a new round closes, milliseconds since 1970; throws the refusal that it gets before any money is asked for. */
   refuseRound(campaign: Campaign, rules: RoundRules): number {
-    if (this.#fenced && !isFencible(rules.allocation))
+    if (this.#fenced && !isFencible(rules))
       throw new Refusal(
         'invalid',
         'allocation: FAIRGRAB_DURABILITY fenced covers {"mode":"fcfs"} only; draws and strict order go under replicated',
@@ -141,7 +140,7 @@ export class Lifecycle {
   /** A round that was just made; one that is drawn at a time that is known is opened to entries. */
   async #begun(id: string): Promise<Round> {
     const round = await this.round(id)
-    if (round.entries && round.view.notice.opensAt > 0) await this.#draws.begin(round)
+    if (isDrawn(round.view.config) && round.view.notice.opensAt > 0) await this.#draws.begin(round)
     return round
   }
 
@@ -172,7 +171,7 @@ export class Lifecycle {
       throw new Refusal('wrong_state', `the round is ${round.view.state}; it cannot ${verb}`, {
         state: round.view.state,
       })
-    if (verb === 'open' && round.entries) await behindChange(this.#draws.begin(round))
+    if (verb === 'open' && isDrawn(round.view.config)) await behindChange(this.#draws.begin(round))
     if (RESUMES.includes(verb)) await behindChange(this.#rounds.reopened(id))
     return round
   }

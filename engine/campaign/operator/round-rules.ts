@@ -9,7 +9,7 @@ import type { Code } from '../../base/codes.ts'
 import { STOCK_MAX, VOUCHERS_PER_ROUND_MAX } from '../../base/limits.ts'
 import { type PoolCount, totalOf } from '../../store/data/notice.ts'
 import type { Round } from '../round/round.ts'
-import type { Allocation } from '../round/round-config.ts'
+import { type Allocation, isDrawn } from '../round/round-config.ts'
 import type { PublicState } from '../round/round-view.ts'
 
 export interface RoundRules {
@@ -22,9 +22,6 @@ export interface RoundRules {
 
 /** Milliseconds since 1970, 0 for none; a moment before all clocks is the first one that is not none. */
 export const momentOf = (text: string | null): number => (text === null ? 0 : Math.max(1, Date.parse(text)))
-
-/** The level fenced covers grants in the order of asking and no draw. */
-export const isFencible = (allocation: Allocation): boolean => allocation.mode === 'fcfs' && !allocation.strict
 
 /** Packs that one round may hold. */
 export const mostPacks = (vouchersOfPack: number): number =>
@@ -55,7 +52,7 @@ export const releaseRefused = ({ state }: { readonly state: PublicState }, code:
 /** The place of the pool that is restocked; throws the refusal that this gets as far as it is known, in the script's order. */
 export function restockPool(round: Round, poolName: string, add: number): number {
   const { config, notice, vouchers, state } = round.view
-  if (round.entries)
+  if (isDrawn(config))
     throw new Refusal('wrong_state', 'the stock of a drawn round is part of its published rules', { state })
   const place = config.pools.indexOf(poolName)
   if (place < 0) throw new Refusal('invalid', `pool: this round has ${config.pools.join(', ')}`)

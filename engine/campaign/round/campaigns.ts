@@ -52,6 +52,8 @@ export class Campaigns {
 
   constructor(options: CampaignsOptions) {
     this.#options = options
+    // Behind a new connection another server may have other campaigns.
+    options.store.onRenewed(() => this.#kept.clear())
   }
 
   async create(rules: CampaignRules): Promise<Campaign> {
@@ -88,11 +90,6 @@ export class Campaigns {
     if (!kept) return
     kept.aheadMs = now - this.#options.serverTimeMs()
     kept.day = dayOf(kept.campaign.timezone, now)
-  }
-
-  /** Redis may be another one, which never had some of them. */
-  forget(): void {
-    this.#kept.clear()
   }
 
   async #read(id: string): Promise<Kept> {

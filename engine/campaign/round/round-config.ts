@@ -61,6 +61,13 @@ export interface RoundConfig {
   readonly created_at: string
 }
 
+/** Whether who gets something is drawn, among those who entered. */
+export const isDrawn = ({ allocation }: Pick<RoundConfig, 'allocation'>): boolean => allocation.mode !== 'fcfs'
+
+/** Whether the level fenced covers its claims: grants in the order of asking, and no draw. */
+export const isFencible = ({ allocation }: Pick<RoundConfig, 'allocation'>): boolean =>
+  allocation.mode === 'fcfs' && !allocation.strict
+
 /** The templates of a pack, one entry a voucher, in the order of their places. */
 export function vouchersOf(pack: readonly Template[]): readonly Template[] {
   return pack.flatMap(template => Array.from({ length: template.quantity }, () => template))

@@ -11,18 +11,16 @@ import { JoinedReads } from '../../base/joined-reads.ts'
 import { CLAIMS_WAITING_MAX } from '../../base/limits.ts'
 import type { Random } from '../../base/random.ts'
 import { type SigningKey, signingKeyOf } from '../../draw/signing-key.ts'
-import type { Decision } from '../../store/data/claim-store.ts'
 import type { Notice, StoredState } from '../../store/data/notice.ts'
 import { lostRound, type RoundRead } from '../../store/data/round-store.ts'
 import type { Store } from '../../store/store.ts'
-import { Entries } from '../claim/entries.ts'
-import type { FencedRound } from '../fenced/fenced-round.ts'
-import type { FencedRounds } from '../fenced/fenced-rounds.ts'
 import { DamagedCampaigns } from './damaged-campaigns.ts'
 import { DamagedRounds } from './damaged-rounds.ts'
+import type { DeciderEvents, MakeDecider, RoundEvents } from './decider.ts'
+import type { Fence, RoundFence } from './fence.ts'
 import { Holds } from './resume-holds.ts'
-import { type Order, Round, type RoundOptions } from './round.ts'
-import type { RoundConfig } from './round-config.ts'
+import { Round } from './round.ts'
+import { isFencible, type RoundConfig } from './round-config.ts'
 import { RoundEpochs } from './round-epochs.ts'
 import { RoundView } from './round-view.ts'
 
@@ -33,22 +31,12 @@ export interface RoundsOptions {
   readonly secret: Buffer
   /** What drawn rounds derive from. */
   readonly drawSecret: Buffer
-  readonly batchClaims: number
-  readonly batchesInFlight: number
   /** `fenced` while the server does not give the durability that was promised. */
   readonly healthGate: () => Code | undefined
-  /** Something of a round moved: its stock, its state. */
-  readonly changed: (view: RoundView) => void
-  readonly decided: (decision: Decision, claims: number, seconds: number) => void
-  readonly refused: (outcome: number, count: number) => void
-  readonly failed: (fault: unknown) => void
+  readonly deciders: MakeDecider
   /** At the level fenced: what stands between a round's claims and Redis. */
-  readonly fence?: FencedRounds | undefined
-  readonly arrived?: RoundOptions['arrived']
-  /** A window's draw is over. */
-  readonly drawn: (view: RoundView, window: number) => void
-  /** Below the level fenced: another history has a round, and it goes on under another epoch from this notice on. */
-  readonly begun?: ((roundId: string, notice: Notice) => void) | undefined
+  readonly fence?: Fence | undefined
+  readonly events: RoundEvents
 }
 
 /** Unknown ids that are remembered, so that one that is asked for again and again is read at most once in UNKNOWN_MS. */
@@ -68,9 +56,9 @@ export class Rounds {
   readonly #epochs: RoundEpochs
   readonly #stopListening: () => void
   readonly #load = { unanswered: 0 }
+  readonly #deciderEvents: DeciderEvents
   #renewals = 0
   #redisAheadMs = 0
-  readonly #worker: string
   readonly damaged: DamagedRounds
   readonly damagedCampaigns: DamagedCampaigns
   /** Signs receipts and commitments of all rounds. */
@@ -78,9 +66,9 @@ export class Rounds {
 
   constructor(options: RoundsOptions) {
     this.#options = options
-    this.#worker = options.random.bytes(8).toString('hex')
     this.signingKey = signingKeyOf(signingSeed(options.drawSecret))
-    const { store, clock, failed } = options
+    const { store, clock, events } = options
+    const failed = (fault: unknown) => events.failed(fault)
     this.damaged = new DamagedRounds(store.roundChecks)
     this.damagedCampaigns = new DamagedCampaigns(store.campaignChecks)
     this.#holds = new Holds({
@@ -91,13 +79,15 @@ export class Rounds {
       ...{ store: store.histories, random: options.random },
       found: (round, notice) => this.#found(round, notice),
       gone: round => this.#gone(round),
-      begun: (id, notice) => options.begun?.(id, notice),
+      begun: (id, notice) => events.begun(id, notice),
     })
+    this.#deciderEvents = this.#eventsOf(events)
     this.#stopListening = store.listen({
       noticed: (roundId, notice) => this.#noticed(roundId, notice),
-      awaited: (roundId, stamp) => this.#rounds.get(roundId)?.awaited(stamp),
+      awaited: (roundId, stamp) => this.#rounds.get(roundId)?.decider.awaited(stamp),
       gap: () => this.#readAllAgain(),
     })
+    store.onRenewed(() => this.#renewed())
   }
 
   /** Milliseconds since 1970 by Redis's clock, as far as this worker can tell. */
@@ -151,18 +141,18 @@ export class Rounds {
 
   /** Reads a round's notice anew and returns the round. */
   async refresh(roundId: string): Promise<Round | undefined> {
-    const claims = await this.get(roundId)
-    if (!claims) return undefined
+    const round = await this.get(roundId)
+    if (!round) return undefined
     const read = await this.#options.store.rounds.read(roundId)
     if (!read) throw this.#lost(roundId)
-    const door = this.#doorOf(claims.view.config)
+    const fenced = this.#fenceOf(round.view.config)
     const isElsewhere = read.binding === 'elsewhere'
     // A read may come from a server that is no longer the primary: it is news, and confirms nothing. Of one that the round is
     // not bound to it is no news: what is given back there has versions of the epoch that others saw in its old life.
-    if (!isElsewhere) this.#take(claims, read.notice)
-    else if (door?.settled) door.look().catch(this.#options.failed)
-    if (read.notice.epoch !== claims.view.notice.epoch && !door) await this.#epochs.look(claims)
-    return claims
+    if (!isElsewhere) this.#take(round, read.notice)
+    else if (fenced?.settled) fenced.look().catch(this.#failed)
+    if (read.notice.epoch !== round.view.notice.epoch && !fenced) await this.#epochs.look(round)
+    return round
   }
 
   /**
@@ -170,8 +160,8 @@ export class Rounds {
    * because the clock has closed the round nothing is written, and a server whose clock is behind opens it again.
    */
   take(roundId: string, notice: Notice): void {
-    const claims = this.#rounds.get(roundId)
-    if (claims) this.#take(claims, notice)
+    const round = this.#rounds.get(roundId)
+    if (round) this.#take(round, notice)
   }
 
   /** Resolves when a round that a change opened again is held shut no longer; throws the Fault that kept it so. */
@@ -183,28 +173,28 @@ export class Rounds {
   adopt(roundId: string, notice: Notice): void {
     const view = this.#rounds.get(roundId)?.view
     if (!view) return
-    if (view.adopt(notice)) this.#options.changed(view)
+    if (view.adopt(notice)) this.#options.events.changed(view)
     this.#holds.heard(roundId, notice)
   }
 
   /** A connection is up again: Redis may be another server, or the same one with less than this worker was shown. */
-  renewed(): void {
+  #renewed(): void {
     this.#renewals++
     this.#unknown.clear()
     void this.#options.fence?.look()
-    for (const claims of this.#rounds.values())
-      if (!this.#doorOf(claims.view.config)) this.#epochs.look(claims).catch(this.#options.failed)
+    for (const round of this.#rounds.values())
+      if (!this.#fenceOf(round.view.config)) this.#epochs.look(round).catch(this.#failed)
   }
 
   tick(): void {
     const now = this.#options.clock.monotonicMs()
     const redisNow = this.serverTimeMs()
-    for (const claims of this.#rounds.values()) {
-      claims.sweep(now)
-      const { state, opensAt, closesAt } = claims.view.notice
+    for (const round of this.#rounds.values()) {
+      round.sweep(now)
+      const { state, opensAt, closesAt } = round.view.notice
       const opens = state === 'scheduled' && opensAt > 0 && redisNow >= opensAt
       const closes = CAN_CLOSE.includes(state) && closesAt > 0 && redisNow >= closesAt
-      if (opens || closes) this.refresh(claims.view.id).catch(this.#options.failed)
+      if (opens || closes) this.refresh(round.view.id).catch(this.#failed)
     }
   }
 
@@ -238,120 +228,105 @@ export class Rounds {
     const { store, clock, random, secret } = this.#options
     const config = JSON.parse(read.config) as RoundConfig
     const seed = random.bytes(4).readInt32LE(0)
-    const door = this.#doorOf(config)
+    const fenced = this.#fenceOf(config)
     if (read.binding === 'elsewhere')
       throw new Fault('fenced', `round ${roundId}: its state is made certain behind a fail-over; ask again`)
-    const settled = door ? undefined : await this.#epochs.settle(roundId)
+    const settled = fenced ? undefined : await this.#epochs.settle(roundId)
     const view = new RoundView({
       config,
       notice: settled ?? read.notice,
       confirmedAt: Number.NEGATIVE_INFINITY,
       secret,
-      store: door ?? store.claims,
+      store: fenced ?? store.claims,
       seed,
-      isSure: door && (notice => door.isSure(notice)),
+      isSure: fenced && (notice => fenced.isSure(notice)),
     })
-    const claims = this.#claims(view, door)
-    await claims.load()
-    this.#rounds.set(roundId, claims)
-    if (door?.adopted) view.adopt(door.adopted)
+    const round = this.#roundOf(view, fenced)
+    await round.decider.load()
+    this.#rounds.set(roundId, round)
+    if (fenced?.adopted) view.adopt(fenced.adopted)
     this.#byNumber.set(config.number, roundId)
     this.#holds.heard(roundId, view.notice)
     this.#redisAheadMs = read.notice.at - clock.wallMs()
-    if (renewals !== this.#renewals && !door) await this.#epochs.look(claims)
-    return claims
+    if (renewals !== this.#renewals && !fenced) await this.#epochs.look(round)
+    return round
   }
 
   /** At the level fenced: the way of a round's claims to Redis. */
-  #doorOf({ id, allocation }: RoundConfig): FencedRound | undefined {
-    return allocation.mode === 'fcfs' && !allocation.strict ? this.#options.fence?.of(id) : undefined
+  #fenceOf(config: RoundConfig): RoundFence | undefined {
+    return isFencible(config) ? this.#options.fence?.of(config.id) : undefined
   }
 
-  #claims(view: RoundView, door: FencedRound | undefined): Round {
-    const { store, clock, batchClaims, batchesInFlight, fence, healthGate, decided, refused, failed, changed } =
-      this.#options
-    const common = {
-      view,
-      store: door ?? store.claims,
-      clock,
-      batchClaims,
-      batchesInFlight,
-      load: this.#load,
-      gate: (claims: number) => {
-        if (this.#load.unanswered + claims > CLAIMS_WAITING_MAX) return 'overloaded'
-        if (this.damagedCampaigns.isFenced(view.config.campaign_id)) return 'fenced'
-        return healthGate() ?? (fence && !door ? 'fenced' : door?.gate())
-      },
-      decided: (decision: Decision, count: number, seconds: number) => {
-        this.#redisAheadMs = decision.notice.at - clock.wallMs()
-        decided(decision, count, seconds)
-        changed(view)
+  #roundOf(view: RoundView, fenced: RoundFence | undefined): Round {
+    const { store, clock, healthGate, fence, deciders } = this.#options
+    const gate = () => {
+      if (this.#load.unanswered > CLAIMS_WAITING_MAX) return 'overloaded'
+      if (this.damagedCampaigns.isFenced(view.config.campaign_id)) return 'fenced'
+      return healthGate() ?? (fence && !fenced ? 'fenced' : fenced?.gate())
+    }
+    const round = new Round({
+      ...{ view, clock, store: fenced ?? store.claims, load: this.#load },
+      // What is read again of a round that is not settled goes into the journal again, too.
+      mayRest: () => fenced === undefined || fenced.settled,
+      decider: answerer =>
+        deciders({
+          ...{ view, answerer, gate, store: fenced ?? store.claims, events: this.#deciderEvents },
+          pressure: () => this.#load.unanswered / CLAIMS_WAITING_MAX,
+          secrets: this.secretsOf(view.id),
+          signingKey: this.signingKey,
+          renew: fenced ? undefined : () => this.#epochs.look(round),
+        }),
+    })
+    return round
+  }
+
+  /** What deciders tell is news of their round, before the worker gets it. */
+  #eventsOf(events: RoundEvents): DeciderEvents {
+    return {
+      decided: (view, decision, claims, seconds) => {
+        this.#redisAheadMs = decision.notice.at - this.#options.clock.wallMs()
+        events.decided(view, decision, claims, seconds)
+        events.changed(view)
         this.#holds.heard(view.id, decision.notice)
       },
-      refused,
-      failed: (fault: unknown) => {
+      refused: (outcome, count) => events.refused(outcome, count),
+      drawn: (view, window) => events.drawn(view, window),
+      arrived: events.arrived,
+      failed: (fault, view) => {
         // At the level fenced that is what a fail-over looks like.
-        if (!door && fault instanceof Fault && fault.code === 'fenced') this.damaged.found(view.id, fault.message)
-        failed(fault)
+        if (!this.#fenceOf(view.config) && fault instanceof Fault && fault.code === 'fenced')
+          this.damaged.found(view.id, fault.message)
+        events.failed(fault)
       },
-      arrived: this.#options.arrived,
-      // What is read again of a round that is not settled goes into the journal again, too.
-      mayRest: () => door === undefined || door.settled,
     }
-    const renew = door ? undefined : () => this.#epochs.look(claims)
-    const claims = new Round({ ...common, renew, entries: this.#entries(view, common), order: this.#order(view) })
-    return claims
   }
 
-  /** What orders the claims of a strict round. */
-  #order({ id, config: { allocation } }: RoundView): Order | undefined {
-    if (allocation.mode !== 'fcfs' || !allocation.strict) return undefined
-    return { store: this.#options.store.allotments, worker: this.#worker, secret: this.secretsOf(id).ties }
-  }
+  readonly #failed = (fault: unknown): void => this.#options.events.failed(fault)
 
-  /** Who decides the claims of a drawn round. */
-  #entries(view: RoundView, common: Pick<RoundOptions, 'gate' | 'decided'>): Entries | undefined {
-    if (view.config.allocation.mode === 'fcfs') return undefined
-    const { store, clock, batchClaims, batchesInFlight, drawn, failed } = this.#options
-    return new Entries({
-      ...common,
-      view,
-      store,
-      clock,
-      batchClaims,
-      batchesInFlight,
-      secrets: this.secretsOf(view.id),
-      key: this.signingKey,
-      pressure: () => this.#load.unanswered / CLAIMS_WAITING_MAX,
-      failed,
-      drawn,
-    })
-  }
-
-  #take(claims: Round, notice: Notice): void {
-    if (claims.view.take(notice)) this.#options.changed(claims.view)
-    claims.entries?.noticed()
-    this.#holds.heard(claims.view.id, notice)
+  #take(round: Round, notice: Notice): void {
+    if (round.view.take(notice)) this.#options.events.changed(round.view)
+    round.decider.noticed()
+    this.#holds.heard(round.view.id, notice)
   }
 
   #noticed(roundId: string, notice: Notice): void {
-    const claims = this.#rounds.get(roundId)
-    if (!claims) return
-    const door = this.#doorOf(claims.view.config)
-    const isOther = notice.epoch !== claims.view.notice.epoch
-    if (isOther && !door) return void this.#epochs.heard(claims, notice.epoch).catch(this.#options.failed)
-    this.#take(claims, notice)
+    const round = this.#rounds.get(roundId)
+    if (!round) return
+    const fenced = this.#fenceOf(round.view.config)
+    const isOther = notice.epoch !== round.view.notice.epoch
+    if (isOther && !fenced) return void this.#epochs.heard(round, notice.epoch).catch(this.#failed)
+    this.#take(round, notice)
     // Nothing else looks at a round that is over and copied.
-    if (isOther && door?.settled) door.look().catch(this.#options.failed)
+    if (isOther && fenced?.settled) fenced.look().catch(this.#failed)
   }
 
   /** What the server that this worker is linked to has of a round, in its epoch or in another history's. */
-  #found(claims: Round, notice: Notice): void {
-    const { view } = claims
+  #found(round: Round, notice: Notice): void {
+    const { view } = round
     this.#byNumber.set(view.config.number, view.id)
-    if (notice.epoch === view.notice.epoch) return this.#take(claims, notice)
-    claims.startAgain(notice).catch(this.#options.failed)
-    this.#options.changed(view)
+    if (notice.epoch === view.notice.epoch) return this.#take(round, notice)
+    round.startAgain(notice).catch(this.#failed)
+    this.#options.events.changed(view)
     this.#holds.heard(view.id, notice)
   }
 
@@ -359,18 +334,18 @@ export class Rounds {
    * Redis has no state of a round that it had. What was lost with others still there is gone: nobody else knows of it, and
    * its number may be another's. A Redis that knows no round at all has forgotten them, and may be given them back.
    */
-  async #gone(claims: Round): Promise<void> {
-    const { id, config } = claims.view
+  async #gone(round: Round): Promise<void> {
+    const { id, config } = round.view
     const { rounds } = this.#options.store
-    claims.rest()
+    round.rest()
     if (this.#byNumber.get(config.number) === id) this.#byNumber.delete(config.number)
     if (!(await rounds.isKnown(id)) && (await rounds.count()) > 0) this.#rounds.delete(id)
   }
 
   #readAllAgain(): void {
-    for (const claims of this.#rounds.values()) {
-      const read = this.#doorOf(claims.view.config) ? this.refresh(claims.view.id) : this.#epochs.look(claims)
-      read.catch(this.#options.failed)
+    for (const round of this.#rounds.values()) {
+      const read = this.#fenceOf(round.view.config) ? this.refresh(round.view.id) : this.#epochs.look(round)
+      read.catch(this.#failed)
     }
   }
 }

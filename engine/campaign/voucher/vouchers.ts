@@ -105,8 +105,8 @@ export class Vouchers {
   }
 
   /** Whether a voucher is a user's: in a drawn round its holder is a tag. */
-  async isOwner({ round, userId: holder }: Voucher, userId: string): Promise<boolean> {
-    return holder === userId || ((await round.entries?.isHolder(userId, holder)) ?? false)
+  isOwner({ round, userId: holder }: Voucher, userId: string): Promise<boolean> {
+    return round.decider.isHolder(userId, holder)
   }
 
   /** How a voucher stands now. */

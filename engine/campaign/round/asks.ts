@@ -8,7 +8,7 @@ import { CODE_CHARS } from '../../auth/voucher-codes.ts'
 import { CODES, type Code, codeOf } from '../../base/codes.ts'
 import { holderEnd, holderOf, writeHolder } from '../../base/holder.ts'
 import type { Receipt } from '../../draw/receipt.ts'
-import type { Ask, Run } from './claim-queue.ts'
+import type { GrantTimes } from './grant-times.ts'
 
 const NO_CODES = Buffer.alloc(0)
 const UNTIMED = new Float64Array(0)
@@ -21,6 +21,47 @@ export interface ClaimRequest {
   /** In drawn rounds: what the client made for its tag, 32 hexadecimal digits each. */
   readonly nonce?: string | undefined
   readonly salt?: string | undefined
+}
+
+/** A run of answers: `count` claims from `from` on, all with `outcome`; granted ones have consecutive sequences. */
+export interface Run {
+  readonly from: number
+  readonly count: number
+  /** An outcome number of the table. */
+  readonly outcome: number
+  /** The first claim's sequence; 0 where not granted. */
+  readonly sequence: number
+  /** The pool that holds it; undefined means the one that was asked for. */
+  readonly pool: number | undefined
+  /** Milliseconds since 1970, Redis's clock, when the batch was decided. */
+  readonly at: number
+}
+
+/** What waits in a queue of claims. */
+export interface Ask {
+  readonly count: number
+  /** Monotonic milliseconds. */
+  readonly askedAt: number
+  /** One pool for all claims of an ask. */
+  readonly pool: number
+  /** Writes the next `count` holder keys; each is written once and in order. Returns the place behind them. */
+  write(into: Buffer, at: number, count: number): number
+  settle(run: Run): void
+  /** The claims [from, from + count) have no outcome. */
+  fail(from: number, count: number, code: Code): void
+}
+
+/** Who gives single asks their vouchers and answers them: their round. */
+export interface Answerer {
+  readonly times: GrantTimes
+  /** The outcome of one of a batch is known; `finish` follows. */
+  settled(ask: SingleAsk): void
+  /** The outcome of one is known that needed no batch. */
+  settledAlone(ask: SingleAsk): void
+  /** It holds nothing and is answered at once. */
+  answered(ask: SingleAsk): void
+  /** All that were settled are answered. */
+  finish(): void
 }
 
 export class SingleAsk implements Ask {
@@ -40,12 +81,12 @@ export class SingleAsk implements Ask {
   codeBytes: Buffer = NO_CODES
   /** Of an entry into a draw. */
   receipt: Receipt | undefined
+  /** Gets the answer with its vouchers. */
   readonly done: (ask: SingleAsk) => void
-  readonly #settled: (ask: SingleAsk) => void
+  readonly #answerer: Answerer
 
-  /** `settled` hears that the outcome is known, `done` gets the answer with its vouchers. */
-  constructor(request: ClaimRequest, askedAt: number, done: SingleAsk['done'], settled: (ask: SingleAsk) => void) {
-    this.#settled = settled
+  constructor(request: ClaimRequest, askedAt: number, done: SingleAsk['done'], answerer: Answerer) {
+    this.#answerer = answerer
     this.userId = request.userId
     this.slot = request.slot
     this.pool = request.pool
@@ -76,6 +117,12 @@ export class SingleAsk implements Ask {
     this.pool = pool
   }
 
+  /** It is refused without asking. */
+  refuse(outcome: number): void {
+    this.outcome = outcome
+    this.#answerer.answered(this)
+  }
+
   write(into: Buffer, at: number): number {
     return writeHolder(into, at, holderOf(this.userId, this.slot))
   }
@@ -85,12 +132,12 @@ export class SingleAsk implements Ask {
     this.sequence = run.sequence
     if (run.pool !== undefined) this.pool = run.pool
     if (run.outcome === CODES.granted.number) this.at = run.at
-    this.#settled(this)
+    this.#answerer.settled(this)
   }
 
   fail(_from: number, _count: number, code: Code): void {
     this.outcome = CODES[code].number
-    this.#settled(this)
+    this.#answerer.settled(this)
   }
 }
 

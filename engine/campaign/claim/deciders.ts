@@ -1,0 +1,47 @@
+/**
+ * The three ways to decide the claims of a round, and which of them a round has: the one place that asks for its mode. Each
+ * is made once, where the round is loaded, and behind the interface Decider nobody sees which it is.
+ */
+import type { Clock } from '../../base/clock.ts'
+import type { Random } from '../../base/random.ts'
+import type { Store } from '../../store/store.ts'
+import type { Decider, DeciderParts, MakeDecider } from '../round/decider.ts'
+import type { Allocation } from '../round/round-config.ts'
+import { ArrivalQueue } from './arrival-queue.ts'
+import { ClaimQueue } from './claim-queue.ts'
+import { Entries } from './entries.ts'
+import { Ordered, type Queue, type QueueEvents } from './ordered.ts'
+
+export interface DecidersOptions {
+  readonly store: Pick<Store, 'allotments' | 'claims' | 'draws' | 'entries'>
+  readonly clock: Clock
+  readonly random: Random
+  readonly batchClaims: number
+  readonly batchesInFlight: number
+}
+
+type Kind = 'first-come' | 'strict' | 'drawn'
+
+function kindOf(allocation: Allocation): Kind {
+  if (allocation.mode !== 'fcfs') return 'drawn'
+  return allocation.strict ? 'strict' : 'first-come'
+}
+
+/** Makes the deciders of one worker's rounds. */
+export function decidersOf({ store, clock, random, batchClaims, batchesInFlight }: DecidersOptions): MakeDecider {
+  const worker = random.bytes(8).toString('hex')
+  const ordered = (parts: DeciderParts, queue: (events: QueueEvents) => Queue) =>
+    new Ordered({ ...parts, claims: store.claims, monotonicMs: () => clock.monotonicMs(), queue })
+  const kinds: Readonly<Record<Kind, (parts: DeciderParts) => Decider>> = {
+    'first-come': parts => {
+      const common = { roundId: parts.view.id, store: parts.store, renew: parts.renew }
+      return ordered(parts, events => new ClaimQueue({ ...common, clock, batchClaims, batchesInFlight, events }))
+    },
+    strict: parts => {
+      const common = { roundId: parts.view.id, store: store.allotments, worker, secret: parts.secrets.ties }
+      return ordered(parts, events => new ArrivalQueue({ ...common, clock, batchClaims, events }))
+    },
+    drawn: parts => new Entries({ ...parts, stores: store, clock, batchClaims, batchesInFlight }),
+  }
+  return parts => kinds[kindOf(parts.view.config.allocation)](parts)
+}

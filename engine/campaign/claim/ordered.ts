@@ -1,0 +1,230 @@
+/**
+ * Claims that are decided in an order: first come, and strict. Both answer at once the holders they know and what is
+ * certainly refused, and queue the rest; they differ in the queue alone (claim-queue.ts, arrival-queue.ts).
+ */
+import { CODES, type Code } from '../../base/codes.ts'
+import { holderEnd, holderOf, packHolders } from '../../base/holder.ts'
+import { SHED_WAIT_MS } from '../../base/limits.ts'
+import type { Allotment, Decided } from '../../store/data/allot-store.ts'
+import { type ClaimStore, type Decision, EXCEPTION_BYTES } from '../../store/data/claim-store.ts'
+import { type Answers, type Ask, type ClaimRequest, ManyAsk, type Run, type SingleAsk } from '../round/asks.ts'
+import type { Decider, DeciderParts, Standing } from '../round/decider.ts'
+import type { SentBatch } from '../round/known-holders.ts'
+
+/** What waits to be decided, in its order. */
+export interface Queue {
+  /** Milliseconds that a claim which comes now would wait, as far as it is known. */
+  readonly waitMs: number
+  push(ask: Ask): void
+  /** Answers what has waited for too long. */
+  sweep(now: number): void
+  /** Others wait for this worker from now on, where the order is one over all workers. */
+  join(): Promise<void>
+  /** Another worker's claim with this stamp waits for this worker's mark. */
+  awaited(stamp: number): void
+}
+
+/** What a queue tells its decider. */
+export interface QueueEvents {
+  /** The epoch that claims are asked in. */
+  epoch(): string
+  /** A batch was decided that left at `sentAt` (monotonic ms); before its claims are answered. */
+  decided(decision: Decision, sentAt: number, batch: SentBatch): void
+  /** The same of claims that are allotted one by one; `holderOf` gives their holder keys. */
+  allotted(allotment: Allotment, sentAt: number, holderOf: (decided: Decided) => string): void
+  /** All claims of a batch have been answered. */
+  finished(): void
+  failed(fault: unknown): void
+  /** Claims were answered without a decision. */
+  refused(outcome: number, count: number): void
+  /** Undefined where nobody measures arrivals. */
+  readonly arrived: ((stamp: number, run: Run, pool: number) => void) | undefined
+}
+
+export interface OrderedOptions extends DeciderParts {
+  readonly claims: Pick<ClaimStore, 'holding'>
+  readonly monotonicMs: () => number
+  readonly queue: (events: QueueEvents) => Queue
+}
+
+export class Ordered implements Decider, QueueEvents {
+  readonly draw = undefined
+  readonly slots: number
+  readonly arrived: QueueEvents['arrived']
+  readonly #options: OrderedOptions
+  readonly #queue: Queue
+
+  constructor(options: OrderedOptions) {
+    const { view, events } = options
+    this.#options = options
+    this.slots = view.config.per_user
+    this.arrived = events.arrived && ((stamp, run, pool) => events.arrived?.(view.id, stamp, run, pool))
+    this.#queue = options.queue(this)
+  }
+
+  load(): Promise<void> {
+    return this.#queue.join()
+  }
+
+  ask(request: ClaimRequest, ask: SingleAsk): void {
+    const { view, answerer, events } = this.#options
+    const { holdings } = view
+    const entry = holdings.findText(holderOf(request.userId, request.slot))
+    if (entry >= 0) {
+      ask.hold(holdings.sequenceOf(entry), holdings.poolOf(entry))
+      events.refused(ask.outcome, 1)
+      return answerer.settledAlone(ask)
+    }
+    const refusal = this.#refusal(request.slot, ask.askedAt)
+    if (refusal === undefined) return this.#queue.push(ask)
+    events.refused(refusal, 1)
+    ask.refuse(refusal)
+  }
+
+  askPacked(users: Uint8Array, pool: number, answers: Answers, now: number): void {
+    const { count } = answers
+    const refusal = this.#shut(now)
+    const left = this.#sift(answers, users, refusal && CODES[refusal].number)
+    if (left.places.length === count) this.#queue.push(new ManyAsk({ answers, users, count, pool, askedAt: now }))
+    else if (left.places.length > 0) {
+      const index = Uint16Array.from(left.places)
+      this.#queue.push(new ManyAsk({ answers, users: left.users, count: index.length, pool, askedAt: now, index }))
+    }
+    if (left.places.length < count) answers.close(count - left.places.length)
+  }
+
+  askMany(requests: readonly (ClaimRequest | number)[], answers: Answers, now: number): void {
+    const byPool = new Map<number, number[]>()
+    let answered = 0
+    for (const [i, request] of requests.entries()) {
+      if (typeof request === 'number' || this.#answersNow(answers, i, request, now)) {
+        if (typeof request === 'number') answers.refuse(i, request)
+        answered++
+        continue
+      }
+      const places = byPool.get(request.pool)
+      if (places) places.push(i)
+      else byPool.set(request.pool, [i])
+    }
+    for (const [pool, places] of byPool) {
+      const holders = places.map(place => {
+        const { userId, slot } = requests[place] as ClaimRequest
+        return holderOf(userId, slot)
+      })
+      const [users, index] = [packHolders(holders), Uint16Array.from(places)]
+      this.#queue.push(new ManyAsk({ answers, users, count: places.length, pool, askedAt: now, index }))
+    }
+    if (answered > 0) answers.close(answered)
+  }
+
+  sweep(now: number): void {
+    this.#queue.sweep(now)
+  }
+
+  awaited(stamp: number): void {
+    this.#queue.awaited(stamp)
+  }
+
+  /** Nothing is kept beside the view. */
+  noticed(): void {}
+
+  async startAgain(): Promise<void> {}
+
+  async standingOf(userId: string, slot: number): Promise<Standing | undefined> {
+    const holding = await this.#options.claims.holding(this.#options.view.id, holderOf(userId, slot))
+    return holding && { outcome: CODES.granted.number, ...holding }
+  }
+
+  async isHolder(userId: string, holder: string): Promise<boolean> {
+    return holder === userId
+  }
+
+  epoch(): string {
+    return this.#options.view.notice.epoch
+  }
+
+  decided(decision: Decision, sentAt: number, batch: SentBatch): void {
+    const { view, answerer, events, monotonicMs } = this.#options
+    view.holdings.addBatch(batch, decision)
+    view.take(decision.notice, sentAt)
+    answerer.times.remember(decision.first, decision.notice.sequence, decision.notice.at)
+    events.decided(view, decision, batch.claims, (monotonicMs() - sentAt) / 1000)
+  }
+
+  allotted({ notice, decided }: Allotment, sentAt: number, holderOf: (decided: Decided) => string): void {
+    const { view, events, monotonicMs } = this.#options
+    const exceptions = Buffer.allocUnsafe(decided.length * EXCEPTION_BYTES)
+    for (const [i, each] of decided.entries()) {
+      exceptions[i * EXCEPTION_BYTES + 2] = each.outcome
+      if (each.sequence > 0) view.holdings.addText(holderOf(each), each.sequence, each.pool)
+    }
+    view.take(notice, sentAt)
+    const decision = { notice, first: 0, rest: CODES.granted.number, exceptions }
+    events.decided(view, decision, decided.length, (monotonicMs() - sentAt) / 1000)
+  }
+
+  finished(): void {
+    this.#options.answerer.finish()
+  }
+
+  failed(fault: unknown): void {
+    this.#options.events.failed(fault, this.#options.view)
+  }
+
+  refused(outcome: number, count: number): void {
+    this.#options.events.refused(outcome, count)
+  }
+
+  /** The outcome number of a claim by a stranger that need not be asked, or undefined. */
+  #refusal(slot: number, now: number): number | undefined {
+    if (slot > this.slots) return CODES.limit_reached.number
+    const code = this.#shut(now)
+    return code && CODES[code].number
+  }
+
+  /** The code of a refusal that holds for every stranger now, or undefined: then they are queued. */
+  #shut(now: number): Code | undefined {
+    const { gate, view } = this.#options
+    const code = gate() ?? view.refusal(now)
+    return code ?? (this.#queue.waitMs > SHED_WAIT_MS ? 'overloaded' : undefined)
+  }
+
+  /** Answers the i-th of many claims where that needs no asking. */
+  #answersNow(answers: Answers, i: number, { userId, slot }: ClaimRequest, now: number): boolean {
+    const { view, events } = this.#options
+    const { holdings } = view
+    const entry = holdings.findText(holderOf(userId, slot))
+    const outcome = entry >= 0 ? CODES.replayed.number : this.#refusal(slot, now)
+    if (outcome === undefined) return false
+    if (entry >= 0) answers.hold(i, holdings.sequenceOf(entry), holdings.poolOf(entry))
+    else answers.refuse(i, outcome)
+    events.refused(outcome, 1)
+    return true
+  }
+
+  /** Answers those who are known to hold, and with `refusal` everybody else; what is left must be asked. */
+  #sift(answers: Answers, users: Uint8Array, refusal: number | undefined): { places: number[]; users: Uint8Array } {
+    const { view, events } = this.#options
+    const { holdings } = view
+    const left = Buffer.allocUnsafe(refusal === undefined ? users.length : 0)
+    const places: number[] = []
+    let held = 0
+    let to = 0
+    for (let i = 0, at = 0; i < answers.count; i++) {
+      const start = at
+      at = holderEnd(users, start)
+      const entry = holdings.find(users, users[start] === 0xd9 ? start + 2 : start + 1, at)
+      if (entry >= 0) {
+        answers.hold(i, holdings.sequenceOf(entry), holdings.poolOf(entry))
+        held++
+      } else if (refusal !== undefined) answers.refuse(i, refusal)
+      else {
+        for (let byte = start; byte < at; byte++) left[to++] = users[byte] as number
+        places.push(i)
+      }
+    }
+    events.refused(CODES.replayed.number, held)
+    if (refusal !== undefined) events.refused(refusal, answers.count - held)
+    return { places, users: left.subarray(0, to) }
+  }
+}

@@ -1,0 +1,65 @@
+/**
+ * A check of the server as a worker does it: what the store found stands, whatever the parts above it cannot be asked; and
+ * what fails by the clock meanwhile is logged once.
+ */
+import { expect, test } from 'vitest'
+import { Fault } from '../../engine/base/assert.ts'
+import { FaultLog } from '../../engine/ops/fault-log.ts'
+import { type Finding, Health } from '../../engine/ops/health.ts'
+import { HandClock } from '../support/hand-clock.ts'
+
+const FOUND = { warnings: [], version: '7.0.15', usedMemoryBytes: 1, nodes: 1, commands: 1, aheadMs: 7 }
+const short = { what: '0 of 1 replicas confirm a write', mend: 'start the missing replica' }
+const other = { what: 'a round is damaged', mend: 'restore it' }
+const slow = () => Promise.reject(new Fault('unknown', 'Redis did not answer in time'))
+
+function healthOf(problems: readonly Finding[]): Health {
+  const check = async () => ({ ...FOUND, problems })
+  return new Health({ check, connected: () => true, clock: new HandClock(), durability: 'always', changed: () => {} })
+}
+
+test('a part that cannot be asked never stands in the place of what the store found; alone it is the finding', async () => {
+  const [lacking, sound] = [healthOf([short]), healthOf([])]
+  for (const health of [lacking, sound]) {
+    health.watch(slow)
+    await health.check()
+  }
+  expect(lacking.report).toMatchObject({ ready: false, problems: [short] })
+  expect(sound.report).toMatchObject({ ready: false, problems: [{ what: 'Redis did not answer in time' }] })
+})
+
+test('every part is asked with what the store found; what damages single rounds is shown and stops nothing', async () => {
+  const health = healthOf([])
+  const asked: number[] = []
+  health.watch(async ({ aheadMs }) => {
+    asked.push(aheadMs)
+    return { damages: [other] }
+  })
+  health.watch(async () => ({ warnings: [short] }))
+  await health.check()
+  expect(asked).toEqual([7])
+  expect(health.report).toMatchObject({ ready: true, problems: [other], warnings: [short] })
+  expect(health.gate()).toBeUndefined()
+  health.watch(async () => ({ problems: [short] }))
+  await health.check()
+  expect(health.report).toMatchObject({ ready: false, problems: [short, other] })
+  expect(health.gate()).toBe('fenced')
+})
+
+test('a fault of a task is told once between two changes of the health, without its stack; a bug each time', () => {
+  const lines: unknown[] = []
+  const faults = new FaultLog({ warn: (...line: unknown[]) => void lines.push(line) })
+  const failed = faults.told('draw')
+  const [fault, bug] = [new Fault('unknown', 'no answer'), new Error('a bug')]
+  for (let i = 0; i < 3; i++) failed(fault)
+  expect(lines).toEqual([[{ cause: 'no answer' }, 'draw']])
+  faults.changed()
+  failed(fault)
+  failed(bug)
+  failed(bug)
+  expect(lines.slice(1)).toEqual([
+    [{ cause: 'no answer' }, 'draw'],
+    [{ err: bug }, 'draw'],
+    [{ err: bug }, 'draw'],
+  ])
+})
