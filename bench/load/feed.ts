@@ -10,8 +10,8 @@
  * 300,000 retries a second it was the most expensive part of the generator.
  */
 
-import type { Plan } from '../scenario/arrival.ts'
-import { KIND } from '../scenario/arrival.ts'
+import type { Plan } from '../people/arrival.ts'
+import { KIND } from '../people/arrival.ts'
 
 const BUCKET_US = 4000
 const BUCKETS = 1024

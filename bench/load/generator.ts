@@ -13,7 +13,7 @@
 import { availableParallelism } from 'node:os'
 import { monitorEventLoopDelay } from 'node:perf_hooks'
 import { NO_ANSWER } from '../audit/history.ts'
-import { type Plan, planLate, planRelease, planUntil } from '../scenario/arrival.ts'
+import { type Plan, planLate, planRelease, planUntil } from '../people/arrival.ts'
 import { ClaimFlow } from './claim-flow.ts'
 import { HttpTransport } from './http-generator.ts'
 import type { GeneratorJob, GeneratorReport, ToBench, ToGenerator } from './job.ts'

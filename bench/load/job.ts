@@ -5,8 +5,8 @@
  * part from the seed, which is faster than copying it.
  */
 
-import type { LateTaps, Part } from '../scenario/arrival.ts'
-import type { Profile, Sizes } from '../scenario/profile.ts'
+import type { LateTaps, Part } from '../people/arrival.ts'
+import type { Profile, Sizes } from '../people/profile.ts'
 import type { Pace } from './claim-flow.ts'
 import type { Recording } from './recorder.ts'
 import type { TransportName, TransportSettings } from './transport.ts'

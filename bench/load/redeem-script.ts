@@ -8,8 +8,8 @@
  * Every step knows its right status: an answer with another one is a broken promise, not a slow one.
  */
 
-import { merchantOf, orderAmount } from '../scenario/order.ts'
-import type { Random } from '../scenario/random.ts'
+import { merchantOf, orderAmount } from '../people/order.ts'
+import type { Random } from '../people/random.ts'
 
 export type StepKind = 'lock' | 'unlock' | 'redeem' | 'repeat' | 'second' | 'reverse'
 

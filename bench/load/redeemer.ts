@@ -9,7 +9,7 @@
 import { readFile, writeFile } from 'node:fs/promises'
 import type { Told } from '../audit/redemption-audit.ts'
 import { Latency } from '../measure/latency.ts'
-import { Random } from '../scenario/random.ts'
+import { Random } from '../people/random.ts'
 import { HttpConnection, type HttpOwner } from './http-connection.ts'
 import { serveBench } from './member.ts'
 import { monotonicUs } from './recorder.ts'

@@ -6,7 +6,7 @@
  * machine have none that a t-test could rely on. The draws are seeded, so the same folders give the same answer.
  */
 
-import { Random } from '../scenario/random.ts'
+import { Random } from '../people/random.ts'
 
 export interface RatioInterval {
   readonly ratio: number

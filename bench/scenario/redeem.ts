@@ -18,12 +18,12 @@ import { engineFigures } from '../measure/cost-figures.ts'
 import { Latency } from '../measure/latency.ts'
 import { costBetween, type ProcessUse, treeOf } from '../measure/process-cost.ts'
 import { type AuditSummary, figure, type MeasuredPart } from '../measure/result.ts'
+import { vouchersUsed } from '../people/order.ts'
+import { Random } from '../people/random.ts'
 import type { Keeper } from '../record/kept-files.ts'
 import { keepEntries, keepRedemptions } from '../record/redemption-record.ts'
 import { openKeeper, type Stage } from '../stage.ts'
 import { latencyFigures } from './claim-part.ts'
-import { vouchersUsed } from './order.ts'
-import { Random } from './random.ts'
 
 const PEOPLE = 100_000
 const SCALE_DEFAULT = 0.2

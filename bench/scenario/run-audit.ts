@@ -18,10 +18,10 @@ import { benchUsers } from '../load/user-id.ts'
 import { type RunFairness, runFairness } from '../measure/fairness/run-fairness.ts'
 import { type AuditSummary, type Figure, figure } from '../measure/result.ts'
 import type { Operator, RoundState } from '../operator.ts'
+import type { Sizes } from '../people/profile.ts'
 import { type ClaimsRecord, type DrawRecord, keepClaims, keepGrants } from '../record/claims-record.ts'
 import type { Keeper } from '../record/kept-files.ts'
 import { endDraw, entrantsOf } from './drawn-end.ts'
-import type { Sizes } from './profile.ts'
 
 export interface ToldRun {
   readonly sizes: Sizes

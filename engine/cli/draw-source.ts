@@ -13,10 +13,10 @@
 import { access, mkdir, readdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { z } from 'zod'
-import { BUNDLE_FILES, type BundleFiles } from '../draw/bundle.ts'
 import { sha256 } from '../draw/digest.ts'
 import { checkShape } from '../draw/json-file.ts'
-import { type InclusionProof, readProof } from '../draw/receipt-check.ts'
+import { BUNDLE_FILES, type BundleFiles } from '../draw/verify/bundle.ts'
+import { type InclusionProof, readProof } from '../draw/verify/receipt-check.ts'
 import { askJson, EngineRefusal, getBytes, type Target } from './engine-call.ts'
 
 const listingSchema = z.object({

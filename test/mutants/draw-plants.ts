@@ -51,7 +51,7 @@ export const DRAW_PLANTS: readonly Plant[] = [
   ),
   plant(
     'the times of a window: taken out, they are taken for an older engine’s',
-    'engine/draw/verification.ts',
+    'engine/draw/verify/verification.ts',
     ['if (rules().may_end_early === undefined)', 'if (!rules().may_end_early)'],
     UNIT,
   ),
@@ -63,7 +63,7 @@ export const DRAW_PLANTS: readonly Plant[] = [
   ),
   plant(
     'the times of a window: not verified',
-    'engine/draw/verification.ts',
+    'engine/draw/verify/verification.ts',
     ["    ['times', () => checkTimes(parts)],\n", ''],
     UNIT,
   ),

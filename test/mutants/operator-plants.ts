@@ -21,7 +21,7 @@ export const OPERATOR_PLANTS: readonly Plant[] = [
   ),
   plant(
     'the log of changes names a voucher by what was typed',
-    'engine/server/gateway.ts',
+    'engine/server/http/gateway.ts',
     ['splitCode(value)?.text ?? value', 'value'],
     'server/codes-as-issued',
   ),
@@ -96,7 +96,7 @@ export const OPERATOR_PLANTS: readonly Plant[] = [
   ),
   plant(
     "a worker's own refusal counts from when it last asked",
-    'engine/server/claim-routes.ts',
+    'engine/server/routes/claim-routes.ts',
     ['Math.round(Math.max(notice.at, now))', 'notice.at'],
     'server/retry-times',
   ),
@@ -108,14 +108,14 @@ export const OPERATOR_PLANTS: readonly Plant[] = [
   ),
   plant(
     'one damaged round is an error for all lists',
-    'engine/server/round-routes.ts',
+    'engine/server/routes/round-routes.ts',
     ["return { id, state: 'fenced', problem: unreadable(services, id, cause) }", 'throw cause'],
     'server/damaged-rounds',
   ),
   plant(
     'claims of a round that cannot be read are not counted',
-    'engine/server/claim-routes.ts',
-    ['countUnread(services, 1, cause)', ''],
+    'engine/server/routes/claim-routes.ts',
+    ['countUnread(services.metrics, 1, cause)', ''],
     'server/damaged-rounds',
   ),
   plant(
@@ -138,13 +138,13 @@ export const OPERATOR_PLANTS: readonly Plant[] = [
   ),
   plant(
     'what is not found is not asked about',
-    'engine/server/gateway.ts',
+    'engine/server/http/gateway.ts',
     ["if (cause instanceof Refusal && cause.code === 'not_found') await kept()", ''],
     'server/emptied-redis',
   ),
   plant(
     'a list of a Redis that was emptied ends as if that were all',
-    'engine/server/lists.ts',
+    'engine/server/http/lists.ts',
     ['yield* rows\n  await kept()', 'yield* rows'],
     'server/emptied-redis',
   ),
@@ -294,13 +294,13 @@ export const OPERATOR_PLANTS: readonly Plant[] = [
   ),
   plant(
     'a round that is known to be damaged shows as a sound one',
-    'engine/server/round-routes.ts',
+    'engine/server/routes/round-routes.ts',
     ["...(problem === undefined ? {} : { state: 'fenced', problem })", ''],
     'server/damaged-rounds',
   ),
   plant(
     'the list of the grants ends where the log does, whatever the state says',
-    'engine/server/claim-routes.ts',
+    'engine/server/routes/claim-routes.ts',
     ['if (last < end && !aside) throw', 'if (false) throw'],
     'server/damaged-rounds',
   ),

@@ -9,7 +9,7 @@ import { type Plant, plant } from './plant.ts'
 export const SECURITY_PLANTS: readonly Plant[] = [
   plant(
     'behind a standstill who had no rate passes before the rates were read again',
-    'engine/server/rate-limits.ts',
+    'engine/server/http/rate-limits.ts',
     ['if (this.#isLate(now))', 'if (this.#rates.key !== 0 && this.#isLate(now))'],
     'unit/timing',
   ),
@@ -70,19 +70,19 @@ export const SECURITY_PLANTS: readonly Plant[] = [
   ),
   plant(
     'any transfer coding of a claim is taken for chunks',
-    'engine/server/uws.ts',
+    'engine/server/http/uws.ts',
     ["lean && req.getHeader('transfer-encoding') === '' ?", 'lean ?'],
     'server/edge',
   ),
   plant(
     'of two lengths the first is believed',
-    'engine/server/uws.ts',
+    'engine/server/http/uws.ts',
     ["if (lengths > 1 || codings > 1) return 'ambiguous'", "if (codings > 1) return 'ambiguous'"],
     'server/edge',
   ),
   plant(
     'an ambiguous request keeps its connection',
-    'engine/server/uws.ts',
+    'engine/server/http/uws.ts',
     [
       "if (this.framing === 'ambiguous') this.#res.end(body, true)",
       "if (this.framing === 'ambiguous') this.#res.end(body)",
@@ -91,19 +91,19 @@ export const SECURITY_PLANTS: readonly Plant[] = [
   ),
   plant(
     'wrong codes are not counted against their caller',
-    'engine/server/gateway.ts',
+    'engine/server/http/gateway.ts',
     ['  rates.guessed(caller)\n', ''],
     'server/strangers',
   ),
   plant(
     'one of the ways to a code is not counted',
-    'engine/server/voucher-routes.ts',
+    'engine/server/routes/voucher-routes.ts',
     ["    path: '/v1/redemptions',\n    byCode: true,\n", "    path: '/v1/redemptions',\n"],
     'server/strangers',
   ),
   plant(
     'right codes count as guesses',
-    'engine/server/rate-limits.ts',
+    'engine/server/http/rate-limits.ts',
     [
       'this.#filled(guesses(caller), this.#wrongCodes, this.#now()).left >= 1',
       'this.#filled(guesses(caller), this.#wrongCodes, this.#now()).left-- >= 1',
@@ -112,7 +112,7 @@ export const SECURITY_PLANTS: readonly Plant[] = [
   ),
   plant(
     'a cursor may be any number',
-    'engine/server/lists.ts',
+    'engine/server/http/lists.ts',
     ['if (!/^\\d{1,15}$/.test(cursor))', 'if (!Number.isInteger(Number(cursor)))'],
     'server/strangers',
   ),
@@ -172,13 +172,13 @@ export const SECURITY_PLANTS: readonly Plant[] = [
   ),
   plant(
     "a bound key is shown another merchant's redemption",
-    'engine/server/voucher-routes.ts',
+    'engine/server/routes/voucher-routes.ts',
     ['redemption: isOwn(redeemed) ? redeemed : null', 'redemption: redeemed'],
     'server/after-claim',
   ),
   plant(
     'a bound key reads another merchant',
-    'engine/server/ledger-routes.ts',
+    'engine/server/routes/ledger-routes.ts',
     ['caller.merchant !== undefined && caller.merchant !== id', 'caller.merchant === id'],
     'server/after-claim',
   ),

@@ -174,7 +174,7 @@ export const STORE_PLANTS: readonly Plant[] = [
   ),
   plant(
     'a list that fails in the middle ends like a whole one',
-    'engine/server/uws.ts',
+    'engine/server/http/uws.ts',
     ['if (this.#open) this.#res.close()', 'if (this.#open) this.#res.end()'],
     'unit/exchange',
   ),

@@ -41,7 +41,7 @@ const INSIDE_MAY = [...BENCH_MAY, 'store', 'campaign', 'draw', 'auth']
 const OWNERS: Readonly<Record<string, string>> = {
   ioredis: 'engine/store/',
   msgpackr: 'engine/wire/',
-  'uWebSockets.js': 'engine/server/uws.ts',
+  'uWebSockets.js': 'engine/server/http/uws.ts',
   '@noble/curves': 'engine/draw/',
 }
 
@@ -147,7 +147,7 @@ test.each([
 test.each([
   ['engine/campaign/a.ts', "import { Redis } from 'ioredis'"],
   ['engine/store/a.ts', "import { pack } from 'msgpackr/pack'"],
-  ['engine/server/stream.ts', "import type { WebSocket } from 'uWebSockets.js'"],
+  ['engine/server/stream/stream.ts', "import type { WebSocket } from 'uWebSockets.js'"],
 ])('a planted importer %s is found: %s', (path, text) => {
   expect(findWrongOwners([{ path, text }])).toHaveLength(1)
 })

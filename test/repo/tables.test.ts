@@ -50,7 +50,7 @@ function compareRoutes(markdown: string, routes: readonly Row[]): readonly strin
   return compareSides(
     routes.map(({ method, path }) => spellRoute(String(method), String(path))),
     documented.map(([, method = '', path = '']) => spellRoute(method, path)),
-    ['engine/server/routes.ts', 'docs/api.md'],
+    ['engine/server/routes/routes.ts', 'docs/api.md'],
   )
 }
 
@@ -65,7 +65,7 @@ test('docs/metrics.md lists the metrics', async () => {
 })
 
 test('docs/api.md lists the routes', async () => {
-  const routes = await importRows('engine/server/routes.ts', 'ROUTES')
+  const routes = await importRows('engine/server/routes/routes.ts', 'ROUTES')
   expect(compareRoutes(textOf('docs/api.md'), routes)).toEqual([])
 })
 

@@ -9,7 +9,7 @@ import { createHash } from 'node:crypto'
 import { Redis } from 'ioredis'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { RIGHTS, type Right } from '../../engine/auth/callers.ts'
-import { ROUTES } from '../../engine/server/routes.ts'
+import { ROUTES } from '../../engine/server/routes/routes.ts'
 import * as keys from '../../engine/store/connection/keys.ts'
 import {
   Api,

@@ -5,7 +5,7 @@
  */
 import { createHash } from 'node:crypto'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { ROUTES } from '../../engine/server/routes.ts'
+import { ROUTES } from '../../engine/server/routes/routes.ts'
 import { Api, type Fields, type Granted, makeRound, PACK, type Round } from '../support/api.ts'
 import { KEYS, startTestWorker, type TestWorker } from '../support/engine.ts'
 import { type RedisProcess, startLocalRedis } from '../support/redis.ts'

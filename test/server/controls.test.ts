@@ -8,7 +8,7 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { realClock } from '../../engine/base/clock.ts'
 import { realRandom } from '../../engine/base/random.ts'
-import { VERSION } from '../../engine/server/routes.ts'
+import { VERSION } from '../../engine/server/routes/routes.ts'
 import { listenToStock } from '../../engine/store/connection/events.ts'
 import { openStore } from '../../engine/store/store.ts'
 import { Api, expectProblem, type Fields, type Granted, makeRound, type Round } from '../support/api.ts'

@@ -8,7 +8,7 @@
 import { createCipheriv, createHash, createPublicKey, verify } from 'node:crypto'
 import { Redis } from 'ioredis'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { verifyBundle } from '../../engine/draw/verification.ts'
+import { verifyBundle } from '../../engine/draw/verify/verification.ts'
 import { roundBundle, roundDraw } from '../../engine/store/connection/keys.ts'
 import { Api, expectProblem, type Fields, type Granted, makeCampaign, makeRound, type Round } from '../support/api.ts'
 import { KEYS, startNode, startTestWorker, type TestNode, type TestWorker } from '../support/engine.ts'

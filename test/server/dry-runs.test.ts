@@ -4,7 +4,7 @@
  * and a refusal by the budget comes behind all others, since it is the one that waits for money.
  */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { ROUTES } from '../../engine/server/routes.ts'
+import { ROUTES } from '../../engine/server/routes/routes.ts'
 import { Api, type Fields, type Granted, makeCampaign, type Reply, type Round } from '../support/api.ts'
 import { KEYS, startTestWorker, type TestWorker } from '../support/engine.ts'
 import { type RedisProcess, startLocalRedis } from '../support/redis.ts'

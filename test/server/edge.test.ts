@@ -7,7 +7,7 @@
  */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { BATCH_BODY_BYTES_MAX, BODY_BYTES_MAX } from '../../engine/base/limits.ts'
-import { ROUTES } from '../../engine/server/routes.ts'
+import { ROUTES } from '../../engine/server/routes/routes.ts'
 import { Api, expectProblem, type Granted, MEDIA, makeRound, pack, type Round } from '../support/api.ts'
 import { KEYS, startTestWorker, type TestWorker } from '../support/engine.ts'
 import { type RawAnswer, RawConnection } from '../support/raw-http.ts'

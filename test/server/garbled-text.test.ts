@@ -7,7 +7,7 @@
  * types in whatever case, and a byte-order mark before JSON.
  */
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { ROUTES } from '../../engine/server/routes.ts'
+import { ROUTES } from '../../engine/server/routes/routes.ts'
 import { Api, CAMPAIGN, expectProblem, type Fields, MEDIA, makeRound, pack, type Round } from '../support/api.ts'
 import { KEYS, startTestWorker, type TestWorker } from '../support/engine.ts'
 import { RawConnection } from '../support/raw-http.ts'

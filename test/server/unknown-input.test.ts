@@ -7,7 +7,7 @@
  */
 import { request } from 'node:http'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { ROUTES } from '../../engine/server/routes.ts'
+import { ROUTES } from '../../engine/server/routes/routes.ts'
 import { Api, expectProblem, makeRound, type Round } from '../support/api.ts'
 import { KEYS, startNode, type TestNode } from '../support/engine.ts'
 import { StreamClient, upgradeStatus } from '../support/stream-client.ts'

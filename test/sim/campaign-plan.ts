@@ -1,13 +1,13 @@
 /**
  * Seven days of a campaign as a list of what people and tills do, made from a seed before anything is sent.
  *
- * The model is the redemption model of the bench (bench/scenario/order.ts): who uses how many vouchers of his pack, what
+ * The model is the redemption model of the bench (bench/people/order.ts): who uses how many vouchers of his pack, what
  * the orders come to, which merchants get them. Days fall off as people forget; some lock first, some abandon the lock,
  * some come back for a refund in full or in part, a few of them after the validity. An event belongs to one voucher,
  * and the events of a voucher keep their order; everything else may happen at once.
  */
-import { merchantOf, orderAmount, vouchersUsed } from '../../bench/scenario/order.ts'
-import { Random } from '../../bench/scenario/random.ts'
+import { merchantOf, orderAmount, vouchersUsed } from '../../bench/people/order.ts'
+import { Random } from '../../bench/people/random.ts'
 
 export const DAYS = 7
 /** The business day after the last validity has ended, on which the last refunds come. */

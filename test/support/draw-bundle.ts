@@ -8,7 +8,6 @@
 import { createCipheriv } from 'node:crypto'
 import { seedOf } from '../../engine/draw/allocation.ts'
 import { type Beacon, QUICKNET, windowSecret } from '../../engine/draw/beacon.ts'
-import { type BundleFiles, writeBundle } from '../../engine/draw/bundle.ts'
 import { writeCommit } from '../../engine/draw/commitment.ts'
 import { sha256 } from '../../engine/draw/digest.ts'
 import { RecordTree } from '../../engine/draw/merkle.ts'
@@ -17,7 +16,8 @@ import { draw } from '../../engine/draw/result.ts'
 import { hashRules, parseRules, type Rules, writeRules } from '../../engine/draw/rules.ts'
 import { signingKeyOf } from '../../engine/draw/signing-key.ts'
 import type { Change, ChangeKind } from '../../engine/draw/times.ts'
-import { verifyBundle } from '../../engine/draw/verification.ts'
+import { type BundleFiles, writeBundle } from '../../engine/draw/verify/bundle.ts'
+import { verifyBundle } from '../../engine/draw/verify/verification.ts'
 import { RECORD } from './draw-model.ts'
 
 export const KEY = signingKeyOf(Buffer.alloc(32, 1))

@@ -11,8 +11,8 @@ import { NO_ANSWER } from '../../bench/audit/history.ts'
 import { ClaimFlow } from '../../bench/load/claim-flow.ts'
 import { Feed } from '../../bench/load/feed.ts'
 import { Flights } from '../../bench/load/flights.ts'
-import { KIND, type Plan } from '../../bench/scenario/arrival.ts'
-import { RETRY, retriesExpected } from '../../bench/scenario/profile.ts'
+import { KIND, type Plan } from '../../bench/people/arrival.ts'
+import { RETRY, retriesExpected } from '../../bench/people/profile.ts'
 import { CODES } from '../../engine/base/codes.ts'
 
 const seed = Number(process.env.TEST_SEED ?? 1)

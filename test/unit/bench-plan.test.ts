@@ -7,10 +7,10 @@
 
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { KIND, orderOf, type Plan, planLate, planRelease, planUntil } from '../../bench/scenario/arrival.ts'
-import { merchantOf, orderAmount, vouchersUsed } from '../../bench/scenario/order.ts'
-import { DRAW_BOTS, PROFILES, type Profile, retriesExpected, sizesOf } from '../../bench/scenario/profile.ts'
-import { Random } from '../../bench/scenario/random.ts'
+import { KIND, orderOf, type Plan, planLate, planRelease, planUntil } from '../../bench/people/arrival.ts'
+import { merchantOf, orderAmount, vouchersUsed } from '../../bench/people/order.ts'
+import { DRAW_BOTS, PROFILES, type Profile, retriesExpected, sizesOf } from '../../bench/people/profile.ts'
+import { Random } from '../../bench/people/random.ts'
 
 const WHOLE = { index: 0, of: 1 }
 const seed = Number(process.env.TEST_SEED ?? 1)

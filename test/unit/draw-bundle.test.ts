@@ -11,7 +11,7 @@ import { describe, expect, test } from 'vitest'
 import { sha256 } from '../../engine/draw/digest.ts'
 import { parseRules, type Rules, writeRules } from '../../engine/draw/rules.ts'
 import { signingKeyOf } from '../../engine/draw/signing-key.ts'
-import { compareResults, verifyBundle } from '../../engine/draw/verification.ts'
+import { compareResults, verifyBundle } from '../../engine/draw/verify/verification.ts'
 import {
   failuresOf,
   fixedEntries,

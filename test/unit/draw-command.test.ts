@@ -19,7 +19,7 @@ import { saveBundle } from '../../engine/cli/draw-source.ts'
 import { ConfigError } from '../../engine/config.ts'
 import { sha256 } from '../../engine/draw/digest.ts'
 import { signBatch } from '../../engine/draw/receipt.ts'
-import { proveEntry } from '../../engine/draw/receipt-check.ts'
+import { proveEntry } from '../../engine/draw/verify/receipt-check.ts'
 import { bareEnv } from '../support/bare-env.ts'
 import { goldenBundle, KEY, readResult, TIMED_CHANGES, timedBundle } from '../support/draw-bundle.ts'
 

@@ -8,11 +8,11 @@
  */
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import type { BundleFiles } from '../../engine/draw/bundle.ts'
 import { type Commit, writeCommit } from '../../engine/draw/commitment.ts'
 import { scoreOf } from '../../engine/draw/score-order.ts'
 import { signingKeyOf } from '../../engine/draw/signing-key.ts'
-import { verifyBundle } from '../../engine/draw/verification.ts'
+import type { BundleFiles } from '../../engine/draw/verify/bundle.ts'
+import { verifyBundle } from '../../engine/draw/verify/verification.ts'
 import { failuresOf, fixedEntries, goldenBundle, KEY, readResult } from '../support/draw-bundle.ts'
 import { plainRoot, RECORD } from '../support/draw-model.ts'
 import { effort } from '../support/effort.ts'

@@ -12,11 +12,11 @@ import { statementOf } from '../../bench/audit/draw-bundle.ts'
 import { DRAW_CHECKS, type DrawEvidence } from '../../bench/audit/draw-checks.ts'
 import { runCheck } from '../../bench/audit/finding.ts'
 import { windowChanges } from '../../engine/campaign/drawing/window-changes.ts'
-import type { BundleFiles } from '../../engine/draw/bundle.ts'
 import { type Commit, writeCommit } from '../../engine/draw/commitment.ts'
 import { writeRules } from '../../engine/draw/rules.ts'
 import { type Change, judgeTimes, lateness } from '../../engine/draw/times.ts'
-import { verifyBundle } from '../../engine/draw/verification.ts'
+import type { BundleFiles } from '../../engine/draw/verify/bundle.ts'
+import { verifyBundle } from '../../engine/draw/verify/verification.ts'
 import {
   changesOf,
   failuresOf,

@@ -3,7 +3,7 @@
  * socket (one list of 600,000 rows in twenty hung): it says that a part met backpressure, and never calls onWritable.
  */
 import { expect, test } from 'vitest'
-import { Exchange } from '../../engine/server/uws.ts'
+import { Exchange } from '../../engine/server/http/uws.ts'
 
 const REQUEST = {
   getMethod: () => 'get',

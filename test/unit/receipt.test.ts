@@ -6,14 +6,14 @@
  */
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { type BundleFiles, bundleParts } from '../../engine/draw/bundle.ts'
 import { sha256 } from '../../engine/draw/digest.ts'
 import { commitUser, RECORD_BYTES, recordOf, tagOf } from '../../engine/draw/entry.ts'
 import { RecordTree } from '../../engine/draw/merkle.ts'
 import { findReceiptFlaw, type Receipt, readReceipt, signBatch } from '../../engine/draw/receipt.ts'
-import { checkReceiptOf, proveEntry, type ReceiptEvidence, readProof } from '../../engine/draw/receipt-check.ts'
 import { parseResult } from '../../engine/draw/result.ts'
 import { keyIdOf, signingKeyOf, verifySignature } from '../../engine/draw/signing-key.ts'
+import { type BundleFiles, bundleParts } from '../../engine/draw/verify/bundle.ts'
+import { checkReceiptOf, proveEntry, type ReceiptEvidence, readProof } from '../../engine/draw/verify/receipt-check.ts'
 import {
   fixedEntries,
   KEY,

@@ -11,7 +11,7 @@
 
 import { CODES } from '../../../engine/base/codes.ts'
 import { ENTERED, GRANT, type History, MEANINGS, PERHAPS } from '../../audit/history.ts'
-import { orderOf } from '../../scenario/arrival.ts'
+import { orderOf } from '../../people/arrival.ts'
 
 export interface Crowd {
   /** Competitors in the order of arrival. */

@@ -10,7 +10,7 @@
  * b + (1 - b) F(w) who are in time. A simulation alone could be wrong in the same way twice; the two check each other.
  */
 
-import { Random } from '../../scenario/random.ts'
+import { Random } from '../../people/random.ts'
 import { normalTwoSided } from './tails.ts'
 
 export const DEMAND = { bots: 0.01, stock: 0.01, medianS: 0.9, sigma: 0.6, botsWithinS: 0.02, requests: 50 } as const

@@ -11,7 +11,7 @@
 
 import { createHash } from 'node:crypto'
 import { RECORD_BYTES, TAG_BYTES } from '../../audit/draw.ts'
-import { Random } from '../../scenario/random.ts'
+import { Random } from '../../people/random.ts'
 import { arrivalDeciles, type Cohorts, type Population, standardRanks } from './tally.ts'
 
 export const SHARDS = 16

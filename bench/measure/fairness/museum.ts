@@ -10,7 +10,7 @@
  * Each exhibit has a size of its own, the smallest at which its fault is beyond doubt.
  */
 
-import { Random } from '../../scenario/random.ts'
+import { Random } from '../../people/random.ts'
 import { SHARDS } from './entrants.ts'
 import { type Draw, type Lottery, race, smallest, type Unfair } from './lotteries.ts'
 

@@ -8,16 +8,16 @@
  * shows; here they are taken as published. Rejected: trusting a proof's own root.
  */
 import { z } from 'zod'
-import { type Cutoffs, standingOf } from './allocation.ts'
-import { TRUST_WORDS } from './beacon.ts'
+import { type Cutoffs, standingOf } from '../allocation.ts'
+import { TRUST_WORDS } from '../beacon.ts'
+import { verifyCommit } from '../commitment.ts'
+import { commitUser, findTag, RECORD_BYTES, tagOf } from '../entry.ts'
+import { BundleError, checkShape } from '../json-file.ts'
+import { foldPath, hashLeaf, isStep, LEAF_RECORDS, leafAt, proofBytes, RecordTree, type Step } from '../merkle.ts'
+import { findReceiptFlaw, promisedRecord, type Receipt } from '../receipt.ts'
+import { hashRules, windowOf } from '../rules.ts'
+import { scoreOf } from '../score-order.ts'
 import type { BundleParts } from './bundle.ts'
-import { verifyCommit } from './commitment.ts'
-import { commitUser, findTag, RECORD_BYTES, tagOf } from './entry.ts'
-import { BundleError, checkShape } from './json-file.ts'
-import { foldPath, hashLeaf, isStep, LEAF_RECORDS, leafAt, proofBytes, RecordTree, type Step } from './merkle.ts'
-import { findReceiptFlaw, promisedRecord, type Receipt } from './receipt.ts'
-import { hashRules, windowOf } from './rules.ts'
-import { scoreOf } from './score-order.ts'
 import { type Check, checkTimes, runChecks } from './verification.ts'
 
 const schema = z

@@ -6,9 +6,9 @@
  * chunk by chunk. To change to an upstream build for Node 24 and later, change the alias in package.json; nothing here.
  */
 import * as uws from 'uWebSockets.js'
-import { CLOSE_CODES } from '../base/codes.ts'
-import { BACKPRESSURE_BYTES_MAX, OWED_BYTES_MAX } from '../base/limits.ts'
-import { GARBLED, utf8Text } from '../base/text.ts'
+import { CLOSE_CODES } from '../../base/codes.ts'
+import { BACKPRESSURE_BYTES_MAX, OWED_BYTES_MAX } from '../../base/limits.ts'
+import { GARBLED, utf8Text } from '../../base/text.ts'
 import { statusLine } from './status-line.ts'
 import type { StreamHandler, StreamSocket } from './stream-socket.ts'
 

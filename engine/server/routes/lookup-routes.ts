@@ -2,14 +2,14 @@
  * One case looked up by the people who answer for it: all claims of a user over all rounds, and the whole history of a
  * voucher. Reading only; a drawn round keeps no names, so there the user's entry is found by what is derived from his.
  */
-import { Refusal } from '../base/assert.ts'
-import { isUserId } from '../base/holder.ts'
-import type { Round } from '../campaign/round/round.ts'
+import { Refusal } from '../../base/assert.ts'
+import { isUserId } from '../../base/holder.ts'
+import type { Round } from '../../campaign/round/round.ts'
+import type { Route } from '../http/gateway.ts'
+import { listRows } from '../http/lists.ts'
+import type { Call, Services } from '../http/services.ts'
 import { claimOf } from './claim-routes.ts'
-import type { Route } from './gateway.ts'
-import { listRows } from './lists.ts'
 import { unreadable } from './round-routes.ts'
-import type { Call, Services } from './services.ts'
 
 async function* claimsIn(services: Services, round: Round, userId: string, from: number) {
   const { id, state, config } = round.view

@@ -3,8 +3,8 @@
  * those that it knows; any other, one that is given twice and a value of another form are refused by name. What was
  * ignored here acted: `close?dry_run=1` closed a round. Pages and probes outside of /v1 go on ignoring what strangers append.
  */
-import { Refusal } from '../base/assert.ts'
-import { SLOTS_MAX } from '../base/limits.ts'
+import { Refusal } from '../../base/assert.ts'
+import { SLOTS_MAX } from '../../base/limits.ts'
 
 interface Parameter {
   readonly form: RegExp

@@ -4,28 +4,28 @@
  * topics of the library, one encoded message for all viewers of an encoding; it may be dropped for a slow reader and
  * is absolute, and a reader that catches up gets the newest again. Answers to claims are never dropped.
  */
-import { type Caller, type Callers, may } from '../auth/callers.ts'
-import { Refusal } from '../base/assert.ts'
-import { rfc3339 } from '../base/clock.ts'
-import { CLOSE_CODES, CODES, type Code } from '../base/codes.ts'
-import { packHolders } from '../base/holder.ts'
-import { FRAME_BYTES_MAX, OWED_BYTES_MAX, TOPICS_PER_SOCKET_MAX } from '../base/limits.ts'
-import type { Answers } from '../campaign/round/asks.ts'
-import type { Round } from '../campaign/round/round.ts'
-import { COHORTS } from '../campaign/round/stock-feed.ts'
-import { claimAnswer } from '../wire/claim-answer.ts'
-import { type ClaimsFrame, packResults, replayedPlaces, scanClaimsFrame, WORDS } from '../wire/claims-frame.ts'
-import { decode, encode, Malformed } from '../wire/encoding.ts'
-import { complaint, type StreamFrame, streamFrame } from '../wire/schemas.ts'
-import { type EncodedFrame, encodeFrame } from '../wire/stock-frame.ts'
-import { claimRequest, poolOf } from './claim-request.ts'
-import { countUnread, enteredAnswer, refusalExtra, wordsOf } from './claim-routes.ts'
-import { surely } from './gateway.ts'
-import { readQuery } from './query.ts'
-import { networkOf } from './rate-limits.ts'
-import { publicRound } from './round-routes.ts'
-import type { Services } from './services.ts'
-import type { RefusedUpgrade, StreamHandler, StreamSocket, UpgradeRequest } from './stream-socket.ts'
+import { type Caller, type Callers, may } from '../../auth/callers.ts'
+import { Refusal } from '../../base/assert.ts'
+import { rfc3339 } from '../../base/clock.ts'
+import { CLOSE_CODES, CODES, type Code } from '../../base/codes.ts'
+import { packHolders } from '../../base/holder.ts'
+import { FRAME_BYTES_MAX, OWED_BYTES_MAX, TOPICS_PER_SOCKET_MAX } from '../../base/limits.ts'
+import type { Answers } from '../../campaign/round/asks.ts'
+import type { Round } from '../../campaign/round/round.ts'
+import { COHORTS } from '../../campaign/round/stock-feed.ts'
+import { claimAnswer } from '../../wire/claim-answer.ts'
+import { type ClaimsFrame, packResults, replayedPlaces, scanClaimsFrame, WORDS } from '../../wire/claims-frame.ts'
+import { decode, encode, Malformed } from '../../wire/encoding.ts'
+import { complaint, type StreamFrame, streamFrame } from '../../wire/schemas.ts'
+import type { EncodedFrame } from '../../wire/stock-frame.ts'
+import { countUnread, enteredAnswer, refusalFields, roundOfAnswer } from '../answers/claim-answers.ts'
+import { claimRequest, poolOf } from '../http/claim-request.ts'
+import { stockFrame } from '../answers/round-answers.ts'
+import { surely } from '../http/gateway.ts'
+import { readQuery } from '../http/query.ts'
+import { networkOf } from '../http/rate-limits.ts'
+import type { Services } from '../http/services.ts'
+import type { RefusedUpgrade, StreamHandler, StreamSocket, UpgradeRequest } from '../http/stream-socket.ts'
 
 type FrameOf<Op extends StreamFrame['op']> = Extract<StreamFrame, { op: Op }>
 type FrameId = StreamFrame['id']
@@ -52,13 +52,6 @@ interface Read {
 /** The library's topic for the viewers of a round in one encoding and one cohort (campaign/round/stock-feed.ts). */
 export const topicOf = (roundId: string, cohort: number, msgpack: boolean): string =>
   `${msgpack ? 'm' : 'j'}:${cohort}:${roundId}`
-
-/** A round's stock frame as of its newest notice. */
-export function stockFrame({ view }: Round): EncodedFrame {
-  const { stock, state, pools } = publicRound(view)
-  const at = rfc3339(view.notice.at)
-  return encodeFrame({ op: 'stock', round_id: view.id, state, ...stock, at, ...(pools.length > 1 ? { pools } : {}) })
-}
 
 /** Whether a browser from `origin` may open the stream: pages of this host, and those that the operator named. */
 export function originAllowed(origin: string, host: string, allowed: readonly string[]): boolean {
@@ -283,12 +276,12 @@ export class Stream implements StreamHandler {
       if ('code' in request) return this.#error(socket, id, request.code, request.detail)
       round.ask(request, asked => {
         if (asked.holds) {
-          const body = claimAnswer(wordsOf(round), asked, asked.outcome === CODES.replayed.number)
+          const body = claimAnswer(roundOfAnswer(round), asked, asked.outcome === CODES.replayed.number)
           return this.#send(socket, { op: 'result', id, ...body })
         }
         if (asked.receipt) return this.#send(socket, { op: 'result', id, ...enteredAnswer(asked.receipt) })
         const now = this.#options.services.rounds.serverTimeMs()
-        this.#send(socket, { op: 'result', id, code: asked.code, ...refusalExtra(round, asked, now) })
+        this.#send(socket, { op: 'result', id, code: asked.code, ...refusalFields(round, asked, now) })
       })
     })
   }
@@ -314,7 +307,7 @@ export class Stream implements StreamHandler {
     const known = this.#options.services.rounds.peek(roundId)
     if (known) return then(known)
     const failed = (cause: unknown) => {
-      countUnread(this.#options.services, claims, cause)
+      countUnread(this.#options.services.metrics, claims, cause)
       this.#failed(socket, id, cause)
     }
     this.#read(roundId).then(({ round }) => then(round), failed)

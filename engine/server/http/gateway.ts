@@ -3,14 +3,22 @@
  * route answers, and whatever it throws becomes a problem. It is the one place that turns faults into answers.
  */
 import { createHash } from 'node:crypto'
-import { type Caller, may, type Right } from '../auth/callers.ts'
-import { splitCode } from '../auth/voucher-codes.ts'
-import { Fault, Refusal } from '../base/assert.ts'
-import type { Code } from '../base/codes.ts'
-import { BODY_BYTES_MAX } from '../base/limits.ts'
-import { answerEncoding, decode, type Encoding, encode, encodingOf, Malformed, MEDIA_TYPES } from '../wire/encoding.ts'
-import { PROBLEM_TYPES, problem } from '../wire/problem.ts'
-import { complaint } from '../wire/schemas.ts'
+import { type Caller, may, type Right } from '../../auth/callers.ts'
+import { splitCode } from '../../auth/voucher-codes.ts'
+import { Fault, Refusal } from '../../base/assert.ts'
+import type { Code } from '../../base/codes.ts'
+import { BODY_BYTES_MAX } from '../../base/limits.ts'
+import {
+  answerEncoding,
+  decode,
+  type Encoding,
+  encode,
+  encodingOf,
+  Malformed,
+  MEDIA_TYPES,
+} from '../../wire/encoding.ts'
+import { PROBLEM_TYPES, problem } from '../../wire/problem.ts'
+import { complaint } from '../../wire/schemas.ts'
 import { type ParameterName, readQuery } from './query.ts'
 import type { Answer, Call, Services } from './services.ts'
 import type { Exchange, Headers } from './uws.ts'

@@ -2,39 +2,30 @@
  * Claims over HTTP. `claimOne` is the engine's hottest function after the script: it reads one claim, asks, and writes
  * the answer, without a promise and without the general gateway. The rest are ordinary routes.
  */
-import { may, type Role } from '../auth/callers.ts'
-import { Fault, Refusal } from '../base/assert.ts'
-import { rfc3339 } from '../base/clock.ts'
-import { CODES, type Code, codeOf } from '../base/codes.ts'
-import { isUserId, partsOf } from '../base/holder.ts'
-import { BATCH_BODY_BYTES_MAX, BODY_BYTES_MAX } from '../base/limits.ts'
-import type { Answers, ClaimRequest, SingleAsk } from '../campaign/round/asks.ts'
-import type { Round } from '../campaign/round/round.ts'
-import type { Receipt } from '../draw/receipt.ts'
-import { ClaimJson, claimAnswer, type GrantWords, type RoundWords } from '../wire/claim-answer.ts'
-import { scanClaimBody } from '../wire/claim-body.ts'
-import { answerEncoding, encode, encodingOf, MEDIA_TYPES } from '../wire/encoding.ts'
-import { PROBLEM_TYPES, problem, retryAfter } from '../wire/problem.ts'
-import { type ClaimBody, claim, claimsBatch } from '../wire/schemas.ts'
-import { claimRequest } from './claim-request.ts'
-import { type Admitted, admit, fail, type Route, refuse, refuseGarbled, surely, validated } from './gateway.ts'
-import { listRows, placeOf } from './lists.ts'
-import type { Call, Services } from './services.ts'
-import type { Exchange, Headers } from './uws.ts'
-
-/** Nobody knows when an operator opens a round; so a crowd asks seldom. */
-const OPENS_BY_HAND_MS = 5000
+import { may, type Role } from '../../auth/callers.ts'
+import { Fault, Refusal } from '../../base/assert.ts'
+import { rfc3339 } from '../../base/clock.ts'
+import { CODES, type Code, codeOf } from '../../base/codes.ts'
+import { isUserId, partsOf } from '../../base/holder.ts'
+import { BATCH_BODY_BYTES_MAX, BODY_BYTES_MAX } from '../../base/limits.ts'
+import type { Answers, ClaimRequest, SingleAsk } from '../../campaign/round/asks.ts'
+import type { Round } from '../../campaign/round/round.ts'
+import { ClaimJson, claimAnswer, type GrantWords } from '../../wire/claim-answer.ts'
+import { scanClaimBody } from '../../wire/claim-body.ts'
+import { answerEncoding, encode, encodingOf, MEDIA_TYPES } from '../../wire/encoding.ts'
+import { PROBLEM_TYPES, problem } from '../../wire/problem.ts'
+import { type ClaimBody, claim, claimsBatch } from '../../wire/schemas.ts'
+import { countUnread, enteredAnswer, refusalFields, roundOfAnswer } from '../answers/claim-answers.ts'
+import { claimRequest } from '../http/claim-request.ts'
+import { type Admitted, admit, fail, type Route, refuse, refuseGarbled, surely, validated } from '../http/gateway.ts'
+import { listRows, placeOf } from '../http/lists.ts'
+import type { Call, Services } from '../http/services.ts'
+import type { Exchange, Headers } from '../http/uws.ts'
 
 const writers = new WeakMap<Round, ClaimJson>()
 
-export const wordsOf = ({ view }: Round): RoundWords => ({
-  id: view.id,
-  pools: view.config.pools,
-  vouchers: view.vouchers,
-})
-
 function writerOf(round: Round): ClaimJson {
-  const known = writers.get(round) ?? new ClaimJson(wordsOf(round))
+  const known = writers.get(round) ?? new ClaimJson(roundOfAnswer(round))
   writers.set(round, known)
   return known
 }
@@ -67,12 +58,6 @@ export function claimOne(services: Services, exchange: Exchange): void {
   )
 }
 
-/** Claims of a round that cannot be read are answered, too. */
-export function countUnread({ metrics }: Services, claims: number, cause: unknown): void {
-  const code = cause instanceof Fault || cause instanceof Refusal ? cause.code : 'internal'
-  metrics.refused(CODES[code].number, claims)
-}
-
 /** Calls `then` with the round of the path: at once where it is known, after reading it where it is not. */
 function withRound(services: Services, exchange: Exchange, then: (round: Round) => void): void {
   const id = exchange.params[0] as string
@@ -81,7 +66,7 @@ function withRound(services: Services, exchange: Exchange, then: (round: Round) 
   if (exchange.garbled) return refuseGarbled(exchange)
   const read = services.lifecycle.round(id).catch((cause: unknown) => surely(services, cause))
   read.then(then, (cause: unknown) => {
-    countUnread(services, 1, cause)
+    countUnread(services.metrics, 1, cause)
     fail(services, exchange, cause)
   })
 }
@@ -92,9 +77,6 @@ function ask(asked: Asked, body: ClaimBody, { caller, headers }: Admitted): void
   if ('code' in request) return refuse(exchange, request.code, request.detail)
   round.ask(request, answered => answerClaim(asked, answered, headers))
 }
-
-/** The answer to an entry: the same whenever it is asked for. */
-export const enteredAnswer = (receipt: Receipt) => ({ outcome: 'entered', receipt })
 
 /** A claim on its way: who answers it, and of which round it is. */
 interface Asked {
@@ -113,7 +95,7 @@ function answerClaim({ services, exchange, round }: Asked, answered: SingleAsk, 
     if (encoding === 'json' && ALIKE.includes(code) && headers.length === 0) return refuseAlike(exchange, code)
     return refuse(exchange, code, undefined, {
       headers,
-      extra: refusalExtra(round, answered, services.rounds.serverTimeMs()),
+      extra: refusalFields(round, answered, services.rounds.serverTimeMs()),
     })
   }
   const replayed = answered.outcome === CODES.replayed.number
@@ -121,7 +103,7 @@ function answerClaim({ services, exchange, round }: Asked, answered: SingleAsk, 
   if (encoding === 'json') {
     exchange.answer(status, MEDIA_TYPES.json, writerOf(round).bytes(answered, replayed), headers)
   } else {
-    const body = claimAnswer(wordsOf(round), answered, replayed)
+    const body = claimAnswer(roundOfAnswer(round), answered, replayed)
     exchange.answer(status, MEDIA_TYPES.msgpack, encode(body, 'msgpack'), headers)
   }
 }
@@ -136,21 +118,6 @@ function refuseAlike(exchange: Exchange, code: Code): void {
   exchange.answer(CODES[code].status, PROBLEM_TYPES.json, body)
 }
 
-/** What a refusal tells besides its code; `now` is Redis's clock, which a refusal by this worker itself did not ask. */
-export function refusalExtra(round: Round, { code, pool }: SingleAsk, now: number): Readonly<Record<string, unknown>> {
-  const { notice } = round.view
-  const retry = code === 'fenced' ? round.view.retryAfterS(pool) : undefined
-  if (retry !== undefined) return { outcome: code, ...retryAfter(retry * 1000) }
-  if (code !== 'not_open') return { outcome: code }
-  const at = Math.round(Math.max(notice.at, now))
-  return {
-    outcome: code,
-    opens_at: notice.opensAt > 0 ? rfc3339(notice.opensAt) : null,
-    server_time: rfc3339(at),
-    ...retryAfter(notice.opensAt > 0 ? Math.max(1, notice.opensAt - at) : OPENS_BY_HAND_MS),
-  }
-}
-
 interface BatchBody {
   readonly claims: readonly (ClaimBody & { readonly user_id: string })[]
 }
@@ -161,7 +128,7 @@ const levelOf = ({ health }: Services, query: URLSearchParams) =>
 
 async function claimBatch(services: Services, { params, body, query, caller }: Call) {
   const round = await services.lifecycle.round(params[0] as string).catch((cause: unknown) => {
-    countUnread(services, (body as BatchBody).claims.length, cause)
+    countUnread(services.metrics, (body as BatchBody).claims.length, cause)
     throw cause
   })
   const wantsVouchers = query.get('vouchers') === 'true'
@@ -178,7 +145,7 @@ async function claimBatch(services: Services, { params, body, query, caller }: C
   const grants = await Promise.all(requests.map((request, i) => grantOf(round, request, answers, i)))
   const full = results.map((short, i) => {
     const grant = grants[i]
-    return grant ? { ...short, ...claimAnswer(wordsOf(round), grant, 'replayed' in short) } : short
+    return grant ? { ...short, ...claimAnswer(roundOfAnswer(round), grant, 'replayed' in short) } : short
   })
   return { status: 200, body: { results: full, ...level } }
 }
@@ -224,7 +191,7 @@ export async function claimOf(services: Services, round: Round, userId: string, 
   const held = await services.userClaims.of(round, userId, slot)
   if (held === undefined) return undefined
   if ('receipt' in held) return enteredAnswer(held.receipt)
-  if ('codes' in held) return claimAnswer(wordsOf(round), held, false, held.states)
+  if ('codes' in held) return claimAnswer(roundOfAnswer(round), held, false, held.states)
   return { outcome: 'sold_out' }
 }
 

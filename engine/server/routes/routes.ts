@@ -2,18 +2,18 @@
  * Every route, in one table: method, path, who may, what it does. docs/api.md and /openapi.json are held to it. The
  * claim route stands here for the contract and is served by `claimOne`, past the general gateway.
  */
-import { CODES } from '../base/codes.ts'
-import { asyncApi, openApi } from '../wire/open-api.ts'
+import { CODES } from '../../base/codes.ts'
+import { asyncApi, openApi } from '../../wire/open-api.ts'
+import { handle, type Route, refuse, refuseGarbled } from '../http/gateway.ts'
+import type { Services } from '../http/services.ts'
+import type { Exchange, HttpRoute } from '../http/uws.ts'
 import { CLAIM_ROUTES, claimOne } from './claim-routes.ts'
 import { CONTROL_ROUTES } from './control-routes.ts'
 import { DASHBOARD } from './dashboard-files.ts'
 import { DRAW_ROUTES } from './draw-routes.ts'
-import { handle, type Route, refuse, refuseGarbled } from './gateway.ts'
 import { LEDGER_ROUTES } from './ledger-routes.ts'
 import { LOOKUP_ROUTES } from './lookup-routes.ts'
 import { ROUND_ROUTES } from './round-routes.ts'
-import type { Services } from './services.ts'
-import type { Exchange, HttpRoute } from './uws.ts'
 import { VOUCHER_ROUTES } from './voucher-routes.ts'
 
 export const VERSION = '0.1.0'

@@ -2,10 +2,10 @@
  * Whose claim it is, and from which pool. A user token names its user; a body may repeat the name and nothing else.
  * A token's cohort chooses the pool of that name where the round has one.
  */
-import { type Caller, may } from '../auth/callers.ts'
-import type { Code } from '../base/codes.ts'
-import type { ClaimRequest } from '../campaign/round/asks.ts'
-import type { Round } from '../campaign/round/round.ts'
+import { type Caller, may } from '../../auth/callers.ts'
+import type { Code } from '../../base/codes.ts'
+import type { ClaimRequest } from '../../campaign/round/asks.ts'
+import type { Round } from '../../campaign/round/round.ts'
 
 export interface NamedClaim {
   readonly user_id?: string | undefined

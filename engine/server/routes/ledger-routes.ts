@@ -2,14 +2,14 @@
  * Money and what became of it over HTTP: the ledger, settlements with their files, the report, the rows for a study,
  * merchants and fraud holds. The rules are in campaign/; here are only paths, rights and shapes.
  */
-import { Refusal } from '../base/assert.ts'
-import { isMerchantId } from '../base/holder.ts'
-import type { MerchantRules } from '../campaign/voucher/merchants.ts'
-import { accepts } from '../wire/encoding.ts'
-import { hold, merchant, settlement } from '../wire/schemas.ts'
-import { isDryRun, type Route } from './gateway.ts'
-import { listRows } from './lists.ts'
-import type { Call, Services } from './services.ts'
+import { Refusal } from '../../base/assert.ts'
+import { isMerchantId } from '../../base/holder.ts'
+import type { MerchantRules } from '../../campaign/voucher/merchants.ts'
+import { accepts } from '../../wire/encoding.ts'
+import { hold, merchant, settlement } from '../../wire/schemas.ts'
+import { isDryRun, type Route } from '../http/gateway.ts'
+import { listRows } from '../http/lists.ts'
+import type { Call, Services } from '../http/services.ts'
 
 const campaignOf = ({ lifecycle }: Services, { params }: Call) => lifecycle.campaign(params[0] as string)
 

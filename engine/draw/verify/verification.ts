@@ -7,7 +7,15 @@
  * engine's (`publicKey` pins it) and whether there is another result for the same draw (`compareResults`).
  * Rejected: stopping at the first failure; which checks fail together tells what was changed.
  */
-import { TRUST_WORDS, type Trust } from './beacon.ts'
+import { TRUST_WORDS, type Trust } from '../beacon.ts'
+import { verifyCommit } from '../commitment.ts'
+import { countRecords, poolAt, RECORD_BYTES, tagAt } from '../entry.ts'
+import { BundleError } from '../json-file.ts'
+import { RecordTree } from '../merkle.ts'
+import { verifyPromotions } from '../promotions.ts'
+import { hashRules, windowOf } from '../rules.ts'
+import { ScoreOrder } from '../score-order.ts'
+import { judgeTimes } from '../times.ts'
 import {
   BUNDLE_FILES,
   type BundleFiles,
@@ -16,14 +24,6 @@ import {
   PROMOTIONS_FILE,
   REQUIRED_FILES,
 } from './bundle.ts'
-import { verifyCommit } from './commitment.ts'
-import { countRecords, poolAt, RECORD_BYTES, tagAt } from './entry.ts'
-import { BundleError } from './json-file.ts'
-import { RecordTree } from './merkle.ts'
-import { verifyPromotions } from './promotions.ts'
-import { hashRules, windowOf } from './rules.ts'
-import { ScoreOrder } from './score-order.ts'
-import { judgeTimes } from './times.ts'
 
 /** One line of a verdict; `detail` says what was found, or what is wrong and where. */
 export interface Check {

@@ -2,15 +2,22 @@
  * Vouchers over HTTP: looked up by their code, locked, redeemed exactly once, reversed, deactivated. The rules are in
  * campaign/voucher/redemption.ts; the header Idempotency-Key is checked here because it is HTTP's.
  */
-import type { Caller } from '../auth/callers.ts'
-import { Fault, Refusal } from '../base/assert.ts'
-import { rfc3339 } from '../base/clock.ts'
-import { KEY_BYTES_MAX } from '../base/limits.ts'
-import { type KeyedAnswer, type ReversalRequest, timedJson } from '../campaign/voucher/redemption.ts'
-import type { VoucherLock } from '../campaign/voucher/vouchers.ts'
-import { deactivation, type RedemptionBody, redemption, reversal, voucherLock, voucherUnlock } from '../wire/schemas.ts'
-import { isDryRun, type Route } from './gateway.ts'
-import type { Call, Services } from './services.ts'
+import type { Caller } from '../../auth/callers.ts'
+import { Fault, Refusal } from '../../base/assert.ts'
+import { rfc3339 } from '../../base/clock.ts'
+import { KEY_BYTES_MAX } from '../../base/limits.ts'
+import { type KeyedAnswer, type ReversalRequest, timedJson } from '../../campaign/voucher/redemption.ts'
+import type { VoucherLock } from '../../campaign/voucher/vouchers.ts'
+import {
+  deactivation,
+  type RedemptionBody,
+  redemption,
+  reversal,
+  voucherLock,
+  voucherUnlock,
+} from '../../wire/schemas.ts'
+import { isDryRun, type Route } from '../http/gateway.ts'
+import type { Call, Services } from '../http/services.ts'
 
 /** A voucher as its caller may see it: a key that is bound to a merchant is told of others' only that it is taken. */
 async function voucherBody({ vouchers }: Services, code: string, { merchant }: Caller) {

@@ -2,12 +2,12 @@
  * The levers that are of no round: rates of callers and merchants that may not redeem, each with its dry run. The rules
  * are in campaign/voucher/controls.ts; a change is answered when it holds on every node.
  */
-import { Refusal } from '../base/assert.ts'
-import { isMerchantId } from '../base/holder.ts'
-import type { RateChange } from '../campaign/voucher/controls.ts'
-import { merchantHold, rates } from '../wire/schemas.ts'
-import { isDryRun, type Route } from './gateway.ts'
-import type { Answer, Call, Services } from './services.ts'
+import { Refusal } from '../../base/assert.ts'
+import { isMerchantId } from '../../base/holder.ts'
+import type { RateChange } from '../../campaign/voucher/controls.ts'
+import { merchantHold, rates } from '../../wire/schemas.ts'
+import { isDryRun, type Route } from '../http/gateway.ts'
+import type { Answer, Call, Services } from '../http/services.ts'
 
 async function setRates({ controls }: Services, { body, query }: Call): Promise<Answer> {
   const change = body as RateChange

@@ -8,14 +8,14 @@
  * hide ten million entries behind a format; the list is plain records that any language can walk.
  */
 
-import { seedOf } from './allocation.ts'
-import { type Beacon, type BeaconProof, parseBeacon, verifyBeacon, writeBeacon } from './beacon.ts'
-import { type CommitBytes, type CommitFile, parseCommit } from './commitment.ts'
-import { countRecords, poolAt, RECORD_BYTES } from './entry.ts'
-import { BundleError } from './json-file.ts'
-import { type Draw, drawInOrder, parseResult, type Result } from './result.ts'
-import { parseRules, type Rules } from './rules.ts'
-import { ScoreOrder } from './score-order.ts'
+import { seedOf } from '../allocation.ts'
+import { type Beacon, type BeaconProof, parseBeacon, verifyBeacon, writeBeacon } from '../beacon.ts'
+import { type CommitBytes, type CommitFile, parseCommit } from '../commitment.ts'
+import { countRecords, poolAt, RECORD_BYTES } from '../entry.ts'
+import { BundleError } from '../json-file.ts'
+import { type Draw, drawInOrder, parseResult, type Result } from '../result.ts'
+import { parseRules, type Rules } from '../rules.ts'
+import { ScoreOrder } from '../score-order.ts'
 
 /** The files by name. `promotions.log` is a lottery's, and may be missing while no seat was promoted. */
 export const REQUIRED_FILES = [

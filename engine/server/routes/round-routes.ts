@@ -2,36 +2,20 @@
  * Campaigns and rounds over HTTP: made and turned by operators; a round's public state is everybody's. The rules are in
  * campaign/operator/lifecycle.ts; here are only paths, rights and shapes.
  */
-import { Fault, Refusal } from '../base/assert.ts'
-import { rfc3339 } from '../base/clock.ts'
-import { overdueSince } from '../campaign/drawing/draw-due.ts'
-import type { BudgetEffect, RoundFace } from '../campaign/operator/dry-run.ts'
-import type { RoundRules } from '../campaign/operator/round-rules.ts'
-import type { CampaignRules } from '../campaign/round/campaigns.ts'
-import type { Round } from '../campaign/round/round.ts'
-import type { TurnVerb } from '../store/data/round-store.ts'
-import { type DamagedRound, type RoundAnswer, roundAnswer } from '../wire/round-answer.ts'
-import { newCampaign, newRound, restock } from '../wire/schemas.ts'
-import { isDryRun, type Route } from './gateway.ts'
-import { behind, listRows, placeOf } from './lists.ts'
-import type { Answer, Call, Services } from './services.ts'
-
-/** A round as the API shows it. */
-export function publicRound(view: RoundFace): RoundAnswer {
-  const { config, notice } = view
-  return roundAnswer({
-    id: view.id,
-    campaignId: config.campaign_id,
-    state: view.state,
-    opensAt: notice.opensAt,
-    closesAt: notice.closesAt,
-    allocation: config.allocation,
-    epoch: notice.epoch,
-    version: notice.version,
-    aside: notice.aside,
-    pools: notice.pools.map((pool, place) => ({ name: config.pools[place] as string, ...pool })),
-  })
-}
+import { Fault, Refusal } from '../../base/assert.ts'
+import { rfc3339 } from '../../base/clock.ts'
+import { overdueSince } from '../../campaign/drawing/draw-due.ts'
+import type { BudgetEffect, RoundFace } from '../../campaign/operator/dry-run.ts'
+import type { RoundRules } from '../../campaign/operator/round-rules.ts'
+import type { CampaignRules } from '../../campaign/round/campaigns.ts'
+import type { Round } from '../../campaign/round/round.ts'
+import type { TurnVerb } from '../../store/data/round-store.ts'
+import type { DamagedRound, RoundAnswer } from '../../wire/round-answer.ts'
+import { newCampaign, newRound, restock } from '../../wire/schemas.ts'
+import { publicRound } from '../answers/round-answers.ts'
+import { isDryRun, type Route } from '../http/gateway.ts'
+import { behind, listRows, placeOf } from '../http/lists.ts'
+import type { Answer, Call, Services } from '../http/services.ts'
 
 const UNREADABLE = 'its state in Redis cannot be read'
 
