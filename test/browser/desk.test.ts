@@ -62,7 +62,9 @@ afterAll(async () => {
 })
 
 test('all that a browser loads is small, and comes from the engine', () => {
-  const bytes = readdirSync(FOLDER).map(file => gzipSync(readFileSync(new URL(file, FOLDER))).length)
+  const bytes = readdirSync(FOLDER, { recursive: true, withFileTypes: true })
+    .filter(entry => entry.isFile())
+    .map(({ parentPath, name }) => gzipSync(readFileSync(`${parentPath}/${name}`)).length)
   expect(bytes.reduce((sum, each) => sum + each, 0)).toBeLessThan(PAGE_BYTES_MAX)
   const own = proxy.url.replace(/^redis:/, '')
   expect(watched.requests.filter(address => !address.includes(own) && !address.startsWith('data:'))).toEqual([])
@@ -137,7 +139,7 @@ test('quantiles are those of Prometheus, rates never negative, and a second with
     `# HELP x\nfairgrab_claims_total{outcome="granted"} ${granted}\nfairgrab_batch_seconds_bucket{le="0.001"} ${low}\n` +
     `fairgrab_batch_seconds_bucket{le="0.005"} ${all}\nfairgrab_batch_seconds_bucket{le="+Inf"} ${all}\n`
   const readings = [text(0, 0, 0), text(100, 50, 100), text(40, 50, 100)]
-  const told = await page.evaluate(`import('/node-pulse.js').then(({ NodePulse }) => {
+  const told = await page.evaluate(`import('/desk/node-pulse.js').then(({ NodePulse }) => {
     const pulse = new NodePulse()
     return ${JSON.stringify(readings)}.map((text, i) => {
       const now = pulse.take(text, i * 2000)
@@ -146,7 +148,7 @@ test('quantiles are those of Prometheus, rates never negative, and a second with
   })`)
   // Half of the batches took up to 1 ms, the rest up to 5 ms: the 99th of a hundred is at 1 + 4 * 49 / 50.
   expect(told).toEqual([undefined, [50, 0.001, expect.closeTo(0.00492, 8)], [0, 0.001, expect.closeTo(0.00492, 8)]])
-  const drawn = await page.evaluate(`import('/time-chart.js').then(({ TimeChart, roundUp }) => {
+  const drawn = await page.evaluate(`import('/desk/time-chart.js').then(({ TimeChart, roundUp }) => {
     const svg = document.createElementNS('http://www.w3.org/2000/svg', 'svg')
     const top = new TimeChart(svg, ['a', 'b'], true).draw([[1, 1], undefined, [2, 1], [2, 2]])
     return [top, [...svg.children].map(path => path.getAttribute('d')), [0, 3, 10, 51, 999].map(roundUp)]
@@ -165,7 +167,7 @@ test.each([
   ['drawing', 'Drawing', 'The entries are closed and the draw is being made.'],
   ['drawn', 'Drawn', 'The draw is made; its receipt can be checked by anybody.'],
 ])('has words for the state %s of the drawn modes', async (state, word, note) => {
-  const told = await page.evaluate(`Promise.all([import('/round-card.js'), import('/round-stock.js')]).then(
+  const told = await page.evaluate(`Promise.all([import('/desk/round-card.js'), import('/base/round-stock.js')]).then(
     ([{ RoundCard }, { RoundStock }]) => {
       const round = new RoundStock('rnd_drawn')
       const stock = { total: 5, granted: 0, remaining: 5, epoch: 'a', version: 1, state: '${state}' }

@@ -176,7 +176,7 @@ describe('the form of a new release', () => {
   ])('refuses %s', async (_, wrong, field) => {
     const asked = JSON.stringify({ ...VALUES, ...wrong })
     const { faults } = (await page.evaluate(
-      `import('/release-rules.js').then(({ release }) => release(${asked}, ${NOW}))`,
+      `import('/desk/release-rules.js').then(({ release }) => release(${asked}, ${NOW}))`,
     )) as {
       faults: [string, string][]
     }

@@ -283,7 +283,7 @@ describe('the page', () => {
     ['1006: later each time', [1006, 3, 0.5], 2000],
     ['1006: at most 15 s', [1006, 60, 1], 15_000],
   ])('comes back by close code; %s', async (_, given, delay) => {
-    const asked = `import('/stock-stream.js').then(({ reconnectAfter }) => reconnectAfter(${given}) ?? null)`
+    const asked = `import('/base/stock-stream.js').then(({ reconnectAfter }) => reconnectAfter(${given}) ?? null)`
     expect(await page.evaluate(asked)).toBe(delay)
   })
 
@@ -296,7 +296,7 @@ describe('the page', () => {
       { epoch: 'a', version: 9, granted: 410, at: 3500 },
       { epoch: 'b', version: 1, granted: 5, at: 3600 },
     ]
-    const told = await page.evaluate(`import('/round-stock.js').then(({ RoundStock }) => {
+    const told = await page.evaluate(`import('/base/round-stock.js').then(({ RoundStock }) => {
       const round = new RoundStock('rnd_x')
       return ${JSON.stringify(frames)}.map(({ at, ...frame }) =>
         [round.takeStock({ state: 'open', total: 500, remaining: 500 - frame.granted, ...frame }, at),

@@ -103,7 +103,9 @@ try {
     )
     if (median >= PAINT_MS_MAX) late.push(`the first paint of ${path}`)
   }
-  const sizes = readdirSync(FOLDER).map(file => gzipSync(readFileSync(new URL(file, FOLDER))).length)
+  const sizes = readdirSync(FOLDER, { recursive: true, withFileTypes: true })
+    .filter(entry => entry.isFile())
+    .map(({ parentPath, name }) => gzipSync(readFileSync(`${parentPath}/${name}`)).length)
   console.log(`all files of both pages: ${(sizes.reduce((sum, size) => sum + size, 0) / 1000).toFixed(1)} kB gz`)
   const { granted, ages } = await stockAges(browser, node.url, seconds)
   const [p50, p99] = [quantile(ages, 0.5), quantile(ages, 0.99)]

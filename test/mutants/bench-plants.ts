@@ -37,7 +37,7 @@ export const BENCH_PLANTS: readonly Plant[] = [
   ),
   plant(
     'a page does not ask again for what it reads',
-    'engine/dashboard/engine-api.js',
+    'engine/dashboard/base/engine-api.js',
     ['    return fetch(path, options)\n', '    throw cause\n'],
     'unit/fresh-request',
   ),

@@ -6,7 +6,7 @@ import { type Plant, plant } from './plant.ts'
 
 const TIMES = 'engine/draw/times.ts'
 const BENCH = 'bench/audit/draw-checks.ts'
-const BROWSER = 'engine/dashboard/draw-proof.js'
+const BROWSER = 'engine/dashboard/grab/draw-proof.js'
 const UNIT = 'unit/draw-times'
 
 export const DRAW_PLANTS: readonly Plant[] = [

@@ -96,7 +96,7 @@ export const OPERATOR_PLANTS: readonly Plant[] = [
   ),
   plant(
     "a worker's own refusal counts from when it last asked",
-    'engine/server/routes/claim-routes.ts',
+    'engine/server/answers/claim-answers.ts',
     ['Math.round(Math.max(notice.at, now))', 'notice.at'],
     'server/retry-times',
   ),

@@ -294,7 +294,7 @@ export const SECURITY_PLANTS: readonly Plant[] = [
   ),
   plant(
     'a text on a page is not what the engine shows',
-    'engine/dashboard/screen-text.js',
+    'engine/dashboard/base/screen-text.js',
     ['String(text).replace(HIDDEN, escaped)', 'String(text)'],
     'unit/shown-text',
   ),

@@ -19,13 +19,14 @@ export interface SourceFile {
   readonly text: string
 }
 
+/** Folders that are no part of the repository, by their paths from the root. */
 const SKIPPED = new Set(['node_modules', '.git', 'data', 'bench-results', 'coverage'])
 const BINARY = /\.(png|jpe?g|gif|ico|woff2?|gz|rdb|aof|node)$/
 
 function listFiles(folder: string): readonly string[] {
   return readdirSync(folder, { withFileTypes: true }).flatMap(entry => {
     const path = join(folder, entry.name)
-    if (entry.isDirectory()) return SKIPPED.has(entry.name) ? [] : listFiles(path)
+    if (entry.isDirectory()) return SKIPPED.has(relative(ROOT, path)) ? [] : listFiles(path)
     return entry.isFile() && !BINARY.test(entry.name) && !entry.name.endsWith('.log') ? [path] : []
   })
 }

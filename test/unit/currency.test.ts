@@ -22,8 +22,8 @@ interface Rules {
   ) => { readonly faults: readonly unknown[]; readonly campaign: { readonly pack: readonly unknown[] } }
 }
 
-const page = (await import(join(PAGES, 'currency.js'))) as Currency
-const { release } = (await import(join(PAGES, 'release-rules.js'))) as Rules
+const page = (await import(join(PAGES, 'base/currency.js'))) as Currency
+const { release } = (await import(join(PAGES, 'desk/release-rules.js'))) as Rules
 
 const LETTERS = [...'ABCDEFGHIJKLMNOPQRSTUVWXYZ']
 const CODES = LETTERS.flatMap(a => LETTERS.flatMap(b => LETTERS.map(c => a + b + c)))

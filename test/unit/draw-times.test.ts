@@ -28,7 +28,7 @@ import {
   windowBundle,
 } from '../support/draw-bundle.ts'
 
-const { checkProof } = (await import(join(import.meta.dirname, '../../engine/dashboard/draw-proof.js'))) as {
+const { checkProof } = (await import(join(import.meta.dirname, '../../engine/dashboard/grab/draw-proof.js'))) as {
   checkProof(evidence: object): Promise<readonly { name: string; verdict: string; words: string }[]>
 }
 const read = (files: BundleFiles, name: string) => JSON.parse(String(files.get(name)))

@@ -14,7 +14,7 @@ import { causesText } from '../../engine/base/causes.ts'
 import { askJson } from '../../engine/cli/engine-call.ts'
 import { ask, askStreaming } from '../../engine/client/fresh-request.ts'
 
-const page = (await import(join(import.meta.dirname, '../../engine/dashboard/engine-api.js'))) as {
+const page = (await import(join(import.meta.dirname, '../../engine/dashboard/base/engine-api.js'))) as {
   readonly ask: (method: string, path: string, asked?: { readonly body?: unknown }) => Promise<unknown>
 }
 

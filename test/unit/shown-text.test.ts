@@ -10,7 +10,7 @@ import { csvCell, htmlText, shownJson, shownLines, shownText } from '../../engin
 import { lineForPeople } from '../../engine/ops/log.ts'
 import { seed } from '../support/seed.ts'
 
-const PAGE = join(import.meta.dirname, '../../engine/dashboard/screen-text.js')
+const PAGE = join(import.meta.dirname, '../../engine/dashboard/base/screen-text.js')
 const page = (await import(PAGE)) as { readonly shownText: (text: string) => string }
 
 /** Any text, with the units that act far more often than chance would have them. */

@@ -1,5 +1,6 @@
 /**
- * What a claim is answered besides its vouchers, over HTTP and over the stream alike.
+ * What a claim is answered besides its vouchers, over HTTP and over the stream alike: what a refusal says, and what an entry
+ * gets. The vouchers of a grant are wire/claim-answer.ts.
  */
 import { Fault, Refusal } from '../../base/assert.ts'
 import { rfc3339 } from '../../base/clock.ts'

@@ -1,5 +1,6 @@
 /**
- * A round as everybody may see it: over HTTP, and as a frame of stock over the stream.
+ * A round as everybody may see it: over HTTP, and as a frame of stock over the stream. Both are made of the newest notice that
+ * this worker has, so they agree.
  */
 import { rfc3339 } from '../../base/clock.ts'
 import type { RoundFace } from '../../campaign/operator/dry-run.ts'

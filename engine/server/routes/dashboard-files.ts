@@ -1,6 +1,6 @@
 /**
- * The pages, the operator's at `/` and the one for people who grab at `/try/{round}`: plain files, read once at start, served with a policy that lets nothing in from elsewhere. There is
- * no build step: the modules that the browser runs are the files of engine/dashboard, and each has a route by its name.
+ * The pages, the operator's at `/` and the one for people who grab at `/try/{round}`: plain files, read once at start, served
+ * with a policy that lets nothing in from elsewhere. There is no build step: the modules that the browser runs are the files of engine/dashboard, and each has a route by its name.
  * Rejected: a folder that is served whole. What is public is written down here.
  */
 import { readFileSync } from 'node:fs'
@@ -15,43 +15,49 @@ const HEADERS = [
   ['Cache-Control', 'no-cache'],
 ] as const
 
-const file = (name: string, type: string, path = `/${name}`) => ({
+const TYPES: Readonly<Record<string, string>> = { html: 'text/html', css: 'text/css', js: 'text/javascript' }
+
+const file = (name: string, path = `/${name}`) => ({
   path,
-  type: `${type}; charset=utf-8`,
-  content: readFileSync(new URL(`../dashboard/${name}`, import.meta.url)),
+  type: `${TYPES[name.slice(name.lastIndexOf('.') + 1)]}; charset=utf-8`,
+  content: readFileSync(new URL(`../../dashboard/${name}`, import.meta.url)),
   headers: HEADERS,
 })
 
-const STYLES = ['tokens.css', 'page.css', 'desk.css', 'levers.css', 'try.css']
-const MODULES = [
-  'page.js',
-  'try.js',
-  'case-lookup.js',
-  'claim-asking.js',
-  'currency.js',
-  'desk-levers.js',
-  'draw-facts.js',
-  'draw-files.js',
-  'draw-proof.js',
-  'engine-api.js',
-  'lever-dialog.js',
-  'levers.js',
-  'node-pulse.js',
-  'pulse-board.js',
-  'release-form.js',
-  'release-rules.js',
-  'round-card.js',
-  'round-stock.js',
-  'screen-text.js',
-  'stock-stream.js',
-  'time-chart.js',
-  'trial.js',
-  'try-words.js',
-]
+/** The operator's desk, the page for people, and what both use. */
+const FILES = {
+  desk: [
+    'page.js',
+    'desk.css',
+    'levers.css',
+    'case-lookup.js',
+    'desk-levers.js',
+    'draw-facts.js',
+    'lever-dialog.js',
+    'levers.js',
+    'node-pulse.js',
+    'pulse-board.js',
+    'release-form.js',
+    'release-rules.js',
+    'round-card.js',
+    'time-chart.js',
+    'trial.js',
+  ],
+  grab: ['try.js', 'try.css', 'claim-asking.js', 'draw-proof.js', 'try-words.js'],
+  base: [
+    'tokens.css',
+    'page.css',
+    'currency.js',
+    'draw-files.js',
+    'engine-api.js',
+    'round-stock.js',
+    'screen-text.js',
+    'stock-stream.js',
+  ],
+} as const
 
 export const DASHBOARD = [
-  file('page.html', 'text/html', '/'),
-  file('try.html', 'text/html', '/try/{round}'),
-  ...STYLES.map(name => file(name, 'text/css')),
-  ...MODULES.map(name => file(name, 'text/javascript')),
+  file('desk/page.html', '/'),
+  file('grab/try.html', '/try/{round}'),
+  ...Object.entries(FILES).flatMap(([folder, names]) => names.map(name => file(`${folder}/${name}`))),
 ]

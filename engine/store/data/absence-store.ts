@@ -13,15 +13,15 @@
  */
 import type { Redis } from 'ioredis'
 import { Fault } from '../../base/assert.ts'
-import type { Clock } from '../../base/clock.ts'
 import { Batcher } from '../../base/batcher.ts'
-import { logBatch } from './claim-store.ts'
+import type { Clock } from '../../base/clock.ts'
 import * as keys from '../connection/keys.ts'
 import { callWithText, type Link } from '../connection/link.ts'
-import { grantedOf, type Notice, quarantinedOf } from './notice.ts'
 import { ofPrimary } from '../connection/primary.ts'
-import { roundReadOf } from './round-store.ts'
 import type { Script, ScriptName } from '../connection/scripts.ts'
+import { logBatch } from './claim-store.ts'
+import { grantedOf, type Notice, quarantinedOf } from './notice.ts'
+import { roundReadOf } from './round-store.ts'
 
 /** A holder key, or a sequence. */
 type Missed = string | number

@@ -4,11 +4,12 @@
  * whether the change was made. Whoever finds an unsettled one asks the round (scripts/round-void.lua): a change that was not
  * made is void from then on, however late its bytes arrive, so its money can be given back.
  */
-import { claimCode } from './claim-store.ts'
+
 import { assertCertain } from '../connection/doubt.ts'
 import * as keys from '../connection/keys.ts'
 import type { Link } from '../connection/link.ts'
 import type { Script, ScriptName } from '../connection/scripts.ts'
+import { claimCode } from './claim-store.ts'
 
 /** The request by which a round itself is made; every other one is a change of its stock. */
 export const CREATE = 'create'

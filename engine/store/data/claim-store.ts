@@ -7,8 +7,8 @@ import { CODES, type Code, codeOf } from '../../base/codes.ts'
 import { holdersIn } from '../../base/holder.ts'
 import * as keys from '../connection/keys.ts'
 import type { Link, Reply, Sending } from '../connection/link.ts'
-import { type Notice, parseNotice } from './notice.ts'
 import type { Script, ScriptName } from '../connection/scripts.ts'
+import { type Notice, parseNotice } from './notice.ts'
 
 /** What one script call decided. Claims that are not among the exceptions have the outcome `rest`. */
 export interface Decision {

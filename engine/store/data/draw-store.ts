@@ -11,11 +11,11 @@ import { randomBytes } from 'node:crypto'
 import { Fault } from '../../base/assert.ts'
 import type { Code } from '../../base/codes.ts'
 import { HOLDER_BYTES_MAX, writeArrayHead, writeHolder } from '../../base/holder.ts'
-import { claimCode } from './claim-store.ts'
 import * as keys from '../connection/keys.ts'
 import type { Link, Reply } from '../connection/link.ts'
-import { type Notice, parseNotice } from './notice.ts'
 import type { Script, ScriptName } from '../connection/scripts.ts'
+import { claimCode } from './claim-store.ts'
+import { type Notice, parseNotice } from './notice.ts'
 
 export type DrawPhase = 'new' | 'open' | 'closed' | 'committed' | 'beacon' | 'drawn' | 'done'
 

@@ -15,8 +15,8 @@ import { CODES } from '../../base/codes.ts'
 import { certain } from '../connection/doubt.ts'
 import * as keys from '../connection/keys.ts'
 import type { Link, Reply } from '../connection/link.ts'
-import { type Notice, parseNotice } from './notice.ts'
 import type { Script, ScriptName } from '../connection/scripts.ts'
+import { type Notice, parseNotice } from './notice.ts'
 
 /** One claim of a batch: bucket u16, digest (6 bytes), tag (16), pool. */
 export const ENTRY_CLAIM_BYTES = 25

@@ -8,13 +8,13 @@
  */
 import { Fault } from '../../base/assert.ts'
 import type { Code } from '../../base/codes.ts'
-import { claimCode } from './claim-store.ts'
 import { assertCertain } from '../connection/doubt.ts'
 import * as keys from '../connection/keys.ts'
 import type { Link, Reply } from '../connection/link.ts'
+import type { Script, ScriptName } from '../connection/scripts.ts'
+import { claimCode } from './claim-store.ts'
 import { type Notice, parseNotice } from './notice.ts'
 import type { RoundRead, RoundStore } from './round-store.ts'
-import type { Script, ScriptName } from '../connection/scripts.ts'
 
 /** A grant as an engine acknowledged it. */
 export interface KnownGrant {

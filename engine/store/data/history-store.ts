@@ -4,11 +4,12 @@
  * Of two servers the one that this connection leads to is believed, and no other: two that are asked at once could each be
  * adopted last.
  */
-import { claimCode } from './claim-store.ts'
+
 import * as keys from '../connection/keys.ts'
 import type { Link, Reply } from '../connection/link.ts'
-import { type Notice, parseNotice } from './notice.ts'
 import type { Script, ScriptName } from '../connection/scripts.ts'
+import { claimCode } from './claim-store.ts'
+import { type Notice, parseNotice } from './notice.ts'
 
 export interface History {
   readonly notice: Notice

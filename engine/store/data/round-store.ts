@@ -6,13 +6,13 @@
 import type { Redis } from 'ioredis'
 import { Fault } from '../../base/assert.ts'
 import { CODES, type Code } from '../../base/codes.ts'
-import { claimCode } from './claim-store.ts'
 import { assertCertain } from '../connection/doubt.ts'
 import * as keys from '../connection/keys.ts'
 import type { Link, Reply } from '../connection/link.ts'
-import { grantedOf, type Notice, parseNotice } from './notice.ts'
 import { ofPrimary } from '../connection/primary.ts'
 import type { Script, ScriptName } from '../connection/scripts.ts'
+import { claimCode } from './claim-store.ts'
+import { grantedOf, type Notice, parseNotice } from './notice.ts'
 
 export interface NewRound {
   readonly id: string

@@ -8,15 +8,15 @@
  */
 import { randomBytes } from 'node:crypto'
 import { Fault } from '../../base/assert.ts'
+import { Batcher } from '../../base/batcher.ts'
 import type { Clock } from '../../base/clock.ts'
 import type { Code } from '../../base/codes.ts'
-import { Batcher } from '../../base/batcher.ts'
-import { claimCode } from './claim-store.ts'
 import { type Lease, within } from '../connection/dated-read.ts'
 import { assertCertain } from '../connection/doubt.ts'
 import * as keys from '../connection/keys.ts'
 import type { Link, Reply } from '../connection/link.ts'
 import type { Script, ScriptName } from '../connection/scripts.ts'
+import { claimCode } from './claim-store.ts'
 
 /** What never changes of a voucher, and where its record is. */
 export interface VoucherFacts {

@@ -6,8 +6,8 @@
  * a digit on its way would shut a city out.
  */
 
-import { ask, succeeded } from './engine-api.js'
-import { textNode } from './screen-text.js'
+import { ask, succeeded } from '../base/engine-api.js'
+import { textNode } from '../base/screen-text.js'
 
 const RATES = { user: 'One user', address: 'One address without a key', key: 'One API key' }
 const moments = new Intl.DateTimeFormat(undefined, { dateStyle: 'medium', timeStyle: 'short' })

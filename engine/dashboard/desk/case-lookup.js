@@ -6,8 +6,8 @@
  * because the next question is what else he has. Rejected: looking while typing. Each look reads a ledger.
  */
 
-import { ask, explain, succeeded } from './engine-api.js'
-import { setText, shownText, stateWord, textNode } from './screen-text.js'
+import { ask, explain, succeeded } from '../base/engine-api.js'
+import { setText, shownText, stateWord, textNode } from '../base/screen-text.js'
 
 const CODE = /^[0-9A-HJKMNP-TV-Z]{20}$/i
 const moments = new Intl.DateTimeFormat(undefined, { dateStyle: 'medium', timeStyle: 'medium' })

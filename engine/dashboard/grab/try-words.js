@@ -6,7 +6,7 @@
  * for ever. Rejected: hiding the page's state behind one word "unavailable". Whoever waits has to know whether waiting helps.
  */
 
-import { countdown } from './screen-text.js'
+import { countdown } from '../base/screen-text.js'
 
 const numbers = new Intl.NumberFormat()
 const moments = new Intl.DateTimeFormat(undefined, { dateStyle: 'medium', timeStyle: 'medium' })

@@ -5,8 +5,8 @@
  * rules, so it has no levers for it. Rejected: buttons that are there and refuse; what cannot be done is not offered.
  */
 
-import { money } from './currency.js'
-import { stateWord, textNode } from './screen-text.js'
+import { money } from '../base/currency.js'
+import { stateWord, textNode } from '../base/screen-text.js'
 
 const LEVERS = {
   open: { word: 'Open', states: ['scheduled'] },

@@ -7,13 +7,13 @@
  * from one frame whether its receipt won, and only winners ask for their vouchers: a million losers cost nothing.
  */
 
+import { drawnFiles, keysOf, rulesOf } from '../base/draw-files.js'
+import { ask, explain, succeeded } from '../base/engine-api.js'
+import { RoundStock } from '../base/round-stock.js'
+import { setText, stateWord, textNode } from '../base/screen-text.js'
+import { StockStream, streamAddress } from '../base/stock-stream.js'
 import { askForClaim } from './claim-asking.js'
-import { drawnFiles, keysOf, rulesOf } from './draw-files.js'
 import { checkProof, standingOf } from './draw-proof.js'
-import { ask, explain, succeeded } from './engine-api.js'
-import { RoundStock } from './round-stock.js'
-import { setText, stateWord, textNode } from './screen-text.js'
-import { StockStream, streamAddress } from './stock-stream.js'
 import { NOT_DRAWN, REFUSED, wordsFor } from './try-words.js'
 
 const TICK_MS = 250

@@ -8,8 +8,8 @@
  * while nothing can be granted, because a holder who asks again gets his vouchers in every state.
  */
 
+import { countdown, setIcon, setText, stateWord } from '../base/screen-text.js'
 import { drawWords } from './draw-facts.js'
-import { countdown, setIcon, setText, stateWord } from './screen-text.js'
 import { CHART_POINTS, TimeChart } from './time-chart.js'
 
 const ICONS = ['scheduled', 'open', 'paused', 'sold_out', 'closed', 'drawing', 'drawn']

@@ -6,7 +6,7 @@
  * draw takes less than a second, and what takes longer (a public beacon) is better told by its name.
  */
 
-import { commitOf, drawOf, rulesOf } from './draw-files.js'
+import { commitOf, drawOf, rulesOf } from '../base/draw-files.js'
 
 const numbers = new Intl.NumberFormat()
 

@@ -7,7 +7,7 @@
  * Rejected: a queue of our own in front of the engine, and stopping at the first fault, which makes people reload.
  */
 
-import { ask } from './engine-api.js'
+import { ask } from '../base/engine-api.js'
 
 /** What does not say yet how it ended, or says that it may end otherwise in a moment. */
 const UNCERTAIN = ['unknown', 'overloaded', 'fenced', 'unavailable', 'rate_limited', 'internal']

@@ -8,18 +8,18 @@
  * memory only: a reload forgets it, so a screen on a wall cannot be left with one.
  */
 
+import { ask, explain, succeeded } from '../base/engine-api.js'
+import { RoundStock } from '../base/round-stock.js'
+import { countdown, setIcon, setText, stateWord, textNode } from '../base/screen-text.js'
+import { StockStream, streamAddress } from '../base/stock-stream.js'
 import { CaseLookup } from './case-lookup.js'
 import { DeskLevers } from './desk-levers.js'
 import { readDrawFacts } from './draw-facts.js'
-import { ask, explain, succeeded } from './engine-api.js'
 import { LeverDialog } from './lever-dialog.js'
 import { Levers } from './levers.js'
 import { PulseBoard } from './pulse-board.js'
 import { ReleaseForm } from './release-form.js'
 import { RoundCard } from './round-card.js'
-import { RoundStock } from './round-stock.js'
-import { countdown, setIcon, setText, stateWord, textNode } from './screen-text.js'
-import { StockStream, streamAddress } from './stock-stream.js'
 import { DEMO_CAMPAIGN, DEMO_ROUND, grantNodes } from './trial.js'
 
 const LIST_MS = 3000

@@ -5,7 +5,7 @@
  * opening lies in the past, which opens it at once.
  */
 
-import { shownText, textNode } from './screen-text.js'
+import { shownText, textNode } from '../base/screen-text.js'
 
 export const DEMO_CAMPAIGN = {
   name: 'Demo',

@@ -7,7 +7,7 @@
  * each key press; and silent corrections, since a form that knows better makes campaigns nobody asked for.
  */
 
-import { amountText, currencyDigits, minorUnits } from './currency.js'
+import { amountText, currencyDigits, minorUnits } from '../base/currency.js'
 
 const DAY_S = 86_400
 const STOCK_MAX = 100_000_000

@@ -8,8 +8,8 @@
  * presses of Enter; Escape leaves. Rejected: a second confirmation by typing a name, which costs the seconds that a pause is for.
  */
 
-import { ask, explain, succeeded } from './engine-api.js'
-import { setText, textNode } from './screen-text.js'
+import { ask, explain, succeeded } from '../base/engine-api.js'
+import { setText, textNode } from '../base/screen-text.js'
 
 const FIELDS = ['stock', 'reason', 'rates']
 const $ = id => document.getElementById(id)

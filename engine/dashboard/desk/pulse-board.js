@@ -7,9 +7,9 @@
  * refusals; the engine counts outcomes a node, since a counter a round would cost the claim path.
  */
 
-import { fetchAgain } from './engine-api.js'
+import { fetchAgain } from '../base/engine-api.js'
+import { setText, textNode } from '../base/screen-text.js'
 import { NodePulse } from './node-pulse.js'
-import { setText, textNode } from './screen-text.js'
 import { CHART_POINTS, TimeChart } from './time-chart.js'
 
 const OUTCOMES = {

@@ -6,10 +6,10 @@
  * without cost, and the words say so. Rejected: a wizard. All that matters fits one screen, and is compared on it.
  */
 
-import { money } from './currency.js'
-import { ask, explain, succeeded } from './engine-api.js'
+import { money } from '../base/currency.js'
+import { ask, explain, succeeded } from '../base/engine-api.js'
+import { setText, textNode } from '../base/screen-text.js'
 import { release } from './release-rules.js'
-import { setText, textNode } from './screen-text.js'
 
 const numbers = new Intl.NumberFormat()
 const moments = new Intl.DateTimeFormat(undefined, { dateStyle: 'full', timeStyle: 'medium' })
