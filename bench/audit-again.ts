@@ -11,8 +11,8 @@ import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { type AuditedPart, auditPart } from './kept-part.ts'
 import { treeCard, treeText } from './measure/tree-card.ts'
-import { UsageError } from './options.ts'
 import { type Opened, openResult } from './record/seal.ts'
+import { UsageError } from './stage/options.ts'
 
 const HELP = `fairgrab bench audit: holds a kept result against its seal, and audits its record again.
 

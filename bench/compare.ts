@@ -12,8 +12,8 @@ import { runFolders } from './audit-again.ts'
 import { remarksOn } from './compared-runs.ts'
 import { median, ratioOfMedians } from './measure/bootstrap.ts'
 import type { Figure, Summary } from './measure/result.ts'
-import { UsageError } from './options.ts'
 import { type Opened, openResult } from './record/seal.ts'
+import { UsageError } from './stage/options.ts'
 
 const RUNS_MIN = 5
 const NAME_WIDTH = 46

@@ -10,10 +10,10 @@
 
 import { writeFile } from 'node:fs/promises'
 import { parseArgs } from 'node:util'
-import { LiveLine } from './live-line.ts'
 import { JUDGED, runTrial } from './measure/fairness/trial.ts'
 import { trialLines } from './measure/fairness/trial-text.ts'
-import { nearest, UsageError } from './options.ts'
+import { LiveLine } from './stage/live-line.ts'
+import { nearest, UsageError } from './stage/options.ts'
 
 const EXIT = { fair: 0, error: 1, usage: 2, unfair: 99 } as const
 const SEED_MAX = 2 ** 31

@@ -11,7 +11,8 @@
  */
 
 import { createPublicKey, verify } from 'node:crypto'
-import { drawAgain, merkleRoot, RECORD_BYTES, type Receipt, seedOf, sha256, TAG_BYTES, tagFor } from './draw.ts'
+import type { Receipt } from '../stage/operator.ts'
+import { drawAgain, merkleRoot, RECORD_BYTES, seedOf, sha256, TAG_BYTES, tagFor } from './draw.ts'
 import type { Statement } from './draw-bundle.ts'
 import type { Check, Finding } from './finding.ts'
 import { ENTERED, type History, MEANINGS, PERHAPS } from './history.ts'

@@ -12,6 +12,7 @@
  */
 
 import { createCipheriv, createHash } from 'node:crypto'
+import type { Receipt } from '../stage/operator.ts'
 
 export const RECORD_BYTES = 17
 export const TAG_BYTES = 16
@@ -65,13 +66,6 @@ export function seedOf({ rulesHash, root, count, beacon }: SeedParts): Buffer {
   const bytes = Buffer.alloc(8)
   bytes.writeBigUInt64BE(BigInt(count))
   return sha256('fairgrab/seed/v1', rulesHash, root, bytes, beacon)
-}
-
-export interface Receipt {
-  readonly tag: string
-  readonly round_id: string
-  readonly nonce: string
-  readonly salt: string
 }
 
 /** The tag, in hex, that a receipt's nonce and salt make for a user. */

@@ -14,6 +14,12 @@ import type { Evidence } from './evidence.ts'
 
 const EXAMPLES_MAX = 5
 
+/** The verdict of a run in words. */
+export interface AuditSummary {
+  readonly ok: boolean
+  readonly lines: readonly string[]
+}
+
 /** `E` is what the check looks at: the evidence of a run, or of its draw. */
 export interface Check<E = Evidence> {
   /** The invariant and what of it: `I3-acked`. */

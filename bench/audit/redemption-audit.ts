@@ -7,9 +7,8 @@
  * Whoever lost an answer with a connection asked again, so nothing is allowed for that.
  */
 import { createHash } from 'node:crypto'
-import type { AuditSummary } from '../measure/result.ts'
-import type { LedgerRow } from '../operator.ts'
-import { type CheckResult, Finding } from './finding.ts'
+import type { LedgerRow } from '../stage/operator.ts'
+import { type AuditSummary, type CheckResult, Finding } from './finding.ts'
 
 /** What a till was told: the id of a redemption or reversal, and the amount of the discount that it took or gave back. */
 export interface Told {

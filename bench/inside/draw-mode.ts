@@ -5,6 +5,7 @@
  * last grant in Redis. The audit is the outsider's verifier on the published files, and the log against the result.
  * People are random bytes here: making tags is part of the receipts' figure, not of the script's.
  */
+
 import { randomFillSync } from 'node:crypto'
 import { RoundSecrets, signingSeed } from '../../engine/auth/draw-secrets.ts'
 import { realClock, rfc3339 } from '../../engine/base/clock.ts'
@@ -19,10 +20,11 @@ import { signingKeyOf } from '../../engine/draw/signing-key.ts'
 import { verifyBundle } from '../../engine/draw/verify/verification.ts'
 import { ENTRY_CLAIM_BYTES } from '../../engine/store/data/entry-store.ts'
 import type { Durability } from '../../engine/store/server/health.ts'
+import type { AuditSummary } from '../audit/finding.ts'
 import { userIdOf } from '../load/user-id.ts'
 import { costBetween, treeOf } from '../measure/process-cost.ts'
-import { type AuditSummary, type Figure, figure, type MeasuredPart } from '../measure/result.ts'
-import type { Options } from '../options.ts'
+import { type Figure, figure, type MeasuredPart } from '../measure/result.ts'
+import type { Options } from '../stage/options.ts'
 import { COMMON, type InsideRoom, NOBODY, withRoom } from './room.ts'
 
 const PEOPLE = 10_000_000

@@ -16,7 +16,7 @@ import type { Durability } from '../../engine/store/server/health.ts'
 import { userIdOf } from '../load/user-id.ts'
 import { costBetween, treeOf } from '../measure/process-cost.ts'
 import { type Figure, figure, type MeasuredPart } from '../measure/result.ts'
-import type { Options } from '../options.ts'
+import type { Options } from '../stage/options.ts'
 import { COMMON, type InsideRoom, NOBODY, withRoom } from './room.ts'
 
 const PEOPLE = 1_500_000

@@ -7,8 +7,9 @@
  * result checkable: the tree, how the run ended, each part's record, the hashes of all files and the seal (record/seal.ts).
  */
 
-import type { FileMark } from '../record/kept-files.ts'
+import type { AuditSummary } from '../audit/finding.ts'
 import type { RunFairness } from './fairness/run-fairness.ts'
+import type { FileMark } from './kept-files.ts'
 import type { LatencySummary } from './latency.ts'
 import type { MachineCard } from './machine.ts'
 import type { TimelineRow } from './timeline.ts'
@@ -21,11 +22,6 @@ export interface Figure {
   readonly value: number
   readonly unit: string
   readonly better: 'higher' | 'lower' | 'neither'
-}
-
-export interface AuditSummary {
-  readonly ok: boolean
-  readonly lines: readonly string[]
 }
 
 export interface PartResult {

@@ -7,8 +7,8 @@
  * grant is therefore answered with five vouchers, which no rival makes.
  * Rejected: importing the engine's parts (it would measure something nobody runs).
  */
-import { startEngine } from '../engine-process.ts'
-import { Operator } from '../operator.ts'
+import { startEngine } from '../stage/engine-process.ts'
+import { Operator } from '../stage/operator.ts'
 import type { StartPeer } from './target.ts'
 
 const OPENED_AGO_MS = 60_000

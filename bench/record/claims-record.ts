@@ -15,7 +15,7 @@ import { Frames } from '../audit/frames.ts'
 import { History } from '../audit/history.ts'
 import { type Ledger, type RoundState, readLedger } from '../audit/ledger.ts'
 import { benchUsers } from '../load/user-id.ts'
-import { type Keeper, keptBytes, keptChunks, keptJson } from './kept-files.ts'
+import { type Keeper, keptBytes, keptChunks, keptJson } from '../measure/kept-files.ts'
 
 export interface ClaimsAbout {
   readonly kind: 'claims'

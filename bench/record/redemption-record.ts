@@ -5,8 +5,8 @@
  */
 
 import { type RedemptionStory, readEntries, type ToldByTills } from '../audit/redemption-audit.ts'
-import type { LedgerRow } from '../operator.ts'
-import { type Keeper, keptChunks, keptJson } from './kept-files.ts'
+import { type Keeper, keptChunks, keptJson } from '../measure/kept-files.ts'
+import type { LedgerRow } from '../stage/operator.ts'
 
 const ENTRIES = 'entries.ndjson'
 

@@ -10,9 +10,9 @@
 import { createHash } from 'node:crypto'
 import { readdir, readFile, stat } from 'node:fs/promises'
 import { join, relative } from 'node:path'
+import { markOf } from '../measure/kept-files.ts'
 import { SCHEMA, type Summary } from '../measure/result.ts'
-import { UsageError } from '../options.ts'
-import { markOf } from './kept-files.ts'
+import { UsageError } from '../stage/options.ts'
 
 export const SUMMARY = 'summary.json'
 

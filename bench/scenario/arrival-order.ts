@@ -10,13 +10,14 @@
 
 import { mkdtemp } from 'node:fs/promises'
 import { join } from 'node:path'
-import { startEngine } from '../engine-process.ts'
 import { type Figure, figure, type MeasuredPart } from '../measure/result.ts'
 import { readStamped, stampedOrderOf } from '../measure/stamped-order.ts'
-import { Operator } from '../operator.ts'
-import type { Options } from '../options.ts'
-import type { Stage } from '../stage.ts'
-import { type ClaimRun, runClaims } from './claim-run.ts'
+import { startEngine } from '../stage/engine-process.ts'
+import { Operator } from '../stage/operator.ts'
+import type { Options } from '../stage/options.ts'
+import { runClaims } from './claim-run.ts'
+import type { ClaimRun } from './planned-run.ts'
+import type { Stage } from './stage.ts'
 
 const WORKERS = [1, 2, 4] as const
 /** At scale 1: what two cores decide one by one without being full, claims a second. */

@@ -8,10 +8,10 @@
 
 import autocannon from 'autocannon'
 import { userIdOf } from '../load/user-id.ts'
-import { engineFigures } from '../measure/cost-figures.ts'
 import { costBetween, treeOf } from '../measure/process-cost.ts'
 import { figure, type MeasuredPart } from '../measure/result.ts'
-import type { Stage } from '../stage.ts'
+import { engineFigures } from './cost-figures.ts'
+import type { Stage } from './stage.ts'
 
 const CONNECTIONS_DEFAULT = 64
 const STOCK = 10_000_000

@@ -5,17 +5,18 @@
  * and from the send side by side (at the pace `max` a plan has no clock, so there is only the second); cost from /proc.
  */
 
+import type { AuditSummary } from '../audit/finding.ts'
 import type { History } from '../audit/history.ts'
 import type { CrewReport } from '../load/crew.ts'
-import { engineFigures, generatorFigures, generatorLimits } from '../measure/cost-figures.ts'
 import type { RunFairness } from '../measure/fairness/run-fairness.ts'
 import { chanceText } from '../measure/fairness/trial-text.ts'
 import { type Latency, mergeLatencies } from '../measure/latency.ts'
 import { costBetween } from '../measure/process-cost.ts'
-import { type AuditSummary, type Figure, figure, type MeasuredPart } from '../measure/result.ts'
+import { type Figure, figure, type MeasuredPart } from '../measure/result.ts'
 import { readStory, type Story } from '../measure/story.ts'
 import { mergeTimelines, Timeline } from '../measure/timeline.ts'
-import type { AudienceReport, ClaimRun, Reading } from './claim-run.ts'
+import { engineFigures, generatorFigures, generatorLimits } from './cost-figures.ts'
+import type { AudienceReport, ClaimRun, Reading } from './planned-run.ts'
 
 const CLOSED_LOOP =
   'pace max is a closed loop: latency from the send is what a full window waits, not what a person feels'

@@ -14,9 +14,9 @@ import { ENTERED, History } from '../audit/history.ts'
 import type { Ledger } from '../audit/ledger.ts'
 import { monotonicUs } from '../load/recorder.ts'
 import { userIdOf } from '../load/user-id.ts'
-import type { Operator, RoundState } from '../operator.ts'
+import type { Keeper } from '../measure/kept-files.ts'
 import { type DrawRecord, keepDrawnGrants } from '../record/claims-record.ts'
-import type { Keeper } from '../record/kept-files.ts'
+import type { Operator, RoundState } from '../stage/operator.ts'
 
 export interface DrawnEnd {
   readonly round: RoundState

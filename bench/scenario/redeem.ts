@@ -10,20 +10,21 @@
 
 import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import type { AuditSummary } from '../audit/finding.ts'
 import { judgeRedemptions, type ToldByTills } from '../audit/redemption-audit.ts'
 import { Member } from '../load/member.ts'
 import type { FromRedeemer, RedeemReport, ToRedeemer } from '../load/redeemer.ts'
 import { userIdOf } from '../load/user-id.ts'
-import { engineFigures } from '../measure/cost-figures.ts'
+import type { Keeper } from '../measure/kept-files.ts'
 import { Latency } from '../measure/latency.ts'
 import { costBetween, type ProcessUse, treeOf } from '../measure/process-cost.ts'
-import { type AuditSummary, figure, type MeasuredPart } from '../measure/result.ts'
+import { figure, type MeasuredPart } from '../measure/result.ts'
 import { vouchersUsed } from '../people/order.ts'
 import { Random } from '../people/random.ts'
-import type { Keeper } from '../record/kept-files.ts'
 import { keepEntries, keepRedemptions } from '../record/redemption-record.ts'
-import { openKeeper, type Stage } from '../stage.ts'
 import { latencyFigures } from './claim-part.ts'
+import { engineFigures } from './cost-figures.ts'
+import { openKeeper, type Stage } from './stage.ts'
 
 const PEOPLE = 100_000
 const SCALE_DEFAULT = 0.2

@@ -8,10 +8,11 @@
  */
 
 import type { MeasuredPart } from '../measure/result.ts'
-import type { Options } from '../options.ts'
 import { DRAW_BOTS, PROFILES, sizesOf } from '../people/profile.ts'
-import type { Stage } from '../stage.ts'
-import { type ClaimRun, runClaims } from './claim-run.ts'
+import type { Options } from '../stage/options.ts'
+import { runClaims } from './claim-run.ts'
+import type { ClaimRun } from './planned-run.ts'
+import type { Stage } from './stage.ts'
 
 const DEFAULTS = {
   stream: { scale: 0.2, connections: 4 },

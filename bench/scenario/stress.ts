@@ -12,9 +12,10 @@
  */
 
 import { figure, type MeasuredPart } from '../measure/result.ts'
-import type { Options } from '../options.ts'
-import type { Stage } from '../stage.ts'
-import { type ClaimRun, runClaims } from './claim-run.ts'
+import type { Options } from '../stage/options.ts'
+import { runClaims } from './claim-run.ts'
+import type { ClaimRun } from './planned-run.ts'
+import type { Stage } from './stage.ts'
 
 export type StressName = 'drain' | 'sold-out' | 'duplicates' | 'in-flight'
 

@@ -14,9 +14,10 @@ import { Member } from '../load/member.ts'
 import type { FromViewers, ToViewers } from '../load/viewer.ts'
 import { mergeLatencies } from '../measure/latency.ts'
 import { figure, type MeasuredPart } from '../measure/result.ts'
-import type { Stage } from '../stage.ts'
 import { latencyFigures } from './claim-part.ts'
-import { type Audience, type AudienceReport, type ClaimRun, runClaims } from './claim-run.ts'
+import { runClaims } from './claim-run.ts'
+import type { Audience, AudienceReport, ClaimRun } from './planned-run.ts'
+import type { Stage } from './stage.ts'
 
 const VIEWERS_DEFAULT = 1000
 const VIEWER_PROCESSES = 2

@@ -8,8 +8,10 @@
  *
  * Rejected: mending by itself. A doctor that changes a server at eight in the evening is a fault of its own.
  */
+
 import { readFileSync, statfsSync } from 'node:fs'
 import { realClock } from '../base/clock.ts'
+import type { Finding } from '../base/finding.ts'
 import { realRandom } from '../base/random.ts'
 import { checkRound } from '../campaign/operator/round-check.ts'
 import { campaignTold } from '../campaign/round/damaged-campaigns.ts'
@@ -23,7 +25,7 @@ import { CampaignChecks } from '../store/data/campaign-checks.ts'
 import { RoundStore } from '../store/data/round-store.ts'
 import { diagnose } from '../store/server/diagnosis.ts'
 import { embeddedUrl } from '../store/server/embedded.ts'
-import { checkHealth, type Finding } from '../store/server/health.ts'
+import { checkHealth } from '../store/server/health.ts'
 import { FLAWS_AS_OF } from '../store/server/known-flaws.ts'
 import { openStore } from '../store/store.ts'
 import type { Command } from './command.ts'

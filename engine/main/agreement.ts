@@ -16,10 +16,12 @@
  * connected, and one that is told too few stops), rates, sockets, batches, workers, origins, addresses, folders, the log.
  * The form of codes and tags is the version's, which `fairgrab_nodes` and an alert tell.
  */
+
 import { fingerprintOf } from '../auth/fingerprint.ts'
 import { Fault } from '../base/assert.ts'
+import type { Finding } from '../base/finding.ts'
 import { type Config, ConfigError, type SettingName } from '../config.ts'
-import type { Finding, Health } from '../ops/health.ts'
+import type { Health } from '../ops/health.ts'
 import type { Agreed, AgreementStore } from '../store/data/agreement-store.ts'
 import { embeddedUrl } from '../store/server/embedded.ts'
 import type { Store } from '../store/store.ts'

@@ -3,14 +3,11 @@
  * the drain. Any problem stops the grants and is told in words with its mend, but for what concerns single rounds, whose
  * scripts stop them; warnings are told and do not stop.
  */
+
 import { Fault } from '../base/assert.ts'
 import { type Clock, every } from '../base/clock.ts'
 import type { Code } from '../base/codes.ts'
-
-export interface Finding {
-  readonly what: string
-  readonly mend: string
-}
+import type { Finding } from '../base/finding.ts'
 
 export interface Findings {
   readonly problems: readonly Finding[]

@@ -49,7 +49,7 @@ export const BENCH_PLANTS: readonly Plant[] = [
   ),
   plant(
     'a part of the bench is written with the last one',
-    'bench/measure/result-folder.ts',
+    'bench/record/result-folder.ts',
     ["    await this.end('running')\n", ''],
     'unit/bench-truth',
   ),

@@ -13,7 +13,7 @@ export const COMMAND_PLANTS: readonly Plant[] = [
   ),
   plant(
     'a run is written over a sealed result',
-    'bench/measure/result-folder.ts',
+    'bench/record/result-folder.ts',
     ['if (found.length > 0)', 'if (found.length > 1e9)'],
     'unit/bench-truth',
   ),

@@ -1,9 +1,10 @@
 /**
- * Imports only point down, and each library has one importer.
+ * Imports only point down, no files import each other in a circle, and each library has one importer.
  *
- * A room of engine/ may import itself and the rooms of a lower floor; server and client, and the four rooms above
- * base, do not see each other. The client runs in browsers, so it may know base and wire only; the bench judges
- * the engine from outside, so it may know its client, its wire and base only. process.env is read in one file.
+ * A folder of engine/ may import itself and the folders of a lower floor; server and client, and the four folders above
+ * base, do not see each other. The features of engine/campaign and the rooms of bench/ have an order of their own. The
+ * client runs in browsers, so it may know base and wire only; the bench judges the engine from outside, so it may know
+ * its client, its wire and base only. process.env is read in one file.
  *
  * The rule reads import statements out of the syntax tree, `import()`, `export from` and `import type` included:
  * a type that points upwards ties two rooms together as firmly as a value.
@@ -30,6 +31,18 @@ const ROOMS: Readonly<Record<string, readonly string[]>> = {
   processes: ['base', 'store', 'ops', 'config', 'server', 'main'],
   cli: ['base', 'draw', 'processes', 'store', 'wire', 'auth', 'ops', 'config', 'campaign', 'server', 'client', 'main'],
 }
+/** What each feature of engine/campaign may import beside itself. */
+const FEATURES: Readonly<Record<string, readonly string[]>> = {
+  round: [],
+  fenced: ['round'],
+  claim: ['round', 'fenced'],
+  drawing: ['round', 'fenced', 'claim'],
+  voucher: ['round', 'fenced', 'claim'],
+  money: ['round', 'fenced', 'claim', 'drawing', 'voucher'],
+  operator: ['round', 'fenced', 'claim', 'drawing', 'voucher', 'money'],
+}
+/** The rooms of bench/ from the bottom to the top; its commands, which lie in bench/ itself, may import all of them. */
+const BENCH_ORDER = ['people', 'stage', 'audit', 'measure', 'load', 'record', 'scenario']
 const BENCH_MAY = ['base', 'wire', 'client']
 /** What replayed draws judge is the engine's allocator itself, which is pure. */
 const ALLOCATOR = 'bench/measure/fairness/allocator.ts'
@@ -44,6 +57,8 @@ const OWNERS: Readonly<Record<string, string>> = {
   'uWebSockets.js': 'engine/server/http/uws.ts',
   '@noble/curves': 'engine/draw/',
 }
+
+const FILES_MAX = 16
 
 interface Import {
   readonly file: SourceFile
@@ -90,6 +105,43 @@ function findWrongRooms(files: readonly SourceFile[]): readonly string[] {
   })
 }
 
+/** Arrows that run back up between the features of engine/campaign and between the rooms of bench/. */
+function findArrowsUp(files: readonly SourceFile[]): readonly string[] {
+  return listImports(files).flatMap(({ file, at, target }) => {
+    const path = posix.join(posix.dirname(file.path), target)
+    const [from, to] = [file.path, path].map(each => each.split('/'))
+    const wrong = [`${at} may not import ${path}`]
+    if (!target.startsWith('.') || from?.[0] !== to?.[0]) return []
+    if (from?.[1] === 'campaign' && to?.[1] === 'campaign') {
+      const [own, other] = [from[2] as string, to[2] as string]
+      return own === other || FEATURES[own]?.includes(other) ? [] : wrong
+    }
+    if (from?.[0] !== 'bench' || from.length === 2) return []
+    const [own, other] = [from, to].map(parts => BENCH_ORDER.indexOf(parts?.[1] as string)) as [number, number]
+    if (to?.length === 2) return wrong
+    return own < 0 || (other >= 0 && other <= own) ? [] : wrong
+  })
+}
+
+/** Files of engine/ and bench/ that import each other in a circle, types included. */
+function findCircles(files: readonly SourceFile[]): readonly string[] {
+  const imports = new Map<string, string[]>()
+  for (const { file, target } of listImports(files))
+    if (/^(engine|bench)\//.test(file.path) && target.startsWith('.'))
+      imports.set(file.path, [...(imports.get(file.path) ?? []), posix.join(posix.dirname(file.path), target)])
+  const circles: string[] = []
+  const done = new Set<string>()
+  const visit = (path: string, way: readonly string[]): void => {
+    const start = way.indexOf(path)
+    if (start >= 0) return void circles.push([...way.slice(start), path].join(' → '))
+    if (done.has(path)) return
+    for (const next of imports.get(path) ?? []) visit(next, [...way, path])
+    done.add(path)
+  }
+  for (const path of imports.keys()) visit(path, [])
+  return circles
+}
+
 function findWrongOwners(files: readonly SourceFile[]): readonly string[] {
   return listImports(files).flatMap(({ file, at, target }) => {
     const owner = Object.entries(OWNERS).find(([name]) => target === name || target.startsWith(`${name}/`))?.[1]
@@ -113,6 +165,21 @@ test('imports only point down', () => {
   expect(findWrongRooms(readTree())).toEqual([])
 })
 
+test('features of a campaign and rooms of the bench import only downwards', () => {
+  expect(findArrowsUp(readTree())).toEqual([])
+})
+
+test('no files import each other in a circle', () => {
+  expect(findCircles(readTree())).toEqual([])
+})
+
+test('no folder of engine/ has more files than a reader sees at once', () => {
+  const count = new Map<string, number>()
+  for (const { path } of readTree())
+    if (path.startsWith('engine/')) count.set(posix.dirname(path), (count.get(posix.dirname(path)) ?? 0) + 1)
+  expect([...count].filter(([, files]) => files > FILES_MAX)).toEqual([])
+})
+
 test('each library has one importer', () => {
   expect(findWrongOwners(readTree())).toEqual([])
 })
@@ -134,6 +201,24 @@ test.each([
   ['bench/load/a.ts', "import { b } from '../../test/support/b.ts'"],
 ])('a planted import in %s is found: %s', (path, text) => {
   expect(findWrongRooms([{ path, text }])).toHaveLength(1)
+})
+
+test.each([
+  ['engine/campaign/round/a.ts', "import type { B } from '../claim/b.ts'"],
+  ['engine/campaign/voucher/a.ts', "import { b } from '../money/b.ts'"],
+  ['engine/campaign/fenced/a.ts', "import { b } from '../claim/b.ts'"],
+  ['bench/people/a.ts', "import { b } from '../load/b.ts'"],
+  ['bench/load/a.ts', "import { b } from '../b.ts'"],
+])('a planted arrow up in %s is found: %s', (path, text) => {
+  expect(findArrowsUp([{ path, text }])).toHaveLength(1)
+})
+
+test('a planted circle is found', () => {
+  const circle = ['a', 'b', 'c'].map((name, i) => ({
+    path: `engine/wire/${name}.ts`,
+    text: `import { x } from './${'bca'[i]}.ts'`,
+  }))
+  expect(findCircles(circle)).toEqual(['engine/wire/a.ts → engine/wire/b.ts → engine/wire/c.ts → engine/wire/a.ts'])
 })
 
 test.each([

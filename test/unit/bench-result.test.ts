@@ -20,7 +20,7 @@ import { figure, type PartResult, SCHEMA, type Summary } from '../../bench/measu
 import { partLines, runLines } from '../../bench/measure/result-text.ts'
 import { readStory } from '../../bench/measure/story.ts'
 import { mergeTimelines, Timeline } from '../../bench/measure/timeline.ts'
-import { helpText, nearest, parseOptions, UsageError } from '../../bench/options.ts'
+import { helpText, nearest, parseOptions, UsageError } from '../../bench/stage/options.ts'
 import { CODES } from '../../engine/base/codes.ts'
 
 const row = (user: number, outcome: number, sequence: number, answered: number) => ({

@@ -2,10 +2,12 @@
  * A check of the server as a worker does it: what the store found stands, whatever the parts above it cannot be asked; and
  * what fails by the clock meanwhile is logged once.
  */
+
 import { expect, test } from 'vitest'
 import { Fault } from '../../engine/base/assert.ts'
+import type { Finding } from '../../engine/base/finding.ts'
 import { FaultLog } from '../../engine/ops/fault-log.ts'
-import { type Finding, Health } from '../../engine/ops/health.ts'
+import { Health } from '../../engine/ops/health.ts'
 import { HandClock } from '../support/hand-clock.ts'
 
 const FOUND = { warnings: [], version: '7.0.15', usedMemoryBytes: 1, nodes: 1, commands: 1, aheadMs: 7 }

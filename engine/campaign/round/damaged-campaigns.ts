@@ -5,7 +5,7 @@
  *
  * Rejected: campaigns looked at by the claims themselves, which lie in another slot.
  */
-import type { Finding } from '../../ops/health.ts'
+import type { Finding } from '../../base/finding.ts'
 import type { CampaignChecks, CampaignDamage } from '../../store/data/campaign-checks.ts'
 
 const SIDE_BY_SIDE = 16

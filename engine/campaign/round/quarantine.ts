@@ -5,7 +5,7 @@
  * warning and no problem: grants go on wherever something is left. Who is waited for is read from the round's state, and
  * only while something is quarantined. Rejected: the names in every notice, which all claims would carry.
  */
-import type { Finding } from '../../ops/health.ts'
+import type { Finding } from '../../base/finding.ts'
 import type { FenceStore } from '../../store/data/fence-store.ts'
 import { quarantinedOf } from '../../store/data/notice.ts'
 import type { Round } from './round.ts'

@@ -6,12 +6,13 @@
  * must not be allowed cannot be tried, so for that Redis is asked (ACL DRYRUN), and where it will not say, the user is
  * already a limited one. Rejected: parsing ACL rules, a language with its own order and exceptions.
  */
+
 import type { Redis } from 'ioredis'
 import { Fault } from '../../base/assert.ts'
 import { type Clock, realClock } from '../../base/clock.ts'
+import type { Finding } from '../../base/finding.ts'
 import { everything, nodeChannel, replicationMark } from '../connection/keys.ts'
 import type { Link } from '../connection/link.ts'
-import type { Finding } from './health.ts'
 import { serverAheadMs } from './server-time.ts'
 
 interface Need {

@@ -3,8 +3,10 @@
  * Each problem says what is wrong and what to type. Any problem stops the grants (outcome `fenced`), because a grant
  * that the server may forget is worse than none. Warnings are told and do not stop.
  */
+
 import type { Redis } from 'ioredis'
 import type { Clock } from '../../base/clock.ts'
+import type { Finding } from '../../base/finding.ts'
 import { allNodes } from '../connection/keys.ts'
 import type { Link } from '../connection/link.ts'
 import { countCopies } from '../connection/replicas.ts'
@@ -17,11 +19,6 @@ export interface Promised {
   readonly level: Durability
   /** At the levels replicated and fenced; else 0. */
   readonly replicas: number
-}
-
-export interface Finding {
-  readonly what: string
-  readonly mend: string
 }
 
 export interface StoreHealth {

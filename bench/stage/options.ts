@@ -7,7 +7,7 @@
  */
 
 import { parseArgs } from 'node:util'
-import { PROFILES, type ProfileName } from './people/profile.ts'
+import { PROFILES, type ProfileName } from '../people/profile.ts'
 
 export class UsageError extends Error {}
 

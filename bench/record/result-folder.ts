@@ -9,12 +9,12 @@
 
 import { copyFile, mkdir, readdir, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { type Options, UsageError } from '../options.ts'
-import { type FileMark, markOf } from '../record/kept-files.ts'
-import { SUMMARY, sealed } from '../record/seal.ts'
-import { reportPage } from './report-page.ts'
-import { type MeasuredPart, type PartResult, SCHEMA, type Summary } from './result.ts'
-import type { TimelineRow } from './timeline.ts'
+import { type FileMark, markOf } from '../measure/kept-files.ts'
+import { reportPage } from '../measure/report-page.ts'
+import { type MeasuredPart, type PartResult, SCHEMA, type Summary } from '../measure/result.ts'
+import type { TimelineRow } from '../measure/timeline.ts'
+import { type Options, UsageError } from '../stage/options.ts'
+import { SUMMARY, sealed } from './seal.ts'
 
 const COLUMNS = ['second', 'sent', 'granted', 'refused', 'in_flight', 'remaining'] as const
 

@@ -16,7 +16,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
-import { ask } from '../engine/client/fresh-request.ts'
+import { ask } from '../../engine/client/fresh-request.ts'
 
 /** An engine that cannot start ends by itself; these bounds are for a machine that others use, too. */
 const READY_WITHIN_MS = 60_000
@@ -90,7 +90,7 @@ export async function startEngine(settings: EngineSettings): Promise<RunningEngi
     ...(settings.sockets === undefined ? {} : { FAIRGRAB_SOCKETS: String(settings.sockets) }),
     ...(settings.arrivals === undefined ? {} : { FAIRGRAB_ARRIVALS: settings.arrivals }),
   }
-  const cli = fileURLToPath(new URL('../engine/cli.ts', import.meta.url))
+  const cli = fileURLToPath(new URL('../../engine/cli.ts', import.meta.url))
   // Its own process group: an interrupt of the terminal reaches the bench, which stops the engine when it is done.
   const child = spawn(process.execPath, [cli, 'up'], { env: environment, stdio: ['ignore', log, log], detached: true })
   closeSync(log)

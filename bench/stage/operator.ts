@@ -6,9 +6,16 @@
  * kept would be closing just then.
  */
 
-import { CODES, type Code } from '../engine/base/codes.ts'
-import { type Answered, type Asked, ask, askStreaming, isClosed } from '../engine/client/fresh-request.ts'
-import type { Receipt } from './audit/draw.ts'
+import { CODES, type Code } from '../../engine/base/codes.ts'
+import { type Answered, type Asked, ask, askStreaming, isClosed } from '../../engine/client/fresh-request.ts'
+
+/** What an entrant of a draw keeps. */
+export interface Receipt {
+  readonly tag: string
+  readonly round_id: string
+  readonly nonce: string
+  readonly salt: string
+}
 
 export interface BatchResult {
   readonly outcome: string

@@ -7,11 +7,11 @@
 
 import { mkdtemp } from 'node:fs/promises'
 import { join } from 'node:path'
-import type { RunningEngine } from './engine-process.ts'
-import type { LiveLine } from './live-line.ts'
-import type { Operator } from './operator.ts'
-import type { Options } from './options.ts'
-import { Keeper } from './record/kept-files.ts'
+import { Keeper } from '../measure/kept-files.ts'
+import type { RunningEngine } from '../stage/engine-process.ts'
+import type { LiveLine } from '../stage/live-line.ts'
+import type { Operator } from '../stage/operator.ts'
+import type { Options } from '../stage/options.ts'
 
 export interface Stage {
   readonly engine: RunningEngine

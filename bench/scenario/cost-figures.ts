@@ -7,9 +7,9 @@
  */
 
 import type { GeneratorReport } from '../load/job.ts'
-import { mergeLatencies } from './latency.ts'
-import type { ProcessUse } from './process-cost.ts'
-import { type Figure, figure } from './result.ts'
+import { mergeLatencies } from '../measure/latency.ts'
+import type { ProcessUse } from '../measure/process-cost.ts'
+import { type Figure, figure } from '../measure/result.ts'
 
 const BUSY_GENERATOR = 0.9
 const SLIP_P99_US_MAX = 20_000

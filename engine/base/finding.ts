@@ -1,0 +1,8 @@
+/**
+ * Something that is wrong, or may become so, in words for an operator: what it is, and what to do about it. Health shows
+ * findings in `/readyz?verbose`, on the desk and in the log, where the second field is called `mend`.
+ */
+export interface Finding {
+  readonly what: string
+  readonly mend: string
+}
