@@ -20,7 +20,7 @@ import { chooseRedis } from './test/support/redis.ts'
 const STRIPPED_TYPES = new URL('test/support/stripped-types.mjs', import.meta.url).href
 
 /** Files that leave nothing behind in their process. */
-const PURE = ['repo', 'script', 'unit'].map(room => `test/${room}/**/*.test.ts`)
+const PURE = ['bench', 'repo', 'script', 'unit'].map(room => `test/${room}/**/*.test.ts`)
 
 export default defineConfig(async () => {
   const seed = Number(process.env.TEST_SEED ?? Date.now() % 2 ** 31)

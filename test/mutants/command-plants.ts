@@ -15,19 +15,19 @@ export const COMMAND_PLANTS: readonly Plant[] = [
     'a run is written over a sealed result',
     'bench/record/result-folder.ts',
     ['if (found.length > 0)', 'if (found.length > 1e9)'],
-    'unit/bench-truth',
+    'bench/truth',
   ),
   plant(
     'a stray file in a result is not told',
     'bench/record/seal.ts',
     ['strays: await straysOf(folder, summary)', 'strays: []'],
-    'unit/bench-truth',
+    'bench/truth',
   ),
   plant(
     'a single run has an interval',
     'bench/compare.ts',
     ['const interval = enough ?', 'const interval = true ?'],
-    'unit/bench-result',
+    'bench/result',
   ),
   plant(
     'a start tries to make a folder that cannot be',

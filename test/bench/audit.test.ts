@@ -16,10 +16,10 @@ import { gatherEvidence, type Run } from '../../bench/audit/evidence.ts'
 import { Frames } from '../../bench/audit/frames.ts'
 import { History, NO_ANSWER } from '../../bench/audit/history.ts'
 import { Ledger, readLedger } from '../../bench/audit/ledger.ts'
-import { ledgerChunks, makeRun } from '../../bench/audit/synthetic.ts'
 import { seededUsers } from '../../bench/audit/users.ts'
 import { auditRun, printVerdict } from '../../bench/audit/verdict.ts'
 import { CODES } from '../../engine/base/codes.ts'
+import { ledgerChunks, makeRun } from './synthetic.ts'
 
 const SEEDS = [1, 22, 333, 4444, 55_555, 666_666]
 

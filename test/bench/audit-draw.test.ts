@@ -3,15 +3,15 @@
  *
  * The expected root, seed and winners were computed by a short Python program from the published format (hashlib, and
  * AES of the cryptography package), so that the second implementation is not held against itself. Every plant has to be
- * found by the check that is there for it, and every check has a plant; `node bench/audit/canary.ts` tries other seeds.
+ * found by the check that is there for it, and every check has a plant; `node test/bench/canary.ts` tries other seeds.
  */
 
 import { describe, expect, it, test } from 'vitest'
 import { drawAgain, merkleRoot, orderOf, scoresOf, seedOf, sha256 } from '../../bench/audit/draw.ts'
 import { DRAW_CHECKS } from '../../bench/audit/draw-checks.ts'
-import { DRAW_PLANTS, publishWith } from '../../bench/audit/draw-plants.ts'
-import { evidenceOf, makeDrawnRun, publish } from '../../bench/audit/drawn-run.ts'
 import { runCheck } from '../../bench/audit/finding.ts'
+import { DRAW_PLANTS, publishWith } from './draw-plants.ts'
+import { evidenceOf, makeDrawnRun, publish } from './drawn-run.ts'
 
 const SEEDS = [11, 222, 3333]
 const ENTRIES = Buffer.concat(

@@ -12,12 +12,13 @@
  * of the audit's speed. Everything follows from the seed. Rejected: recording a real run as a fixture, which would
  * be one history instead of a thousand and could not be planted with faults whose truth is known.
  */
+
+import type { Run, StockChange } from '../../bench/audit/evidence.ts'
+import { Frames } from '../../bench/audit/frames.ts'
+import { History, NO_ANSWER } from '../../bench/audit/history.ts'
+import { Ledger, type PoolState } from '../../bench/audit/ledger.ts'
+import { seededUsers } from '../../bench/audit/users.ts'
 import { CODES, type Code } from '../../engine/base/codes.ts'
-import type { Run, StockChange } from './evidence.ts'
-import { Frames } from './frames.ts'
-import { History, NO_ANSWER } from './history.ts'
-import { Ledger, type PoolState } from './ledger.ts'
-import { seededUsers } from './users.ts'
 
 /** A number in 0..1; the next call gives the next one. */
 export type Dice = () => number

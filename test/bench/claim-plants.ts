@@ -7,9 +7,10 @@
  * Rejected: faults in the record alone (a random byte of the history). They are the business of H-record, which has
  * its own row here; everything else is a sound record of an engine that is wrong.
  */
+
+import { MEANINGS, PERHAPS, voucherHash } from '../../bench/audit/history.ts'
+import { STRANGER } from '../../bench/audit/ledger.ts'
 import { CODES } from '../../engine/base/codes.ts'
-import { MEANINGS, PERHAPS, voucherHash } from './history.ts'
-import { STRANGER } from './ledger.ts'
 import { ASSISTED, GENERAL, type Plant, type Planting, pick, STAFF } from './planting.ts'
 import { below } from './synthetic.ts'
 

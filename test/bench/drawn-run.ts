@@ -9,14 +9,20 @@
  */
 
 import { generateKeyPairSync, sign } from 'node:crypto'
+import { drawAgain, merkleRoot, RECORD_BYTES, seedOf, sha256, TAG_BYTES, tagFor } from '../../bench/audit/draw.ts'
+import {
+  type Bundle,
+  type Commitment,
+  type PublishedBeacon,
+  type PublishedRules,
+  statementOf,
+} from '../../bench/audit/draw-bundle.ts'
+import { type DrawEvidence, type ShownReceipt, tagHead, tagsOf } from '../../bench/audit/draw-checks.ts'
+import { ENTERED, History } from '../../bench/audit/history.ts'
+import { Ledger } from '../../bench/audit/ledger.ts'
+import { seededUsers } from '../../bench/audit/users.ts'
 import { CODES } from '../../engine/base/codes.ts'
-import { drawAgain, merkleRoot, RECORD_BYTES, seedOf, sha256, TAG_BYTES, tagFor } from './draw.ts'
-import { type Bundle, type Commitment, type PublishedBeacon, type PublishedRules, statementOf } from './draw-bundle.ts'
-import { type DrawEvidence, type ShownReceipt, tagHead, tagsOf } from './draw-checks.ts'
-import { ENTERED, History } from './history.ts'
-import { Ledger } from './ledger.ts'
 import { below, type Dice, seededDice } from './synthetic.ts'
-import { seededUsers } from './users.ts'
 
 /** One window on its way to a bundle; a planted fault may change anything. */
 export interface Draft {

@@ -1,5 +1,5 @@
 /**
- * Is the audit awake? `node bench/audit/canary.ts [seed] [rounds] [claims]` plants every fault at new random places.
+ * Is the audit awake? `node test/bench/canary.ts [seed] [rounds] [claims]` plants every fault at new random places.
  *
  * Each round makes a sound run from its own seed, which must pass, and then one run a fault, which the named check
  * must void. Without arguments the seed comes from the clock, so that each night tries places that nobody tried
@@ -7,13 +7,13 @@
  *
  * The tests run the same table on fixed seeds; this is for as many seeds as there is time for.
  */
-import { DRAW_CHECKS, type DrawEvidence } from './draw-checks.ts'
+import { DRAW_CHECKS, type DrawEvidence } from '../../bench/audit/draw-checks.ts'
+import { runCheck } from '../../bench/audit/finding.ts'
+import { auditRun } from '../../bench/audit/verdict.ts'
 import { DRAW_PLANTS, publishWith } from './draw-plants.ts'
 import { evidenceOf, makeDrawnRun, publish } from './drawn-run.ts'
-import { runCheck } from './finding.ts'
 import { PLANTS, plantFault } from './plants.ts'
 import { makeRun, seededDice } from './synthetic.ts'
-import { auditRun } from './verdict.ts'
 
 const first = Number(process.argv[2] ?? Date.now() % 1_000_000)
 const rounds = Number(process.argv[3] ?? 3)

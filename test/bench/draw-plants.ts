@@ -8,10 +8,10 @@
  * Rejected: flipping random bytes. Any hash finds those.
  */
 
-import { RECORD_BYTES, TAG_BYTES } from './draw.ts'
-import type { PublishedBeacon, PublishedResult, PublishedRules } from './draw-bundle.ts'
+import { RECORD_BYTES, TAG_BYTES } from '../../bench/audit/draw.ts'
+import type { PublishedBeacon, PublishedResult, PublishedRules } from '../../bench/audit/draw-bundle.ts'
+import { ENTERED } from '../../bench/audit/history.ts'
 import { type Changes, type Draft, type DrawnRun, type Published, randomBytes, tell } from './drawn-run.ts'
-import { ENTERED } from './history.ts'
 import { pick } from './planting.ts'
 import { below } from './synthetic.ts'
 

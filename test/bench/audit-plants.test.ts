@@ -1,17 +1,17 @@
 /**
  * The audit is audited: every planted fault must be seen by the check that is there for it.
  *
- * The table of bench/audit/plants.ts is planted at random places over many seeds, and once in a long history, where
+ * The table of test/bench/plants.ts is planted at random places over many seeds, and once in a long history, where
  * the one contradiction stands among 50,000 requests. A run is sound before the fault is planted (audit.test.ts
  * holds that), so what the check reports is the fault. Every check has a plant: one that nothing can trip would be
  * decoration.
  *
- * The seeds are fixed and stand in the titles; `node bench/audit/canary.ts` tries others.
+ * The seeds are fixed and stand in the titles; `node test/bench/canary.ts` tries others.
  */
 import { describe, expect, it } from 'vitest'
-import { PLANTS, plantFault } from '../../bench/audit/plants.ts'
-import { makeRun, seededDice } from '../../bench/audit/synthetic.ts'
 import { auditRun, CHECKS, printVerdict } from '../../bench/audit/verdict.ts'
+import { PLANTS, plantFault } from './plants.ts'
+import { makeRun, seededDice } from './synthetic.ts'
 
 const SEEDS = [11, 222, 3333, 44_444, 555_555]
 

@@ -7,9 +7,10 @@
  * the one contradiction that is left. A place that fits is searched from a random start around the whole record; no
  * place at all is an error of the plant, never a silent pass.
  */
+
+import { type Evidence, gatherEvidence } from '../../bench/audit/evidence.ts'
+import { type Answer, GRANT, MEANINGS } from '../../bench/audit/history.ts'
 import { CODES, type Code } from '../../engine/base/codes.ts'
-import { type Evidence, gatherEvidence } from './evidence.ts'
-import { type Answer, GRANT, MEANINGS } from './history.ts'
 import { below, type Dice, type SyntheticRun } from './synthetic.ts'
 
 /** A kind of fault, and the check that must see it. */

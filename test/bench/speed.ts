@@ -1,5 +1,5 @@
 /**
- * How long the audit takes: `node bench/audit/speed.ts [claims] [seed]`, a million claims unless told otherwise.
+ * How long the audit takes: `node test/bench/speed.ts [claims] [seed]`, a million claims unless told otherwise.
  *
  * It makes a sound run, writes its ledger as the NDJSON that the engine exports, and then times what a bench run has
  * to wait for at its end: taking over the history of another process, reading the ledger, and the audit itself,
@@ -9,10 +9,10 @@
  * Rejected: timing inside the tests only. A test machine is busy; a figure needs its own quiet run.
  */
 import { performance } from 'node:perf_hooks'
-import { History } from './history.ts'
-import { type Ledger, readLedger } from './ledger.ts'
+import { History } from '../../bench/audit/history.ts'
+import { type Ledger, readLedger } from '../../bench/audit/ledger.ts'
+import { auditRun, printVerdict } from '../../bench/audit/verdict.ts'
 import { ledgerChunks, makeRun } from './synthetic.ts'
-import { auditRun, printVerdict } from './verdict.ts'
 
 const ROUNDS = 3
 const claims = Number(process.argv[2] ?? 1_000_000)
