@@ -14,9 +14,10 @@
 -- @arg unused       available or returned
 -- @arg by           the caller
 -- @arg note         the reason
+-- @arg dry          1 asks what would be and writes nothing; else empty
 -- @reply [outcome]: granted; replayed when that was done before; already_redeemed (a voucher only), expired,
---        not_reversible (nothing of the redemption is left), fenced
--- @cost one HLEN, three HSET, two HINCRBY, one XADD
+--        not_reversible (nothing of the redemption is left), fenced; dry [granted, the state it is in] or the same
+-- @cost one HLEN, three HSET, two HINCRBY, one XADD; dry one HLEN
 -- @include hash
 -- @include ledger
 -- @include voucher
@@ -32,6 +33,7 @@ if made and made.state == 'deactivated' or voucher.state == 'deactivated' then r
 if voucher.state == 'redeemed' and not made then return { CODE.already_redeemed } end
 local to = TURNS[voucher.state].deactivate
 if not to then return { CODE.expired } end
+if ARGV[6] == '1' then return { CODE.granted, voucher.state } end
 local amount, account, merchant = voucher.worth, HOLDS[voucher.stored], nil
 if made then
   amount, account, merchant = made.discount - made.reversed, 'payable:' .. made.merchant, made.merchant

@@ -8,8 +8,10 @@
 -- @arg most     what no sequence may pass
 -- @arg hold     what the hold that begins is named by, empty where no worker may go on refusing
 -- @arg request  the caller's request id: asked again after a lost answer, it is answered as the first time
--- @reply [outcome, notice]: granted, wrong_state when nothing is quarantined, invalid (over the most) or fenced
--- @cost one HSET, one XADD, one PUBLISH
+-- @arg dry      1 asks what would be and writes nothing; else empty
+-- @reply [outcome, notice]: granted, wrong_state when nothing is quarantined, invalid (over the most) or fenced; dry
+--        [granted, the notice as it would be, as it is] or the refusal
+-- @cost one HSET, one XADD, one PUBLISH; dry nothing
 -- @include round
 -- @include notice
 -- @include log
@@ -18,12 +20,13 @@
 local round = round_read(KEYS[1], ARGV[2])
 if not round or redis.call('EXISTS', KEYS[2]) == 0 then return { CODE.fenced } end
 if redis.call('HEXISTS', KEYS[1], 'request ' .. ARGV[5]) == 1 then return { CODE.granted, round_notice(round) } end
-local left, held = round_remaining(round), 0
+local dry, before, left, held = ARGV[6] == '1', round_notice(round), round_remaining(round), 0
 for pool = 0, round.pools - 1 do held = held + round.quarantined[pool] end
-if held == 0 then return { CODE.wrong_state, round_notice(round) } end
-if round.sequence + left + held > tonumber(ARGV[3]) then return { CODE.invalid, round_notice(round) } end
+if held == 0 then return { CODE.wrong_state, before } end
+if round.sequence + left + held > tonumber(ARGV[3]) then return { CODE.invalid, before } end
 if round.state == OPEN and left == 0 then shut_hold(round, ARGV[4]) end
-aside_release(round, KEYS[2], ARGV[5])
+aside_release(round, not dry and KEYS[2], ARGV[5])
+if dry then return { CODE.granted, round_notice(round), before } end
 local fields = { 'ranges', round.ranges, 'owed', ' ', 'hold', round.hold, 'holds_as', round.holds_as,
   'request ' .. ARGV[5], round.now }
 return { CODE.granted, round_write(round, ARGV[1], aside_counts(round, fields)) }

@@ -9,9 +9,10 @@
 -- @arg most     what the total over all pools may not pass
 -- @arg hold     what the hold that begins is named by, empty where no worker may go on refusing
 -- @arg request  the caller's request id: asked again after a lost answer, it is answered as the first time
+-- @arg dry      1 asks what would be and writes nothing; else empty
 -- @reply [outcome, notice]: granted, below_granted, invalid (over the most), wrong_state, unavailable (given up before it
---        came: round-void.lua) or fenced
--- @cost one HSET, one XADD, one PUBLISH
+--        came: round-void.lua) or fenced; dry [granted, the notice as it would be, as it is] or the refusal
+-- @cost one HSET, one XADD, one PUBLISH; dry nothing
 -- @include round
 -- @include notice
 -- @include log
@@ -20,12 +21,13 @@ local round = round_read(KEYS[1], ARGV[2])
 if not round or redis.call('EXISTS', KEYS[2]) == 0 then return { CODE.fenced } end
 local known = redis.call('HGET', KEYS[1], 'request ' .. ARGV[7])
 if known then return { known == 'void' and CODE.unavailable or CODE.granted, round_notice(round) } end
-local pool, add = tonumber(ARGV[3]), tonumber(ARGV[4])
-if round.state == CLOSED and add > 0 then return { CODE.wrong_state, round_notice(round) } end
-if round.room[pool] + add < round.granted[pool] then return { CODE.below_granted, round_notice(round) } end
-if round_remaining(round) + round.sequence + add > tonumber(ARGV[5]) then return { CODE.invalid, round_notice(round) } end
+local pool, add, before = tonumber(ARGV[3]), tonumber(ARGV[4]), round_notice(round)
+if round.state == CLOSED and add > 0 then return { CODE.wrong_state, before } end
+if round.room[pool] + add < round.granted[pool] then return { CODE.below_granted, before } end
+if round_remaining(round) + round.sequence + add > tonumber(ARGV[5]) then return { CODE.invalid, before } end
 if round.state == OPEN and round_remaining(round) == 0 then shut_hold(round, ARGV[6]) end
 round.total[pool] = round.total[pool] + add
+if ARGV[8] == '1' then return { CODE.granted, round_notice(round), before } end
 log_change(KEYS[2], round, 'restock ' .. pool, ARGV[7], add)
 return { CODE.granted, round_write(round, ARGV[1], 't' .. pool, round.total[pool], 'hold', round.hold, 'holds_as', round.holds_as,
   'request ' .. ARGV[7], round.now) }

@@ -15,7 +15,6 @@ import { Reports } from '../campaign/money/report.ts'
 import { Settlements } from '../campaign/money/settlement.ts'
 import type { Sweep } from '../campaign/money/sweep.ts'
 import type { Audit } from '../campaign/operator/change-log.ts'
-import { DryRun } from '../campaign/operator/dry-run.ts'
 import { Lifecycle } from '../campaign/operator/lifecycle.ts'
 import type { Campaigns } from '../campaign/round/campaigns.ts'
 import type { RoundView } from '../campaign/round/round-view.ts'
@@ -148,7 +147,6 @@ function campaignParts(parts: Parts) {
   return {
     draws,
     lifecycle,
-    dryRun: new DryRun(lifecycle, commitments, vouchers),
     vouchers,
     userClaims: new UserClaims(store, rounds, vouchers),
     histories: new Histories(store, vouchers),

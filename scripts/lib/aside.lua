@@ -25,7 +25,7 @@ local function aside_take(round, pool, aside, log)
   return true
 end
 
--- Gives what is quarantined back to its pools and shuts the ranges.
+-- Gives what is quarantined back to its pools and shuts the ranges; a dry call has no log.
 local function aside_release(round, log, request)
   local back = 0
   for p = 0, round.pools - 1 do
@@ -33,7 +33,7 @@ local function aside_release(round, log, request)
     round.quarantined[p], round.room[p] = 0, round.total[p]
   end
   round.ranges = (round.ranges or ''):gsub('(%d+-%d+)r?', '%1r')
-  if back > 0 then log_change(log, round, 'release', request, back) end
+  if back > 0 and log then log_change(log, round, 'release', request, back) end
 end
 
 -- Sets aside what lies between the last sequence and `start`; `missing` of them are nobody's that is known. Unless it is

@@ -1,7 +1,7 @@
 -- A voucher's state machine and its record. Only a voucher that was touched has a record:
 --   <state> <expires> <worth> <rest>    rest: of locked "<ends> <lock> <order>", of redeemed the redemption's id
 -- A lock is its id, or "<id>@<merchant>" where a key that is bound to that merchant made it.
--- The table is the same as VOUCHER_TURNS in the engine and the one in docs/redemption.md; a test compares them.
+-- The table is the same as the one in docs/redemption.md; a test compares them.
 local TURNS = {
   active = { lock = 'locked', redeem = 'redeemed', expire = 'expired', deactivate = 'deactivated' },
   locked = { lock = 'locked', unlock = 'active', redeem = 'redeemed', expire = 'expired', deactivate = 'deactivated' },

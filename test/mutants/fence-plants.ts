@@ -317,7 +317,7 @@ export const FENCE_PLANTS: readonly Plant[] = [
   plant(
     'a list ends although the round is bound to another server',
     'engine/store/data/fence-store.ts',
-    ["?.binding === 'elsewhere') throw fenced(roundId)", "?.binding === 'elsewhere') return"],
+    ["?.binding === 'elsewhere') throw stateless(roundId)", "?.binding === 'elsewhere') return"],
     'server/fenced-lookups',
   ),
   plant(

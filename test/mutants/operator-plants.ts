@@ -5,6 +5,7 @@
 import { type Plant, plant } from './plant.ts'
 
 const COMMITMENTS = 'engine/campaign/money/commitments.ts'
+const LIFECYCLE = 'engine/campaign/operator/lifecycle.ts'
 
 export const OPERATOR_PLANTS: readonly Plant[] = [
   plant(
@@ -27,8 +28,53 @@ export const OPERATOR_PLANTS: readonly Plant[] = [
   ),
   plant(
     'a closed round asks the budget first',
-    'engine/campaign/operator/round-rules.ts',
-    ["if (notice.state === 'closed' && add > 0)", 'if (add > STOCK_MAX)'],
+    LIFECYCLE,
+    [
+      "if (turned.code !== 'granted') throw restockRefused(turned, round.view, restock)\n    return { restock",
+      'return { restock',
+    ],
+    'server/dry-runs',
+  ),
+  plant(
+    'the dry run of stock asks the budget first, and the change the state',
+    LIFECYCLE,
+    [
+      'const { campaign, turned } = await this.#restockable(round, poolName, add)',
+      'await this.#commitments.dry(await this.campaign(round.view.config.campaign_id), add)\n    const { campaign, turned } = await this.#restockable(round, poolName, add)',
+    ],
+    'server/dry-runs',
+  ),
+  plant(
+    'a dry call is not refused by the state that refuses the change',
+    'scripts/restock.lua',
+    ['if round.state == CLOSED and add > 0 then', "if round.state == CLOSED and add > 0 and ARGV[8] ~= '1' then"],
+    'server/dry-runs',
+  ),
+  plant(
+    'a dry call goes on to its first write',
+    'scripts/round-turn.lua',
+    ["if ARGV[6] == '1' then return { CODE.granted, round_notice(round), before } end\n", ''],
+    'server/dry-runs',
+  ),
+  plant(
+    'Redis lets a dry call write',
+    'engine/store/connection/scripts.ts',
+    ["source: script.source.replace('#!lua\\n', '#!lua flags=no-writes\\n')", 'source: script.source'],
+    'script/loader',
+  ),
+  plant(
+    'a dry run commits the money that it tells',
+    COMMITMENTS,
+    [
+      'budgets.dryCommit(campaign.id, amount, most)',
+      "budgets.commit({ campaignId: campaign.id, roundId: '', request: '', amount }, most).then(() => amount)",
+    ],
+    'server/dry-runs',
+  ),
+  plant(
+    'a dry run of the last round number asks for money first',
+    LIFECYCLE,
+    ['    refuseNumber((await this.#store.rounds.lastNumber()) + 1)\n', ''],
     'server/dry-runs',
   ),
   plant(
@@ -87,7 +133,7 @@ export const OPERATOR_PLANTS: readonly Plant[] = [
   ),
   plant(
     'nobody waits for the hold of an opening as for what follows it',
-    'engine/campaign/operator/lifecycle.ts',
+    LIFECYCLE,
     [
       'if (RESUMES.includes(verb)) await behindChange(this.#rounds.reopened(id))',
       'if (RESUMES.includes(verb)) await this.#rounds.reopened(id)',

@@ -33,6 +33,16 @@ interface Step {
 const step = (name: Name, words: fc.Arbitrary<Words>): fc.Arbitrary<Step> =>
   words.map(each => ({ text: `${name} ${each.map(latin1)}`, run: twins => twins.run(name, each) }))
 
+/** A script that can be asked what it would do; now and then it is. */
+const dryStep = (name: Name, words: fc.Arbitrary<Words>): fc.Arbitrary<Step> =>
+  fc.tuple(words, fc.nat(2)).map(([each, chance]) => {
+    const dry = chance === 0
+    return {
+      text: `${name} ${each.map(latin1)}${dry ? ', dry' : ''}`,
+      run: twins => twins.run(name, each, dry),
+    }
+  })
+
 const fencedEpochs = fc.constantFrom(EPOCH, EPOCH, EPOCH, 'bb', 'cc')
 const engines = fc.constantFrom('one', 'two')
 
@@ -102,7 +112,7 @@ const fencedPlan = fc.array(
     },
     { arbitrary: step('hold-end', fc.tuple(fencedEpochs, fc.constantFrom(...HOLDS))), weight: 4 },
     {
-      arbitrary: step(
+      arbitrary: dryStep(
         'fence-release',
         fc.tuple(fencedEpochs, fc.constant(MOST), fc.constantFrom(...HOLDS), fc.constantFrom('r1', 'r2')),
       ),
@@ -110,7 +120,7 @@ const fencedPlan = fc.array(
     },
     { arbitrary: fc.constant<Step>({ text: 'promote', run: twins => twins.promote() }), weight: 3 },
     {
-      arbitrary: step(
+      arbitrary: dryStep(
         'restock',
         fc.tuple(
           fencedEpochs,
@@ -124,7 +134,7 @@ const fencedPlan = fc.array(
       weight: 2,
     },
     {
-      arbitrary: step(
+      arbitrary: dryStep(
         'round-turn',
         fc.tuple(
           fencedEpochs,

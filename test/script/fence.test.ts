@@ -133,10 +133,16 @@ test('on another server nothing is granted, turned, restocked or raised until th
   await expect(claim(id, ['a'])).rejects.toMatchObject(fencedFault)
   await expect(room.fence.note(at(id), CHUNK)).rejects.toMatchObject(fencedFault)
   await expect(room.fence.lift(at(id), CHUNK)).rejects.toMatchObject(fencedFault)
-  await expect(room.rounds.turn(id, room.epoch, 'pause', 'r1')).rejects.toMatchObject(fencedFault)
-  await expect(
-    room.rounds.restock(id, room.epoch, { pool: 0, add: 1, most: 9999, request: 'r2' }),
-  ).rejects.toMatchObject(fencedFault)
+  const restock = { pool: 0, add: 1, most: 9999, request: 'r2' }
+  for (const [change, dry] of [
+    [room.rounds.turn(id, room.epoch, 'pause', 'r1'), room.rounds.dryTurn(id, room.epoch, 'pause')],
+    [room.rounds.restock(id, room.epoch, restock), room.rounds.dryRestock(id, room.epoch, restock)],
+    [room.fence.release(id, room.epoch, { most: 9999, request: 'r3' }), room.fence.dryRelease(id, room.epoch, 9999)],
+  ] as const) {
+    const told = await change.catch(cause => cause)
+    expect(told).toMatchObject(fencedFault)
+    await expect(dry).rejects.toEqual(told)
+  }
   expect(await room.state(id)).toEqual(state)
   expect((await room.claim(plain, ['a']))[0]).toMatchObject({ outcome: 'granted' })
 })

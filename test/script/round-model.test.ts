@@ -57,20 +57,32 @@ const claimStep = fc
     }
   })
 
-const turnStep = fc
-  .tuple(fc.constantFrom('open', 'open', 'pause', 'resume', 'resume', 'close'), fc.nat(20), epochs)
-  .map(([verb, request, epoch]): Step => {
-    const words = [epoch, verb, request % 3 === 0 ? '' : `t${request}`, `t${request}`]
-    return { text: words.join(' '), run: twins => twins.run('round-turn', words) }
+/** A script that can be asked what it would do; now and then it is. */
+const drySteps = (name: Name, words: fc.Arbitrary<Words>): fc.Arbitrary<Step> =>
+  fc.tuple(words, fc.nat(3)).map(([each, chance]) => {
+    const dry = chance === 0
+    return {
+      text: `${name} ${each.map(latin1)}${dry ? ', dry' : ''}`,
+      run: twins => twins.run(name, each, dry),
+    }
   })
 
-const restockStep = fc
-  .record({ pool: fc.nat(POOLS - 1), add: fc.integer({ min: -4, max: 4 }), request: fc.nat(20), epoch: epochs })
-  .filter(({ add }) => add !== 0)
-  .map(({ pool, add, request, epoch }): Step => {
-    const words = [epoch, pool, add, MOST, request % 3 === 0 ? '' : `s${request}`, `s${request}`]
-    return { text: `restock ${words.join(' ')}`, run: twins => twins.run('restock', words) }
-  })
+const turnStep = drySteps(
+  'round-turn',
+  fc
+    .tuple(fc.constantFrom('open', 'open', 'pause', 'resume', 'resume', 'close'), fc.nat(20), epochs)
+    .map(([verb, request, epoch]) => [epoch, verb, request % 3 === 0 ? '' : `t${request}`, `t${request}`]),
+)
+
+const restockStep = drySteps(
+  'restock',
+  fc
+    .record({ pool: fc.nat(POOLS - 1), add: fc.integer({ min: -4, max: 4 }), request: fc.nat(20), epoch: epochs })
+    .filter(({ add }) => add !== 0)
+    .map(({ pool, add, request, epoch }) => {
+      return [epoch, pool, add, MOST, request % 3 === 0 ? '' : `s${request}`, `s${request}`]
+    }),
+)
 
 const holdStep = fc
   .tuple(fc.constantFrom('t', 's'), fc.nat(20), fc.boolean(), epochs)
@@ -79,10 +91,12 @@ const holdStep = fc
     return { text: `end ${newest ? 'the hold' : `hold ${kind}${request}`}`, run: end }
   })
 
-const budgetStep = fc.tuple(fc.nat(9), fc.integer({ min: -20, max: 60 })).map(([request, amount]): Step => {
-  const words = [`r${request}`, amount, 100, request % 2 === 0 ? '' : '1']
-  return { text: `budget ${words.join(' ')}`, run: twins => twins.run('budget', words) }
-})
+const budgetStep = drySteps(
+  'budget',
+  fc
+    .tuple(fc.nat(9), fc.integer({ min: -20, max: 60 }))
+    .map(([request, amount]) => [`r${request}`, amount, 100, request % 2 === 0 ? '' : '1']),
+)
 
 const voidStep = fc.nat(25).map((request): Step => {
   const words = [request > 20 ? '' : `s${request}`]

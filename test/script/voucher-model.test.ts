@@ -9,13 +9,13 @@
  */
 import fc from 'fast-check'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { VOUCHER_TURNS } from '../../engine/campaign/voucher/voucher-states.ts'
 import { bucketEnds, bucketOf, type VoucherFacts } from '../../engine/store/data/voucher-store.ts'
 import { effort } from '../support/effort.ts'
 import { expectSoundLedger } from '../support/ledger-audit.ts'
 import { openScriptRoom } from '../support/script-room.ts'
 import { seed } from '../support/seed.ts'
 import { LOCK_MS, MOST, VoucherModel, WORTH } from '../support/voucher-model.ts'
+import { turnsIn, voucherLua } from '../support/voucher-turns.ts'
 
 const VOUCHERS = 5
 /** Time passes in whole minutes, so that no moment of a test lies within half a minute before the end of anything. */
@@ -231,9 +231,7 @@ async function checkLaws(model: VoucherModel, real: Real): Promise<void> {
   expect(Object.keys(records).length).toBe(model.vouchers.filter(({ touched }) => touched).length)
 }
 
-const TURNS = Object.entries(VOUCHER_TURNS).flatMap(([from, turns]) =>
-  Object.entries(turns).map(([verb, to]) => `${from} ${verb} ${to}`),
-)
+const TURNS = turnsIn(voucherLua()).filter(turn => !turn.startsWith('state '))
 const REFUSALS =
   'already_redeemed expired deactivated voucher_locked order_limit merchant_limit budget_exceeded not_reversible over_redeemed replayed'
 

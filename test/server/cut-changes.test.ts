@@ -65,9 +65,9 @@ async function patienceEnds(): Promise<void> {
     await client.hset(unsettledBudgets(), name, note.replace(/^\d+/, '0'))
 }
 
-/** What is committed, after a dry run has settled what nobody is under way with. */
+/** What is committed, after a budget that is about to refuse has settled what nobody is under way with. */
 async function budgetOf(campaign: string): Promise<number> {
-  await api.post(`/v1/campaigns/${campaign}/rounds?dry_run=true`, { stock: 1 })
+  expectProblem(await api.post(`/v1/campaigns/${campaign}/rounds?dry_run=true`, { stock: 11 }), 'budget_exceeded')
   return Number(await client.hget(campaignBudget(campaign), 'sum'))
 }
 

@@ -112,7 +112,7 @@ export const PLANTS: readonly Plant[] = [
     name: 'no-mark',
     bug: 'nothing is written behind a batch, so that WAIT speaks for an older write',
     level: 'replicated',
-    seed: 7,
+    seed: 2,
     plant: {
       execute: (call, name, words, keyCount) =>
         name === 'set' && words[0] === replicationMark() ? 'OK' : execute(call, name, words, keyCount),
@@ -122,7 +122,7 @@ export const PLANTS: readonly Plant[] = [
     name: 'unsynced-read',
     bug: 'what a killed server had not synced is told by its next life',
     level: 'always',
-    seed: 108,
+    seed: 263,
     plant: {
       execute: (call, name, words, keyCount) =>
         name === 'set' && words[0] === syncMark() ? 'OK' : execute(call, name, words, keyCount),
@@ -182,7 +182,7 @@ export const PLANTS: readonly Plant[] = [
     name: 'certain-doubt',
     bug: 'a claim that may have been executed is called certainly not executed',
     level: 'replicated',
-    seed: 8,
+    seed: 1,
     plant: {
       claim: (claim, ...asked) =>
         claim(...asked).catch((cause: unknown) => {
@@ -215,7 +215,7 @@ export const PLANTS: readonly Plant[] = [
     name: 'no-pending',
     bug: 'a recovery forgets what was noted to be granted',
     level: 'fenced',
-    seed: 2,
+    seed: 20,
     plant: {
       execute: (call, name, words, keyCount) => {
         const [state = ''] = words
@@ -228,21 +228,21 @@ export const PLANTS: readonly Plant[] = [
     name: 'quarantine-gone',
     bug: 'packs that are quarantined are taken for gone',
     level: 'fenced',
-    seed: 7,
+    seed: 2,
     plant: { patienceMs: 0, execute: withoutQuarantine },
   },
   {
     name: 'hasty-refusal',
     bug: 'what no replica has yet passes for copied: refusals, the journals of what is over',
     level: 'fenced',
-    seed: 1261,
+    seed: 217,
     plant: { hasty: true },
   },
   {
     name: 'new-key',
     bug: 'a batch whose answer was lost is asked again under other keys',
     level: 'always',
-    seed: 5,
+    seed: 6,
     plant: {
       claim: (claim, roundId, epoch, users, pools) =>
         claim(roundId, epoch, users, pools).catch((cause: unknown) => {
@@ -294,7 +294,7 @@ export const PLANTS: readonly Plant[] = [
     name: 'old-history',
     bug: 'a promoted copy goes on under the epoch of the history that was lost',
     level: 'replicated',
-    seed: 40,
+    seed: 24,
     plant: {
       execute: (call, name, words, keyCount) => {
         const [state = ''] = words
@@ -338,7 +338,7 @@ export const PLANTS: readonly Plant[] = [
     name: 'no-lease-of-controls',
     bug: 'a redemption is decided on what operators had set long ago',
     level: 'memory',
-    seed: 2,
+    seed: 68,
     plant: {
       trusting: true,
       execute: changed('redeem', words =>

@@ -12,7 +12,7 @@ import { expect } from 'vitest'
 import { holdersIn } from '../../engine/base/holder.ts'
 import * as keys from '../../engine/store/connection/keys.ts'
 import type { Reply } from '../../engine/store/connection/link.ts'
-import type { ScriptName } from '../../engine/store/connection/scripts.ts'
+import type { Script, ScriptName } from '../../engine/store/connection/scripts.ts'
 import { Call } from '../sim/redis/call.ts'
 import { Keyspace } from '../sim/redis/keyspace.ts'
 import { SIMULATED } from '../sim/redis/scripts.ts'
@@ -55,10 +55,10 @@ export class Twins {
     this.#void = keys.roundVoid(id)
   }
 
-  /** Runs a script on both sides and compares what they say and what they hold. */
-  async run(name: Name, words: Words): Promise<unknown> {
+  /** Runs a script on both sides and compares what they say and what they hold; or asks what it would do. */
+  async run(name: Name, words: Words, dry = false): Promise<unknown> {
     const channel = keys.roundChannel(this.id)
-    const [names, args] = {
+    const [names, wanted] = {
       claim: [
         [this.#state, this.#holders, this.#log],
         [channel, ...words],
@@ -94,8 +94,11 @@ export class Twins {
         [channel, ...words],
       ],
     }[name] as [string[], Words]
+    const args = dry ? [...wanted, '1'] : wanted
     const before = await this.#room.now()
-    const real = (await this.#room.link.script(this.#room.scripts[name], names, args)).map(plain)
+    const scripts: Readonly<Record<string, Script>> = this.#room.scripts
+    const script = scripts[dry ? `${name}-dry` : name] as Script
+    const real = (await this.#room.link.script(script, names, args)).map(plain)
     const after = await this.#room.now()
     const there = await this.#there()
     for (let moment = before; ; moment++) {

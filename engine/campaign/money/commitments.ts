@@ -14,7 +14,7 @@ import { Refusal } from '../../base/assert.ts'
 import { type Commitment, CREATE } from '../../store/data/budget-store.ts'
 import type { Store } from '../../store/store.ts'
 import { budgetOf, type Campaign } from '../round/campaigns.ts'
-import type { RoundConfig } from '../round/round-config.ts'
+import { packAmount, type RoundConfig } from '../round/round-config.ts'
 import { behindChange } from './behind-change.ts'
 
 /** How long the node that asked has to settle by itself, milliseconds: four requests of the longest wait, and some. */
@@ -28,7 +28,15 @@ export interface CommitmentsOptions {
   readonly failed: (fault: unknown) => void
 }
 
-export const exceeds = (campaign: Campaign, packs: number, amount: number): Refusal =>
+/** What is committed of a campaign's budget before and after a change, minor units. */
+export interface BudgetEffect {
+  readonly currency: string
+  readonly before: number
+  readonly after: number
+  readonly max_amount: number
+}
+
+const exceeds = (campaign: Campaign, packs: number, amount: number): Refusal =>
   new Refusal(
     'budget_exceeded',
     `${packs} packs could cost ${amount}; the budget's max_amount is ${budgetOf(campaign)}`,
@@ -45,8 +53,9 @@ export class Commitments {
   async around<T>(campaign: Campaign, commitment: Commitment, packs: number, change: () => Promise<T>): Promise<T> {
     const { store, serverTimeMs } = this.#options
     await store.budgets.note(commitment, serverTimeMs())
+    const commit = async (most: number) => (await store.budgets.commit(commitment, most)) || undefined
     const committed = async () => {
-      if (!(await this.#commit(campaign, commitment))) throw exceeds(campaign, packs, commitment.amount)
+      if (!(await this.#within(campaign, commit))) throw exceeds(campaign, packs, commitment.amount)
       return change()
     }
     const made = await committed().catch(async (cause: unknown) => {
@@ -58,6 +67,15 @@ export class Commitments {
     return made
   }
 
+  /** What the budget would be committed to with so many packs more. Throws `budget_exceeded` as `around` does. */
+  async dry(campaign: Campaign, packs: number): Promise<BudgetEffect> {
+    const amount = packs * packAmount(campaign.pack)
+    const { budgets } = this.#options.store
+    const after = await this.#within(campaign, most => budgets.dryCommit(campaign.id, amount, most))
+    if (after === undefined) throw exceeds(campaign, packs, amount)
+    return { currency: campaign.currency, before: after - amount, after, max_amount: budgetOf(campaign) }
+  }
+
   /** Settles what others left unsettled. Throws Fault. */
   async settleAll(campaignId?: string): Promise<void> {
     const { store, serverTimeMs } = this.#options
@@ -67,19 +85,13 @@ export class Commitments {
         await this.#find(commitment)
   }
 
-  /** What is committed, when everything is settled that can be. */
-  async committed(campaignId: string): Promise<number> {
-    await this.settleAll(campaignId)
-    return this.#options.store.budgets.committed(campaignId)
-  }
-
-  /** Before a budget refuses, it has back what belongs to nobody. */
-  async #commit(campaign: Campaign, commitment: Commitment): Promise<boolean> {
-    const { budgets } = this.#options.store
+  /** Before a budget refuses, it has back what belongs to nobody; `ask` gives undefined for what passes the most. */
+  async #within<T>(campaign: Campaign, ask: (most: number) => Promise<T | undefined>): Promise<T | undefined> {
     const most = budgetOf(campaign)
-    if (await budgets.commit(commitment, most)) return true
+    const first = await ask(most)
+    if (first !== undefined) return first
     await this.settleAll(campaign.id)
-    return budgets.commit(commitment, most)
+    return ask(most)
   }
 
   async #find(commitment: Commitment): Promise<void> {

@@ -2,20 +2,28 @@
  * What operators do: campaigns and rounds are made here, and rounds are opened, paused, resumed, closed and restocked.
  * A change that lets grants resume (open, resume, adding stock) takes effect LEASE_MS after it was made and is answered
  * then, so that no worker's local refusal outlives it (holds.ts); the others take effect and are answered at once.
+ *
+ * Each has its dry run beside it: what would be, or the refusal that would come, and nothing is written. There is no second
+ * state machine for that, the same scripts answer before their first write. Refusals have one order, dry and real: the
+ * request, the round's state, the budget. Since money is committed before a round is changed, whoever adds stock
+ * makes the dry call first. What a dry run says is true for the moment of asking: claims go on, and another operator may
+ * be quicker.
  */
 import { Refusal } from '../../base/assert.ts'
 import { type Clock, rfc3339 } from '../../base/clock.ts'
 import { VOUCHERS_PER_ROUND_MAX } from '../../base/limits.ts'
 import { newId, type Random } from '../../base/random.ts'
 import { CREATE } from '../../store/data/budget-store.ts'
-import type { TurnVerb } from '../../store/data/round-store.ts'
+import type { Notice } from '../../store/data/notice.ts'
+import type { DryTurned, Restock, TurnVerb } from '../../store/data/round-store.ts'
 import type { Store } from '../../store/store.ts'
 import type { Draws } from '../drawing/draws.ts'
 import { behindChange } from '../money/behind-change.ts'
-import type { Commitments } from '../money/commitments.ts'
+import type { BudgetEffect, Commitments } from '../money/commitments.ts'
 import type { Campaign, CampaignRules, Campaigns } from '../round/campaigns.ts'
 import type { Round } from '../round/round.ts'
 import { isDrawn, isFencible, packAmount, type RoundConfig, vouchersOf } from '../round/round-config.ts'
+import { endOf, type RoundView } from '../round/round-view.ts'
 import type { Rounds } from '../round/rounds.ts'
 import {
   closesOf,
@@ -25,6 +33,7 @@ import {
   releaseRefused,
   restockPool,
   restockRefused,
+  turnRefused,
 } from './round-rules.ts'
 
 const ROUND_NUMBER_MAX = 2 ** 20 - 1
@@ -40,6 +49,16 @@ export interface LifecycleOptions {
   readonly commitments: Commitments
   /** At the level fenced. */
   readonly fenced?: boolean
+}
+
+/** As much of a round as its public face is made of. */
+export type RoundFace = Pick<RoundView, 'id' | 'config' | 'notice' | 'state'>
+
+/** What a change would do. */
+export interface RoundEffect {
+  readonly before: RoundFace
+  readonly after: RoundFace
+  readonly budget?: BudgetEffect
 }
 
 interface NewRoundRules {
@@ -84,7 +103,7 @@ export class Lifecycle {
 
   async createRound(campaignId: string, rules: RoundRules): Promise<Round> {
     const campaign = await this.campaign(campaignId)
-    const closesAt = this.refuseRound(campaign, rules)
+    const closesAt = await this.#refuseRound(campaign, rules)
     const id = newId(this.#random, 'rnd')
     const amount = rules.stock * packAmount(campaign.pack)
     const commitment = { campaignId: campaign.id, roundId: id, request: CREATE, amount }
@@ -93,8 +112,15 @@ export class Lifecycle {
     return behindChange(this.#begun(id))
   }
 
+  /** What a new round would commit. */
+  async dryRound(campaignId: string, rules: RoundRules): Promise<BudgetEffect> {
+    const campaign = await this.campaign(campaignId)
+    await this.#refuseRound(campaign, rules)
+    return this.#commitments.dry(campaign, rules.stock)
+  }
+
   /** When a new round closes, milliseconds since 1970; throws the refusal that it gets before any money is asked for. */
-  refuseRound(campaign: Campaign, rules: RoundRules): number {
+  async #refuseRound(campaign: Campaign, rules: RoundRules): Promise<number> {
     if (this.#fenced && !isFencible(rules))
       throw new Refusal(
         'invalid',
@@ -104,13 +130,14 @@ export class Lifecycle {
     const vouchers = vouchersOf(campaign.pack).length
     if (rules.stock * vouchers > VOUCHERS_PER_ROUND_MAX)
       throw new Refusal('invalid', `stock: ${rules.stock} packs of ${vouchers} pass ${VOUCHERS_PER_ROUND_MAX} vouchers`)
+    refuseNumber((await this.#store.rounds.lastNumber()) + 1)
     return closesAt
   }
 
   /** Writes a round's state. */
   async #make(campaign: Campaign, { id, rules, closesAt }: NewRoundRules): Promise<void> {
     const number = await this.#store.rounds.nextNumber()
-    if (number > ROUND_NUMBER_MAX) throw new Refusal('invalid', 'this Redis has given out all its round numbers')
+    refuseNumber(number)
     const setAside = rules.pools.reduce((sum, pool) => sum + pool.stock, 0)
     const config: RoundConfig = {
       id,
@@ -167,31 +194,49 @@ export class Lifecycle {
     const { epoch } = round.view.notice
     const turned = await this.#store.rounds.turn(id, epoch, verb, newId(this.#random, 'req'))
     this.#rounds.take(id, turned.notice)
-    if (turned.code === 'wrong_state')
-      throw new Refusal('wrong_state', `the round is ${round.view.state}; it cannot ${verb}`, {
-        state: round.view.state,
-      })
+    if (turned.code !== 'granted') throw turnRefused(turned, verb)
     if (verb === 'open' && isDrawn(round.view.config)) await behindChange(this.#draws.begin(round))
     if (RESUMES.includes(verb)) await behindChange(this.#rounds.reopened(id))
     return round
   }
 
+  async dryTurn(id: string, verb: TurnVerb): Promise<RoundEffect> {
+    const { view } = await this.round(id)
+    const turned = await this.#store.rounds.dryTurn(id, view.notice.epoch, verb)
+    if (turned.code !== 'granted') throw turnRefused(turned, verb)
+    return effectOf(view, turned)
+  }
+
   async restock(id: string, poolName: string, add: number): Promise<Round> {
     const round = await this.round(id)
-    const { config, notice, vouchers } = round.view
-    const pool = restockPool(round, poolName, add)
-    const campaign = await this.campaign(config.campaign_id)
-    const request = newId(this.#random, 'req')
+    const { epoch } = round.view.notice
+    const { campaign, restock } = await this.#restockable(round, poolName, add)
+    const { request } = restock
     const amount = add * packAmount(campaign.pack)
     const commitment = { campaignId: campaign.id, roundId: id, request, amount }
     await this.#commitments.around(campaign, commitment, add, async () => {
-      const most = mostPacks(vouchers.length)
-      const turned = await this.#store.rounds.restock(id, notice.epoch, { pool, add, most, request })
+      const turned = await this.#store.rounds.restock(id, epoch, restock)
       this.#rounds.take(id, turned.notice)
-      if (turned.code !== 'granted') throw restockRefused(round, poolName, add, turned.code)
+      if (turned.code !== 'granted') throw restockRefused(turned, round.view, restock)
     })
     if (add > 0) await behindChange(this.#rounds.reopened(id))
     return round
+  }
+
+  async dryRestock(id: string, poolName: string, add: number): Promise<RoundEffect> {
+    const round = await this.round(id)
+    const { campaign, turned } = await this.#restockable(round, poolName, add)
+    return { ...effectOf(round.view, turned), budget: await this.#commitments.dry(campaign, add) }
+  }
+
+  /** Everything about a change of stock but its money, by a dry call; throws the refusal. */
+  async #restockable(round: Round, poolName: string, add: number) {
+    const { id, config, notice, vouchers } = round.view
+    const pool = restockPool(round, poolName)
+    const restock: Restock = { pool, add, most: mostPacks(vouchers.length), request: newId(this.#random, 'req') }
+    const turned = await this.#store.rounds.dryRestock(id, notice.epoch, restock)
+    if (turned.code !== 'granted') throw restockRefused(turned, round.view, restock)
+    return { restock, turned, campaign: await this.campaign(config.campaign_id) }
   }
 
   /** Gives what a fail-over quarantined back to the stock: nobody comes any more who holds some of it. */
@@ -202,8 +247,25 @@ export class Lifecycle {
     const most = mostPacks(vouchers.length)
     const released = await this.#store.fence.release(id, notice.epoch, { most, request })
     this.#rounds.take(id, released.notice)
-    if (released.code !== 'granted') throw releaseRefused(round.view, released.code, most)
+    if (released.code !== 'granted') throw releaseRefused(released, most)
     await behindChange(this.#rounds.reopened(id))
     return round
   }
+
+  async dryRelease(id: string): Promise<RoundEffect> {
+    const { view } = await this.round(id)
+    const most = mostPacks(view.vouchers.length)
+    const released = await this.#store.fence.dryRelease(id, view.notice.epoch, most)
+    if (released.code !== 'granted') throw releaseRefused(released, most)
+    return effectOf(view, released)
+  }
+}
+
+function refuseNumber(number: number): void {
+  if (number > ROUND_NUMBER_MAX) throw new Refusal('invalid', 'this Redis has given out all its round numbers')
+}
+
+function effectOf({ id, config }: RoundView, { before, notice }: DryTurned): RoundEffect {
+  const face = (notice: Notice): RoundFace => ({ id, config, notice, state: endOf(notice) })
+  return { before: face(before), after: face(notice) }
 }

@@ -1,16 +1,16 @@
 /**
- * What is refused of an operator's change of a round by what this worker knows of it, in one order for the change and for its
- * dry run: first what is wrong with the request, then what the round does not allow, and the budget at last. Whether the
- * round has moved meanwhile its script decides, with the same words.
+ * What is refused of an operator's change of a round by its request and by what never changes of the round; and the words for
+ * what the scripts refuse by its state, which are the same for the change and for its dry run. The order of all refusals
+ * is in lifecycle.ts.
  */
 import { Refusal } from '../../base/assert.ts'
 import { rfc3339 } from '../../base/clock.ts'
-import type { Code } from '../../base/codes.ts'
 import { STOCK_MAX, VOUCHERS_PER_ROUND_MAX } from '../../base/limits.ts'
-import { type PoolCount, totalOf } from '../../store/data/notice.ts'
+import type { PoolCount } from '../../store/data/notice.ts'
+import type { Restock, Turned, TurnVerb } from '../../store/data/round-store.ts'
 import type { Round } from '../round/round.ts'
 import { type Allocation, isDrawn } from '../round/round-config.ts'
-import type { PublicState } from '../round/round-view.ts'
+import { endOf, type RoundView } from '../round/round-view.ts'
 
 export interface RoundRules {
   readonly stock: number
@@ -43,34 +43,34 @@ export function closesOf({ allocation, opens_at, closes_at }: RoundRules, now: n
   return closes_at === null ? drawsAt : momentOf(closes_at)
 }
 
-/** The refusal of a release, with a code of scripts/fence-release.lua. */
-export const releaseRefused = ({ state }: { readonly state: PublicState }, code: Code, most: number): Refusal =>
-  code === 'wrong_state'
-    ? new Refusal(code, 'nothing is quarantined', { state })
-    : new Refusal(code, `release: no sequence of a round may pass ${most}`)
-
-/** The place of the pool that is restocked; throws the refusal that this gets as far as it is known, in the script's order. */
-export function restockPool(round: Round, poolName: string, add: number): number {
-  const { config, notice, vouchers, state } = round.view
+/** The place of the pool that is restocked; throws the refusal by what never changes of a round. */
+export function restockPool({ view }: Round, poolName: string): number {
+  const { config, state } = view
   if (isDrawn(config))
     throw new Refusal('wrong_state', 'the stock of a drawn round is part of its published rules', { state })
   const place = config.pools.indexOf(poolName)
   if (place < 0) throw new Refusal('invalid', `pool: this round has ${config.pools.join(', ')}`)
-  const { total, granted, quarantined = 0 } = notice.pools[place] as PoolCount
-  if (notice.state === 'closed' && add > 0) throw restockRefused(round, poolName, add, 'wrong_state')
-  if (total - quarantined + add < granted) throw restockRefused(round, poolName, add, 'below_granted')
-  if (totalOf(notice) + add > mostPacks(vouchers.length)) throw restockRefused(round, poolName, add, 'invalid')
   return place
 }
 
-/** The refusal with a code of scripts/restock.lua. */
-export function restockRefused({ view }: Round, poolName: string, add: number, code: Code): Refusal {
-  const { config, notice, state, vouchers } = view
-  const { total, granted } = notice.pools[config.pools.indexOf(poolName)] as PoolCount
+/** The refusals of the scripts, with the round as it stands: scripts/round-turn.lua, fence-release.lua, restock.lua. */
+export function turnRefused({ code, notice }: Turned, verb: TurnVerb): Refusal {
+  const state = endOf(notice)
+  return new Refusal(code, `the round is ${state}; it cannot ${verb}`, { state })
+}
+
+export const releaseRefused = ({ code, notice }: Turned, most: number): Refusal =>
+  code === 'wrong_state'
+    ? new Refusal(code, 'nothing is quarantined', { state: endOf(notice) })
+    : new Refusal(code, `release: no sequence of a round may pass ${most}`)
+
+export function restockRefused({ code, notice }: Turned, { config }: RoundView, { pool, add, most }: Restock): Refusal {
+  const { total, granted } = notice.pools[pool] as PoolCount
+  const state = endOf(notice)
   if (code === 'below_granted')
-    return new Refusal(code, `${granted} are granted of ${total} in ${poolName}; take back less than ${-add}`)
+    return new Refusal(code, `${granted} are granted of ${total} in ${config.pools[pool]}; take back less than ${-add}`)
   if (code === 'wrong_state')
     return new Refusal(code, `the round is ${state}; stock cannot be added any more`, { state })
   if (code === 'unavailable') return new Refusal(code, 'this took too long and was given up; nothing was executed')
-  return new Refusal(code, `add: the round may hold ${mostPacks(vouchers.length)} packs at most`)
+  return new Refusal(code, `add: the round may hold ${most} packs at most`)
 }

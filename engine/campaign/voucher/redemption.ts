@@ -19,7 +19,7 @@ import type { Campaign, Campaigns } from '../round/campaigns.ts'
 import { discountOf } from '../round/round-config.ts'
 import type { Controls } from './controls.ts'
 import type { Merchants } from './merchants.ts'
-import type { Voucher, Vouchers } from './vouchers.ts'
+import type { Voucher, VoucherState, Vouchers } from './vouchers.ts'
 
 /** Who asks: a name that is harmless to store, and the one merchant that the key is bound to, if it is. */
 export interface Actor {
@@ -178,6 +178,14 @@ export class Redemption {
     const { on_expiry: unused } = await this.#campaigns.get(campaignId)
     const turned = await this.#store.vouchers.deactivate(campaignId, { voucher: facts, unused, by: actor.id, note })
     if (turned.code !== 'granted' && turned.code !== 'replayed') throw refused(turned, this.#serverTimeMs())
+  }
+
+  /** Its state before and after that; throws the refusal that it would get. */
+  async dryDeactivate(code: string): Promise<{ readonly before: VoucherState; readonly after: VoucherState }> {
+    const { campaignId, facts } = await this.#vouchers.of(code)
+    const { code: outcome, state } = await this.#store.vouchers.dryDeactivate(campaignId, facts)
+    if (outcome !== 'granted' && outcome !== 'replayed') throw refused({ code: outcome }, this.#serverTimeMs())
+    return { before: outcome === 'replayed' ? 'deactivated' : (state as VoucherState), after: 'deactivated' }
   }
 
   async #campaignOf(redemption: string): Promise<Campaign> {

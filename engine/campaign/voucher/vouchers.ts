@@ -14,7 +14,9 @@ import { type Template, worthOf } from '../round/round-config.ts'
 import type { RoundView } from '../round/round-view.ts'
 import type { Rounds } from '../round/rounds.ts'
 import { type Grant, GrantPages } from './grant-pages.ts'
-import type { VoucherState } from './voucher-states.ts'
+
+/** What turns one into another: scripts/lib/voucher.lua, which is the only one to decide by it, and docs/redemption.md. */
+export type VoucherState = 'active' | 'locked' | 'redeemed' | 'expired' | 'deactivated'
 
 /** A voucher that was issued. */
 export interface Voucher {

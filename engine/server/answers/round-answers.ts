@@ -3,7 +3,7 @@
  * this worker has, so they agree.
  */
 import { rfc3339 } from '../../base/clock.ts'
-import type { RoundFace } from '../../campaign/operator/dry-run.ts'
+import type { RoundFace } from '../../campaign/operator/lifecycle.ts'
 import type { Round } from '../../campaign/round/round.ts'
 import { type RoundAnswer, roundAnswer } from '../../wire/round-answer.ts'
 import { type EncodedFrame, encodeFrame } from '../../wire/stock-frame.ts'

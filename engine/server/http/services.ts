@@ -11,7 +11,6 @@ import type { Ledger } from '../../campaign/money/ledger.ts'
 import type { Reports } from '../../campaign/money/report.ts'
 import type { Settlements } from '../../campaign/money/settlement.ts'
 import type { Audit } from '../../campaign/operator/change-log.ts'
-import type { DryRun } from '../../campaign/operator/dry-run.ts'
 import type { Lifecycle } from '../../campaign/operator/lifecycle.ts'
 import type { Rounds } from '../../campaign/round/rounds.ts'
 import type { Controls } from '../../campaign/voucher/controls.ts'
@@ -38,7 +37,6 @@ export interface Services {
   readonly draws: Draws
   readonly promotions: Promotions
   readonly finalLists: FinalLists
-  readonly dryRun: DryRun
   readonly audit: Audit
   readonly controls: Controls
   readonly vouchers: Vouchers

@@ -5,7 +5,7 @@
 import { Fault, Refusal } from '../../base/assert.ts'
 import { rfc3339 } from '../../base/clock.ts'
 import { overdueSince } from '../../campaign/drawing/draw-due.ts'
-import type { BudgetEffect, RoundFace } from '../../campaign/operator/dry-run.ts'
+import type { RoundEffect } from '../../campaign/operator/lifecycle.ts'
 import type { RoundRules } from '../../campaign/operator/round-rules.ts'
 import type { CampaignRules } from '../../campaign/round/campaigns.ts'
 import type { Round } from '../../campaign/round/round.ts'
@@ -71,27 +71,22 @@ const turn = (verb: TurnVerb): Route => ({
   query: ['dry_run'],
   right: 'operate',
   summary: `Turns a round: ${verb}`,
-  handle: async ({ lifecycle, dryRun }, { params, query }) => {
+  handle: async ({ lifecycle }, { params, query }) => {
     const id = params[0] as string
-    if (isDryRun(query)) return told(await dryRun.turn(id, verb))
+    if (isDryRun(query)) return told(await lifecycle.dryTurn(id, verb))
     return { status: 200, body: publicRound((await lifecycle.turn(id, verb)).view) }
   },
 })
 
-interface Effect {
-  readonly before: RoundFace
-  readonly after: RoundFace
-  readonly budget?: BudgetEffect
-}
-
-const told = ({ before, after, budget }: Effect): Answer => ({
+const told = ({ before, after, budget }: RoundEffect): Answer => ({
   status: 200,
   body: { dry_run: true, before: publicRound(before), after: publicRound(after), ...(budget ? { budget } : {}) },
 })
 
-async function createRound({ lifecycle, dryRun }: Services, { params, body, query }: Call): Promise<Answer> {
+async function createRound({ lifecycle }: Services, { params, body, query }: Call): Promise<Answer> {
   const [campaignId, rules] = [params[0] as string, body as RoundRules]
-  if (isDryRun(query)) return { status: 200, body: { dry_run: true, budget: await dryRun.round(campaignId, rules) } }
+  if (isDryRun(query))
+    return { status: 200, body: { dry_run: true, budget: await lifecycle.dryRound(campaignId, rules) } }
   return { status: 201, body: publicRound((await lifecycle.createRound(campaignId, rules)).view) }
 }
 
@@ -190,9 +185,9 @@ export const ROUND_ROUTES: readonly Route[] = [
     query: ['dry_run'],
     right: 'operate',
     summary: 'Gives what a fail-over quarantined back to the stock',
-    handle: async ({ lifecycle, dryRun }, { params, query }) => {
+    handle: async ({ lifecycle }, { params, query }) => {
       const id = params[0] as string
-      if (isDryRun(query)) return told(await dryRun.release(id))
+      if (isDryRun(query)) return told(await lifecycle.dryRelease(id))
       return { status: 200, body: publicRound((await lifecycle.release(id)).view) }
     },
   },
@@ -203,10 +198,10 @@ export const ROUND_ROUTES: readonly Route[] = [
     right: 'operate',
     summary: 'Adds stock to a pool, or takes unsold stock back',
     body: restock,
-    handle: async ({ lifecycle, dryRun }, { params, body, query }) => {
+    handle: async ({ lifecycle }, { params, body, query }) => {
       const { add, pool } = body as { add?: number; pool: string }
       if (add === undefined) throw new Refusal('invalid', 'add: is required')
-      if (isDryRun(query)) return told(await dryRun.restock(params[0] as string, pool, add))
+      if (isDryRun(query)) return told(await lifecycle.dryRestock(params[0] as string, pool, add))
       return { status: 200, body: publicRound((await lifecycle.restock(params[0] as string, pool, add)).view) }
     },
   },

@@ -69,7 +69,8 @@ async function unlock(services: Services, { params, body, caller }: Call) {
 
 async function deactivate(services: Services, { params, body, caller, query }: Call) {
   const code = params[0] as string
-  if (isDryRun(query)) return { status: 200, body: { dry_run: true, ...(await services.dryRun.deactivation(code)) } }
+  if (isDryRun(query))
+    return { status: 200, body: { dry_run: true, ...(await services.redemption.dryDeactivate(code)) } }
   await services.redemption.deactivate(caller, code, (body as { reason: string }).reason)
   return { status: 200, body: await voucherBody(services, code, caller) }
 }

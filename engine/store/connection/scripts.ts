@@ -7,6 +7,9 @@
  * table in base/codes.ts), the included files of scripts/lib, the body without its comments. ioredis sends EVALSHA and
  * heals NOSCRIPT by itself for single commands. Rejected: Lua in strings, key counts in file names, includes that rely
  * on names of their includer.
+ *
+ * A script whose last argument is `dry` is loaded a second time for dry calls, under its name with `-dry`: the same text, of
+ * which Redis is told that it writes nothing. So a dry call cannot write, it would fail, and no replica is waited for.
  */
 import { readdirSync, readFileSync } from 'node:fs'
 import { CODES, type Code } from '../../base/codes.ts'
@@ -51,11 +54,11 @@ export const SCRIPTS = {
     args: 'channel epoch opens closes config totals fenced'.split(' '),
   },
   'round-void': { keys: ['state', 'void'], args: ['request'] },
-  'round-turn': { keys: ['state', 'log'], args: ['channel', 'epoch', 'verb', 'hold', 'request'] },
+  'round-turn': { keys: ['state', 'log'], args: ['channel', 'epoch', 'verb', 'hold', 'request', 'dry'] },
   'hold-end': { keys: ['state'], args: ['channel', 'epoch', 'hold'] },
   'round-read': { keys: ['state'], args: [] },
   'round-history': { keys: ['state'], args: ['channel', 'epoch', 'version', 'next'] },
-  restock: { keys: ['state', 'log'], args: ['channel', 'epoch', 'pool', 'add', 'most', 'hold', 'request'] },
+  restock: { keys: ['state', 'log'], args: ['channel', 'epoch', 'pool', 'add', 'most', 'hold', 'request', 'dry'] },
   'fence-reserve': { keys: ['state'], args: ['epoch', 'engine', 'chunk', 'confirmed'] },
   'fence-restore': {
     keys: ['state', 'holders', 'log', 'restored'],
@@ -65,8 +68,8 @@ export const SCRIPTS = {
     keys: ['state', 'log', 'restored'],
     args: ['channel', 'epoch', 'next', 'patience', 'hold', 'server'],
   },
-  'fence-release': { keys: ['state', 'log'], args: ['channel', 'epoch', 'most', 'hold', 'request'] },
-  budget: { keys: ['budget'], args: ['request', 'amount', 'most', 'settles'] },
+  'fence-release': { keys: ['state', 'log'], args: ['channel', 'epoch', 'most', 'hold', 'request', 'dry'] },
+  budget: { keys: ['budget'], args: ['request', 'amount', 'most', 'settles', 'dry'] },
   'campaign-create': { keys: BOOK, args: ['funds'] },
   book: { keys: BOOK, args: ['round', 'sequence', 'amount', 'source'] },
   'voucher-read': { keys: [...BOOK, 'vouchers', 'answers'], args: ['vouchers'] },
@@ -83,7 +86,7 @@ export const SCRIPTS = {
   },
   deactivate: {
     keys: [...VOUCHER, 'redemptions', 'budget'],
-    args: ['voucher', 'redemption', 'unused', 'by', 'note'],
+    args: ['voucher', 'redemption', 'unused', 'by', 'note', 'dry'],
   },
   'voucher-due': { keys: [...VOUCHER, 'budget'], args: ['most', 'unused'] },
   expire: {
@@ -95,6 +98,14 @@ export const SCRIPTS = {
 } as const satisfies Record<string, Contract>
 
 export type ScriptName = keyof typeof SCRIPTS
+
+type HasDry<Name extends ScriptName> = (typeof SCRIPTS)[Name]['args'] extends readonly [...string[], 'dry']
+  ? Name
+  : never
+type DryName = `${{ [Name in ScriptName]: HasDry<Name> }[ScriptName]}-dry`
+
+/** Every script by its name, and those for dry calls. */
+export type Scripts = Readonly<Record<ScriptName | DryName, Script>>
 
 export interface Script extends Contract {
   readonly name: string
@@ -136,6 +147,14 @@ export function buildScript(file: string, text: string, library: (name: string) 
   }
 }
 
+/** The script for dry calls. */
+export const dryOf = (script: Script): Script => ({
+  ...script,
+  name: `${script.name}-dry`,
+  readsOnly: true,
+  source: script.source.replace('#!lua\n', '#!lua flags=no-writes\n'),
+})
+
 /** Throws when a script's contract differs from what TypeScript believes of it. */
 export function checkContract(script: Script, expected: Contract | undefined): void {
   if (!expected) throw new Error(`scripts/${script.name}.lua has no row in engine/store/connection/scripts.ts`)
@@ -149,14 +168,15 @@ export function checkContract(script: Script, expected: Contract | undefined): v
 }
 
 /** Reads, builds and checks every script. */
-export function loadScripts(): Readonly<Record<ScriptName, Script>> {
+export function loadScripts(): Scripts {
   const library = (name: string) => readFileSync(new URL(`lib/${name}.lua`, FOLDER), 'utf8')
   const built: Record<string, Script> = {}
   for (const file of readdirSync(FOLDER).filter(name => name.endsWith('.lua'))) {
     const script = buildScript(file, readFileSync(new URL(file, FOLDER), 'utf8'), library)
     checkContract(script, (SCRIPTS as Record<string, Contract>)[script.name])
     built[script.name] = script
+    if (script.args.at(-1) === 'dry') built[`${script.name}-dry`] = dryOf(script)
   }
   for (const name of Object.keys(SCRIPTS)) if (!built[name]) throw new Error(`scripts/${name}.lua is missing`)
-  return built as Record<ScriptName, Script>
+  return built as Scripts
 }

@@ -8,7 +8,7 @@
 import { assertCertain } from '../connection/doubt.ts'
 import * as keys from '../connection/keys.ts'
 import type { Link } from '../connection/link.ts'
-import type { Script, ScriptName } from '../connection/scripts.ts'
+import type { Scripts } from '../connection/scripts.ts'
 import { claimCode } from './claim-store.ts'
 
 /** The request by which a round itself is made; every other one is a change of its stock. */
@@ -35,9 +35,9 @@ const fieldOf = ({ roundId, request }: Commitment): string => `${roundId} ${requ
 
 export class BudgetStore {
   readonly #link: Link
-  readonly #scripts: Readonly<Record<ScriptName, Script>>
+  readonly #scripts: Scripts
 
-  constructor(link: Link, scripts: Readonly<Record<ScriptName, Script>>) {
+  constructor(link: Link, scripts: Scripts) {
     this.#link = link
     this.#scripts = scripts
   }
@@ -66,16 +66,23 @@ export class BudgetStore {
   async commit(commitment: Commitment, most: number): Promise<boolean> {
     const { campaignId, amount } = commitment
     const sending = { again: false }
-    const args = [fieldOf(commitment), Math.max(0, amount), most, '']
+    const args = [fieldOf(commitment), Math.max(0, amount), most, '', '']
     const [outcome] = await this.#link.script(this.#scripts.budget, [keys.campaignBudget(campaignId)], args, sending)
     const code = claimCode(outcome as number)
     assertCertain(sending, code, `the budget of campaign ${campaignId}`)
     return code === 'granted'
   }
 
+  /** What would be committed if so much more were; undefined when that is more than `most` minor units. */
+  async dryCommit(campaignId: string, amount: number, most: number): Promise<number | undefined> {
+    const args = ['', amount, most, '', '1']
+    const reply = await this.#link.script(this.#scripts['budget-dry'], [keys.campaignBudget(campaignId)], args)
+    return claimCode(reply[0] as number) === 'granted' ? Number(reply[1]) : undefined
+  }
+
   /** Counts what came of a change: its amount, or nothing. */
   async settle(commitment: Commitment, isMade: boolean): Promise<void> {
-    const args = [fieldOf(commitment), isMade ? commitment.amount : 0, 0, '1']
+    const args = [fieldOf(commitment), isMade ? commitment.amount : 0, 0, '1', '']
     await this.#link.script(this.#scripts.budget, [keys.campaignBudget(commitment.campaignId)], args)
   }
 
@@ -85,11 +92,5 @@ export class BudgetStore {
     const [outcome] = await this.#link.script(this.#scripts['round-void'], names, [request === CREATE ? '' : request])
     const code = claimCode(outcome as number)
     return code === 'replayed' ? 'made' : code === 'granted' ? 'void' : 'lost'
-  }
-
-  /** Minor units of a campaign's budget that are committed now. */
-  async committed(campaignId: string): Promise<number> {
-    const sum = await this.#link.request(client => client.hget(keys.campaignBudget(campaignId), 'sum'))
-    return Number(sum ?? 0)
   }
 }

@@ -6,15 +6,14 @@
  * answers only when all replicas have confirmed; everything else goes over the link of the claims, so that it sees
  * what they see. Rejected: a WAIT on the link of the claims; every batch would wait behind it.
  */
-import { Fault } from '../../base/assert.ts'
 import type { Code } from '../../base/codes.ts'
 import { assertCertain } from '../connection/doubt.ts'
 import * as keys from '../connection/keys.ts'
 import type { Link, Reply } from '../connection/link.ts'
-import type { Script, ScriptName } from '../connection/scripts.ts'
+import type { Scripts } from '../connection/scripts.ts'
 import { claimCode } from './claim-store.ts'
 import { type Notice, parseNotice } from './notice.ts'
-import type { RoundRead, RoundStore } from './round-store.ts'
+import { type DryTurned, dryChange, type RoundRead, type RoundStore, stateless, type Turned } from './round-store.ts'
 
 /** A grant as an engine acknowledged it. */
 export interface KnownGrant {
@@ -62,14 +61,10 @@ export class FenceStore {
   readonly #claims: Link
   readonly #copied: Link
   readonly #rounds: RoundStore
-  readonly #scripts: Readonly<Record<ScriptName, Script>>
+  readonly #scripts: Scripts
 
   /** `copied` answers when all replicas have what it did. `rounds` reads on the connection that carries the claims. */
-  constructor(
-    links: { claims: Link; copied: Link },
-    scripts: Readonly<Record<ScriptName, Script>>,
-    rounds: RoundStore,
-  ) {
+  constructor(links: { claims: Link; copied: Link }, scripts: Scripts, rounds: RoundStore) {
     this.#claims = links.claims
     this.#copied = links.copied
     this.#scripts = scripts
@@ -83,7 +78,7 @@ export class FenceStore {
 
   /** Throws Fault `fenced` while the round is bound to another server than this one: what is read of it may lack the end. */
   async assertBound(roundId: string): Promise<void> {
-    if ((await this.read(roundId))?.binding === 'elsewhere') throw fenced(roundId)
+    if ((await this.read(roundId))?.binding === 'elsewhere') throw stateless(roundId)
   }
 
   /** The engines that have not told yet what they acknowledged before a fail-over. */
@@ -117,7 +112,7 @@ export class FenceStore {
     ]
     const args = [keys.roundChannel(roundId), epoch, engine, told.join(' '), lines, server]
     const reply = await this.#claims.script(this.#scripts['fence-restore'], names, args)
-    if (claimCode(reply[0] as number) === 'fenced') throw fenced(roundId)
+    if (claimCode(reply[0] as number) === 'fenced') throw stateless(roundId)
     return { notice: parseNotice(text(reply[1])), restored: Number(reply[2]), conflicts: Number(reply[3]) }
   }
 
@@ -127,29 +122,30 @@ export class FenceStore {
     const args = [keys.roundChannel(roundId), epoch, next, patienceMs, this.#rounds.holdOf(next), server]
     const reply = await this.#claims.script(this.#scripts['fence-bind'], names, args)
     const code = claimCode(reply[0] as number)
-    if (code === 'fenced') throw fenced(roundId)
+    if (code === 'fenced') throw stateless(roundId)
     return { code, notice: parseNotice(text(reply[1])), missing: Number(reply[2]) }
   }
 
   /** Gives what is quarantined back to the pools. */
-  async release(roundId: string, epoch: string, { most, request }: Release): Promise<{ code: Code; notice: Notice }> {
+  async release(roundId: string, epoch: string, { most, request }: Release): Promise<Turned> {
     const names = [keys.roundState(roundId), keys.roundLog(roundId)]
-    const args = [keys.roundChannel(roundId), epoch, most, this.#rounds.holdOf(request), request]
+    const args = [keys.roundChannel(roundId), epoch, most, this.#rounds.holdOf(request), request, '']
     const sending = { again: false }
     const reply = await this.#copied.script(this.#scripts['fence-release'], names, args, sending)
     const code = claimCode(reply[0] as number)
     assertCertain(sending, code, `round ${roundId}`)
-    if (code === 'fenced') throw fenced(roundId)
+    if (code === 'fenced') throw stateless(roundId)
     return { code, notice: parseNotice(text(reply[1])) }
+  }
+
+  dryRelease(roundId: string, epoch: string, most: number): Promise<DryTurned> {
+    return dryChange(this.#copied, this.#scripts['fence-release-dry'], roundId, [epoch, most])
   }
 
   async #reserve(link: Link, { roundId, epoch, engine }: Standing, args: readonly number[]): Promise<number> {
     const names = [keys.roundState(roundId)]
     const [outcome, sequence] = await link.script(this.#scripts['fence-reserve'], names, [epoch, engine, ...args])
-    if (claimCode(outcome as number) === 'fenced') throw fenced(roundId)
+    if (claimCode(outcome as number) === 'fenced') throw stateless(roundId)
     return Number(sequence)
   }
 }
-
-const fenced = (roundId: string): Fault =>
-  new Fault('fenced', `round ${roundId}: it is bound to another server, or its state is missing or of another epoch`)

@@ -10,7 +10,7 @@ import { assertCertain } from '../connection/doubt.ts'
 import * as keys from '../connection/keys.ts'
 import type { Link, Reply } from '../connection/link.ts'
 import { ofPrimary } from '../connection/primary.ts'
-import type { Script, ScriptName } from '../connection/scripts.ts'
+import type { Script, Scripts } from '../connection/scripts.ts'
 import { claimCode } from './claim-store.ts'
 import { grantedOf, type Notice, parseNotice } from './notice.ts'
 
@@ -53,6 +53,11 @@ export interface Turned {
   readonly notice: Notice
 }
 
+/** What a dry call of a change says: the notice as it would be, and as it is; of a refusal both are as it is. */
+export interface DryTurned extends Turned {
+  readonly before: Notice
+}
+
 export interface Damage {
   readonly what: string
   /** There is no state at all. */
@@ -72,11 +77,11 @@ const text = (reply: Reply | undefined): string => (reply as Buffer).toString('u
 
 export class RoundStore {
   readonly #link: Link
-  readonly #scripts: Readonly<Record<ScriptName, Script>>
+  readonly #scripts: Scripts
   /** For how long a worker may go on refusing after a change that lets grants resume; 0 where there are no workers. */
   readonly leaseMs: number
 
-  constructor(link: Link, scripts: Readonly<Record<ScriptName, Script>>, leaseMs: number) {
+  constructor(link: Link, scripts: Scripts, leaseMs: number) {
     this.#link = link
     this.leaseMs = leaseMs
     this.#scripts = scripts
@@ -94,6 +99,11 @@ export class RoundStore {
   /** Every campaign's JSON, by id. */
   campaigns(): Promise<Record<string, string>> {
     return this.#link.request(client => client.hgetall(keys.campaigns()))
+  }
+
+  /** The last number that a round was given. */
+  async lastNumber(): Promise<number> {
+    return Number(await this.#link.request(client => client.get(keys.roundNumber())))
   }
 
   /** A number no other round has. A resend may skip one; that costs nothing. */
@@ -198,11 +208,19 @@ export class RoundStore {
   }
 
   turn(id: string, epoch: string, verb: TurnVerb, request: string): Promise<Turned> {
-    return this.#change('round-turn', id, [keys.roundChannel(id), epoch, verb, this.holdOf(request), request])
+    return this.#change('round-turn', id, [epoch, verb], request)
   }
 
   restock(id: string, epoch: string, { pool, add, most, request }: Restock): Promise<Turned> {
-    return this.#change('restock', id, [keys.roundChannel(id), epoch, pool, add, most, this.holdOf(request), request])
+    return this.#change('restock', id, [epoch, pool, add, most], request)
+  }
+
+  dryTurn(id: string, epoch: string, verb: TurnVerb): Promise<DryTurned> {
+    return dryChange(this.#link, this.#scripts['round-turn-dry'], id, [epoch, verb])
+  }
+
+  dryRestock(id: string, epoch: string, { pool, add, most }: Omit<Restock, 'request'>): Promise<DryTurned> {
+    return dryChange(this.#link, this.#scripts['restock-dry'], id, [epoch, pool, add, most])
   }
 
   /** Ends a hold, when its lease is over for everybody. */
@@ -218,19 +236,36 @@ export class RoundStore {
     return this.leaseMs > 0 ? by : ''
   }
 
-  async #change(script: 'round-turn' | 'restock', id: string, args: (string | number)[]): Promise<Turned> {
+  async #change(
+    script: 'round-turn' | 'restock',
+    id: string,
+    args: readonly (string | number)[],
+    request: string,
+  ): Promise<Turned> {
     const sending = { again: false }
-    const reply = await this.#link.script(
-      this.#scripts[script],
-      [keys.roundState(id), keys.roundLog(id)],
-      args,
-      sending,
-    )
+    const names = [keys.roundState(id), keys.roundLog(id)]
+    const all = [keys.roundChannel(id), ...args, this.holdOf(request), request, '']
+    const reply = await this.#link.script(this.#scripts[script], names, all, sending)
     const code = claimCode(reply[0] as number)
     assertCertain(sending, code, `round ${id}`)
     if (code === 'fenced') throw stateless(id)
     return { code, notice: parseNotice(text(reply[1])) }
   }
+}
+
+/** Asks a script what it would do to a round. It writes nothing, so what it refuses is certain on whatever connection. */
+export async function dryChange(
+  link: Link,
+  script: Script,
+  id: string,
+  args: readonly (string | number)[],
+): Promise<DryTurned> {
+  const names = [keys.roundState(id), keys.roundLog(id)]
+  const reply = await link.script(script, names, [keys.roundChannel(id), ...args, '', '', '1'])
+  const code = claimCode(reply[0] as number)
+  if (code === 'fenced') throw stateless(id)
+  const notice = parseNotice(text(reply[1]))
+  return { code, notice, before: reply[2] ? parseNotice(text(reply[2])) : notice }
 }
 
 const unlisted = (index: string, row: string): Damage => ({
@@ -261,8 +296,9 @@ export function roundReadOf(reply: readonly Reply[]): RoundRead | undefined {
   return { notice: parseNotice(text(reply[1])), config: text(reply[2]), binding: binding as Binding, server }
 }
 
-const stateless = (id: string): Fault =>
-  new Fault('fenced', `round ${id}: its state in Redis is missing or of another epoch`)
+/** What a script answers by `fenced`: the server has no state of the round that it may change. */
+export const stateless = (id: string): Fault =>
+  new Fault('fenced', `round ${id}: it is bound to another server, or its state is missing or of another epoch`)
 
 /** The index knows the round and Redis has no state of it. */
 export const lostRound = (id: string): Fault =>

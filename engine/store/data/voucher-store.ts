@@ -15,7 +15,7 @@ import { type Lease, within } from '../connection/dated-read.ts'
 import { assertCertain } from '../connection/doubt.ts'
 import * as keys from '../connection/keys.ts'
 import type { Link, Reply } from '../connection/link.ts'
-import type { Script, ScriptName } from '../connection/scripts.ts'
+import type { ScriptName, Scripts } from '../connection/scripts.ts'
 import { claimCode } from './claim-store.ts'
 
 /** What never changes of a voucher, and where its record is. */
@@ -139,6 +139,8 @@ const requestKeys = (id: string) => [
   keys.campaignUsage(id),
 ]
 
+const deactivateKeys = (id: string) => [...voucherKeys(id), keys.campaignRedemptions(id), keys.campaignBudget(id)]
+
 /** The code of a script that books; a campaign whose keys are not all there stops everything. */
 export function bookedCode(campaignId: string, reply: readonly Reply[]): Code {
   const code = claimCode(reply[0] as number)
@@ -156,12 +158,12 @@ interface Times {
 export class VoucherStore {
   readonly #changes: Link
   readonly #reads: Link
-  readonly #scripts: Readonly<Record<ScriptName, Script>>
+  readonly #scripts: Scripts
   readonly #calendarMs: () => number
   readonly #keys: Batcher<KeyedRequest, boolean>
   readonly #redemptions: Batcher<RedeemCall, Turned>
 
-  constructor(changes: Link, reads: Link, scripts: Readonly<Record<ScriptName, Script>>, { soon, calendarMs }: Times) {
+  constructor(changes: Link, reads: Link, scripts: Scripts, { soon, calendarMs }: Times) {
     this.#calendarMs = calendarMs
     this.#changes = changes
     this.#reads = reads
@@ -257,14 +259,29 @@ export class VoucherStore {
   }
 
   deactivate(campaignId: string, { voucher, redemption, unused, by, note }: DeactivateCall): Promise<Turned> {
-    const names = [...voucherKeys(campaignId), keys.campaignRedemptions(campaignId), keys.campaignBudget(campaignId)]
-    return this.#turn('deactivate', campaignId, names, [
+    return this.#turn('deactivate', campaignId, deactivateKeys(campaignId), [
       voucher ? words(voucher) : '',
       redemption ?? '',
       unused,
       by,
       note,
+      '',
     ])
+  }
+
+  /** What taking a voucher out of use would be answered, and the state that it is in where it would be done. */
+  async dryDeactivate(campaignId: string, voucher: VoucherFacts): Promise<{ code: Code; state: string }> {
+    const names = deactivateKeys(campaignId)
+    const reply = await this.#reads.script(this.#scripts['deactivate-dry'], names, [
+      words(voucher),
+      '',
+      '',
+      '',
+      '',
+      '1',
+    ])
+    const code = bookedCode(campaignId, reply)
+    return { code, state: reply[1] ? text(reply[1]) : '' }
   }
 
   async #ownKeys(caller: string, requests: readonly KeyedRequest[]): Promise<boolean[]> {

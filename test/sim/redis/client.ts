@@ -181,11 +181,11 @@ for (const name of COMMAND_NAMES) {
 methods.hset = function (...words) {
   return this.call('hset', words.flatMap(flat), false)
 }
-for (const [name, { keys }] of Object.entries(SCRIPTS)) {
-  methods[`${name}Buffer`] = function (...words) {
-    return this.call(name, words, true, keys.length)
-  }
-}
+for (const [script, { keys, args }] of Object.entries(SCRIPTS))
+  for (const name of (args as readonly string[]).at(-1) === 'dry' ? [script, `${script}-dry`] : [script])
+    methods[`${name}Buffer`] = function (...words) {
+      return this.call(name, words, true, keys.length)
+    }
 
 /** The client as the engine's Link wants it. */
 export const asRedis = (client: SimulatedClient): Redis => client as unknown as Redis

@@ -115,6 +115,10 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
 /** What a replica answers, too. */
 export const READ_ONLY = new Set([
   'round-read',
+  'round-turn-dry',
+  'restock-dry',
+  'fence-release-dry',
+  'budget-dry',
   'voucher-read',
   'zrangebyscore',
   'get',
@@ -130,7 +134,7 @@ export const READ_ONLY = new Set([
 
 /** Runs a script by its name, or a command; throws Refused for what this server does not know. */
 export function execute(call: Call, name: string, words: readonly string[], keyCount: number): Raw {
-  const script = SIMULATED[name] ?? VOUCHERS[name]
+  const script = SIMULATED[name.replace(/-dry$/, '')] ?? VOUCHERS[name]
   if (script) return script(call, words.slice(0, keyCount), words.slice(keyCount))
   const command = COMMANDS[name]
   if (!command) throw new Refused(`ERR unknown command '${name}'`)

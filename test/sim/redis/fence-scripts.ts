@@ -67,11 +67,11 @@ function take(call: Call, log: string, round: Round, [pool, aside]: readonly [nu
   return true
 }
 
-function releaseAside(call: Call, log: string, round: Round, request: string): void {
+function releaseAside(call: Call, log: string | undefined, round: Round, request: string): void {
   const back = round.quarantined.reduce((sum, held) => sum + held, 0)
   round.quarantined.fill(0)
   round.ranges = round.ranges.replace(/(\d+-\d+)r?/g, '$1r')
-  if (back > 0) logChange(call, log, round, ['release', request, back])
+  if (back > 0 && log !== undefined) logChange(call, log, round, ['release', request, back])
 }
 
 function setAside(round: Round, start: number, missing: number, uncertain: boolean): void {
@@ -210,15 +210,20 @@ const bind: Script = (
   return [NUMBER.granted, writeRound(call, bound, channel, [...words, ...counts(round)]), missing]
 }
 
-const release: Script = (call, [state = '', log = ''], [channel = '', epoch = '', most, hold = '', request = '']) => {
+const release: Script = (
+  call,
+  [state = '', log = ''],
+  [channel = '', epoch = '', most, hold = '', request = '', dry = ''],
+) => {
   const round = readRound(call, state, epoch)
   if (!round || !call.has(log)) return [NUMBER.fenced]
   if (call.hash(state)?.has(`request ${request}`)) return [NUMBER.granted, noticeOf(round)]
-  const [left, held] = [remaining(round), sum(round.quarantined)]
-  if (held === 0) return [NUMBER.wrong_state, noticeOf(round)]
-  if (round.sequence + left + held > Number(most)) return [NUMBER.invalid, noticeOf(round)]
+  const [before, left, held] = [noticeOf(round), remaining(round), sum(round.quarantined)]
+  if (held === 0) return [NUMBER.wrong_state, before]
+  if (round.sequence + left + held > Number(most)) return [NUMBER.invalid, before]
   if (round.state === OPEN && left === 0) holdShut(call, round, hold)
-  releaseAside(call, log, round, request)
+  releaseAside(call, dry === '1' ? undefined : log, round, request)
+  if (dry === '1') return [NUMBER.granted, noticeOf(round), before]
   const words = ['ranges', round.ranges, 'owed', ' ', 'hold', round.hold, 'holds_as', round.holdsAs]
   words.push(`request ${request}`, round.now)
   return [NUMBER.granted, writeRound(call, round, channel, [...words, ...counts(round)])]

@@ -60,16 +60,21 @@ const TURNS: Readonly<Record<string, Readonly<Record<number, number>>>> = {
   },
 }
 
-const turn: Script = (call, [state = '', log = ''], [channel = '', epoch = '', verb = '', hold = '', request = '']) => {
+const turn: Script = (
+  call,
+  [state = '', log = ''],
+  [channel = '', epoch = '', verb = '', hold = '', request = '', dry = ''],
+) => {
   const round = readRound(call, state, epoch)
   if (!round || !call.has(log)) return [NUMBER.fenced]
   if (call.hash(state)?.has(`request ${request}`)) return [NUMBER.granted, noticeOf(round)]
-  const to = TURNS[verb]?.[round.state]
-  if (to === undefined) return [NUMBER.wrong_state, noticeOf(round)]
+  const [before, to] = [noticeOf(round), TURNS[verb]?.[round.state]]
+  if (to === undefined) return [NUMBER.wrong_state, before]
   if (to === OPEN) holdShut(call, round, hold)
   round.state = to
   if (verb === 'open') round.opens = round.now
   if (verb === 'close') round.closes = round.now
+  if (dry === '1') return [NUMBER.granted, noticeOf(round), before]
   logChange(call, log, round, [verb, request, 0])
   const fields = ['state', to, 'opens', round.opens, 'closes', round.closes, 'hold', round.hold]
   fields.push('holds_as', round.holdsAs, `request ${request}`, round.now)
@@ -79,19 +84,20 @@ const turn: Script = (call, [state = '', log = ''], [channel = '', epoch = '', v
 const restock: Script = (
   call,
   [state = '', log = ''],
-  [channel = '', epoch = '', place, more, most, hold = '', request = ''],
+  [channel = '', epoch = '', place, more, most, hold = '', request = '', dry = ''],
 ) => {
   const round = readRound(call, state, epoch)
   if (!round || !call.has(log)) return [NUMBER.fenced]
   const known = call.hash(state)?.get(`request ${request}`)
   if (known !== undefined) return [known === 'void' ? NUMBER.unavailable : NUMBER.granted, noticeOf(round)]
-  const [pool, add] = [Number(place), Number(more)]
+  const [pool, add, before] = [Number(place), Number(more), noticeOf(round)]
   const [total = 0, granted = 0] = [round.totals[pool], round.granted[pool]]
-  if (round.state === CLOSED && add > 0) return [NUMBER.wrong_state, noticeOf(round)]
-  if (room(round, pool) + add < granted) return [NUMBER.below_granted, noticeOf(round)]
-  if (remaining(round) + round.sequence + add > Number(most)) return [NUMBER.invalid, noticeOf(round)]
+  if (round.state === CLOSED && add > 0) return [NUMBER.wrong_state, before]
+  if (room(round, pool) + add < granted) return [NUMBER.below_granted, before]
+  if (remaining(round) + round.sequence + add > Number(most)) return [NUMBER.invalid, before]
   if (round.state === OPEN && remaining(round) === 0) holdShut(call, round, hold)
   round.totals[pool] = total + add
+  if (dry === '1') return [NUMBER.granted, noticeOf(round), before]
   logChange(call, log, round, [`restock ${pool}`, request, add])
   const fields = [
     `t${pool}`,
@@ -219,12 +225,13 @@ const claim: Script = (
   return [NUMBER.granted, writeRound(call, round, channel, counts), first, rest, batch.exceptions, ...reserve]
 }
 
-const budget: Script = (call, [key = ''], [request = '', amount = '', most = '', settles = '']) => {
+const budget: Script = (call, [key = ''], [request = '', amount = '', most = '', settles = '', dry = '']) => {
   const known = call.hash(key)?.get(request)
   const committed = Number(call.hash(key)?.get('sum') ?? 0)
   if (known !== undefined && settles === '') return [NUMBER.granted, String(committed)]
   const after = committed - Number(known ?? 0) + Number(amount)
   if (settles === '' && Number(amount) > 0 && after > Number(most)) return [NUMBER.budget_exceeded, String(committed)]
+  if (dry === '1') return [NUMBER.granted, String(after)]
   call.hset(key, request, amount, 'sum', after)
   return [NUMBER.granted, String(after)]
 }
@@ -242,7 +249,7 @@ const giveUp: Script = (call, [state = '', gone = ''], [request = '']) => {
   return [NUMBER.granted]
 }
 
-/** By the names of scripts/. */
+/** By the names of scripts/. A script that takes `dry` is the one for dry calls, too. */
 export const SIMULATED: Readonly<Record<string, Script>> = {
   claim,
   'round-create': create,
