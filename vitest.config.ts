@@ -8,7 +8,7 @@
  *
  * A test that hangs is ended after two minutes, which no test takes on any machine: that bound is no judgement.
  *
- * Processes that tests start find their sources stripped of types already (test/support/stripped-types.mjs).
+ * Processes that tests start find their sources stripped of types already (engine/processes/stripped-types.mjs).
  *
  * TEST_SEED feeds every random choice of a test and is printed, so that a run can be repeated. Which Redis the
  * tests use is asked once here instead of in each file, since asking for a container engine costs 0.4 s.
@@ -17,7 +17,7 @@
 import { defineConfig } from 'vitest/config'
 import { chooseRedis } from './test/support/redis.ts'
 
-const STRIPPED_TYPES = new URL('test/support/stripped-types.mjs', import.meta.url).href
+const STRIPPED_TYPES = new URL('engine/processes/stripped-types.mjs', import.meta.url).href
 
 /** Files that leave nothing behind in their process. */
 const PURE = ['bench', 'repo', 'script', 'unit'].map(room => `test/${room}/**/*.test.ts`)

@@ -3,6 +3,7 @@
  * The command line. `up` starts a node; the others talk to a running one over its public API. Exit codes: 0 done,
  * 1 error, 2 usage, 99 a check that failed.
  */
+import './processes/stripped-types.mjs'
 import { spawn } from 'node:child_process'
 import { enableCompileCache } from 'node:module'
 import { fileURLToPath } from 'node:url'

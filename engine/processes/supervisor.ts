@@ -17,6 +17,7 @@ import { hostOf, portOf, urlOf } from './listening.ts'
 import type { FromSupervisor, FromWorker } from './messages.ts'
 
 const WORKER = fileURLToPath(new URL('./worker.ts', import.meta.url))
+const STRIPPED_TYPES = new URL('stripped-types.mjs', import.meta.url).href
 const COLLECT_MS = 1000
 const RESTART_MS_MAX = 5000
 /** More than a drain takes: a worker that stands still is killed then, so that a stop always ends. */
@@ -81,7 +82,11 @@ class Crew {
   }
 
   #hire(place: number): Hand {
-    const child = fork(WORKER, [String(place)], { env: childEnvironment(this.#env), serialization: 'advanced' })
+    const child = fork(WORKER, [String(place)], {
+      env: childEnvironment(this.#env),
+      execArgv: [...process.execArgv, '--import', STRIPPED_TYPES],
+      serialization: 'advanced',
+    })
     const hand: Hand = { process: child, ready: false }
     child.on('message', (message: FromWorker) => this.#heard(hand, message))
     child.once('exit', (code, signal) => this.#left(place, hand, signal ?? code))
