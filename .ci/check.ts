@@ -1,5 +1,6 @@
 /**
- * The one gate: types, lint and format, dead code, then every test. The same here and on the build machine.
+ * The one gate: types, lint and format, dead code, then every test. The same here and on the build machine. With `--quick`
+ * it takes the same steps with the tests that leave nothing behind (unit, script, repo), and tsc checks what changed.
  *
  * Each step is a row of STEPS and a program of node_modules/.bin; all of them run even when one fails, because a
  * list of everything that is wrong saves a round. The tools before the tests count as one check each; vitest
@@ -7,7 +8,7 @@
  *
  * A run that cannot fail is refused: no test found, a file that did not load, an error outside of any test or an
  * exit code that contradicts the counts are each one more failure. Arguments narrow vitest only
- * (`npm test -- test/unit`). Rejected: stopping at the first failure, and a second list of checks for machines.
+ * (`npm test -- test/unit`, `npm run quick -- test/repo`). Rejected: stopping at the first failure, and a second list of checks for machines.
  */
 
 import { spawn } from 'node:child_process'
@@ -21,10 +22,16 @@ const BIN = join(ROOT, 'node_modules', '.bin')
 interface Step {
   readonly name: string
   readonly args: readonly string[]
+  /** What the short form adds. */
+  readonly quickly?: readonly string[]
 }
 
 const STEPS: readonly Step[] = [
-  { name: 'tsc', args: ['-p', '.'] },
+  {
+    name: 'tsc',
+    args: ['-p', '.'],
+    quickly: ['--incremental', '--tsBuildInfoFile', 'node_modules/.cache/types.tsbuildinfo'],
+  },
   { name: 'biome', args: ['check', '--error-on-warnings'] },
   { name: 'knip', args: ['--config', '.ci/knip.json', '--no-progress'] },
 ]
@@ -90,16 +97,25 @@ async function runTests(filters: readonly string[]): Promise<Count> {
   }
 }
 
-async function check(filters: readonly string[]): Promise<Count> {
-  const counts: Count[] = []
-  for (const step of STEPS) {
-    counts.push(
-      await timed(step.name, async () =>
-        (await run(step)) === 0 ? { passed: 1, failed: 0 } : { passed: 0, failed: 1 },
-      ),
-    )
-  }
-  counts.push(await timed('vitest', () => runTests(filters)))
+const QUICK = '--quick'
+
+/** What vitest is given: the short form is a project of vitest.config.ts, so there is no second list of files here. */
+export const filtersOf = (args: readonly string[]): readonly string[] =>
+  args.map(arg => (arg === QUICK ? '--project=pure' : arg))
+
+const stepsFor = (args: readonly string[]): readonly Step[] =>
+  STEPS.map(({ name, args: always, quickly = [] }) => ({
+    name,
+    args: args.includes(QUICK) ? [...always, ...quickly] : always,
+  }))
+
+const checkOf = (step: Step): Promise<Count> =>
+  timed(step.name, async () => ((await run(step)) === 0 ? { passed: 1, failed: 0 } : { passed: 0, failed: 1 }))
+
+async function check(args: readonly string[]): Promise<Count> {
+  // Each of them keeps one core busy: together they are as quick as the slowest.
+  const counts = await Promise.all(stepsFor(args).map(checkOf))
+  counts.push(await timed('vitest', () => runTests(filtersOf(args))))
   return counts.reduce((sum, { passed, failed }) => ({ passed: sum.passed + passed, failed: sum.failed + failed }))
 }
 

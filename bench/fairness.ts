@@ -1,5 +1,5 @@
 /**
- * `npm run bench:fairness`: is the allocator fair, and would we know if it were not?
+ * `npm run bench -- fairness`: is the allocator fair, and would we know if it were not?
  *
  * Draws are replayed with fresh seeds until millions of winners are pooled, the battery judges them, and then it is
  * tried itself on injected biases and on historic failures. The long form takes minutes; `--short` takes seconds and
@@ -18,7 +18,7 @@ import { nearest, UsageError } from './stage/options.ts'
 const EXIT = { fair: 0, error: 1, usage: 2, unfair: 99 } as const
 const SEED_MAX = 2 ** 31
 
-const HELP = `bench:fairness: replays draws with fresh seeds and looks for any preference among the winners.
+const HELP = `npm run bench -- fairness: replays draws with fresh seeds and looks for any preference among the winners.
 
   --short          small replays and larger biases: seconds instead of minutes
   --seed N         the same seed makes the same entrants and draws (default: from the clock, printed)
@@ -52,7 +52,8 @@ function seedOf(text: string | undefined): number {
   return seed
 }
 
-async function fairness(args: readonly string[]): Promise<number> {
+/** Replays draws as the flags say; gives the exit code. Throws UsageError for what cannot be. */
+export async function replayDraws(args: readonly string[]): Promise<number> {
   const flags = flagsOf(args)
   if (flags.help) {
     process.stdout.write(`${HELP}\n`)
@@ -80,11 +81,4 @@ async function fairness(args: readonly string[]): Promise<number> {
     process.stdout.write(`${trialLines(trial).join('\n')}\n`)
   }
   return trial.ok ? EXIT.fair : EXIT.unfair
-}
-
-try {
-  process.exitCode = await fairness(process.argv.slice(2))
-} catch (error) {
-  process.stderr.write(`${error instanceof UsageError ? error.message : ((error as Error).stack ?? String(error))}\n`)
-  process.exitCode = error instanceof UsageError ? EXIT.usage : EXIT.error
 }

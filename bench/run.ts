@@ -3,7 +3,8 @@
  *
  * The order is the promise: the verdict is known before a figure is shown, and the engine is stopped whatever happened,
  * an interrupt included (the first one ends the load and still reports; a second one ends the bench). What has ended is
- * written at once. `compare` and `audit` read the folders of earlier runs. Exit codes: 0 sound, 1 an error, 2 wrong usage, 99 a ✗ stands in the result.
+ * written at once. `compare` and `audit` read the folders of earlier runs; `fairness` replays draws without an engine.
+ * Exit codes: 0 sound, 1 an error, 2 wrong usage, 99 a ✗ stands in the result.
  */
 
 import { mkdtemp, rm } from 'node:fs/promises'
@@ -142,15 +143,17 @@ async function bench(options: Options, command: string): Promise<number> {
 const commandOf = (args: readonly string[]): string =>
   ['npm run bench --', ...args].join(' ').replace(/(--key[ =])\S+/g, '$1…')
 
-const ON_RESULTS: Readonly<Record<string, (args: readonly string[]) => Promise<number>>> = {
+/** What stands in place of a run: two on earlier results, and one on the allocator alone. */
+const IN_PLACE: Readonly<Record<string, (args: readonly string[]) => Promise<number>>> = {
   compare: compareFolders,
   audit: auditFolders,
+  fairness: async args => (await import('./fairness.ts')).replayDraws(args),
 }
 
 async function main(args: readonly string[]): Promise<number> {
   try {
-    const onResults = ON_RESULTS[args[0] ?? '']
-    if (onResults !== undefined) return await onResults(args.slice(1))
+    const inPlace = IN_PLACE[args[0] ?? '']
+    if (inPlace !== undefined) return await inPlace(args.slice(1))
     const options = parseOptions(args, process.env)
     if (options.help) {
       process.stdout.write(`${helpText()}\n`)

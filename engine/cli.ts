@@ -40,7 +40,8 @@ examples
   fairgrab up
   PORT=9000 REDIS_URL=redis://10.0.0.5:6379 FAIRGRAB_KEYS=operator:… fairgrab up
 
-Each of them has --help. Settings come from the environment; docs/config.md has them all.
+Each of them has --help. Settings come from the environment; docs/config.md has them all. What the engine's answers mean, by
+their codes: docs/errors.md. Words such as epoch, lever and quarantine: docs/glossary.md.
 `
 
 const UP_HELP = `fairgrab up: start a node, with an embedded Redis unless REDIS_URL is set

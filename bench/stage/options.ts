@@ -222,6 +222,7 @@ export function helpText(): string {
     '  npm run bench -- --repeat 5 --out before    (then change something, --out after, and:)',
     '  npm run bench -- compare before after',
     '  npm run bench -- audit before             (is it as it was written, and does its record still say so?)',
+    '  npm run bench -- fairness --short         (is the allocator fair, and would its tests see it if not?)',
     '',
     'Exit codes: 0 sound, 1 an error, 2 wrong usage, 99 a ✗ stands in the result.',
   ].join('\n')

@@ -59,4 +59,22 @@ export const COMMAND_PLANTS: readonly Plant[] = [
     ['return withServer(found, config)', 'return found'],
     'server/doctor',
   ),
+  plant(
+    'npm run dev makes another key at each change',
+    '.ci/dev.ts',
+    ['readonly #env = environment()', 'get #env() {\n    return environment()\n  }'],
+    'server/dev',
+  ),
+  plant(
+    'npm run dev leaves its Redis behind',
+    '.ci/dev.ts',
+    ["this.#turn.then(() => this.#end('SIGTERM'))", "this.#turn.then(() => this.#end('SIGKILL'))"],
+    'server/dev',
+  ),
+  plant(
+    'an example redeems again under another key',
+    'examples/till.ts',
+    ['const second = await redeem(order, key)', 'const second = await redeem(order, key.slice(1))'],
+    'server/examples',
+  ),
 ]

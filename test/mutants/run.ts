@@ -20,11 +20,13 @@ import { PLANTS, type Plant } from './plants.ts'
 
 const ROOT = join(import.meta.dirname, '../..')
 const NEEDED = [
+  '.ci',
   'engine',
   'scripts',
   'bench',
   'test',
   'docs',
+  'examples',
   'deploy',
   'package.json',
   'tsconfig.json',

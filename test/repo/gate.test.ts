@@ -23,8 +23,9 @@ import {
 import { tmpdir } from 'node:os'
 import { delimiter, join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import { countTests } from '../../.ci/check.ts'
-import { ROOT } from './tree.ts'
+import { parse } from 'yaml'
+import { countTests, filtersOf } from '../../.ci/check.ts'
+import { ROOT, textOf } from './tree.ts'
 
 const LOCK = '{"name":"planted"}'
 const TOOLS = [
@@ -103,6 +104,32 @@ test.each([
 
 test('a report without counts is refused', () => {
   expect(() => countTests('{}', 0)).toThrow('numPassedTests')
+})
+
+test('the short form is a project of the same tests, and filters go on', () => {
+  expect(filtersOf(['--quick', 'test/repo'])).toEqual(['--project=pure', 'test/repo'])
+  expect(filtersOf([])).toEqual([])
+  expect(textOf('vitest.config.ts')).toContain("name: 'pure'")
+})
+
+interface Workflow {
+  readonly jobs: Readonly<Record<string, { readonly container: { readonly image: string }; readonly steps: Step[] }>>
+}
+interface Step {
+  readonly run?: string
+}
+
+test('the workflow runs .ci/run and no list of checks of its own, on the Node that the image has', () => {
+  const { jobs } = parse(textOf('.github/workflows/tests.yml')) as Workflow
+  for (const { container, steps } of Object.values(jobs)) {
+    expect(steps.at(-1)?.run?.trim().split('\n').at(-1)).toBe('.ci/run')
+    expect(steps.map(({ run = '' }) => run).join('\n')).not.toMatch(/\b(npm|npx|vitest|tsc|biome|knip)\b/)
+    expect(textOf('deploy/Dockerfile')).toContain(`FROM ${container.image}-slim`)
+  }
+})
+
+test('the templates of the forge can be read', () => {
+  for (const name of ['bug', 'idea', 'config']) expect(parse(textOf(`.github/ISSUE_TEMPLATE/${name}.yml`))).toBeTruthy()
 })
 
 test.each([

@@ -4,7 +4,8 @@
  * A folder of engine/ may import itself and the folders of a lower floor; server and client, and the four folders above
  * base, do not see each other. The features of engine/campaign and the rooms of bench/ have an order of their own. The
  * client runs in browsers, so it may know base and wire only; the bench judges the engine from outside, so it may know
- * its client, its wire and base only. process.env is read in one file.
+ * its client, its wire and base only; an example knows nothing of ours, since it is copied into other projects. process.env is
+ * read in one file.
  *
  * The rule reads import statements out of the syntax tree, `import()`, `export from` and `import type` included:
  * a type that points upwards ties two rooms together as firmly as a value.
@@ -97,6 +98,7 @@ function findWrongRooms(files: readonly SourceFile[]): readonly string[] {
     const path = posix.join(posix.dirname(file.path), target)
     const [from, to] = [roomOf(file.path), roomOf(path)]
     const bench = file.path.startsWith('bench/')
+    if (file.path.startsWith('examples/')) return [`${at} imports ${path}; an example stands alone`]
     if (from === undefined && !bench) return []
     if (bench && to === undefined)
       return path.startsWith('bench/') ? [] : [`${at} imports ${path}, outside of the bench`]
@@ -199,6 +201,7 @@ test.each([
   ['engine/stranger/a.ts', "import { b } from '../base/b.ts'"],
   ['bench/load/a.ts', "import { b } from '../../engine/store/b.ts'"],
   ['bench/load/a.ts', "import { b } from '../../test/support/b.ts'"],
+  ['examples/a.ts', "import { b } from '../engine/wire/b.ts'"],
 ])('a planted import in %s is found: %s', (path, text) => {
   expect(findWrongRooms([{ path, text }])).toHaveLength(1)
 })

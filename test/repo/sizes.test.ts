@@ -18,7 +18,7 @@ const SCRIPT_LINES_MAX = 60
 const ARCHITECTURE_LINES_MAX = 200
 
 const FUNCTIONS = ['FunctionDeclaration', 'FunctionExpression', 'ArrowFunctionExpression']
-const COUNTED = /^(engine|bench|test|scripts|\.ci|deploy)\/(.*\.(ts|mts|js|mjs|css|html|sh|conf)|run)$/
+const COUNTED = /^(engine|bench|test|scripts|examples|\.ci|deploy)\/(.*\.(ts|mts|js|mjs|css|html|sh|conf)|run)$/
 
 function linesOf(text: string): number {
   return text.replace(/\n$/, '').split('\n').length

@@ -46,7 +46,7 @@ export function textOf(path: string): string {
   return file.text
 }
 
-const PROGRAM = /^(engine|bench|test|\.ci|deploy)\/.*\.(ts|mts|js|mjs)$/
+const PROGRAM = /^(engine|bench|test|examples|\.ci|deploy)\/.*\.(ts|mts|js|mjs)$/
 
 export function isProgram({ path }: SourceFile): boolean {
   return PROGRAM.test(path) || path === 'vitest.config.ts'

@@ -134,7 +134,7 @@ test('nodes that take the secrets of Redis agree, and so does one that has them 
   expect(await readyz(first)).toMatchObject({ ready: true, problems: [] })
 })
 
-test('a Redis that is emptied, and one that is restored from elsewhere, stop a running node and are told', async () => {
+test('a Redis that is emptied, and one that is restored from elsewhere, stop a running node and are reported', async () => {
   const { worker, admin } = await room()
   const node = await worker(ONE)
   const api = new Api(node.url, KEYS.operator)

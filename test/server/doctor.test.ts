@@ -78,7 +78,7 @@ test('a sound Redis under its own user: exit 0, no problem, no word about his ri
   expect(JSON.stringify(told)).not.toMatch(/may do everything|may FLUSHALL/)
 })
 
-test('the default user, and a user who may flush, are told', async () => {
+test('the default user, and a user who may flush, are reported', async () => {
   const { code, told } = await doctor({ REDIS_URL: `redis://127.0.0.1:${port}` })
   expect([code, JSON.stringify(told)]).toEqual([
     0,
@@ -106,12 +106,12 @@ test.each([
     { FAIRGRAB_DATA_DIR: '/nowhere', FAIRGRAB_KEYS: 'operator:short-key', FAIRGRAB_SOCKETS: '1000000' },
     /! keys\n {4}1 API keys have fewer than 32 characters\n {6}→ openssl rand -hex 32[\s\S]*! open files\n.*accepts 1000000 sockets\n {6}→ ulimit -n[\s\S]*✗ disk[\s\S]*✗ Redis[\s\S]*→ start it/,
   ],
-])('%o is told with its mend, exit 1', async (settings, words) => {
+])('%o is reported with what to do, exit 1', async (settings, words) => {
   const { code, stdout } = await doctor(settings, [])
   expect([code, stdout]).toEqual([1, expect.stringMatching(words)])
 })
 
-test('what opens the server to others is told with its mend: debug, modules, no protection, a clock apart', async () => {
+test('what opens the server to others is reported with what to do: debug, modules, no protection, a clock apart', async () => {
   await using open = await startLocalRedis({
     args: ['--enable-debug-command', 'yes', '--enable-module-command', 'yes', '--protected-mode', 'no'],
   })

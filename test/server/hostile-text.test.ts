@@ -168,7 +168,7 @@ test('settlement files: a merchant’s id is no formula in CSV and itself in NDJ
   expect((await fileOf('text/csv')).toString()).toBe(plain)
 })
 
-test('a bundle that a stranger sent, a receipt and their names are told by verify and check as text', async () => {
+test('a bundle that a stranger sent, a receipt and their names are shown by verify and check as text', async () => {
   const bundle = join(folder, 'bundle')
   mkdirSync(bundle)
   const names = HOSTILE.slice(0, 4).map(text => text.replaceAll('/', ''))

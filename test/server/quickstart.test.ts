@@ -6,7 +6,6 @@
  * one. The page's own stop and start again happens where the page has it. The set-up step of `npm start` is left out: it
  * ran before these tests, and would install. Rejected: commands that are copied into a test; they go on working when the page does not.
  */
-import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process'
 import { mkdtempSync, readFileSync } from 'node:fs'
 import { rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -14,6 +13,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterAll, expect, test } from 'vitest'
 import { startNode, type TestNode } from '../support/engine.ts'
+import { blocksOf, PageShell } from '../support/page-shell.ts'
 
 const ROOT = fileURLToPath(new URL('../../', import.meta.url))
 const PAGE = readFileSync(join(ROOT, 'docs/quickstart.md'), 'utf8')
@@ -35,50 +35,15 @@ const PRINTS: readonly (readonly RegExp[])[] = [
   [/sold_out +0 left of 4/, /then {2}rnd_\w+ {2}paused/, /entries, the chain holds/],
 ]
 
-/** A shell that stays: each block sees what those before it have set. */
-class Shell {
-  readonly #child: ChildProcessWithoutNullStreams
-  #words = ''
-  #heard = () => {}
-  #blocks = 0
-
-  constructor() {
-    this.#child = spawn('bash', { cwd: ROOT, env: { PATH: process.env.PATH } })
-    for (const stream of [this.#child.stdout, this.#child.stderr])
-      stream.on('data', (data: Buffer) => {
-        this.#words += data.toString()
-        this.#heard()
-      })
-  }
-
-  /** Runs lines and gives what they printed. */
-  async run(lines: string): Promise<string> {
-    const end = `--- end of ${++this.#blocks} ---`
-    this.#words = ''
-    const { promise, resolve } = Promise.withResolvers<void>()
-    this.#heard = () => this.#words.includes(`${end}\n`) && resolve()
-    this.#child.stdin.write(`${lines}\necho '${end}'\n`)
-    await promise
-    return this.#words.replace(`${end}\n`, '')
-  }
-
-  close(): void {
-    this.#child.stdin.end()
-  }
-}
-
 const folder = mkdtempSync(join(tmpdir(), 'fg-quickstart-'))
 const start = () => startNode({ FAIRGRAB_KEYS: '', FAIRGRAB_JWT_SECRET: '', FAIRGRAB_DATA_DIR: folder })
-const shell = new Shell()
+const shell = new PageShell()
 let node: TestNode | undefined
 afterAll(async () => {
   shell.close()
   await node?.stop()
   await rm(folder, { recursive: true, force: true })
 })
-
-const blocksOf = (text: string): readonly string[] =>
-  [...text.matchAll(/^```sh\n([\s\S]*?)^```$/gm)].map(([, block = '']) => block)
 
 /** The second terminal's first lines, with the address and the key that this node printed. */
 const own = ({ url, madeKey }: TestNode): string => `URL=${url}\nKEY=${madeKey}`

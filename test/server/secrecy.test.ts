@@ -136,7 +136,7 @@ test.each([
   `http://me:${PASSWORD}@host`,
   `redis+sentinel://me:${PASSWORD}@host`,
   `redis://me:${PASSWORD}@h/x`,
-])('an address that cannot be read is told without its password: %#', url => {
+])('an address that cannot be read is shown without its password: %#', url => {
   let said = ''
   try {
     redisOptions(url)

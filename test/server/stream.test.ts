@@ -229,7 +229,7 @@ for (const encoding of ['json', 'msgpack'] as const)
       )
     })
 
-    test('a user claims for himself; nobody watches the stock', async () => {
+    test('a user claims for themselves; nobody watches the stock', async () => {
       const round = await makeRound(api)
       const user = await open(userToken('me'))
       expect(await user.ask({ op: 'claim', id: 1, round_id: round.id })).toMatchObject({

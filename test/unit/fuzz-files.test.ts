@@ -187,7 +187,7 @@ function seal(bytes: Buffer): Buffer {
 }
 
 test(
-  `${INPUTS} records of a journal, sealed again: no grant that is none, and damage is told`,
+  `${INPUTS} records of a journal, sealed again: no grant that is none, and damage is reported`,
   () => {
     const epoch = '00000000000000aa'
     const grants = ['u1', 'b/3', 'x'.repeat(68)].map((holder, i) => ({ sequence: i + 1, pool: 0, at: 5, holder }))

@@ -16,10 +16,10 @@ import { MUSEUM } from '../../bench/measure/fairness/museum.ts'
 import type { Trial } from '../../bench/measure/fairness/trial.ts'
 import { seed } from '../support/seed.ts'
 
-const PROGRAM = fileURLToPath(new URL('../../bench/fairness.ts', import.meta.url))
+const PROGRAM = fileURLToPath(new URL('../../bench/run.ts', import.meta.url))
 
 async function run(...args: readonly string[]) {
-  const child = spawn(process.execPath, [PROGRAM, ...args], { stdio: ['ignore', 'pipe', 'pipe'] })
+  const child = spawn(process.execPath, [PROGRAM, 'fairness', ...args], { stdio: ['ignore', 'pipe', 'pipe'] })
   let [out, error] = ['', '']
   child.stdout.on('data', chunk => {
     out += String(chunk)
