@@ -55,7 +55,7 @@ export async function withRoom<T>(
   allocation: Allocation = { mode: 'fcfs' },
 ): Promise<T> {
   const folder = await mkdtemp(join(tmpdir(), 'fairgrab-inside-'))
-  const redis = await startEmbedded(folder, durability)
+  const redis = await startEmbedded(folder, durability, realClock)
   const store = openStore({ url: redis.url, durability, clock: realClock, random: realRandom })
   try {
     const round = roundConfig(allocation)

@@ -3,6 +3,7 @@
  * delay while it keeps ending. The workers meanwhile answer as they do for any Redis that is away, and go on when it is
  * synced. One that cannot start again ends the node, with the server's own words.
  */
+import { realClock } from '../base/clock.ts'
 import type { Config } from '../config.ts'
 import type { Log } from '../ops/log.ts'
 import { type EmbeddedRedis, startEmbedded } from '../store/server/embedded.ts'
@@ -49,14 +50,14 @@ export class KeptRedis {
 
   async #start(): Promise<void> {
     const { dataDir, durability } = this.#config
-    const server = await startEmbedded(dataDir, durability)
+    const server = await startEmbedded(dataDir, durability, realClock)
     this.#server = server
     if (server.cut)
       this.#log.warn(
         `the log of the embedded Redis ended early (${server.cut}); fairgrab doctor --rounds says if it is sound`,
       )
-    const from = performance.now()
-    void server.ended.then(() => this.#ended(performance.now() - from))
+    const from = realClock.monotonicMs()
+    void server.ended.then(() => this.#ended(realClock.monotonicMs() - from))
   }
 
   #ended(afterMs: number): void {
@@ -66,7 +67,7 @@ export class KeptRedis {
     const delay = this.#deaths === 0 ? 0 : Math.min(DELAY_MS_MAX, DELAY_MS * 2 ** this.#deaths)
     this.#deaths++
     this.#log.error(`the embedded redis-server ended by itself; it is started again on the same log in ${delay} ms`)
-    this.#starting = new Promise<void>(resume => setTimeout(resume, delay)).then(() =>
+    this.#starting = new Promise<void>(resume => void realClock.after(delay, resume)).then(() =>
       this.#stopping ? undefined : this.#start(),
     )
     this.#starting.catch(cause => this.#fail(cause))

@@ -114,7 +114,7 @@ export function openStore(options: StoreOptions): Store {
     agreement: new AgreementStore(server, reads),
     allotments: new AllotStore(claims, reads, scripts),
     entries: new EntryStore(claims, reads, scripts),
-    draws: new DrawStore(reads, scripts),
+    draws: new DrawStore(reads, scripts, random),
     rounds: new RoundStore(reads, scripts, leaseMs),
     roundChecks: new RoundStore(server, scripts, leaseMs),
     campaignChecks: new CampaignChecks(server),
@@ -122,6 +122,7 @@ export function openStore(options: StoreOptions): Store {
     histories: new HistoryStore(server, scripts),
     fence: new FenceStore({ claims, copied }, scripts, new RoundStore(claims, scripts, leaseMs)),
     vouchers: new VoucherStore(changes, reads, scripts, {
+      random,
       soon,
       calendarMs: options.calendarMs ?? (() => clock.wallMs()),
     }),
@@ -129,7 +130,7 @@ export function openStore(options: StoreOptions): Store {
     audit: new AuditStore(changes, reads, scripts),
     controls: new ControlStore(changes, reads),
     ready: () => claims.ready && changes.ready && reads.ready,
-    listen: listener => network.listen(url, options.node ?? 'unnamed', listener),
+    listen: listener => network.listen(url, options.node ?? 'unnamed', listener, random),
     onRenewed: renewed => void renewals.push(renewed),
     health: () => checkHealth(server, { level: options.durability, replicas }, clock),
     close: async () => {

@@ -14,6 +14,7 @@ import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, write
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
+import { realClock } from '../../engine/base/clock.ts'
 import { checkRound } from '../../engine/campaign/operator/round-check.ts'
 import { roundHolders, roundLog, roundState } from '../../engine/store/connection/keys.ts'
 import { startEmbedded } from '../../engine/store/server/embedded.ts'
@@ -50,7 +51,7 @@ async function readGrants(room: ScriptRoom) {
 beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), 'fg-log-'))
   const dir = join(folder, 'sound')
-  const redis = await startEmbedded(dir, 'always')
+  const redis = await startEmbedded(dir, 'always', realClock)
   const room = new ScriptRoom(redis.url, 0)
   roundId = await room.newRound({ totals: [60, 40] })
   const mark = async () =>
@@ -72,7 +73,7 @@ async function load<T>(bytes: Buffer, look: (room: ScriptRoom, cut: string | und
   rmSync(dir, { recursive: true, force: true })
   cpSync(join(folder, 'sound'), dir, { recursive: true })
   writeFileSync(fileIn(dir), bytes)
-  const redis = await startEmbedded(dir, 'always').catch((cause: Error) => cause.message)
+  const redis = await startEmbedded(dir, 'always', realClock).catch((cause: Error) => cause.message)
   if (typeof redis === 'string') return redis
   const room = new ScriptRoom(redis.url, 0)
   try {

@@ -163,6 +163,37 @@ function findEnvReaders(files: readonly SourceFile[]): readonly string[] {
   return [...reads, ...names].map(({ at }) => `${at} reads the environment, which only engine/config.ts may`)
 }
 
+/** Folders whose clock and randomness are arguments, so that tests and the simulation turn them by hand. */
+const TIMELESS = /^engine\/(auth|campaign|draw|ops|server|store|wire)\//
+const AMBIENT =
+  /(?<![.\w])(Date\.now|Math\.random|performance\.now|setTimeout|setInterval|setImmediate|randomBytes|randomUUID|realClock|realRandom)\b/
+
+function findAmbientTime(files: readonly SourceFile[]): readonly string[] {
+  const calls = findNodes(
+    files.filter(({ path }) => TIMELESS.test(path)),
+    ['CallExpression', 'NewExpression', 'ImportSpecifier'],
+  )
+  return calls.flatMap(({ file, node, at }) => {
+    const text = sourceOf(file, node)
+    const used = AMBIENT.exec(text.split('(', 1)[0] as string)?.[0] ?? (/^new Date\(\)$/.test(text) ? text : undefined)
+    return used === undefined ? [] : [`${at} uses ${used}; take a Clock or a Random as an argument`]
+  })
+}
+
+test('clock and randomness are arguments', () => {
+  expect(findAmbientTime(readTree())).toEqual([])
+})
+
+test.each([
+  'const a = Date.now()',
+  'setImmediate(() => {})',
+  "import { randomBytes } from 'node:crypto'",
+  'new Date()',
+])('a planted clock is found: %s', text => {
+  expect(findAmbientTime([{ path: 'engine/store/data/a.ts', text }])).toHaveLength(1)
+  expect(findAmbientTime([{ path: 'engine/cli/a.ts', text }])).toEqual([])
+})
+
 test('imports only point down', () => {
   expect(findWrongRooms(readTree())).toEqual([])
 })

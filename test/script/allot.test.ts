@@ -5,9 +5,11 @@
  * for too long is made by moving the times that Redis keeps, instead of by waiting. The last tests hold a thousand random
  * arrivals at four workers against a sort, and count that every outcome that the script names was answered.
  */
+
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { codeOf } from '../../engine/base/codes.ts'
 import { holdersIn } from '../../engine/base/holder.ts'
+import { realRandom } from '../../engine/base/random.ts'
 import { listenToStock } from '../../engine/store/connection/events.ts'
 import * as keys from '../../engine/store/connection/keys.ts'
 import { ALLOT_HEAD_BYTES, TIE_BYTES } from '../../engine/store/data/allot-store.ts'
@@ -160,11 +162,16 @@ test('while a claim waits, the other workers are called for their marks', async 
   const id = await newRound()
   const listening = Promise.withResolvers<void>()
   const called = Promise.withResolvers<number>()
-  const stop = listenToStock(room.url, 'test', {
-    noticed: () => {},
-    awaited: (roundId, stamp) => (roundId === id ? called.resolve(stamp) : undefined),
-    gap: () => listening.resolve(),
-  })
+  const stop = listenToStock(
+    room.url,
+    'test',
+    {
+      noticed: () => {},
+      awaited: (roundId, stamp) => (roundId === id ? called.resolve(stamp) : undefined),
+      gap: () => listening.resolve(),
+    },
+    realRandom,
+  )
   await listening.promise
   await call(id, 'b', 0)
   await call(id, 'a', 10, [claim('u', 5)])

@@ -4,10 +4,12 @@
  * A round is made for each test; holders, log, state and notices are read behind the store's back. The last test
  * counts that every outcome that the script names was answered at least once in this file.
  */
+
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { CODES } from '../../engine/base/codes.ts'
 import { holdersIn } from '../../engine/base/holder.ts'
 import { BATCH_CLAIMS_MAX } from '../../engine/base/limits.ts'
+import { realRandom } from '../../engine/base/random.ts'
 import { listenToStock } from '../../engine/store/connection/events.ts'
 import * as keys from '../../engine/store/connection/keys.ts'
 import type { Notice } from '../../engine/store/data/notice.ts'
@@ -223,15 +225,20 @@ test('each change is announced once, with absolute values and the next version',
   const heard: Notice[] = []
   const last = Promise.withResolvers<void>()
   const listening = Promise.withResolvers<void>()
-  const stop = listenToStock(room.url, 'node-1', {
-    noticed: (roundId, notice) => {
-      if (roundId !== id) return
-      heard.push(notice)
-      if (notice.state === 'closed') last.resolve()
+  const stop = listenToStock(
+    room.url,
+    'node-1',
+    {
+      noticed: (roundId, notice) => {
+        if (roundId !== id) return
+        heard.push(notice)
+        if (notice.state === 'closed') last.resolve()
+      },
+      awaited: () => {},
+      gap: () => listening.resolve(),
     },
-    awaited: () => {},
-    gap: () => listening.resolve(),
-  })
+    realRandom,
+  )
   await listening.promise
   const { version } = await room.notice(id)
   await room.claim(id, ['a', 'b', 'c'], [0, 1, 1])
@@ -258,14 +265,19 @@ test.each(['', 'hello', '1 2 3'])(
     const heard: string[] = []
     const twice = Promise.withResolvers<void>()
     const listening = Promise.withResolvers<void>()
-    const stop = listenToStock(room.url, 'node-1', {
-      noticed: (_, { state }) => heard.push(state),
-      awaited: () => {},
-      gap: () => {
-        listening.resolve()
-        if (heard.push('gap') === 2) twice.resolve()
+    const stop = listenToStock(
+      room.url,
+      'node-1',
+      {
+        noticed: (_, { state }) => heard.push(state),
+        awaited: () => {},
+        gap: () => {
+          listening.resolve()
+          if (heard.push('gap') === 2) twice.resolve()
+        },
       },
-    })
+      realRandom,
+    )
     await listening.promise
     await room.link.request(client => client.publish(keys.roundChannel('nobody'), words))
     await twice.promise

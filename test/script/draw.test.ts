@@ -4,7 +4,9 @@
  * Two stores are two workers here, since an owner is a store's. Each test makes its own round; what a script leaves is read
  * behind the store's back. The last test counts that every outcome that the scripts name was answered in this file.
  */
+
 import { afterAll, beforeAll, expect, test } from 'vitest'
+import { realRandom } from '../../engine/base/random.ts'
 import * as keys from '../../engine/store/connection/keys.ts'
 import { DrawStore } from '../../engine/store/data/draw-store.ts'
 import { openScriptRoom } from '../support/script-room.ts'
@@ -13,7 +15,7 @@ let room: Awaited<ReturnType<typeof openScriptRoom>>
 let other: DrawStore
 beforeAll(async () => {
   room = await openScriptRoom()
-  other = new DrawStore(room.link, room.scripts)
+  other = new DrawStore(room.link, room.scripts, realRandom)
 })
 afterAll(() => room[Symbol.asyncDispose]())
 

@@ -209,7 +209,7 @@ test('nodes are counted while they listen, each once however many workers it has
   const before = await nodes()
   expect(before).toBe(1)
   const listener = { noticed: () => {}, awaited: () => {}, gap: () => {} }
-  const stops = ['one', 'one', 'two'].map(name => listenToStock(redis.url, name, listener))
+  const stops = ['one', 'one', 'two'].map(name => listenToStock(redis.url, name, listener, realRandom))
   await expect.poll(nodes).toBe(before + 2)
   stops[2]?.()
   await expect.poll(nodes).toBe(before + 1)

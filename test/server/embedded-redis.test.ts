@@ -5,24 +5,26 @@
  * machine or its disk is busy elsewhere, is there all the same: a second server on the same folder would write into the
  * same append only file. The freeze is the fault, so its length is a timer; everything else is awaited.
  */
+
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as last } from 'node:timers/promises'
 import { expect, onTestFinished, test } from 'vitest'
+import { realClock } from '../../engine/base/clock.ts'
 import { startEmbedded } from '../../engine/store/server/embedded.ts'
 
 const FROZEN_MS = 1500
 
 test('a server that is left and does not answer for a while is adopted, and none is started beside it', async () => {
   const dir = mkdtempSync(join(tmpdir(), 'fg-embedded-'))
-  const left = await startEmbedded(dir, 'always')
+  const left = await startEmbedded(dir, 'always', realClock)
   onTestFinished(async () => {
     await left.stop()
     rmSync(dir, { recursive: true, force: true })
   })
   process.kill(left.pid, 'SIGSTOP')
-  const next = startEmbedded(dir, 'always')
+  const next = startEmbedded(dir, 'always', realClock)
   await last(FROZEN_MS)
   process.kill(left.pid, 'SIGCONT')
   const adopted = await next

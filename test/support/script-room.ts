@@ -129,12 +129,13 @@ export class ScriptRoom {
     this.claims = new ClaimStore(this.link, this.link, this.scripts)
     this.allotments = new AllotStore(this.link, this.link, this.scripts)
     this.entries = new EntryStore(this.link, this.link, this.scripts)
-    this.draws = new DrawStore(this.link, this.scripts)
+    this.draws = new DrawStore(this.link, this.scripts, realRandom)
     this.rounds = new RoundStore(this.link, this.scripts, leaseMs)
     this.budgets = new BudgetStore(this.link, this.scripts)
     this.histories = new HistoryStore(this.link, this.scripts)
     this.fence = new FenceStore({ claims: this.link, copied: this.link }, this.scripts, this.rounds)
     this.vouchers = new VoucherStore(this.link, this.link, this.scripts, {
+      random: realRandom,
       soon: run => patientClock.soon(run),
       calendarMs: () => patientClock.wallMs(),
     })

@@ -2,7 +2,9 @@
  * A streamed answer ends whatever its reader does. The response here plays what the library was seen to do over a real
  * socket (one list of 600,000 rows in twenty hung): it says that a part met backpressure, and never calls onWritable.
  */
+
 import { expect, test } from 'vitest'
+import { realClock } from '../../engine/base/clock.ts'
 import { Exchange } from '../../engine/server/http/uws.ts'
 
 const REQUEST = {
@@ -53,7 +55,7 @@ function exchangeOf(says: (part: number) => boolean) {
 
 test('a reader who is never said to be writable again still gets the whole list', async () => {
   const { exchange, written, heard } = exchangeOf(part => part % 2 === 0)
-  await exchange.stream('text/plain', parts(8))
+  await exchange.stream('text/plain', parts(8), realClock)
   expect(written).toEqual(Array.from({ length: 8 }, (_, i) => `part ${i}`))
   expect(heard.ended).toBe(true)
 })
@@ -63,7 +65,7 @@ test('a reader who leaves while the answer waits for him ends it, and nothing mo
     if (part === 3) setImmediate(() => heard.aborted())
     return part !== 3
   })
-  await exchange.stream('text/plain', parts(8))
+  await exchange.stream('text/plain', parts(8), realClock)
   expect(written).toHaveLength(3)
   expect([heard.ended, exchange.open]).toEqual([false, false])
 })
@@ -74,10 +76,10 @@ test('a list that fails in the middle is broken off; one that fails before its f
     throw new Error('Redis went away')
   }
   const middle = exchangeOf(() => true)
-  await expect(middle.exchange.stream('text/plain', failing(2))).rejects.toThrow('went away')
+  await expect(middle.exchange.stream('text/plain', failing(2), realClock)).rejects.toThrow('went away')
   expect(middle.written).toHaveLength(2)
   expect([middle.heard.broken, middle.heard.ended, middle.exchange.open]).toEqual([true, false, false])
   const first = exchangeOf(() => true)
-  await expect(first.exchange.stream('text/plain', failing(0))).rejects.toThrow('went away')
+  await expect(first.exchange.stream('text/plain', failing(0), realClock)).rejects.toThrow('went away')
   expect([first.heard.broken, first.exchange.open]).toEqual([false, true])
 })

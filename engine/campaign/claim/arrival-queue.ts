@@ -129,7 +129,7 @@ export class ArrivalQueue implements Queue {
   #schedule(): void {
     if (this.#scheduled || this.#busy || !this.#hasNews()) return
     this.#scheduled = true
-    setImmediate(() => {
+    this.#options.clock.soon(() => {
       this.#scheduled = false
       if (!this.#busy && this.#hasNews()) void this.#send()
     })

@@ -2,7 +2,9 @@
  * Lists: a page as `data`, `has_more`, `next_cursor`, or everything as NDJSON, a line a row. A cursor is what the last
  * row is known by, so a list that grows behind it goes on where it was.
  */
+
 import { Refusal } from '../../base/assert.ts'
+import type { Clock } from '../../base/clock.ts'
 import { LIST_ROWS_DEFAULT, LIST_ROWS_MAX } from '../../base/limits.ts'
 import { accepts } from '../../wire/encoding.ts'
 import type { Answer, Call, Services } from './services.ts'
@@ -12,13 +14,13 @@ const LINES_A_CHUNK = 512
 
 /** A page of rows, or all of them as NDJSON where that is asked for; `cursorOf` gives the cursor behind a row. */
 export async function listRows<Row>(
-  services: Pick<Services, 'kept'>,
+  services: Pick<Services, 'kept' | 'clock'>,
   { query, exchange }: Call,
   found: AsyncIterable<Row> | Iterable<Row>,
   cursorOf: (row: Row) => string,
 ): Promise<Answer | undefined> {
   const rows = toTheEnd(services, found)
-  if (accepts(exchange.accept, 'application/x-ndjson')) return ndjson(exchange, rows)
+  if (accepts(exchange.accept, 'application/x-ndjson')) return ndjson(exchange, rows, services.clock)
   const limit = Number(query.get('limit') ?? LIST_ROWS_DEFAULT)
   if (!Number.isInteger(limit) || limit < 1 || limit > LIST_ROWS_MAX)
     throw new Refusal('invalid', `limit: must be 1..${LIST_ROWS_MAX}`)
@@ -35,7 +37,7 @@ export async function listRows<Row>(
 }
 
 /** A list that ends says that there is no more, so none ends while Redis lacks everything. */
-async function* toTheEnd<Row>({ kept }: Pick<Services, 'kept'>, rows: AsyncIterable<Row> | Iterable<Row>) {
+async function* toTheEnd<Row>({ kept }: Pick<Services, 'kept' | 'clock'>, rows: AsyncIterable<Row> | Iterable<Row>) {
   yield* rows
   await kept()
 }
@@ -69,7 +71,11 @@ async function* lines(rows: AsyncIterable<unknown> | Iterable<unknown>): AsyncGe
 }
 
 /** Streams all rows; the exchange is answered when this ends. */
-async function ndjson(exchange: Exchange, rows: AsyncIterable<unknown> | Iterable<unknown>): Promise<undefined> {
-  await exchange.stream('application/x-ndjson', lines(rows))
+async function ndjson(
+  exchange: Exchange,
+  rows: AsyncIterable<unknown> | Iterable<unknown>,
+  clock: Clock,
+): Promise<undefined> {
+  await exchange.stream('application/x-ndjson', lines(rows), clock)
   return undefined
 }

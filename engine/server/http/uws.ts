@@ -5,7 +5,9 @@
  * ended or aborted, answers are corked (one write), buffers that the library takes back are copied, bodies are counted
  * chunk by chunk. To change to an upstream build for Node 24 and later, change the alias in package.json; nothing here.
  */
+
 import * as uws from 'uWebSockets.js'
+import type { Clock } from '../../base/clock.ts'
 import { CLOSE_CODES } from '../../base/codes.ts'
 import { BACKPRESSURE_BYTES_MAX, OWED_BYTES_MAX } from '../../base/limits.ts'
 import { GARBLED, utf8Text } from '../../base/text.ts'
@@ -140,7 +142,7 @@ export class Exchange {
   }
 
   /** Writes an answer of unknown length as its parts come, no faster than the client reads. */
-  async stream(type: string, parts: AsyncIterable<string>): Promise<void> {
+  async stream(type: string, parts: AsyncIterable<string>, clock: Clock): Promise<void> {
     const reader = parts[Symbol.asyncIterator]()
     // What fails before anything was written can still be answered as it is.
     let next = await reader.next()
@@ -149,7 +151,7 @@ export class Exchange {
     for (let waits = 0; !this.#head && !next.done; next = await reader.next().catch(cause => this.#breakOff(cause))) {
       if (!this.#open) return
       if (this.#write(next.value)) waits = 0
-      else await this.#writable(Math.min(WRITABLE_MS_MAX, WRITABLE_MS * 2 ** waits++))
+      else await this.#writable(Math.min(WRITABLE_MS_MAX, WRITABLE_MS * 2 ** waits++), clock)
     }
     if (!this.#open) return
     this.#open = false
@@ -176,11 +178,11 @@ export class Exchange {
    * Resolves when the client has made room, or after `most` milliseconds: the library corks a write by itself, and what
    * it calls backpressure may be gone when the cork is out; then nothing ever becomes writable again.
    */
-  #writable(most: number): Promise<void> {
+  #writable(most: number, clock: Clock): Promise<void> {
     return new Promise(resolve => {
-      const timer = setTimeout(resolve, most)
+      const cancel = clock.after(most, resolve)
       const done = () => {
-        clearTimeout(timer)
+        cancel()
         resolve()
       }
       this.#res.onWritable(() => {

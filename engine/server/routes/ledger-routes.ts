@@ -36,11 +36,19 @@ async function readSettlement(services: Services, call: Call) {
   const date = call.params[1] as string
   const { accept } = call.exchange
   if (accepts(accept, 'text/csv')) {
-    await call.exchange.stream('text/csv; charset=utf-8', await services.settlements.file(campaign, date, 'csv'))
+    await call.exchange.stream(
+      'text/csv; charset=utf-8',
+      await services.settlements.file(campaign, date, 'csv'),
+      services.clock,
+    )
     return undefined
   }
   if (accepts(accept, 'application/x-ndjson')) {
-    await call.exchange.stream('application/x-ndjson', await services.settlements.file(campaign, date, 'ndjson'))
+    await call.exchange.stream(
+      'application/x-ndjson',
+      await services.settlements.file(campaign, date, 'ndjson'),
+      services.clock,
+    )
     return undefined
   }
   return { status: 200, body: await services.settlements.settled(campaign, date) }

@@ -6,7 +6,9 @@
  * true at every moment and without a registry that could be wrong. A message that is no notice (another version's, a
  * person's) is a reason to read, and never the end of a worker.
  */
+
 import { Redis } from 'ioredis'
+import type { Random } from '../../base/random.ts'
 import { type Notice, readNotice } from '../data/notice.ts'
 import { redisOptions } from './address.ts'
 import { allChannels, channelRound, nodeChannel } from './keys.ts'
@@ -22,13 +24,13 @@ export interface EventListener {
 const AWAITS = 'awaits '
 
 /** Subscribes to the stock of all rounds, as a worker of a node; the returned function ends it. */
-export function listenToStock(url: string, node: string, listener: EventListener): () => void {
+export function listenToStock(url: string, node: string, listener: EventListener, random: Random): () => void {
   const client = new Redis({
     ...redisOptions(url),
     maxRetriesPerRequest: null,
     // It subscribes below, where a refusal (NOPERM) is caught; the library's own try would end the process.
     autoResubscribe: false,
-    retryStrategy: attempt => Math.min(1000, 20 * 2 ** Math.min(attempt, 6)) * (0.5 + Math.random() / 2),
+    retryStrategy: attempt => Math.min(1000, 20 * 2 ** Math.min(attempt, 6)) * (0.5 + random.float() / 2),
   })
   client.on('error', () => {})
   client.on('ready', () => {

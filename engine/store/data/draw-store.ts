@@ -7,10 +7,11 @@
  * draw-take.lua closes a window and lends the work to one worker; draw-write.lua publishes a file and ends a phase;
  * draw-grant.lua makes grants in the result's order; draw-finish.lua opens what comes next.
  */
-import { randomBytes } from 'node:crypto'
+
 import { Fault } from '../../base/assert.ts'
 import type { Code } from '../../base/codes.ts'
 import { HOLDER_BYTES_MAX, writeArrayHead, writeHolder } from '../../base/holder.ts'
+import type { Random } from '../../base/random.ts'
 import * as keys from '../connection/keys.ts'
 import type { Link, Reply } from '../connection/link.ts'
 import type { Script, ScriptName } from '../connection/scripts.ts'
@@ -91,16 +92,19 @@ const text = (reply: Reply | undefined): string => (reply as Buffer).toString('l
 export class DrawStore {
   readonly #link: Link
   readonly #scripts: Readonly<Record<ScriptName, Script>>
-  readonly #owner = randomBytes(8).toString('hex')
+  readonly #random: Random
+  readonly #owner: string
 
-  constructor(link: Link, scripts: Readonly<Record<ScriptName, Script>>) {
+  constructor(link: Link, scripts: Readonly<Record<ScriptName, Script>>, random: Random) {
+    this.#random = random
+    this.#owner = random.bytes(8).toString('hex')
     this.#link = link
     this.#scripts = scripts
   }
 
   /** The secret that tags, receipts and beacons derive from: made once, kept with the state that depends on it. */
   async secret(): Promise<Buffer> {
-    const fresh = randomBytes(32).toString('hex')
+    const fresh = this.#random.bytes(32).toString('hex')
     const kept = await this.#link.request(async client => {
       await client.setnx(keys.drawSecret(), fresh)
       return client.get(keys.drawSecret())

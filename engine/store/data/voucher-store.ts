@@ -6,11 +6,12 @@
  * The fingerprint of an Idempotency-Key is also kept in the caller's slot, because one key may be tried against vouchers
  * of different campaigns. It is written first, so a key can never stand for two bodies.
  */
-import { randomBytes } from 'node:crypto'
+
 import { Fault } from '../../base/assert.ts'
 import { Batcher } from '../../base/batcher.ts'
 import type { Clock } from '../../base/clock.ts'
 import type { Code } from '../../base/codes.ts'
+import type { Random } from '../../base/random.ts'
 import { type Lease, within } from '../connection/dated-read.ts'
 import { assertCertain } from '../connection/doubt.ts'
 import * as keys from '../connection/keys.ts'
@@ -149,13 +150,15 @@ export function bookedCode(campaignId: string, reply: readonly Reply[]): Code {
   return code
 }
 
-/** When a queue of calls may leave, and the calendar that says which week it is (milliseconds since 1970). */
-interface Times {
+/** When a queue of calls may leave, the calendar that says which week it is (milliseconds since 1970), and what a new secret is made of. */
+interface VoucherStoreOptions {
+  readonly random: Random
   readonly soon: Clock['soon']
   readonly calendarMs: () => number
 }
 
 export class VoucherStore {
+  readonly #random: Random
   readonly #changes: Link
   readonly #reads: Link
   readonly #scripts: Scripts
@@ -163,7 +166,8 @@ export class VoucherStore {
   readonly #keys: Batcher<KeyedRequest, boolean>
   readonly #redemptions: Batcher<RedeemCall, Turned>
 
-  constructor(changes: Link, reads: Link, scripts: Scripts, { soon, calendarMs }: Times) {
+  constructor(changes: Link, reads: Link, scripts: Scripts, { random, soon, calendarMs }: VoucherStoreOptions) {
+    this.#random = random
     this.#calendarMs = calendarMs
     this.#changes = changes
     this.#reads = reads
@@ -178,7 +182,7 @@ export class VoucherStore {
    * starts before its Redis waits here for as long as it takes.
    */
   async secret(): Promise<Buffer> {
-    const fresh = randomBytes(32).toString('hex')
+    const fresh = this.#random.bytes(32).toString('hex')
     const [, kept] = await this.#reads.request(
       client => Promise.all([client.setnx(keys.voucherSecret(), fresh), client.get(keys.voucherSecret())]),
       Number.POSITIVE_INFINITY,

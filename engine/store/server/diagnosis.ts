@@ -9,7 +9,7 @@
 
 import type { Redis } from 'ioredis'
 import { Fault } from '../../base/assert.ts'
-import { type Clock, realClock } from '../../base/clock.ts'
+import type { Clock } from '../../base/clock.ts'
 import type { Finding } from '../../base/finding.ts'
 import { everything, nodeChannel, replicationMark } from '../connection/keys.ts'
 import type { Link } from '../connection/link.ts'
@@ -163,7 +163,7 @@ async function clockDrift(link: Link, clock: Clock): Promise<Finding[]> {
 }
 
 /** Rights and clock, of the server behind a link. Throws Fault when it cannot be asked. */
-export async function diagnose(link: Link, clock: Clock = realClock) {
+export async function diagnose(link: Link, clock: Clock) {
   return {
     problems: [...(await missingRights(link)), ...(await clockDrift(link, clock))],
     warnings: [...(await dangerousRights(link)), ...(await openSettings(link))],

@@ -10,6 +10,7 @@ import { existsSync, mkdirSync } from 'node:fs'
 import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
+import { type Clock, every } from '../../base/clock.ts'
 import type { Durability } from './health.ts'
 
 export interface EmbeddedRedis {
@@ -82,13 +83,10 @@ const exists = (pid: number): boolean => {
   }
 }
 
-function adopted(socket: string, pid: number): EmbeddedRedis {
+function adopted(socket: string, pid: number, clock: Clock): EmbeddedRedis {
   const gone = new Promise<void>(done => {
-    const look = setInterval(() => {
-      if (exists(pid)) return
-      clearInterval(look)
-      done()
-    }, 100)
+    const look = () => (exists(pid) ? clock.after(100, look) : done())
+    look()
   })
   return {
     url: `unix://${socket}`,
@@ -103,18 +101,18 @@ function adopted(socket: string, pid: number): EmbeddedRedis {
 }
 
 /** Starts the server, or takes over one that serves this folder; throws when there is no redis-server on the PATH. */
-export async function startEmbedded(dataDir: string, durability: Durability): Promise<EmbeddedRedis> {
+export async function startEmbedded(dataDir: string, durability: Durability, clock: Clock): Promise<EmbeddedRedis> {
   const dir = resolve(dataDir)
   mkdirSync(dir, { recursive: true, mode: 0o700 })
   const socket = socketOf(dir)
   const left = existsSync(socket) ? await pidBehind(socket, START_MS) : undefined
-  if (left !== undefined) return adopted(socket, left)
+  if (left !== undefined) return adopted(socket, left, clock)
   for (const server of SERVERS) {
     const child = spawn(server, settings(dir, socket, durability), {
       stdio: ['ignore', 'pipe', 'inherit'],
       detached: true,
     })
-    const words = await ready(child, socket)
+    const words = await ready(child, socket, clock)
     if (words !== undefined) return running(child, socket, words)
   }
   throw new Error(
@@ -126,17 +124,18 @@ export async function startEmbedded(dataDir: string, durability: Durability): Pr
  * Its words until it accepts connections, undefined when there is no such program; throws with the last when it ends, or
  * when it gives no sign of life for START_MS. Reading a large log takes as long as it takes: it answers while it reads.
  */
-function ready(child: ChildProcess, socket: string): Promise<string | undefined> {
+function ready(child: ChildProcess, socket: string, clock: Clock): Promise<string | undefined> {
   return new Promise((done, fail) => {
     let words = ''
-    let signOfLife = performance.now()
-    const look = setInterval(async () => {
-      if ((await pidBehind(socket, LOOK_MS).catch(() => undefined)) !== undefined) signOfLife = performance.now()
-      if (performance.now() - signOfLife < START_MS) return
+    let signOfLife = clock.monotonicMs()
+    const look = async () => {
+      if ((await pidBehind(socket, LOOK_MS).catch(() => undefined)) !== undefined) signOfLife = clock.monotonicMs()
+      if (clock.monotonicMs() - signOfLife < START_MS) return
       settle(() => fail(new Error(`redis-server says nothing since ${START_MS / 1000} s:\n${words.slice(-800)}`)))
-    }, LOOK_MS)
+    }
+    const stop = every(clock, LOOK_MS, look, () => {})
     const settle = (run: () => void) => {
-      clearInterval(look)
+      stop()
       run()
     }
     child.once('error', (cause: NodeJS.ErrnoException) =>
