@@ -11,7 +11,7 @@ import { causesText } from './base/causes.ts'
 import { shownLines } from './base/shown-text.ts'
 import type { Command } from './cli/command.ts'
 import { ConfigError, nearest, readConfig, SETTINGS } from './config.ts'
-import type { Told } from './processes/supervisor.ts'
+import type { StartedNode } from './processes/supervisor.ts'
 
 enableCompileCache()
 
@@ -83,7 +83,7 @@ async function upCommand(): Promise<number> {
     process.on('SIGTERM', () => resolve())
     process.on('SIGINT', () => resolve())
   })
-  const serving = ({ url, madeKey, redis }: Told) => {
+  const serving = ({ url, madeKey, redis }: StartedNode) => {
     console.log(`fairgrab serves ${url}   (Redis: ${redis})`)
     if (madeKey) console.log(`operator key, shown once: ${madeKey}`)
   }

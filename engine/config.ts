@@ -1,6 +1,6 @@
 /**
  * Every setting, once: name, unit, default, bounds, sentence. This is the only file that reads the environment.
- * A start-up error names the value, where it came from and how to mend it; an unknown FAIRGRAB_ variable stops the
+ * A start-up error names the value, where it came from and how to correct it; an unknown FAIRGRAB_ variable stops the
  * start and names the nearest known one, because a misspelt limit that is silently ignored is found at 20:00:00.
  * docs/config.md has a row for each setting; a test compares them.
  */
@@ -268,7 +268,7 @@ export function readConfig(env: NodeJS.ProcessEnv = process.env): Config {
   return refuseUncounted(config)
 }
 
-/** What must not be shown is told by its being set. */
+/** Of what must not be shown only whether it is set is shown. */
 const SECRET = /KEYS$|SECRET$|REDIS_URL$/
 
 /** The settings that the environment gives, fit to be shown. */

@@ -1,5 +1,5 @@
 /**
- * One worker, put together: store, rooms, server. Only here are the real clock and the real randomness made. A worker
+ * One worker, put together: store, rounds, server. Only here are the real clock and the real randomness made. A worker
  * knows nothing of other workers; what they must share is in Redis.
  */
 import { hostname } from 'node:os'
@@ -9,7 +9,7 @@ import { jitter, realRandom } from './base/random.ts'
 import { Draws } from './campaign/drawing/draws.ts'
 import { Commitments } from './campaign/money/commitments.ts'
 import { Sweep } from './campaign/money/sweep.ts'
-import { Audit } from './campaign/operator/change-log.ts'
+import { ChangeLog } from './campaign/operator/change-log.ts'
 import { Campaigns } from './campaign/round/campaigns.ts'
 import type { RoundEvents } from './campaign/round/decider.ts'
 import type { Round } from './campaign/round/round.ts'
@@ -34,7 +34,7 @@ const LOG_MS = 1000
 /** Between two sweeps of one worker, at most: money that time moves is this late. */
 const SWEEP_MS = 30_000
 const DRAIN_MS = 5000
-const START_TOLD_MS = 3000
+const START_REPORT_MS = 3000
 
 export interface WorkerOptions {
   readonly config: Config
@@ -63,11 +63,11 @@ export async function startWorker({ config, log, place = 0, metricsText }: Worke
   const health = healthOf({ config, log, faults, store, clock })
   await health.start()
   const agreeing = agree({ config, store, health })
-  const { voucher: secret, draw: drawSecret, agreement } = await tellingWaits(agreeing, health, log)
+  const { voucher: secret, draw: drawSecret, agreement } = await reportingWaits(agreeing, health, log)
   const arrivals = config.arrivals === '' ? undefined : new ArrivalRecord(config.arrivals)
-  const audit = new Audit({ store: store.audit, random, failed: unauditedTold(metrics, log) })
-  const told = (what: string) => faults.told(what)
-  const common = { store, metrics, health, secret, audit }
+  const changeLog = new ChangeLog({ store: store.audit, random, failed: reportUnaudited(metrics, log) })
+  const reporter = (what: string) => faults.reporter(what)
+  const common = { store, metrics, health, secret, changeLog }
   const seen: Pick<RoundEvents, 'changed' | 'drawn'> = {
     changed: view => feed.changed(view.id),
     drawn: (view, window) => drawn(view, window),
@@ -75,19 +75,19 @@ export async function startWorker({ config, log, place = 0, metricsText }: Worke
   const events = eventsOf({ metrics, log, arrivals }, seen)
   const { rounds, fence } = await roundsOf({ ...common, drawSecret, config, log, clock, place, events })
   const campaigns = new Campaigns({ store, clock, random, serverTimeMs: () => rounds.serverTimeMs() })
-  const commitments = new Commitments({ store, serverTimeMs: () => rounds.serverTimeMs(), failed: told('budget') })
-  const draws = new Draws({ store, rounds, clock, failed: told('draw') })
+  const commitments = new Commitments({ store, serverTimeMs: () => rounds.serverTimeMs(), failed: reporter('budget') })
+  const draws = new Draws({ store, rounds, clock, failed: reporter('draw') })
   const limits = limitsOf(config, log, store, clock)
   const money = { campaigns, commitments, sweep: new Sweep(store, campaigns) }
   const parts = { ...common, ...limits, ...money, agreement, rounds, draws, clock, random, fenced: fence !== undefined }
   const { services, stream, own } = servicesOf(config, parts, metricsText)
   const publish: Server['publish'] = (...frame) => server.publish(...frame)
   const feed = stockFeed(parts, stream, publish)
-  const drawn = drawnFeed(parts, publish, told('drawn'))
+  const drawn = drawnFeed(parts, publish, reporter('drawn'))
   await readControls(limits)()
   const server = await openServer(config, services, stream)
-  void fence?.begin(id => rounds.get(id)).catch(told('journal'))
-  const stops = startTicks(parts, log, told)
+  void fence?.begin(id => rounds.get(id)).catch(reporter('journal'))
+  const stops = startTicks(parts, log, reporter)
   return {
     port: server.port,
     metrics: own,
@@ -109,17 +109,17 @@ export async function startWorker({ config, log, place = 0, metricsText }: Worke
 }
 
 /** Says every few seconds what a start waits for, as long as it does. */
-async function tellingWaits<T>(starting: Promise<T>, health: Health, log: Log): Promise<T> {
-  const tell = () => {
+async function reportingWaits<T>(starting: Promise<T>, health: Health, log: Log): Promise<T> {
+  const report = () => {
     const [{ what, mend } = { what: 'Redis does not answer', mend: 'start it, or correct REDIS_URL' }] =
       health.report.problems
     log.warn({ mend }, `the start waits for Redis: ${what}`)
   }
-  const stop = every(realClock, START_TOLD_MS, tell, () => {})
+  const stop = every(realClock, START_REPORT_MS, report, () => {})
   return starting.finally(stop)
 }
 
-/** What fails here is Redis being away, which health tells. */
+/** What fails here is Redis being away, which health reports. */
 const readControls =
   ({ controls }: Pick<Parts, 'controls'>) =>
   () =>
@@ -133,23 +133,23 @@ const roundNow = ({ view: { id, state, notice } }: Round) => ({
 })
 
 /** What a worker does by the clock; each of the functions ends one of them. */
-function startTicks(parts: Parts, log: Log, told: (what: string) => (cause: unknown) => void): (() => void)[] {
+function startTicks(parts: Parts, log: Log, reporter: (what: string) => (cause: unknown) => void): (() => void)[] {
   const { rounds, draws, sweep, commitments, controls, clock, random, metrics } = parts
   const traffic = new TrafficLog(log)
   const second = () => traffic.second(metrics.sinceLast(), [...rounds.loaded()].map(roundNow))
   return [
-    every(clock, TICK_MS, () => rounds.tick(), told('tick')),
-    every(clock, TICK_MS, () => draws.tick(), told('draws')),
-    every(clock, jitter(random, SWEEP_MS), () => sweep.all(), told('sweep')),
-    every(clock, jitter(random, SWEEP_MS), () => commitments.settleAll(), told('budget')),
-    every(clock, READ_MS, readControls(parts), told('controls')),
-    every(clock, BEAT_MS, () => controls.beat(), told('controls')),
-    every(clock, LOG_MS, second, told('traffic')),
+    every(clock, TICK_MS, () => rounds.tick(), reporter('tick')),
+    every(clock, TICK_MS, () => draws.tick(), reporter('draws')),
+    every(clock, jitter(random, SWEEP_MS), () => sweep.all(), reporter('sweep')),
+    every(clock, jitter(random, SWEEP_MS), () => commitments.settleAll(), reporter('budget')),
+    every(clock, READ_MS, readControls(parts), reporter('controls')),
+    every(clock, BEAT_MS, () => controls.beat(), reporter('controls')),
+    every(clock, LOG_MS, second, reporter('traffic')),
   ]
 }
 
 /** An operator's change went on although the audit log could not be written. */
-const unauditedTold = (metrics: Metrics, log: Log) => (cause: unknown) => {
+const reportUnaudited = (metrics: Metrics, log: Log) => (cause: unknown) => {
   metrics.count('fairgrab_unaudited_total')
   log.error({ err: cause }, 'the audit log lacks an entry; the change itself went on')
 }
@@ -163,7 +163,7 @@ const storeOf = (config: Config, log: Log, clock: Clock): Store =>
     calendarMs: () => clock.wallMs(),
     random: realRandom,
     node: `${hostname()}:${config.port}`,
-    heard: (link, event, detail) => log[event === 'up' ? 'info' : 'warn']({ link, detail }, `redis ${event}`),
+    linkChanged: (link, event, detail) => log[event === 'up' ? 'info' : 'warn']({ link, detail }, `redis ${event}`),
   })
 
 interface Watch {
@@ -174,7 +174,7 @@ interface Watch {
   readonly clock: CorrectedClock
 }
 
-/** The checks of the server, which also tell the clock how it stands. */
+/** The checks of the server, which also set the clock right. */
 const healthOf = ({ config, log, faults, store, clock }: Watch): Health =>
   new Health({
     check: async () => {

@@ -1,5 +1,5 @@
 #!lua
--- Allots the claims of a strict round in the order of their arrival stamps. A worker registers its claims and tells its
+-- Allots the claims of a strict round in the order of their arrival stamps. A worker registers its claims and reports its
 -- mark; what every worker's mark has passed is decided, oldest stamp first, ties by a keyed hash. A worker that keeps the
 -- others waiting for 50 ms is waited for no longer: what it brings behind the frontier is late, comes after everybody, and
 -- is counted. A claim may be sent again at any time: who holds is found, who was passed over is decided again.
@@ -44,7 +44,7 @@ order.frontier = math.max(order.frontier, taken)
 for _, claim in ipairs(behind) do due[#due + 1] = claim end
 
 local refused, records, granted = allotment_decide(round, due, waiting_held(KEYS[2], due))
-local keys, notice = { holders = KEYS[2], log = KEYS[3] }, round_told(round, ARGV[1])
+local keys, notice = { holders = KEYS[2], log = KEYS[3] }, round_answer(round, ARGV[1])
 if #granted > 0 then notice = allotment_write(round, keys, ARGV[1], records, granted) end
 order_write(order, KEYS[4], worker, ARGV[1], waiting_oldest(KEYS[5]))
 local decided = {}

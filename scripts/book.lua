@@ -1,6 +1,6 @@
 #!lua
 -- Books the grants of a round that were made since the last time: their packs' money is allocated. The round's log has
--- the grants one by one; a sequence is booked once, however often it is told.
+-- the grants one by one; a sequence is booked once, however often it is sent.
 -- @key state     campaignState
 -- @key balances  campaignBalances
 -- @key ledger    campaignLedger

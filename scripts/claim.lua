@@ -50,7 +50,7 @@ for i = 1, #users do
   end
 end
 if round.sequence > (round.reserve or round.sequence) then return { CODE.unavailable } end
-if puts_n == 0 then return { CODE.granted, round_told(round, ARGV[1]), first, rest, table.concat(exceptions), round.reserve } end
+if puts_n == 0 then return { CODE.granted, round_answer(round, ARGV[1]), first, rest, table.concat(exceptions), round.reserve } end
 local logged, logged_pools = ARGV[3], pools
 if puts_n < 2 * #users then logged, logged_pools = log_repack(puts, puts_n) end
 redis.call('HSET', KEYS[2], unpack(puts))

@@ -1,6 +1,6 @@
 #!lua
 -- Moves a lapsed seat of a draw that is over down the waitlist: one more pack for the seat's pool, its grant to the next in
--- line, and the line that tells so, in one atom.
+-- line, and the line that says so, in one atom.
 -- @key state    roundState
 -- @key holders  roundHolders
 -- @key log      roundLog

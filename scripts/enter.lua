@@ -1,6 +1,6 @@
 #!lua
 -- Takes a batch of claims into the open window of a drawn round: state, window, dedupe by user, record, list, in one
--- atom. A user who entered before keeps that entry, whatever he asks for now. Nothing is published: how many entered an
+-- atom. A user who entered before keeps that entry, whatever they ask for now. Nothing is published: how many entered an
 -- open window is nobody's to know. This is where an entry is late: by Redis's clock, at the window's end.
 -- @key state    roundState
 -- @key draw     roundDraw

@@ -1,7 +1,7 @@
 #!lua
 -- Binds a fenced round to the server that it is on now, under a new epoch: the end of a recovery. Engines that believe
 -- in the old epoch are refused from then on, wherever they write. When every engine that could have acknowledged
--- something has told all, the next grant stands behind what they told; else behind all that may have been granted, and
+-- something has reported all, the next grant stands behind what they reported; else behind all that may have been granted, and
 -- what lies between is quarantined. Asked again, or by several engines at once, it happens once.
 -- @key state     roundState
 -- @key log       roundLog
@@ -9,9 +9,9 @@
 -- @arg channel   where the notice is published
 -- @arg epoch     the epoch to be ended
 -- @arg next      the epoch to begin, 16 hex digits
--- @arg patience  ms to wait for engines that have not told, from the first asking on
+-- @arg patience  ms to wait for engines that have not reported, from the first asking on
 -- @arg hold      what the hold that begins is named by, empty where no worker may go on refusing
--- @arg server    the server that was told what was lost
+-- @arg server    the server that was given what was lost
 -- @reply [outcome, notice, missing]: granted with how many sequences were set aside, replayed when another engine ended
 --        the epoch, unavailable while engines are waited for, fenced when there is no state
 -- @cost one HMGET, one ZREVRANGE, one ZCOUNT, one XADD, one HSET, one PUBLISH

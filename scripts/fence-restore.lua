@@ -8,7 +8,7 @@
 -- @arg channel   where the notice is published; before the round is bound here beside it, since readers still are in the old life
 -- @arg epoch     the epoch that the engine saw
 -- @arg engine    whose journal it is
--- @arg told      with the last of it: the epochs of which this engine has told all that it ever acknowledged
+-- @arg reported  with the last of it: the epochs of which this engine has reported all that it ever acknowledged
 -- @arg grants    lines of `sequence pool at holder`, at most 512
 -- @arg server    the server whose round was looked at; the journal of a longer round may lack what a shorter one lost
 -- @reply [outcome, notice, restored, conflicts]: granted with how many were given back and contradict; fenced

@@ -1,5 +1,5 @@
 #!lua
--- Ends the hold that a change which lets grants resume began: the worker that asks has waited, since it heard of the change,
+-- Ends the hold that a change which lets grants resume began: the worker that asks has waited, since it received the change,
 -- for as long as any worker may go on refusing. Of a hold that is over, or another one's, nothing is changed.
 -- @key state    roundState
 -- @arg channel  where the notice is published
@@ -11,6 +11,6 @@
 -- @include notice
 local round = round_read(KEYS[1], ARGV[2])
 if not round then return { CODE.fenced } end
-if round.hold ~= ARGV[3] then return { CODE.granted, round_told(round, ARGV[1]) } end
+if round.hold ~= ARGV[3] then return { CODE.granted, round_answer(round, ARGV[1]) } end
 round.hold = ''
 return { CODE.granted, round_write(round, ARGV[1], 'hold', '', 'state', round.state) }

@@ -38,7 +38,7 @@ export interface ViewersReport {
 
 export type FromViewers = { readonly type: 'ready' } | { readonly type: 'done'; readonly report: ViewersReport }
 
-interface StockWords {
+interface StockFields {
   readonly op: string
   readonly epoch: string
   readonly version: number
@@ -60,7 +60,7 @@ class Viewers {
   readonly #versions: number[] = []
   readonly #sockets: ViewerSocket[] = []
   #lastBytes: Buffer = Buffer.alloc(0)
-  #lastWords: StockWords | undefined
+  #lastWords: StockFields | undefined
   #closed = 0
   #leaving = false
 
@@ -96,7 +96,7 @@ class Viewers {
   #receive(viewer: number, data: Uint8Array): boolean {
     if (this.#lastBytes.compare(data) !== 0) {
       this.#lastBytes = Buffer.from(data)
-      const words = JSON.parse(this.#lastBytes.toString('utf8')) as StockWords
+      const words = JSON.parse(this.#lastBytes.toString('utf8')) as StockFields
       this.#lastWords = words.op === 'stock' ? words : undefined
     }
     const words = this.#lastWords

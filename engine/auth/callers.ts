@@ -1,5 +1,5 @@
 /**
- * Who asks. A credential goes in, a Caller comes out; nothing above this room ever sees a header or a key. API keys
+ * Who asks. A credential goes in, a Caller comes out; nothing above this folder ever sees a header or a key. API keys
  * are compared in constant time: every character of every key is looked at, whatever the answer. A text with two dots
  * is a user token; anything else is no credential of ours.
  *
@@ -54,7 +54,7 @@ interface ApiKey {
   readonly caller: Caller
 }
 
-/** Reads `role:key,…`, for a merchant also `merchant:key:id`; throws with the mend. No word of an entry is part of a message: it could be the key. */
+/** Reads `role:key,…`, for a merchant also `merchant:key:id`; throws with what to do. No word of an entry is part of a message: it could be the key. */
 export function parseKeys(setting: string): ApiKey[] {
   const entries = setting.split(',').map(entry => entry.trim())
   const keys = entries.filter(Boolean).map((entry, i) => {

@@ -6,8 +6,8 @@
  *   ties         what orders claims of one stamp in a strict round (campaign/claim/arrival-queue.ts)
  *   a key        the seed of the Ed25519 key that signs receipts and commitments
  *
- * The key has one length, and of the 64 bytes half is never told to anybody, so the hash cannot be extended; an HMAC would
- * say the same at three times the cost. Nonce and salt are those of people whose clients bring none; a repeat is told them again. `shed` is one verdict for all requests of a person: whoever sends fifty is shed fifty times.
+ * The key has one length, and of the 64 bytes half is never shown to anybody, so the hash cannot be extended; an HMAC would
+ * say the same at three times the cost. Nonce and salt are those of people whose clients bring none; a repeat gets them again. `shed` is one verdict for all requests of a person: whoever sends fifty is shed fifty times.
  */
 import { hash, hkdfSync } from 'node:crypto'
 
@@ -17,7 +17,7 @@ const SEED_BYTES = 16
 const BUCKET_MASK = 0x7f
 
 export interface Person {
-  /** Bucket u16 and digest: who he is in the round's dedupe, 8 bytes. */
+  /** Bucket u16 and digest: who they are in the round's dedupe, 8 bytes. */
   readonly user: Buffer
   readonly nonce: Buffer
   readonly salt: Buffer

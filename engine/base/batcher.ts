@@ -4,7 +4,7 @@
  * request leaves at the end of this turn of the event loop. Claims have a queue of their own (campaign/claim/claim-queue.ts),
  * which packs bytes and answers in columns; this one is for requests that are a thousand times rarer and larger.
  *
- * A call that ends without an answer fails for everyone in it with the same fault: the link has asked until it was told
+ * A call that ends without an answer fails for everyone in it with the same fault: the link has asked until it was certain
  * or ran out of time, and nothing here asks again.
  */
 import type { Clock } from './clock.ts'

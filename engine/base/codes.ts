@@ -67,7 +67,7 @@ export const CODES = {
   below_minimum: row(63, 422, 'The order is below the minimum amount'),
   wrong_currency: row(64, 422, "The order is not in the campaign's currency"),
   order_limit: row(65, 422, 'The order used as many of these vouchers as it may'),
-  merchant_limit: row(66, 422, 'This user used as many of these vouchers at this merchant today as he may'),
+  merchant_limit: row(66, 422, 'This user used as many of these vouchers at this merchant today as they may'),
   merchant_not_eligible: row(67, 422, 'The merchant may not accept this voucher'),
   idempotency_key_required: row(68, 400, 'The header Idempotency-Key is required'),
   idempotency_mismatch: row(69, 422, 'The same Idempotency-Key came with another body'),

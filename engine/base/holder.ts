@@ -37,7 +37,7 @@ export function holderOf(userId: string, slot: number): string {
   return slot === 1 ? userId : `${userId}/${slot}`
 }
 
-/** The key of a winner of a draw: Redis knows his tag (16 bytes) and not his id. */
+/** The key of a winner of a draw: Redis knows their tag (16 bytes) and not their id. */
 export function holderOfTag(tag: Buffer): string {
   return `tag:${tag.toString('hex')}`
 }
@@ -64,7 +64,7 @@ export function writeHolder(into: Uint8Array, at: number, holder: string): numbe
 
 /**
  * Keys one behind the other, in exactly the bytes that they take: under load they wait by the hundred thousand, and seven
- * times that would be held and collected if each had room for the longest.
+ * times that would be held and collected if each took the bytes of the longest.
  */
 export function packHolders(holders: readonly string[]): Uint8Array {
   let size = 0

@@ -1,7 +1,7 @@
 /**
  * Reads that many ask for at the same time: for each key one is under way, and whoever asks meanwhile shares the next one
  * where the first does not show what was asked for. It left before the question, so what it lacks may have been made since
- * and be known to whoever asks. So a crowd costs two reads, and nobody is told that something is absent by a read that
+ * and be known to whoever asks. So a crowd costs two reads, and nobody gets the answer that something is absent by a read that
  * is older than the question.
  *
  * Rejected: one read a question, which lets a crowd keep Redis busy; joining whatever is under way, which refused good

@@ -51,7 +51,7 @@ export const BACKPRESSURE_BYTES_MAX = 1024 * 1024
 
 /**
  * Bytes of answers that may wait for a socket's reader, beside the above, before it is closed; by who is behind it. A key
- * may have as many claims under way as a worker holds, so the answers to all of them have room; others ask one by one.
+ * may have as many claims under way as a worker holds, so the answers to all of them fit; others ask one by one.
  */
 export const OWED_BYTES_MAX = { key: 32 * 1024 * 1024, other: 1024 * 1024 } as const
 
@@ -106,7 +106,7 @@ export const REDIS_SILENCE_MS = 400
 export const RESERVE_GRANTS = 20_000
 
 /**
- * How long a recovery waits for the engines of a round that have not told what they know, milliseconds. Until it is over everybody
+ * How long a recovery waits for the engines of a round that have not reported what they know, milliseconds. Until it is over everybody
  * still sees the history that was left, for which docs/reliability.md promises a second; who comes later gives back all the same.
  */
 export const RECOVERY_PATIENCE_MS = 700

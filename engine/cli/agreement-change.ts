@@ -52,7 +52,7 @@ function secretStep(name: string, own: string | undefined, kept: string): Step {
   if (own === kept) return { next: undefined, words: `${name} is what the nodes agreed on already` }
   return {
     next: own,
-    words: `${name} is another one now: nodes with the old one grant nothing from their next check on; restart each with the new one at once, since until then they still tell and redeem the old codes. What was derived from the old one is void`,
+    words: `${name} is another one now: nodes with the old one grant nothing from their next check on; restart each with the new one at once, since until then they still answer and redeem the old codes. What was derived from the old one is void`,
   }
 }
 
@@ -78,8 +78,8 @@ export async function changeAgreement(config: Config, { name = '', finish, dryRu
       if (isNews) await store.agreement.set(name, next)
       return { answer: { setting: name, changed: isNews, says: words }, words }
     }
-    const told = `nothing was changed; without --dry-run: ${isNews ? words : `nothing either, ${words}`}`
-    return { answer: { setting: name, changed: false, would_change: isNews, says: told }, words: told }
+    const says = `nothing was changed; without --dry-run: ${isNews ? words : `nothing either, ${words}`}`
+    return { answer: { setting: name, changed: false, would_change: isNews, says }, words: says }
   } finally {
     await store.close()
   }

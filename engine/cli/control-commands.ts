@@ -17,7 +17,7 @@ interface RatesAnswer {
   readonly after: RateSet
 }
 
-const dryRun = { type: 'boolean', says: 'tell what it would change, and change nothing' } as const
+const dryRun = { type: 'boolean', says: 'show what it would change, and change nothing' } as const
 const reason = { type: 'string', says: 'why; it is kept in the audit log' } as const
 
 const isDry = ({ values }: Given): boolean => values['dry-run'] === true
@@ -47,7 +47,7 @@ export const RATES_COMMAND: Command = {
   sentence: 'requests a second that a caller may make; set on every node at once',
   examples: ['fairgrab rates set --per-user 5 --dry-run', 'fairgrab rates set --reset'],
   options: {
-    'per-user': { type: 'string', says: 'what one user may ask by his token; 0 is no limit' },
+    'per-user': { type: 'string', says: 'what one user may ask by their token; 0 is no limit' },
     'per-address': { type: 'string', says: 'what one address may ask without a key' },
     'per-key': { type: 'string', says: 'what one API key may ask, yours among them' },
     reset: { type: 'boolean', says: "take back what was set: each node's configuration holds again" },

@@ -3,10 +3,10 @@
  *
  * It reads the same environment as `fairgrab up` and looks without changing anything but one small key: settings, open
  * files, the disk of the embedded server, the socket library, Redis's settings, version, rights and clock, what its nodes
- * agreed on; with --rounds also whether each round's keys agree. Every finding has the line that mends it. Exit 0 when nothing would stop or
+ * agreed on; with --rounds also whether each round's keys agree. Every finding has the line that fixes it. Exit 0 when nothing would stop or
  * endanger a grant, 1 otherwise; a warning alone is 0.
  *
- * Rejected: mending by itself. A doctor that changes a server at eight in the evening is a fault of its own.
+ * Rejected: fixing by itself. A doctor that changes a server at eight in the evening is a fault of its own.
  */
 
 import { readFileSync, statfsSync } from 'node:fs'
@@ -14,7 +14,7 @@ import { realClock } from '../base/clock.ts'
 import type { Finding } from '../base/finding.ts'
 import { realRandom } from '../base/random.ts'
 import { checkRound } from '../campaign/operator/round-check.ts'
-import { campaignTold } from '../campaign/round/damaged-campaigns.ts'
+import { campaignFinding } from '../campaign/round/damaged-campaigns.ts'
 import { type Config, ConfigError, readConfig } from '../config.ts'
 import { judgeStranger } from '../main/agreement.ts'
 import { verifyBinary } from '../server/http/binary.ts'
@@ -109,7 +109,7 @@ async function damages(rounds: RoundStore): Promise<Finding[]> {
   return found
 }
 
-/** Lines to type lead to the server that was asked. Here alone: the others that tell them do not show where Redis is. */
+/** Lines to type lead to the server that was asked. Here alone: the others that show them do not say where Redis is. */
 function withServer({ problems, warnings }: Examined, config: Config): Examined {
   const cli = redisCli(urlOf(config))
   const lead = ({ what, mend }: Finding) => ({ what, mend: mend.replaceAll(/\bredis-cli(?= [A-Z])/g, () => cli) })
@@ -121,7 +121,7 @@ async function campaignDamages(rounds: RoundStore, checks: CampaignChecks): Prom
   const found: Finding[] = []
   for (const id of new Set((await rounds.index()).map(({ campaignId }) => campaignId))) {
     const damage = await checks.damage(id)
-    if (damage) found.push(campaignTold(id, damage))
+    if (damage) found.push(campaignFinding(id, damage))
   }
   return found
 }

@@ -63,7 +63,11 @@ interface Asked {
 }
 
 /** Prints the lines of a verdict; returns the exit code. */
-function tell(checks: readonly Check[], { values }: Asked, more: Readonly<Record<string, unknown>> = {}): number {
+function printChecks(
+  checks: readonly Check[],
+  { values }: Asked,
+  more: Readonly<Record<string, unknown>> = {},
+): number {
   const ok = checks.every(check => check.ok)
   if (values.json) console.log(shownJson({ ok, ...more, checks }))
   else
@@ -107,7 +111,7 @@ async function verifyCommand(asked: Asked): Promise<number> {
   const verdicts = bundles.map(files => verifyBundle(files, publicKey === undefined ? {} : { publicKey }))
   const compared = bundles.slice(1).map(files => compareResults(bundles[0], files))
   const checks = [...verdicts.flatMap(verdict => verdict.checks), ...compared]
-  return tell(checks, asked, { trust: verdicts.map(({ trust }) => trust ?? null) })
+  return printChecks(checks, asked, { trust: verdicts.map(({ trust }) => trust ?? null) })
 }
 
 /** The evidence of a folder: the whole list is there, so the proof is made of it. */
@@ -152,7 +156,7 @@ async function checkCommand(asked: Asked): Promise<number> {
   const evidence = /^https?:\/\//.test(place)
     ? await evidenceAt(receipt, place, asked)
     : evidenceIn(receipt, await readBundle(place), publicKeyOf(asked))
-  return tell(checkReceiptOf(evidence), asked)
+  return printChecks(checkReceiptOf(evidence), asked)
 }
 
 const COMMANDS: Readonly<Record<string, (asked: Asked) => Promise<number>>> = {

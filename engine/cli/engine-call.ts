@@ -1,6 +1,6 @@
 /**
  * A running engine as the command line asks it: where it is and the key come from --url and --key, else from the
- * environment. What is not 2xx ends the command with the engine's own words, which name the mend. A connection that closed is
+ * environment. What is not 2xx ends the command with the engine's own words, which say what to do. A connection that closed is
  * replaced where asking twice is safe (client/fresh-request.ts); else the command says that it may have been executed.
  */
 import { causesText } from '../base/causes.ts'
@@ -12,7 +12,7 @@ export interface Target {
   readonly key?: string | undefined
 }
 
-interface ProblemWords {
+interface ProblemFields {
   readonly code?: string
   readonly detail?: string
 }
@@ -66,16 +66,16 @@ async function askEngine(target: Target, path: string, asked: Asked): Promise<Bu
   const { location } = answer.headers
   const moved = location === undefined ? '' : `the engine is not at ${url}, give the address that leads to ${location}`
   const { code = String(status), detail = moved } = wordsOf(answer.body)
-  throw new EngineRefusal(code, `${code}: ${detail}${MENDS[code] ?? ''}`)
+  throw new EngineRefusal(code, `${code}: ${detail}${ADVICE[code] ?? ''}`)
 }
 
 /** A claim, and what brings an Idempotency-Key, is the same when it is asked twice; another change may not be. */
 const isRepeatable = (path: string, { method, headers = {} }: Asked): boolean =>
   method === 'POST' && ('idempotency-key' in headers || /^\/v1\/rounds\/[^/]+\/claims$/.test(path))
 
-function wordsOf(body: Buffer): ProblemWords {
+function wordsOf(body: Buffer): ProblemFields {
   try {
-    return JSON.parse(body.toString('utf8')) as ProblemWords
+    return JSON.parse(body.toString('utf8')) as ProblemFields
   } catch {
     return {}
   }
@@ -93,7 +93,7 @@ export function getBytes(target: Target, path: string): Promise<Buffer> {
 
 const START = 'start one with fairgrab up, or give --url or FAIRGRAB_URL'
 
-const MENDS: Readonly<Record<string, string>> = {
+const ADVICE: Readonly<Record<string, string>> = {
   unauthorized: '; give --key or set FAIRGRAB_KEY',
   forbidden: '; give a key of another role with --key or FAIRGRAB_KEY',
   not_found: '; fairgrab round list and fairgrab campaign list name what there is',

@@ -1,6 +1,6 @@
 /**
  * `fairgrab campaign` and `fairgrab round`: the operator's verbs in a terminal, the same as on the page and in the API.
- * With --dry-run a lever tells what it would change and changes nothing. A campaign is read from a file, because its
+ * With --dry-run a lever shows what it would change and changes nothing. A campaign is read from a file, because its
  * pack has too many parts for a line; a round fits one.
  */
 import { readFile } from 'node:fs/promises'
@@ -89,7 +89,7 @@ async function jsonFile(path: string): Promise<unknown> {
   }
 }
 
-const dryRun = { type: 'boolean', says: 'tell what it would change, and change nothing' } as const
+const dryRun = { type: 'boolean', says: 'show what it would change, and change nothing' } as const
 
 export const CAMPAIGN: Command = {
   name: 'campaign',
@@ -189,9 +189,9 @@ async function pull(given: Given, verb: string): Promise<number> {
   const isDry = given.values['dry-run'] === true
   const path = `/v1/rounds/${id}/${verb}${isDry ? '?dry_run=true' : ''}`
   const answer = await askJson<RoundAnswer | Effect>(given.target, path, { method: 'POST', ...(body ? { body } : {}) })
-  const told =
+  const words =
     'after' in answer ? [`now   ${roundLine(answer.before)}`, `then  ${roundLine(answer.after)}`] : roundLine(answer)
-  given.print(answer, told)
+  given.print(answer, words)
   return 0
 }
 

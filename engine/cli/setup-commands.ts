@@ -77,7 +77,7 @@ export const CONFIG: Command = {
   ],
   options: {
     finish: { type: 'boolean', says: 'all nodes have the new level: the old one is not allowed any more' },
-    'dry-run': { type: 'boolean', says: 'tell what it would change, and change nothing' },
+    'dry-run': { type: 'boolean', says: 'show what it would change, and change nothing' },
   },
   run: async given => {
     const verb = verbOf(CONFIG, given, ['check', 'change'])

@@ -3,10 +3,10 @@
  *
  *   seed = SHA-256("fairgrab/seed/v1" || rules hash || root || u64be(n) || beacon)
  *
- * Walking up the scores, "general-first" gives an entrant a seat of `general` while there is one, then one of his own
- * pool; "pool-first" asks his own pool first. Who finds none stands on the waitlist while that has room. The walk ends
+ * Walking up the scores, "general-first" gives an entrant a seat of `general` while there is one, then one of their own
+ * pool; "pool-first" asks their own pool first. Who finds none stands on the waitlist while that has places. The walk ends
  * when no entrant who is still to come could change anything. A cutoff is the score of the last seat given, so
- * everyone can tell his own result: score ≤ cutoff of general, or ≤ cutoff of his pool, is a seat.
+ * everyone can compute their own result: score ≤ cutoff of general, or ≤ cutoff of their pool, is a seat.
  * No modulo, no floating point, nothing that depends on the order of the list. Rejected: drawing indexes from a
  * generator (Fisher and Yates), where a person's result depends on everybody's place in the list.
  */

@@ -126,6 +126,6 @@ export function verifyBeacon(promised: RulesBeacon, beacon: Beacon, committedAt:
 /** What a trust level means, for people. */
 export const TRUST_WORDS: Readonly<Record<Trust, string>> = {
   T1: 'T1, published seed: everybody can repeat the draw; that the seed was not picked has to be believed',
-  T2: "T2, operator's commitment: the seed was fixed before the entries; that the operator told nobody has to be believed",
+  T2: "T2, operator's commitment: the seed was fixed before the entries; that the operator showed it to nobody has to be believed",
   T3: 'T3, public beacon: fixed before opening, and the list was committed before the beacon existed',
 }

@@ -4,7 +4,7 @@
  * `commit.bytes` holds the JSON that is signed, byte for byte; `commit.json` has the same bytes as its field `commit`,
  * with the signature and the public key in hexadecimal. So a reader may take either file, and no rule about how JSON
  * is to be written down is needed. There is no field for a second draw of the same window.
- * Rejected: signing a canonical form (RFC 8785), which each outsider would have to implement before he can verify.
+ * Rejected: signing a canonical form (RFC 8785), which each outsider would have to implement before they can verify.
  */
 import { z } from 'zod'
 import { isHex } from './digest.ts'

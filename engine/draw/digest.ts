@@ -1,5 +1,5 @@
 /**
- * SHA-256 and hexadecimal, the two words that every file of this room speaks.
+ * SHA-256 and hexadecimal, which every file of this folder uses.
  *
  * `writeHash` serves the trees, where ten million entries have 312,000 hashes: the hash comes as a text of 32 characters
  * and is written into its place, which is half the price of a Buffer an answer. Rejected:

@@ -1,14 +1,14 @@
 /**
- * One person's entry: what is committed of him, his tag, and the record that the published list has.
+ * One person's entry: what is committed of them, their tag, and the record that the published list has.
  *
  *   commitment   SHA-256(salt || user id)                                        32 bytes, not published
  *   tag          SHA-256("fairgrab/tag/v1" || round id || nonce || commitment)    its first 16 bytes
  *   record       TTTTTTTTTTTTTTTT P                                               17 bytes: tag, place of the pool
  *
- * The list shows nobody's id: who holds salt and nonce can show that a tag is his, and a guess of the id alone shows
+ * The list shows nobody's id: who holds salt and nonce can show that a tag is theirs, and a guess of the id alone shows
  * nothing. The nonce makes tags of the same person in two rounds strangers to each other. Texts are UTF-8; salt and
  * nonce have a fixed length, so no two inputs run together. Rejected: the plain hash of the id, which anybody
- * with a list of ids inverts; a random tag, which its owner could not show to be his.
+ * with a list of ids inverts; a random tag, which its owner could not show to be theirs.
  */
 import { sha256 } from './digest.ts'
 

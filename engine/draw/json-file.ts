@@ -4,7 +4,7 @@
  * A JSON text may say a thing twice (`{"n":1,"n":2}`); one reader takes the first, another the last, and both would
  * call the same file sound. So a file has to say each thing once and plainly: what was read, written again, must have
  * the same characters but for spaces. Rejected: asking for one exact form; who writes bundles by other means may space
- * his JSON as he likes.
+ * their JSON as they like.
  */
 import type { z } from 'zod'
 

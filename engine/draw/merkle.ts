@@ -139,7 +139,7 @@ export class RecordTree {
 
   #close(leaf: Uint8Array): void {
     const at = this.#leafCount * HASH_BYTES
-    // Twice the room each time, and one hash more for the leaf that is still open.
+    // Twice the size each time, and one hash more for the leaf that is still open.
     if (at + 2 * HASH_BYTES > this.#leaves.length) this.#leaves = Buffer.concat([this.#leaves], at * 2)
     writeHash(leafInputOf(leaf), this.#leaves, at)
     this.#leafCount++

@@ -4,7 +4,7 @@
  *   {"pool":"general","from":"<tag that had the seat>","to":"<tag that has it now>","at":"<RFC 3339>"}
  *
  * A seat goes to the first of the waitlist who was not promoted yet and may have it: anybody for a seat of `general`, for
- * another pool's the entrants of that pool. Who was promoted may let his seat lapse in turn. So the file leaves
+ * another pool's the entrants of that pool. Who was promoted may let their seat lapse in turn. So the file leaves
  * nothing to choose, and `Promotions` is both what the engine asks for the next one and what the verifier runs.
  * Rejected: a line for a seat that nobody can take; it stays unsold and the result already shows the waitlist's end.
  */

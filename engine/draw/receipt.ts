@@ -39,7 +39,7 @@ const schema = z
     root: hex(32),
     signature: hex(SIGNATURE_BYTES),
     key_id: hex(KEY_ID_BYTES),
-    /** What binds the tag to its owner; told to him only. */
+    /** What binds the tag to its owner; only they get it. */
     user_id: z.string().optional(),
     salt: hex(16).optional(),
     nonce: hex(16).optional(),

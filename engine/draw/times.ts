@@ -79,14 +79,14 @@ function pausesIn(shuts: readonly Moment[], from: number, to: number): readonly 
 /** What the times say of a window: the sentences of what broke its rules, and one of what was. */
 export interface Judged {
   readonly flaws: readonly string[]
-  readonly told: string
+  readonly summary: string
 }
 
 /** Holds the changes of a window against its rules. */
 export function judgeTimes(changes: readonly Change[], rules: PromisedTimes): Judged {
   const moments = changes.map(({ at, change }) => ({ at: Date.parse(at), change }))
   const gap = findGap(moments, rules.window ?? 0)
-  if (gap !== undefined) return { flaws: [`the changes are not those of a window: ${gap}`], told: '' }
+  if (gap !== undefined) return { flaws: [`the changes are not those of a window: ${gap}`], summary: '' }
   const [opens, closes] = [Date.parse(rules.opens_at), Date.parse(rules.closes_at)]
   const began = Math.max(...moments.filter(isOpening).map(({ at }) => at))
   const shuts = moments.filter(moment => !isOpening(moment))
@@ -100,5 +100,5 @@ export function judgeTimes(changes: readonly Change[], rules: PromisedTimes): Ju
   for (const pause of pausesIn(shuts, opens, Math.min(closes, ended)))
     flaws.push(`paused inside the window: ${pause}, and the rules say nothing of it`)
   const early = isEarly ? `; it ended early, as the rules said that it may, and not at ${rules.closes_at}` : ''
-  return { flaws, told: `entries from ${words(began)} to ${words(Math.min(ended, closes))}${early}` }
+  return { flaws, summary: `entries from ${words(began)} to ${words(Math.min(ended, closes))}${early}` }
 }

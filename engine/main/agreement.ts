@@ -13,8 +13,8 @@
  *
  * Not among them, since a difference cannot be silent or is one node's own affair: keys and those of user tokens (401 on the
  * one that lacks them; they are changed node by node by being different), FAIRGRAB_REPLICAS (every node counts those that are
- * connected, and one that is told too few stops), rates, sockets, batches, workers, origins, addresses, folders, the log.
- * The form of codes and tags is the version's, which `fairgrab_nodes` and an alert tell.
+ * connected, and one that has too few stops), rates, sockets, batches, workers, origins, addresses, folders, the log.
+ * The form of codes and tags is the version's, which `fairgrab_nodes` and an alert show.
  */
 
 import { fingerprintOf } from '../auth/fingerprint.ts'

@@ -1,5 +1,5 @@
 /**
- * The rounds of one worker, put together: what decides their claims, what hears of them, and at the level fenced what stands
+ * The rounds of one worker, put together: what decides their claims, what receives their events, and at the level fenced what stands
  * between them and Redis.
  */
 import { join } from 'node:path'
@@ -11,7 +11,7 @@ import type { FenceEvent } from '../campaign/fenced/fenced-round.ts'
 import { FencedRounds } from '../campaign/fenced/fenced-rounds.ts'
 import { Journal } from '../campaign/fenced/journal.ts'
 import { FolderDisk } from '../campaign/fenced/journal-disk.ts'
-import type { Audit } from '../campaign/operator/change-log.ts'
+import type { ChangeLog } from '../campaign/operator/change-log.ts'
 import type { RoundEvents } from '../campaign/round/decider.ts'
 import { quarantines } from '../campaign/round/quarantine.ts'
 import { Rounds } from '../campaign/round/rounds.ts'
@@ -30,7 +30,7 @@ interface Noting {
   readonly arrivals: ArrivalRecord | undefined
 }
 
-/** What becomes of what the rounds of this worker tell: metrics and log here, viewers by `seen`. */
+/** What becomes of what the rounds of this worker report: metrics and log here, viewers by `seen`. */
 export const eventsOf = (
   { metrics, log, arrivals }: Noting,
   seen: Pick<RoundEvents, 'changed' | 'drawn'>,
@@ -56,7 +56,7 @@ interface RoundParts {
   readonly health: Health
   readonly secret: Buffer
   readonly drawSecret: Buffer
-  readonly audit: Audit
+  readonly changeLog: ChangeLog
   readonly events: RoundEvents
 }
 
@@ -76,13 +76,13 @@ export async function roundsOf(parts: RoundParts): Promise<{ readonly rounds: Ro
   return fence ? { rounds, fence } : { rounds }
 }
 
-/** What the checks of the server are told of the rounds that are served. */
+/** What the checks of the server know of the rounds that are served. */
 function watchRounds(health: Health, rounds: Rounds, store: Store): void {
   health.watch(async ({ aheadMs }) => {
     rounds.measured(realClock.wallMs() + aheadMs)
     const configs = [...rounds.loaded()].map(({ view }) => view.config)
     const { lost, damaged } = await rounds.damaged.look(configs.map(({ id }) => id))
-    // With all rounds their campaigns are lost; that is told once.
+    // With all rounds their campaigns are lost; that is reported once.
     const served = lost.length > 0 ? [] : configs.map(config => config.campaign_id)
     return { problems: lost, damages: [...damaged, ...(await rounds.damagedCampaigns.look(served))] }
   })
@@ -91,22 +91,22 @@ function watchRounds(health: Health, rounds: Rounds, store: Store): void {
 
 /** The level fenced of this worker, with its journal and its name, which are new together. */
 async function fenceOf(
-  { config, place, store, log, audit, events }: RoundParts,
+  { config, place, store, log, changeLog, events }: RoundParts,
   adopted: (roundId: string, notice: Notice) => void,
 ): Promise<FencedRounds> {
   const disk = new FolderDisk(join(config.dataDir, 'journal', String(place)))
   const engine = await disk.name(() => realRandom.bytes(6).toString('hex'))
-  const told = (event: FenceEvent) => {
+  const reported = (event: FenceEvent) => {
     log.warn(event, 'fenced')
     if (event.kind !== 'bound') return
     const { roundId: target, missing, notice } = event
-    const deed = { who: `engine ${engine}`, action: 'fail-over', target, body: { missing, epoch: notice.epoch } }
-    void audit.begin(deed).then(end => end('bound'))
+    const change = { who: `engine ${engine}`, action: 'fail-over', target, body: { missing, epoch: notice.epoch } }
+    void changeLog.begin(change).then(end => end('bound'))
   }
   return new FencedRounds({
     ...{ engine, claims: store.claims, fence: store.fence, journal: new Journal(disk) },
     ...{ clock: realClock, random: realRandom, chunk: RESERVE_GRANTS },
-    ...{ patienceMs: RECOVERY_PATIENCE_MS, adopted, told },
+    ...{ patienceMs: RECOVERY_PATIENCE_MS, adopted, reported },
     failed: fault => events.failed(fault),
   })
 }

@@ -1,5 +1,5 @@
 /**
- * What a worker serves, put together: the rules behind the routes, the stream, and the two feeds that tell its viewers of
+ * What a worker serves, put together: the rules behind the routes, the stream, and the two feeds that send its viewers
  * stock and draws. Nothing is decided here.
  */
 import { Callers, parseKeys } from '../auth/callers.ts'
@@ -14,7 +14,7 @@ import { Ledger } from '../campaign/money/ledger.ts'
 import { Reports } from '../campaign/money/report.ts'
 import { Settlements } from '../campaign/money/settlement.ts'
 import type { Sweep } from '../campaign/money/sweep.ts'
-import type { Audit } from '../campaign/operator/change-log.ts'
+import type { ChangeLog } from '../campaign/operator/change-log.ts'
 import { Lifecycle } from '../campaign/operator/lifecycle.ts'
 import type { Campaigns } from '../campaign/round/campaigns.ts'
 import type { RoundView } from '../campaign/round/round-view.ts'
@@ -53,7 +53,7 @@ export interface Parts {
   readonly metrics: Metrics
   readonly clock: Clock
   readonly random: Random
-  readonly audit: Audit
+  readonly changeLog: ChangeLog
   readonly fenced: boolean
   readonly rates: RateLimits
   readonly controls: Controls
@@ -98,7 +98,7 @@ export function servicesOf(
     store,
     rounds,
     ...campaignParts(parts),
-    audit: parts.audit,
+    changeLog: parts.changeLog,
     metrics,
     underWay: { requests: 0 },
     kept: () => kept(parts),
@@ -160,12 +160,12 @@ function campaignParts(parts: Parts) {
   }
 }
 
-/** Stock to the stream's topics, encoded once for all who are told now. */
+/** Stock to the stream's topics, encoded once for all who get it now. */
 export function stockFeed({ rounds, clock, metrics }: Parts, stream: Stream, publish: Server['publish']): StockFeed {
   return new StockFeed({
     clock,
     viewers: roundId => stream.viewers(roundId),
-    tell: (roundId, cohorts) => {
+    publish: (roundId, cohorts) => {
       const round = rounds.peek(roundId)
       if (!round) return
       const frame = stockFrame(round)
@@ -173,12 +173,12 @@ export function stockFeed({ rounds, clock, metrics }: Parts, stream: Stream, pub
         publish(topicOf(roundId, cohort, false), frame.json, false)
         publish(topicOf(roundId, cohort, true), frame.msgpack, true)
       }
-      metrics.told((rounds.serverTimeMs() - round.view.notice.at) / 1000)
+      metrics.frameSent((rounds.serverTimeMs() - round.view.notice.at) / 1000)
     },
   })
 }
 
-/** The result of a draw to everybody who watches the round: one frame, from which each can tell how he stands. */
+/** The result of a draw to everybody who watches the round: one frame, from which each can compute how they stand. */
 export function drawnFeed({ store, metrics }: Parts, publish: Server['publish'], failed: (cause: unknown) => void) {
   return (view: RoundView, window: number) => {
     store.draws

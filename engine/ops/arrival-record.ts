@@ -1,6 +1,6 @@
 /**
  * When each decided claim arrived at this worker, for those who measure the order: one file a round and worker, named
- * `<round id>.<process id>`, 16 bytes a claim in the order in which this worker heard the decisions.
+ * `<round id>.<process id>`, 16 bytes a claim in the order in which this worker received the decisions.
  *
  *   stamp f64 (µs since 1970, the engine's clock) | sequence u32 (0: none) | outcome u8 | pool u8 | 0 u16, big endian
  *

@@ -1,7 +1,7 @@
 /**
- * What fails by the clock while Redis is away or short of a replica fails at each tick, for one reason that the health tells
- * with its mend. So a fault is told once until the health changes, as a warning and without its stack, which is always
- * the same; anything else is a bug and is told with it, each time.
+ * What fails by the clock while Redis is away or short of a replica fails at each tick, for one reason that the health reports
+ * with what to do. So a fault is logged once until the health changes, as a warning and without its stack, which is always
+ * the same; anything else is a bug and is logged with it, each time.
  */
 import { Fault } from '../base/assert.ts'
 import type { Log } from './log.ts'
@@ -11,25 +11,25 @@ const KEPT = 100
 
 export class FaultLog {
   readonly #log: Pick<Log, 'warn'>
-  readonly #told = new Set<string>()
+  readonly #reported = new Set<string>()
 
   constructor(log: Pick<Log, 'warn'>) {
     this.#log = log
   }
 
-  /** Tells the failures of one task, under its name. */
-  told(task: string): (cause: unknown) => void {
+  /** Logs the failures of one task, under its name. */
+  reporter(task: string): (cause: unknown) => void {
     return cause => {
       if (!(cause instanceof Fault)) return this.#log.warn({ err: cause }, task)
       const line = `${task}: ${cause.message}`
-      if (this.#told.has(line) || this.#told.size >= KEPT) return
-      this.#told.add(line)
+      if (this.#reported.has(line) || this.#reported.size >= KEPT) return
+      this.#reported.add(line)
       this.#log.warn({ cause: cause.message }, task)
     }
   }
 
-  /** The health is another one: what still fails is told again. */
+  /** The health is another one: what still fails is logged again. */
   changed(): void {
-    this.#told.clear()
+    this.#reported.clear()
   }
 }

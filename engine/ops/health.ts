@@ -1,7 +1,7 @@
 /**
  * Whether this worker may grant: judged every few seconds from what the store found, from the connections, and from
- * the drain. Any problem stops the grants and is told in words with its mend, but for what concerns single rounds, whose
- * scripts stop them; warnings are told and do not stop.
+ * the drain. Any problem stops the grants and is reported in words with what to do, but for what concerns single rounds, whose
+ * scripts stop them; warnings are reported and do not stop.
  */
 
 import { Fault } from '../base/assert.ts'
@@ -55,7 +55,7 @@ export interface HealthOptions {
   readonly connected: () => boolean
   readonly clock: Clock
   readonly durability: string
-  /** Told when the list of problems or warnings is another one than before; grants are stopped where it is not ready. */
+  /** Called when the list of problems or warnings is another one than before; grants are stopped where it is not ready. */
   readonly changed: (report: HealthReport) => void
 }
 
@@ -68,7 +68,7 @@ export class Health {
   readonly #options: HealthOptions
   readonly #watches: Watch[] = []
   #report: HealthReport
-  #told = ''
+  #reported = ''
   #stops = true
   #stop: () => void = () => {}
 
@@ -154,9 +154,9 @@ export class Health {
       this.#stops = true
       this.#report = { ...this.#report, ready: false, problems: [unreachable(cause)] }
     }
-    const told = JSON.stringify([this.#report.problems, this.#report.warnings])
-    if (told !== this.#told) this.#options.changed(this.#report)
-    this.#told = told
+    const found = JSON.stringify([this.#report.problems, this.#report.warnings])
+    if (found !== this.#reported) this.#options.changed(this.#report)
+    this.#reported = found
   }
 
   /** What the watches found; where the server itself has problems, one that cannot be asked finds nothing. */

@@ -87,7 +87,7 @@ export const METRICS = [
     labels: [],
     help: 'Voucher codes asked for that do not exist.',
   },
-  { name: 'fairgrab_draws_total', type: 'counter', labels: [], help: 'Draws whose result this worker told.' },
+  { name: 'fairgrab_draws_total', type: 'counter', labels: [], help: 'Draws whose result this worker announced.' },
   { name: 'fairgrab_faults_total', type: 'counter', labels: [], help: 'Batches that ended without a decision.' },
   { name: 'fairgrab_bugs_total', type: 'counter', labels: [], help: 'Requests that met a bug of the engine.' },
   {
@@ -169,14 +169,14 @@ const WORST: readonly MetricName[] = [
 export class Metrics {
   readonly #registry = new Registry()
   readonly #outcomes = new Float64Array(256)
-  readonly #told = new Float64Array(256)
+  readonly #collected = new Float64Array(256)
   readonly #logged = new Float64Array(256)
   readonly #delay = monitorEventLoopDelay({ resolution: 10 })
   readonly #counters = new Map<string, Counter>()
   readonly #gauges = new Map<string, Gauge>()
   readonly #histograms = new Map<string, Histogram>()
   readonly #onBug: (cause: unknown) => void
-  #cpuTold = 0
+  #cpuCollected = 0
   #delaySince = process.uptime()
 
   constructor(onBug: (cause: unknown) => void) {
@@ -231,7 +231,7 @@ export class Metrics {
   }
 
   /** A stock frame left that was `seconds` old. */
-  told(seconds: number): void {
+  frameSent(seconds: number): void {
     this.count('fairgrab_stock_frames_total')
     this.#histograms.get('fairgrab_stock_age_seconds')?.observe(Math.max(0, seconds))
   }
@@ -244,11 +244,11 @@ export class Metrics {
   /** Everything as the metrics library's JSON, which the supervisor adds up. */
   async json(gauges: Gauges): Promise<object[]> {
     for (let outcome = 0; outcome < 256; outcome++) {
-      const more = (this.#outcomes[outcome] as number) - (this.#told[outcome] as number)
+      const more = (this.#outcomes[outcome] as number) - (this.#collected[outcome] as number)
       const code = codeOf(outcome)
       if (code && (more > 0 || outcome <= CODES.fenced.number))
         this.#counters.get('fairgrab_claims_total')?.inc({ outcome: code }, more)
-      this.#told[outcome] = this.#outcomes[outcome] as number
+      this.#collected[outcome] = this.#outcomes[outcome] as number
     }
     this.#set('fairgrab_claims_unanswered', gauges.unanswered())
     this.#set('fairgrab_stream_sockets', gauges.sockets())
@@ -271,8 +271,8 @@ export class Metrics {
       this.#delaySince = process.uptime()
     }
     const { user, system } = process.cpuUsage()
-    this.#counters.get('fairgrab_cpu_seconds_total')?.inc((user + system) / 1e6 - this.#cpuTold)
-    this.#cpuTold = (user + system) / 1e6
+    this.#counters.get('fairgrab_cpu_seconds_total')?.inc((user + system) / 1e6 - this.#cpuCollected)
+    this.#cpuCollected = (user + system) / 1e6
     this.#stock(gauges.stocks())
     return this.#registry.getMetricsAsJSON()
   }

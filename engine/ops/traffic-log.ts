@@ -2,7 +2,7 @@
  * What a worker says of its traffic: one line a second while claims are answered, and one for each change of a round's state.
  *
  * It looks once a second at numbers that are there anyway, so no claim pays for it, and a quiet engine is silent. A state
- * that came and went within a second is not told here; the audit log has who asked for it. Rejected: a line a batch.
+ * that came and went within a second is not logged here; the audit log has who asked for it. Rejected: a line a batch.
  */
 import type { Log } from './log.ts'
 

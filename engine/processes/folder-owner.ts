@@ -2,8 +2,8 @@
  * One node owns a data folder: two would share the folder's embedded Redis without a word, and whichever ends first
  * would stop it under the other.
  *
- * The owner listens on a socket in the folder and tells its process id to whoever connects. A process that dies, by
- * whatever signal, listens no more, so what it leaves is told from an owner by one try to connect; a frozen owner still
+ * The owner listens on a socket in the folder and sends its process id to whoever connects. A process that dies, by
+ * whatever signal, listens no more, so one try to connect shows whether there is an owner; a frozen owner still
  * accepts. What is left is moved away before it is removed: of two starts that find it only one moves it, and a live
  * owner's socket that was moved by mistake is put back. Rejected: a file with a process id, which a reboot makes another's.
  */

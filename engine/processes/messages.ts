@@ -15,7 +15,7 @@ export type FromWorker =
   | { readonly kind: 'ask'; readonly id: number; readonly what: 'metrics' }
 
 /** From a worker to its supervisor. */
-export function tell(message: FromWorker): void {
+export function report(message: FromWorker): void {
   process.send?.(message)
 }
 
@@ -25,12 +25,12 @@ let asked = 0
 export function askSupervisor(what: 'metrics'): Promise<string> {
   const id = ++asked
   return new Promise(resolve => {
-    const heard = (message: FromSupervisor) => {
+    const received = (message: FromSupervisor) => {
       if (message.kind !== 'answer' || message.id !== id) return
-      process.off('message', heard)
+      process.off('message', received)
       resolve(message.text)
     }
-    process.on('message', heard)
-    tell({ kind: 'ask', id, what })
+    process.on('message', received)
+    report({ kind: 'ask', id, what })
   })
 }

@@ -88,12 +88,12 @@ class Crew {
       serialization: 'advanced',
     })
     const hand: Hand = { process: child, ready: false }
-    child.on('message', (message: FromWorker) => this.#heard(hand, message))
+    child.on('message', (message: FromWorker) => this.#received(hand, message))
     child.once('exit', (code, signal) => this.#left(place, hand, signal ?? code))
     return hand
   }
 
-  #heard(hand: Hand, message: FromWorker): void {
+  #received(hand: Hand, message: FromWorker): void {
     switch (message.kind) {
       case 'ready':
         hand.ready = true
@@ -145,7 +145,7 @@ class Crew {
   }
 }
 
-export interface Told {
+export interface StartedNode {
   readonly url: string
   /** Set when none was configured: a random operator key, to be shown once. */
   readonly madeKey: string | undefined
@@ -158,7 +158,7 @@ export interface Told {
  */
 export async function up(
   config: Config,
-  told: (facts: Told) => void,
+  started: (facts: StartedNode) => void,
   stopped: Promise<void>,
 ): Promise<Node | undefined> {
   const log = openLog(config.logLevel, 'supervisor')
@@ -197,7 +197,7 @@ export async function up(
     throw cause
   }
   const url = urlOf(host, port)
-  told({ url, madeKey, redis: redis ? `embedded, in ${config.dataDir}` : 'REDIS_URL' })
+  started({ url, madeKey, redis: redis ? `embedded, in ${config.dataDir}` : 'REDIS_URL' })
   return {
     ...{ url, stop },
     pids: () => [...crew.pids, ...(redis?.pids ?? [])],

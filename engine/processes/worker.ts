@@ -1,5 +1,5 @@
 /**
- * A worker process: started by the supervisor (supervisor.ts), told to drain by it, and ended with it. Its metrics go
+ * A worker process: started by the supervisor (supervisor.ts), drained by it, and ended with it. Its metrics go
  * to the supervisor, which adds those of all workers.
  *
  * A supervisor that dies takes its workers with it at once: whoever killed a node believes that it writes nothing any more,
@@ -9,7 +9,7 @@
 import { ConfigError, readConfig } from '../config.ts'
 import { startWorker } from '../main.ts'
 import { openLog } from '../ops/log.ts'
-import { askSupervisor, type FromSupervisor, tell } from './messages.ts'
+import { askSupervisor, type FromSupervisor, report } from './messages.ts'
 
 const config = readConfig()
 const log = openLog(config.logLevel, 'worker')
@@ -40,7 +40,7 @@ const worker = await startWorker({
   place: Number(process.argv[2] ?? 0),
   metricsText: () => askSupervisor('metrics'),
 }).catch((cause: Error) => {
-  tell({ kind: 'failed', reason: cause.message, isSetting: cause instanceof ConfigError })
+  report({ kind: 'failed', reason: cause.message, isSetting: cause instanceof ConfigError })
   process.exit(1)
 })
 
@@ -53,6 +53,7 @@ const drain = () => {
 process.off('message', leaveEarly)
 process.on('message', (message: FromSupervisor) => {
   if (message.kind === 'drain') drain()
-  if (message.kind === 'collect') worker.metrics().then(json => tell({ kind: 'collected', id: message.id, json }), die)
+  if (message.kind === 'collect')
+    worker.metrics().then(json => report({ kind: 'collected', id: message.id, json }), die)
 })
-tell({ kind: 'ready', port: worker.port })
+report({ kind: 'ready', port: worker.port })

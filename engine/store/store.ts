@@ -1,7 +1,7 @@
 /**
  * The store: the only door to Redis. It owns four connections a worker (claims; vouchers and ledger; reads and rounds;
  * stock events), one for the server's health where replicas are waited for, one for what the level fenced must have on
- * all of them, and offers one typed method a script. Above this room nobody knows what a key or a command is.
+ * all of them, and offers one typed method a script. Above this folder nobody knows what a key or a command is.
  */
 import type { Clock } from '../base/clock.ts'
 import { LEASE_MS } from '../base/limits.ts'
@@ -39,7 +39,7 @@ export interface StoreOptions {
   readonly node?: string
   /** LEASE_MS where nothing else is said; only a store without workers may do with less. */
   readonly leaseMs?: number
-  readonly heard?: (link: string, event: 'up' | 'down', detail: string) => void
+  readonly linkChanged?: (link: string, event: 'up' | 'down', detail: string) => void
   /** How Redis is reached; the real network where nothing else is said. */
   readonly network?: Network
   /** Loaded from scripts/ where they are not given. */
@@ -60,7 +60,7 @@ export interface Store {
   readonly entries: EntryStore
   readonly draws: DrawStore
   readonly rounds: RoundStore
-  /** The same for checks of the server, which are told too when replicas are missing. */
+  /** The same for checks of the server, which are answered also when replicas are missing. */
   readonly roundChecks: RoundStore
   /** For checks of the server, too. */
   readonly campaignChecks: CampaignChecks
@@ -90,9 +90,9 @@ export function openStore(options: StoreOptions): Store {
   const link = (name: string, copies = replicas) => {
     const made: Link = new Link({
       ...{ url, scripts, clock, random, syncs, replicas: copies, ...(network.dial && { dial: network.dial }) },
-      heard: (event, detail) => {
+      changed: (event, detail) => {
         if (event === 'up') leaveOthers(made, links)
-        options.heard?.(name, event, detail)
+        options.linkChanged?.(name, event, detail)
         if (event === 'up') for (const renewed of renewals) renewed()
       },
     })

@@ -6,7 +6,7 @@
 import { rfc3339 } from '../base/clock.ts'
 
 /** What an answer needs of its round. */
-export interface RoundWords {
+export interface AnsweredRound {
   readonly id: string
   readonly pools: readonly string[]
   /** One entry a voucher of the pack, by place. */
@@ -14,7 +14,7 @@ export interface RoundWords {
 }
 
 /** A grant, as it is answered. */
-export interface GrantWords {
+export interface AnsweredGrant {
   readonly userId: string
   readonly slot: number
   readonly pool: number
@@ -27,14 +27,14 @@ export interface GrantWords {
 /** A claim's id is a name for (round, sequence): the same in every answer, without being stored. */
 export const claimId = (roundId: string, sequence: number): string => `clm_${roundId.slice(4)}_${sequence}`
 
-export interface VoucherWords {
+export interface AnsweredVoucher {
   readonly code: string
   readonly template: string
   readonly state: string
   readonly expires_at: string
 }
 
-export interface ClaimWords {
+export interface AnsweredClaim {
   readonly outcome: 'granted'
   readonly replayed?: true
   readonly claim: {
@@ -46,16 +46,16 @@ export interface ClaimWords {
     readonly sequence: number
     readonly granted_at: string
   }
-  readonly vouchers: readonly VoucherWords[]
+  readonly vouchers: readonly AnsweredVoucher[]
 }
 
 /** `states` by place where a voucher was touched; without it all are active, as at the moment of granting. */
 export function claimAnswer(
-  round: RoundWords,
-  grant: GrantWords,
+  round: AnsweredRound,
+  grant: AnsweredGrant,
   replayed: boolean,
   states?: readonly string[],
-): ClaimWords {
+): AnsweredClaim {
   return {
     outcome: 'granted',
     ...(replayed ? { replayed } : {}),
@@ -78,7 +78,7 @@ export function claimAnswer(
 }
 
 /** A grant whose codes lie as ASCII, one behind the other, in bytes that a batch shares. */
-export interface GrantBytes extends Omit<GrantWords, 'codes'> {
+export interface GrantBytes extends Omit<AnsweredGrant, 'codes'> {
   readonly codeBytes: Buffer
   readonly codeAt: number
 }
@@ -102,7 +102,7 @@ interface Layout {
  * answer stays in the buffer and is written over there; one with another layout is laid out from text.
  */
 export class ClaimJson {
-  readonly #round: RoundWords
+  readonly #round: AnsweredRound
   #bytes = Buffer.alloc(0)
   #layout: Layout = { at: Number.NaN, replayed: false, pool: 0, slot: 0, userChars: 0, digits: 0 }
   #size = 0
@@ -114,7 +114,7 @@ export class ClaimJson {
   #vouchersAt = 0
   #vouchers = Buffer.alloc(0)
 
-  constructor(round: RoundWords) {
+  constructor(round: AnsweredRound) {
     this.#round = round
   }
 
@@ -142,7 +142,7 @@ export class ClaimJson {
     return into.subarray(0, this.#size)
   }
 
-  /** Lays out an answer with room for the user, the sequence and the codes. */
+  /** Lays out an answer with places for the user, the sequence and the codes. */
   #lay({ at, pool, slot, userId }: GrantBytes, replayed: boolean, digits: number): void {
     if (at !== this.#layout.at) this.#turn(at)
     const { id, pools } = this.#round

@@ -1,6 +1,6 @@
 /**
- * The result of a draw on the stream: what everybody needs to tell by himself how he stands. Who knows his tag computes
- * its score under the seed (one AES block) and compares it with his pool's cutoff, so one frame of some 400 bytes serves
+ * The result of a draw on the stream: what everybody needs to find out how they stand. Who knows their tag computes
+ * its score under the seed (one AES block) and compares it with their pool's cutoff, so one frame of some 400 bytes serves
  * any number of people; the lists are in the proof bundle.
  */
 import { type EncodedFrame, encodeFrame } from './stock-frame.ts'

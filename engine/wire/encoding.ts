@@ -69,7 +69,7 @@ const READ: Readonly<Record<string, Encoding>> = {
 
 /**
  * The encoding that a Content-Type names, or undefined for one we do not read. None is JSON, and so is the form type
- * that `curl -d` sends when nobody tells it otherwise: no form is ever read here, and no cookie makes that unsafe.
+ * that `curl -d` sends when nobody says otherwise: no form is ever read here, and no cookie makes that unsafe.
  * Types have no case, and parameters change nothing: JSON is UTF-8 whatever its charset says (RFC 8259, 11).
  */
 export function encodingOf(contentType: string): Encoding | undefined {

@@ -1,6 +1,6 @@
 /**
  * Errors as application/problem+json (RFC 9457), made of the outcome table: `code` is stable, `type` is a name that
- * never changes, `detail` says what is wrong here and how to mend it.
+ * never changes, `detail` says what is wrong here and what to do.
  */
 import { CODES, type Code } from '../base/codes.ts'
 import type { Encoding } from './encoding.ts'
@@ -38,8 +38,8 @@ export const retryAfter = (ms: number) => ({ retry_after_s: Math.ceil(ms / 1000)
 /** A problem; where `extra` has one form of `retry_after_…`, it has the other one, too. */
 export function problem(code: Code, detail?: string, extra: Readonly<Record<string, unknown>> = {}): Problem {
   const { title, status } = CODES[code]
-  const { retry_after_s: seconds, retry_after_ms: told } = extra
-  const retry = (told ?? (seconds === undefined ? RETRY_AFTER_MS[code] : Number(seconds) * 1000)) as number | undefined
+  const { retry_after_s: seconds, retry_after_ms: ms } = extra
+  const retry = (ms ?? (seconds === undefined ? RETRY_AFTER_MS[code] : Number(seconds) * 1000)) as number | undefined
   return {
     type: `urn:fairgrab:problem:${code}`,
     title,

@@ -56,7 +56,7 @@ export function roundAnswer(round: RoundFacts) {
 
 export type RoundAnswer = ReturnType<typeof roundAnswer>
 
-/** A row of a list of rounds for one that cannot be read: what is wrong with it and how that is mended. */
+/** A row of a list of rounds for one that cannot be read: what is wrong with it and what to do. */
 export interface DamagedRound {
   readonly id: string
   readonly state: 'fenced'

@@ -4,7 +4,7 @@
  */
 import { encode } from './encoding.ts'
 
-export interface StockWords {
+export interface StockFields {
   readonly op: 'stock'
   readonly round_id: string
   readonly state: string

@@ -21,7 +21,7 @@ local function allotment_decide(round, due, held)
   return refused, records, granted
 end
 
--- Keeps the new records, the log's entry and the counts; tells every worker. Gives the notice.
+-- Keeps the new records, the log's entry and the counts; publishes to every worker. Gives the notice.
 local function allotment_write(round, keys, channel, records, granted)
   local puts, counts = {}, { 'sequence', round.sequence }
   for holder, record in pairs(records) do puts[#puts + 1], puts[#puts + 2] = holder, record end

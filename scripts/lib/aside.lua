@@ -37,7 +37,7 @@ local function aside_release(round, log, request)
 end
 
 -- Sets aside what lies between the last sequence and `start`; `missing` of them are nobody's that is known. Unless it is
--- certain that nobody was told of them, as many packs are quarantined with them, as far as there is stock.
+-- certain that no answer had them, as many packs are quarantined with them, as far as there is stock.
 local function aside_add(round, start, missing, uncertain)
   local range = (round.sequence + 1) .. '-' .. start .. (uncertain and '' or 'r')
   round.ranges = ((round.ranges or '') == '' and '' or round.ranges .. ',') .. range

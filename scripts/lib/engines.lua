@@ -1,5 +1,5 @@
 -- Which engines may claim from a fenced round: `engines` is ` id:status …`, and a status is joining (registered, maybe not
--- yet on every replica), in, or left (it told all it acknowledged in this epoch, and never answers from it again).
+-- yet on every replica), in, or left (it reported all it acknowledged in this epoch, and never answers from it again).
 
 local function engine_status(engines, engine) return (engines or ''):match(' ' .. engine .. ':(%a+) ') end
 

@@ -24,18 +24,18 @@ end
 -- Books one entry. `words` is name, value, name, value, …; `legs` is account, amount, account, amount, …, which must sum
 -- to zero. What is chained is every name and value of the entry, in its order.
 local function ledger_post(book, words, legs)
-  local sum, told = 0, {}
+  local sum, moved = 0, {}
   for i = 1, #legs, 2 do
     local amount = legs[i + 1]
     sum = sum + amount
     if amount ~= 0 then
       hash_add(book, book.balances, legs[i], amount)
-      told[#told + 1] = legs[i] .. ' ' .. digits(amount)
+      moved[#moved + 1] = legs[i] .. ' ' .. digits(amount)
     end
   end
   assert(sum == 0, 'the legs of a ledger entry do not sum to zero')
   local n, at = #words, digits(book.now)
-  words[n + 1], words[n + 2], words[n + 3], words[n + 4] = 'legs', table.concat(told, ' '), 'at', at
+  words[n + 1], words[n + 2], words[n + 3], words[n + 4] = 'legs', table.concat(moved, ' '), 'at', at
   book.chain = redis.sha1hex(book.chain .. '\n' .. table.concat(words, '\n'))
   redis.call('XADD', book.stream, at .. '-*', 'chain', book.chain, unpack(words))
   book.entries = book.entries + 1

@@ -11,7 +11,7 @@ local function round_notice(round)
   return table.concat(words, ' ')
 end
 
--- Writes what changed, raises the version, and tells every worker. Returns the notice.
+-- Writes what changed, raises the version, and publishes it to every worker. Returns the notice.
 local function round_write(round, channel, ...)
   round.version = round.version + 1
   redis.call('HSET', round.key, 'version', round.version, 'last', round.now, ...)
@@ -20,8 +20,8 @@ local function round_write(round, channel, ...)
   return notice
 end
 
--- The notice for an answer that changes nothing. That the clock has turned the round is written first: what is told of
+-- The notice for an answer that changes nothing. That the clock has turned the round is written first: what is published of
 -- it must hold on a server whose clock is behind, too.
-local function round_told(round, channel)
+local function round_answer(round, channel)
   return round.turned and round_write(round, channel, 'state', round.state) or round_notice(round)
 end

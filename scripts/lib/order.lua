@@ -1,8 +1,8 @@
 -- The order of arrival in a strict round. Every worker says up to which stamp nothing older will come from it (its
 -- mark); what lies below the lowest mark can be allotted. Stamps and marks are microseconds since 1970 by the engine's
--- clocks; when a worker was heard is Redis's clock, in microseconds too. A HASH: frontier (all up to it is allotted), late,
+-- clocks; when a worker was seen is Redis's clock, in microseconds too. A HASH: frontier (all up to it is allotted), late,
 -- since (somebody waits since then, 0 for nobody), woken (when marks were last called for), patience (how long a silent
--- worker is waited for), `w:<worker>`: `<mark> <heard>`.
+-- worker is waited for), `w:<worker>`: `<mark> <seen>`.
 local PATIENCE_US, WAKE_US = 50000, 1000
 
 local function order_read(key)
@@ -12,8 +12,8 @@ local function order_read(key)
   local flat = redis.call('HGETALL', key)
   for i = 1, #flat, 2 do
     if flat[i]:sub(1, 2) == 'w:' then
-      local mark, heard = flat[i + 1]:match('(%d+) (%d+)')
-      order.workers[flat[i]] = { mark = tonumber(mark), heard = tonumber(heard) }
+      local mark, seen = flat[i + 1]:match('(%d+) (%d+)')
+      order.workers[flat[i]] = { mark = tonumber(mark), seen = tonumber(seen) }
     else
       order[flat[i]] = tonumber(flat[i + 1])
     end
@@ -23,18 +23,18 @@ local function order_read(key)
   return order
 end
 
-local function order_words(worker) return string.format('%.0f %.0f', worker.mark, worker.heard) end
+local function order_words(worker) return string.format('%.0f %.0f', worker.mark, worker.seen) end
 
 -- Takes a worker's mark in and gives the lowest of all. Who holds up `oldest`, the first that waits, for too long is dropped.
 local function order_low(order, key, worker, mark, oldest)
-  order.workers[worker] = { mark = mark, heard = order.now }
+  order.workers[worker] = { mark = mark, seen = order.now }
   local low = mark
   for name, other in pairs(order.workers) do
-    if other.heard > order.now then
-      other.heard = order.now
+    if other.seen > order.now then
+      other.seen = order.now
       redis.call('HSET', key, name, order_words(other))
     end
-    local silent = order.since > 0 and order.now - math.max(other.heard, order.since) > order.patience
+    local silent = order.since > 0 and order.now - math.max(other.seen, order.since) > order.patience
     if oldest and silent and other.mark < oldest then redis.call('HDEL', key, name) else low = math.min(low, other.mark) end
   end
   return low

@@ -6,7 +6,7 @@ local SCHEDULED, OPEN, PAUSED, CLOSED, DRAWING, DRAWN = 1, 2, 3, 4, 5, 6
 local function round_server() return redis.call('INFO', 'replication'):match('master_replid:(%x+)') end
 
 -- Holds a round shut: `hold` is the name of the change, and as the same change may be made again on a server that never saw
--- it, the hold's own name has the server's with it. Whoever heard of the first one cannot end the second.
+-- it, the hold's own name has the server's with it. Whoever received the first one cannot end the second.
 local function round_hold(round, hold, outcome)
   round.hold, round.holds_as = hold == '' and '' or hold .. '_' .. round_server():sub(1, 16), outcome
 end

@@ -1,5 +1,5 @@
 -- When a round is shut to everybody who holds nothing, and that it stays so for a while after a change that opens it.
--- A worker may refuse for the lease without asking; so a round that was shut is held shut until a worker that heard of the
+-- A worker may refuse for the lease without asking; so a round that was shut is held shut until a worker that received the
 -- change has waited for the lease on a clock of its own and says so (hold-end.lua). Then no refusal is behind a grant,
 -- whatever Redis's clock does.
 
@@ -10,7 +10,7 @@ local function shut_outcome(round)
   return ({ [SCHEDULED] = CODE.not_open, [PAUSED] = CODE.paused, [CLOSED] = CODE.closed, [DRAWING] = CODE.not_open })[round.state]
 end
 
--- What everybody hears who holds nothing when nothing is left in any pool: while packs are quarantined nobody can tell that
+-- What everybody gets who holds nothing when nothing is left in any pool: while packs are quarantined nobody can tell that
 -- they are gone. Strict and drawn rounds never have any, since only the level fenced quarantines, and it has no such rounds.
 local function shut_end(round)
   for pool = 0, round.pools - 1 do if round.quarantined[pool] > 0 then return CODE.fenced end end

@@ -1,5 +1,5 @@
 -- Claims of a strict round that wait for their turn: a ZSET by stamp, the member being tie (8 bytes), pool (1), holder. Of
--- one stamp the smaller tie comes first; a tie is a keyed hash, and tells whose claim it was that a holder was granted.
+-- one stamp the smaller tie comes first; a tie is a keyed hash, and shows whose claim it was that a holder was granted.
 local ALLOT_MOST = 1024
 
 -- Claims as a worker sends them: stamp f64, asked before (0 or 1), tie, pool, length of the holder key, the key.

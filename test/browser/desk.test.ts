@@ -121,7 +121,7 @@ test('a fence is the first thing to be seen, with its mend, and goes when it is 
   const redis = new Redis(`${node.dataDir}/redis.sock`)
   await redis.config('SET', 'appendfsync', 'no')
   await shows(page.locator('#alarm'), 'Fenced: granting is stopped')
-  await shows(page.locator('#alarm'), /appendfsync is no, the level is always\. Mend: redis-cli CONFIG SET/)
+  await shows(page.locator('#alarm'), /appendfsync is no, the level is always\. What to do: redis-cli CONFIG SET/)
   await shows(cardOf(round), 'Fenced: nothing is granted now')
   await shows(page.locator('#redis'), 'Fenced')
   await shows(page.locator('#workers'), '0 of 1')

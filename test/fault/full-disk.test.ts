@@ -99,7 +99,7 @@ test.skipIf(noBadDisk)(
         node.forgetWords()
         disk.room = 1000
         await node.says(/granting is stopped: the last write to the append only file failed/)
-        expect(node.words).toContain('free or mend the disk that holds the append only file')
+        expect(node.words).toContain('free or repair the disk that holds the append only file')
         await crowd.answered('fenced', crowd.count('fenced') + 1)
         disk.room = undefined
         await crowd.told(crowd.granted + 500)

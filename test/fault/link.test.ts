@@ -33,7 +33,7 @@ afterAll(async () => {
 async function openLine(server: RedisProcess = redis) {
   const proxy = await TcpProxy.open({ path: server.socketPath as string })
   const waiters: { event: string; resolve: (detail: string) => void }[] = []
-  const heard = (event: 'up' | 'down', detail: string) => {
+  const changed = (event: 'up' | 'down', detail: string) => {
     for (const waiter of waiters.splice(0)) {
       if (waiter.event === event) waiter.resolve(detail)
       else waiters.push(waiter)
@@ -41,7 +41,7 @@ async function openLine(server: RedisProcess = redis) {
   }
   const next = (event: 'up' | 'down') => new Promise<string>(resolve => waiters.push({ event, resolve }))
   const up = next('up')
-  const link = new Link({ url: proxy.url, scripts: room.scripts, clock: patientClock, random: realRandom, heard })
+  const link = new Link({ url: proxy.url, scripts: room.scripts, clock: patientClock, random: realRandom, changed })
   onTestFinished(async () => {
     await link.close()
     await proxy.close()

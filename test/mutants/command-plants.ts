@@ -38,7 +38,7 @@ export const COMMAND_PLANTS: readonly Plant[] = [
   plant(
     'a dry change of the agreement says that it was made',
     'engine/cli/agreement-change.ts',
-    ['words: told }', 'words }'],
+    ['words: says }', 'words }'],
     'server/agreement',
   ),
   plant(

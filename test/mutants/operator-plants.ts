@@ -287,7 +287,7 @@ export const OPERATOR_PLANTS: readonly Plant[] = [
   plant(
     'the doctor looks at no campaign',
     'engine/cli/doctor.ts',
-    ['if (damage) found.push(campaignTold(id, damage))', ''],
+    ['if (damage) found.push(campaignFinding(id, damage))', ''],
     'server/damaged-campaigns',
   ),
   plant(
@@ -359,7 +359,7 @@ export const OPERATOR_PLANTS: readonly Plant[] = [
   plant(
     'what fails at each tick is told at each tick',
     'engine/ops/fault-log.ts',
-    ['if (this.#told.has(line) || this.#told.size >= KEPT) return', ''],
+    ['if (this.#reported.has(line) || this.#reported.size >= KEPT) return', ''],
     'unit/health',
   ),
   plant(
@@ -383,7 +383,7 @@ export const OPERATOR_PLANTS: readonly Plant[] = [
   plant(
     'nobody is told when the lock of another order ends',
     'engine/campaign/voucher/redemption.ts',
-    ['const told = { locked_until: rfc3339(at), retry_after_ms }', 'const told = { locked_until: rfc3339(at) }'],
+    ['const until = { locked_until: rfc3339(at), retry_after_ms }', 'const until = { locked_until: rfc3339(at) }'],
     'server/told-refusals',
   ),
 ]

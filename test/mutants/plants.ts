@@ -180,19 +180,19 @@ export const PLANTS: readonly Plant[] = [
     'a hold is ended before its lease is over',
     'engine/campaign/round/resume-holds.ts',
     ['clock.after(rounds.leaseMs + MARGIN_MS, resolve)', 'clock.after(MARGIN_MS, resolve)'],
-    'unit/holds',
+    'unit/resume-holds',
   ),
   plant(
     'only whoever made a change ends its hold',
     'engine/campaign/round/rounds.ts',
-    ['    round.decider.noticed()\n    this.#holds.heard(round.view.id, notice)', '    round.decider.noticed()'],
-    'unit/holds',
+    ['    round.decider.changed()\n    this.#holds.received(round.view.id, notice)', '    round.decider.changed()'],
+    'unit/resume-holds',
     'server/local-refusals',
   ),
   plant(
     'a silent worker is waited for until a clock that was set back is there again',
     'scripts/lib/order.lua',
-    ['if other.heard > order.now then', 'if false then'],
+    ['if other.seen > order.now then', 'if false then'],
     'script/allot',
   ),
   plant(
@@ -328,7 +328,7 @@ export const PLANTS: readonly Plant[] = [
   plant(
     'strangers are refused before all holders are known',
     'engine/campaign/round/round-view.ts',
-    ['if (this.#holdings.covered < sequence || !this', 'if (!this'],
+    ['if (this.#holders.covered < sequence || !this', 'if (!this'],
     'server/two-nodes',
     'server/two-workers',
   ),
@@ -347,7 +347,7 @@ export const PLANTS: readonly Plant[] = [
   plant(
     'holders of another epoch are kept',
     'engine/campaign/round/round-view.ts',
-    ['    this.#confirmedAt = Number.NEGATIVE_INFINITY\n    this.#holdings = this.#fresh()\n', ''],
+    ['    this.#confirmedAt = Number.NEGATIVE_INFINITY\n    this.#holders = this.#fresh()\n', ''],
     'script/round-view',
   ),
   plant(
@@ -360,7 +360,7 @@ export const PLANTS: readonly Plant[] = [
     'a key is any key that it begins',
     'engine/campaign/round/known-holders.ts',
     ['if (chunk[at++] !== to - from) return false', 'at++'],
-    'unit/holdings',
+    'unit/known-holders',
   ),
   plant(
     'the log and the holders may differ',

@@ -42,7 +42,7 @@ async function verdicts(id: string): Promise<readonly string[]> {
 async function granted(): Promise<string> {
   const id = await room.newRound({ totals: [1000], fenced: true })
   await room.fence.lift(at(id), await room.fence.note(at(id), CHUNK))
-  await room.claims.decide(id, room.epoch, { users: packUsers(['a', 'b']), pools: Buffer.from([0]) }, 'e1')
+  await room.claims.decide(id, room.epoch, { holders: packUsers(['a', 'b']), pools: Buffer.from([0]) }, 'e1')
   return id
 }
 

@@ -166,7 +166,7 @@ test('while a claim waits, the other workers are called for their marks', async 
     room.url,
     'test',
     {
-      noticed: () => {},
+      received: () => {},
       awaited: (roundId, stamp) => (roundId === id ? called.resolve(stamp) : undefined),
       gap: () => listening.resolve(),
     },

@@ -229,7 +229,7 @@ test('each change is announced once, with absolute values and the next version',
     room.url,
     'node-1',
     {
-      noticed: (roundId, notice) => {
+      received: (roundId, notice) => {
         if (roundId !== id) return
         heard.push(notice)
         if (notice.state === 'closed') last.resolve()
@@ -269,7 +269,7 @@ test.each(['', 'hello', '1 2 3'])(
       room.url,
       'node-1',
       {
-        noticed: (_, { state }) => heard.push(state),
+        received: (_, { state }) => heard.push(state),
         awaited: () => {},
         gap: () => {
           listening.resolve()
@@ -291,7 +291,7 @@ test('at the level fenced a batch that passes the reserve is not begun', async (
   const standing = { roundId: id, epoch: room.epoch, engine: 'e1' }
   await room.fence.lift(standing, await room.fence.note(standing, 1))
   const decide = (holders: readonly string[]) =>
-    room.claims.decide(id, room.epoch, { users: packUsers(holders), pools: Buffer.from([0]) }, 'e1')
+    room.claims.decide(id, room.epoch, { holders: packUsers(holders), pools: Buffer.from([0]) }, 'e1')
   expect(await decide(['a', 'b'])).toBeUndefined()
   expect(await decide(['a'])).toMatchObject({ first: 1, reserve: 1 })
   expect(await room.holders(id)).toEqual({ a: { sequence: 1, pool: 0, bytes: 5 } })

@@ -65,7 +65,7 @@ test('a winner is never told sold_out because the draw was known to be over befo
   await room.draws.finish(id, room.epoch, 0, undefined)
   // Of all that only the first notice has come; it makes the worker read where the draw stands.
   view.take(notice)
-  entries.noticed()
+  entries.changed()
   await over
   expect(await enter('u1')).toMatchObject({ outcome: CODES.replayed.number, sequence: 1 })
   expect(await entries.standingOf('u1', 1)).toMatchObject({ outcome: CODES.replayed.number, sequence: 1 })

@@ -43,13 +43,13 @@ test('an older notice is no news; another epoch is only by a recovery, whatever 
   expect([view.take(granted), view.take(before), view.notice]).toEqual([true, false, granted])
   // A server that lost its last writes tells an older version at a later time.
   expect([view.take({ ...before, at: granted.at + 1000 }, 1), view.notice]).toEqual([false, granted])
-  view.holdings.addText('a', 1, 0)
-  expect(view.holdings.findText(holderOf('a', 1))).toBeGreaterThanOrEqual(0)
+  view.holders.addText('a', 1, 0)
+  expect(view.holders.findText(holderOf('a', 1))).toBeGreaterThanOrEqual(0)
   // Two servers were bound one after the other, and the second one had seen fewer changes.
   const next = { ...granted, epoch: '00000000000000bb', version: granted.version - 1 }
   expect([view.take({ ...next, version: granted.version + 1 }), view.notice]).toEqual([false, granted])
   expect(view.adopt(next)).toBe(true)
-  expect([view.holdings.findText('a'), view.holdings.size, view.notice]).toEqual([-1, 0, next])
+  expect([view.holders.findText('a'), view.holders.size, view.notice]).toEqual([-1, 0, next])
   // A server that was left behind by a fail-over goes on with the old epoch.
   expect([view.take({ ...granted, at: granted.at + 1000 }, 2), view.notice]).toEqual([false, next])
 })
@@ -88,7 +88,7 @@ test('while packs are quarantined nobody is refused here, the state is no sold_o
   expect(takes(10, { seconds: 3600 })).toEqual(['fenced', none, [none, 30, none]])
   // A server whose clock is behind.
   expect(takes(10, { seconds: -60 })).toEqual(['fenced', none, [none, 1, none]])
-  view.holdings.addText('a', 1, 0)
+  view.holders.addText('a', 1, 0)
   expect(takes(0, { granted: 10 })).toEqual(['sold_out', 'sold_out', [none, none, none]])
   view.adopt({ ...notice, pools: [{ total: 3, granted: 0, quarantined: 3 }], epoch: '00000000000000bb' })
   expect([view.state, view.retryAfterS(0)]).toEqual(['fenced', 1])
@@ -125,13 +125,13 @@ test('who holds what is let go of when nobody asks, news do not bring it back, a
   ])
   clock.advance(HOLDERS_IDLE_MS)
   claims.sweep(clock.monotonicMs())
-  expect([view.holdings.size, claims.times.known(2) > 0]).toEqual([2, true])
+  expect([view.holders.size, claims.times.known(2) > 0]).toEqual([2, true])
   clock.advance(1)
   claims.sweep(clock.monotonicMs())
-  expect(view.holdings.size, 'at the level fenced, before it is settled').toBe(2)
+  expect(view.holders.size, 'at the level fenced, before it is settled').toBe(2)
   mayRest = true
   claims.sweep(clock.monotonicMs())
-  expect([view.holdings.size, claims.times.known(2)]).toEqual([0, 0])
+  expect([view.holders.size, claims.times.known(2)]).toEqual([0, 0])
   const read = vi.spyOn(room.claims, 'batches')
   view.take(await room.notice(id))
   expect(read).not.toHaveBeenCalled()
@@ -139,6 +139,6 @@ test('who holds what is let go of when nobody asks, news do not bring it back, a
     ['replayed', 2],
     ['sold_out', 0],
   ])
-  await vi.waitFor(() => expect([view.holdings.covered, view.holdings.size]).toEqual([2, 2]))
+  await vi.waitFor(() => expect([view.holders.covered, view.holders.size]).toEqual([2, 2]))
   read.mockRestore()
 })

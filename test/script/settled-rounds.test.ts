@@ -33,7 +33,7 @@ function workerOf(url: string) {
   const store = openStore({ url, durability: 'fenced', replicas: 0, ...COMMON })
   const fence = new FencedRounds({
     ...{ engine: 'one', claims: store.claims, fence: store.fence, journal: new Journal(new FolderDisk(folder)) },
-    ...{ ...COMMON, chunk: 50, patienceMs: 100, told: NOTHING, failed: NOTHING },
+    ...{ ...COMMON, chunk: 50, patienceMs: 100, reported: NOTHING, failed: NOTHING },
     adopted: (roundId, notice) => rounds.adopt(roundId, notice),
   })
   const secret = Buffer.alloc(32, 1)

@@ -208,7 +208,7 @@ test('nodes are counted while they listen, each once however many workers it has
   const nodes = async () => (await store.health()).nodes
   const before = await nodes()
   expect(before).toBe(1)
-  const listener = { noticed: () => {}, awaited: () => {}, gap: () => {} }
+  const listener = { received: () => {}, awaited: () => {}, gap: () => {} }
   const stops = ['one', 'one', 'two'].map(name => listenToStock(redis.url, name, listener, realRandom))
   await expect.poll(nodes).toBe(before + 2)
   stops[2]?.()

@@ -93,10 +93,10 @@ test.each([
   [['CONFIG', 'SET', 'appendfsync', 'everysec'], ['CONFIG', 'SET', 'appendfsync', 'always'], /appendfsync is everysec/],
   [['ACL', 'SETUSER', 'fairgrab', '-wait'], ['ACL', 'SETUSER', 'fairgrab', '+wait'], /lacks \+wait/],
   [['ACL', 'SETUSER', 'fairgrab', '-publish'], ['ACL', 'SETUSER', 'fairgrab', '+publish'], /lacks \+publish/],
-] as const)('sick: %j', async ([command, ...words], [mending, ...mended], finding) => {
+] as const)('sick: %j', async ([command, ...words], [mending, ...fixedIn], finding) => {
   await admin.call(command, ...words)
   const { code, told } = await doctor({ REDIS_URL: url })
-  await admin.call(mending, ...mended)
+  await admin.call(mending, ...fixedIn)
   expect([code, told?.sound, problemsOf(told)]).toEqual([1, false, expect.stringMatching(finding)])
 })
 
@@ -224,8 +224,8 @@ test('the engine does all its work as its own user, and that user may do nothing
 })
 
 test('versions: the first sound release of a line has no finding, the one before it has', () => {
-  for (const { cve, mended } of FLAWS)
-    for (const row of mended) {
+  for (const { cve, fixedIn } of FLAWS)
+    for (const row of fixedIn) {
       const [server, version] = row.split(' ') as [string, string]
       const [major, minor, patch] = version.split('.').map(Number) as [number, number, number]
       const found = (at: number) => flawsOf(server, `${major}.${minor}.${at}`).some(({ what }) => what.includes(cve))

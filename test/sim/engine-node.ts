@@ -297,7 +297,7 @@ export class EngineNode {
     if (hasty) store.fence.note = (standing, chunk) => (chunk === 0 ? Promise.resolve(0) : note(standing, chunk))
     return new FencedRounds({
       ...{ engine: disk.engine, claims: store.claims, fence: store.fence, journal: new Journal(disk.mount(clock)) },
-      ...{ clock, random, chunk: RESERVE_GRANTS, patienceMs, told: () => {} },
+      ...{ clock, random, chunk: RESERVE_GRANTS, patienceMs, reported: () => {} },
       adopted: (roundId, notice) => this.rounds.adopt(roundId, notice),
       failed: () => {
         this.#faults++

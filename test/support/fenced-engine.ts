@@ -15,7 +15,7 @@ import type { FencedRound } from '../../engine/campaign/fenced/fenced-round.ts'
 import { FencedRounds } from '../../engine/campaign/fenced/fenced-rounds.ts'
 import { Journal, type JournalDisk } from '../../engine/campaign/fenced/journal.ts'
 import { FolderDisk } from '../../engine/campaign/fenced/journal-disk.ts'
-import { Holds } from '../../engine/campaign/round/resume-holds.ts'
+import { ResumeHolds } from '../../engine/campaign/round/resume-holds.ts'
 import type { Notice } from '../../engine/store/data/notice.ts'
 import { openStore, type Store } from '../../engine/store/store.ts'
 
@@ -45,7 +45,7 @@ export class FencedEngine {
   readonly notices = new Map<string, Notice>()
   readonly #options: EngineOptions
   readonly #rounds: FencedRounds
-  readonly #holds: Holds
+  readonly #holds: ResumeHolds
   #dead = false
 
   private constructor(
@@ -57,7 +57,7 @@ export class FencedEngine {
     const { url, chunk, patienceMs } = options
     this.store = openStore({
       ...{ url, durability: 'fenced', replicas: options.replicas ?? 1, clock: realClock, random: realRandom },
-      heard: (link, event) => {
+      linkChanged: (link, event) => {
         if (link === 'claims' && event === 'up') void this.#rounds?.look()
       },
     })
@@ -65,9 +65,9 @@ export class FencedEngine {
     this.journal = new Journal(this.#watched(disk))
     const heard = (roundId: string, notice: Notice) => {
       this.notices.set(roundId, notice)
-      this.#holds.heard(roundId, notice)
+      this.#holds.received(roundId, notice)
     }
-    this.#holds = new Holds({
+    this.#holds = new ResumeHolds({
       ...{ rounds: this.store.rounds, clock: realClock, ended: heard, failed: () => {} },
     })
     this.#rounds = new FencedRounds({
@@ -88,7 +88,7 @@ export class FencedEngine {
       journal: this.journal,
       ...{ clock: realClock, random: realRandom, chunk, patienceMs },
       adopted: heard,
-      told: event => process.env.FO && console.log(name, JSON.stringify(event)),
+      reported: event => process.env.FO && console.log(name, JSON.stringify(event)),
       failed: cause => process.env.FO && console.log(name, cause),
     })
   }
@@ -104,7 +104,7 @@ export class FencedEngine {
   async claim(roundId: string, users: Buffer) {
     const decision = await this.#rounds.of(roundId).claim(roundId, '', users, Buffer.from([0]))
     await this.#options.passed('answer', this)
-    this.#holds.heard(roundId, decision.notice)
+    this.#holds.received(roundId, decision.notice)
     return this.#alive(Promise.resolve(decision))
   }
 

@@ -5,7 +5,7 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { VoucherCodes } from '../../engine/auth/voucher-codes.ts'
-import { ClaimJson, claimAnswer, claimId, type RoundWords } from '../../engine/wire/claim-answer.ts'
+import { type AnsweredRound, ClaimJson, claimAnswer, claimId } from '../../engine/wire/claim-answer.ts'
 import { seed } from '../support/seed.ts'
 
 const word = fc.string({ unit: fc.constantFrom(...'abcz019._:@-'), minLength: 1, maxLength: 64 })
@@ -29,7 +29,7 @@ const grants = fc.array(
 test('the bytes say what the object says, field by field and in the same order', () => {
   fc.assert(
     fc.property(vouchers, grants, word, (pack, batch, pool) => {
-      const round: RoundWords = { id: 'rnd_0123456789abcdef', pools: ['general', pool], vouchers: pack }
+      const round: AnsweredRound = { id: 'rnd_0123456789abcdef', pools: ['general', pool], vouchers: pack }
       const codes = new VoucherCodes({
         secret: Buffer.alloc(32, 1),
         roundId: round.id,
@@ -53,12 +53,12 @@ test('the bytes say what the object says, field by field and in the same order',
 
 test('the largest answer fits, also right after the smallest', () => {
   const longest = 'ü'.repeat(64)
-  const big: RoundWords = {
+  const big: AnsweredRound = {
     id: `rnd_${'x'.repeat(32)}`,
     pools: ['p'.repeat(64)],
     vouchers: Array.from({ length: 64 }, () => ({ template: longest, valid_for_s: 1 })),
   }
-  const small: RoundWords = { id: 'rnd_s', pools: ['g'], vouchers: [{ template: 't', valid_for_s: 1 }] }
+  const small: AnsweredRound = { id: 'rnd_s', pools: ['g'], vouchers: [{ template: 't', valid_for_s: 1 }] }
   const codeBytes = Buffer.alloc(64 * 20, 'C')
   const grant = { userId: 'u'.repeat(64), slot: 255, pool: 0, sequence: 4_294_967_295, at: 1, codeBytes, codeAt: 0 }
   for (const round of [small, big, small, big]) {
@@ -69,7 +69,7 @@ test('the largest answer fits, also right after the smallest', () => {
 })
 
 test('an id is a name for round and sequence; states are those that are given', () => {
-  const round: RoundWords = {
+  const round: AnsweredRound = {
     id: 'rnd_abc',
     pools: ['general'],
     vouchers: [

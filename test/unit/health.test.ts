@@ -51,7 +51,7 @@ test('every part is asked with what the store found; what damages single rounds 
 test('a fault of a task is told once between two changes of the health, without its stack; a bug each time', () => {
   const lines: unknown[] = []
   const faults = new FaultLog({ warn: (...line: unknown[]) => void lines.push(line) })
-  const failed = faults.told('draw')
+  const failed = faults.reporter('draw')
   const [fault, bug] = [new Fault('unknown', 'no answer'), new Error('a bug')]
   for (let i = 0; i < 3; i++) failed(fault)
   expect(lines).toEqual([[{ cause: 'no answer' }, 'draw']])

@@ -37,7 +37,7 @@ const long = 'x'.repeat(64)
 
 /** Four records: joined, a batch, read grants, left. */
 function written(): { readonly bytes: Buffer; readonly ends: readonly number[] } {
-  const batch = { users: packUsers(['a', 'b', 'c/2', long]), pools: Buffer.from([0]) }
+  const batch = { holders: packUsers(['a', 'b', 'c/2', long]), pools: Buffer.from([0]) }
   const joined = markRecord(0, 'joined', EPOCH)
   const granted = batchRecord(joined.crc, batch, decided(7, [[1, 'replayed', 3]]))
   if (!granted) throw new Error('a batch with grants has a record')
@@ -65,7 +65,7 @@ test('what was written is read again: grants, what was granted before, and marks
 })
 
 test('a batch that granted nothing has no record', () => {
-  const batch = { users: packUsers(['a']), pools: Buffer.from([0]) }
+  const batch = { holders: packUsers(['a']), pools: Buffer.from([0]) }
   const refused = { ...decided(1, []), rest: CODES.sold_out.number }
   expect(batchRecord(0, batch, refused)).toBeUndefined()
 })
@@ -110,7 +110,7 @@ function folder(): string {
   return path
 }
 
-const batchOf = (...holders: string[]) => ({ users: packUsers(holders), pools: Buffer.from([0]) })
+const batchOf = (...holders: string[]) => ({ holders: packUsers(holders), pools: Buffer.from([0]) })
 
 test('a torn tail is cut off before anything is written behind it', async () => {
   const path = folder()

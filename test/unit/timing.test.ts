@@ -117,7 +117,7 @@ describe('the feed of stock frames', () => {
     const feed = new StockFeed({
       clock,
       viewers: () => viewers,
-      tell: (round, cohorts) => told.push({ at: clock.monotonicMs(), round, cohorts, saw: stock }),
+      publish: (round, cohorts) => told.push({ at: clock.monotonicMs(), round, cohorts, saw: stock }),
     })
     const change = (round = 'r') => {
       stock++

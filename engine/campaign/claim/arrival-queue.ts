@@ -1,13 +1,13 @@
 /**
  * Strict order. The claims of one strict round in one worker get a stamp when they arrive and are allotted by stamps
- * over all workers: a worker registers its claims and tells its mark (nothing older will come from it), and what every
+ * over all workers: a worker registers its claims and reports its mark (nothing older will come from it), and what every
  * mark has passed is decided (scripts/allot.lua). One call is under way at a time. Alone, a worker's claims are decided
- * in the call that brings them; beside others a claim waits until they have told their marks: while anybody waits, Redis
+ * in the call that brings them; beside others a claim waits until they have reported their marks: while anybody waits, Redis
  * calls for them, and who waits asks again every millisecond.
  *
  * Within one stamp a keyed hash decides, so the claims of a frame have no order among themselves that could be had by
- * being first in it. A person who asks twice while his first claim waits costs nothing: the second one takes the first
- * one's answer. Rejected: telling decisions by events (they can be lost, a question cannot), and an outbox a worker in Redis
+ * being first in it. A person who asks twice while their first claim waits costs nothing: the second one takes the first
+ * one's answer. Rejected: sending decisions as events (they can be lost, a question cannot), and an outbox a worker in Redis
  * (a second truth that has to be kept).
  */
 import { hash } from 'node:crypto'
@@ -30,7 +30,7 @@ import type { Queue, QueueEvents } from './ordered.ts'
 
 /** Between two calls while a claim waits for another worker's mark. */
 const HEARTBEAT_MS = 1
-/** What a registered claim is given beyond the deadline before it is told `unknown`. */
+/** What a registered claim is given beyond the deadline before it is answered `unknown`. */
 const GRACE_MS = 300
 
 /** A claim, and those of the same holder that came while it waited. */
@@ -80,7 +80,7 @@ export class ArrivalQueue implements Queue {
     this.#options = options
   }
 
-  /** Tells the first mark, so that others wait for this worker from now on. */
+  /** Reports the first mark, so that others wait for this worker from now on. */
   join(): Promise<void> {
     return this.#send()
   }

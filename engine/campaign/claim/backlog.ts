@@ -1,7 +1,7 @@
 /**
  * How long a claim that comes now would wait in a queue, by the pace of the last second in which the queue never ran
  * empty. Until there was such a second it is 0: a burst is queued and served, however large (limits bound it); only a
- * queue that goes on growing is told from a burst, and then what could not be answered in time is refused at once.
+ * queue that goes on growing is kept apart from a burst, and then what could not be answered in time is refused at once.
  *
  * Two numbers a batch, nothing a claim. Rejected: the age of the oldest claim, which is small while a queue grows and
  * large when it is too late; a limit of the length, which is right for one speed of Redis only.

@@ -8,7 +8,7 @@
  * never taken back: the link asks again with the same bytes until Redis answers or the deadline makes it `unknown`.
  *
  * A batch that Redis refuses for its epoch was asked of another history than this worker knew: where the round's epoch is
- * another one by then, the same batch is asked once more. What was decided in an epoch that was left is not told.
+ * another one by then, the same batch is asked once more. What was decided in an epoch that was left is not answered.
  *
  * A second batch leaves before the first is answered only when it is worth it (half the cap): small batches in
  * parallel would cost Redis more calls and win nothing.
@@ -32,11 +32,11 @@ interface Part {
   readonly ask: Ask
   readonly from: number
   readonly count: number
-  /** Its claims were told `unknown` because the answer took too long; it may still come, for the stock only. */
+  /** Its claims were answered `unknown` because the answer took too long; it may still come, for the stock only. */
   givenUp: boolean
 }
 
-/** What a claim that left the queue late is given beyond the deadline before it is told `unknown`. */
+/** What a claim that left the queue late is given beyond the deadline before it is answered `unknown`. */
 const GRACE_MS = 300
 
 /** Turns of the event loop that a batch may go on growing; a turn without news ends it at once. */
@@ -149,19 +149,19 @@ export class ClaimQueue implements Queue {
       this.#drop(count)
     }
     writeArrayHead(this.#buffer, 0, claims)
-    const users = Buffer.from(this.#buffer.subarray(0, at))
+    const holders = Buffer.from(this.#buffer.subarray(0, at))
     const sentAt = clock.monotonicMs()
     this.#backlog.took(claims, this.#waiting, sentAt)
     this.#inFlight++
     this.#dispatched.add(parts)
-    this.#ask(parts, sentAt, { users, pools: poolBytes(parts, claims), claims }, this.#options.renew)
+    this.#ask(parts, sentAt, { holders, pools: poolBytes(parts, claims), claims }, this.#options.renew)
   }
 
   #ask(parts: readonly Part[], sentAt: number, batch: SentBatch, renew: QueueOptions['renew']): void {
     const { store, roundId, events } = this.#options
     const asked = events.epoch()
     const again = () => this.#ask(parts, sentAt, batch, undefined)
-    store.claim(roundId, asked, batch.users, batch.pools).then(
+    store.claim(roundId, asked, batch.holders, batch.pools).then(
       decision => this.#settle(parts, decision, sentAt, batch),
       fault => {
         if (!renew || !(fault instanceof Fault) || fault.code !== 'fenced') return this.#fail(parts, fault)

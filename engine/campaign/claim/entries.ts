@@ -2,9 +2,9 @@
  * Claims of one drawn round in one worker: each is answered with its entry's receipt while its window is open, with its
  * grant or with `sold_out` once it is drawn. One user has one entry: the first one stands, and whoever asks again, here or
  * elsewhere, with another nonce or none, gets its receipt. The list has tags, not user ids: what stands for a user in
- * Redis is a keyed digest, and his holder key (when he wins) is his tag; both mappings are made here only.
+ * Redis is a keyed digest, and their holder key (when they win) is their tag; both mappings are made here only.
  *
- * A claim goes four ways. Known winner by his tag, known entrant by his digest: answered here. Shed: refused, by a
+ * A claim goes four ways. Known winner by tag, known entrant by digest: answered here. Shed: refused, by a
  * threshold on the person's keyed hash that only rises within a window and is the highest of all workers'. Else it
  * waits for the next batch (scripts/enter.lua), which decides window, time and dedupe.
  */
@@ -23,10 +23,10 @@ import { ENTRY_CLAIM_BYTES, type EntryDecision } from '../../store/data/entry-st
 import type { Store } from '../../store/store.ts'
 import type { Answers, ClaimRequest, SingleAsk } from '../round/asks.ts'
 import type { Decider, DeciderParts, Standing } from '../round/decider.ts'
-import { Holdings } from '../round/known-holders.ts'
+import { KnownHolders } from '../round/known-holders.ts'
 import { Receipts } from './receipts.ts'
 
-/** Who asks. His tag costs two hashes, and most requests of a rush are repeats that need none. */
+/** Who asks. The tag costs two hashes, and most requests of a rush are repeats that need none. */
 class Entrant {
   readonly user: Buffer
   readonly shed: number
@@ -78,7 +78,7 @@ export class Entries implements Decider {
   readonly #options: EntriesOptions
   readonly #batcher: Batcher<Entrant, Standing>
   readonly #receipts: Receipts
-  #known: Holdings
+  #known: KnownHolders
   #draw: DrawState | undefined
   #shed = 0
   #reading = false
@@ -117,13 +117,13 @@ export class Entries implements Decider {
     return this.load()
   }
 
-  #nobody(): Holdings {
+  #nobody(): KnownHolders {
     const { signingKey, view } = this.#options
-    return new Holdings(HOLDERS_KNOWN_MAX, signingKey.publicKey.length * 31 + view.config.number)
+    return new KnownHolders(HOLDERS_KNOWN_MAX, signingKey.publicKey.length * 31 + view.config.number)
   }
 
   /** Something of the round moved: where its draws stand is read again. */
-  noticed(): void {
+  changed(): void {
     const { view, stores, events } = this.#options
     if (this.#reading || this.#readVersion === view.notice.version) return
     this.#reading = true
@@ -137,7 +137,7 @@ export class Entries implements Decider {
         if (state && last)
           for (let w = last.window; w < drawnWindows(state); w++) if (w >= drawnWindows(last)) events.drawn(view, w)
         if (state && state.window !== last?.window) this.#shed = 0
-        this.noticed()
+        this.changed()
       },
       fault => {
         this.#reading = false
@@ -146,14 +146,14 @@ export class Entries implements Decider {
     )
   }
 
-  /** Enters a person, or tells how he stands already. Rejects with a Fault. */
+  /** Enters a person, or answers how they stand already. Rejects with a Fault. */
   async enter(request: ClaimRequest): Promise<Standing> {
     const { view, clock, gate } = this.#options
     const askedAt = clock.monotonicMs()
     if (request.slot > 1) return refused('limit_reached')
     const entrant = this.#entrantOf(request, askedAt)
-    const own = view.holdings.size > 0 ? view.holdings.findText(holderOfTag(entrant.tag)) : -1
-    if (own >= 0) return this.#granted(view.holdings.sequenceOf(own), view.holdings.poolOf(own))
+    const own = view.holders.size > 0 ? view.holders.findText(holderOfTag(entrant.tag)) : -1
+    if (own >= 0) return this.#granted(view.holders.sequenceOf(own), view.holders.poolOf(own))
     const known = this.#known.find(entrant.user, 0, entrant.user.length)
     if (known >= 0) return this.#standing(this.#known.sequenceOf(known), entrant)
     const code = gate()
@@ -194,7 +194,7 @@ export class Entries implements Decider {
 
   sweep(): void {}
 
-  /** How a user stands, or undefined when he did not enter. */
+  /** How a user stands, or undefined when they did not enter. */
   async standingOf(userId: string, slot: number): Promise<Standing | undefined> {
     if (slot > this.slots) return undefined
     const { entrant, index } = await this.#find(userId)
@@ -300,16 +300,16 @@ export class Entries implements Decider {
     return Promise.all(standings)
   }
 
-  /** How the owner of an entry stands: his window may be open still, or drawn. */
+  /** How the owner of an entry stands: the window may be open still, or drawn. */
   async #standing(index: number, entrant: Entrant, draw = this.#draw): Promise<Standing> {
     if (index >= drawnEntries(draw)) return this.#entered(index, entrant)
     const { view, stores } = this.#options
     const record = await this.#receipts.record(index)
     const holder = holderOfTag(record.subarray(0, TAG_BYTES))
-    const place = view.holdings.findText(holder)
-    if (place >= 0) return this.#granted(view.holdings.sequenceOf(place), view.holdings.poolOf(place))
+    const place = view.holders.findText(holder)
+    if (place >= 0) return this.#granted(view.holders.sequenceOf(place), view.holders.poolOf(place))
     // Where the draw is known to be over, its winners may not be: the notice that counts them comes another way.
-    const covered = view.holdings.covered >= Math.max(view.notice.sequence, draw?.granted ?? 0)
+    const covered = view.holders.covered >= Math.max(view.notice.sequence, draw?.granted ?? 0)
     const holding = covered ? undefined : await stores.claims.holding(view.id, holder)
     return holding ? this.#granted(holding.sequence, holding.pool) : refused('sold_out')
   }

@@ -24,7 +24,7 @@ export interface Queue {
   awaited(stamp: number): void
 }
 
-/** What a queue tells its decider. */
+/** What a queue reports to its decider. */
 export interface QueueEvents {
   /** The epoch that claims are asked in. */
   epoch(): string
@@ -68,10 +68,10 @@ export class Ordered implements Decider, QueueEvents {
 
   ask(request: ClaimRequest, ask: SingleAsk): void {
     const { view, answerer, events } = this.#options
-    const { holdings } = view
-    const entry = holdings.findText(holderOf(request.userId, request.slot))
+    const { holders } = view
+    const entry = holders.findText(holderOf(request.userId, request.slot))
     if (entry >= 0) {
-      ask.hold(holdings.sequenceOf(entry), holdings.poolOf(entry))
+      ask.hold(holders.sequenceOf(entry), holders.poolOf(entry))
       events.refused(ask.outcome, 1)
       return answerer.settledAlone(ask)
     }
@@ -81,14 +81,15 @@ export class Ordered implements Decider, QueueEvents {
     ask.refuse(refusal)
   }
 
-  askPacked(users: Uint8Array, pool: number, answers: Answers, now: number): void {
+  askPacked(packed: Uint8Array, pool: number, answers: Answers, now: number): void {
     const { count } = answers
     const refusal = this.#shut(now)
-    const left = this.#sift(answers, users, refusal && CODES[refusal].number)
-    if (left.places.length === count) this.#queue.push(new ManyAsk({ answers, users, count, pool, askedAt: now }))
+    const left = this.#sift(answers, packed, refusal && CODES[refusal].number)
+    if (left.places.length === count)
+      this.#queue.push(new ManyAsk({ answers, holders: packed, count, pool, askedAt: now }))
     else if (left.places.length > 0) {
       const index = Uint16Array.from(left.places)
-      this.#queue.push(new ManyAsk({ answers, users: left.users, count: index.length, pool, askedAt: now, index }))
+      this.#queue.push(new ManyAsk({ answers, holders: left.packed, count: index.length, pool, askedAt: now, index }))
     }
     if (left.places.length < count) answers.close(count - left.places.length)
   }
@@ -111,8 +112,8 @@ export class Ordered implements Decider, QueueEvents {
         const { userId, slot } = requests[place] as ClaimRequest
         return holderOf(userId, slot)
       })
-      const [users, index] = [packHolders(holders), Uint16Array.from(places)]
-      this.#queue.push(new ManyAsk({ answers, users, count: places.length, pool, askedAt: now, index }))
+      const [packed, index] = [packHolders(holders), Uint16Array.from(places)]
+      this.#queue.push(new ManyAsk({ answers, holders: packed, count: places.length, pool, askedAt: now, index }))
     }
     if (answered > 0) answers.close(answered)
   }
@@ -126,7 +127,7 @@ export class Ordered implements Decider, QueueEvents {
   }
 
   /** Nothing is kept beside the view. */
-  noticed(): void {}
+  changed(): void {}
 
   async startAgain(): Promise<void> {}
 
@@ -145,7 +146,7 @@ export class Ordered implements Decider, QueueEvents {
 
   decided(decision: Decision, sentAt: number, batch: SentBatch): void {
     const { view, answerer, events, monotonicMs } = this.#options
-    view.holdings.addBatch(batch, decision)
+    view.holders.addBatch(batch, decision)
     view.take(decision.notice, sentAt)
     answerer.times.remember(decision.first, decision.notice.sequence, decision.notice.at)
     events.decided(view, decision, batch.claims, (monotonicMs() - sentAt) / 1000)
@@ -156,7 +157,7 @@ export class Ordered implements Decider, QueueEvents {
     const exceptions = Buffer.allocUnsafe(decided.length * EXCEPTION_BYTES)
     for (const [i, each] of decided.entries()) {
       exceptions[i * EXCEPTION_BYTES + 2] = each.outcome
-      if (each.sequence > 0) view.holdings.addText(holderOf(each), each.sequence, each.pool)
+      if (each.sequence > 0) view.holders.addText(holderOf(each), each.sequence, each.pool)
     }
     view.take(notice, sentAt)
     const decision = { notice, first: 0, rest: CODES.granted.number, exceptions }
@@ -192,39 +193,39 @@ export class Ordered implements Decider, QueueEvents {
   /** Answers the i-th of many claims where that needs no asking. */
   #answersNow(answers: Answers, i: number, { userId, slot }: ClaimRequest, now: number): boolean {
     const { view, events } = this.#options
-    const { holdings } = view
-    const entry = holdings.findText(holderOf(userId, slot))
+    const { holders } = view
+    const entry = holders.findText(holderOf(userId, slot))
     const outcome = entry >= 0 ? CODES.replayed.number : this.#refusal(slot, now)
     if (outcome === undefined) return false
-    if (entry >= 0) answers.hold(i, holdings.sequenceOf(entry), holdings.poolOf(entry))
+    if (entry >= 0) answers.hold(i, holders.sequenceOf(entry), holders.poolOf(entry))
     else answers.refuse(i, outcome)
     events.refused(outcome, 1)
     return true
   }
 
   /** Answers those who are known to hold, and with `refusal` everybody else; what is left must be asked. */
-  #sift(answers: Answers, users: Uint8Array, refusal: number | undefined): { places: number[]; users: Uint8Array } {
+  #sift(answers: Answers, packed: Uint8Array, refusal: number | undefined): { places: number[]; packed: Uint8Array } {
     const { view, events } = this.#options
-    const { holdings } = view
-    const left = Buffer.allocUnsafe(refusal === undefined ? users.length : 0)
+    const { holders } = view
+    const left = Buffer.allocUnsafe(refusal === undefined ? packed.length : 0)
     const places: number[] = []
     let held = 0
     let to = 0
     for (let i = 0, at = 0; i < answers.count; i++) {
       const start = at
-      at = holderEnd(users, start)
-      const entry = holdings.find(users, users[start] === 0xd9 ? start + 2 : start + 1, at)
+      at = holderEnd(packed, start)
+      const entry = holders.find(packed, packed[start] === 0xd9 ? start + 2 : start + 1, at)
       if (entry >= 0) {
-        answers.hold(i, holdings.sequenceOf(entry), holdings.poolOf(entry))
+        answers.hold(i, holders.sequenceOf(entry), holders.poolOf(entry))
         held++
       } else if (refusal !== undefined) answers.refuse(i, refusal)
       else {
-        for (let byte = start; byte < at; byte++) left[to++] = users[byte] as number
+        for (let byte = start; byte < at; byte++) left[to++] = packed[byte] as number
         places.push(i)
       }
     }
     events.refused(CODES.replayed.number, held)
     if (refusal !== undefined) events.refused(refusal, answers.count - held)
-    return { places, users: left.subarray(0, to) }
+    return { places, packed: left.subarray(0, to) }
   }
 }

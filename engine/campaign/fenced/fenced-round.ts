@@ -6,8 +6,8 @@
  *   recover  what answers is not the server that the round is bound to: leave the epoch, give the journal back, bind
  *            under a new epoch, join it
  *
- * Between leaving an epoch and joining the next nothing of the old one is told to anybody, whatever still arrives: what
- * was told before is in the journal, in front of the mark of leaving, and the journal is read behind that mark. So an
+ * Between leaving an epoch and joining the next nothing of the old one is answered to anybody, whatever still arrives: what
+ * was answered before is in the journal, in front of the mark of leaving, and the journal is read behind that mark. So an
  * engine that said "this was all" never adds to it. A batch that meets the end of the reserve, or another server, is
  * asked again, identical, until its deadline. All steps may be repeated by anybody: there is no lock and no leader.
  *
@@ -44,11 +44,11 @@ export interface FencedOptions {
   readonly random: Random
   /** Grants ahead of the last one that are reserved in one go; at least a batch. */
   readonly chunk: number
-  /** How long a recovery waits for engines that have not told what they know. */
+  /** How long a recovery waits for engines that have not reported what they know. */
   readonly patienceMs: number
-  /** Told of each notice that a recovery brings. */
+  /** Receives each notice that a recovery brings. */
   readonly adopted: (roundId: string, notice: Notice) => void
-  readonly told: (event: FenceEvent) => void
+  readonly reported: (event: FenceEvent) => void
   readonly failed: (fault: unknown) => void
 }
 
@@ -56,14 +56,14 @@ export interface FencedOptions {
 interface Asking {
   /** Monotonic ms. */
   readonly deadline: number
-  /** It may have been executed unheard: in an epoch that was left meanwhile, or by a copy on an earlier connection. */
+  /** It may have been executed without an answer: in an epoch that was left meanwhile, or by a copy on an earlier connection. */
   doubt: boolean
 }
 
 /** How long an ending engine waits for replicas that may be away, milliseconds. */
 const SIGN_OFF_MS = 500
 
-/** Log batches that are kept in the journal together before they are told. */
+/** Log batches that are kept in the journal together before they are answered. */
 const READ_TOGETHER = 64
 
 export class FencedRound implements RoundFence {
@@ -78,7 +78,7 @@ export class FencedRound implements RoundFence {
   #recovering: Promise<void> | undefined
   /** Monotonic ms since when it is known that nothing can be granted. */
   #fencedAt: number | undefined
-  #toldAt = ''
+  #reportedAt = ''
   #adopted: Notice | undefined
   #closed = false
   #settled = false
@@ -104,17 +104,17 @@ export class FencedRound implements RoundFence {
   }
 
   /** Decides a batch in the epoch that this engine has joined, whatever the caller believes. */
-  async claim(_roundId: string, _epoch: string, users: Buffer, pools: Buffer): Promise<Decision> {
+  async claim(_roundId: string, _epoch: string, holders: Buffer, pools: Buffer): Promise<Decision> {
     const asking: Asking = { deadline: this.#options.clock.monotonicMs() + ANSWER_DEADLINE_MS, doubt: false }
     for (;;) {
       const epoch = this.#epoch ?? (await this.#ready(asking))
-      const decision = await this.#decide(epoch, { users, pools }, asking)
+      const decision = await this.#decide(epoch, { holders, pools }, asking)
       if (decision) return asking.doubt ? { ...decision, again: true } : decision
       if (this.#options.clock.monotonicMs() >= asking.deadline) throw this.#tooLate(asking)
     }
   }
 
-  /** The moment that a holder is about to be told is kept with his grant: who only asked again would know a later one. */
+  /** The moment that a holder is about to get is kept with their grant: who only asked again would know a later one. */
   async batchOf(roundId: string, sequence: number): Promise<LogBatch | undefined> {
     const epoch = this.#epoch
     const batch = await this.#options.claims.batchOf(roundId, sequence)
@@ -122,7 +122,7 @@ export class FencedRound implements RoundFence {
     return batch
   }
 
-  /** The log's grants: other engines made them, so they are kept in this journal too before anybody is told. */
+  /** The log's grants: other engines made them, so they are kept in this journal too before anybody gets them. */
   async *batches(roundId: string, fromSequence: number): AsyncGenerator<LogBatch> {
     const epoch = this.#epoch
     let together: LogBatch[] = []
@@ -168,7 +168,7 @@ export class FencedRound implements RoundFence {
     this.#closed = true
   }
 
-  /** Ends it in order: when all replicas have what this engine told, no recovery need wait for its journal. */
+  /** Ends it in order: when all replicas have what this engine answered, no recovery need wait for its journal. */
   async signOff(): Promise<void> {
     const { fence, clock, failed } = this.#options
     const epoch = this.#epoch
@@ -191,7 +191,7 @@ export class FencedRound implements RoundFence {
       if (epoch === this.#epoch) void this.recover()
       return null
     })
-    // Of an epoch that was left meanwhile nothing is told any more.
+    // Of an epoch that was left meanwhile nothing is answered any more.
     const isOver = () => epoch !== this.#epoch
     asking.doubt ||= sending.again || (Boolean(decision) && isOver())
     if (decision === null || isOver()) return undefined
@@ -241,7 +241,7 @@ export class FencedRound implements RoundFence {
     throw this.#tooLate(asking)
   }
 
-  /** Whether it resolves in time; a failure is told where it happens. */
+  /** Whether it resolves in time; a failure is reported where it happens. */
   #until(done: Promise<void>, deadline: number): Promise<boolean> {
     const { clock } = this.#options
     return new Promise(resolve => {
@@ -285,7 +285,7 @@ export class FencedRound implements RoundFence {
       try {
         const joined = await this.#step()
         if (joined !== undefined) {
-          this.#options.told({
+          this.#options.reported({
             kind: 'joined',
             roundId: this.roundId,
             epoch: joined,
@@ -329,20 +329,20 @@ export class FencedRound implements RoundFence {
 
   /** Leaves the epoch, gives back what was lost of it, and asks for the next one. */
   async #bind(notice: Notice, server: string): Promise<void> {
-    const { fence, journal, random, patienceMs, told } = this.#options
+    const { fence, journal, random, patienceMs, reported } = this.#options
     const { epoch } = notice
-    if (this.#toldAt !== `${server} ${epoch} ${notice.version}`) {
+    if (this.#reportedAt !== `${server} ${epoch} ${notice.version}`) {
       await journal.mark(this.roundId, 'left', epoch)
-      told({ kind: 'left', roundId: this.roundId, epoch })
+      reported({ kind: 'left', roundId: this.roundId, epoch })
       const read = await journal.read(this.roundId)
       const version = await this.#giveBack({ ...this.#standing(epoch), server }, { grants: lostOf(read, notice), read })
-      this.#toldAt = `${server} ${epoch} ${version}`
+      this.#reportedAt = `${server} ${epoch} ${version}`
     }
     const next = random.bytes(8).toString('hex')
     const bound = await fence.bind({ ...this.#standing(epoch), server }, next, patienceMs)
     if (bound.code === 'unavailable') return
     if (bound.code === 'granted')
-      told({ kind: 'bound', roundId: this.roundId, notice: bound.notice, missing: bound.missing })
+      reported({ kind: 'bound', roundId: this.roundId, notice: bound.notice, missing: bound.missing })
     this.#adopt(bound.notice)
   }
 
@@ -361,7 +361,7 @@ export class FencedRound implements RoundFence {
   async #giveBack(...given: [Standing, { grants: readonly KnownGrant[]; read: Journaled }]): Promise<number> {
     const { restored, conflicts, version } = await giveBack(this.#options.fence, ...given)
     if (restored + conflicts > 0)
-      this.#options.told({ kind: 'restored', roundId: this.roundId, grants: restored, conflicts })
+      this.#options.reported({ kind: 'restored', roundId: this.roundId, grants: restored, conflicts })
     return version
   }
 

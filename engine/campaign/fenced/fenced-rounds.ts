@@ -31,7 +31,7 @@ export class FencedRounds implements Fence {
     return round
   }
 
-  /** Looks at every round, or at those that are not over; what fails is told and tried again. */
+  /** Looks at every round, or at those that are not over; what fails is reported and tried again. */
   async look(all = true): Promise<void> {
     const rounds = [...this.#rounds.values()].filter(round => all || !round.settled)
     await Promise.all(rounds.map(round => round.look().catch(this.#options.failed)))

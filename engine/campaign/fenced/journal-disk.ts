@@ -1,5 +1,5 @@
 /**
- * A folder of journals (campaign/fenced/journal.ts): files that grow at their end, each append synced before it is told.
+ * A folder of journals (campaign/fenced/journal.ts): files that grow at their end, each append synced before it is answered.
  *
  * What is appended while a sync is under way waits and is written and synced together, so one fdatasync serves
  * hundreds of claims. A new file's name is synced with its folder before the first append resolves. Behind a write that
@@ -39,7 +39,7 @@ export class FolderDisk {
     this.#folder = folder
   }
 
-  /** The name of the engine whose folder it is; made with the folder, so who lost his journals has another name. */
+  /** The name of the engine whose folder it is; made with the folder, so who lost their journals has another name. */
   async name(make: () => string): Promise<string> {
     const path = join(this.#folder, 'engine')
     const known = await readFile(path, 'latin1').catch(() => '')

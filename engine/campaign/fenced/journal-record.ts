@@ -27,7 +27,7 @@ export type Kind = keyof typeof KINDS
 export type Mark = Exclude<Kind, 'grants'>
 
 export interface Journaled {
-  /** In the order of writing; a grant that was told again stands here again. */
+  /** In the order of writing; a grant that was answered again stands here again. */
   readonly grants: readonly KnownGrant[]
   /** Epochs. */
   readonly joined: ReadonlySet<string>
@@ -74,17 +74,17 @@ export function markRecord(before: number, kind: Mark, epoch: string): Encoded {
   return sealed(into, begin(into, before, { kind, epoch, at: 0 }), 0)
 }
 
-/** Everything that a decision will tell somebody to hold; undefined when that is nothing. */
-export function batchRecord(before: number, { users, pools }: Batch, decision: Decision): Encoded | undefined {
+/** Every grant that a decision will answer; undefined when that is nothing. */
+export function batchRecord(before: number, { holders, pools }: Batch, decision: Decision): Encoded | undefined {
   const { first, rest, exceptions, notice } = decision
-  const claims = users.readUInt16BE(1)
-  const into = Buffer.allocUnsafe(HEAD_BYTES + FIXED_BYTES + users.length + claims * GRANT_BYTES)
+  const claims = holders.readUInt16BE(1)
+  const into = Buffer.allocUnsafe(HEAD_BYTES + FIXED_BYTES + holders.length + claims * GRANT_BYTES)
   let to = begin(into, before, { kind: 'grants', epoch: notice.epoch, at: notice.at })
   const granted = rest === CODES.granted.number
   let [sequence, exception, count] = [first, 0, 0]
   for (let i = 0, at = 3; i < claims; i++) {
-    const from = users[at] === 0xd9 ? at + 2 : at + 1
-    const end = holderEnd(users, at)
+    const from = holders[at] === 0xd9 ? at + 2 : at + 1
+    const end = holderEnd(holders, at)
     at = end
     let [own, pool] = [0, 0]
     if (exception < exceptions.length && exceptions.readUInt16BE(exception) === i) {
@@ -99,13 +99,13 @@ export function batchRecord(before: number, { users, pools }: Batch, decision: D
     to = into.writeUInt32BE(own, to)
     into[to++] = pool
     into[to++] = end - from
-    to += users.copy(into, to, from, end)
+    to += holders.copy(into, to, from, end)
     count++
   }
   return count === 0 ? undefined : sealed(into, to, count)
 }
 
-/** Grants of one moment that were read and will be told. */
+/** Grants of one moment that were read and will be answered. */
 export function grantsRecord(before: number, epoch: string, grants: readonly KnownGrant[]): Encoded {
   const most = grants.reduce((sum, { holder }) => sum + GRANT_BYTES + holder.length, 0)
   const into = Buffer.allocUnsafe(HEAD_BYTES + FIXED_BYTES + most)
@@ -175,8 +175,8 @@ export function readRecords(bytes: Buffer): Journaled {
     if (body.readUInt32BE(0) !== crc) sound = false
     crc = bytes.readUInt32BE(at + 8)
     const epoch = body.toString('hex', 5, 13)
-    const told = body[4] === KINDS.grants ? readGrants(body) : undefined
-    if (told) for (const grant of told) grants.push(grant)
+    const granted = body[4] === KINDS.grants ? readGrants(body) : undefined
+    if (granted) for (const grant of granted) grants.push(grant)
     else if (body[4] === KINDS.joined) marks.joined.add(epoch)
     else if (body[4] === KINDS.left) marks.left.add(epoch)
     else sound = false

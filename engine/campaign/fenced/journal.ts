@@ -1,10 +1,10 @@
 /**
- * What this engine acknowledged, on its own disk before it is told: at the level fenced the second place, beside Redis,
+ * What this engine acknowledged, on its own disk before it is answered: at the level fenced the second place, beside Redis,
  * that knows who holds what. A fail-over that loses grants gets them back from here (fenced-round.ts).
  *
  * One file a round. Appends keep their order, and those that wait while a sync is under way share the next one, as
  * claims share a batch. A journal whose disk failed takes nothing more until the worker starts anew: what follows a
- * failed write could not be told from a torn tail. The disk is an argument, so that tests and the simulator can lose it.
+ * failed write looks the same as a torn tail. The disk is an argument, so that tests and the simulator can lose it.
  *
  * Rejected: one file for all rounds, which could not be removed while one of them is open.
  */
@@ -69,7 +69,7 @@ export class Journal {
     return opened
   }
 
-  /** Keeps what a decision will tell. `head` is what `open` gave. */
+  /** Keeps what a decision will answer. `head` is what `open` gave. */
   async keep(roundId: string, head: JournalHead, batch: Batch, decision: Decision): Promise<void> {
     const record = batchRecord(head.crc, batch, decision)
     if (!record) return
@@ -77,7 +77,7 @@ export class Journal {
     await this.#append(roundId, head, record)
   }
 
-  /** Keeps grants that were read and will be told. */
+  /** Keeps grants that were read and will be answered. */
   async keepRead(roundId: string, head: JournalHead, epoch: string, grants: readonly KnownGrant[]): Promise<void> {
     head.full = true
     await this.#append(roundId, head, grantsRecord(head.crc, epoch, grants))
@@ -121,7 +121,7 @@ export class Journal {
   }
 
   async #append(roundId: string, head: JournalHead, { bytes, crc }: Encoded): Promise<void> {
-    if (head.failed) throw new Fault('fenced', 'the journal of this engine failed; mend its disk and start it again')
+    if (head.failed) throw new Fault('fenced', 'the journal of this engine failed; repair its disk and start it again')
     head.crc = crc
     try {
       await this.#disk.append(roundId, bytes)

@@ -1,10 +1,10 @@
 /**
- * Refusals of one round at the level fenced: told only when all replicas have what they rest on, so that no fail-over
- * takes back a `sold_out` or a `closed` that somebody heard.
+ * Refusals of one round at the level fenced: answered only when all replicas have what they rest on, so that no fail-over
+ * takes back a `sold_out` or a `closed` that somebody got.
  *
  * What a refusal rests on moves seldom: the state, and in each pool whether something is left. Whenever it is another
  * one than last time, all replicas are asked once, by one worker for all its claims; until they have it, whoever would be
- * refused is told `fenced`, for he was certainly not granted anything. Grants never wait for this but beside a refusal,
+ * refused gets `fenced`, for they were certainly not granted anything. Grants never wait for this but beside a refusal,
  * and then for REFUSAL_WAIT_MS at most.
  *
  * Rejected: changes of operators that take effect when all replicas have them; each would need a second script and a way
@@ -69,7 +69,7 @@ export function refuses({ rest, exceptions }: Decision): boolean {
   return false
 }
 
-/** The same decision, where whoever is refused is told to ask again. */
+/** The same decision, where whoever is refused has to ask again. */
 export function unsure(decision: Decision): Decision {
   const exceptions = Buffer.from(decision.exceptions)
   for (let at = 2; at < exceptions.length; at += EXCEPTION_BYTES)

@@ -4,7 +4,7 @@
  * The two lie in different slots. So a commitment is noted before anything is written, and is unsettled until it is known
  * whether the change was made: the node that asked settles it, and where that fails (Redis is away, the node died or
  * stood still) any other one does, UNSETTLED_MS later. It asks the round; a change that was not made is void from then on,
- * so the money that goes back is never needed after all (scripts/round-void.lua). A round that was made, and nobody could be told of,
+ * so the money that goes back is never needed after all (scripts/round-void.lua). A round that was made, and whose answer got lost,
  * is put into the index, so that its operator finds it.
  *
  * Rejected: a lease by a clock (two slots may have two servers' clocks, and nodes thaw), and the round first without a
@@ -24,7 +24,7 @@ export interface CommitmentsOptions {
   readonly store: Pick<Store, 'budgets' | 'rounds' | 'draws'>
   /** Milliseconds since 1970 by Redis's clock, as far as this worker can tell. */
   readonly serverTimeMs: () => number
-  /** Told of a fault that leaves something to be settled later. */
+  /** Receives a fault that leaves something to be settled later. */
   readonly failed: (fault: unknown) => void
 }
 

@@ -234,7 +234,7 @@ export class Reports {
   }
 }
 
-/** Counts a use for its grant: a voucher's serial tells the sequence. */
+/** Counts a use for its grant: a voucher's serial has the sequence. */
 function addUse(
   uses: Map<string, Sums>,
   packs: ReadonlyMap<number, number>,

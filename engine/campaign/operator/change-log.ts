@@ -3,27 +3,27 @@
  * its end, so that not even a change whose answer was lost is without an entry.
  *
  * Writing down never stops a change: whoever pauses a release must not be refused because the log is in trouble. What
- * could not be written is told to the engine's own log as an error. Rejected: writing inside each change's script; the
+ * could not be written goes to the engine's own log as an error. Rejected: writing inside each change's script; the
  * scripts lie in many slots, and a log a slot has no order.
  */
 import { rfc3339 } from '../../base/clock.ts'
 import { newId, type Random } from '../../base/random.ts'
-import type { AuditStore, AuditWords } from '../../store/data/audit-store.ts'
+import type { AuditFields, AuditStore } from '../../store/data/audit-store.ts'
 
 /** A longer body is kept by its length: the log is about who did what, and a campaign keeps its own rules. */
 const BODY_CHARS_MAX = 4096
 
-export interface Deed {
+export interface OperatorChange {
   readonly who: string
   readonly action: string
   readonly target: string
   readonly body: unknown
 }
 
-/** Tells how it ended: the status of an answer, or the code of a refusal. */
+/** Writes down how it ended: the status of an answer, or the code of a refusal. */
 export type Ending = (outcome: string) => Promise<void>
 
-export interface AuditOptions {
+export interface ChangeLogOptions {
   readonly store: AuditStore
   readonly random: Random
   readonly failed: (cause: unknown) => void
@@ -34,15 +34,15 @@ function bodyOf(body: unknown): string {
   return json.length > BODY_CHARS_MAX ? JSON.stringify({ omitted_chars: json.length }) : json
 }
 
-export class Audit {
-  readonly #options: AuditOptions
+export class ChangeLog {
+  readonly #options: ChangeLogOptions
 
-  constructor(options: AuditOptions) {
+  constructor(options: ChangeLogOptions) {
     this.#options = options
   }
 
   /** Writes down that this is asked; what it gives writes down the end. */
-  async begin({ who, action, target, body }: Deed): Promise<Ending> {
+  async begin({ who, action, target, body }: OperatorChange): Promise<Ending> {
     const request = newId(this.#options.random, 'req')
     const words = { who, action, target, body: bodyOf(body) }
     await this.#append({ ...words, request, outcome: 'asked' })
@@ -58,7 +58,7 @@ export class Audit {
     }
   }
 
-  async #append(words: AuditWords): Promise<void> {
+  async #append(words: AuditFields): Promise<void> {
     try {
       await this.#options.store.append(words)
     } catch (cause) {

@@ -1,5 +1,5 @@
 /**
- * Whether a round's three keys tell one story: each grant stands in the log and in the holders' table, the numbers run
+ * Whether a round's three keys agree: each grant stands in the log and in the holders' table, the numbers run
  * from 1 without a gap, and the counts of the state are those of the log.
  *
  * Redis loads a flipped bit of its own append only file without a word. Every grant is kept twice, in forms that have

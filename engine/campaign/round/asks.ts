@@ -188,21 +188,21 @@ export class ManyAsk implements Ask {
   readonly askedAt: number
   readonly pool: number
   readonly #answers: Answers
-  readonly #users: Uint8Array
+  readonly #holders: Uint8Array
   /** Which of the request's claims the i-th is; undefined when they are all of them. */
   readonly #index: Uint16Array | undefined
   #cursor = 0
 
   constructor(options: {
     answers: Answers
-    users: Uint8Array
+    holders: Uint8Array
     count: number
     pool: number
     askedAt: number
     index?: Uint16Array
   }) {
     this.#answers = options.answers
-    this.#users = options.users
+    this.#holders = options.holders
     this.#index = options.index
     this.count = options.count
     this.pool = options.pool
@@ -211,8 +211,8 @@ export class ManyAsk implements Ask {
 
   write(into: Buffer, at: number, count: number): number {
     const from = this.#cursor
-    for (let i = 0; i < count; i++) this.#cursor = holderEnd(this.#users, this.#cursor)
-    into.set(this.#users.subarray(from, this.#cursor), at)
+    for (let i = 0; i < count; i++) this.#cursor = holderEnd(this.#holders, this.#cursor)
+    into.set(this.#holders.subarray(from, this.#cursor), at)
     return at + this.#cursor - from
   }
 

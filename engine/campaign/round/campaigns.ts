@@ -84,7 +84,7 @@ export class Campaigns {
     return kept.day
   }
 
-  /** A script told the campaign's clock. */
+  /** A script answered the campaign's clock. */
   learn(id: string, now: number): void {
     const kept = this.#kept.get(id)
     if (!kept) return

@@ -1,7 +1,7 @@
 /**
  * Campaigns whose keys in Redis are missing or contradict each other, of the rounds that this worker serves. Their rounds would
  * go on granting codes that nobody can redeem, so the checks of a node look at them, too, every five seconds. Where a redemption
- * is refused, so are the claims of the campaign's rounds, from memory; what lies beside that is told and stops nothing.
+ * is refused, so are the claims of the campaign's rounds, from memory; what lies beside that is reported and stops nothing.
  *
  * Rejected: campaigns looked at by the claims themselves, which lie in another slot.
  */
@@ -10,8 +10,8 @@ import type { CampaignChecks, CampaignDamage } from '../../store/data/campaign-c
 
 const SIDE_BY_SIDE = 16
 
-/** How a campaign that is damaged is told. */
-export const campaignTold = (id: string, { what, isFenced }: CampaignDamage): Finding => ({
+/** How a campaign that is damaged is reported. */
+export const campaignFinding = (id: string, { what, isFenced }: CampaignDamage): Finding => ({
   what: `campaign ${id}: ${what}; ${
     isFenced ? 'its vouchers and the claims of its rounds are fenced' : 'claims and redemptions go on without it'
   }`,
@@ -49,6 +49,6 @@ export class DamagedCampaigns {
       )
     this.#found = found
     this.#fenced = new Set([...found].flatMap(([id, { isFenced }]) => (isFenced ? [id] : [])))
-    return [...found].map(([id, damage]) => campaignTold(id, damage))
+    return [...found].map(([id, damage]) => campaignFinding(id, damage))
   }
 }

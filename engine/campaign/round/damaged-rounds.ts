@@ -1,7 +1,7 @@
 /**
  * Rounds whose keys in Redis are missing or contradict each other, as far as this worker knows. Their claims are `fenced`, and
- * whoever watches has to be told: the checks of a node ask here, every five seconds, for the rounds that it serves and those
- * that a request stumbled upon. The other rounds go on, so a damaged one is a problem that is told and stops nothing else.
+ * whoever watches has to know: the checks of a node ask here, every five seconds, for the rounds that it serves and those
+ * that a request stumbled upon. The other rounds go on, so a damaged one is a problem that is reported and stops nothing else.
  *
  * A Redis that has none of the rounds that were served is another thing: it was emptied, or it is another one. What is
  * granted there rests on nothing that people hold, so nothing is, until the rounds are back or the node is started anew.
@@ -30,7 +30,7 @@ const LOST: Finding = {
 
 const STATELESS: Wrong = { what: 'its state in Redis is missing', isMissing: true }
 
-const told = (id: string, { what, isUnlisted }: Wrong): Finding => ({
+const roundFinding = (id: string, { what, isUnlisted }: Wrong): Finding => ({
   what: `round ${id}: ${what}; ${isUnlisted ? 'its claims go on' : 'its claims are fenced, other rounds go on'}`,
   mend: `restore its keys from a backup, then fairgrab doctor --rounds`,
 })
@@ -62,7 +62,7 @@ export class DamagedRounds {
     return this.#lost.has(id) ? LOST.what : undefined
   }
 
-  /** Of a damaged round nobody is told that he holds nothing in it. Throws Fault `fenced`. */
+  /** In a damaged round nobody gets the answer that they hold nothing. Throws Fault `fenced`. */
   assertSound(id: string): void {
     const problem = this.problemOf(id)
     if (problem !== undefined) throw new Fault('fenced', `round ${id}: ${problem}; ask again`)
@@ -99,7 +99,7 @@ export class DamagedRounds {
       else this.#found.delete(id)
       if (isEmpty) this.#lost.add(id)
     }
-    const damaged = [...this.#found].map(([id, wrong]) => told(id, wrong))
+    const damaged = [...this.#found].map(([id, wrong]) => roundFinding(id, wrong))
     return { lost: this.#lost.size > 0 ? [LOST] : [], damaged }
   }
 }

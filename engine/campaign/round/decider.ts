@@ -45,7 +45,7 @@ export interface Decider {
   /** Another worker's claim with this stamp waits for this worker's mark. */
   awaited(stamp: number): void
   /** Something of the round moved. */
-  noticed(): void
+  changed(): void
   /** Another history has the round: what was learnt of the one before is forgotten. */
   startAgain(): Promise<void>
   /** How a person stands by what Redis has; undefined when they hold nothing. */
@@ -93,7 +93,7 @@ export interface RoundEvents {
   readonly arrived?: ((roundId: string, stamp: number, run: Run, pool: number) => void) | undefined
 }
 
-/** As much of it as deciders tell; a fault is of their round. */
+/** As much of it as deciders report; a fault is of their round. */
 export interface DeciderEvents extends Pick<RoundEvents, 'decided' | 'refused' | 'drawn' | 'arrived'> {
   failed(fault: unknown, view: RoundView): void
 }

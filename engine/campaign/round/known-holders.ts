@@ -22,12 +22,12 @@ const HEAD_BYTES = 6
 
 /** A batch as it was sent: its keys as a MessagePack array (array16), and a byte of pool each or one for all. */
 export interface SentBatch {
-  readonly users: Buffer
+  readonly holders: Buffer
   readonly pools: Buffer
   readonly claims: number
 }
 
-export class Holdings {
+export class KnownHolders {
   readonly capacity: number
   readonly #mask: number
   /** Place of a record + 1, 0 for empty. */
@@ -87,7 +87,7 @@ export class Holdings {
     if (this.#size === this.capacity) return
     const slot = this.#slot(bytes, from, to)
     if (this.#table[slot] !== 0) return
-    const place = this.#room(HEAD_BYTES + to - from)
+    const place = this.#reserve(HEAD_BYTES + to - from)
     const chunk = this.#chunk(place)
     let at = chunk.writeUInt32BE(sequence, place & PLACE_MASK)
     chunk[at++] = pool
@@ -103,20 +103,20 @@ export class Holdings {
   }
 
   /** Keeps what a batch was granted, and what it showed to be granted before. */
-  addBatch({ users, pools, claims }: SentBatch, { rest, first, exceptions, notice }: Decision): void {
+  addBatch({ holders, pools, claims }: SentBatch, { rest, first, exceptions, notice }: Decision): void {
     const granted = rest === CODES.granted.number
     const onePool = pools.length === 1
     let sequence = first
     let exception = 0
     for (let i = 0, at = 3; i < claims; i++) {
-      const from = users[at] === 0xd9 ? at + 2 : at + 1
-      const to = holderEnd(users, at)
+      const from = holders[at] === 0xd9 ? at + 2 : at + 1
+      const to = holderEnd(holders, at)
       at = to
       if (exception < exceptions.length && exceptions.readUInt16BE(exception) === i) {
         const own = exceptions.readUInt32BE(exception + 3)
-        if (own > 0) this.add(users, [from, to], own, exceptions[exception + 7] as number)
+        if (own > 0) this.add(holders, [from, to], own, exceptions[exception + 7] as number)
         exception += EXCEPTION_BYTES
-      } else if (granted) this.add(users, [from, to], sequence++, pools[onePool ? 0 : i] as number)
+      } else if (granted) this.add(holders, [from, to], sequence++, pools[onePool ? 0 : i] as number)
     }
     if (granted && first === this.covered + 1) this.#cover(notice.sequence)
   }
@@ -126,7 +126,7 @@ export class Holdings {
     if (sequence <= this.capacity) this.covered = sequence
   }
 
-  /** Told by the reader of the log, which adds in order. */
+  /** Called by the reader of the log, which adds in order. */
   coverTo(sequence: number): void {
     if (sequence > this.covered) this.#cover(sequence)
   }
@@ -161,7 +161,7 @@ export class Holdings {
   }
 
   /** The place of `size` bytes that nobody uses. */
-  #room(size: number): number {
+  #reserve(size: number): number {
     if (this.#free + size > CHUNK_BYTES) {
       this.#arena.push(Buffer.allocUnsafeSlow(CHUNK_BYTES))
       this.#free = 0

@@ -17,7 +17,7 @@ import type { Round } from './round.ts'
 export interface EpochsOptions {
   readonly store: HistoryStore
   readonly random: Random
-  /** Told what the server has of a round, in whatever epoch. */
+  /** Receives what the server has of a round, in whatever epoch. */
   readonly found: (round: Round, notice: Notice) => void
   /** The server has no state of it. */
   readonly gone: (round: Round) => Promise<void>
@@ -31,7 +31,7 @@ export class RoundEpochs {
   readonly #options: EpochsOptions
   /** One at a time a round, and one more for all who asked meanwhile: the one under way may be answered by an earlier server. */
   readonly #looks = new JoinedReads<void>()
-  /** By round: an epoch of events that the server turned out not to have; a deposed primary may tell of it for long. */
+  /** By round: an epoch of events that the server turned out not to have; a deposed primary may publish it for long. */
   readonly #foreign = new Map<string, string>()
   /** By round, the epochs that it left here, and the highest version of each: one may come back with a server that lacks some. */
   readonly #left = new WeakMap<Round, Map<string, number>>()
@@ -49,7 +49,7 @@ export class RoundEpochs {
   }
 
   /** An event is of another epoch than the round is in. */
-  async heard(round: Round, epoch: string): Promise<void> {
+  async received(round: Round, epoch: string): Promise<void> {
     const { view } = round
     if (this.#foreign.get(view.id) === epoch) return
     await this.look(round)

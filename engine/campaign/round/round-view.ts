@@ -7,7 +7,7 @@
  *   2. It was confirmed by a reply (an event is none) whose request left at most LEASE_MS ago. After a change that lets
  *      grants resume (open, resume, restock) the script grants nothing for LEASE_MS, and the operator is answered
  *      then. So a refusal on an older notice lies before every grant and before that answer: nobody can tell.
- *   3. The holdings cover every grant up to the notice's sequence, and the key is not among them.
+ *   3. The known holders cover every grant up to the notice's sequence, and the key is not among them.
  *   4. At the level fenced: all replicas have what the notice says of that (sure-refusals.ts).
  * Everything else is asked of Redis. A lapsed lease renews itself: the next batch's reply confirms again.
  */
@@ -16,7 +16,7 @@ import type { ClaimCode } from '../../base/codes.ts'
 import { HOLDERS_KNOWN_MAX, LEASE_MS, QUARANTINE_RETRY_S_MAX } from '../../base/limits.ts'
 import type { ClaimStore } from '../../store/data/claim-store.ts'
 import { grantedOf, type Notice, type PoolCount, totalOf } from '../../store/data/notice.ts'
-import { Holdings } from './known-holders.ts'
+import { KnownHolders } from './known-holders.ts'
 import { type RoundConfig, type Template, vouchersOf } from './round-config.ts'
 
 /** Sequences that a fail-over set aside and nobody was given back. */
@@ -47,10 +47,10 @@ export class RoundView {
   readonly #isSure: (notice: Notice) => boolean
   #notice: Notice
   #confirmedAt: number
-  #holdings: Holdings
+  #holders: KnownHolders
   #covering = false
   #resting = false
-  /** When somebody first heard `fenced` because what is left is quarantined, by Redis's clock, and in which epoch. */
+  /** When somebody first got `fenced` because what is left is quarantined, by Redis's clock, and in which epoch. */
   #quarantine = { epoch: '', since: 0 }
 
   constructor(options: {
@@ -75,7 +75,7 @@ export class RoundView {
     this.#seed = options.seed
     this.#isSure = options.isSure ?? (() => true)
     this.#notice = options.notice
-    this.#holdings = this.#fresh()
+    this.#holders = this.#fresh()
     this.#confirmedAt = options.confirmedAt
   }
 
@@ -103,12 +103,12 @@ export class RoundView {
     if (sentAt === undefined && endOf(notice) !== endOf(last)) this.#confirmedAt = Number.NEGATIVE_INFINITY
     const news = notice.version > last.version || notice.state !== last.state
     const newer = notice.version > last.version || notice.at >= last.at
-    // A deposed primary whose clock is ahead may have told of a version of its own: a reply confirms only what it says.
+    // A deposed primary whose clock is ahead may have sent a version of its own: a reply confirms only what it says.
     const confirms = newer || endOf(notice) === endOf(last)
     if (sentAt !== undefined && confirms && sentAt > this.#confirmedAt) this.#confirmedAt = sentAt
     if (newer) this.#notice = notice
-    // Who was given back what he held is in no batch of this worker's: the log has to be read again.
-    if (holesOf(notice) !== holesOf(last)) this.#holdings = this.#fresh()
+    // Who was given back what they held is in no batch of this worker's: the log has to be read again.
+    if (holesOf(notice) !== holesOf(last)) this.#holders = this.#fresh()
     this.#coverIfShut()
     return news
   }
@@ -118,7 +118,7 @@ export class RoundView {
     if (notice.epoch === this.#notice.epoch) return this.take(notice)
     this.#notice = notice
     this.#confirmedAt = Number.NEGATIVE_INFINITY
-    this.#holdings = this.#fresh()
+    this.#holders = this.#fresh()
     this.#coverIfShut()
     return true
   }
@@ -126,7 +126,7 @@ export class RoundView {
   /** Lets go of who holds what until `wake`; Redis knows it, and news do not bring it back. */
   rest(): void {
     this.#resting = true
-    this.#holdings = this.#fresh()
+    this.#holders = this.#fresh()
   }
 
   /** Somebody asks again. */
@@ -136,15 +136,15 @@ export class RoundView {
   }
 
   /** What this worker knows to be granted. */
-  get holdings(): Holdings {
-    return this.#holdings
+  get holders(): KnownHolders {
+    return this.#holders
   }
 
-  /** The refusal that is certainly true now for everybody who is not in `holdings`, or undefined: then Redis decides. */
+  /** The refusal that is certainly true now for everybody who is not in `holders`, or undefined: then Redis decides. */
   refusal(now: number): ClaimCode | undefined {
     if (now - this.#confirmedAt > LEASE_MS || !this.#isShut()) return undefined
     const { state, sequence, opensAt, at } = this.#notice
-    if (this.#holdings.covered < sequence || !this.#isSure(this.#notice)) return undefined
+    if (this.#holders.covered < sequence || !this.#isSure(this.#notice)) return undefined
     // Nothing is left while packs are quarantined, in one pool or another: the script knows in which.
     if (state === 'open') return this.state === 'sold_out' ? 'sold_out' : undefined
     // Redis's clock now is at most what it was when it answered plus all the time since the question left.
@@ -166,8 +166,8 @@ export class RoundView {
     return Math.min(QUARANTINE_RETRY_S_MAX, 1 + Math.floor(waitedS / 2))
   }
 
-  #fresh(): Holdings {
-    return new Holdings(Math.max(totalOf(this.#notice), this.#notice.sequence), this.#seed)
+  #fresh(): KnownHolders {
+    return new KnownHolders(Math.max(totalOf(this.#notice), this.#notice.sequence), this.#seed)
   }
 
   #isShut(): boolean {
@@ -180,10 +180,10 @@ export class RoundView {
   }
 
   #coverIfShut(): void {
-    if (!this.#resting && this.#wantsAll() && this.#holdings.covered < this.#notice.sequence) this.#cover()
+    if (!this.#resting && this.#wantsAll() && this.#holders.covered < this.#notice.sequence) this.#cover()
   }
 
-  /** Reads the log until the holdings cover every grant. Failing is harmless: refusals just keep asking Redis. */
+  /** Reads the log until the known holders cover every grant. Failing is harmless: refusals just keep asking Redis. */
   #cover(): void {
     if (this.#covering || this.#notice.sequence > HOLDERS_KNOWN_MAX) return
     this.#covering = true
@@ -199,14 +199,14 @@ export class RoundView {
   }
 
   async #readLog(): Promise<void> {
-    if (this.#notice.sequence > this.#holdings.capacity) this.#holdings = this.#fresh()
-    const holdings = this.#holdings
+    if (this.#notice.sequence > this.#holders.capacity) this.#holders = this.#fresh()
+    const known = this.#holders
     const { sequence, aside } = this.#notice
-    for await (const { firstSequence, holders, poolOf } of this.#store.batches(this.id, holdings.covered + 1)) {
-      if (holdings !== this.#holdings) return
-      for (const [i, holder] of holders.entries()) holdings.addText(holder, firstSequence + i, poolOf(i))
-      holdings.coverTo(firstSequence + holders.length - 1)
+    for await (const { firstSequence, holders, poolOf } of this.#store.batches(this.id, known.covered + 1)) {
+      if (known !== this.#holders) return
+      for (const [i, holder] of holders.entries()) known.addText(holder, firstSequence + i, poolOf(i))
+      known.coverTo(firstSequence + holders.length - 1)
     }
-    if (aside) holdings.coverTo(sequence)
+    if (aside) known.coverTo(sequence)
   }
 }

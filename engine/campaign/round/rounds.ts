@@ -18,7 +18,7 @@ import { DamagedCampaigns } from './damaged-campaigns.ts'
 import { DamagedRounds } from './damaged-rounds.ts'
 import type { DeciderEvents, MakeDecider, RoundEvents } from './decider.ts'
 import type { Fence, RoundFence } from './fence.ts'
-import { Holds } from './resume-holds.ts'
+import { ResumeHolds } from './resume-holds.ts'
 import { Round } from './round.ts'
 import { isFencible, type RoundConfig } from './round-config.ts'
 import { RoundEpochs } from './round-epochs.ts'
@@ -52,7 +52,7 @@ export class Rounds {
   readonly #loads = new JoinedReads<Round | undefined>()
   readonly #unknown = new Map<string, number>()
   readonly #byNumber = new Map<number, string>()
-  readonly #holds: Holds
+  readonly #holds: ResumeHolds
   readonly #epochs: RoundEpochs
   readonly #stopListening: () => void
   readonly #load = { unanswered: 0 }
@@ -71,7 +71,7 @@ export class Rounds {
     const failed = (fault: unknown) => events.failed(fault)
     this.damaged = new DamagedRounds(store.roundChecks)
     this.damagedCampaigns = new DamagedCampaigns(store.campaignChecks)
-    this.#holds = new Holds({
+    this.#holds = new ResumeHolds({
       ...{ rounds: store.rounds, clock, failed },
       ended: (id, notice) => this.take(id, notice),
     })
@@ -83,7 +83,7 @@ export class Rounds {
     })
     this.#deciderEvents = this.#eventsOf(events)
     this.#stopListening = store.listen({
-      noticed: (roundId, notice) => this.#noticed(roundId, notice),
+      received: (roundId, notice) => this.#received(roundId, notice),
       awaited: (roundId, stamp) => this.#rounds.get(roundId)?.decider.awaited(stamp),
       gap: () => this.#readAllAgain(),
     })
@@ -174,7 +174,7 @@ export class Rounds {
     const view = this.#rounds.get(roundId)?.view
     if (!view) return
     if (view.adopt(notice)) this.#options.events.changed(view)
-    this.#holds.heard(roundId, notice)
+    this.#holds.received(roundId, notice)
   }
 
   /** A connection is up again: Redis may be another server, or the same one with less than this worker was shown. */
@@ -246,7 +246,7 @@ export class Rounds {
     this.#rounds.set(roundId, round)
     if (fenced?.adopted) view.adopt(fenced.adopted)
     this.#byNumber.set(config.number, roundId)
-    this.#holds.heard(roundId, view.notice)
+    this.#holds.received(roundId, view.notice)
     this.#redisAheadMs = read.notice.at - clock.wallMs()
     if (renewals !== this.#renewals && !fenced) await this.#epochs.look(round)
     return round
@@ -280,14 +280,14 @@ export class Rounds {
     return round
   }
 
-  /** What deciders tell is news of their round, before the worker gets it. */
+  /** What deciders report is news of their round, before the worker gets it. */
   #eventsOf(events: RoundEvents): DeciderEvents {
     return {
       decided: (view, decision, claims, seconds) => {
         this.#redisAheadMs = decision.notice.at - this.#options.clock.wallMs()
         events.decided(view, decision, claims, seconds)
         events.changed(view)
-        this.#holds.heard(view.id, decision.notice)
+        this.#holds.received(view.id, decision.notice)
       },
       refused: (outcome, count) => events.refused(outcome, count),
       drawn: (view, window) => events.drawn(view, window),
@@ -305,16 +305,16 @@ export class Rounds {
 
   #take(round: Round, notice: Notice): void {
     if (round.view.take(notice)) this.#options.events.changed(round.view)
-    round.decider.noticed()
-    this.#holds.heard(round.view.id, notice)
+    round.decider.changed()
+    this.#holds.received(round.view.id, notice)
   }
 
-  #noticed(roundId: string, notice: Notice): void {
+  #received(roundId: string, notice: Notice): void {
     const round = this.#rounds.get(roundId)
     if (!round) return
     const fenced = this.#fenceOf(round.view.config)
     const isOther = notice.epoch !== round.view.notice.epoch
-    if (isOther && !fenced) return void this.#epochs.heard(round, notice.epoch).catch(this.#failed)
+    if (isOther && !fenced) return void this.#epochs.received(round, notice.epoch).catch(this.#failed)
     this.#take(round, notice)
     // Nothing else looks at a round that is over and copied.
     if (isOther && fenced?.settled) fenced.look().catch(this.#failed)
@@ -327,7 +327,7 @@ export class Rounds {
     if (notice.epoch === view.notice.epoch) return this.#take(round, notice)
     round.startAgain(notice).catch(this.#failed)
     this.#options.events.changed(view)
-    this.#holds.heard(view.id, notice)
+    this.#holds.received(view.id, notice)
   }
 
   /**

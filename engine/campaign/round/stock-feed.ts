@@ -1,10 +1,10 @@
 /**
  * Stock as viewers see it: each change makes a round dirty, and at most STOCK_FRAMES_PER_S_MAX times a second a viewer
- * is told, with absolute values. The first change after a quiet time goes out at once, the last one always does.
+ * gets a frame, with absolute values. The first change after a quiet time goes out at once, the last one always does.
  *
  * Those who claim come before those who watch. A frame costs about 11 µs a viewer, and showing the stock may take a
  * tenth of the worker's time: a thousand viewers of one worker see nine frames a second, eighteen thousand see one in
- * two seconds. Many viewers are not told in one burst, which would stop the claims for a fifth of a second and be old
+ * two seconds. Many viewers do not get theirs in one burst, which would stop the claims for a fifth of a second and be old
  * when it reaches the last of them: they are split into cohorts that take turns, each with the stock of its moment.
  * When the stock stands still nobody claims, and the last state goes to those who lack it five times as fast.
  */
@@ -23,17 +23,17 @@ const SHARE = { moving: 0.1, still: 0.5 } as const
 export interface FeedOptions {
   readonly clock: Clock
   readonly viewers: (roundId: string) => number
-  /** Tells these cohorts the stock as it stands now. */
-  readonly tell: (roundId: string, cohorts: readonly number[]) => void
+  /** Sends these cohorts the stock as it stands now. */
+  readonly publish: (roundId: string, cohorts: readonly number[]) => void
 }
 
-/** The cohorts from `next` on, `left` of them, have yet to be told. */
+/** The cohorts from `next` on, `left` of them, have yet to get theirs. */
 interface Turn {
   next: number
   left: number
-  /** Something changed since the last ones were told. */
+  /** Something changed since the last ones got theirs. */
   moving: boolean
-  /** Monotonic milliseconds from which the next ones may be told. */
+  /** Monotonic milliseconds from which the next ones may get theirs. */
   dueAt: number
   cancel: (() => void) | undefined
 }
@@ -58,7 +58,7 @@ export class StockFeed {
     turn.moving = true
     if (turn.cancel) return
     const wait = turn.dueAt - clock.monotonicMs()
-    if (wait <= 0) this.#tell(roundId, turn)
+    if (wait <= 0) this.#publish(roundId, turn)
     else this.#later(roundId, turn, wait)
   }
 
@@ -68,12 +68,12 @@ export class StockFeed {
   }
 
   #later(roundId: string, turn: Turn, wait: number): void {
-    turn.cancel = this.#options.clock.after(wait, () => this.#tell(roundId, turn))
+    turn.cancel = this.#options.clock.after(wait, () => this.#publish(roundId, turn))
   }
 
-  /** Tells as many cohorts as a frame's time is for, and sees to the others. */
-  #tell(roundId: string, turn: Turn): void {
-    const { clock, viewers, tell } = this.#options
+  /** Sends to as many cohorts as a frame's time is for, and sees to the others. */
+  #publish(roundId: string, turn: Turn): void {
+    const { clock, viewers, publish } = this.#options
     turn.cancel = undefined
     const share = turn.moving ? SHARE.moving : SHARE.still
     turn.moving = false
@@ -84,7 +84,7 @@ export class StockFeed {
     turn.left -= cohorts.length
     const wait = (period * together) / COHORTS
     turn.dueAt = clock.monotonicMs() + wait
-    tell(roundId, cohorts)
+    publish(roundId, cohorts)
     if (turn.left > 0) this.#later(roundId, turn, wait)
   }
 }

@@ -63,14 +63,14 @@ export interface ControlsOptions {
   readonly clock: Clock
   /** The rates of this node's configuration. */
   readonly configured: Rates
-  /** Told the rates that hold from now on. */
+  /** Receives the rates that hold from now on. */
   readonly changed: (rates: Rates) => void
 }
 
 export class Controls {
   readonly #options: ControlsOptions
   #fields: Readonly<Record<string, string>> = {}
-  #told = ''
+  #applied = ''
   #held: ReadonlyMap<string, HeldMerchant> = new Map()
   #lease = leaseOf(0)
   /** When the read that is known began, monotonic; and the last one that was begun. */
@@ -164,9 +164,9 @@ export class Controls {
     this.#readAt = began
     this.#lease = leaseOf(at)
     this.#holdsUntil = Math.max(this.#holdsUntil, began + RATES_LEASE_MS)
-    const told = JSON.stringify(Object.entries(fields).sort())
-    if (told === this.#told) return
-    this.#told = told
+    const next = JSON.stringify(Object.entries(fields).sort())
+    if (next === this.#applied) return
+    this.#applied = next
     this.#fields = fields
     this.#held = new Map(this.#heldIn(fields))
     this.#options.changed(this.rates)
@@ -211,7 +211,7 @@ export class Controls {
     return [...this.#held.values()]
   }
 
-  /** Holds a merchant on every node; resolves when no node lets him redeem. A second hold replaces the reason. */
+  /** Holds a merchant on every node; resolves when no node lets them redeem. A second hold replaces the reason. */
   async hold(
     merchant: string,
     { reason, by }: { readonly reason: string; readonly by: string },
@@ -222,7 +222,7 @@ export class Controls {
     return held
   }
 
-  /** Releases a merchant, also one that is not held; resolves when every node lets him redeem. */
+  /** Releases a merchant, also one that is not held; resolves when every node lets them redeem. */
   async release(merchant: string): Promise<void> {
     await this.#options.store.clear([HELD + merchant])
     await this.#settle()

@@ -1,7 +1,7 @@
 /**
- * Seats of a lottery that lapse. An operator says whose seat it was; his vouchers are taken out of use, the seat goes to the
+ * Seats of a lottery that lapse. An operator says whose seat it was; its vouchers are taken out of use, the seat goes to the
  * first of the waitlist who may have it, and the public log says so: nobody chooses (draw/promotions.ts). The promoted
- * person gets a grant of his own with the next sequence, and the pool's total rises by the seat that was given twice.
+ * person gets a grant of their own with the next sequence, and the pool's total rises by the seat that was given twice.
  *
  * The steps are in an order that a repetition can go through again: vouchers out of use, money, then log and grant in
  * one script that refuses when somebody else was promoted meanwhile. A redeemed voucher keeps its seat.
@@ -48,14 +48,14 @@ export class Promotions {
       throw new Refusal('wrong_state', 'seats lapse after the draw of a lottery', { state: round.view.state })
     const log = files[FILE] ?? Buffer.alloc(0)
     const lines = log.toString().split('\n').filter(Boolean)
-    const told = lines.map(line => JSON.parse(line) as Promotion)
-    const before = told.find(({ from }) => from === tag)
+    const earlier = lines.map(line => JSON.parse(line) as Promotion)
+    const before = earlier.find(({ from }) => from === tag)
     if (before) return before
     const { n } = parseCommit(files['commit.json'] as Buffer).commit
     const list = await store.entries.records(id, 0, n)
     const poolOf = (of: string) => config.pools[poolAt(list, findTag(list, Buffer.from(of, 'hex')))]
     const seats = new Seats({ ...parseResult(files['result.json']), poolOf })
-    for (const promotion of told) seats.apply(promotion)
+    for (const promotion of earlier) seats.apply(promotion)
     const pool = seats.seatOf(tag)
     if (pool === undefined) throw new Refusal('not_found', `${tag} has no seat in this round`)
     await this.#takeBack(actor, round, tag)

@@ -5,7 +5,7 @@
  *
  * A request is made again as often as need be: (caller, Idempotency-Key) finds its first answer, byte for byte. What operators
  * set (held merchants, tags) can change between two tries, so a request that it refuses is first looked up; and it can change
- * between judging and deciding, so the script is told how long that was judged on holds, and what comes later is judged anew.
+ * between judging and deciding, so the script gets how long that was judged on holds, and what comes later is judged anew.
  */
 import { createHash } from 'node:crypto'
 import { Fault, Refusal } from '../../base/assert.ts'
@@ -260,8 +260,8 @@ const REFUSED: Partial<Record<Code, string>> = {
 function refused({ code, at }: Turned, now = 0): Refusal {
   if (code !== 'voucher_locked' || at === undefined) return new Refusal(code, REFUSED[code] ?? CODES[code].title)
   const retry_after_ms = Math.max(1, Math.ceil(at - now))
-  const told = { locked_until: rfc3339(at), retry_after_ms }
-  return new Refusal(code, `another order or merchant holds the lock until ${rfc3339(at)}`, told)
+  const until = { locked_until: rfc3339(at), retry_after_ms }
+  return new Refusal(code, `another order or merchant holds the lock until ${rfc3339(at)}`, until)
 }
 
 interface Asked {

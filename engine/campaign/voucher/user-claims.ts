@@ -36,7 +36,7 @@ export class UserClaims {
     this.#vouchers = vouchers
   }
 
-  /** Undefined when they hold nothing. Throws Fault where that cannot be told. */
+  /** Undefined when they hold nothing. Throws Fault where that cannot be known. */
   async of(round: Round, userId: string, slot: number): Promise<UserClaim | undefined> {
     const { id } = round.view
     const standing = await round.decider.standingOf(userId, slot)

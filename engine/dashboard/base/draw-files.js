@@ -4,7 +4,7 @@
  *
  * A file is kept as its bytes where they are hashed and read as JSON where they are looked at. What is not there yet is
  * undefined; the list of entries is never asked for. Rejected: asking for everything when the page opens. A million
- * people look at a round and few of them check it, and the frame that tells a result has all that his own result needs.
+ * people look at a round and few of them check it, and the frame that brings a result has all that a person's own result needs.
  */
 
 import { ask, fetchAgain, succeeded } from './engine-api.js'

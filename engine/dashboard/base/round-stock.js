@@ -6,7 +6,7 @@
  * average over the whole round, which says nothing about now; and asking the engine for a rate, which it does not have.
  *
  * One rate a second is kept for the card's chart and for the forecast, which is what is left over the mean rate of the
- * last ten seconds. A second without the stream is a gap, and what was granted meanwhile is told when it is back.
+ * last ten seconds. A second without the stream is a gap, and what was granted meanwhile is shown when it is back.
  */
 
 const WINDOW_MS = 2000
@@ -14,7 +14,7 @@ const HISTORY = 120
 const FORECAST_SECONDS = 10
 /** A forecast of more than a day is none. */
 const FORECAST_MS_MAX = 86_400_000
-const GAP_TOLD_MS = 15_000
+const GAP_SHOWN_MS = 15_000
 
 export class RoundStock {
   #samples = []
@@ -30,7 +30,7 @@ export class RoundStock {
     this.stock = undefined
     /** When the last news came, monotonic milliseconds. */
     this.newsAt = 0
-    /** Grants a second, one number a second, oldest first; undefined where nothing was heard. */
+    /** Grants a second, one number a second, oldest first; undefined where nothing came. */
     this.rates = []
     /** What was missed and is known again: { grants, ms, until }. */
     this.caughtUp = undefined
@@ -92,8 +92,8 @@ export class RoundStock {
 
   /** Milliseconds until nothing is left at the pace of the last seconds; undefined when there is no such pace. */
   forecast() {
-    const heard = this.rates.slice(-FORECAST_SECONDS).filter(rate => rate !== undefined)
-    const pace = heard.reduce((sum, rate) => sum + rate, 0) / heard.length
+    const measured = this.rates.slice(-FORECAST_SECONDS).filter(rate => rate !== undefined)
+    const pace = measured.reduce((sum, rate) => sum + rate, 0) / measured.length
     if (this.stock.state !== 'open' || !(pace > 0)) return undefined
     const ms = (this.stock.remaining * 1000) / pace
     return ms < FORECAST_MS_MAX ? ms : undefined
@@ -108,7 +108,7 @@ export class RoundStock {
   recover(now) {
     if (!this.#lost) return
     const { at, granted } = this.#lost
-    this.caughtUp = { grants: this.stock.granted - granted, ms: now - at, until: now + GAP_TOLD_MS }
+    this.caughtUp = { grants: this.stock.granted - granted, ms: now - at, until: now + GAP_SHOWN_MS }
     this.#lost = undefined
     this.#samples = [{ at: now, granted: this.stock.granted }]
   }

@@ -1,5 +1,5 @@
 /**
- * Words on screen, for every page here: texts are written only where they differ, durations are told as a countdown, a
+ * Words on screen, for every page here: texts are written only where they differ, durations are shown as a countdown, a
  * state by its word. Texts become nodes by textContent and never by HTML, since names and codes come from outside.
  * Rejected: a library of templates; a page of this size changes a few dozen nodes.
  */

@@ -3,8 +3,8 @@
  *
  * It asks for stock only, which is public, so no key is ever part of an address. A ping every two seconds brings the
  * server's time and proves that the data on screen are current; a ping without any answer for six seconds is a lost
- * connection, which a network that died in silence would not tell. Whether and when to come back says the range of the
- * close code; the delay is random so that all viewers do not return together, and grows until a pong was heard.
+ * connection, which a network that died in silence would not show. Whether and when to come back says the range of the
+ * close code; the delay is random so that all viewers do not return together, and grows until a pong came.
  */
 
 const PING_MS = 2000
@@ -24,30 +24,30 @@ export function reconnectAfter(code, attempt, random = Math.random()) {
 
 export class StockStream {
   #address
-  #heard
+  #received
   #drawn
   #changed
   #socket
   #topics = new Set()
   #attempt = 0
   #frames = 0
-  #heardAt = 0
+  #receivedAt = 0
   #pingedAt = 0
   #pingTimer
   #retryTimer
   #serverTime = { ms: Date.now(), at: performance.now() }
 
-  /** `heard` is given stock frames, `drawn` the results of draws, `changed` the connection: { state, reason, retryAt }. */
-  constructor({ address, heard, drawn, changed }) {
+  /** `received` is given stock frames, `drawn` the results of draws, `changed` the connection: { state, reason, retryAt }. */
+  constructor({ address, received, drawn, changed }) {
     this.#address = address
-    this.#heard = heard
+    this.#received = received
     this.#drawn = drawn
     this.#changed = changed
   }
 
   /** When the last message came, in monotonic milliseconds; 0 for never. */
-  get heardAt() {
-    return this.#heardAt
+  get receivedAt() {
+    return this.#receivedAt
   }
 
   serverNow() {
@@ -66,7 +66,7 @@ export class StockStream {
     this.#pingedAt = 0
   }
 
-  /** Watches exactly these rounds, on this connection: whoever hears `live` has to say again what to watch. */
+  /** Watches exactly these rounds, on this connection: whoever receives `live` has to say again what to watch. */
   watch(roundIds) {
     const wanted = new Set(roundIds)
     const gone = [...this.#topics].filter(id => !wanted.has(id))
@@ -87,9 +87,9 @@ export class StockStream {
   }
 
   #take(frame) {
-    this.#heardAt = performance.now()
-    if (frame.server_time) this.#serverTime = { ms: Date.parse(frame.server_time), at: this.#heardAt }
-    if (frame.op === 'stock') this.#heard(frame)
+    this.#receivedAt = performance.now()
+    if (frame.server_time) this.#serverTime = { ms: Date.parse(frame.server_time), at: this.#receivedAt }
+    if (frame.op === 'stock') this.#received(frame)
     if (frame.op === 'drawn') this.#drawn(frame)
     if (frame.op === 'pong') this.#attempt = 0
     if (frame.op !== 'welcome') return
@@ -100,8 +100,8 @@ export class StockStream {
   /** A ping is unanswered while nothing at all came since. Timers of a hidden page are late; its answers are not. */
   #ping() {
     const now = performance.now()
-    if (this.#pingedAt > this.#heardAt) {
-      if (now - this.#pingedAt > SILENCE_MS) this.#lost(1006, 'nothing was heard for six seconds')
+    if (this.#pingedAt > this.#receivedAt) {
+      if (now - this.#pingedAt > SILENCE_MS) this.#lost(1006, 'nothing came for six seconds')
       return
     }
     this.#pingedAt = now

@@ -1,9 +1,9 @@
 /**
- * One case looked up at the desk, by a user's name or a voucher's code: his claims in all rounds with their vouchers, and
+ * One case looked up at the desk, by a user's name or a voucher's code: their claims in all rounds with their vouchers, and
  * of each voucher what became of it, step by step.
  *
  * A text that has the form of a code is looked up as a code, everything else as a user; a code's owner is then looked up too,
- * because the next question is what else he has. Rejected: looking while typing. Each look reads a ledger.
+ * because the next question is what else they have. Rejected: looking while typing. Each look reads a ledger.
  */
 
 import { ask, explain, succeeded } from '../base/engine-api.js'
@@ -49,7 +49,7 @@ export class CaseLookup {
     $('lookup-claims').replaceChildren(...(await Promise.all(data.map(row => this.#claimNode(row)))))
   }
 
-  /** The owner of a code; in a drawn round he is a tag, so only the voucher is shown and this is undefined. */
+  /** The owner of a code; in a drawn round they are a tag, so only the voucher is shown and this is undefined. */
   async #ownerOf(code) {
     const answer = await ask('GET', `/v1/vouchers/${code}`, { key: this.#key() })
     if (!succeeded(answer)) {

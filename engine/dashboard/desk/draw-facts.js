@@ -1,9 +1,9 @@
 /**
- * Where the draws of a round stand, in a sentence for the operator's card. Only what is published is told: of an open window
- * that is its rules and never how many entered, because a count that grows would tell who waits whether to try.
+ * Where the draws of a round stand, in a sentence for the operator's card. Only what is published is shown: of an open window
+ * that is its rules and never how many entered, because a count that grows would show who waits whether to try.
  *
  * It is read when the round’s state changes, when a result came, and by the second while a draw is made. Rejected: a bar for the phases; a
- * draw takes less than a second, and what takes longer (a public beacon) is better told by its name.
+ * draw takes less than a second, and what takes longer (a public beacon) is better called by its name.
  */
 
 import { commitOf, drawOf, rulesOf } from '../base/draw-files.js'
@@ -45,11 +45,11 @@ export function drawWords({ stock, allocation }, facts) {
   const seats = allocation.mode === 'lottery' && stock.state === 'drawn' ? [`${numbers.format(stock.granted)} won`] : []
   const waits = Math.min(waitlist, Math.max(0, entered - stock.granted))
   const waiting = seats.length > 0 && waits > 0 ? [`${numbers.format(waits)} on the waitlist`] : []
-  const told = [
+  const parts = [
     `${numbers.format(entered)} entered`,
     ...seats,
     ...waiting,
     ...(state === 'drawn' ? [] : [PHASES[state]]),
   ]
-  return `${name}: ${told.join(', ')}; ${TRUST[trust]}.`
+  return `${name}: ${parts.join(', ')}; ${TRUST[trust]}.`
 }

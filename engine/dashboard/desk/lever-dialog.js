@@ -3,7 +3,7 @@
  * is shown after it.
  *
  * It opens with the engine's dry run as a table of before and after, or with the refusal that would come; confirming sends
- * the same request without `dry_run`. The time is measured until the engine answered and, where the stream tells of it, until
+ * the same request without `dry_run`. The time is measured until the engine answered and, where the stream has it, until
  * it showed the change here, because that is when everybody sees it. Focus stands on the button that does it, so a pause is two
  * presses of Enter; Escape leaves. Rejected: a second confirmation by typing a name, which costs the seconds that a pause is for.
  */
@@ -28,7 +28,7 @@ export class LeverDialog {
       void this.#confirm()
     })
     $('lever-cancel').addEventListener('click', () => this.#dialog.close())
-    $('lever-form').addEventListener('input', () => void this.#tell())
+    $('lever-form').addEventListener('input', () => void this.#preview())
   }
 
   /**
@@ -44,11 +44,11 @@ export class LeverDialog {
     $('lever-cancel').textContent = 'Leave it'
     this.#dialog.showModal()
     if (lever.first) $(lever.first).select()
-    void this.#tell()
+    void this.#preview()
   }
 
   /** Asks what would change, and shows it unless something newer was asked meanwhile. */
-  async #tell() {
+  async #preview() {
     const number = ++this.#number
     const { request, rows, first } = this.#lever
     $('lever-do').hidden = true

@@ -2,9 +2,9 @@
  * Puts the page together: the list of rounds, the stream, the key and the claims.
  *
  * Stock comes by the stream only; the list is read when the stream is there (again), and every three seconds the newest
- * round is asked for, because no topic tells of new rounds. Frames change what is known at once and the screen at most
+ * round is asked for, because no topic has new rounds. Frames change what is known at once and the screen at most
  * once a frame of it; a slow clock of four ticks a second moves countdowns, ages and rates, and once a second the charts
- * move. Screen readers hear of the connection and of changes of state, never of a number. The key is kept in this page's
+ * move. Screen readers speak of the connection and of changes of state, never of a number. The key is kept in this page's
  * memory only: a reload forgets it, so a screen on a wall cannot be left with one.
  */
 
@@ -47,7 +47,7 @@ const deskLevers = new DeskLevers(dialog, () => key)
 
 const stream = new StockStream({
   address: streamAddress(),
-  heard: frame => {
+  received: frame => {
     const entry = rounds.get(frame.round_id)
     if (entry) take(entry, () => entry.round.takeStock(frame, performance.now()))
   },
@@ -92,7 +92,7 @@ function announce(words) {
 function drawConnection() {
   const { state, reason, retryAt } = connection
   const now = performance.now()
-  const age = stream.heardAt > 0 ? Math.round((now - stream.heardAt) / 1000) : undefined
+  const age = stream.receivedAt > 0 ? Math.round((now - stream.receivedAt) / 1000) : undefined
   const old = age === undefined ? '' : `data ${age} s old`
   const retry = retryAt > now ? `trying again in ${countdown(retryAt - now)}` : ''
   $('connection').dataset.state = state
@@ -103,7 +103,7 @@ function drawConnection() {
   $('main').classList.toggle('stale', !isCurrent())
 }
 
-/** Takes news of a round in, tells of a change of its state, and has it drawn. */
+/** Takes news of a round in, announces a change of its state, and has it drawn. */
 function take(entry, news) {
   const before = entry.round.stock?.state
   if (!news()) return
@@ -113,7 +113,7 @@ function take(entry, news) {
   redraw(entry)
 }
 
-/** Where the draws of a round stand, read when its state changed or a result came, and by the second between the two: no frame tells of a phase. */
+/** Where the draws of a round stand, read when its state changed or a result came, and by the second between the two: no frame has a phase. */
 async function readDraw(entry) {
   entry.asked = (entry.asked ?? 0) + 1
   const { asked } = entry

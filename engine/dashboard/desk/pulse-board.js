@@ -1,7 +1,7 @@
 /**
  * The strip above the rounds: what this node does now, in figures and two charts, and the alarm when granting stops.
  *
- * It asks once a second while the page is to be seen and the stream is there; while it hears nothing its figures are
+ * It asks once a second while the page is to be seen and the stream is there; while nothing comes its figures are
  * dashes and its charts have a gap, because the last number of a node that is gone is not news. Outcomes keep their
  * place in the stack and in the list below it, which says each by name and number. Rejected: one chart a round for
  * refusals; the engine counts outcomes a node, since a counter a round would cost the claim path.
@@ -168,7 +168,7 @@ export class PulseBoard {
     this.#words = words
     $('alarm').hidden = alarms.length === 0 && !draining
     setText($('alarm-title'), alarms.length > 0 ? 'Fenced: granting is stopped' : 'This node is leaving')
-    $('alarm-list').replaceChildren(...alarms.map(({ what, mend }) => textNode('li', `${what}. Mend: ${mend}.`)))
+    $('alarm-list').replaceChildren(...alarms.map(({ what, mend }) => textNode('li', `${what}. What to do: ${mend}.`)))
     $('warnings').replaceChildren(...warnings.map(({ what, mend }) => textNode('li', `${what}: ${mend}.`)))
     $('warnings-row').hidden = warnings.length === 0
   }

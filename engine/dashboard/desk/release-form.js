@@ -58,7 +58,7 @@ export class ReleaseForm {
       event.preventDefault()
       for (const field of this.#form.elements) if (field.name) field.dataset.touched = 'true'
       if (this.#ready) void this.#make()
-      else void this.#tell()
+      else void this.#preview()
     })
   }
 
@@ -87,7 +87,7 @@ export class ReleaseForm {
     return asked.faults.length === 0 ? asked : undefined
   }
 
-  async #tell() {
+  async #preview() {
     const asked = this.#check()
     if (!asked) return this.#form.querySelector('[aria-invalid]')?.focus()
     const answer = await ask('POST', '/v1/campaigns?dry_run=true', { key: this.#key(), body: asked.campaign })

@@ -41,7 +41,7 @@ function drawFaults({ mode, perUser, pool, seconds, waitlist, draws, opens, clos
   if (mode === 'fcfs') return []
   const isWindow = mode === 'window'
   return [
-    perUser > 1 && ['per_user', 'A person enters a draw once, so he gets one pack.'],
+    perUser > 1 && ['per_user', 'A person enters a draw once, so they get one pack.'],
     pool === 'waitlist' && ['pool', 'In a draw the waitlist is something else; name the pool otherwise.'],
     isWindow &&
       !(seconds >= 1 && seconds <= DAY_S) && ['window', 'Seconds: 1 to 86400. Below 1 only programs are in time.'],

@@ -3,9 +3,9 @@
  * not written again, so twenty frames a second cost a few nodes, and nothing is announced that did not change.
  *
  * The state is a word, an icon and a colour, from one table; what it means for a user stands below in a sentence. A
- * state that the table does not know is shown by its own name. Chart, forecast and note keep their room in every state:
+ * state that the table does not know is shown by its own name. Chart, forecast and note keep their place in every state:
  * a button that moves a second after the state would be missed, or another one be hit. Rejected: disabling the button
- * while nothing can be granted, because a holder who asks again gets his vouchers in every state.
+ * while nothing can be granted, because a holder who asks again gets their vouchers in every state.
  */
 
 import { countdown, setIcon, setText, stateWord } from '../base/screen-text.js'
@@ -24,7 +24,7 @@ const NOTES = {
   paused: () => 'Nobody is granted anything until it resumes.',
   sold_out: () => 'Nothing is left. Who holds a claim still gets the vouchers; more stock opens it again.',
   fenced: () =>
-    'What is left is quarantined since a fail-over: a node that is away may have granted it. Start that node again, or release the packs when it is lost for good; the warnings name it. People are told to ask again.',
+    'What is left is quarantined since a fail-over: a node that is away may have granted it. Start that node again, or release the packs when it is lost for good; the warnings name it. Claims are refused with the advice to ask again.',
   closed: () => 'The round is over. Who holds a claim still gets the vouchers.',
   scheduled: ({ opensAt }, serverNow) => {
     if (!opensAt) return 'It opens when an operator opens it.'
@@ -147,7 +147,7 @@ export class RoundCard {
     this.#drawPools(pools)
   }
 
-  /** What moves without news. While nothing is heard a rate is not zero but unknown. */
+  /** What moves without news. While nothing comes a rate is not zero but unknown. */
   drawMoment(round, { now, serverNow, isCurrent, isFenced }) {
     const part = this.#part
     setText(part.rate, isCurrent ? numbers.format(Math.round(round.rate(now))) : '–')

@@ -4,7 +4,7 @@
  *
  * The drawing is 120 units wide and 40 high and stretched to its place; strokes keep their width. Scales begin at zero
  * and end at the highest point of the window, rounded up to 1, 2 or 5 times a power of ten, so that the picture jumps
- * seldom. Areas are told apart by their order and an edge in the ink of the ground, lines by dashes, and both by words
+ * seldom. Areas are set apart by their order and an edge in the ink of the ground, lines by dashes, and both by words
  * beside them, never by colour alone. Rejected: a library (uPlot is 22 kB) for two kinds of shape.
  */
 

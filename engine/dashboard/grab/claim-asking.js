@@ -15,23 +15,23 @@ const ATTEMPTS = 8
 const WAIT_MS = 250
 const WAIT_MS_MAX = 5000
 
-/** Milliseconds to wait before an attempt (2, 3, …); `told` is the engine's own wish. */
-export function waitBefore(attempt, told, random = Math.random()) {
-  const least = told === undefined ? Math.min(WAIT_MS_MAX, WAIT_MS * 2 ** (attempt - 2)) : told
+/** Milliseconds to wait before an attempt (2, 3, …); `wanted` is the engine's own wish. */
+export function waitBefore(attempt, wanted, random = Math.random()) {
+  const least = wanted === undefined ? Math.min(WAIT_MS_MAX, WAIT_MS * 2 ** (attempt - 2)) : wanted
   return Math.round(least * (1 + random / 2))
 }
 
 /**
- * `asking` is told of each wait: { attempt, code, waitMs }. Gives the last answer, { status, body }.
+ * `asking` receives each wait: { attempt, code, waitMs }. Gives the last answer, { status, body }.
  * `request`: { roundId, credential, body }, where the body may have user_id and pool.
  */
 export async function askForClaim({ roundId, credential, body }, asking) {
   const path = `/v1/rounds/${encodeURIComponent(roundId)}/claims`
   for (let attempt = 1; ; attempt++) {
     const answer = await ask('POST', path, { key: credential, body })
-    const { code, retry_after_ms: told } = answer.body
+    const { code, retry_after_ms: wanted } = answer.body
     if (attempt === ATTEMPTS || !UNCERTAIN.includes(code)) return answer
-    const waitMs = waitBefore(attempt + 1, told)
+    const waitMs = waitBefore(attempt + 1, wanted)
     asking({ attempt: attempt + 1, code, waitMs })
     await new Promise(done => setTimeout(done, waitMs))
   }

@@ -1,9 +1,9 @@
 /**
- * The proof of a draw, checked in the browser: one person's receipt, his place in the committed list, and his result.
+ * The proof of a draw, checked in the browser: one person's receipt, their place in the committed list, and their result.
  *
  * Hashes, the Ed25519 signature and the one AES block of a score are WebCrypto's, so nothing has to be loaded. The steps are
  * those of `fairgrab draw check`; each ends in a sentence with what was found. What this browser cannot compute (Ed25519
- * in an old one, the pairing of a public beacon in all) is told as not checked and never as right. The list itself is not asked for:
+ * in an old one, the pairing of a public beacon in all) is shown as not checked and never as right. The list itself is not asked for:
  * leaf and path have some 1,700 bytes among ten million entries. Rejected: a library for the formats, which one would have to believe.
  */
 

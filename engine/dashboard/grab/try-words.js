@@ -2,7 +2,7 @@
  * What the page for people who grab says in each state of a round, as one table: the big number and what it counts, a
  * sentence, and the button. Two columns, because a draw is another thing than a queue: speed counts for nothing in it.
  *
- * The button stays in every state in which somebody may hold something, since a holder who asks again gets his vouchers
+ * The button stays in every state in which somebody may hold something, since a holder who asks again gets their vouchers
  * for ever. Rejected: hiding the page's state behind one word "unavailable". Whoever waits has to know whether waiting helps.
  */
 
@@ -83,7 +83,7 @@ export function wordsFor(round, serverNow, entry) {
   return { big: big(round, serverNow), note: note(round, serverNow, entry), button, again, disabled }
 }
 
-/** What a refusal means for the person who got it, and whether to wait; other codes are told as the engine does. */
+/** What a refusal means for the person who got it, and whether to wait; other codes are shown as the engine words them. */
 export const REFUSED = {
   sold_out: 'Nothing was left for you this time.',
   paused: 'It is paused. Nothing was lost: try again when it goes on.',

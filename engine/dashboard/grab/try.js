@@ -2,8 +2,8 @@
  * Puts the page for people who grab together: the round's public state, its stream, the button, the answer, the receipt.
  *
  * To copy it, replace `signIn`: it gives the credential and what the claim says about its user. With a user's token the
- * body is empty, since the token names him; a key, which must never reach a browser outside of a trial, needs the name. The countdown
- * runs by the engine's clock, which the stream tells, because phones are minutes wrong. After a draw each browser computes
+ * body is empty, since the token names the person; a key, which must never reach a browser outside of a trial, needs the name. The countdown
+ * runs by the engine's clock, which the stream has, because phones are minutes wrong. After a draw each browser computes
  * from one frame whether its receipt won, and only winners ask for their vouchers: a million losers cost nothing.
  */
 
@@ -28,10 +28,10 @@ const moments = new Intl.DateTimeFormat(undefined, { dateStyle: 'medium', timeSt
 let connection = { state: 'connecting' }
 let receipt
 let windowEnds
-/** Whether the receipt's own draw was told; a frame that came while nobody listened was not. */
-let isTold = false
+/** Whether the receipt's own draw was shown; a frame that came while nobody listened was not. */
+let isDrawShown = false
 let isAsking = false
-/** Whether who is named below has his claim or entry on screen: then the button is not what he looks for. */
+/** Whether who is named below has their claim or entry on screen: then the button is not what they look for. */
 let isIn = false
 let isUnknown = false
 
@@ -47,7 +47,7 @@ function signIn() {
 
 const stream = new StockStream({
   address: streamAddress(),
-  heard: frame => {
+  received: frame => {
     if (frame.round_id === roundId) take(() => round.takeStock(frame, performance.now()))
   },
   drawn: frame => void tellDraw(frame),
@@ -70,7 +70,7 @@ async function readRound() {
   fillPools(answer.body.pools)
   $('kept').hidden = !round.isDrawn
   stream.watch([roundId])
-  if (receipt && !isTold) setTimeout(claim, Math.random() * SPREAD_MS)
+  if (receipt && !isDrawShown) setTimeout(claim, Math.random() * SPREAD_MS)
 }
 
 function fillPools(pools) {
@@ -107,7 +107,7 @@ function draw() {
 
 function tick() {
   const { state, reason } = connection
-  const age = stream.heardAt > 0 ? Math.round((performance.now() - stream.heardAt) / 1000) : 0
+  const age = stream.receivedAt > 0 ? Math.round((performance.now() - stream.receivedAt) / 1000) : 0
   const words = { connecting: 'Connecting', live: 'Live' }[state] ?? `Disconnected, data ${age} s old`
   $('connection').dataset.state = state
   setText($('connection'), state === 'refused' ? `Refused by the engine: ${reason}` : words)
@@ -126,10 +126,10 @@ async function claim() {
   isAsking = false
   $('button').removeAttribute('aria-busy')
   draw()
-  await tell(answer)
+  await showAnswer(answer)
 }
 
-async function tell(answer) {
+async function showAnswer(answer) {
   const { body } = answer
   isIn = succeeded(answer)
   draw()
@@ -191,7 +191,7 @@ async function keepReceipt(given) {
   draw()
 }
 
-/** The receipt's owner is known where a key named him, and in a token. */
+/** The receipt's owner is known where a key named them, and in a token. */
 async function evidenceOf(given) {
   const { credential, body } = signIn()
   const claims = isToken(credential)
@@ -209,9 +209,9 @@ function showChecks(id, rows) {
   $(id).replaceChildren(...items)
 }
 
-/** The receipt's draw is over and told, and can be checked. */
+/** The receipt's draw is over and shown, and can be checked. */
 function settle() {
-  isTold = true
+  isDrawShown = true
   $('check-draw').hidden = false
 }
 

@@ -4,7 +4,7 @@
  * `writeBundle` makes it of what was promised, committed, revealed and drawn; `bundleParts` reads it, each part when
  * somebody asks for it, once, and with an error that names the file. The seed is that of the committed numbers and not of
  * the files beside them: a changed entry then shows as a wrong root and not as a wrong everything.
- * The room reads no disk: the command line and the engine hand the bytes in. Rejected: one archive file, which would
+ * This folder reads no disk: the command line and the engine hand the bytes in. Rejected: one archive file, which would
  * hide ten million entries behind a format; the list is plain records that any language can walk.
  */
 

@@ -1,10 +1,10 @@
 /**
  * One person's check: is my entry in the list that was drawn, and what did the draw give me?
  *
- * It needs his receipt, his leaf with its path (1,664 bytes among ten million entries), the rules, the commitment, the
+ * It needs the person's receipt, their leaf with its path (1,664 bytes among ten million entries), the rules, the commitment, the
  * beacon and the cutoffs; not the list. The receipt's signature makes a missing entry provable: with it and the
  * published list anybody sees that the promise was broken. When the receipt carries user id, salt and nonce, the tag is
- * computed from them, else its owner has to know it for his. That the cutoffs are the draw's is what `verifyBundle`
+ * computed from them, else its owner has to know it for theirs. That the cutoffs are the draw's is what `verifyBundle`
  * shows; here they are taken as published. Rejected: trusting a proof's own root.
  */
 import { z } from 'zod'
@@ -139,7 +139,7 @@ function tellResult(evidence: ReceiptEvidence): string {
   return `${what}; score ${score}, cutoffs ${JSON.stringify(cutoffs)}`
 }
 
-/** Checks one person's receipt against a draw. The last line says what he got. */
+/** Checks one person's receipt against a draw. The last line says what they got. */
 export function checkReceiptOf(evidence: ReceiptEvidence): readonly Check[] {
   return runChecks([
     ['receipt', () => checkReceipt(evidence)],

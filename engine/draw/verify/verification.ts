@@ -5,7 +5,7 @@
  * and no others. Nothing that the bundle says about itself is believed: root, seed, winners, waitlist and cutoffs are
  * computed again, and the written result is only compared. What a bundle alone cannot show is whether the key is the
  * engine's (`publicKey` pins it) and whether there is another result for the same draw (`compareResults`).
- * Rejected: stopping at the first failure; which checks fail together tells what was changed.
+ * Rejected: stopping at the first failure; which checks fail together shows what was changed.
  */
 import { TRUST_WORDS, type Trust } from '../beacon.ts'
 import { verifyCommit } from '../commitment.ts'
@@ -132,9 +132,9 @@ export function checkTimes({ rules, commit }: Pick<BundleParts, 'rules' | 'commi
       return 'NOT STATED: by rules of an older engine; that nothing was paused or ended early has to be believed'
     throw new BundleError('commit.json', 'states no changes of the window, which its rules demand: they were taken out')
   }
-  const { flaws, told } = judgeTimes(changes, rules())
+  const { flaws, summary } = judgeTimes(changes, rules())
   if (flaws.length > 0) throw new BundleError('commit.json', flaws.join('; '))
-  return told
+  return summary
 }
 
 function checkSeed({ seed, isSame, result }: BundleParts): string {

@@ -9,14 +9,14 @@ import type { SingleAsk } from '../../campaign/round/asks.ts'
 import type { Round } from '../../campaign/round/round.ts'
 import type { Receipt } from '../../draw/receipt.ts'
 import type { Metrics } from '../../ops/metrics.ts'
-import type { RoundWords } from '../../wire/claim-answer.ts'
+import type { AnsweredRound } from '../../wire/claim-answer.ts'
 import { retryAfter } from '../../wire/problem.ts'
 
 /** Nobody knows when an operator opens a round; so a crowd asks seldom. */
 const OPENS_BY_HAND_MS = 5000
 
 /** As much of a round as the answer to a grant is made of. */
-export const roundOfAnswer = ({ view }: Round): RoundWords => ({
+export const roundOfAnswer = ({ view }: Round): AnsweredRound => ({
   id: view.id,
   pools: view.config.pools,
   vouchers: view.vouchers,

@@ -1,5 +1,5 @@
 /**
- * The way in for every route but the claim: who asks, may he, how often; then the body is decoded and validated, the
+ * The way in for every route but the claim: who asks, may they, how often; then the body is decoded and validated, the
  * route answers, and whatever it throws becomes a problem. It is the one place that turns faults into answers.
  */
 import { createHash } from 'node:crypto'
@@ -68,7 +68,7 @@ export interface RefuseExtra {
 }
 
 /**
- * The caller of an exchange when he may do this now; else the exchange is answered and this is undefined. What is outside of
+ * The caller of an exchange when they may do this now; else the exchange is answered and this is undefined. What is outside of
  * the API (probes, metrics, pages) is answered also by a worker that stood still.
  */
 export function admit(services: Services, exchange: Exchange, right: Right, isApi = true): Admitted | undefined {
@@ -185,7 +185,7 @@ function run(services: Services, route: Route, exchange: Exchange, { caller, hea
     .finally(() => services.underWay.requests--)
 }
 
-/** Whether it is a dry run: it tells what would change and changes nothing. */
+/** Whether it is a dry run: it shows what would change and changes nothing. */
 export const isDryRun = (query: URLSearchParams): boolean => query.get('dry_run') === 'true'
 
 /** Lets the route answer; what an operator changes is audited, a dry run is not, since it changes nothing. */
@@ -197,7 +197,7 @@ function perform(services: Services, route: Route, call: Call): ReturnType<Route
   return isAudited ? audited(services, route, call) : handled(services, route, call)
 }
 
-/** What was thrown is thrown on; before anybody is told that something is not there, it is asked whether everything is lost. */
+/** What was thrown is thrown on; before an answer says that something is not there, it is asked whether everything is lost. */
 export async function surely({ kept }: Pick<Services, 'kept'>, cause: unknown): Promise<never> {
   if (cause instanceof Refusal && cause.code === 'not_found') await kept()
   throw cause
@@ -218,7 +218,7 @@ function guessed({ rates, metrics }: Services, { byCode }: Route, caller: Caller
   metrics.count('fairgrab_wrong_codes_total')
 }
 
-/** The path as it was asked; a voucher's code, which is worth money, is told by its hash, the same however it was typed. */
+/** The path as it was asked; a voucher's code, which is worth money, is logged by its hash, the same however it was typed. */
 function targetOf({ path }: Route, params: readonly string[]): string {
   let place = 0
   return path.replace(/\{(\w+)\}/g, (_, name: string) => {
@@ -231,7 +231,7 @@ function targetOf({ path }: Route, params: readonly string[]): string {
 
 /** Handles what an operator asks, and has it written down before and after. */
 async function audited(services: Services, route: Route, call: Call): Promise<Answer | undefined> {
-  const end = await services.audit.begin({
+  const end = await services.changeLog.begin({
     who: call.caller.id,
     action: `${route.method.toUpperCase()} ${route.path}`,
     target: targetOf(route, call.params),
@@ -256,7 +256,7 @@ function send(exchange: Exchange, encoding: Encoding, answer: Answer, limited: H
   exchange.answer(answer.status, MEDIA_TYPES[encoding], encode(value, encoding), headers)
 }
 
-/** Turns what was thrown into an answer: a refusal, a fault, or a bug that is told as `internal` and logged. */
+/** Turns what was thrown into an answer: a refusal, a fault, or a bug that is answered as `internal` and logged. */
 export function fail(services: Services, exchange: Exchange, cause: unknown): void {
   if (cause instanceof Refusal) return refuse(exchange, cause.code, cause.message, { extra: cause.extra })
   if (cause instanceof Fault) return refuse(exchange, cause.code, cause.message)

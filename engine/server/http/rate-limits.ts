@@ -69,7 +69,7 @@ export class RateLimits {
     return network === 0 ? FREE : this.#take(`address:${networkOf(address())}`, network, now)
   }
 
-  /** Whether a caller may ask for a code: not while he has asked for too many that do not exist. */
+  /** Whether a caller may ask for a code: not while they have asked for too many that do not exist. */
   mayGuess(caller: Caller): boolean {
     return this.#wrongCodes === 0 || this.#filled(guesses(caller), this.#wrongCodes, this.#now()).left >= 1
   }

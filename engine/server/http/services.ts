@@ -10,7 +10,7 @@ import type { FinalLists } from '../../campaign/drawing/final-lists.ts'
 import type { Ledger } from '../../campaign/money/ledger.ts'
 import type { Reports } from '../../campaign/money/report.ts'
 import type { Settlements } from '../../campaign/money/settlement.ts'
-import type { Audit } from '../../campaign/operator/change-log.ts'
+import type { ChangeLog } from '../../campaign/operator/change-log.ts'
 import type { Lifecycle } from '../../campaign/operator/lifecycle.ts'
 import type { Rounds } from '../../campaign/round/rounds.ts'
 import type { Controls } from '../../campaign/voucher/controls.ts'
@@ -37,7 +37,7 @@ export interface Services {
   readonly draws: Draws
   readonly promotions: Promotions
   readonly finalLists: FinalLists
-  readonly audit: Audit
+  readonly changeLog: ChangeLog
   readonly controls: Controls
   readonly vouchers: Vouchers
   readonly userClaims: UserClaims

@@ -11,7 +11,7 @@ export interface StreamSocket {
   readonly open: boolean
   /** Bytes that may wait for the reader; who lets more wait is closed. */
   owedBytesMax: number
-  /** Sends now or as soon as the reader has made room; never drops. */
+  /** Sends now or as soon as the reader takes more; never drops. */
   send(message: string | Uint8Array): void
   /** What `run` sends leaves in one write. */
   together(run: () => void): void

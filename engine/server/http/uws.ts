@@ -14,14 +14,14 @@ import { GARBLED, utf8Text } from '../../base/text.ts'
 import { statusLine } from './status-line.ts'
 import type { StreamHandler, StreamSocket } from './stream-socket.ts'
 
-/** How long a streamed answer waits for a reader who seems slow before it looks again; doubled while he is. */
+/** How long a streamed answer waits for a reader who seems slow before it looks again; doubled while they are. */
 const WRITABLE_MS = 10
 const WRITABLE_MS_MAX = 1000
 
 export type Headers = readonly (readonly [name: string, value: string])[]
 
 /**
- * A part of a path without its percent signs. Bytes that are no text are garbled, as the library tells raw ones; a percent sign
+ * A part of a path without its percent signs. Bytes that are no text are garbled, as the library shows raw ones; a percent sign
  * that begins no byte stays as it is and is found nowhere.
  */
 function decoded(part: string): string {
@@ -53,7 +53,7 @@ function framingOf(req: uws.HttpRequest): 'bare' | 'body' | 'ambiguous' {
 /** One HTTP request, read before anything awaits, and its answer. */
 export class Exchange {
   readonly #res: uws.HttpResponse
-  /** Asked by HEAD. The library's own way to tell a length without a body ends the connection, so it is a header of ours. */
+  /** Asked by HEAD. The library's own way to send a length without a body ends the connection, so it is a header of ours. */
   readonly #head: boolean
   readonly method: string
   readonly path: string
@@ -158,16 +158,16 @@ export class Exchange {
     this.#res.cork(() => (this.#head ? this.#res.endWithoutBody() : this.#res.end()))
   }
 
-  /** Whether the client has room for more. Inside a cork, because the library warns of a write outside of one. */
+  /** Whether the client takes more now. Inside a cork, because the library warns of a write outside of one. */
   #write(part: string): boolean {
-    let hasRoom = true
+    let isTaken = true
     this.#res.cork(() => {
-      hasRoom = this.#res.write(part)
+      isTaken = this.#res.write(part)
     })
-    return hasRoom
+    return isTaken
   }
 
-  /** Ends the connection in the middle of an answer, so that nobody takes what he has for all of it. */
+  /** Ends the connection in the middle of an answer, so that nobody takes what they have for all of it. */
   #breakOff(cause: unknown): never {
     if (this.#open) this.#res.close()
     this.#open = false
@@ -175,7 +175,7 @@ export class Exchange {
   }
 
   /**
-   * Resolves when the client has made room, or after `most` milliseconds: the library corks a write by itself, and what
+   * Resolves when the client takes more, or after `most` milliseconds: the library corks a write by itself, and what
    * it calls backpressure may be gone when the cork is out; then nothing ever becomes writable again.
    */
   #writable(most: number, clock: Clock): Promise<void> {
@@ -259,7 +259,7 @@ class Socket implements StreamSocket {
     this.#backlog = []
   }
 
-  /** Keeps what is to be sent when the reader has made room. Our texts have about as many bytes as characters. */
+  /** Keeps what is to be sent when the reader takes more. Our texts have about as many bytes as characters. */
   #owe(message: string | Uint8Array): void {
     this.#owedBytes += message.length
     if (this.#owedBytes > this.owedBytesMax) this.end(CLOSE_CODES.slow.close, CLOSE_CODES.slow.title)

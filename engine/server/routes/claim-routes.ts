@@ -10,7 +10,7 @@ import { isUserId, partsOf } from '../../base/holder.ts'
 import { BATCH_BODY_BYTES_MAX, BODY_BYTES_MAX } from '../../base/limits.ts'
 import type { Answers, ClaimRequest, SingleAsk } from '../../campaign/round/asks.ts'
 import type { Round } from '../../campaign/round/round.ts'
-import { ClaimJson, claimAnswer, type GrantWords } from '../../wire/claim-answer.ts'
+import { type AnsweredGrant, ClaimJson, claimAnswer } from '../../wire/claim-answer.ts'
 import { scanClaimBody } from '../../wire/claim-body.ts'
 import { answerEncoding, encode, encodingOf, MEDIA_TYPES } from '../../wire/encoding.ts'
 import { PROBLEM_TYPES, problem } from '../../wire/problem.ts'
@@ -162,7 +162,7 @@ async function grantOf(
   request: ClaimRequest | number,
   { sequences, ats, pools }: Answers,
   i: number,
-): Promise<GrantWords | undefined> {
+): Promise<AnsweredGrant | undefined> {
   const sequence = sequences[i] as number
   if (typeof request === 'number' || sequence === 0) return undefined
   const at = ats[i] || (await round.times.at(sequence))

@@ -83,7 +83,7 @@ export const CONTROL_ROUTES: readonly Route[] = [
     path: '/v1/merchants/{id}/hold',
     query: ['dry_run'],
     right: 'operate',
-    summary: 'Holds a merchant: he redeems nothing, on no node, until he is released',
+    summary: 'Holds a merchant: they redeem nothing, on no node, until they are released',
     body: merchantHold,
     handle: holdMerchant,
   },

@@ -1,6 +1,6 @@
 /**
  * One case looked up by the people who answer for it: all claims of a user over all rounds, and the whole history of a
- * voucher. Reading only; a drawn round keeps no names, so there the user's entry is found by what is derived from his.
+ * voucher. Reading only; a drawn round keeps no names, so there the user's entry is found by what is derived from the id.
  */
 import { Refusal } from '../../base/assert.ts'
 import { isUserId } from '../../base/holder.ts'
@@ -27,7 +27,7 @@ async function* claimsOf(services: Services, userId: string, cursor: string | nu
   for (const [i, id] of ids.slice(start).entries()) {
     const from = i === 0 ? Number(slot) + 1 : 1
     const round = await services.lifecycle.round(id).catch((cause: unknown) => unreadable(services, id, cause))
-    // What he holds there nobody can say; that is a row, so that nobody takes it for nothing.
+    // What they hold there nobody can say; that is a row, so that nobody takes it for nothing.
     if (typeof round !== 'string') yield* claimsIn(services, round, userId, from)
     else if (from === 1) yield { round_id: id, round_state: 'fenced', slot: 1, outcome: 'fenced', problem: round }
   }

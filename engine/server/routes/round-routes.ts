@@ -73,12 +73,12 @@ const turn = (verb: TurnVerb): Route => ({
   summary: `Turns a round: ${verb}`,
   handle: async ({ lifecycle }, { params, query }) => {
     const id = params[0] as string
-    if (isDryRun(query)) return told(await lifecycle.dryTurn(id, verb))
+    if (isDryRun(query)) return effectAnswer(await lifecycle.dryTurn(id, verb))
     return { status: 200, body: publicRound((await lifecycle.turn(id, verb)).view) }
   },
 })
 
-const told = ({ before, after, budget }: RoundEffect): Answer => ({
+const effectAnswer = ({ before, after, budget }: RoundEffect): Answer => ({
   status: 200,
   body: { dry_run: true, before: publicRound(before), after: publicRound(after), ...(budget ? { budget } : {}) },
 })
@@ -92,7 +92,7 @@ async function createRound({ lifecycle }: Services, { params, body, query }: Cal
 
 async function listAudit(services: Services, call: Call) {
   const after = placeOf(call.query)
-  return listRows(services, call, services.audit.rows(after), row => String(row.number))
+  return listRows(services, call, services.changeLog.rows(after), row => String(row.number))
 }
 
 export const ROUND_ROUTES: readonly Route[] = [
@@ -187,7 +187,7 @@ export const ROUND_ROUTES: readonly Route[] = [
     summary: 'Gives what a fail-over quarantined back to the stock',
     handle: async ({ lifecycle }, { params, query }) => {
       const id = params[0] as string
-      if (isDryRun(query)) return told(await lifecycle.dryRelease(id))
+      if (isDryRun(query)) return effectAnswer(await lifecycle.dryRelease(id))
       return { status: 200, body: publicRound((await lifecycle.release(id)).view) }
     },
   },
@@ -201,7 +201,7 @@ export const ROUND_ROUTES: readonly Route[] = [
     handle: async ({ lifecycle }, { params, body, query }) => {
       const { add, pool } = body as { add?: number; pool: string }
       if (add === undefined) throw new Refusal('invalid', 'add: is required')
-      if (isDryRun(query)) return told(await lifecycle.dryRestock(params[0] as string, pool, add))
+      if (isDryRun(query)) return effectAnswer(await lifecycle.dryRestock(params[0] as string, pool, add))
       return { status: 200, body: publicRound((await lifecycle.restock(params[0] as string, pool, add)).view) }
     },
   },

@@ -19,7 +19,7 @@ import {
 import { isDryRun, type Route } from '../http/gateway.ts'
 import type { Call, Services } from '../http/services.ts'
 
-/** A voucher as its caller may see it: a key that is bound to a merchant is told of others' only that it is taken. */
+/** A voucher as its caller may see it: a key that is bound to a merchant sees of others' only that it is taken. */
 async function voucherBody({ vouchers }: Services, code: string, { merchant }: Caller) {
   const voucher = await vouchers.of(code)
   const { state, lock, redemption: made } = await vouchers.now(voucher)

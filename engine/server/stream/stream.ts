@@ -164,7 +164,7 @@ export class Stream implements StreamHandler {
     this.#sessions.delete(socket)
   }
 
-  /** Ends every socket with "service restart", which tells clients to come back. */
+  /** Ends every socket with "service restart", which asks clients to come back. */
   restart(): void {
     for (const socket of [...this.#sessions.keys()]) this.#end(socket, 'restart')
   }
@@ -224,7 +224,7 @@ export class Stream implements StreamHandler {
     if (tooMany()) return
     Promise.all(ids.map(roundId => this.#read(roundId))).then(
       read => {
-        // Other frames of this socket may have taken the room while the rounds were read.
+        // Other frames of this socket may have taken the place while the rounds were read.
         if (tooMany()) return
         for (const { view } of read.map(({ round }) => round)) {
           if (!socket.open || session.topics.has(view.id)) continue
@@ -314,8 +314,8 @@ export class Stream implements StreamHandler {
   }
 
   #failed(socket: StreamSocket, id: FrameId, cause: unknown): void {
-    const told = cause as { code?: Code; message?: string }
-    if (told.code !== undefined && told.code in CODES) return this.#error(socket, id, told.code, told.message)
+    const fault = cause as { code?: Code; message?: string }
+    if (fault.code !== undefined && fault.code in CODES) return this.#error(socket, id, fault.code, fault.message)
     this.#options.services.metrics.bug(cause)
     this.#error(socket, id, 'internal')
   }

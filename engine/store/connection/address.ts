@@ -46,7 +46,7 @@ function addressIn(url: string): URL {
   return new URL(url)
 }
 
-/** Name and password, decoded; what is wrong with one is told without it. */
+/** Name and password, decoded; what is wrong with one is reported without it. */
 function credentials({ username, password }: Pick<URL, 'username' | 'password'>) {
   try {
     return {
@@ -93,7 +93,7 @@ function refuseUnencoded(url: string): void {
     )
 }
 
-/** The options of a connection; throws with the text and the mend when the address cannot be read. */
+/** The options of a connection; throws with the text and what to do when the address cannot be read. */
 export function redisOptions(url: string): RedisAddress {
   if (/^unix:\/\/(?!\/.)/.test(url)) throw noAddress(url)
   if (url.startsWith('unix://')) return { path: url.slice('unix://'.length), protocol: 2 }

@@ -1,6 +1,6 @@
 /**
  * A read that knows its moment: Redis's TIME just before it, on the same connection. What was executed before that moment is
- * in what was read, so a script can be told how old it is by the one clock that all of them share, and refuse what is older
+ * in what was read, so a script can know how old it is by the one clock that all of them share, and refuse what is older
  * than its lease. Rejected: the time of the process that read, which a script cannot compare with its own.
  */
 import type { Redis } from 'ioredis'

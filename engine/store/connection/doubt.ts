@@ -1,7 +1,7 @@
 /**
- * What may be told of a request that went out on two connections. The bytes on the first may be executed after the
+ * What may be answered to a request that went out on two connections. The bytes on the first may be executed after the
  * answer that came on the second: what was done stays done then, but a refusal may be overtaken, by a round that has
- * resumed meanwhile, a lock that has ended, a limit that was lifted. So it is told as `unknown`, and asked again it is
+ * resumed meanwhile, a lock that has ended, a limit that was lifted. So it is answered as `unknown`, and asked again it is
  * decided. Every store that refuses asks here.
  */
 import { Fault } from '../../base/assert.ts'
@@ -17,7 +17,7 @@ const LASTING: ReadonlySet<number> = new Set(
   ),
 )
 
-/** The outcome number that may be told. */
+/** The outcome number that may be answered. */
 export const certain = ({ again }: Again, outcome: number): number =>
   again && !LASTING.has(outcome) ? CODES.unknown.number : outcome
 

@@ -1,6 +1,6 @@
 /**
  * Stock events: the notices that every round script publishes, on a connection of their own. They make other workers
- * quick, never correct: each is absolute, and after a gap (a reconnect) the listener is told to read again. The same
+ * quick, never correct: each is absolute, and after a gap (a reconnect) the listener has to read again. The same
  * channel carries the calls for marks of a strict round (scripts/lib/order.lua): who misses one is waited for 50 ms.
  * The node's name is a channel that each of its workers listens to: which nodes there are is which channels have listeners,
  * true at every moment and without a registry that could be wrong. A message that is no notice (another version's, a
@@ -14,7 +14,7 @@ import { redisOptions } from './address.ts'
 import { allChannels, channelRound, nodeChannel } from './keys.ts'
 
 export interface EventListener {
-  readonly noticed: (roundId: string, notice: Notice) => void
+  readonly received: (roundId: string, notice: Notice) => void
   /** A claim of a strict round waits for this worker's mark; its stamp in microseconds since 1970. */
   readonly awaited: (roundId: string, stamp: number) => void
   /** Events may have been missed: read the state again. */
@@ -48,7 +48,7 @@ export function listenToStock(url: string, node: string, listener: EventListener
       return
     }
     const notice = readNotice(message)
-    if (notice) listener.noticed(roundId, notice)
+    if (notice) listener.received(roundId, notice)
     else listener.gap()
   })
   return () => client.disconnect()

@@ -31,7 +31,7 @@ export const roundEntries = (roundId: string, chunk: number) => `fg:{${roundId}}
 /** STREAM. One entry a batch of entries; the id is the length of the list behind it. Written by enter.lua. */
 export const roundBatches = (roundId: string) => `fg:{${roundId}}:batches`
 
-/** STRING. Who entered, by a bucket of his digest: slots of 10 bytes (scripts/lib/seen.lua). Written by enter.lua. */
+/** STRING. Who entered, by a bucket of the person's digest: slots of 10 bytes (scripts/lib/seen.lua). Written by enter.lua. */
 export const roundSeen = (roundId: string, bucket: number) => `fg:{${roundId}}:seen:${bucket}`
 
 /** HASH. The published files of a window's draw, by name. Written by draw-open.lua, draw-write.lua, draw-finish.lua. */

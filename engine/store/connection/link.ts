@@ -36,7 +36,7 @@ interface Request {
   writtenTo: Redis | undefined
 }
 
-/** How a request was sent, told to its caller. */
+/** How a request was sent, reported to its caller. */
 export interface Sending {
   /**
    * It was sent on more than one connection. What an earlier one still holds may be executed later, after its answer
@@ -65,14 +65,14 @@ export interface LinkOptions {
   readonly syncs?: boolean
   /** How many must have a request before it is answered; 0 or left out: only the server itself. */
   readonly replicas?: number
-  /** Told of each loss and return, for the log and the metrics. */
-  readonly heard?: (event: 'up' | 'down', detail: string) => void
+  /** Receives each loss and return, for the log and the metrics. */
+  readonly changed?: (event: 'up' | 'down', detail: string) => void
 }
 
 /** Server errors that say "not now": another moment or another server may answer. */
 const NOT_NOW = new Set(['LOADING', 'READONLY', 'UNBLOCKED', 'MASTERDOWN', 'CLUSTERDOWN', 'TRYAGAIN', 'BUSY'])
 
-/** Between two looks at deadlines and at what was heard, milliseconds. */
+/** Between two looks at deadlines and at what came, milliseconds. */
 const LOOK_MS = 50
 
 const takesAnyKeys = ({ keys }: Script): boolean => keys.at(-1)?.endsWith('*') ?? false
@@ -225,7 +225,7 @@ export class Link {
     this.#attempt = 0
     this.#ready = true
     for (const request of this.#requests) this.#write(client, request)
-    this.#options.heard?.('up', shownUrl(this.#options.url))
+    this.#options.changed?.('up', shownUrl(this.#options.url))
   }
 
   #lost(client: Redis, detail: string): void {
@@ -234,7 +234,7 @@ export class Link {
     this.#ready = false
     this.#lastLoss = detail
     if (this.#closed) return
-    if (wasReady) this.#options.heard?.('down', detail)
+    if (wasReady) this.#options.changed?.('down', detail)
     const delay = Math.min(500, 10 * 2 ** Math.min(this.#attempt++, 6))
     this.#options.clock.after(jitter(this.#options.random, delay), () => {
       if (!this.#closed) this.#connect()
@@ -259,7 +259,7 @@ export class Link {
 
   /**
    * A server's error is an answer; a lost connection is not: the request stays for the next connection. A refusal says
-   * that nothing was executed only when it is the first try's; an earlier one may have been executed unheard.
+   * that nothing was executed only when it is the first try's; an earlier one may have been executed without an answer.
    */
   #failed(client: Redis, request: Request, { cause, again }: { cause: unknown; again: boolean }): void {
     if (cause instanceof Short && client === this.#client && this.#ready && this.#requests.has(request)) {
@@ -302,7 +302,7 @@ export class Link {
     else if (read !== this.#read) this.#silentLooks = 0
     else if (++this.#silentLooks * LOOK_MS >= REDIS_SILENCE_MS) {
       this.#silentLooks = 0
-      client?.emit('error', new Error(`nothing was heard for ${REDIS_SILENCE_MS} ms`))
+      client?.emit('error', new Error(`nothing came for ${REDIS_SILENCE_MS} ms`))
       client?.disconnect()
     }
     this.#read = read

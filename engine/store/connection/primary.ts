@@ -1,5 +1,5 @@
 /**
- * Reads of which it is told that something is not there: only a primary's count. A server that was made a replica keeps its
+ * Reads whose answer may be that something is not there: only a primary's count. A server that was made a replica keeps its
  * connections, and may lack for a moment what its primary answered since. Where the role stands behind what was read, the
  * connection is given up as behind any READONLY, and the link asks the next server. Rejected: a write as the question, which
  * would cost a sync.

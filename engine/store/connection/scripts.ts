@@ -8,8 +8,8 @@
  * heals NOSCRIPT by itself for single commands. Rejected: Lua in strings, key counts in file names, includes that rely
  * on names of their includer.
  *
- * A script whose last argument is `dry` is loaded a second time for dry calls, under its name with `-dry`: the same text, of
- * which Redis is told that it writes nothing. So a dry call cannot write, it would fail, and no replica is waited for.
+ * A script whose last argument is `dry` is loaded a second time for dry calls, under its name with `-dry`: the same text, loaded
+ * as one that writes nothing. So a dry call cannot write, it would fail, and no replica is waited for.
  */
 import { readdirSync, readFileSync } from 'node:fs'
 import { CODES, type Code } from '../../base/codes.ts'
@@ -62,7 +62,7 @@ export const SCRIPTS = {
   'fence-reserve': { keys: ['state'], args: ['epoch', 'engine', 'chunk', 'confirmed'] },
   'fence-restore': {
     keys: ['state', 'holders', 'log', 'restored'],
-    args: ['channel', 'epoch', 'engine', 'told', 'grants', 'server'],
+    args: ['channel', 'epoch', 'engine', 'reported', 'grants', 'server'],
   },
   'fence-bind': {
     keys: ['state', 'log', 'restored'],

@@ -1,6 +1,6 @@
 /**
  * Whether nobody holds something. That a key does not have it says little where the round's keys contradict each other: of a
- * round whose holders or log are gone nobody is told that he holds nothing. So the state is read before the keys, on the
+ * round whose holders or log are gone nobody gets the answer that they hold nothing. So the state is read before the keys, on the
  * same connection: then the keys have at least what the state counts, or something is lost.
  *
  * At the level fenced a fail-over may have lost who holds it for the moment. It is certain when the server is the one that

@@ -1,5 +1,5 @@
 /**
- * Claims of strict rounds in Redis: the one call that registers a worker's claims, tells its mark and brings what is
+ * Claims of strict rounds in Redis: the one call that registers a worker's claims, reports its mark and brings what is
  * decided by now (scripts/allot.lua). What a strict grant is read by later, holder and log, is the same as elsewhere
  * (claim-store.ts).
  */

@@ -7,7 +7,7 @@ import * as keys from '../connection/keys.ts'
 import type { Link } from '../connection/link.ts'
 import type { Script, ScriptName } from '../connection/scripts.ts'
 
-export interface AuditWords {
+export interface AuditFields {
   readonly request: string
   /** The caller's id: a role and a hash, never a key. */
   readonly who: string
@@ -19,7 +19,7 @@ export interface AuditWords {
 }
 
 /** As it lies in the stream: every value is a text. */
-export interface AuditEntry extends AuditWords {
+export interface AuditEntry extends AuditFields {
   readonly number: string
   /** Milliseconds since 1970, Redis's clock. */
   readonly at: string
@@ -39,7 +39,7 @@ export class AuditStore {
     this.#script = scripts.audit
   }
 
-  async append({ request, who, action, target, body, outcome }: AuditWords): Promise<void> {
+  async append({ request, who, action, target, body, outcome }: AuditFields): Promise<void> {
     const words = [request, who, action, target, body, outcome]
     await this.#changes.script(this.#script, [keys.auditState(), keys.auditLog()], words)
   }

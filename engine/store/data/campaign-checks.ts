@@ -1,6 +1,6 @@
 /**
  * What is wrong with a campaign's keys, as one moment of them shows it: its scripts are refused (`fenced`) while its state,
- * ledger or vouchers are missing or contradict each other, and a key beside them that is missing is told by what another one
+ * ledger or vouchers are missing or contradict each other, and a key beside them that is missing is found by what another one
  * counts. Read at checks of the server, in one transaction of one slot.
  *
  * Not seen: a part of a HASH that is lost (but of vouchers, requests and answers, which are counted), and keys that may be

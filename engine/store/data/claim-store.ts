@@ -27,7 +27,7 @@ export interface Decision {
 
 /** A batch as it is asked: holder keys as a MessagePack array, and a byte of pool each or one for all. */
 export interface Batch {
-  readonly users: Buffer
+  readonly holders: Buffer
   readonly pools: Buffer
 }
 
@@ -75,11 +75,11 @@ export class ClaimStore {
   }
 
   /**
-   * Decides a batch. `users` is a MessagePack array of holder keys, `pools` a byte a claim or one for all.
+   * Decides a batch. `holders` is a MessagePack array of holder keys, `pools` a byte a claim or one for all.
    * Throws Fault `fenced` when the round's state is missing or of another epoch, `unknown`, `unavailable`.
    */
-  async claim(roundId: string, epoch: string, users: Buffer, pools: Buffer): Promise<Decision> {
-    return (await this.decide(roundId, epoch, { users, pools })) as Decision
+  async claim(roundId: string, epoch: string, holders: Buffer, pools: Buffer): Promise<Decision> {
+    return (await this.decide(roundId, epoch, { holders, pools })) as Decision
   }
 
   /**
@@ -89,14 +89,14 @@ export class ClaimStore {
   async decide(
     roundId: string,
     epoch: string,
-    { users, pools }: Batch,
+    { holders, pools }: Batch,
     engine = '',
     sending: Sending = { again: false },
   ): Promise<Decision | undefined> {
     const [outcome, notice, first, rest, exceptions, reserve] = await this.#claims.script(
       this.#script,
       [keys.roundState(roundId), keys.roundHolders(roundId), keys.roundLog(roundId)],
-      [keys.roundChannel(roundId), epoch, users, pools, engine],
+      [keys.roundChannel(roundId), epoch, holders, pools, engine],
       sending,
     )
     if (outcome === CODES.unavailable.number) return undefined

@@ -1,7 +1,7 @@
 /**
  * What operators set while the engine runs and every node follows: rates and merchants that are held. One small HASH,
  * read as a whole by each worker a few times a second and changed a field at a time, so a node that was away knows all of it
- * with its first read. Rejected: telling the nodes by messages, since a message can be lost and a limit must not be.
+ * with its first read. Rejected: messages to the nodes, since a message can be lost and a limit must not be.
  */
 import { type Dated, datedRead } from '../connection/dated-read.ts'
 import * as keys from '../connection/keys.ts'

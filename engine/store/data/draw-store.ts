@@ -168,15 +168,15 @@ export class DrawStore {
 
   /** Grants a batch of winners, at most 512. */
   async grant(roundId: string, epoch: string, { first, holders, pools }: Winners): Promise<void> {
-    const users = Buffer.allocUnsafe(3 + holders.length * HOLDER_BYTES_MAX)
-    let at = writeArrayHead(users, 0, holders.length)
-    for (const holder of holders) at = writeHolder(users, at, holder)
+    const packed = Buffer.allocUnsafe(3 + holders.length * HOLDER_BYTES_MAX)
+    let at = writeArrayHead(packed, 0, holders.length)
+    for (const holder of holders) at = writeHolder(packed, at, holder)
     const [code] = await this.#run('draw-grant', this.#grantKeys(roundId), [
       keys.roundChannel(roundId),
       epoch,
       LEASE_MS,
       first,
-      users.subarray(0, at),
+      packed.subarray(0, at),
       pools,
     ])
     if (code === 'sold_out') throw new Fault('fenced', `round ${roundId}: its draw has more winners than its stock`)

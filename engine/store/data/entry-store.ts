@@ -60,7 +60,7 @@ export class EntryStore {
   readonly #claims: Link
   readonly #reads: Link
   readonly #script: Script
-  /** Round id to its entries when this worker last heard of them. */
+  /** Round id to its entries when this worker last received them. */
   readonly #entries = new Map<string, number>()
 
   constructor(claims: Link, reads: Link, scripts: Readonly<Record<ScriptName, Script>>) {

@@ -1,6 +1,6 @@
 /**
  * The level fenced in Redis: how far a round may grant is raised, what was lost is given back, a round is bound to the
- * server that it is on now. Each method is one script; docs/reliability.md tells the protocol.
+ * server that it is on now. Each method is one script; docs/reliability.md has the protocol.
  *
  * What must be on every replica before the next step may begin (the note of a raise) goes over a link of its own, which
  * answers only when all replicas have confirmed; everything else goes over the link of the claims, so that it sees
@@ -81,7 +81,7 @@ export class FenceStore {
     if ((await this.read(roundId))?.binding === 'elsewhere') throw stateless(roundId)
   }
 
-  /** The engines that have not told yet what they acknowledged before a fail-over. */
+  /** The engines that have not reported yet what they acknowledged before a fail-over. */
   async owed(roundId: string): Promise<readonly string[]> {
     const owed = await this.#claims.request(client => client.hget(keys.roundState(roundId), 'owed'))
     return [...new Set([...(owed ?? '').matchAll(/(\w+):/g)].map(match => match[1] as string))]
@@ -102,15 +102,15 @@ export class FenceStore {
     await this.#reserve(this.#claims, standing, [-1, 0])
   }
 
-  /** Gives grants back, at most RESTORE_GRANTS_MAX; `told` are epochs of which this engine has now told everything. */
-  async restore(standing: Standing, grants: readonly KnownGrant[], told: readonly string[]): Promise<Restored> {
+  /** Gives grants back, at most RESTORE_GRANTS_MAX; `reported` are epochs of which this engine has now reported everything. */
+  async restore(standing: Standing, grants: readonly KnownGrant[], reported: readonly string[]): Promise<Restored> {
     const { roundId, epoch, engine, server = '' } = standing
     const lines = grants.map(({ sequence, pool, at, holder }) => `${sequence} ${pool} ${at} ${holder}\n`).join('')
     const names = [
       ...[keys.roundState(roundId), keys.roundHolders(roundId), keys.roundLog(roundId)],
       keys.roundRestored(roundId),
     ]
-    const args = [keys.roundChannel(roundId), epoch, engine, told.join(' '), lines, server]
+    const args = [keys.roundChannel(roundId), epoch, engine, reported.join(' '), lines, server]
     const reply = await this.#claims.script(this.#scripts['fence-restore'], names, args)
     if (claimCode(reply[0] as number) === 'fenced') throw stateless(roundId)
     return { notice: parseNotice(text(reply[1])), restored: Number(reply[2]), conflicts: Number(reply[3]) }

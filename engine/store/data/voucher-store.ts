@@ -298,7 +298,7 @@ export class VoucherStore {
 
   /**
    * The newest of the days that the calls believe in is asked about, and the shortest of their leases: when they are wrong, all
-   * of them hear it.
+   * of them receive it.
    */
   async #redeem(campaignId: string, calls: readonly RedeemCall[]): Promise<Turned[]> {
     const { day } = calls.at(-1) as RedeemCall

@@ -77,7 +77,7 @@ export const DANGEROUS: readonly (readonly string[])[] = [
 ]
 
 /** So many of them a finding names. */
-const TOLD_MAX = 5
+const NAMED_MAX = 5
 
 /** Clocks further apart than this mislead people about openings and ends, milliseconds. */
 const CLOCK_MS_MAX = 2000
@@ -100,7 +100,7 @@ async function missingRights(link: Link): Promise<Finding[]> {
   return findings
 }
 
-/** Whether the default user has a password; true where that may not be asked, since then he is no default user. */
+/** Whether the default user has a password; true where that may not be asked, since then it is no default user. */
 async function asksPassword(link: Link): Promise<boolean> {
   const user = await allowed(link.request(client => client.call('ACL', 'GETUSER', 'default') as Promise<unknown>))
   const fields = Array.isArray(user) ? user : Object.entries(user ?? {}).flat()
@@ -108,7 +108,7 @@ async function asksPassword(link: Link): Promise<boolean> {
   return !(Array.isArray(flags) && flags.includes('nopass'))
 }
 
-/** Settings that open the server to more than the engine; not told where they may not be read. */
+/** Settings that open the server to more than the engine; not reported where they may not be read. */
 const OPEN: Readonly<Record<string, readonly [isOpen: (value: string) => boolean, what: string, mend: string]>> = {
   'protected-mode': [
     value => value === 'no',
@@ -151,8 +151,8 @@ async function dangerousRights(link: Link): Promise<Finding[]> {
     )
     if (says === 'OK') may.push(command.slice(0, 2).join(' '))
   }
-  const more = may.length > TOLD_MAX ? ` and ${may.length - TOLD_MAX} more` : ''
-  return may.length > 0 ? [{ what: `the user ${user} may ${may.slice(0, TOLD_MAX).join(', ')}${more}`, mend }] : []
+  const more = may.length > NAMED_MAX ? ` and ${may.length - NAMED_MAX} more` : ''
+  return may.length > 0 ? [{ what: `the user ${user} may ${may.slice(0, NAMED_MAX).join(', ')}${more}`, mend }] : []
 }
 
 async function clockDrift(link: Link, clock: Clock): Promise<Finding[]> {

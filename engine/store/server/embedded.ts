@@ -51,7 +51,7 @@ export const embeddedUrl = (dataDir: string): string => `unix://${socketOf(resol
 
 /**
  * Asks the server on a socket for its process id; undefined when nobody listens there. Throws when somebody does and says
- * nothing for so long: he may be frozen, and holds the folder all the same.
+ * nothing for so long: it may be frozen, and holds the folder all the same.
  */
 function pidBehind(socket: string, silentMs: number): Promise<number | undefined> {
   return new Promise((done, fail) => {

@@ -1,7 +1,7 @@
 /**
  * What the server must give for the durability level that was promised, checked at start and every few seconds.
  * Each problem says what is wrong and what to type. Any problem stops the grants (outcome `fenced`), because a grant
- * that the server may forget is worse than none. Warnings are told and do not stop.
+ * that the server may forget is worse than none. Warnings are reported and do not stop.
  */
 
 import type { Redis } from 'ioredis'
@@ -61,7 +61,7 @@ function problemsOf(level: Durability, info: Facts, config: Facts): Finding[] {
   need(
     info.aof_last_write_status !== 'err',
     'the last write to the append only file failed',
-    'free or mend the disk that holds the append only file',
+    'free or repair the disk that holds the append only file',
   )
   if (level !== 'everysec' && config.appendfsync !== undefined) {
     const { appendfsync } = config
@@ -92,7 +92,7 @@ async function replicaProblems(link: Link, { level, replicas }: Promised, info: 
   return [{ what, mend: 'start the missing replica, or look at its log; redis-cli INFO replication has their states' }]
 }
 
-/** What a level may lose that others keep: told at each start, so that nobody learns it from a crash. */
+/** What a level may lose that others keep: reported at each start, so that nobody learns it from a crash. */
 const LOSES: Readonly<Partial<Record<Durability, string>>> = {
   memory: 'all acknowledged grants are lost when Redis ends',
   everysec: 'grants acknowledged in the last seconds are lost when Redis or its machine ends',
@@ -147,7 +147,7 @@ export async function checkHealth(link: Link, { level, replicas }: Promised, clo
   const aheadMs = await serverAheadMs(link, clock)
   const info = facts(await link.request(client => client.info()))
   const config = await link.request(settings)
-  // A primary that was made a replica keeps its connections, and one that only asks would never hear of the new primary.
+  // A primary that was made a replica keeps its connections, and one that only asks would never learn of the new primary.
   if (info.role !== 'master') link.renew(`the server has become a ${info.role}`)
   const replicated = await replicaProblems(link, { level, replicas }, info)
   // At fenced a missing replica stops no grant by itself: what is reserved goes on, and no more is reserved without it.

@@ -1,6 +1,6 @@
 /**
  * How far the server's clock is ahead of this machine's. The server looked at its clock somewhere between question and
- * answer, so what is told is how far the two are apart at least: a slow answer is no difference. Rejected: the times in
+ * answer, so what is reported is how far the two are apart at least: a slow answer is no difference. Rejected: the times in
  * the scripts' replies, since a round's time never goes back, whatever the server's does.
  */
 
@@ -9,8 +9,8 @@ import type { Finding } from '../../base/finding.ts'
 import { CLOCK_APART_MS } from '../../base/limits.ts'
 import type { Link } from '../connection/link.ts'
 
-/** Clocks further apart than this are told. */
-const TOLD_MS = 5000
+/** Clocks further apart than this are reported. */
+const APART_MS = 5000
 
 /** Milliseconds, less than 0 when the server's clock is behind. Throws Fault. */
 export async function serverAheadMs(link: Link, clock: Clock): Promise<number> {
@@ -30,7 +30,7 @@ function span(ms: number): string {
 /** What a difference of the two clocks means, in words. */
 export function clockWarnings(aheadMs: number): Finding[] {
   const apart = Math.abs(aheadMs)
-  if (apart <= TOLD_MS) return []
+  if (apart <= APART_MS) return []
   const what = `this machine's clock is ${span(apart)} ${aheadMs > 0 ? 'behind' : 'ahead of'} Redis's`
   const judged = 'tokens, business days and the times of changes are judged by the clock of Redis'
   return [

@@ -45,7 +45,7 @@ export class Subscription {
     if (server !== this.#server || server.life !== this.#life || this.#closed) return
     network.timeline.after(network.delay(), () =>
       network.pass(server.name, name, () =>
-        clock.within(() => this.listener.noticed(channelRound(channel), parseNotice(text))),
+        clock.within(() => this.listener.received(channelRound(channel), parseNotice(text))),
       ),
     )
   }

@@ -6,53 +6,53 @@ import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { CODES } from '../../engine/base/codes.ts'
 import { HOLDER_BYTES_MAX, holderOf, writeArrayHead, writeHolder } from '../../engine/base/holder.ts'
-import { Holdings } from '../../engine/campaign/round/known-holders.ts'
+import { KnownHolders } from '../../engine/campaign/round/known-holders.ts'
 import { seed } from '../support/seed.ts'
 
 const NOTICE = { epoch: 'e', state: 'open', version: 1, at: 1, opensAt: 1, closesAt: 0, pools: [] } as const
 
 /** A batch as a queue sends it. */
 function sent(holders: readonly string[], pools: readonly number[]) {
-  const users = Buffer.alloc(3 + holders.length * HOLDER_BYTES_MAX)
-  let at = writeArrayHead(users, 0, holders.length)
-  for (const holder of holders) at = writeHolder(users, at, holder)
-  return { users: users.subarray(0, at), pools: Buffer.from(pools), claims: holders.length }
+  const packed = Buffer.alloc(3 + holders.length * HOLDER_BYTES_MAX)
+  let at = writeArrayHead(packed, 0, holders.length)
+  for (const holder of holders) at = writeHolder(packed, at, holder)
+  return { holders: packed.subarray(0, at), pools: Buffer.from(pools), claims: holders.length }
 }
 
 test('every holder is found with his sequence and pool, and no stranger is', () => {
-  const holdings = new Holdings(100_000, seed)
+  const known = new KnownHolders(100_000, seed)
   const holders = Array.from({ length: 100_000 }, (_, i) => holderOf(`user-${(i * 7919) % 100_003}`, 1 + (i % 3)))
-  for (const [i, holder] of holders.entries()) holdings.addText(holder, i + 1, i % 4)
+  for (const [i, holder] of holders.entries()) known.addText(holder, i + 1, i % 4)
   const bytes = Buffer.alloc(HOLDER_BYTES_MAX)
-  const byBytes = (holder: string) => holdings.find(bytes, 2, 2 + bytes.write(holder, 2, 'latin1'))
+  const byBytes = (holder: string) => known.find(bytes, 2, 2 + bytes.write(holder, 2, 'latin1'))
   const wrong = holders.filter((holder, i) => {
-    const entry = holdings.findText(holder)
-    return entry !== byBytes(holder) || holdings.sequenceOf(entry) !== i + 1 || holdings.poolOf(entry) !== i % 4
+    const entry = known.findText(holder)
+    return entry !== byBytes(holder) || known.sequenceOf(entry) !== i + 1 || known.poolOf(entry) !== i % 4
   })
   expect(wrong).toEqual([])
   const strangers = Array.from({ length: 100_000 }, (_, i) => `user-${i}/4`)
-  expect(strangers.filter(holder => holdings.findText(holder) !== -1 || byBytes(holder) !== -1)).toEqual([])
+  expect(strangers.filter(holder => known.findText(holder) !== -1 || byBytes(holder) !== -1)).toEqual([])
 })
 
 test('a holder that is added again keeps his first grant; one beyond the capacity is not known and covers nothing', () => {
-  const holdings = new Holdings(2, seed)
-  holdings.addText('u1', 1, 0)
-  holdings.addText('u1', 9, 3)
-  holdings.addText('u2', 2, 1)
-  holdings.addText('u3', 3, 0)
-  expect(holdings.size).toBe(2)
-  expect(holdings.sequenceOf(holdings.findText('u1'))).toBe(1)
-  expect(holdings.findText('u3')).toBe(-1)
-  holdings.coverTo(2)
-  holdings.coverTo(3)
-  expect(holdings.covered).toBe(2)
+  const known = new KnownHolders(2, seed)
+  known.addText('u1', 1, 0)
+  known.addText('u1', 9, 3)
+  known.addText('u2', 2, 1)
+  known.addText('u3', 3, 0)
+  expect(known.size).toBe(2)
+  expect(known.sequenceOf(known.findText('u1'))).toBe(1)
+  expect(known.findText('u3')).toBe(-1)
+  known.coverTo(2)
+  known.coverTo(3)
+  expect(known.covered).toBe(2)
 })
 
 test('batches teach exactly what they granted and what they showed to be held (seed printed)', () => {
   const claim = fc.record({ user: fc.integer({ min: 0, max: 40 }), pool: fc.integer({ min: 0, max: 2 }) })
   fc.assert(
     fc.property(fc.array(fc.array(claim, { minLength: 1, maxLength: 12 }), { maxLength: 12 }), batches => {
-      const holdings = new Holdings(100, seed)
+      const known = new KnownHolders(100, seed)
       const truth = new Map<string, { sequence: number; pool: number }>()
       let sequence = 0
       for (const batch of batches) {
@@ -68,13 +68,13 @@ test('batches teach exactly what they granted and what they showed to be held (s
           batch.map(({ pool }) => pool),
         )
         const notice = { ...NOTICE, sequence }
-        holdings.addBatch(asked, { notice, first, rest: CODES.granted.number, exceptions: Buffer.from(exceptions) })
+        known.addBatch(asked, { notice, first, rest: CODES.granted.number, exceptions: Buffer.from(exceptions) })
       }
-      expect(holdings.covered).toBe(sequence)
-      expect(holdings.size).toBe(truth.size)
+      expect(known.covered).toBe(sequence)
+      expect(known.size).toBe(truth.size)
       for (const [holder, { sequence: own, pool }] of truth) {
-        const entry = holdings.findText(holder)
-        expect([holdings.sequenceOf(entry), holdings.poolOf(entry)]).toEqual([own, pool])
+        const entry = known.findText(holder)
+        expect([known.sequenceOf(entry), known.poolOf(entry)]).toEqual([own, pool])
       }
     }),
     { seed, numRuns: 300 },
@@ -82,10 +82,10 @@ test('batches teach exactly what they granted and what they showed to be held (s
 })
 
 test('a batch that is not the next one covers nothing: another worker granted in between', () => {
-  const holdings = new Holdings(100, seed)
+  const known = new KnownHolders(100, seed)
   const batch = sent(['u5'], [0])
   const decision = { rest: CODES.granted.number, exceptions: Buffer.alloc(0) }
-  holdings.addBatch(batch, { ...decision, notice: { ...NOTICE, sequence: 5 }, first: 5 })
-  expect(holdings.covered).toBe(0)
-  expect(holdings.sequenceOf(holdings.findText('u5'))).toBe(5)
+  known.addBatch(batch, { ...decision, notice: { ...NOTICE, sequence: 5 }, first: 5 })
+  expect(known.covered).toBe(0)
+  expect(known.sequenceOf(known.findText('u5'))).toBe(5)
 })

@@ -7,7 +7,7 @@
 import { expect, test } from 'vitest'
 import { Fault } from '../../engine/base/assert.ts'
 import { LEASE_MS } from '../../engine/base/limits.ts'
-import { Holds } from '../../engine/campaign/round/resume-holds.ts'
+import { ResumeHolds } from '../../engine/campaign/round/resume-holds.ts'
 import type { Notice } from '../../engine/store/data/notice.ts'
 import { HandClock } from '../support/hand-clock.ts'
 
@@ -21,7 +21,7 @@ function room() {
   const asked: string[] = []
   const [faults, over]: [unknown[], string[]] = [[], []]
   const state = { fails: false }
-  const holds = new Holds({
+  const holds = new ResumeHolds({
     rounds: {
       leaseMs: LEASE_MS,
       endHold: async (id, epoch, hold) => {
@@ -34,7 +34,7 @@ function room() {
     ended: id => over.push(id),
     failed: fault => faults.push(fault),
   })
-  const hear = (hold?: string) => holds.heard('r', at(hold))
+  const hear = (hold?: string) => holds.received('r', at(hold))
   return { clock, holds, hear, asked, over, faults, state }
 }
 
