@@ -3,7 +3,7 @@
  *
  * At a change the node is killed, not drained, and the next one takes over the Redis that it left: address, key and data
  * stay. A node that cannot start (a typing error) ends with its own words, and the next change starts another one.
- * Sources that did not change are neither stripped of their types (test/support/stripped-types.mjs) nor compiled again.
+ * Sources that did not change are neither stripped of their types (engine/processes/stripped-types.mjs) nor compiled again.
  *
  * Rejected: `node --watch`. It follows what the supervisor imports and neither the worker's files nor Lua, it watches no
  * folder on Linux, and it waits for the drain and for the end of Redis.
@@ -13,7 +13,6 @@ import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import { watch } from 'node:fs'
 import { join } from 'node:path'
-import { pathToFileURL } from 'node:url'
 
 const ROOT = join(import.meta.dirname, '..')
 const CLI = join(ROOT, 'engine', 'cli.ts')
@@ -24,14 +23,12 @@ const SETTLED_MS = 30
 
 /** The settings of a person win. On the loopback only, unless they say where: the key is in this terminal. */
 function environment(): NodeJS.ProcessEnv {
-  const { FAIRGRAB_KEYS, HOST, FAIRGRAB_WORKERS = '1', NODE_OPTIONS = '' } = process.env
+  const { FAIRGRAB_KEYS, HOST, FAIRGRAB_WORKERS = '1' } = process.env
   const key = `operator:${randomBytes(12).toString('base64url')}`
   if (!FAIRGRAB_KEYS) console.log(`dev: the operator key until this ends: ${key.split(':')[1]}`)
-  const hook = pathToFileURL(join(ROOT, 'test/support/stripped-types.mjs')).href
   return {
     ...process.env,
     ...{ FAIRGRAB_KEYS: FAIRGRAB_KEYS || key, HOST: HOST || '127.0.0.1', FAIRGRAB_WORKERS },
-    NODE_OPTIONS: `${NODE_OPTIONS} --import=${hook}`.trim(),
     NODE_COMPILE_CACHE: join(ROOT, 'node_modules/.cache/compiled'),
   }
 }

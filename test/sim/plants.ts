@@ -215,7 +215,7 @@ export const PLANTS: readonly Plant[] = [
     name: 'no-pending',
     bug: 'a recovery forgets what was noted to be granted',
     level: 'fenced',
-    seed: 20,
+    seed: 155,
     plant: {
       execute: (call, name, words, keyCount) => {
         const [state = ''] = words
