@@ -11,8 +11,9 @@ const MARK = '\ufeff'
 
 /** The text of bytes, without a byte-order mark at its start; undefined for bytes that are no UTF-8. */
 export function utf8Text(bytes: Buffer): string | undefined {
-  if (!isUtf8(bytes)) return undefined
   const text = bytes.toString('utf8')
+  // What a decoder put there may have been written so, too; without it there is nothing to ask.
+  if (text.includes(GARBLED) && !isUtf8(bytes)) return undefined
   return text.startsWith(MARK) ? text.slice(1) : text
 }
 
@@ -27,5 +28,5 @@ const SOUND_ESCAPES = /\\[^u]|\\u[dD][89abAB]..\\u[dD][c-fC-F]../g
 
 /** Whether a JSON text escapes half of a surrogate pair alone. */
 export function hasLoneSurrogate(json: string): boolean {
-  return SURROGATE.test(json) && SURROGATE.test(json.replace(SOUND_ESCAPES, ''))
+  return json.includes('\\') && SURROGATE.test(json) && SURROGATE.test(json.replace(SOUND_ESCAPES, ''))
 }

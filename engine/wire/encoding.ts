@@ -30,7 +30,7 @@ export function decode(bytes: Buffer, encoding: Encoding): unknown {
     const json = encoding === 'json' ? jsonText(bytes) : undefined
     const value: unknown = json === undefined ? unpackr.unpack(bytes) : JSON.parse(json)
     const members = plainMembers(value, DEPTH_MAX)
-    const counted = json === undefined ? msgpackMembers(bytes) : jsonMembers(bytes)
+    const counted = json === undefined ? msgpackMembers(bytes) : jsonMembers(json, members)
     if (members === counted) return value
     if (counted === undefined) throw new Malformed(NO_TEXT)
     const name = json === undefined ? '' : ` (${repeatedName(json)})`
@@ -55,9 +55,14 @@ function plainMembers(value: unknown, left: number): number {
   if (left === 0) throw new Malformed(`nested deeper than ${DEPTH_MAX}`)
   const isList = Array.isArray(value)
   if (!isList && Object.getPrototypeOf(value) !== Object.prototype) throw new Malformed('an extension of MessagePack')
-  const items: unknown[] = isList ? value : Object.values(value)
-  let members = isList ? 0 : items.length
-  for (const item of items) if (typeof item === 'object') members += plainMembers(item, left - 1)
+  let members = 0
+  if (isList) for (const item of value) members += typeof item === 'object' ? plainMembers(item, left - 1) : 0
+  // Its prototype is known, so that a loop without a list of its values says the same.
+  else
+    for (const name in value) {
+      const item = (value as Readonly<Record<string, unknown>>)[name]
+      members += typeof item === 'object' ? 1 + plainMembers(item, left - 1) : 1
+    }
   return members
 }
 

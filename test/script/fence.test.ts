@@ -47,7 +47,7 @@ async function claim(id: string, holders: readonly string[], engine = 'e1', epoc
   const batch = { holders: packUsers(holders), pools: Buffer.from([pool]) }
   const decision = await room.claims.decide(id, epoch, batch, engine)
   return (
-    decision &&
+    decision.notice &&
     answersOf(
       decision,
       holders.map(() => pool),

@@ -11,7 +11,7 @@ import { CODES, codeOf } from '../../engine/base/codes.ts'
 import { HOLDER_BYTES_MAX, writeArrayHead, writeHolder } from '../../engine/base/holder.ts'
 import { newId, realRandom } from '../../engine/base/random.ts'
 import * as keys from '../../engine/store/connection/keys.ts'
-import { Link, type Reply, type Sending } from '../../engine/store/connection/link.ts'
+import { Link, type Reply, type ScriptArg, type Sent } from '../../engine/store/connection/link.ts'
 import { loadScripts, type Script, type ScriptName } from '../../engine/store/connection/scripts.ts'
 import { AllotStore, DECIDED_BYTES } from '../../engine/store/data/allot-store.ts'
 import { BudgetStore } from '../../engine/store/data/budget-store.ts'
@@ -41,14 +41,9 @@ class NotingLink extends Link {
   /** Says of every script that it had to be sent on a second connection, as after a loss. */
   twice = false
 
-  override async script(
-    script: Script,
-    names: readonly string[],
-    args: readonly (string | number | Buffer)[],
-    sending?: Sending,
-  ): Promise<Reply[]> {
-    const reply = await super.script(script, names, args, sending)
-    if (sending && this.twice) sending.again = true
+  override async send(script: Script, names: readonly string[], args: readonly ScriptArg[]): Promise<Sent> {
+    const sent = await super.send(script, names, args)
+    const { reply } = sent
     const numbers = [reply[0] as number]
     if (script.name === 'claim' && reply.length > 1) {
       const exceptions = reply[4] as Buffer
@@ -70,7 +65,7 @@ class NotingLink extends Link {
     const seen = this.seen.get(script.name) ?? new Set()
     for (const number of numbers) seen.add(codeOf(number) ?? `no outcome: ${number}`)
     this.seen.set(script.name, seen)
-    return reply
+    return this.twice ? { reply, again: true } : sent
   }
 }
 

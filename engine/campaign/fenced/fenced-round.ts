@@ -18,7 +18,6 @@ import type { Clock } from '../../base/clock.ts'
 import type { Code } from '../../base/codes.ts'
 import { ANSWER_DEADLINE_MS, RECOVERY_RETRY_MS, RECOVERY_RETRY_MS_MAX, REFUSAL_WAIT_MS } from '../../base/limits.ts'
 import type { Random } from '../../base/random.ts'
-import type { Sending } from '../../store/connection/link.ts'
 import type { Batch, ClaimStore, Decision, LogBatch } from '../../store/data/claim-store.ts'
 import type { FenceStore, KnownGrant, Standing } from '../../store/data/fence-store.ts'
 import { type Notice, remainingOf } from '../../store/data/notice.ts'
@@ -182,8 +181,7 @@ export class FencedRound implements RoundFence {
 
   async #decide(epoch: string, batch: Batch, asking: Asking): Promise<Decision | undefined> {
     const { claims, engine, journal } = this.#options
-    const sending: Sending = { again: false }
-    const decision = await claims.decide(this.roundId, epoch, batch, engine, sending).catch(cause => {
+    const decision = await claims.decide(this.roundId, epoch, batch, engine).catch(cause => {
       if (!(cause instanceof Fault && cause.code === 'fenced')) {
         this.look().catch(this.#options.failed)
         throw cause
@@ -193,9 +191,9 @@ export class FencedRound implements RoundFence {
     })
     // Of an epoch that was left meanwhile nothing is answered any more.
     const isOver = () => epoch !== this.#epoch
-    asking.doubt ||= sending.again || (Boolean(decision) && isOver())
+    asking.doubt ||= (decision?.again ?? false) || (decision?.notice !== undefined && isOver())
     if (decision === null || isOver()) return undefined
-    if (!decision) {
+    if (!decision.notice) {
       await this.#raiseBy(epoch, asking)
       return undefined
     }

@@ -109,7 +109,7 @@ export function handle(services: Services, route: Route, exchange: Exchange): vo
   const query = queryOf(services, route, exchange)
   if (!query) return
   const takesNone = route.method === 'get' && !(exchange.framing === 'body' && route.path.startsWith('/v1/'))
-  if (takesNone) return run(services, route, exchange, { ...admitted, query, body: undefined })
+  if (takesNone) return void run(services, route, exchange, { ...admitted, query, body: undefined })
   const encoding = encodingOf(exchange.contentType)
   if (route.body && !encoding)
     return refuse(exchange, 'unsupported_type', 'send application/json or application/vnd.msgpack')
@@ -120,7 +120,7 @@ export function handle(services: Services, route: Route, exchange: Exchange): vo
       if (!route.body && !isNothing(bytes, encoding ?? 'json'))
         return refuse(exchange, 'invalid', 'this route takes no body')
       const body = route.body ? validated(exchange, route.body, bytes, encoding as Encoding) : { value: undefined }
-      if (body) run(services, route, exchange, { ...admitted, query, body: body.value })
+      if (body) void run(services, route, exchange, { ...admitted, query, body: body.value })
     },
     () => refuse(exchange, 'too_large', `the body is over ${most} bytes`),
   )
@@ -171,18 +171,20 @@ interface Read extends Admitted {
   readonly body: unknown
 }
 
-function run(services: Services, route: Route, exchange: Exchange, { caller, headers, query, body }: Read): void {
+async function run(services: Services, route: Route, exchange: Exchange, read: Read): Promise<void> {
+  const { caller, headers, query, body } = read
   const encoding = answerEncoding(exchange.accept, exchange.contentType)
   const call: Call = { exchange, caller, params: exchange.params, query, body, encoding }
   services.underWay.requests++
-  Promise.resolve()
-    .then(() => perform(services, route, call))
-    .then(answer => answer && send(exchange, encoding, answer, headers))
-    .catch((cause: unknown) => {
-      guessed(services, route, caller, cause)
-      fail(services, exchange, cause)
-    })
-    .finally(() => services.underWay.requests--)
+  try {
+    const answer = await perform(services, route, call)
+    if (answer) send(exchange, encoding, answer, headers)
+  } catch (cause) {
+    guessed(services, route, caller, cause)
+    fail(services, exchange, cause)
+  } finally {
+    services.underWay.requests--
+  }
 }
 
 /** Whether it is a dry run: it shows what would change and changes nothing. */

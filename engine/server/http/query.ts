@@ -39,10 +39,12 @@ function decoded(text: string): string {
   }
 }
 
+const NOTHING = new URLSearchParams()
+
 /** The parameters of a query by their names. Throws Refusal for what the route does not know. */
 export function readQuery(query: string, known: readonly ParameterName[]): URLSearchParams {
+  if (query === '') return NOTHING
   const values = new URLSearchParams()
-  if (query === '') return values
   for (const pair of query.split('&')) {
     const [name = '', ...rest] = pair.split('=')
     const [parameter, value] = [decoded(name), decoded(rest.join('='))]

@@ -37,7 +37,9 @@ function decoded(part: string): string {
  * Whether a header is no UTF-8: the library gives it a character a byte, other than paths and queries, which it decodes. Bytes
  * beyond ASCII at either end it cuts off, and nobody sees those.
  */
-const isGarbledHeader = (text: string): boolean => utf8Text(Buffer.from(text, 'latin1')) === undefined
+const isGarbledHeader = (text: string): boolean =>
+  BEYOND_ASCII.test(text) && utf8Text(Buffer.from(text, 'latin1')) === undefined
+const BEYOND_ASCII = /[\x80-\xff]/
 
 /** What its header lines say of a body: two ends, or one by a coding that is not read here, are ambiguous. The library believes the first length and takes every coding for chunks. */
 function framingOf(req: uws.HttpRequest): 'bare' | 'body' | 'ambiguous' {

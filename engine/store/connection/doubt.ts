@@ -6,9 +6,9 @@
  */
 import { Fault } from '../../base/assert.ts'
 import { CODES, type Code } from '../../base/codes.ts'
-import type { Sending } from './link.ts'
+import type { Sent } from './link.ts'
 
-type Again = Partial<Sending>
+type Again = Partial<Pick<Sent, 'again'>>
 
 /** Outcomes that hold whatever is executed after them. */
 const LASTING: ReadonlySet<number> = new Set(

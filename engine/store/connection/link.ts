@@ -23,6 +23,7 @@ import { onAllReplicas, Short } from './replicas.ts'
 import type { Script } from './scripts.ts'
 
 export type Reply = null | number | Buffer | Reply[]
+export type ScriptArg = string | number | Buffer
 type Send = (client: Redis) => Promise<unknown>
 
 interface Request {
@@ -31,18 +32,22 @@ interface Request {
   readonly reject: (cause: unknown) => void
   readonly deadline: number
   readonly replicas: number
-  readonly sending: Sending | undefined
+  /** Its caller wants to know how it was sent. */
+  readonly reports: boolean
+  /** See Sent. */
+  again: boolean
   /** The connection that it was last written to. */
   writtenTo: Redis | undefined
 }
 
-/** How a request was sent, reported to its caller. */
-export interface Sending {
+/** The reply of a script, and how it was sent. */
+export interface Sent {
+  readonly reply: Reply[]
   /**
    * It was sent on more than one connection. What an earlier one still holds may be executed later, after its answer
    * and in another state of the world: so a refusal is not certain any more, while what was done stays done.
    */
-  again: boolean
+  readonly again: boolean
 }
 
 /** Makes a client of an address that is not connected yet, and without any recovery of its own. */
@@ -51,7 +56,7 @@ export type Dial = (url: string) => Redis
 interface RequestOptions {
   readonly deadlineMs?: number
   readonly replicas?: number | undefined
-  readonly sending?: Sending | undefined
+  readonly reports?: boolean
 }
 
 export interface LinkOptions {
@@ -136,14 +141,16 @@ export class Link {
   }
 
   /** Runs a script; the reply's strings are Buffers. */
-  script(
-    script: Script,
-    keys: readonly string[],
-    args: readonly (string | number | Buffer)[],
-    sending?: Sending,
-  ): Promise<Reply[]> {
+  async script(script: Script, keys: readonly string[], args: readonly ScriptArg[]): Promise<Reply[]> {
+    return (await this.send(script, keys, args)).reply
+  }
+
+  /** The same, with how it was sent: for scripts that refuse. */
+  send(script: Script, keys: readonly string[], args: readonly ScriptArg[]): Promise<Sent> {
     const replicas = script.readsOnly ? 0 : this.#options.replicas
-    if (replicas) return this.#request(client => callWithText(client, script, keys, args), { replicas, sending })
+    const reports = true
+    if (replicas)
+      return this.#request(client => callWithText(client, script, keys, args), { replicas, reports }) as Promise<never>
     const command = `${script.name}Buffer`
     const count = takesAnyKeys(script) ? [keys.length] : []
     return this.#request(
@@ -151,8 +158,8 @@ export class Link {
         const call = (client as unknown as Record<string, (...parts: unknown[]) => Promise<unknown>>)[command]
         return (call as (...parts: unknown[]) => Promise<unknown>).call(client, ...count, ...keys, ...args)
       },
-      { sending },
-    ) as Promise<Reply[]>
+      { reports },
+    ) as Promise<never>
   }
 
   /** Sends something idempotent, again on each new connection until it has an answer or its deadline passes. */
@@ -162,12 +169,13 @@ export class Link {
 
   #request<T>(
     send: (client: Redis) => Promise<T>,
-    { deadlineMs = ANSWER_DEADLINE_MS, replicas = 0, sending }: RequestOptions,
+    { deadlineMs = ANSWER_DEADLINE_MS, replicas = 0, reports = false }: RequestOptions,
   ): Promise<T> {
     return new Promise((settle, reject) => {
       const deadline = this.#options.clock.monotonicMs() + deadlineMs
       const resolve = settle as Request['resolve']
-      const request: Request = { send, resolve, reject, deadline, replicas, sending, writtenTo: undefined }
+      const sent = { replicas, reports, again: false, writtenTo: undefined }
+      const request: Request = { send, resolve, reject, deadline, ...sent }
       this.#requests.add(request)
       if (this.#closed) this.#settle(request, new Fault('unavailable', 'the link to Redis is closed'))
       else if (this.#ready) this.#write(this.#client as Redis, request)
@@ -243,8 +251,8 @@ export class Link {
 
   #write(client: Redis, request: Request): void {
     const again = request.writtenTo !== undefined
-    const { replicas, sending } = request
-    if (sending && again && request.writtenTo !== client) sending.again = true
+    const { replicas } = request
+    if (again && request.writtenTo !== client) request.again = true
     request.writtenTo = client
     const answered = replicas > 0 ? onAllReplicas(client, replicas, () => request.send(client)) : request.send(client)
     answered.then(
@@ -254,7 +262,8 @@ export class Link {
   }
 
   #answer(request: Request, reply: unknown): void {
-    if (this.#requests.delete(request)) request.resolve(reply)
+    if (!this.#requests.delete(request)) return
+    request.resolve(request.reports ? { reply, again: request.again } : reply)
   }
 
   /**

@@ -76,23 +76,22 @@ export class AllotStore {
     { worker, mark }: { readonly worker: string; readonly mark: number },
     claims: Buffer,
   ): Promise<Allotment> {
-    const sending = { again: false }
-    const [outcome, notice, frontier, late, decided] = await this.#claims.script(
+    const { reply, again } = await this.#claims.send(
       this.#script,
       [keys.roundState, keys.roundHolders, keys.roundLog, keys.roundOrder, keys.roundWaiting].map(key => key(roundId)),
       [keys.roundChannel(roundId), epoch, worker, mark, claims],
-      sending,
     )
+    const [outcome, notice, frontier, late, decided] = reply
     if (outcome !== CODES.granted.number)
       throw new Fault(
-        sending.again ? 'unknown' : 'fenced',
+        again ? 'unknown' : 'fenced',
         `round ${roundId}: its keys in Redis are not all there, or of another epoch`,
       )
     return {
       notice: parseNotice((notice as Buffer).toString('latin1')),
       frontier: number(frontier),
       late: number(late),
-      decided: decidedIn(decided as Buffer).map(each => ({ ...each, outcome: certain(sending, each.outcome) })),
+      decided: decidedIn(decided as Buffer).map(each => ({ ...each, outcome: certain({ again }, each.outcome) })),
     }
   }
 

@@ -65,11 +65,10 @@ export class BudgetStore {
   /** Commits what the change could cost, once; false when that is more than `most` minor units. */
   async commit(commitment: Commitment, most: number): Promise<boolean> {
     const { campaignId, amount } = commitment
-    const sending = { again: false }
     const args = [fieldOf(commitment), Math.max(0, amount), most, '', '']
-    const [outcome] = await this.#link.script(this.#scripts.budget, [keys.campaignBudget(campaignId)], args, sending)
-    const code = claimCode(outcome as number)
-    assertCertain(sending, code, `the budget of campaign ${campaignId}`)
+    const { reply, again } = await this.#link.send(this.#scripts.budget, [keys.campaignBudget(campaignId)], args)
+    const code = claimCode(reply[0] as number)
+    assertCertain({ again }, code, `the budget of campaign ${campaignId}`)
     return code === 'granted'
   }
 

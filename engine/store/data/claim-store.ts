@@ -6,9 +6,15 @@ import { Fault } from '../../base/assert.ts'
 import { CODES, type Code, codeOf } from '../../base/codes.ts'
 import { holdersIn } from '../../base/holder.ts'
 import * as keys from '../connection/keys.ts'
-import type { Link, Reply, Sending } from '../connection/link.ts'
+import type { Link, Reply } from '../connection/link.ts'
 import type { Script, ScriptName } from '../connection/scripts.ts'
 import { type Notice, parseNotice } from './notice.ts'
+
+/** A batch that passes the reserve: nothing was done, but by an earlier copy that may still be under way where `again` says so. */
+export interface Unreserved {
+  readonly again: boolean
+  readonly notice?: undefined
+}
 
 /** What one script call decided. Claims that are not among the exceptions have the outcome `rest`. */
 export interface Decision {
@@ -83,26 +89,19 @@ export class ClaimStore {
   }
 
   /**
-   * The same for an engine at the level fenced; undefined when the batch passes the reserve: then nothing was done, but
-   * by an earlier copy that may still be under way where `sending` says that there is one.
+   * The same for an engine at the level fenced; Unreserved when the batch passes the reserve.
    */
-  async decide(
-    roundId: string,
-    epoch: string,
-    { holders, pools }: Batch,
-    engine = '',
-    sending: Sending = { again: false },
-  ): Promise<Decision | undefined> {
-    const [outcome, notice, first, rest, exceptions, reserve] = await this.#claims.script(
+  async decide(roundId: string, epoch: string, { holders, pools }: Batch, engine = ''): Promise<Decision | Unreserved> {
+    const { reply, again } = await this.#claims.send(
       this.#script,
       [keys.roundState(roundId), keys.roundHolders(roundId), keys.roundLog(roundId)],
       [keys.roundChannel(roundId), epoch, holders, pools, engine],
-      sending,
     )
-    if (outcome === CODES.unavailable.number) return undefined
+    const [outcome, notice, first, rest, exceptions, reserve] = reply
+    if (outcome === CODES.unavailable.number) return { again }
     if (outcome !== CODES.granted.number)
       throw new Fault(
-        sending.again ? 'unknown' : 'fenced',
+        again ? 'unknown' : 'fenced',
         `round ${roundId}: its keys in Redis are not all there, or of another epoch; restore a backup`,
       )
     return {
@@ -110,7 +109,7 @@ export class ClaimStore {
       first: number(first),
       rest: number(rest),
       exceptions: exceptions as Buffer,
-      again: sending.again,
+      again,
       ...(reserve === undefined ? {} : { reserve: number(reserve) }),
     }
   }

@@ -75,20 +75,16 @@ export class EntryStore {
     for (let at = 0; at < claims.length; at += ENTRY_CLAIM_BYTES)
       seen.push(keys.roundSeen(roundId, claims.readUInt16BE(at)))
     const fixed = [keys.roundState(roundId), keys.roundDraw(roundId), keys.roundBatches(roundId)]
-    const sending = { again: false }
+    let again = false
     for (;;) {
       const first = Math.floor((this.#entries.get(roundId) ?? 0) / CHUNK_RECORDS)
       const chunks = Array.from({ length: CHUNKS_A_CALL }, (_, i) => keys.roundEntries(roundId, first + i))
-      const reply = await this.#claims.script(
-        this.#script,
-        [...fixed, ...chunks, ...seen],
-        [epoch, first, shed, claims],
-        sending,
-      )
-      const [outcome, notice, window, entries, rest, exceptions, shedByAll] = reply
+      const sent = await this.#claims.send(this.#script, [...fixed, ...chunks, ...seen], [epoch, first, shed, claims])
+      again ||= sent.again
+      const [outcome, notice, window, entries, rest, exceptions, shedByAll] = sent.reply
       if (outcome === CODES.fenced.number)
         throw new Fault(
-          sending.again ? 'unknown' : 'fenced',
+          again ? 'unknown' : 'fenced',
           `round ${roundId}: its keys in Redis are not all there, or of another epoch`,
         )
       this.#entries.set(roundId, number(entries))
@@ -97,7 +93,7 @@ export class EntryStore {
         notice: parseNotice((notice as Buffer).toString('latin1')),
         window: number(window),
         entries: number(entries),
-        rest: certain(sending, number(rest)),
+        rest: certain({ again }, number(rest)),
         exceptions: exceptions as Buffer,
         shed: number(shedByAll),
       }

@@ -130,10 +130,9 @@ export class FenceStore {
   async release(roundId: string, epoch: string, { most, request }: Release): Promise<Turned> {
     const names = [keys.roundState(roundId), keys.roundLog(roundId)]
     const args = [keys.roundChannel(roundId), epoch, most, this.#rounds.holdOf(request), request, '']
-    const sending = { again: false }
-    const reply = await this.#copied.script(this.#scripts['fence-release'], names, args, sending)
+    const { reply, again } = await this.#copied.send(this.#scripts['fence-release'], names, args)
     const code = claimCode(reply[0] as number)
-    assertCertain(sending, code, `round ${roundId}`)
+    assertCertain({ again }, code, `round ${roundId}`)
     if (code === 'fenced') throw stateless(roundId)
     return { code, notice: parseNotice(text(reply[1])) }
   }

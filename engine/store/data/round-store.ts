@@ -242,12 +242,11 @@ export class RoundStore {
     args: readonly (string | number)[],
     request: string,
   ): Promise<Turned> {
-    const sending = { again: false }
     const names = [keys.roundState(id), keys.roundLog(id)]
     const all = [keys.roundChannel(id), ...args, this.holdOf(request), request, '']
-    const reply = await this.#link.script(this.#scripts[script], names, all, sending)
+    const { reply, again } = await this.#link.send(this.#scripts[script], names, all)
     const code = claimCode(reply[0] as number)
-    assertCertain(sending, code, `round ${id}`)
+    assertCertain({ again }, code, `round ${id}`)
     if (code === 'fenced') throw stateless(id)
     return { code, notice: parseNotice(text(reply[1])) }
   }

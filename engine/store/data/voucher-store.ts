@@ -304,17 +304,16 @@ export class VoucherStore {
     const { day } = calls.at(-1) as RedeemCall
     const { from, until } = within(calls.map(({ lease }) => lease))
     const args = [`${day.date} ${day.startsAt} ${day.endsAt} ${from} ${until}`, ...calls.flatMap(redeemWords)]
-    const sending = { again: false }
-    const reply = await this.#changes.script(this.#scripts.redeem, requestKeys(campaignId), args, sending)
+    const { reply, again } = await this.#changes.send(this.#scripts.redeem, requestKeys(campaignId), args)
     const code = bookedCode(campaignId, reply)
-    if (code === 'wrong_day') return calls.map(() => ({ code, at: Number(text(reply[1])), ...sending }))
-    return (reply[1] as Reply[][]).map(each => ({ ...turnedOf(campaignId, each), ...sending }))
+    if (code === 'wrong_day') return calls.map(() => ({ code, at: Number(text(reply[1])), again }))
+    return (reply[1] as Reply[][]).map(each => ({ ...turnedOf(campaignId, each), again }))
   }
 
   async #turn(script: ScriptName, campaignId: string, names: string[], args: (string | number)[]): Promise<Turned> {
-    const sending = { again: false }
-    const turned = turnedOf(campaignId, await this.#changes.script(this.#scripts[script], names, args, sending))
-    assertCertain(sending, turned.code, script)
+    const { reply, again } = await this.#changes.send(this.#scripts[script], names, args)
+    const turned = turnedOf(campaignId, reply)
+    assertCertain({ again }, turned.code, script)
     return turned
   }
 }
