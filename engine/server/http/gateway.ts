@@ -179,7 +179,8 @@ async function run(services: Services, route: Route, exchange: Exchange, read: R
   try {
     const answer = await perform(services, route, call)
     if (answer) send(exchange, encoding, answer, headers)
-  } catch (cause) {
+  } catch (thrown) {
+    const cause: unknown = await surely(services, thrown).catch(sure => sure)
     guessed(services, route, caller, cause)
     fail(services, exchange, cause)
   } finally {
@@ -196,21 +197,13 @@ function perform(services: Services, route: Route, call: Call): ReturnType<Route
   if (route.byCode && !services.rates.mayGuess(call.caller))
     throw new Refusal('rate_limited', 'too many codes that do not exist; wait before you ask for another one')
   const isAudited = route.method !== 'get' && route.right === 'operate' && !isDry
-  return isAudited ? audited(services, route, call) : handled(services, route, call)
+  return isAudited ? audited(services, route, call) : route.handle(services, call)
 }
 
 /** What was thrown is thrown on; before an answer says that something is not there, it is asked whether everything is lost. */
 export async function surely({ kept }: Pick<Services, 'kept'>, cause: unknown): Promise<never> {
   if (cause instanceof Refusal && cause.code === 'not_found') await kept()
   throw cause
-}
-
-async function handled(services: Services, route: Route, call: Call): Promise<Answer | undefined> {
-  try {
-    return await route.handle(services, call)
-  } catch (cause) {
-    return surely(services, cause)
-  }
 }
 
 /** Counts a wrong code against its caller and for whoever watches. */
@@ -240,10 +233,11 @@ async function audited(services: Services, route: Route, call: Call): Promise<An
     body: call.body,
   })
   try {
-    const answer = await handled(services, route, call)
+    const answer = await route.handle(services, call)
     await end(String(answer?.status ?? 200))
     return answer
-  } catch (cause) {
+  } catch (thrown) {
+    const cause: unknown = await surely(services, thrown).catch(sure => sure)
     await end(cause instanceof Refusal || cause instanceof Fault ? cause.code : 'internal')
     throw cause
   }

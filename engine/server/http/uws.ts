@@ -5,7 +5,6 @@
  * ended or aborted, answers are corked (one write), buffers that the library takes back are copied, bodies are counted
  * chunk by chunk. To change to an upstream build for Node 24 and later, change the alias in package.json; nothing here.
  */
-
 import * as uws from 'uWebSockets.js'
 import type { Clock } from '../../base/clock.ts'
 import { CLOSE_CODES } from '../../base/codes.ts'
@@ -38,8 +37,7 @@ function decoded(part: string): string {
  * beyond ASCII at either end it cuts off, and nobody sees those.
  */
 const isGarbledHeader = (text: string): boolean =>
-  BEYOND_ASCII.test(text) && utf8Text(Buffer.from(text, 'latin1')) === undefined
-const BEYOND_ASCII = /[\x80-\xff]/
+  /[\x80-\xff]/.test(text) && utf8Text(Buffer.from(text, 'latin1')) === undefined
 
 /** What its header lines say of a body: two ends, or one by a coding that is not read here, are ambiguous. The library believes the first length and takes every coding for chunks. */
 function framingOf(req: uws.HttpRequest): 'bare' | 'body' | 'ambiguous' {
@@ -122,7 +120,7 @@ export class Exchange {
     })
   }
 
-  /** Gives `done` the body, or `tooLarge` when it passes `most` bytes. The buffer belongs to the receiver. */
+  /** Gives `done` the body, which is its own, or `tooLarge` when it passes `most` bytes. */
   read(most: number, done: (body: Buffer) => void, tooLarge: () => void): void {
     let chunks: Buffer[] | undefined
     let size = 0
