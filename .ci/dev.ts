@@ -29,7 +29,6 @@ function environment(): NodeJS.ProcessEnv {
   return {
     ...process.env,
     ...{ FAIRGRAB_KEYS: FAIRGRAB_KEYS || key, HOST: HOST || '127.0.0.1', FAIRGRAB_WORKERS },
-    NODE_COMPILE_CACHE: join(ROOT, 'node_modules/.cache/compiled'),
   }
 }
 

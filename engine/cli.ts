@@ -5,15 +5,12 @@
  */
 import './processes/stripped-types.mjs'
 import { spawn } from 'node:child_process'
-import { enableCompileCache } from 'node:module'
 import { fileURLToPath } from 'node:url'
 import { causesText } from './base/causes.ts'
 import { shownLines } from './base/shown-text.ts'
 import type { Command } from './cli/command.ts'
 import { ConfigError, nearest, readConfig, SETTINGS } from './config.ts'
 import type { StartedNode } from './processes/supervisor.ts'
-
-enableCompileCache()
 
 const HELP = `fairgrab: the engine in front of a flash release of coupons
 

@@ -10,11 +10,14 @@
  */
 import { createHash } from 'node:crypto'
 import { mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
-import { registerHooks, stripTypeScriptTypes } from 'node:module'
+import { enableCompileCache, registerHooks, stripTypeScriptTypes } from 'node:module'
 import { fileURLToPath } from 'node:url'
 
 const PROJECT = new URL('../../', import.meta.url).href
 const CACHE = fileURLToPath(new URL('node_modules/.cache/stripped-types/', PROJECT))
+
+// What V8 made of them, beside it.
+enableCompileCache(fileURLToPath(new URL('node_modules/.cache/compiled/', PROJECT)))
 
 /** Without the warning that the function is experimental. */
 function stripQuietly(source, sourceUrl) {

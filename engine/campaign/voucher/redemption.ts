@@ -131,23 +131,31 @@ export class Redemption {
       throw new Refusal('not_eligible', 'this voucher is another user’s')
     const rule = refusedBy(request, voucher, campaign)
     if (rule) throw rule
-    const call = this.#callOf(campaign, voucher, request, keyed)
-    return this.#decide(campaign, voucher, { ...call, bound: actor.merchant !== undefined })
+    const asked = { ...keyed, bound: actor.merchant !== undefined }
+    return this.#decide(campaign, voucher, this.#callOf(campaign, voucher, request, asked))
   }
 
   /** Whether a merchant may accept a voucher, by what operators have set; `tooOld` is what a script would not decide on. */
-  async #judge({ template }: Voucher, merchant: string, tooOld: Lease | undefined): Promise<Judgement> {
-    await this.#controls.fresh(tooOld)
+  #judge(voucher: Voucher, merchant: string, tooOld: Lease | undefined): Judgement | Promise<Judgement> {
+    const waits = this.#controls.fresh(tooOld)
+    const judged = () => this.#judgeNow(voucher, merchant, tooOld)
+    return waits ? waits.then(judged) : judged()
+  }
+
+  #judgeNow(voucher: Voucher, merchant: string, tooOld: Lease | undefined): Judgement | Promise<Judgement> {
     const { lease } = this.#controls
     const held = this.#controls.heldMerchant(merchant)
-    const no = (why: string) => new Refusal('merchant_not_eligible', why)
-    if (held) return { lease, refusal: no(`the merchant ${merchant} is held since ${held.at}`) }
-    const { merchant_tags: tags = [] } = template
-    if (tags.length === 0) return { lease }
+    if (held) return { lease, refusal: notEligible(`the merchant ${merchant} is held since ${held.at}`) }
+    const { merchant_tags: tags = [] } = voucher.template
+    return tags.length === 0 ? { lease } : this.#judgeByTags(merchant, tags, tooOld)
+  }
+
+  async #judgeByTags(merchant: string, tags: readonly string[], tooOld: Lease | undefined): Promise<Judgement> {
+    const { lease } = this.#controls
     if (tooOld) this.#merchants.forget(merchant)
     const { accepts, lease: known } = await this.#merchants.acceptance(merchant, tags)
     if (accepts) return { lease: within([lease, known]) }
-    return { lease, refusal: no(`this voucher is for merchants with the tag ${tags.join(' or ')}`) }
+    return { lease, refusal: notEligible(`this voucher is for merchants with the tag ${tags.join(' or ')}`) }
   }
 
   /** Reverses a redemption in full or in part, once for each (caller, key). */
@@ -201,7 +209,7 @@ export class Redemption {
     return this.#store.vouchers.isKnown(campaignId, keyed)
   }
 
-  #callOf(campaign: Campaign, voucher: Voucher, request: RedemptionRequest, keyed: KeyedRequest) {
+  #callOf(campaign: Campaign, voucher: Voucher, request: RedemptionRequest, asked: KeyedRequest & { bound: boolean }) {
     const { order, merchant_id, store_id } = request
     const { template, facts, userId: user, pool } = voucher
     const discount = discountOf(template.discount, order.amount)
@@ -224,14 +232,15 @@ export class Redemption {
       amountPerDay: campaign.budget?.max_amount_per_day ?? 0,
     }
     const money = { discount, gross: order.amount }
-    return { ...keyed, voucher: facts, most, id, ...money, merchant: merchant_id, user, order: order.id, pool, answer }
+    return { ...asked, voucher: facts, most, id, ...money, merchant: merchant_id, user, order: order.id, pool, answer }
   }
 
   /** Judges and asks; again where the day had turned, or where what was judged on was too old when the script was there. */
   async #decide(campaign: Campaign, voucher: Voucher, unjudged: Unjudged): Promise<KeyedAnswer> {
     let [again, tooOld]: [boolean, Lease | undefined] = [false, undefined]
     for (let tries = 1; ; tries++) {
-      const { lease, refusal } = await this.#judge(voucher, unjudged.merchant, tooOld)
+      const judgement = this.#judge(voucher, unjudged.merchant, tooOld)
+      const { lease, refusal } = judgement instanceof Promise ? await judgement : judgement
       if (refusal && !(await this.#isKnown(campaign.id, unjudged))) throw again ? inDoubt() : refusal
       const controls = this.#controls.lease
       const day = await this.#campaigns.today(campaign.id)
@@ -247,6 +256,8 @@ export class Redemption {
 }
 
 const ownerOf = ({ id, merchant = '' }: Actor, order: string): LockOwner => ({ by: id, merchant, order })
+
+const notEligible = (why: string): Refusal => new Refusal('merchant_not_eligible', why)
 
 const inDoubt = (): Fault => new Fault('unknown', 'an earlier try of this redemption may have been executed; ask again')
 
