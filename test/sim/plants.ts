@@ -98,7 +98,7 @@ export const PLANTS: readonly Plant[] = [
     name: 'early-answer',
     bug: 'Redis answers before it has synced',
     level: 'always',
-    seed: 2,
+    seed: 6,
     plant: { answersEarly: true },
   },
   {
@@ -112,7 +112,7 @@ export const PLANTS: readonly Plant[] = [
     name: 'no-mark',
     bug: 'nothing is written behind a batch, so that WAIT speaks for an older write',
     level: 'replicated',
-    seed: 2,
+    seed: 3,
     plant: {
       execute: (call, name, words, keyCount) =>
         name === 'set' && words[0] === replicationMark() ? 'OK' : execute(call, name, words, keyCount),
@@ -122,7 +122,7 @@ export const PLANTS: readonly Plant[] = [
     name: 'unsynced-read',
     bug: 'what a killed server had not synced is told by its next life',
     level: 'always',
-    seed: 263,
+    seed: 8,
     plant: {
       execute: (call, name, words, keyCount) =>
         name === 'set' && words[0] === syncMark() ? 'OK' : execute(call, name, words, keyCount),
@@ -157,7 +157,7 @@ export const PLANTS: readonly Plant[] = [
     name: 'oversell',
     bug: 'one more is granted than there is',
     level: 'always',
-    seed: 1,
+    seed: 2,
     plant: {
       execute: (call, name, words, keyCount) => {
         if (name !== 'claim') return execute(call, name, words, keyCount)
@@ -175,7 +175,7 @@ export const PLANTS: readonly Plant[] = [
     name: 'no-lease',
     bug: 'grants resume before every worker has heard of it',
     level: 'always',
-    seed: 31,
+    seed: 6,
     plant: { leaseMs: 0 },
   },
   {
@@ -194,7 +194,7 @@ export const PLANTS: readonly Plant[] = [
     name: 'late-copy',
     bug: 'a refusal is called certain though an earlier copy of the batch is still under way',
     level: 'memory',
-    seed: 30,
+    seed: 2,
     plant: { claim: async (claim, ...asked) => ({ ...(await claim(...asked)), again: false }) },
   },
   {
@@ -228,21 +228,21 @@ export const PLANTS: readonly Plant[] = [
     name: 'quarantine-gone',
     bug: 'packs that are quarantined are taken for gone',
     level: 'fenced',
-    seed: 2,
+    seed: 3,
     plant: { patienceMs: 0, execute: withoutQuarantine },
   },
   {
     name: 'hasty-refusal',
     bug: 'what no replica has yet passes for copied: refusals, the journals of what is over',
     level: 'fenced',
-    seed: 217,
+    seed: 682,
     plant: { hasty: true },
   },
   {
     name: 'new-key',
     bug: 'a batch whose answer was lost is asked again under other keys',
     level: 'always',
-    seed: 6,
+    seed: 17,
     plant: {
       claim: (claim, roundId, epoch, users, pools) =>
         claim(roundId, epoch, users, pools).catch((cause: unknown) => {
@@ -294,7 +294,7 @@ export const PLANTS: readonly Plant[] = [
     name: 'old-history',
     bug: 'a promoted copy goes on under the epoch of the history that was lost',
     level: 'replicated',
-    seed: 24,
+    seed: 49,
     plant: {
       execute: (call, name, words, keyCount) => {
         const [state = ''] = words
