@@ -8,7 +8,12 @@ const GARBLED = 'server/garbled-text'
 const [TEXT, ENCODING, MEMBERS] = ['engine/base/text.ts', 'engine/wire/encoding.ts', 'engine/wire/member-count.ts']
 
 export const EDGE_PLANTS: readonly Plant[] = [
-  plant('the edge: JSON of any bytes is read', TEXT, ['  if (text.includes(GARBLED) && !isUtf8(bytes)) return undefined\n', ''], GARBLED),
+  plant(
+    'the edge: JSON of any bytes is read',
+    TEXT,
+    ['  if (text.includes(GARBLED) && !isUtf8(bytes)) return undefined\n', ''],
+    GARBLED,
+  ),
   plant('the edge: half of a surrogate pair is read', ENCODING, [' || hasLoneSurrogate(text)', ''], GARBLED),
   plant(
     'the edge: a whole surrogate pair is refused',
