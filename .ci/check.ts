@@ -32,6 +32,8 @@ const STEPS: readonly Step[] = [
     args: ['-p', '.'],
     quickly: ['--incremental', '--tsBuildInfoFile', 'node_modules/.cache/types.tsbuildinfo'],
   },
+  // The pages, which browsers run as they are.
+  { name: 'tsc', args: ['-p', 'engine/dashboard'] },
   { name: 'biome', args: ['check', '--error-on-warnings'] },
   { name: 'knip', args: ['--config', '.ci/knip.json', '--no-progress'] },
 ]

@@ -26,7 +26,12 @@ export function fetchAgain(path, options = {}) {
   })
 }
 
-/** Asks, and gives `{ status, body }`; status 0 when no answer came. */
+/**
+ * Asks, and gives `{ status, body }`; status 0 when no answer came.
+ * @param {string} method
+ * @param {string} path
+ * @param {{ key?: string, body?: unknown }} [more]
+ */
 export async function ask(method, path, { key, body } = {}) {
   const headers = { Accept: 'application/json' }
   if (key) headers.Authorization = `Bearer ${key}`

@@ -11,7 +11,8 @@ import { setText, shownText, stateWord, textNode } from '../base/screen-text.js'
 
 const CODE = /^[0-9A-HJKMNP-TV-Z]{20}$/i
 const moments = new Intl.DateTimeFormat(undefined, { dateStyle: 'medium', timeStyle: 'medium' })
-const $ = id => document.getElementById(id)
+/** @type {(id: string) => HTMLInputElement} Most are fields, and what all elements have a field has, too. */
+const $ = id => /** @type {HTMLInputElement} */ (document.getElementById(id))
 
 const eventWords = ({ at, event, by, merchant_id: merchant, note }) =>
   [moments.format(new Date(at)), event, merchant && `at ${merchant}`, by && `by ${by}`, note && `“${note}”`]

@@ -12,7 +12,8 @@ import { textNode } from '../base/screen-text.js'
 const RATES = { user: 'One user', address: 'One address without a key', key: 'One API key' }
 const moments = new Intl.DateTimeFormat(undefined, { dateStyle: 'medium', timeStyle: 'short' })
 const numbers = new Intl.NumberFormat()
-const $ = id => document.getElementById(id)
+/** @type {(id: string) => HTMLInputElement} Most are fields, and what all elements have a field has, too. */
+const $ = id => /** @type {HTMLInputElement} */ (document.getElementById(id))
 
 const rateWords = rate => (rate === 0 ? 'no limit' : `${numbers.format(rate)} / s`)
 const heldWords = held => (held ? `Held: ${held.reason}` : 'May redeem')

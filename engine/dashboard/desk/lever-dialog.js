@@ -12,13 +12,15 @@ import { ask, explain, succeeded } from '../base/engine-api.js'
 import { setText, textNode } from '../base/screen-text.js'
 
 const FIELDS = ['stock', 'reason', 'rates']
-const $ = id => document.getElementById(id)
+/** @type {(id: string) => HTMLInputElement} Most are fields, and what all elements have a field has, too. */
+const $ = id => /** @type {HTMLInputElement} */ (document.getElementById(id))
 
 export class LeverDialog {
   #key
   #lever
   #number = 0
-  #dialog = $('lever')
+  /** @type {HTMLDialogElement} */
+  #dialog = document.querySelector('dialog#lever')
 
   /** `key` gives the key that is typed in now. */
   constructor(key) {

@@ -20,7 +20,8 @@ const LEVERS = {
 const SHOWN_WITHIN_MS = 5000
 
 const numbers = new Intl.NumberFormat()
-const $ = id => document.getElementById(id)
+/** @type {(id: string) => HTMLInputElement} Most are fields, and what all elements have a field has, too. */
+const $ = id => /** @type {HTMLInputElement} */ (document.getElementById(id))
 
 function rowsOf({ before, after, budget }) {
   const rows = [

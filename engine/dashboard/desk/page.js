@@ -31,7 +31,8 @@ const ROUNDS_STEP = 20
 /** The engine lets a socket watch 64 topics. */
 const ROUNDS_MAX = 60
 
-const $ = id => document.getElementById(id)
+/** @type {(id: string) => HTMLInputElement} Most are fields, and what all elements have a field has, too. */
+const $ = id => /** @type {HTMLInputElement} */ (document.getElementById(id))
 const rounds = new Map()
 const campaigns = new Map()
 let limit = ROUNDS_STEP

@@ -33,7 +33,8 @@ const DURABILITY = {
 }
 
 const numbers = new Intl.NumberFormat(undefined, { maximumFractionDigits: 0 })
-const $ = id => document.getElementById(id)
+/** @type {(id: string) => HTMLInputElement} Most are fields, and what all elements have a field has, too. */
+const $ = id => /** @type {HTMLInputElement} */ (document.getElementById(id))
 
 export const milliseconds = seconds => {
   if (seconds === undefined) return '–'

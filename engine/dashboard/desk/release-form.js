@@ -13,7 +13,8 @@ import { release } from './release-rules.js'
 
 const numbers = new Intl.NumberFormat()
 const moments = new Intl.DateTimeFormat(undefined, { dateStyle: 'full', timeStyle: 'medium' })
-const $ = id => document.getElementById(id)
+/** @type {(id: string) => HTMLInputElement} Most are fields, and what all elements have a field has, too. */
+const $ = id => /** @type {HTMLInputElement} */ (document.getElementById(id))
 
 /** How it is given out, in one sentence. */
 function allocationWords({ allocation: { mode, window_ms: length, draws_at: drawsAt, waitlist } }) {
@@ -23,6 +24,10 @@ function allocationWords({ allocation: { mode, window_ms: length, draws_at: draw
   return `it is drawn ${moments.format(new Date(drawsAt))}${waits}`
 }
 
+/**
+ * What will be made, in sentences.
+ * @param {{ campaign?: any, round?: any, cost?: any, opensAtOnce?: any }} asked
+ */
 function sentences({ campaign, round, cost, opensAtOnce }) {
   const [{ quantity, discount }] = campaign.pack
   const off = money(discount.amount_off, campaign.currency)
@@ -42,7 +47,8 @@ function sentences({ campaign, round, cost, opensAtOnce }) {
 export class ReleaseForm {
   #key
   #made
-  #form = $('release')
+  /** @type {HTMLFormElement} */
+  #form = document.querySelector('form#release')
   #ready
 
   /** `made` is called when there is a new round. */
@@ -50,22 +56,29 @@ export class ReleaseForm {
     this.#key = key
     this.#made = made
     this.#form.addEventListener('input', event => {
-      if (event.target.name === 'mode') this.#showMode()
-      event.target.dataset.touched = 'true'
+      const field = /** @type {HTMLInputElement} */ (event.target)
+      if (field.name === 'mode') this.#showMode()
+      field.dataset.touched = 'true'
       this.#check()
     })
     this.#form.addEventListener('submit', event => {
       event.preventDefault()
-      for (const field of this.#form.elements) if (field.name) field.dataset.touched = 'true'
+      for (const field of this.#fields) if (field.name) field.dataset.touched = 'true'
       if (this.#ready) void this.#make()
       else void this.#preview()
     })
   }
 
+  get #fields() {
+    return /** @type {Iterable<HTMLInputElement>} */ (/** @type {unknown} */ (this.#form.elements))
+  }
+
   /** Shows the fields and the words of the chosen mode. */
   #showMode() {
     const { mode } = Object.fromEntries(new FormData(this.#form))
-    for (const part of this.#form.querySelectorAll('[data-mode]')) part.hidden = part.dataset.mode !== mode
+    /** @type {NodeListOf<HTMLElement>} */
+    const parts = this.#form.querySelectorAll('[data-mode]')
+    for (const part of parts) part.hidden = part.dataset.mode !== mode
   }
 
   /** Says what is wrong beside the fields that were touched. Gives the release when nothing is. */
@@ -75,8 +88,10 @@ export class ReleaseForm {
     $('release-effect').replaceChildren()
     setText($('release-answer'), '')
     const asked = release(Object.fromEntries(new FormData(this.#form)), Date.now())
-    const faults = new Map(asked.faults.toReversed())
-    for (const field of this.#form.elements) {
+    /** @type {Map<string, string>} */
+    const faults = new Map()
+    for (const [name, words] of asked.faults.toReversed()) faults.set(name, words)
+    for (const field of this.#fields) {
       const help = field.name && $(`fault-${field.name}`)
       if (!help) continue
       const words = field.dataset.touched ? (faults.get(field.name) ?? '') : ''
@@ -89,7 +104,7 @@ export class ReleaseForm {
 
   async #preview() {
     const asked = this.#check()
-    if (!asked) return this.#form.querySelector('[aria-invalid]')?.focus()
+    if (!asked) return /** @type {HTMLElement} */ (this.#form.querySelector('[aria-invalid]'))?.focus()
     const answer = await ask('POST', '/v1/campaigns?dry_run=true', { key: this.#key(), body: asked.campaign })
     if (!succeeded(answer)) return setText($('release-answer'), `It would be refused. ${explain(answer)}`)
     this.#ready = asked
@@ -110,7 +125,7 @@ export class ReleaseForm {
       )
     this.#form.reset()
     this.#showMode()
-    for (const field of this.#form.elements) delete field.dataset.touched
+    for (const field of this.#fields) delete field.dataset.touched
     this.#check()
     setText($('release-answer'), `Made: ${campaign.name}, round ${answer.body.id}.`)
     this.#made()

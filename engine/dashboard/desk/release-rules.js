@@ -64,7 +64,10 @@ function allocationOf({ mode, seconds, draws, waitlist, iso }) {
   return mode === 'lottery' ? { mode, draws_at: iso(draws), waitlist } : { mode }
 }
 
-/** `values`: the form's fields as texts. Gives { faults: [field, words], notes, campaign, round }. */
+/**
+ * `values`: the form's fields as texts. Gives { faults: [field, words], notes, campaign, round }.
+ * @returns {{ faults: string[][], cost?: any, opensAtOnce?: any, campaign?: any, round?: any }}
+ */
 export function release(values, now) {
   const { mode, currency } = values
   const number = name => Number(values[name] === '' ? Number.NaN : values[name])

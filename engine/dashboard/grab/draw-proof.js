@@ -189,7 +189,7 @@ export async function checkProof(evidence) {
       return { name, verdict: 'holds', words: await check(evidence) }
     } catch (cause) {
       const verdict = cause instanceof Unchecked ? 'not checked' : 'fails'
-      return { name, verdict, words: cause.message }
+      return { name, verdict, words: /** @type {Error} */ (cause).message }
     }
   })
   return Promise.all(rows)

@@ -21,7 +21,8 @@ const TICK_MS = 250
 const SPREAD_MS = 1000
 const LOOPBACK = ['127.0.0.1', 'localhost', '[::1]']
 
-const $ = id => document.getElementById(id)
+/** @type {(id: string) => HTMLInputElement} Most are fields, and what all elements have a field has, too. */
+const $ = id => /** @type {HTMLInputElement} */ (document.getElementById(id))
 const roundId = decodeURIComponent(location.pathname.split('/')[2] ?? '')
 const round = new RoundStock(roundId)
 const moments = new Intl.DateTimeFormat(undefined, { dateStyle: 'medium', timeStyle: 'short' })
@@ -38,6 +39,7 @@ let isUnknown = false
 const isToken = credential => credential.split('.').length === 3
 
 /** Who claims: a credential, and what the body says of the user. A platform puts its own session here. */
+/** @returns {{ credential: string, body: { user_id?: string, pool?: string } }} */
 function signIn() {
   const credential = $('credential').value.trim()
   const pool = $('pool-field').hidden ? undefined : $('pool').value
@@ -74,7 +76,9 @@ async function readRound() {
 }
 
 function fillPools(pools) {
-  if (pools.length === $('pool').options.length) return
+  /** @type {HTMLSelectElement} */
+  const known = document.querySelector('select#pool')
+  if (pools.length === known.options.length) return
   $('pool').replaceChildren(...pools.map(({ name }) => new Option(name, name)))
   $('pool-field').hidden = pools.length < 2
 }
@@ -97,7 +101,9 @@ function draw() {
   setText($('what'), words.big[1])
   setText($('note'), words.note)
   const share = total > 0 ? remaining / total : 0
-  if ($('bar').value !== share) $('bar').value = share
+  /** @type {HTMLProgressElement} */
+  const bar = document.querySelector('#bar')
+  if (bar.value !== share) bar.value = share
   $('bar').hidden = round.isDrawn
   setText($('button'), isAsking ? 'Asking…' : isIn ? words.again : words.button)
   $('button').classList.toggle('quiet', isIn)
