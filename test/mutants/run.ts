@@ -28,6 +28,7 @@ const NEEDED = [
   'docs',
   'examples',
   'deploy',
+  'package-lock.json',
   'package.json',
   'tsconfig.json',
   'vitest.config.ts',
