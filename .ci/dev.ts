@@ -98,5 +98,6 @@ const stop = async () => {
   await node.stop()
   process.exit(0)
 }
-process.once('SIGINT', stop).once('SIGTERM', stop)
+// npm passes a Ctrl-C on that the terminal has sent already: the second one must not end this before its node has ended.
+process.on('SIGINT', stop).on('SIGTERM', stop)
 node.replace('started')

@@ -1,7 +1,7 @@
 /**
  * What the engine counts, by Prometheus's rules. METRICS is the table that docs/metrics.md mirrors. The claim path
  * never calls the metrics library: it raises plain numbers, a few a batch, and they are handed over when somebody
- * scrapes. Each worker has its own registry; the supervisor adds them up (main.ts).
+ * scrapes. Each worker has its own registry; the supervisor adds them up (engine/processes/supervisor.ts).
  */
 import { monitorEventLoopDelay } from 'node:perf_hooks'
 import { Counter, Gauge, Histogram, Registry } from 'prom-client'

@@ -4,7 +4,7 @@
  * A false alarm would void an honest benchmark run, so sound histories of many seeds must pass every check, and
  * every check must have had something to look at, else it would be passing on nothing. What is merged from several
  * processes, and read from the engine's NDJSON, must give the same verdict. The planted faults stand in audit-
- * plants.test.ts.
+ * audit-plants.test.ts.
  *
  * Rejected: snapshots of the printed verdict, which would change with every sentence and prove nothing.
  */

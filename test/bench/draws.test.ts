@@ -1,5 +1,5 @@
 /**
- * The bench of drawn rounds as its users start it; what bench-run.test.ts is for a release in the order of claims.
+ * The bench of drawn rounds as its users start it; what run.test.ts is for a release in the order of claims.
  *
  * The draw that the bench repeats from the published files is a real one of a real engine, over both transports.
  */

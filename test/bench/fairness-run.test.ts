@@ -3,7 +3,7 @@
  *
  * A run of fair windows must pass, one where those of many requests or one connection win more must fail on the test that
  * is there for it, and several runs pooled must see what one alone is too small for. Whole runs of a real engine are
- * bench-draws.test.ts.
+ * draws.test.ts.
  */
 
 import { expect, test } from 'vitest'

@@ -2,7 +2,7 @@
  * What becomes of a run's records: the rates, the merged histograms, the page, the comparison, the flags.
  *
  * Records are made by hand with figures that can be checked in the head. The whole way from a real run to a folder is
- * the business of bench-run.test.ts.
+ * the business of run.test.ts.
  */
 
 import { spawn } from 'node:child_process'

@@ -1,5 +1,5 @@
 /**
- * Every other scenario of the bench as its users start it, small; what bench-run.test.ts is for a release.
+ * Every other scenario of the bench as its users start it, small; what run.test.ts is for a release.
  *
  * Each has to end with 0 and say that it is sound: no figure is looked at but that it is there.
  */

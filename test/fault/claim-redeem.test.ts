@@ -32,7 +32,7 @@ const BATCH_MAX = 8
 /** Requests under way at once at each node. */
 const TILLS = 96
 const RATE_WRONG_CODES = '2'
-/** What says "ask again, the same request is safe", where the machine is slower than an answer may be. */
+/** What says "Redis did not answer in time", where the machine is slower than an answer may be. */
 const AGAIN: ReadonlySet<number> = new Set([503, 504])
 
 /** The same of claims. */

@@ -88,7 +88,9 @@ test('a change starts the node again with the same key and data, and an end ends
   const pids = treeOf(dev.pid as number).map(({ pid }) => pid)
   expect(pids.length).toBeGreaterThan(2)
   expect(existsSync(join(folder, 'redis.sock'))).toBe(true)
+  // As npm does behind a terminal's Ctrl-C.
   dev.kill('SIGINT')
+  setTimeout(() => dev.kill('SIGINT'), 5)
   expect((await once(dev, 'exit'))[0]).toBe(0)
   const lives = (pid: number) => {
     try {

@@ -39,7 +39,7 @@ export interface BudgetEffect {
 const exceeds = (campaign: Campaign, packs: number, amount: number): Refusal =>
   new Refusal(
     'budget_exceeded',
-    `${packs} packs could cost ${amount}; the budget's max_amount is ${budgetOf(campaign)}`,
+    `${packs} packs could cost ${amount}, beside what is committed already; the budget's max_amount is ${budgetOf(campaign)}`,
   )
 
 export class Commitments {

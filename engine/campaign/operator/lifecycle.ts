@@ -1,7 +1,7 @@
 /**
  * What operators do: campaigns and rounds are made here, and rounds are opened, paused, resumed, closed and restocked.
  * A change that lets grants resume (open, resume, adding stock) takes effect LEASE_MS after it was made and is answered
- * then, so that no worker's local refusal outlives it (holds.ts); the others take effect and are answered at once.
+ * then, so that no worker's local refusal outlives it (engine/campaign/round/resume-holds.ts); the others take effect and are answered at once.
  *
  * Each has its dry run beside it: what would be, or the refusal that would come, and nothing is written. There is no second
  * state machine for that, the same scripts answer before their first write. Refusals have one order, dry and real: the

@@ -1,6 +1,6 @@
 /**
  * What one worker knows of one round: its configuration, the newest notice, when that was last confirmed, and who
- * holds a grant once nothing more can be granted. Local refusals (claims.ts) rest on it, so its rules are strict:
+ * holds a grant once nothing more can be granted. Local refusals (engine/campaign/claim/ordered.ts) rest on it, so its rules are strict:
  *
  * A refusal is *certainly true* when all of this holds.
  *   1. The notice says that nobody can be granted: not open yet, sold out with nothing quarantined, paused or closed.

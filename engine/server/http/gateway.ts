@@ -1,5 +1,5 @@
 /**
- * The way in for every route but the claim: who asks, may they, how often; then the body is decoded and validated, the
+ * The way in for every route; the claim's own (engine/server/routes/claim-routes.ts) is made of its parts: who asks, may they, how often; then the body is decoded and validated, the
  * route answers, and whatever it throws becomes a problem. It is the one place that turns faults into answers.
  */
 import { createHash } from 'node:crypto'

@@ -291,7 +291,7 @@ export class Link {
 
   #expired(request: Request): Fault {
     return request.writtenTo
-      ? new Fault('unknown', 'Redis did not answer in time; ask again, the same request is safe')
+      ? new Fault('unknown', 'Redis did not answer in time; it may have been executed, or may be yet')
       : new Fault('unavailable', `Redis cannot be reached (${this.#lastLoss}); nothing was executed`)
   }
 
