@@ -13,7 +13,11 @@ key=${FAIRGRAB_KEY:?set it to the operator key that npm start printed}
 # api PATH [BODY]: a GET, or a POST of that body. A refusal is an answer too, so it does not end this script.
 api() { curl -sS "$url$1" -H "Authorization: Bearer $key" ${2:+-d "$2"}; }
 # The first field of that name in the JSON that comes in. A program uses a JSON parser instead.
-field() { grep -o "\"$1\":\"[^\"]*\"" | head -1 | cut -d'"' -f4; }
+field() {
+  grep -o "\"$1\":\"[^\"]*\"" | head -1 | cut -d'"' -f4 && return
+  echo "the engine's answer has no $1: is FAIRGRAB_KEY an operator key of $url?" >&2
+  return 1
+}
 
 campaign=$(api /v1/campaigns '{
   "name": "Example: claim", "currency": "CNY",

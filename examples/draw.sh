@@ -13,7 +13,11 @@ export FAIRGRAB_KEY=${FAIRGRAB_KEY:?set it to the operator key that npm start pr
 
 fairgrab() { node_modules/.bin/node engine/cli.ts "$@"; }
 api() { curl -sS "$FAIRGRAB_URL$1" -H "Authorization: Bearer $FAIRGRAB_KEY" ${2:+-d "$2"}; }
-field() { grep -o "\"$1\":\"[^\"]*\"" | head -1 | cut -d'"' -f4; }
+field() {
+  grep -o "\"$1\":\"[^\"]*\"" | head -1 | cut -d'"' -f4 && return
+  echo "the engine's answer has no $1: is FAIRGRAB_KEY an operator key of $url?" >&2
+  return 1
+}
 
 proof=$(mktemp -d)
 trap 'rm -rf "$proof"' EXIT

@@ -29,6 +29,8 @@ interface Answer {
 async function post(path: string, credential: string, body: object = {}): Promise<Answer> {
   const headers = { authorization: `Bearer ${credential}`, 'content-type': 'application/json' }
   const answer = await fetch(FAIRGRAB_URL + path, { method: 'POST', headers, body: JSON.stringify(body) })
+  // A key that is wrong ends here; what a person's token may not do is what this example shows.
+  if (!answer.ok && credential === FAIRGRAB_KEY) throw new Error(`${path}: ${await answer.text()}`)
   return (await answer.json()) as Answer
 }
 
