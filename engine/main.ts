@@ -41,6 +41,8 @@ export interface WorkerOptions {
   readonly log: Log
   /** Which of its node's workers it is: each keeps a journal of its own at the level fenced. */
   readonly place?: number
+  /** Between two checks of the server while grants go on, milliseconds; five seconds where it is left out. */
+  readonly checkMs?: number | undefined
   /** The node's metrics; given this worker's own as the library's JSON. */
   readonly metricsText: (own: () => Promise<object[]>) => Promise<string>
 }
@@ -55,12 +57,12 @@ export interface Worker {
   drain(noticeMs: number): Promise<void>
 }
 
-export async function startWorker({ config, log, place = 0, metricsText }: WorkerOptions): Promise<Worker> {
+export async function startWorker({ config, log, place = 0, checkMs, metricsText }: WorkerOptions): Promise<Worker> {
   const [clock, random] = [new CorrectedClock(realClock), realRandom]
   const store = storeOf(config, log, clock)
   const faults = new FaultLog(log)
   const metrics = new Metrics(cause => log.error({ err: cause }, 'bug'))
-  const health = healthOf({ config, log, faults, store, clock })
+  const health = healthOf({ config, log, faults, store, clock, checkMs })
   await health.start()
   const agreeing = agree({ config, store, health })
   const { voucher: secret, draw: drawSecret, agreement } = await reportingWaits(agreeing, health, log)
@@ -172,11 +174,13 @@ interface Watch {
   readonly faults: FaultLog
   readonly store: Store
   readonly clock: CorrectedClock
+  readonly checkMs: number | undefined
 }
 
 /** The checks of the server, which also set the clock right. */
-const healthOf = ({ config, log, faults, store, clock }: Watch): Health =>
+const healthOf = ({ config, log, faults, store, clock, checkMs }: Watch): Health =>
   new Health({
+    checkMs,
     check: async () => {
       const found = await store.health()
       clock.learn(found.aheadMs)

@@ -53,6 +53,8 @@ const RETRY_MS = 200
 export interface HealthOptions {
   readonly check: () => Promise<Checked>
   readonly connected: () => boolean
+  /** Between two checks while grants go on, milliseconds; CHECK_MS where it is left out. */
+  readonly checkMs?: number | undefined
   readonly clock: Clock
   readonly durability: string
   /** Called when the list of problems or warnings is another one than before; grants are stopped where it is not ready. */
@@ -103,7 +105,8 @@ export class Health {
   /** Checks once, then every few seconds until `stop`. */
   async start(): Promise<void> {
     await this.check()
-    const next = () => (this.#stops ? RETRY_MS : CHECK_MS)
+    const { checkMs = CHECK_MS } = this.#options
+    const next = () => (this.#stops ? RETRY_MS : checkMs)
     let waited = 0
     this.#stop = every(
       this.#options.clock,

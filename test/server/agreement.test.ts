@@ -16,7 +16,7 @@ import { ROOT } from '../repo/tree.ts'
 import { Api, expectProblem, type Granted, makeRound } from '../support/api.ts'
 import { bareEnv } from '../support/bare-env.ts'
 import { upEnds } from '../support/ended-start.ts'
-import { KEYS, startTestWorker, type TestWorker } from '../support/engine.ts'
+import { KEYS, SOON_MS, startTestWorker, type TestWorker } from '../support/engine.ts'
 import { type NodeProcess, startNodeProcess } from '../support/node-process.ts'
 import { startLocalRedis } from '../support/redis.ts'
 import { TcpProxy } from '../support/tcp-proxy.ts'
@@ -64,7 +64,7 @@ async function room() {
     ...{ redis, admin, url },
     node: (settings: Settings = {}): Promise<NodeProcess> => started(startNodeProcess({ ...url, ...settings })),
     worker: (settings: Settings = {}): Promise<TestWorker> =>
-      started(startTestWorker(redis.url, { LOG_LEVEL: 'silent', ...settings })),
+      started(startTestWorker(redis.url, { LOG_LEVEL: 'silent', ...settings }, SOON_MS)),
   }
 }
 

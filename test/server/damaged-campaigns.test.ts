@@ -11,7 +11,7 @@ import * as keys from '../../engine/store/connection/keys.ts'
 import { ROOT } from '../repo/tree.ts'
 import { Api, expectProblem, type Fields, type Granted, makeRound, type Round } from '../support/api.ts'
 import { bareEnv } from '../support/bare-env.ts'
-import { KEYS, startTestWorker } from '../support/engine.ts'
+import { KEYS, SOON_MS, startTestWorker } from '../support/engine.ts'
 import { startLocalRedis } from '../support/redis.ts'
 
 const WAITS = { timeout: 20_000, interval: 100 }
@@ -21,7 +21,7 @@ let admin: Redis
 let url: string
 beforeEach(async () => {
   const redis = await startLocalRedis({ appendfsync: 'no' })
-  const worker = await startTestWorker(redis.url)
+  const worker = await startTestWorker(redis.url, {}, SOON_MS)
   url = redis.url
   admin = new Redis(redis.socketPath as string)
   api = new Api(worker.url, KEYS.operator)

@@ -7,7 +7,7 @@ import { Redis } from 'ioredis'
 import { beforeEach, expect, onTestFinished, test } from 'vitest'
 import { roundHolders, roundLog, roundState } from '../../engine/store/connection/keys.ts'
 import { Api, expectProblem, type Fields, type Granted, makeCampaign, makeRound, type Round } from '../support/api.ts'
-import { KEYS, startTestWorker } from '../support/engine.ts'
+import { KEYS, SOON_MS, startTestWorker } from '../support/engine.ts'
 import { fairgrab } from '../support/fairgrab.ts'
 import { startLocalRedis } from '../support/redis.ts'
 import { StreamClient } from '../support/stream-client.ts'
@@ -18,7 +18,7 @@ let api: Api
 let admin: Redis
 beforeEach(async () => {
   const redis = await startLocalRedis({ appendfsync: 'no' })
-  const worker = await startTestWorker(redis.url)
+  const worker = await startTestWorker(redis.url, {}, SOON_MS)
   admin = new Redis(redis.socketPath as string)
   api = new Api(worker.url, KEYS.operator)
   return async () => {
@@ -76,7 +76,7 @@ test.each([['holders'], ['log']] as const)(
     const { vouchers } = (await claim(id, 'ada')).body as unknown as Granted
     const code = vouchers[0]?.code
     // Another worker has read none of it, and knows nobody who holds something.
-    const other = await startTestWorker(`unix://${admin.options.path}`)
+    const other = await startTestWorker(`unix://${admin.options.path}`, {}, SOON_MS)
     onTestFinished(() => other.stop())
     const there = new Api(other.url, KEYS.operator)
     const rows = () => there.get(`/v1/claims?user_id=ada`)
@@ -121,7 +121,7 @@ test('a damaged round is a row of each list that says so, and no error for the o
   await admin.del(roundState(lost))
   await admin.hset(roundState(unreadable), 'config', '{')
   // Another worker has read neither.
-  const other = await startTestWorker(`unix://${admin.options.path}`)
+  const other = await startTestWorker(`unix://${admin.options.path}`, {}, SOON_MS)
   const there = new Api(other.url, KEYS.operator)
   for (const [path, order] of [
     ['/v1/rounds', [last, unreadable, lost, first]],
@@ -176,7 +176,7 @@ test('a damaged round holds up no draw of another one', async () => {
   for (let i = 0; i < 6; i++) made.push((await makeRound(api, rules)).id)
   for (const id of made.slice(3)) await admin.del(roundState(id))
   // Nobody asks this worker for any of them; it looks after them by itself.
-  const other = await startTestWorker(`unix://${admin.options.path}`)
+  const other = await startTestWorker(`unix://${admin.options.path}`, {}, SOON_MS)
   const there = new Api(other.url, KEYS.operator)
   const loaded = async () => {
     const text = (await there.get<string>('/metrics')).body
@@ -202,7 +202,7 @@ test('every claim that hears fenced is counted, over HTTP, in batches and on the
   }
   await ask()
   expect(await fenced()).toBe(7)
-  const other = await startTestWorker(`unix://${admin.options.path}`)
+  const other = await startTestWorker(`unix://${admin.options.path}`, {}, SOON_MS)
   const here = api
   // One that never knew the round fails before there is anything to claim from.
   api = new Api(other.url, KEYS.operator)

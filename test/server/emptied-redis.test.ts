@@ -7,7 +7,7 @@ import { Redis } from 'ioredis'
 import { beforeEach, expect, test } from 'vitest'
 import { agreed, roundState, rounds, roundsByNumber } from '../../engine/store/connection/keys.ts'
 import { Api, expectProblem, type Fields, type Granted, makeRound, type Round } from '../support/api.ts'
-import { KEYS, startTestWorker } from '../support/engine.ts'
+import { KEYS, SOON_MS, startTestWorker } from '../support/engine.ts'
 import { startLocalRedis } from '../support/redis.ts'
 import { StreamClient } from '../support/stream-client.ts'
 
@@ -20,7 +20,10 @@ let far: Api
 let admin: Redis
 beforeEach(async () => {
   const redis = await startLocalRedis({ appendfsync: 'no' })
-  const workers = [await startTestWorker(redis.url), await startTestWorker(redis.url)] as const
+  const workers = [
+    await startTestWorker(redis.url, {}, SOON_MS),
+    await startTestWorker(redis.url, {}, SOON_MS),
+  ] as const
   admin = new Redis(redis.socketPath as string)
   near = new Api(workers[0].url, KEYS.operator)
   far = new Api(workers[1].url, KEYS.operator)

@@ -5,7 +5,7 @@
 import { expect, onTestFinished, test } from 'vitest'
 import { Api, expectProblem, makeRound } from '../support/api.ts'
 import { type Copy, follow, startCopy } from '../support/copies.ts'
-import { KEYS, startTestWorker } from '../support/engine.ts'
+import { KEYS, SOON_MS, startTestWorker } from '../support/engine.ts'
 import { launchNode } from '../support/node-process.ts'
 import { startLocalRedis } from '../support/redis.ts'
 import { TcpProxy } from '../support/tcp-proxy.ts'
@@ -61,7 +61,7 @@ test('behind a fail-over without a replica the check says that one is missing, a
 test('a first start without its replica says that it is missing, though nothing can be agreed on', async () => {
   const redis = await startLocalRedis()
   onTestFinished(() => redis.stop())
-  const worker = await startTestWorker(redis.url, { ...LEVEL, ...SECRETS, LOG_LEVEL: 'silent' })
+  const worker = await startTestWorker(redis.url, { ...LEVEL, ...SECRETS, LOG_LEVEL: 'silent' }, SOON_MS)
   onTestFinished(() => worker.stop())
   expect(await watched(worker.url)).toEqual([MISSING])
 })
@@ -69,7 +69,7 @@ test('a first start without its replica says that it is missing, though nothing 
 test('while the replica is away nobody is told what he holds, as README and docs/operations.md say', async () => {
   const [primary, replica] = [await copy(), await copy()]
   await follow(replica, primary)
-  const worker = await startTestWorker(`redis://127.0.0.1:${primary.port}`, { ...LEVEL, LOG_LEVEL: 'silent' })
+  const worker = await startTestWorker(`redis://127.0.0.1:${primary.port}`, { ...LEVEL, LOG_LEVEL: 'silent' }, SOON_MS)
   onTestFinished(() => worker.stop())
   const api = new Api(worker.url, KEYS.operator)
   const { id } = await makeRound(api)

@@ -47,18 +47,24 @@ export interface TestWorker {
   stop(): Promise<void>
 }
 
+/** Between two checks of the server, milliseconds; without it they are five seconds apart. */
+export const SOON_MS = 500
+
 /**
  * A worker in this process. The settings are variables of the environment and win over the ones of all tests. Unless they
- * say so nothing is promised to survive, so that no slow disk makes a first answer a repeated one.
+ * say so nothing is promised to survive, so that no slow disk makes a first answer a repeated one. A test that waits for
+ * checks of the server may have them more often (SOON_MS): what is seen by a check is the same.
  */
 export async function startTestWorker(
   redisUrl: string,
   settings: Readonly<Record<string, string>> = {},
+  checkMs?: number,
 ): Promise<TestWorker> {
   const config = readConfig({ ...SETTINGS, FAIRGRAB_DURABILITY: 'memory', REDIS_URL: redisUrl, ...settings })
   const worker = await startWorker({
     config,
     log: openLog(config.logLevel, 'test'),
+    checkMs,
     metricsText: async own => AggregatorRegistry.aggregate([await own()]).metrics(),
   })
   return { url: `http://127.0.0.1:${worker.port}`, stop: () => worker.drain(0) }

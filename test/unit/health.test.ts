@@ -15,6 +15,31 @@ const short = { what: '0 of 1 replicas confirm a write', mend: 'start the missin
 const other = { what: 'a round is damaged', mend: 'restore it' }
 const slow = () => Promise.reject(new Fault('unknown', 'Redis did not answer in time'))
 
+test('the server is asked every five seconds while grants go on, and five times a second while they are stopped', async () => {
+  const clock = new HandClock()
+  let [asked, problems]: [number, readonly Finding[]] = [0, []]
+  const check = async () => {
+    asked++
+    return { ...FOUND, problems }
+  }
+  const health = new Health({ check, connected: () => true, clock, durability: 'always', changed: () => {} })
+  await health.start()
+  const passes = async (ms: number) => {
+    for (let at = 0; at < ms; at += 200) {
+      clock.advance(200)
+      await new Promise(resume => setImmediate(resume))
+    }
+    return asked
+  }
+  expect(asked).toBe(1)
+  expect([await passes(4800), await passes(200)]).toEqual([1, 2])
+  problems = [short]
+  expect(await passes(5000)).toBe(3)
+  expect(await passes(1000)).toBe(8)
+  health.stop()
+  expect(await passes(6000)).toBe(8)
+})
+
 function healthOf(problems: readonly Finding[]): Health {
   const check = async () => ({ ...FOUND, problems })
   return new Health({ check, connected: () => true, clock: new HandClock(), durability: 'always', changed: () => {} })
