@@ -10,6 +10,18 @@ const GIVING = 'engine/campaign/fenced/give-back.ts'
 
 export const FENCE_PLANTS: readonly Plant[] = [
   plant(
+    'a list that is read again is kept again',
+    ROOM,
+    ['batches.filter(batch => !this.#kept.has(batch.firstSequence, lastOf(batch)))', 'batches'],
+    'script/fenced-round',
+  ),
+  plant(
+    'what was kept of one epoch passes for kept of the next',
+    ROOM,
+    ['    this.#kept.clear()\n', ''],
+    'script/fenced-round',
+  ),
+  plant(
     'a round that is over is not looked at behind an event of another epoch',
     'engine/campaign/round/rounds.ts',
     ['if (isOther && fenced?.settled) fenced.look()', 'if (false) fenced?.look()'],
@@ -227,7 +239,7 @@ export const FENCE_PLANTS: readonly Plant[] = [
   plant(
     'what was read of others is told without being kept',
     ROOM,
-    ['    await this.#keepRead(epoch, together)\n    yield* together\n  }', '    yield* together\n  }'],
+    ['    await this.#keepListed(epoch, together)\n    yield* together\n  }', '    yield* together\n  }'],
     'script/fenced-round',
   ),
   plant(

@@ -209,6 +209,30 @@ test('grants that are read from the log and told are in the journal too', async 
   expect(new Set(read.grants.map(({ holder }) => holder))).toEqual(new Set(['a', 'b', 'c']))
 })
 
+test('a list that is read again costs the journal nothing: each grant that is read is kept once an epoch', async () => {
+  const [one, two] = [await engine(), await engine()]
+  await newRound(one)
+  await claim(one, 'a', 'b')
+  await claim(one, 'c')
+  const list = async (from: number) => {
+    const names: string[] = []
+    for await (const { holders } of two.door(roundId).batches(roundId, from)) names.push(...holders)
+    return names
+  }
+  const kept = async () => (await two.journal.read(roundId)).grants.length
+  await claim(two, 'd')
+  const own = await kept()
+  expect([await list(3), (await kept()) - own]).toEqual([['c', 'd'], 2])
+  expect([await list(1), (await kept()) - own]).toEqual([['a', 'b', 'c', 'd'], 4])
+  for (let i = 0; i < 5; i++) await list(1 + (i % 4))
+  expect((await kept()) - own).toBe(4)
+  await newServer()
+  await expect.poll(() => claim(two, 'e').catch(() => []), { timeout: 5000 }).toHaveLength(1)
+  const behind = await kept()
+  await list(1)
+  expect(await kept()).toBeGreaterThan(behind)
+})
+
 test('the moment that a holder is told is in the journal with his grant, also where he only asked again', async () => {
   const [one, two] = [await engine(), await engine()]
   await newRound(one)

@@ -25,6 +25,7 @@ import type { RoundFence } from '../round/fence.ts'
 import { giveBack, lateOf, lostOf } from './give-back.ts'
 import type { Journal, JournalHead } from './journal.ts'
 import type { Journaled } from './journal-record.ts'
+import { KeptRanges } from './kept-ranges.ts'
 import { refuses, SureRefusals, unsure } from './sure-refusals.ts'
 
 export type FenceEvent =
@@ -69,6 +70,7 @@ export class FencedRound implements RoundFence {
   readonly roundId: string
   readonly #options: FencedOptions
   readonly #refusals = new SureRefusals(epoch => this.#options.fence.note(this.#standing(epoch), 0))
+  readonly #kept = new KeptRanges()
   #head: JournalHead | undefined
   /** The epoch that this engine may claim in; undefined while it may not. */
   #epoch: string | undefined
@@ -123,15 +125,16 @@ export class FencedRound implements RoundFence {
 
   /** The log's grants: other engines made them, so they are kept in this journal too before anybody gets them. */
   async *batches(roundId: string, fromSequence: number): AsyncGenerator<LogBatch> {
-    const epoch = this.#epoch
+    const deadline = this.#options.clock.monotonicMs() + ANSWER_DEADLINE_MS
+    const epoch = this.#epoch ?? (await this.#ready({ deadline, doubt: false }))
     let together: LogBatch[] = []
     for await (const batch of this.#options.claims.batches(roundId, fromSequence)) {
       if (together.push(batch) < READ_TOGETHER) continue
-      await this.#keepRead(epoch, together)
+      await this.#keepListed(epoch, together)
       yield* together
       together = []
     }
-    await this.#keepRead(epoch, together)
+    await this.#keepListed(epoch, together)
     yield* together
   }
 
@@ -320,6 +323,7 @@ export class FencedRound implements RoundFence {
     if (notice.aside?.some(({ released }) => !released)) await this.#comeLate(notice, server)
     await journal.mark(this.roundId, 'joined', notice.epoch)
     await this.#reserveMore(notice.epoch)
+    this.#kept.clear()
     this.#epoch = notice.epoch
     this.#fencedAt = undefined
     return notice.epoch
@@ -363,8 +367,16 @@ export class FencedRound implements RoundFence {
     return version
   }
 
+  /** Keeps what a list will name, which may be asked for again and again. */
+  async #keepListed(epoch: string | undefined, batches: readonly LogBatch[]): Promise<void> {
+    const lastOf = ({ firstSequence, holders }: LogBatch) => firstSequence + holders.length - 1
+    const fresh = batches.filter(batch => !this.#kept.has(batch.firstSequence, lastOf(batch)))
+    await this.#keepRead(epoch, fresh)
+    if (epoch === this.#epoch) for (const batch of fresh) this.#kept.add(batch.firstSequence, lastOf(batch))
+  }
+
   async #keepRead(epoch: string | undefined, batches: readonly LogBatch[]): Promise<void> {
-    if (this.#settled || batches.length === 0) return
+    if (this.#settled) return
     if (epoch === undefined || epoch !== this.#epoch)
       throw new Fault('fenced', `round ${this.roundId}: its epoch ended while its log was read`)
     const head = this.#head as JournalHead
