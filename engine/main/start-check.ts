@@ -7,13 +7,15 @@ import { parseKeys } from '../auth/callers.ts'
 import { UserTokens } from '../auth/user-tokens.ts'
 import { realClock } from '../base/clock.ts'
 import { type Config, ConfigError } from '../config.ts'
-import { redisOptions } from '../store/connection/address.ts'
+import { checkAddress } from '../store/connection/address.ts'
+import { assertKeeps } from '../store/store.ts'
 
 /** Throws ConfigError with a message for people. */
-export function checkStart({ keys, redisUrl, jwtSecret: secret, jwtPublicKey: publicKey }: Config): void {
+export function checkStart({ keys, redisUrl, durability, jwtSecret: secret, jwtPublicKey: publicKey }: Config): void {
   try {
     parseKeys(keys)
-    if (redisUrl !== '') redisOptions(redisUrl)
+    if (redisUrl !== '') checkAddress(redisUrl)
+    assertKeeps(durability, redisUrl)
     new UserTokens({ secret, publicKey }, realClock)
   } catch (cause) {
     throw new ConfigError((cause as Error).message)

@@ -18,6 +18,8 @@ export interface Findings {
 
 /** What a check of the server found. */
 export interface Checked extends Omit<Findings, 'damages'> {
+  /** On a cluster, problems of single shards, which stop their rounds and nothing else; undefined on one Redis. */
+  readonly damages?: readonly Finding[]
   readonly version: string
   readonly usedMemoryBytes: number
   readonly nodes: number
@@ -150,7 +152,7 @@ export class Health {
         nodes: found.nodes,
         redisCommands: found.commands,
         redisAheadMs: found.aheadMs,
-        problems: [...problems, ...watched.damages],
+        problems: [...problems, ...(found.damages ?? []), ...watched.damages],
         warnings: [...found.warnings, ...watched.warnings],
       }
     } catch (cause) {
@@ -162,13 +164,16 @@ export class Health {
     this.#reported = found
   }
 
-  /** What the watches found; where the server itself has problems, one that cannot be asked finds nothing. */
+  /**
+   * What the watches found; where the server itself has problems, one that cannot be asked finds nothing. Of a cluster a shard may
+   * be away, and which one is found by itself: a watch that asked it finds nothing.
+   */
   async #watched(found: Checked): Promise<Findings> {
-    const asked = Promise.all(this.#watches.map(watch => watch(found)))
-    const all = await asked.catch(cause => {
-      if (cause instanceof Fault && found.problems.length > 0) return []
+    const nothing = (cause: unknown): Partial<Findings> => {
+      if (cause instanceof Fault && (found.problems.length > 0 || found.damages)) return {}
       throw cause
-    })
+    }
+    const all = await Promise.all(this.#watches.map(watch => watch(found).catch(nothing)))
     return {
       problems: all.flatMap(({ problems = [] }) => problems),
       damages: all.flatMap(({ damages = [] }) => damages),

@@ -1,14 +1,18 @@
 /**
  * The store: the only door to Redis. It owns four connections a worker (claims; vouchers and ledger; reads and rounds;
  * stock events), one for the server's health where replicas are waited for, one for what the level fenced must have on
- * all of them, and offers one typed method a script. Above this folder nobody knows what a key or a command is.
+ * all of them, on a cluster each of them once a shard, and offers one typed method a script. Above this folder nobody knows what a key or a command is.
  */
 import type { Clock } from '../base/clock.ts'
 import { LEASE_MS } from '../base/limits.ts'
 import type { Random } from '../base/random.ts'
+import { Cluster } from './cluster/cluster.ts'
+import { ShardEvents, type ShardEventsOptions } from './cluster/shard-events.ts'
+import { clusterAddress } from './connection/address.ts'
 import { type EventListener, listenToStock } from './connection/events.ts'
-import { type Dial, Link } from './connection/link.ts'
-import { loadScripts } from './connection/scripts.ts'
+import { type Dial, dialRedis, type Line } from './connection/line.ts'
+import { Link } from './connection/link.ts'
+import { loadScripts, type Scripts } from './connection/scripts.ts'
 import { AbsenceStore } from './data/absence-store.ts'
 import { AgreementStore } from './data/agreement-store.ts'
 import { AllotStore } from './data/allot-store.ts'
@@ -24,6 +28,7 @@ import { HistoryStore } from './data/history-store.ts'
 import { LedgerStore } from './data/ledger-store.ts'
 import { RoundStore } from './data/round-store.ts'
 import { VoucherStore } from './data/voucher-store.ts'
+import { ClusterHealth } from './server/cluster-health.ts'
 import { checkHealth, type Durability, type StoreHealth } from './server/health.ts'
 
 export interface StoreOptions {
@@ -74,31 +79,80 @@ export interface Store {
   /** Whether the connections are up now. */
   readonly ready: () => boolean
   readonly listen: (listener: EventListener) => () => void
+  /** Events of this round are wanted: on a cluster they come from its shard only, and only when that was asked. */
+  readonly follow: (roundId: string) => void
+  /** On a cluster: whether the shard of a round had a problem at the last check; undefined on one Redis. */
+  readonly isStopped: ((roundId: string) => boolean) | undefined
   /** Calls whenever a connection is up anew: Redis may be another server then, or the same one with less than it had. */
   readonly onRenewed: (renewed: () => void) => void
   readonly health: () => Promise<StoreHealth>
   readonly close: () => Promise<void>
 }
 
-export function openStore(options: StoreOptions): Store {
-  const { url, clock, random, scripts = loadScripts(), network = { listen: listenToStock } } = options
-  const replicas = options.replicas ?? 0
-  const fenced = options.durability === 'fenced'
-  const syncs = options.durability !== 'memory' && options.durability !== 'everysec'
+/** Where Redis is a cluster: what is known of it, its checks, and the events of it once somebody listens. */
+interface Sharded {
+  readonly cluster: Cluster
+  readonly health: ClusterHealth
+  events: ShardEvents | undefined
+}
+
+/** Throws with what to do where the level is not kept on a cluster. */
+export function assertKeeps(durability: Durability, url: string): void {
+  if (durability === 'fenced' && clusterAddress(url))
+    throw new Error(
+      'FAIRGRAB_DURABILITY is fenced and REDIS_URL is a cluster: fenced is not kept on a cluster yet; set it to replicated, or use one Redis',
+    )
+}
+
+function shardedOf({ url, durability, replicas = 0, clock, random, network }: StoreOptions): Sharded | undefined {
+  const address = clusterAddress(url)
+  if (!address) return undefined
+  assertKeeps(durability, url)
+  const dial = network?.dial ?? dialRedis
+  const cluster = new Cluster({ address, dial, clock })
+  const open = (server: string) =>
+    new Link({ url: cluster.urlOf(server), marks: cluster.marksOf(server), dial, scripts: {}, clock, random })
+  const health = new ClusterHealth({ cluster, promised: { level: durability, replicas }, clock, open })
+  return { cluster, health, events: undefined }
+}
+
+/** Makes the links of a store, and ends them. */
+function linksOf(options: StoreOptions, sharded: Sharded | undefined, scripts: Scripts) {
+  const { url, clock, random, network, durability } = options
+  const syncs = durability !== 'memory' && durability !== 'everysec'
   const links: Link[] = []
   const renewals: (() => void)[] = []
-  const link = (name: string, copies = replicas) => {
+  const renew = () => {
+    for (const renewed of renewals) renewed()
+  }
+  sharded?.cluster.onChanged(renew)
+  const link = (name: string, replicas = options.replicas ?? 0) => {
     const made: Link = new Link({
-      ...{ url, scripts, clock, random, syncs, replicas: copies, ...(network.dial && { dial: network.dial }) },
-      changed: (event, detail) => {
-        if (event === 'up') leaveOthers(made, links)
+      ...{ url, cluster: sharded?.cluster, scripts, clock, random, syncs, replicas },
+      ...(network?.dial && { dial: network.dial }),
+      changed: (event, detail, line) => {
+        if (event === 'up') leaveOthers(line, links)
         options.linkChanged?.(name, event, detail)
-        if (event === 'up') for (const renewed of renewals) renewed()
+        if (event === 'up') renew()
       },
     })
     links.push(made)
     return made
   }
+  const close = async () => {
+    sharded?.cluster.close()
+    await Promise.all([sharded?.health.close(), ...links.map(each => each.close())])
+  }
+  return { link, onRenewed: (renewed: () => void) => void renewals.push(renewed), close }
+}
+
+export function openStore(options: StoreOptions): Store {
+  const { url, clock, random, network = { listen: listenToStock }, node = 'unnamed' } = options
+  const sharded = shardedOf(options)
+  const scripts = options.scripts ?? loadScripts(sharded !== undefined)
+  const replicas = options.replicas ?? 0
+  const fenced = options.durability === 'fenced'
+  const { link, onRenewed, close } = linksOf(options, sharded, scripts)
   const claims = link('claims', fenced ? 0 : replicas)
   const changes = link('vouchers')
   const reads = link('reads')
@@ -130,17 +184,29 @@ export function openStore(options: StoreOptions): Store {
     audit: new AuditStore(changes, reads, scripts),
     controls: new ControlStore(changes, reads),
     ready: () => claims.ready && changes.ready && reads.ready,
-    listen: listener => network.listen(url, options.node ?? 'unnamed', listener, random),
-    onRenewed: renewed => void renewals.push(renewed),
-    health: () => checkHealth(server, { level: options.durability, replicas }, clock),
-    close: async () => {
-      await Promise.all(links.map(each => each.close()))
-    },
+    listen: listener =>
+      sharded
+        ? listenToShards(sharded, { node, listener, clock, random })
+        : network.listen(url, node, listener, random),
+    follow: roundId => sharded?.events?.follow(roundId),
+    isStopped: sharded && (roundId => sharded.health.isStopped(roundId)),
+    onRenewed,
+    health: () =>
+      sharded ? sharded.health.check() : checkHealth(server, { level: options.durability, replicas }, clock),
+    close,
   }
 }
 
+function listenToShards(sharded: Sharded, options: Omit<ShardEventsOptions, 'cluster'>): () => void {
+  const events = new ShardEvents({ ...options, cluster: sharded.cluster })
+  sharded.events = events
+  return () => events.stop()
+}
+
 /** The newest connection has what the address means now: those to another server, which may be deposed, are given up. */
-function leaveOthers(newest: Link, links: readonly Link[]): void {
+function leaveOthers(newest: Line, links: readonly Link[]): void {
   for (const link of links)
-    if (link.ready && link.run !== newest.run) link.renew('the address of Redis leads to another server now')
+    for (const line of link.lines)
+      if (line.ready && line.url === newest.url && line.run !== newest.run)
+        line.renew('the address of Redis leads to another server now')
 }

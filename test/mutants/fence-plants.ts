@@ -367,7 +367,7 @@ export const FENCE_PLANTS: readonly Plant[] = [
   ),
   plant(
     'a Sentinel is believed about who is the primary',
-    'engine/store/connection/link.ts',
+    'engine/store/connection/line.ts',
     ["if (role[0] !== 'master') throw", "if (role[0] === 'sentinel') throw"],
     'fault/link',
     'fault/redis-outages',

@@ -28,7 +28,7 @@ export const SECURITY_PLANTS: readonly Plant[] = [
   plant(
     'the link logs the whole address',
     'engine/store/connection/link.ts',
-    ["changed?.('up', shownUrl(this.#options.url))", "changed?.('up', this.#options.url)"],
+    ["changed?.('up', shownUrl(url), line)", "changed?.('up', url, line)"],
     'server/secrecy',
   ),
   plant(

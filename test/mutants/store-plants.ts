@@ -14,7 +14,7 @@ export const STORE_PLANTS: readonly Plant[] = [
   plant(
     'what was under way is not sent again',
     'engine/store/connection/link.ts',
-    ['for (const request of this.#requests) this.#write(client, request)', ''],
+    ['for (const request of this.#requests) this.#write(line, request)', 'void line'],
     'fault/link',
   ),
   plant(
@@ -43,20 +43,20 @@ export const STORE_PLANTS: readonly Plant[] = [
   ),
   plant(
     'a replica is talked to',
-    'engine/store/connection/link.ts',
+    'engine/store/connection/line.ts',
     ["if (role[0] !== 'master')", "if (role[0] === 'nobody')"],
     'fault/link',
   ),
   plant(
     'nobody watches a silent connection',
-    'engine/store/connection/link.ts',
+    'engine/store/connection/line.ts',
     ['LOOK_MS >= REDIS_SILENCE_MS', 'LOOK_MS >= 60_000'],
     'fault/link',
   ),
   plant(
     'a server that cannot now is believed',
     'engine/store/connection/link.ts',
-    ['if (NOT_NOW.has(word)) {', "if (word === '') {"],
+    ['if (NOT_NOW.has(word) ||', "if (word === '' ||"],
     'fault/link',
   ),
   plant(
@@ -121,7 +121,7 @@ export const STORE_PLANTS: readonly Plant[] = [
   ),
   plant(
     'what a killed server had not synced is told by the next one',
-    'engine/store/connection/link.ts',
+    'engine/store/connection/line.ts',
     ['if (this.#options.syncs) await', 'if (this.#closed) await'],
     'fault/slow-disk',
   ),
@@ -237,7 +237,7 @@ export const STORE_PLANTS: readonly Plant[] = [
   plant(
     'links to a deposed primary are kept beside one to its successor',
     'engine/store/store.ts',
-    ['link.run !== newest.run', 'false'],
+    ['line.run !== newest.run', 'false'],
     'fault/lost-history',
   ),
   plant(

@@ -2,8 +2,8 @@
  * No text of a program is made while the engine runs: what Redis executes comes from scripts/ through the loader, and
  * the engine evaluates nothing.
  *
- * Redis's commands that take a program stand in two files, which are looked at here: the link, which sends what the
- * loader built, and the doctor's fixed try. Any other word for it, in TypeScript or in Lua, is found by its name; so is a Lua
+ * Redis's commands that take a program stand in three files, which are looked at here: the link and its line, which send
+ * what the loader built, and the doctor's fixed try. Any other word for it, in TypeScript or in Lua, is found by its name; so is a Lua
  * error whose text is put together, because what a client wrote could end a line of the protocol there.
  * Rejected: following the data from a request to a script; arguments are data, and that the text is none is enough.
  */
@@ -11,6 +11,7 @@ import { expect, test } from 'vitest'
 import { findNodes, isLua, isNode, readTree, type SourceFile, sourceOf } from './tree.ts'
 
 const LINK = 'engine/store/connection/link.ts'
+const LINE = 'engine/store/connection/line.ts'
 const DOCTOR = 'engine/store/server/diagnosis.ts'
 const PROGRAMS = /^(EVAL|EVALSHA|EVAL_RO|EVALSHA_RO|SCRIPT|FUNCTION|FCALL|FCALL_RO)$/i
 const EVALUATORS = new Set([
@@ -39,7 +40,7 @@ function findPrograms(files: readonly SourceFile[]): readonly string[] {
     return EVALUATORS.has(text.split('.').at(-1) ?? '') && !isOurs(text)
   })
   const defined = findNodes(engine, ['Identifier']).filter(
-    ({ file, node }) => node.name === 'defineCommand' && file.path !== LINK,
+    ({ file, node }) => node.name === 'defineCommand' && file.path !== LINE,
   )
   const machines = findNodes(engine, ['ImportDeclaration']).filter(({ file, node }) =>
     /['"](node:)?vm['"]/.test(sourceOf(file, node)),
@@ -74,7 +75,8 @@ function findLua(files: readonly SourceFile[]): readonly string[] {
 
 test('the engine evaluates nothing, and programs reach Redis through the loader only', () => {
   expect(findPrograms(readTree())).toEqual([])
-  expect(findMadeTexts(readTree().find(({ path }) => path === LINK) as SourceFile)).toEqual([])
+  for (const each of [LINK, LINE])
+    expect(findMadeTexts(readTree().find(({ path }) => path === each) as SourceFile)).toEqual([])
 })
 
 test('no script makes a program, or an error out of what it was given', () => {

@@ -12,7 +12,7 @@ import { promisify } from 'node:util'
 import { Redis } from 'ioredis'
 import { expect, test } from 'vitest'
 import { treeOf } from '../../bench/measure/process-cost.ts'
-import { redisOptions, shownUrl } from '../../engine/store/connection/address.ts'
+import { checkAddress, shownUrl } from '../../engine/store/connection/address.ts'
 import { ROOT } from '../repo/tree.ts'
 import { Api, type Granted, PACK, type Round } from '../support/api.ts'
 import { freePort, startNodeProcess } from '../support/node-process.ts'
@@ -125,6 +125,7 @@ test.each([
   [`redis://me:${PASSWORD}@host:1/2`, 'redis://host:1/2'],
   [`rediss://:${PASSWORD}@host`, 'rediss://host'],
   [`redis+sentinel://me:${PASSWORD}@a:1,b:2/name`, 'redis+sentinel://a:1,b:2/name'],
+  [`rediss+cluster://me:${PASSWORD}@a:1,b:2`, 'rediss+cluster://a:1,b:2'],
   ['unix:///run/redis.sock', 'unix:///run/redis.sock'],
   [`redis://me:p@ss:${PASSWORD}@host`, 'redis://host'],
 ])('an address is shown without its password: %#', (url, shown) => {
@@ -136,10 +137,13 @@ test.each([
   `http://me:${PASSWORD}@host`,
   `redis+sentinel://me:${PASSWORD}@host`,
   `redis://me:${PASSWORD}@h/x`,
+  `redis+cluster://me:${PASSWORD}@a:1,b:x`,
+  `redis+cluster://me:${PASSWORD}@a:1/3`,
+  `redis+cluster://me:${PASSWORD}%zz@a:1`,
 ])('an address that cannot be read is shown without its password: %#', url => {
   let said = ''
   try {
-    redisOptions(url)
+    checkAddress(url)
   } catch (cause) {
     said = String((cause as Error).stack)
   }

@@ -10,8 +10,11 @@ import { readFileSync } from 'node:fs'
 import { CODES, codeOf } from '../../engine/base/codes.ts'
 import { HOLDER_BYTES_MAX, writeArrayHead, writeHolder } from '../../engine/base/holder.ts'
 import { newId, realRandom } from '../../engine/base/random.ts'
+import { Cluster } from '../../engine/store/cluster/cluster.ts'
+import { clusterAddress } from '../../engine/store/connection/address.ts'
 import * as keys from '../../engine/store/connection/keys.ts'
-import { Link, type Reply, type ScriptArg, type Sent } from '../../engine/store/connection/link.ts'
+import { dialRedis } from '../../engine/store/connection/line.ts'
+import { Link, type LinkOptions, type Reply, type ScriptArg, type Sent } from '../../engine/store/connection/link.ts'
 import { loadScripts, type Script, type ScriptName } from '../../engine/store/connection/scripts.ts'
 import { AllotStore, DECIDED_BYTES } from '../../engine/store/data/allot-store.ts'
 import { BudgetStore } from '../../engine/store/data/budget-store.ts'
@@ -37,9 +40,20 @@ export interface Answer {
 }
 
 class NotingLink extends Link {
+  readonly #cluster: Cluster | undefined
   readonly seen = new Map<string, Set<string>>()
   /** Says of every script that it had to be sent on a second connection, as after a loss. */
   twice = false
+
+  constructor(options: LinkOptions) {
+    super(options)
+    this.#cluster = options.cluster
+  }
+
+  override async close(): Promise<void> {
+    await super.close()
+    this.#cluster?.close()
+  }
 
   override async send(script: Script, names: readonly string[], args: readonly ScriptArg[]): Promise<Sent> {
     const sent = await super.send(script, names, args)
@@ -106,7 +120,7 @@ export function answersOf({ exceptions, first, rest }: Decision, asked: readonly
 export class ScriptRoom {
   readonly url: string
   readonly link: NotingLink
-  readonly scripts = loadScripts()
+  readonly scripts: ReturnType<typeof loadScripts>
   readonly claims: ClaimStore
   readonly allotments: AllotStore
   readonly entries: EntryStore
@@ -118,9 +132,15 @@ export class ScriptRoom {
   readonly vouchers: VoucherStore
   readonly ledger: LedgerStore
 
-  constructor(url: string, leaseMs: number) {
+  constructor(url: string, leaseMs: number, more: Partial<LinkOptions> = {}) {
     this.url = url
-    this.link = new NotingLink({ url, scripts: this.scripts, clock: patientClock, random: realRandom })
+    const address = clusterAddress(url)
+    const cluster = address && new Cluster({ address, dial: dialRedis, clock: patientClock })
+    this.scripts = loadScripts(cluster !== undefined)
+    this.link = new NotingLink({
+      ...{ url, cluster, scripts: this.scripts, clock: patientClock, random: realRandom },
+      ...more,
+    })
     this.claims = new ClaimStore(this.link, this.link, this.scripts)
     this.allotments = new AllotStore(this.link, this.link, this.scripts)
     this.entries = new EntryStore(this.link, this.link, this.scripts)

@@ -6,7 +6,7 @@
  */
 import { expect, test } from 'vitest'
 import { ConfigError, distance, nearest, readConfig, readTarget, SETTINGS } from '../../engine/config.ts'
-import { redisOptions } from '../../engine/store/connection/address.ts'
+import { clusterAddress, redisCli, redisOptions } from '../../engine/store/connection/address.ts'
 
 const MESSAGES: readonly (readonly [Record<string, string>, string])[] = [
   [
@@ -115,7 +115,10 @@ test.each(MESSAGES)('%o stops the start with its message', (env, message) => {
 
 test.each([
   ['localhost', 'REDIS_URL: "localhost" is not an address; write redis://host:6379 or unix:///path/redis.sock'],
-  ['http://host:6379', 'REDIS_URL: "http:" is not known; use redis://, rediss://, redis+sentinel:// or unix://'],
+  [
+    'http://host:6379',
+    'REDIS_URL: "http:" is not known; use redis://, rediss://, redis+sentinel://, redis+cluster:// or unix://',
+  ],
   [
     'redis+sentinel://host:1',
     'REDIS_URL: "redis+sentinel://host:1" is not an address; write redis+sentinel://host:26379,',
@@ -123,6 +126,32 @@ test.each([
   ['redis://host/cache', 'REDIS_URL: "/cache" is not the number of a database; write redis://host:6379/0'],
 ])('REDIS_URL=%s stops the start with its message', (url, message) => {
   expect(() => redisOptions(url)).toThrow(message)
+})
+
+test.each([
+  ['redis+cluster://', 'REDIS_URL: "redis+cluster://" is not an address; write redis+cluster://host:6379,host:6379'],
+  ['redis+cluster://a:1/2', 'REDIS_URL: "redis+cluster://a:1/2" names a database, and a cluster has number 0 only'],
+  ['redis+cluster://me:secret@a:1,', 'REDIS_URL: "redis+cluster://a:1," has a host that is none'],
+  ['redis+cluster://a:1,b:x', 'REDIS_URL: "redis+cluster://a:1,b:x" has a host that is none'],
+  ['redis+cluster://a:0', 'REDIS_URL: "redis+cluster://a:0" has a host that is none'],
+  ['redis+cluster://me:a%zz@b', 'REDIS_URL: a "%" in its name or password is not followed by two hexadecimal digits'],
+  ['redis+cluster://me:p@ss@a', 'REDIS_URL: it has a "#", a "?" or more than one "@"'],
+])('REDIS_URL=%s stops the start with its message', (url, message) => {
+  expect(() => clusterAddress(url)).toThrow(message)
+})
+
+test('the address of a cluster', () => {
+  expect(['redis://a:1', 'unix:///a', 'redis+sentinel://a/b'].map(clusterAddress)).toEqual([
+    undefined,
+    undefined,
+    undefined,
+  ])
+  const cluster = clusterAddress('rediss+cluster://me:p%40ss@one,two:7000,[::1]:7001/0')
+  expect(cluster?.seeds).toEqual(['one:6379', 'two:7000', '[::1]:7001'])
+  expect(redisOptions(cluster?.urlOf('[::1]:7001') as string)).toMatchObject({
+    ...{ host: '::1', port: 7001, db: 0, username: 'me', password: 'p@ss', tls: {} },
+  })
+  expect(redisCli('redis+cluster://me:secret@one,two')).toBe('redis-cli -h one -p 6379 -c')
 })
 
 test('addresses of Redis', () => {

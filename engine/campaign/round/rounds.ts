@@ -85,7 +85,7 @@ export class Rounds {
     this.#stopListening = store.listen({
       received: (roundId, notice) => this.#received(roundId, notice),
       awaited: (roundId, stamp) => this.#rounds.get(roundId)?.decider.awaited(stamp),
-      gap: () => this.#readAllAgain(),
+      gap: roundId => this.#readAgain(roundId),
     })
     store.onRenewed(() => this.#renewed())
   }
@@ -244,6 +244,7 @@ export class Rounds {
     const round = this.#roundOf(view, fenced)
     await round.decider.load()
     this.#rounds.set(roundId, round)
+    store.follow(roundId)
     if (fenced?.adopted) view.adopt(fenced.adopted)
     this.#byNumber.set(config.number, roundId)
     this.#holds.received(roundId, view.notice)
@@ -259,9 +260,11 @@ export class Rounds {
 
   #roundOf(view: RoundView, fenced: RoundFence | undefined): Round {
     const { store, clock, healthGate, fence, deciders } = this.#options
+    const { isStopped } = store
     const gate = () => {
       if (this.#load.unanswered > CLAIMS_WAITING_MAX) return 'overloaded'
       if (this.damagedCampaigns.isFenced(view.config.campaign_id)) return 'fenced'
+      if (isStopped?.(view.id)) return 'fenced'
       return healthGate() ?? (fence && !fenced ? 'fenced' : fenced?.gate())
     }
     const round = new Round({
@@ -342,8 +345,10 @@ export class Rounds {
     if (!(await rounds.isKnown(id)) && (await rounds.count()) > 0) this.#rounds.delete(id)
   }
 
-  #readAllAgain(): void {
-    for (const round of this.#rounds.values()) {
+  /** Events of a round may have been missed; of all of them where none is named. */
+  #readAgain(roundId?: string): void {
+    const known = roundId === undefined ? undefined : this.#rounds.get(roundId)
+    for (const round of known ? [known] : roundId === undefined ? this.#rounds.values() : []) {
       const read = this.#fenceOf(round.view.config) ? this.refresh(round.view.id) : this.#epochs.look(round)
       read.catch(this.#failed)
     }

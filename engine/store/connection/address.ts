@@ -1,7 +1,8 @@
 /**
  * Where Redis is, from one text: `redis://user:pass@host:port/db`, `rediss://…`, `unix:///path/to/redis.sock`, or
  * `redis+sentinel://user:pass@host:port,host:port/name/db`, where Sentinels say who the primary of a name is. Their word is
- * not trusted: a link asks whom it reached for its role before it writes (store/connection/link.ts).
+ * not trusted: a link asks whom it reached for its role before it writes (store/connection/line.ts). Or a Redis Cluster:
+ * `redis+cluster://user:pass@host:port,host:port` and `rediss+cluster://…`, some of its servers, which say where all others are.
  *
  * ioredis 6 speaks RESP3 by default; RESP2 is asked for because every reply here is an array, a number or a string
  * and its parser is the faster one.
@@ -29,6 +30,8 @@ export const shownUrl = (url: string): string => url.replace(/^([a-z+]+:\/\/)?.*
 
 /** How redis-cli reaches the server of an address, without name and password; by itself where only Sentinels know it. */
 export function redisCli(url: string): string {
+  const cluster = clusterAddress(url)
+  if (cluster) return `${redisCli(cluster.urlOf(cluster.seeds[0] as string))} -c`
   const { path, host, port, tls } = redisOptions(url)
   if (path !== undefined) return `redis-cli -s ${path}`
   return host === undefined ? 'redis-cli' : `redis-cli -h ${host} -p ${port}${tls ? ' --tls' : ''}`
@@ -93,6 +96,43 @@ function refuseUnencoded(url: string): void {
     )
 }
 
+export interface ClusterAddress {
+  /** `host:port` of some of its servers; any of them knows the others. */
+  readonly seeds: readonly string[]
+  /** The address of one server, with the name and the password that all of them share. */
+  readonly urlOf: (server: string) => string
+}
+
+const CLUSTER = /^(rediss?)\+cluster:\/\//
+
+/** A cluster's address; undefined when the text is the address of one server. Throws with the text and what to do when it cannot be read. */
+export function clusterAddress(url: string): ClusterAddress | undefined {
+  const scheme = CLUSTER.exec(url)
+  if (!scheme) return undefined
+  const [head, ofOne] = scheme
+  refuseUnencoded(url)
+  const wrong = (why: string) => new Error(`REDIS_URL: "${shownUrl(url)}" ${why}; write ${head}host:6379,host:6379`)
+  const form = /^(?:([^@/]*)@)?([^@/]+)(?:\/(.*))?$/.exec(url.slice(head.length))
+  if (!form) throw wrong('is not an address')
+  const [, user = '', hosts = '', db = ''] = form
+  if (db !== '' && db !== '0') throw wrong('names a database, and a cluster has number 0 only')
+  const login = user === '' ? '' : `${user}@`
+  const urlOf = (each: string) => `${ofOne}://${login}${each}`
+  const seeds = hosts.split(',').map(each => {
+    if (!URL.canParse(urlOf(each)) || new URL(urlOf(each)).hostname === '') throw wrong('has a host that is none')
+    const { hostname, port } = new URL(urlOf(each))
+    if (port === '0') throw wrong('has a host that is none')
+    return `${hostname}:${port || 6379}`
+  })
+  redisOptions(urlOf(seeds[0] as string))
+  return { seeds, urlOf }
+}
+
+/** Throws with the text and what to do when an address cannot be read. */
+export function checkAddress(url: string): void {
+  if (!clusterAddress(url)) redisOptions(url)
+}
+
 /** The options of a connection; throws with the text and what to do when the address cannot be read. */
 export function redisOptions(url: string): RedisAddress {
   if (/^unix:\/\/(?!\/.)/.test(url)) throw noAddress(url)
@@ -102,7 +142,7 @@ export function redisOptions(url: string): RedisAddress {
   const parsed = addressIn(url)
   if (parsed.protocol !== 'redis:' && parsed.protocol !== 'rediss:')
     throw new Error(
-      `REDIS_URL: "${parsed.protocol}" is not known; use redis://, rediss://, redis+sentinel:// or unix://`,
+      `REDIS_URL: "${parsed.protocol}" is not known; use redis://, rediss://, redis+sentinel://, redis+cluster:// or unix://`,
     )
   if (parsed.hostname === '' || parsed.port === '0') throw noAddress(url)
   const db = Number(parsed.pathname.slice(1) || 0)

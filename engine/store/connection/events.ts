@@ -17,11 +17,27 @@ export interface EventListener {
   readonly received: (roundId: string, notice: Notice) => void
   /** A claim of a strict round waits for this worker's mark; its stamp in microseconds since 1970. */
   readonly awaited: (roundId: string, stamp: number) => void
-  /** Events may have been missed: read the state again. */
-  readonly gap: () => void
+  /** Events may have been missed, of one round or of all: read the state again. */
+  readonly gap: (roundId?: string) => void
 }
 
 const AWAITS = 'awaits '
+
+/** When a connection for events is tried again, milliseconds. */
+export const retryOf = (random: Random) => (attempt: number) =>
+  Math.min(1000, 20 * 2 ** Math.min(attempt, 6)) * (0.5 + random.float() / 2)
+
+/** Hands a listener what came on a round's channel. */
+export function receive(listener: EventListener, roundId: string, message: string): void {
+  if (message.startsWith(AWAITS)) {
+    const stamp = Number(message.slice(AWAITS.length))
+    if (Number.isSafeInteger(stamp)) listener.awaited(roundId, stamp)
+    return
+  }
+  const notice = readNotice(message)
+  if (notice) listener.received(roundId, notice)
+  else listener.gap(roundId)
+}
 
 /** Subscribes to the stock of all rounds, as a worker of a node; the returned function ends it. */
 export function listenToStock(url: string, node: string, listener: EventListener, random: Random): () => void {
@@ -30,7 +46,7 @@ export function listenToStock(url: string, node: string, listener: EventListener
     maxRetriesPerRequest: null,
     // It subscribes below, where a refusal (NOPERM) is caught; the library's own try would end the process.
     autoResubscribe: false,
-    retryStrategy: attempt => Math.min(1000, 20 * 2 ** Math.min(attempt, 6)) * (0.5 + random.float() / 2),
+    retryStrategy: retryOf(random),
   })
   client.on('error', () => {})
   client.on('ready', () => {
@@ -40,16 +56,8 @@ export function listenToStock(url: string, node: string, listener: EventListener
     )
     client.subscribe(nodeChannel(node)).catch(() => {})
   })
-  client.on('pmessage', (_pattern: string, channel: string, message: string) => {
-    const roundId = channelRound(channel)
-    if (message.startsWith(AWAITS)) {
-      const stamp = Number(message.slice(AWAITS.length))
-      if (Number.isSafeInteger(stamp)) listener.awaited(roundId, stamp)
-      return
-    }
-    const notice = readNotice(message)
-    if (notice) listener.received(roundId, notice)
-    else listener.gap()
-  })
+  client.on('pmessage', (_: string, channel: string, message: string) =>
+    receive(listener, channelRound(channel), message),
+  )
   return () => client.disconnect()
 }

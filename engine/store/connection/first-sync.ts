@@ -10,7 +10,6 @@
  * Rejected: a write with each answer, which syncs once a batch what was synced long ago; INFO, which does not have it.
  */
 import type { Redis } from 'ioredis'
-import { syncMark } from './keys.ts'
 
 /** A year in seconds: the mark of a run is of no use after it, and whoever misses one writes another. */
 const MARK_S = 31_536_000
@@ -19,16 +18,16 @@ const MARK_S = 31_536_000
 export const runOf = async (client: Redis): Promise<string> =>
   /^run_id:(\S+)/m.exec(await client.info('server'))?.[1] ?? ''
 
-/** Resolves when all that this run of the server has read from its log is synced. Throws what Redis refuses with. */
-export async function untilSynced(client: Redis, run: string): Promise<void> {
-  const mark = await client.get(syncMark())
+/** Resolves when all that this run of the server has read from its log is synced; `key` is its mark. Throws what Redis refuses with. */
+export async function untilSynced(client: Redis, run: string, key: string): Promise<void> {
+  const mark = await client.get(key)
   if (run !== '' && mark === run) return
   try {
-    await client.set(syncMark(), run)
+    await client.set(key, run)
   } catch (cause) {
     // Out of memory it refuses a key, not an expiry: of an earlier life's mark that is written and synced as well.
     // By `call`, since a link's `client.expire` is the script of that name.
-    const written = /^OOM/.test((cause as Error).message) && (await client.call('EXPIRE', syncMark(), MARK_S)) === 1
+    const written = /^OOM/.test((cause as Error).message) && (await client.call('EXPIRE', key, MARK_S)) === 1
     if (!written) throw cause
   }
 }

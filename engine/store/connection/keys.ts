@@ -125,6 +125,14 @@ export const replicationMark = () => 'fg:replication-mark'
 /** STRING. The run of the server whose log was synced whole, at the levels that sync; by the first connection to it. */
 export const syncMark = () => 'fg:sync-mark'
 
+/** STRING. The same two of one server of a cluster, by a tag that lies in one of its slots. */
+export const serverReplicationMark = (tag: string) => `fg:{${tag}}:replication-mark`
+export const serverSyncMark = (tag: string) => `fg:{${tag}}:sync-mark`
+
+/** CHANNEL. On a cluster, what nodeChannel and allNodes are on one Redis: a sharded channel, all of them in one cluster slot. */
+export const shardedNodeChannel = (node: string) => `fg:{nodes}:${node}`
+export const allShardedNodes = () => 'fg:{nodes}:*'
+
 /** HASH. The head of the audit log: entries, chain, last, and the requests that were written. By audit.lua. */
 export const auditState = () => 'fg:{audit}:state'
 

@@ -1,44 +1,31 @@
 /**
- * A link: one connection to Redis that survives drops without doubling a write.
+ * A link: what is asked of Redis for one purpose, each request until it has an answer, over drops and without doubling a write.
  *
  * ioredis's own recovery is off (FIFO resend after a lost reply applies a write twice; its time-outs leave ghosts).
- * Instead a request stays here until it has an answer. When the connection ends, a new client is made after a
- * jittered delay (never in the same tick: an immediate retry spins), its role is checked, and every request that was
- * without an answer is sent again, identical and in order, before anything new. That is safe because everything that
- * is sent through a link is idempotent by its natural key; it is this file's one demand on its callers.
+ * Instead a request stays here until it has an answer. When its line (line.ts) is up anew, every request that was without an
+ * answer is sent again, identical and in order, before anything new. That is safe because everything that is sent
+ * through a link is idempotent by its natural key; it is this file's one demand on its callers. One Redis is reached over one
+ * line; on a cluster there is one a server, and each request goes where its key is (shards.ts).
  *
  * A request that was never written and passes its deadline is `unavailable` (certainly not executed); one that was
- * written is `unknown` (ask again). Against a frozen server and a black hole there is a watchdog of our
- * own: it counts looks at the socket and not time, because the library's took a worker that was busy itself for half a
- * second for a silent Redis, threw away what was on its way, and asked for all of it again.
+ * written is `unknown` (ask again).
  */
-import { Redis } from 'ioredis'
+import type { Redis } from 'ioredis'
 import { Fault } from '../../base/assert.ts'
 import type { Clock } from '../../base/clock.ts'
-import { ANSWER_DEADLINE_MS, REDIS_SILENCE_MS } from '../../base/limits.ts'
-import { jitter, type Random } from '../../base/random.ts'
-import { redisOptions, shownUrl } from './address.ts'
-import { runOf, untilSynced } from './first-sync.ts'
-import { onAllReplicas, Short } from './replicas.ts'
+import { ANSWER_DEADLINE_MS } from '../../base/limits.ts'
+import type { Random } from '../../base/random.ts'
+import type { Cluster } from '../cluster/cluster.ts'
+import { Shards } from '../cluster/shards.ts'
+import { shownUrl } from './address.ts'
+import { type Dial, dialRedis, Line, LOOK_MS, takesAnyKeys } from './line.ts'
+import { type Marks, ONE_SERVER } from './marks.ts'
+import { countCopies, onAllReplicas, Short, Uncounted } from './replicas.ts'
+import { asking, type Request } from './request.ts'
 import type { Script } from './scripts.ts'
 
 export type Reply = null | number | Buffer | Reply[]
 export type ScriptArg = string | number | Buffer
-type Send = (client: Redis) => Promise<unknown>
-
-interface Request {
-  readonly send: Send
-  readonly resolve: (reply: unknown) => void
-  readonly reject: (cause: unknown) => void
-  readonly deadline: number
-  readonly replicas: number
-  /** Its caller wants to know how it was sent. */
-  readonly reports: boolean
-  /** See Sent. */
-  again: boolean
-  /** The connection that it was last written to. */
-  writtenTo: Redis | undefined
-}
 
 /** The reply of a script, and how it was sent. */
 export interface Sent {
@@ -50,17 +37,17 @@ export interface Sent {
   readonly again: boolean
 }
 
-/** Makes a client of an address that is not connected yet, and without any recovery of its own. */
-export type Dial = (url: string) => Redis
-
 interface RequestOptions {
   readonly deadlineMs?: number
   readonly replicas?: number | undefined
   readonly reports?: boolean
+  readonly key?: string | undefined
 }
 
 export interface LinkOptions {
   readonly url: string
+  /** Where Redis is a cluster: what is known of it; `url` is shown then, and asked nothing. */
+  readonly cluster?: Cluster | undefined
   /** `dialRedis` where nothing else is said. */
   readonly dial?: Dial
   readonly scripts: Readonly<Record<string, Script>>
@@ -70,30 +57,16 @@ export interface LinkOptions {
   readonly syncs?: boolean
   /** How many must have a request before it is answered; 0 or left out: only the server itself. */
   readonly replicas?: number
+  /** Those of one Redis where nothing else is said. */
+  readonly marks?: Marks
   /** Receives each loss and return, for the log and the metrics. */
-  readonly changed?: (event: 'up' | 'down', detail: string) => void
+  readonly changed?: (event: 'up' | 'down', detail: string, line: Line) => void
 }
 
 /** Server errors that say "not now": another moment or another server may answer. */
 const NOT_NOW = new Set(['LOADING', 'READONLY', 'UNBLOCKED', 'MASTERDOWN', 'CLUSTERDOWN', 'TRYAGAIN', 'BUSY'])
 
-/** Between two looks at deadlines and at what came, milliseconds. */
-const LOOK_MS = 50
-
-const takesAnyKeys = ({ keys }: Script): boolean => keys.at(-1)?.endsWith('*') ?? false
-
 const isReplyError = (cause: unknown): cause is Error => cause instanceof Error && cause.name === 'ReplyError'
-
-const dialRedis: Dial = url =>
-  new Redis({
-    ...redisOptions(url),
-    retryStrategy: () => null,
-    sentinelRetryStrategy: () => null,
-    enableOfflineQueue: false,
-    enableReadyCheck: true,
-    connectTimeout: 1000,
-    lazyConnect: true,
-  })
 
 /**
  * Calls a script by its text, which other commands of the same request follow: one that the server forgot would be healed
@@ -109,30 +82,34 @@ export const callWithText = (
 export class Link {
   readonly #options: LinkOptions
   readonly #requests = new Set<Request>()
-  #client: Redis | undefined
-  #ready = false
+  /** To the one Redis that there is. */
+  readonly #line: Line | undefined
+  /** To the servers of a cluster. */
+  readonly #shards: Shards | undefined
   #closed = false
-  #attempt = 0
-  #run = ''
   #lastLoss = 'not connected yet'
-  /** What the connection had read at the last look, and for how many looks that has been all. */
-  #read = 0
-  #silentLooks = 0
   #cancelSweep: () => void = () => {}
 
   constructor(options: LinkOptions) {
     this.#options = options
-    this.#connect()
+    const { cluster, url, marks = ONE_SERVER, clock, random } = options
+    if (cluster)
+      this.#shards = new Shards({
+        ...{ cluster, clock, random, requests: this.#requests },
+        open: server => this.#open(cluster.urlOf(server), cluster.marksOf(server)),
+        write: (line, request, asks) => this.#write(line, request, asks),
+      })
+    else this.#line = this.#open(url, marks)
     this.#sweep()
   }
 
+  /** Whether its line is up; on a cluster, whether any is. */
   get ready(): boolean {
-    return this.#ready
+    return this.#line ? this.#line.ready : (this.#shards?.ready ?? false)
   }
 
-  /** The run of the server that it was connected to last: another one for each server and each start of it. */
-  get run(): string {
-    return this.#run
+  get lines(): Iterable<Line> {
+    return this.#line ? [this.#line] : (this.#shards?.lines ?? [])
   }
 
   /** Requests without an answer. */
@@ -149,8 +126,13 @@ export class Link {
   send(script: Script, keys: readonly string[], args: readonly ScriptArg[]): Promise<Sent> {
     const replicas = script.readsOnly ? 0 : this.#options.replicas
     const reports = true
+    const key = keys[0]
     if (replicas)
-      return this.#request(client => callWithText(client, script, keys, args), { replicas, reports }) as Promise<never>
+      return this.#request(client => callWithText(client, script, keys, args), {
+        replicas,
+        reports,
+        key,
+      }) as Promise<never>
     const command = `${script.name}Buffer`
     const count = takesAnyKeys(script) ? [keys.length] : []
     return this.#request(
@@ -158,7 +140,7 @@ export class Link {
         const call = (client as unknown as Record<string, (...parts: unknown[]) => Promise<unknown>>)[command]
         return (call as (...parts: unknown[]) => Promise<unknown>).call(client, ...count, ...keys, ...args)
       },
-      { reports },
+      { reports, key },
     ) as Promise<never>
   }
 
@@ -169,95 +151,71 @@ export class Link {
 
   #request<T>(
     send: (client: Redis) => Promise<T>,
-    { deadlineMs = ANSWER_DEADLINE_MS, replicas = 0, reports = false }: RequestOptions,
+    { deadlineMs = ANSWER_DEADLINE_MS, replicas = 0, reports = false, key }: RequestOptions,
   ): Promise<T> {
     return new Promise((settle, reject) => {
       const deadline = this.#options.clock.monotonicMs() + deadlineMs
       const resolve = settle as Request['resolve']
-      const sent = { replicas, reports, again: false, writtenTo: undefined }
+      const sent = { replicas, reports, key, again: false, writtenTo: undefined }
       const request: Request = { send, resolve, reject, deadline, ...sent }
       this.#requests.add(request)
       if (this.#closed) this.#settle(request, new Fault('unavailable', 'the link to Redis is closed'))
-      else if (this.#ready) this.#write(this.#client as Redis, request)
+      else if (!this.#line) this.#shards?.send(request)
+      else if (this.#line.ready) this.#write(this.#line, request)
     })
+  }
+
+  /** How many replicas of the one server that it leads to confirm, within 300 ms, all that its connection was sent so far. */
+  copies(replicas: number): Promise<number> {
+    const { marks = ONE_SERVER } = this.#options
+    return this.request(client => countCopies(client, replicas, marks.replication()))
   }
 
   /** Gives the connection up, for a server that is no longer what it was; requests go on over the next one. */
   renew(why: string): void {
-    this.#client?.emit('error', new Error(why))
-    this.#client?.disconnect()
+    for (const line of this.lines) line.renew(why)
   }
 
-  /** Closes the connection; what is without an answer is rejected. */
+  /** Closes the connections; what is without an answer is rejected. */
   async close(): Promise<void> {
     this.#closed = true
-    this.#ready = false
     this.#cancelSweep()
     for (const request of this.#requests) this.#settle(request, this.#expired(request))
-    this.#client?.disconnect()
+    this.#line?.close()
+    this.#shards?.close()
   }
 
-  #connect(): void {
-    const { url, scripts, dial = dialRedis } = this.#options
-    const client = dial(url)
-    for (const script of Object.values(scripts))
-      client.defineCommand(script.name, {
-        ...(takesAnyKeys(script) ? {} : { numberOfKeys: script.keys.length }),
-        lua: script.source,
-      })
-    let detail = 'connection ended'
-    client.on('error', (cause: Error) => {
-      detail = cause.message
-    })
-    client.once('end', () => this.#lost(client, detail))
-    this.#client = client
-    client.connect().then(
-      () => this.#verify(client),
-      () => client.disconnect(),
-    )
-  }
-
-  /** A link writes, so it must talk to a primary. */
-  async #verify(client: Redis): Promise<void> {
-    try {
-      const [role, run] = await Promise.all([client.role() as unknown as [string], runOf(client)])
-      if (role[0] !== 'master') throw new Error(`the server is a ${role[0]}, not a primary`)
-      if (this.#options.syncs) await untilSynced(client, run)
-      if (client === this.#client) this.#run = run
-    } catch (cause) {
-      client.emit('error', cause as Error)
-      client.disconnect()
-      return
-    }
-    if (client !== this.#client || this.#closed) return
-    this.#attempt = 0
-    this.#ready = true
-    for (const request of this.#requests) this.#write(client, request)
-    this.#options.changed?.('up', shownUrl(this.#options.url))
-  }
-
-  #lost(client: Redis, detail: string): void {
-    if (client !== this.#client) return
-    const wasReady = this.#ready
-    this.#ready = false
-    this.#lastLoss = detail
-    if (this.#closed) return
-    if (wasReady) this.#options.changed?.('down', detail)
-    const delay = Math.min(500, 10 * 2 ** Math.min(this.#attempt++, 6))
-    this.#options.clock.after(jitter(this.#options.random, delay), () => {
-      if (!this.#closed) this.#connect()
+  #open(url: string, marks: Marks): Line {
+    const { scripts, clock, random, syncs = false, dial = dialRedis } = this.#options
+    return new Line({
+      ...{ url, marks, scripts, clock, random, syncs, dial },
+      up: line => {
+        if (this.#shards) this.#shards.up()
+        else for (const request of this.#requests) this.#write(line, request)
+        this.#options.changed?.('up', shownUrl(url), line)
+      },
+      lost: (line, client, detail, wasReady) => {
+        this.#lastLoss = detail
+        this.#shards?.lost(client)
+        if (wasReady) this.#options.changed?.('down', detail, line)
+      },
     })
   }
 
-  #write(client: Redis, request: Request): void {
+  #write(line: Line, request: Request, asks = false): void {
+    const { client } = line
     const again = request.writtenTo !== undefined
     const { replicas } = request
     if (again && request.writtenTo !== client) request.again = true
     request.writtenTo = client
-    const answered = replicas > 0 ? onAllReplicas(client, replicas, () => request.send(client)) : request.send(client)
+    const asked = asks ? asking(client) : client
+    const answered =
+      replicas > 0
+        ? onAllReplicas(client, { replicas, mark: line.marks.replication() }, () => request.send(asked))
+        : request.send(asked)
     answered.then(
       reply => this.#answer(request, reply),
-      cause => this.#failed(client, request, { cause, again }),
+      cause => this.#failed(line, client, request, { cause, again }),
     )
   }
 
@@ -270,16 +228,31 @@ export class Link {
    * A server's error is an answer; a lost connection is not: the request stays for the next connection. A refusal says
    * that nothing was executed only when it is the first try's; an earlier one may have been executed without an answer.
    */
-  #failed(client: Redis, request: Request, { cause, again }: { cause: unknown; again: boolean }): void {
-    if (cause instanceof Short && client === this.#client && this.#ready && this.#requests.has(request)) {
-      this.#write(client, request)
+  #failed(
+    line: Line,
+    client: Redis,
+    request: Request,
+    { cause, again }: { readonly cause: unknown; readonly again: boolean },
+  ): void {
+    const isOpen = this.#requests.has(request)
+    if (!isOpen && this.#shards) return
+    if (cause instanceof Short && client === line.client && line.ready && isOpen) {
+      if (this.#shards) this.#shards.send(request)
+      else this.#write(line, request)
       return
     }
     if (cause instanceof Fault) return this.#settle(request, cause)
+    if (cause instanceof Uncounted) {
+      if (this.#shards) this.#shards.park(request)
+      else client.disconnect()
+      return
+    }
     if (!isReplyError(cause)) return
+    if (this.#shards?.redirected(line, request, cause, !again)) return
     const word = cause.message.split(' ', 1)[0] as string
-    if (NOT_NOW.has(word)) {
-      client.disconnect()
+    if (NOT_NOW.has(word) || (this.#shards && word === 'EXECABORT')) {
+      if (this.#shards) this.#shards.refused(request, !again)
+      else client.disconnect()
       return
     }
     this.#settle(request, new Fault(again ? 'unknown' : 'unavailable', `Redis refused: ${cause.message}`, cause))
@@ -298,22 +271,8 @@ export class Link {
   #sweep(): void {
     const now = this.#options.clock.monotonicMs()
     for (const request of this.#requests) if (request.deadline <= now) this.#settle(request, this.#expired(request))
-    this.#watch()
+    if (this.#line) this.#line.look(this.#requests.size)
+    else this.#shards?.look()
     this.#cancelSweep = this.#options.clock.after(LOOK_MS, () => this.#sweep())
-  }
-
-  /** Gives a connection up that stays silent over as many looks as fit into the silence, while something is expected. */
-  #watch(): void {
-    const client = this.#client
-    const read = client?.stream?.bytesRead ?? 0
-    const expects = this.#ready ? this.#requests.size > 0 : ['connect', 'ready'].includes(client?.status ?? '')
-    if (!expects) this.#silentLooks = 0
-    else if (read !== this.#read) this.#silentLooks = 0
-    else if (++this.#silentLooks * LOOK_MS >= REDIS_SILENCE_MS) {
-      this.#silentLooks = 0
-      client?.emit('error', new Error(`nothing came for ${REDIS_SILENCE_MS} ms`))
-      client?.disconnect()
-    }
-    this.#read = read
   }
 }

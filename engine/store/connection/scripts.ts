@@ -155,6 +155,12 @@ export const dryOf = (script: Script): Script => ({
   source: script.source.replace('#!lua\n', '#!lua flags=no-writes\n'),
 })
 
+/** The script for a cluster: its notices go to the servers of the round's own shard, where PUBLISH would go to all of them. */
+const shardedOf = (script: Script): Script => ({
+  ...script,
+  source: script.source.replaceAll("redis.call('PUBLISH',", "redis.call('SPUBLISH',"),
+})
+
 /** Throws when a script's contract differs from what TypeScript believes of it. */
 export function checkContract(script: Script, expected: Contract | undefined): void {
   if (!expected) throw new Error(`scripts/${script.name}.lua has no row in engine/store/connection/scripts.ts`)
@@ -167,12 +173,13 @@ export function checkContract(script: Script, expected: Contract | undefined): v
   }
 }
 
-/** Reads, builds and checks every script. */
-export function loadScripts(): Scripts {
+/** Reads, builds and checks every script; `sharded` for a cluster. */
+export function loadScripts(sharded = false): Scripts {
   const library = (name: string) => readFileSync(new URL(`lib/${name}.lua`, FOLDER), 'utf8')
   const built: Record<string, Script> = {}
   for (const file of readdirSync(FOLDER).filter(name => name.endsWith('.lua'))) {
-    const script = buildScript(file, readFileSync(new URL(file, FOLDER), 'utf8'), library)
+    const one = buildScript(file, readFileSync(new URL(file, FOLDER), 'utf8'), library)
+    const script = sharded ? shardedOf(one) : one
     checkContract(script, (SCRIPTS as Record<string, Contract>)[script.name])
     built[script.name] = script
     if (script.args.at(-1) === 'dry') built[`${script.name}-dry`] = dryOf(script)

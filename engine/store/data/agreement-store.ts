@@ -30,10 +30,12 @@ export class AgreementStore {
     return this.#asks.request(client => client.hgetall(keys.agreed()), deadlineMs)
   }
 
-  /** Whether what the nodes agreed on is there, and each index of rounds, as one connection shows it. Throws Fault. */
+  /** Whether what the nodes agreed on is there, and each index of rounds; on a cluster they may lie on different servers. Throws Fault. */
   async standing(): Promise<Standing> {
-    const [agreed, rounds, numbers] = await this.#asks.request(client =>
-      Promise.all([keys.agreed(), keys.rounds(), keys.roundsByNumber()].map(key => client.exists(key))),
+    const [agreed, rounds, numbers] = await Promise.all(
+      [keys.agreed(), keys.rounds(), keys.roundsByNumber()].map(key =>
+        this.#asks.request(client => client.exists(key)),
+      ),
     )
     return { agreed: agreed === 1, rounds: rounds === 1, numbers: numbers === 1 }
   }
@@ -57,7 +59,9 @@ export class AgreementStore {
   async secrets(
     deadlineMs?: number,
   ): Promise<{ readonly voucher: Buffer | undefined; readonly draw: Buffer | undefined }> {
-    const kept = await this.#asks.request(client => client.mget(keys.voucherSecret(), keys.drawSecret()), deadlineMs)
+    const kept = await Promise.all(
+      [keys.voucherSecret(), keys.drawSecret()].map(key => this.#asks.request(client => client.get(key), deadlineMs)),
+    )
     const [voucher, draw] = kept.map(text => (text === null ? undefined : Buffer.from(text, 'hex')))
     return { voucher, draw }
   }

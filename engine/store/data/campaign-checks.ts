@@ -32,9 +32,9 @@ export class CampaignChecks {
   /** What is wrong with a campaign of which a round is served; undefined when nothing is. Throws Fault. */
   async damage(id: string): Promise<CampaignDamage | undefined> {
     const [state, ledger, vouchers] = [keys.campaignState(id), keys.campaignLedger(id), keys.campaignVouchers(id)]
-    const [rules, read] = await this.#link.request(client =>
-      Promise.all([
-        client.hget(keys.campaigns(), id),
+    const [rules, read] = await Promise.all([
+      this.#link.request(client => client.hget(keys.campaigns(), id)),
+      this.#link.request(client =>
         client
           .multi()
           .hmget(state, 'last', 'entries', 'vouchers')
@@ -47,8 +47,8 @@ export class CampaignChecks {
           .hlen(keys.campaignRequests(id))
           .hlen(keys.campaignAnswers(id))
           .exec(),
-      ]),
-    )
+      ),
+    ])
     const unread = (read ?? []).find(([cause]) => cause)?.[0]
     if (unread) return { what: `its keys in Redis cannot be read: ${unread.message}`, isFenced: true }
     const replies = (read ?? []).map(([, reply]) => reply)

@@ -200,9 +200,10 @@ export class RoundStore {
     row: { readonly number: number; readonly campaign_id: string },
   ): Promise<Damage | undefined> {
     const { number, campaign_id } = row
-    const [listed, numbered] = await this.#link.request(client =>
-      Promise.all([client.hexists(keys.rounds(), id), client.hget(keys.roundsByNumber(), String(number))]),
-    )
+    const [listed, numbered] = await Promise.all([
+      this.#link.request(client => client.hexists(keys.rounds(), id)),
+      this.#link.request(client => client.hget(keys.roundsByNumber(), String(number))),
+    ])
     if (listed === 0) return unlisted(keys.rounds(), `${id} "${number} ${campaign_id}"`)
     return numbered === id ? undefined : unlisted(keys.roundsByNumber(), `${number} ${id}`)
   }

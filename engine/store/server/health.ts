@@ -9,7 +9,6 @@ import type { Clock } from '../../base/clock.ts'
 import type { Finding } from '../../base/finding.ts'
 import { allNodes } from '../connection/keys.ts'
 import type { Link } from '../connection/link.ts'
-import { countCopies } from '../connection/replicas.ts'
 import { flawsOf } from './known-flaws.ts'
 import { clockWarnings, serverAheadMs } from './server-time.ts'
 
@@ -23,6 +22,8 @@ export interface Promised {
 
 export interface StoreHealth {
   readonly problems: readonly Finding[]
+  /** Of a cluster: problems of single shards, which stop their rounds and no others. */
+  readonly damages?: readonly Finding[]
   readonly warnings: readonly Finding[]
   /** `7.0.15` */
   readonly version: string
@@ -86,7 +87,7 @@ async function replicaProblems(link: Link, { level, replicas }: Promised, info: 
     const mend = `set FAIRGRAB_REPLICAS to ${connected}, or take the others away`
     return [{ what: `${connected} replicas are connected, only ${replicas} are waited for`, mend }]
   }
-  const copies = await link.request(client => countCopies(client, replicas))
+  const copies = await link.copies(replicas)
   if (copies >= replicas) return []
   const what = `${copies} of ${replicas} replicas confirm a write: it would not survive at the level ${level}`
   return [{ what, mend: 'start the missing replica, or look at its log; redis-cli INFO replication has their states' }]
@@ -118,12 +119,13 @@ function warningsOf(level: Durability, info: Facts, config: Facts): Finding[] {
   return warnings
 }
 
-const facts = (text: string): Facts =>
+export const facts = (text: string): Facts =>
   Object.fromEntries([...text.matchAll(/^([a-z_]+):(.*?)\r?$/gm)].map(match => [match[1], match[2]]))
 
-async function settings(client: Redis): Promise<Facts> {
+/** Settings of a server, by patterns; none where they may not be read. */
+export async function valuesOf(client: Redis, ...names: readonly string[]): Promise<Facts> {
   try {
-    const flat = (await client.config('GET', '*append*', 'maxmemory-policy')) as string[]
+    const flat = (await client.call('CONFIG', 'GET', ...names)) as string[]
     const pairs = flat.flatMap((name, i) => (i % 2 === 0 ? [[name, flat[i + 1] as string]] : []))
     return Object.fromEntries(pairs)
   } catch (cause) {
@@ -146,7 +148,7 @@ async function countNodes(client: Redis): Promise<number> {
 export async function checkHealth(link: Link, { level, replicas }: Promised, clock: Clock): Promise<StoreHealth> {
   const aheadMs = await serverAheadMs(link, clock)
   const info = facts(await link.request(client => client.info()))
-  const config = await link.request(settings)
+  const config = await link.request(client => valuesOf(client, '*append*', 'maxmemory-policy'))
   // A primary that was made a replica keeps its connections, and one that only asks would never learn of the new primary.
   if (info.role !== 'master') link.renew(`the server has become a ${info.role}`)
   const replicated = await replicaProblems(link, { level, replicas }, info)

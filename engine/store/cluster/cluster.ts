@@ -1,0 +1,194 @@
+/**
+ * What a worker knows of its Redis Cluster: the table of cluster slots, asked of one server at a time over a connection of its
+ * own. It is asked anew every five seconds, behind each MOVED and behind each loss of a line; never twice within 50 ms, and
+ * never twice at once. A server that does not answer, or that is no part of a whole cluster, is followed by the next one.
+ *
+ * A server that was cut off from the others keeps an old table. Every fail-over and every move of a slot makes the cluster's epoch
+ * higher, so a table of a lower epoch than one that was seen a moment ago is left aside.
+ * Rejected: asking all servers each time, which is N answers of some kilobytes for one.
+ */
+import type { Redis } from 'ioredis'
+import { type Clock, every } from '../../base/clock.ts'
+import type { ClusterAddress } from '../connection/address.ts'
+import * as keys from '../connection/keys.ts'
+import type { Dial } from '../connection/line.ts'
+import type { Marks } from '../connection/marks.ts'
+import { clusterSlotOf, SlotTable, slotRunsOf, tagOf } from './slot-table.ts'
+
+const ASK_MS = 1000
+const APART_MS = 50
+const PERIOD_MS = 5000
+/** After so many failures in a row it is asked more slowly, up to once in so long. */
+const PATIENT_FAILURES = 10
+const PATIENT_MS = 500
+/** A table of a lower epoch is believed when none of the higher one was seen for so long: the cluster was made anew. */
+const EPOCH_KEPT_MS = 15_000
+
+interface ClusterOptions {
+  readonly address: ClusterAddress
+  readonly dial: Dial
+  readonly clock: Clock
+}
+
+interface Seen {
+  readonly table: SlotTable
+  readonly epoch: number
+  readonly isWhole: boolean
+}
+
+const hostOf = (server: string): string => server.slice(0, server.lastIndexOf(':')).replace(/^\[|\]$/g, '')
+
+export class Cluster {
+  readonly #options: ClusterOptions
+  readonly #listeners = new Set<() => void>()
+  readonly #marks = new Map<string, string>()
+  readonly #stopPeriod: () => void
+  #table = new SlotTable()
+  #owners: ReadonlySet<string> = new Set()
+  #client: Redis | undefined
+  #turn = 0
+  #failures = 0
+  #askedAt = Number.NEGATIVE_INFINITY
+  #isAsking = false
+  #isWanted = false
+  #epoch = 0
+  #epochAt = Number.NEGATIVE_INFINITY
+  #closed = false
+
+  constructor(options: ClusterOptions) {
+    this.#options = options
+    this.refresh()
+    this.#stopPeriod = every(
+      options.clock,
+      PERIOD_MS,
+      () => this.refresh(),
+      () => {},
+    )
+  }
+
+  /** The address of the server that has a key, as far as is known. */
+  ownerOf(key: string): string | undefined {
+    return this.#table.ownerOf(clusterSlotOf(key))
+  }
+
+  /** The servers that have slots. */
+  get owners(): ReadonlySet<string> {
+    return this.#owners
+  }
+
+  urlOf(server: string): string {
+    return this.#options.address.urlOf(server)
+  }
+
+  /** The marks of one server: in a slot that it has now. */
+  marksOf(server: string): Marks {
+    return {
+      replication: () => keys.serverReplicationMark(this.#markTag(server)),
+      sync: () => keys.serverSyncMark(this.#markTag(server)),
+    }
+  }
+
+  /** Calls whenever a slot has another server than before; the returned function ends it. */
+  onChanged(changed: () => void): () => void {
+    this.#listeners.add(changed)
+    return () => this.#listeners.delete(changed)
+  }
+
+  /** A server said that a slot is another one's; it is believed at once, and the table is asked for. */
+  moved(slot: number, server: string): void {
+    if (this.#table.move(slot, server)) this.#changed()
+    this.refresh()
+  }
+
+  /** Asks for the table as soon as may be. */
+  refresh(): void {
+    if (this.#closed) return
+    this.#isWanted = true
+    if (this.#isAsking) return
+    this.#isAsking = true
+    const { clock } = this.#options
+    const apart = this.#failures < PATIENT_FAILURES ? APART_MS : PATIENT_MS
+    const waitMs = Math.max(0, this.#askedAt + apart - clock.monotonicMs())
+    clock.after(waitMs, () => void this.#refresh())
+  }
+
+  close(): void {
+    this.#closed = true
+    this.#stopPeriod()
+    this.#client?.disconnect()
+  }
+
+  async #refresh(): Promise<void> {
+    this.#isWanted = false
+    this.#askedAt = this.#options.clock.monotonicMs()
+    const seen = this.#closed ? undefined : await this.#ask().catch(() => undefined)
+    this.#isAsking = false
+    const isBelieved = seen !== undefined && this.#believes(seen)
+    if (isBelieved && !this.#table.isSame(seen.table)) {
+      this.#table = seen.table
+      this.#changed()
+    }
+    if (!isBelieved || !seen.isWhole) this.#next()
+    this.#failures = isBelieved ? 0 : this.#failures + 1
+    if (!isBelieved || this.#isWanted) this.refresh()
+  }
+
+  #believes({ epoch }: Seen): boolean {
+    const now = this.#options.clock.monotonicMs()
+    if (epoch < this.#epoch && now - this.#epochAt < EPOCH_KEPT_MS) return false
+    this.#epoch = epoch
+    this.#epochAt = now
+    return true
+  }
+
+  async #ask(): Promise<Seen> {
+    const servers = [...new Set([...this.#options.address.seeds, ...this.#owners])]
+    const server = servers[this.#turn % servers.length] as string
+    const cancel = this.#options.clock.after(ASK_MS, () => this.#client?.disconnect())
+    try {
+      const client = this.#client ?? (await this.#connect(server))
+      const [rows, info] = await Promise.all([client.cluster('SLOTS'), client.cluster('INFO')])
+      return {
+        table: new SlotTable(slotRunsOf(rows, hostOf(server))),
+        epoch: Number(/^cluster_current_epoch:(\d+)/m.exec(info as string)?.[1] ?? 0),
+        isWhole: /^cluster_state:ok/m.test(info as string),
+      }
+    } finally {
+      cancel()
+    }
+  }
+
+  async #connect(server: string): Promise<Redis> {
+    const client = this.#options.dial(this.urlOf(server))
+    this.#client = client
+    client.on('error', () => {})
+    client.once('end', () => {
+      if (client === this.#client) this.#client = undefined
+    })
+    await client.connect()
+    return client
+  }
+
+  /** Another server is asked from now on. */
+  #next(): void {
+    this.#turn++
+    const client = this.#client
+    this.#client = undefined
+    client?.disconnect()
+  }
+
+  #changed(): void {
+    this.#owners = this.#table.owners()
+    for (const changed of this.#listeners) changed()
+  }
+
+  /** The tag of a server's marks: the one it had, while the slot of that is its own; empty while it has none. */
+  #markTag(server: string): string {
+    const kept = this.#marks.get(server)
+    if (kept !== undefined && this.#table.ownerOf(clusterSlotOf(kept)) === server) return kept
+    const [slot] = this.#table.slotsOf(server)
+    const tag = slot === undefined ? '' : tagOf(slot)
+    this.#marks.set(server, tag)
+    return tag
+  }
+}

@@ -1,0 +1,78 @@
+/**
+ * Which server of a Redis Cluster has which cluster slot. A table is what one server said at one moment (CLUSTER SLOTS), corrected by
+ * each MOVED: it may be old, and a server that is asked for a slot that it does not have says so, so an old table costs a round
+ * trip and never an answer. Servers are named by their address, `host:port`.
+ *
+ * Rejected: the table of ioredis's Cluster, which comes with its way of sending again (link.ts says what is wrong with it).
+ */
+import slotOf from 'cluster-key-slot'
+
+export const SLOTS = 16_384
+
+/** First and last slot of a run, and the address of the primary that has it. */
+export type SlotRun = readonly [from: number, to: number, address: string]
+
+/** The cluster slot of a key: of what stands between its braces, where it has some. */
+export const clusterSlotOf = (key: string): number => slotOf(key)
+
+const isSlot = (slot: number): boolean => Number.isInteger(slot) && slot >= 0 && slot < SLOTS
+
+/** An address as one word; a host that has colons stands in brackets. */
+export const addressOf = (host: string, port: number): string => `${host.includes(':') ? `[${host}]` : host}:${port}`
+
+/** What CLUSTER SLOTS replied; a server that does not know its own host is the one that was asked. */
+export function slotRunsOf(reply: unknown, askedHost: string): SlotRun[] {
+  return (reply as readonly [number, number, readonly [string | null, number]][]).map(([from, to, [host, port]]) => [
+    from,
+    to,
+    addressOf(host === null || host === '' || host === '?' ? askedHost : host, port),
+  ])
+}
+
+export class SlotTable {
+  readonly #owners: (string | undefined)[] = new Array(SLOTS).fill(undefined)
+
+  constructor(runs: readonly SlotRun[] = []) {
+    for (const [from, to, address] of runs) this.#owners.fill(address, from, to + 1)
+  }
+
+  /** The address of the server that has a slot, as far as is known. */
+  ownerOf(slot: number): string | undefined {
+    return this.#owners[slot]
+  }
+
+  /** The addresses of all servers that have slots. */
+  owners(): ReadonlySet<string> {
+    return new Set(this.#owners.filter(address => address !== undefined))
+  }
+
+  /** The slots of a server, ascending. */
+  slotsOf(address: string): number[] {
+    return this.#owners.flatMap((owner, slot) => (owner === address ? [slot] : []))
+  }
+
+  /** A server said who has a slot now. Whether that is news; a slot that there is not is none. */
+  move(slot: number, address: string): boolean {
+    if (!isSlot(slot) || this.#owners[slot] === address) return false
+    this.#owners[slot] = address
+    return true
+  }
+
+  isSame(other: SlotTable): boolean {
+    return this.#owners.every((owner, slot) => owner === other.#owners[slot])
+  }
+}
+
+const tags: string[] = []
+let tried = 0
+
+/** The shortest text whose slot is this one: what stands between the braces of a key that has to lie there. */
+export function tagOf(slot: number): string {
+  let tag = tags[slot]
+  while (tag === undefined) {
+    const text = (tried++).toString(36)
+    tags[slotOf(text)] ??= text
+    tag = tags[slot]
+  }
+  return tag
+}

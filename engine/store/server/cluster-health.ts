@@ -1,0 +1,196 @@
+/**
+ * The checks of a whole cluster: each primary that has slots is judged as one Redis is (health.ts), over a connection of its
+ * own, side by side, and beside that what only a cluster has. What is wrong with one shard is named with its address and stops
+ * the grants of its rounds and of no others; only when every shard has a problem is it a problem of the whole.
+ */
+import type { Redis } from 'ioredis'
+import { Fault } from '../../base/assert.ts'
+import type { Clock } from '../../base/clock.ts'
+import type { Finding } from '../../base/finding.ts'
+import type { Cluster } from '../cluster/cluster.ts'
+import { allShardedNodes, roundState, shardedNodeChannel } from '../connection/keys.ts'
+import type { Link } from '../connection/link.ts'
+import { checkHealth, facts, type Promised, type StoreHealth, valuesOf } from './health.ts'
+
+/** Primaries below this number have no majority when one is lost, so no replica is promoted. */
+const PRIMARIES_MIN = 3
+/** A primary that is lost is replaced only after this, so its rounds stand still for longer. */
+const NODE_TIMEOUT_MS_MAX = 5000
+/** How long the first look may wait for the table of slots. */
+const TABLE_MS = 2000
+
+const set = (name: string, value: string) => `redis-cli CONFIG SET ${name} ${value} && redis-cli CONFIG REWRITE`
+
+interface Judged {
+  readonly server: string
+  readonly problems: readonly Finding[]
+  readonly warnings: readonly Finding[]
+  /** Undefined where it cannot be asked. */
+  readonly health?: StoreHealth
+}
+
+const named =
+  (server: string) =>
+  ({ what, mend }: Finding): Finding => ({ what: `shard ${server}: ${what}`, mend })
+
+async function clusterFacts(client: Redis) {
+  const [info, config] = await Promise.all([
+    client.cluster('INFO') as Promise<string>,
+    valuesOf(client, 'cluster-require-full-coverage', 'cluster-allow-replica-migration', 'cluster-node-timeout'),
+  ])
+  return { info: facts(info), config }
+}
+
+/** What the settings of one server do to the cluster's promises. */
+async function judgeSettings(link: Link, { level, replicas }: Promised) {
+  const { info, config } = await link.request(clusterFacts)
+  const problems: Finding[] = []
+  const warnings: Finding[] = []
+  if (info.cluster_state !== 'ok')
+    problems.push({
+      what: 'it is no part of a whole cluster (cluster_state is fail)',
+      mend: 'start the primaries that are away; redis-cli CLUSTER INFO shows what is missing',
+    })
+  if (config['cluster-require-full-coverage'] === 'yes')
+    warnings.push({
+      what: 'cluster-require-full-coverage is yes: a shard that is away stops every round',
+      mend: set('cluster-require-full-coverage', 'no'),
+    })
+  if (replicas > 0 && config['cluster-allow-replica-migration'] === 'yes')
+    problems.push({
+      what: `cluster-allow-replica-migration is yes: a replica of another shard that nobody counts could be promoted, the level is ${level}`,
+      mend: set('cluster-allow-replica-migration', 'no'),
+    })
+  if (Number(config['cluster-node-timeout'] ?? 0) > NODE_TIMEOUT_MS_MAX)
+    warnings.push({
+      what: `cluster-node-timeout is ${config['cluster-node-timeout']} ms: so long and longer the rounds of a lost primary stand still`,
+      mend: set('cluster-node-timeout', String(NODE_TIMEOUT_MS_MAX)),
+    })
+  return { problems, warnings }
+}
+
+const middle = (numbers: readonly number[]): number => numbers.toSorted((a, b) => a - b)[numbers.length >> 1] ?? 0
+const sum = (numbers: readonly number[]): number => numbers.reduce((all, each) => all + each, 0)
+
+/** What all shards have, once; what some have, with their names. */
+function shared(judged: readonly Judged[], of: (each: Judged) => readonly Finding[]): Finding[] {
+  const rows = judged.flatMap(each => of(each).map(finding => ({ server: each.server, finding })))
+  const isEverywhere = ({ what }: Finding) => rows.filter(row => row.finding.what === what).length === judged.length
+  const found = rows.map(({ server, finding }) => (isEverywhere(finding) ? finding : named(server)(finding)))
+  return found.filter(({ what }, i) => found.findIndex(other => other.what === what) === i)
+}
+
+export interface ClusterHealthOptions {
+  readonly cluster: Cluster
+  readonly promised: Promised
+  readonly clock: Clock
+  /** Makes a link to one server. */
+  readonly open: (server: string) => Link
+}
+
+export class ClusterHealth {
+  readonly #options: ClusterHealthOptions
+  readonly #links = new Map<string, Link>()
+  #stopped: ReadonlySet<string> = new Set()
+
+  constructor(options: ClusterHealthOptions) {
+    this.#options = options
+  }
+
+  /** Whether the shard of a round had a problem at the last check. */
+  isStopped(roundId: string): boolean {
+    if (this.#stopped.size === 0) return false
+    const server = this.#options.cluster.ownerOf(roundState(roundId))
+    return server !== undefined && this.#stopped.has(server)
+  }
+
+  /** Reads and judges all shards. Throws Fault when none is known. */
+  async check(): Promise<StoreHealth> {
+    const servers = await this.servers()
+    const judged = await Promise.all(servers.map(server => this.#judge(server)))
+    const sound = judged.filter(({ problems }) => problems.length === 0)
+    this.#stopped = new Set(judged.flatMap(({ server, problems }) => (problems.length > 0 ? [server] : [])))
+    const found = shared(judged, ({ problems }) => problems)
+    const healths = judged.flatMap(({ health }) => (health ? [health] : []))
+    return {
+      problems: sound.length === 0 ? found : [],
+      damages: sound.length === 0 ? [] : found,
+      warnings: [...shared(judged, ({ warnings }) => warnings), ...this.#fewShards(servers.length)],
+      version: healths[0]?.version ?? 'unknown',
+      usedMemoryBytes: sum(healths.map(({ usedMemoryBytes }) => usedMemoryBytes)),
+      commands: sum(healths.map(({ commands }) => commands)),
+      aheadMs: middle(healths.map(({ aheadMs }) => aheadMs)),
+      nodes: await this.#countNodes().catch(() => 0),
+    }
+  }
+
+  async close(): Promise<void> {
+    await Promise.all([...this.#links.values()].map(link => link.close()))
+  }
+
+  /** The primaries that have slots, as soon as they are known. Throws Fault `unavailable`. */
+  async servers(): Promise<readonly string[]> {
+    const { cluster, clock } = this.#options
+    if (cluster.owners.size === 0)
+      await new Promise<void>(done => {
+        const stop = cluster.onChanged(() => done())
+        clock.after(TABLE_MS, () => done(void stop()))
+      })
+    if (cluster.owners.size === 0)
+      throw new Fault('unavailable', 'no server of the cluster says which slots there are; nothing was executed')
+    return [...cluster.owners].toSorted()
+  }
+
+  /** A link to one server. */
+  linkTo(server: string): Link {
+    const known = this.#links.get(server)
+    if (known) return known
+    const link = this.#options.open(server)
+    this.#links.set(server, link)
+    return link
+  }
+
+  async #judge(server: string): Promise<Judged> {
+    const { promised, clock, cluster } = this.#options
+    const link = this.linkTo(server)
+    try {
+      const health = await checkHealth(link, promised, clock)
+      const settings = await judgeSettings(link, promised)
+      return {
+        ...{ server, health },
+        problems: [...health.problems, ...settings.problems],
+        warnings: [...health.warnings, ...settings.warnings],
+      }
+    } catch (cause) {
+      if (!(cause instanceof Fault)) throw cause
+      const mend = 'start it, or let the cluster promote a replica of it; redis-cli CLUSTER NODES shows who is away'
+      return { server, problems: [{ what: `it does not answer: ${cause.message}`, mend }], warnings: [] }
+    } finally {
+      this.#leaveOthers(cluster.owners)
+    }
+  }
+
+  /** Servers that have no slots any more are asked no more. */
+  #leaveOthers(owners: ReadonlySet<string>): void {
+    for (const [server, link] of this.#links)
+      if (!owners.has(server)) {
+        this.#links.delete(server)
+        void link.close()
+      }
+  }
+
+  #fewShards(primaries: number): Finding[] {
+    if (primaries >= PRIMARIES_MIN) return []
+    const what = `the cluster has ${primaries} primaries: without a majority of others none that is lost is replaced`
+    return [{ what, mend: `add primaries, ${PRIMARIES_MIN} at least` }]
+  }
+
+  async #countNodes(): Promise<number> {
+    const server = this.#options.cluster.ownerOf(shardedNodeChannel(''))
+    if (server === undefined) return 0
+    return this.linkTo(server).request(async client => {
+      const channels = (await client.call('PUBSUB', 'SHARDCHANNELS', allShardedNodes())) as string[]
+      return channels.length
+    })
+  }
+}

@@ -1,0 +1,174 @@
+/**
+ * A real Redis Cluster on ports of this machine: primaries that share the cluster slots evenly, each with as many replicas as
+ * are asked for. Its servers are children (redis.ts), so a test may kill, freeze and restart them; slots are moved as people
+ * move them, key by key (SETSLOT and MIGRATE). The time after which a server counts as lost is short, and a lost shard stops no
+ * other: what the engine's documentation says to set.
+ *
+ * Nothing is waited for by time: what every server says of the cluster is asked until it holds.
+ */
+import { Redis } from 'ioredis'
+import { clusterSlotOf, SLOTS } from '../../engine/store/cluster/slot-table.ts'
+import { freePort } from './node-process.ts'
+import { type RedisOptions, type RedisProcess, startLocalRedis } from './redis.ts'
+
+const NODE_TIMEOUT_MS = 1500
+const LOOK_MS = 20
+
+export interface ClusterServer {
+  readonly redis: RedisProcess
+  readonly port: number
+  readonly busPort: number
+  readonly admin: Redis
+  /** `127.0.0.1:7001`. */
+  readonly address: string
+}
+
+export interface ClusterOptions extends Pick<RedisOptions, 'appendfsync' | 'args'> {
+  readonly primaries?: number
+  /** Of each primary. */
+  readonly replicas?: number
+  readonly nodeTimeoutMs?: number
+}
+
+const infoOf = async ({ admin }: ClusterServer): Promise<string> => (await admin.cluster('INFO')) as string
+
+export async function until(holds: () => Promise<boolean>): Promise<void> {
+  while (!(await holds())) await new Promise(resume => setTimeout(resume, LOOK_MS))
+}
+
+async function startServer(options: ClusterOptions): Promise<ClusterServer> {
+  const { appendfsync = 'no', args = [], nodeTimeoutMs = NODE_TIMEOUT_MS } = options
+  const [port, busPort] = [await freePort(), await freePort()]
+  const settings = [
+    ...['--cluster-enabled', 'yes', '--cluster-port', String(busPort), '--cluster-node-timeout', String(nodeTimeoutMs)],
+    ...['--cluster-require-full-coverage', 'no', '--cluster-allow-replica-migration', 'no'],
+    ...['--repl-diskless-sync-delay', '0', '--cluster-config-file', 'nodes.conf'],
+  ]
+  const redis = await startLocalRedis({ port, appendfsync, args: [...settings, ...args] })
+  const admin = new Redis({ port, retryStrategy: () => 50, maxRetriesPerRequest: null })
+  admin.on('error', () => {})
+  return { redis, port, busPort, admin, address: `127.0.0.1:${port}` }
+}
+
+export class RedisCluster implements AsyncDisposable {
+  readonly servers: readonly ClusterServer[]
+  /** Those that had the slots at the start. */
+  readonly primaries: readonly ClusterServer[]
+
+  private constructor(servers: readonly ClusterServer[], primaries: number) {
+    this.servers = servers
+    this.primaries = servers.slice(0, primaries)
+  }
+
+  static async open(options: ClusterOptions = {}): Promise<RedisCluster> {
+    const { primaries = 3, replicas = 0 } = options
+    const servers: ClusterServer[] = []
+    // One after the other, so that two of them never take the same free port.
+    for (let i = 0; i < primaries * (1 + replicas); i++) servers.push(await startServer(options))
+    const cluster = new RedisCluster(servers, primaries)
+    await cluster.#join()
+    return cluster
+  }
+
+  get url(): string {
+    return `redis+cluster://${this.primaries.map(({ address }) => address).join(',')}`
+  }
+
+  /** The server that has a key now, as another one says. */
+  async ownerOf(key: string): Promise<ClusterServer> {
+    return this.ownerOfSlot(clusterSlotOf(key))
+  }
+
+  async ownerOfSlot(slot: number, asked: ClusterServer = this.primaries[0] as ClusterServer): Promise<ClusterServer> {
+    const rows = (await asked.admin.cluster('SLOTS')) as unknown as [number, number, [string, number]][]
+    const row = rows.find(([from, to]) => slot >= from && slot <= to)
+    const owner = this.servers.find(({ port }) => port === row?.[2][1])
+    if (!owner) throw new Error(`nobody has the slot ${slot}`)
+    return owner
+  }
+
+  /** The replicas of a primary, as it says itself. */
+  async replicasOf(primary: ClusterServer): Promise<ClusterServer[]> {
+    const [, , replicas] = (await primary.admin.role()) as [string, number, [string, string, string][]]
+    return this.servers.filter(({ port }) => replicas.some(([, at]) => Number(at) === port))
+  }
+
+  /**
+   * Moves a slot key by key, as `redis-cli --cluster reshard` does; `between` is called behind each key, and at the start when
+   * nothing is moved yet.
+   */
+  async moveSlot(slot: number, to: ClusterServer, between: () => Promise<void> = async () => {}): Promise<void> {
+    const from = await this.ownerOfSlot(slot, to)
+    const [source, target] = await Promise.all([from, to].map(({ admin }) => admin.cluster('MYID') as Promise<string>))
+    await to.admin.cluster('SETSLOT', slot, 'IMPORTING', source as string)
+    await from.admin.cluster('SETSLOT', slot, 'MIGRATING', target as string)
+    await between()
+    for (;;) {
+      const [key] = (await from.admin.cluster('GETKEYSINSLOT', slot, 1)) as string[]
+      if (key === undefined) break
+      await from.admin.migrate('127.0.0.1', to.port, key, 0, 10_000)
+      await between()
+    }
+    for (const { admin } of [to, from]) await admin.cluster('SETSLOT', slot, 'NODE', target as string)
+    for (const server of this.primaries)
+      await until(async () => server.admin.status !== 'ready' || (await this.ownerOfSlot(slot, server)) === to)
+  }
+
+  /** Resolves with the replica that took a lost primary's slots. */
+  async promoted(lost: ClusterServer, asked: ClusterServer): Promise<ClusterServer> {
+    const slot = this.primaries.indexOf(lost) * Math.ceil(SLOTS / this.primaries.length)
+    await until(async () => (await this.ownerOfSlot(slot, asked)) !== lost)
+    return this.ownerOfSlot(slot, asked)
+  }
+
+  /** Resolves when a server says that the cluster is whole, and that its replicas have everything. */
+  async whole(asked: readonly ClusterServer[] = this.servers): Promise<void> {
+    for (const server of asked) await until(async () => /cluster_state:ok/.test(await infoOf(server)))
+  }
+
+  async stop(): Promise<void> {
+    await Promise.all(
+      this.servers.map(async ({ redis, admin }) => {
+        admin.disconnect()
+        await redis.stop()
+      }),
+    )
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.stop()
+  }
+
+  async #join(): Promise<void> {
+    const [first] = this.servers as [ClusterServer]
+    const part = Math.ceil(SLOTS / this.primaries.length)
+    for (const [i, { admin }] of this.servers.entries()) {
+      await admin.cluster('SET-CONFIG-EPOCH', i + 1)
+      if (i < this.primaries.length)
+        await admin.call('CLUSTER', 'ADDSLOTSRANGE', i * part, Math.min(SLOTS, (i + 1) * part) - 1)
+      if (i > 0) await admin.call('CLUSTER', 'MEET', '127.0.0.1', first.port, first.busPort)
+    }
+    const known = new RegExp(`cluster_known_nodes:${this.servers.length}\\r`)
+    for (const server of this.servers) await until(async () => known.test(await infoOf(server)))
+    for (const [i, replica] of this.servers.entries()) {
+      if (i < this.primaries.length) continue
+      const primary = this.primaries[i % this.primaries.length] as ClusterServer
+      const id = (await primary.admin.cluster('MYID')) as string
+      await until(async () => ((await replica.admin.cluster('NODES')) as string).includes(id))
+      await until(() =>
+        replica.admin.cluster('REPLICATE', id).then(
+          () => true,
+          () => false,
+        ),
+      )
+      await until(async () => /master_link_status:up/.test(await replica.admin.info('replication')))
+    }
+    await this.whole()
+    const perShard = this.servers.length / this.primaries.length - 1
+    for (const asked of this.servers)
+      await until(async () => {
+        const rows = (await asked.admin.cluster('SLOTS')) as unknown[][]
+        return rows.length === this.primaries.length && rows.every(row => row.length === 3 + perShard)
+      })
+  }
+}
