@@ -75,11 +75,11 @@ export class RedisCluster implements AsyncDisposable {
   }
 
   /** The server that has a key now, as another one says. */
-  async ownerOf(key: string): Promise<ClusterServer> {
-    return this.ownerOfSlot(clusterSlotOf(key))
+  async ownerOf(key: string, asked?: ClusterServer): Promise<ClusterServer> {
+    return this.ownerOfSlot(clusterSlotOf(key), asked)
   }
 
-  async ownerOfSlot(slot: number, asked: ClusterServer = this.primaries[0] as ClusterServer): Promise<ClusterServer> {
+  async ownerOfSlot(slot: number, asked = this.#anyServer()): Promise<ClusterServer> {
     const rows = (await asked.admin.cluster('SLOTS')) as unknown as [number, number, [string, number]][]
     const row = rows.find(([from, to]) => slot >= from && slot <= to)
     const owner = this.servers.find(({ port }) => port === row?.[2][1])
@@ -114,13 +114,6 @@ export class RedisCluster implements AsyncDisposable {
       await until(async () => server.admin.status !== 'ready' || (await this.ownerOfSlot(slot, server)) === to)
   }
 
-  /** Resolves with the replica that took a lost primary's slots. */
-  async promoted(lost: ClusterServer, asked: ClusterServer): Promise<ClusterServer> {
-    const slot = this.primaries.indexOf(lost) * Math.ceil(SLOTS / this.primaries.length)
-    await until(async () => (await this.ownerOfSlot(slot, asked)) !== lost)
-    return this.ownerOfSlot(slot, asked)
-  }
-
   /** Resolves when a server says that the cluster is whole, and that its replicas have everything. */
   async whole(asked: readonly ClusterServer[] = this.servers): Promise<void> {
     for (const server of asked) await until(async () => /cluster_state:ok/.test(await infoOf(server)))
@@ -137,6 +130,10 @@ export class RedisCluster implements AsyncDisposable {
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.stop()
+  }
+
+  #anyServer(): ClusterServer {
+    return this.servers.find(({ admin }) => admin.status === 'ready') ?? (this.servers[0] as ClusterServer)
   }
 
   async #join(): Promise<void> {

@@ -101,8 +101,18 @@ async function startContainer(options: RedisOptions): Promise<RedisServer> {
   return { url, stop, [Symbol.asyncDispose]: stop }
 }
 
-/** The Redis of this machine: shared, in a container or a child, in that order. Kill only what is a child. */
+/** How many primaries TEST_CLUSTER asks for; 0 where tests run on one Redis. */
+export const testCluster = (): number => Number(process.env.TEST_CLUSTER ?? 0)
+
+/**
+ * The Redis of this machine: shared, in a container or a child, in that order. Kill only what is a child. Where TEST_CLUSTER
+ * says so, a cluster of so many primaries of this machine's, for all tests that want no more than an address.
+ */
 export async function startRedis(options: RedisOptions = {}): Promise<RedisServer> {
+  if (testCluster() > 0 && options.port === undefined && options.dir === undefined) {
+    const { RedisCluster } = await import('./redis-cluster.ts')
+    return RedisCluster.open({ primaries: testCluster(), ...options })
+  }
   const choice = await chooseRedis()
   if (choice === 'container') return startContainer(options)
   if (choice === 'url' && Object.keys(options).length === 0) return shared()
