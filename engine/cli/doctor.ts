@@ -19,13 +19,9 @@ import { type Config, ConfigError, readConfig } from '../config.ts'
 import { judgeStranger } from '../main/agreement.ts'
 import { verifyBinary } from '../server/http/binary.ts'
 import { redisCli } from '../store/connection/address.ts'
-import { Link } from '../store/connection/link.ts'
-import { loadScripts } from '../store/connection/scripts.ts'
-import { CampaignChecks } from '../store/data/campaign-checks.ts'
-import { RoundStore } from '../store/data/round-store.ts'
-import { diagnose } from '../store/server/diagnosis.ts'
+import type { CampaignChecks } from '../store/data/campaign-checks.ts'
+import type { RoundStore } from '../store/data/round-store.ts'
 import { embeddedUrl } from '../store/server/embedded.ts'
-import { checkHealth } from '../store/server/health.ts'
 import { FLAWS_AS_OF } from '../store/server/known-flaws.ts'
 import { openStore } from '../store/store.ts'
 import type { Command } from './command.ts'
@@ -90,7 +86,8 @@ async function examineLibrary(): Promise<Examined> {
 }
 
 function examineAddress({ redisUrl }: Config): Examined {
-  const far = redisUrl.startsWith('redis:') && !/^redis:\/\/([^/]*@)?(127\.|localhost|\[::1\])/.test(redisUrl)
+  const far =
+    /^redis(\+cluster)?:/.test(redisUrl) && !/^redis(\+cluster)?:\/\/([^/]*@)?(127\.|localhost|\[::1\])/.test(redisUrl)
   return far ? warning('REDIS_URL goes over a network without TLS', 'use rediss://, or a private network') : SOUND
 }
 
@@ -111,8 +108,12 @@ async function damages(rounds: RoundStore): Promise<Finding[]> {
 
 /** Lines to type lead to the server that was asked. Here alone: the others that show them do not say where Redis is. */
 function withServer({ problems, warnings }: Examined, config: Config): Examined {
-  const cli = redisCli(urlOf(config))
-  const lead = ({ what, mend }: Finding) => ({ what, mend: mend.replaceAll(/\bredis-cli(?= [A-Z])/g, () => cli) })
+  const url = urlOf(config)
+  const cliOf = (what: string) => redisCli(url, /^shard (\S+): /.exec(what)?.[1])
+  const lead = ({ what, mend }: Finding) => ({
+    what,
+    mend: mend.replaceAll(/\bredis-cli(?= [A-Z])/g, () => cliOf(what)),
+  })
   return { problems: problems.map(lead), warnings: warnings.map(lead) }
 }
 
@@ -127,19 +128,20 @@ async function campaignDamages(rounds: RoundStore, checks: CampaignChecks): Prom
 }
 
 async function examineRedis(config: Config): Promise<Examined> {
-  const link = new Link({ url: urlOf(config), scripts: loadScripts(), clock: realClock, random: realRandom })
+  const { durability, replicas } = config
+  const store = openStore({ url: urlOf(config), durability, replicas, clock: realClock, random: realRandom })
   try {
-    const health = await checkHealth(link, { level: config.durability, replicas: config.replicas }, realClock)
-    const { problems, warnings } = await diagnose(link, realClock)
-    const rounds = new RoundStore(link, loadScripts(), 0)
-    const damaged = [...(await damages(rounds)), ...(await campaignDamages(rounds, new CampaignChecks(link)))]
+    const health = await store.health()
+    const { problems, warnings } = await store.diagnosis()
+    const rounds = store.roundChecks
+    const damaged = [...(await damages(rounds)), ...(await campaignDamages(rounds, store.campaignChecks))]
     const found = {
-      problems: [...health.problems, ...problems, ...damaged],
+      problems: [...health.problems, ...(health.damages ?? []), ...problems, ...damaged],
       warnings: [...health.warnings, ...warnings],
     }
     return withServer(found, config)
   } finally {
-    await link.close()
+    await store.close()
   }
 }
 

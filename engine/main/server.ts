@@ -173,7 +173,7 @@ export function stockFeed({ rounds, clock, metrics }: Parts, stream: Stream, pub
         publish(topicOf(roundId, cohort, false), frame.json, false)
         publish(topicOf(roundId, cohort, true), frame.msgpack, true)
       }
-      metrics.frameSent((rounds.serverTimeMs() - round.view.notice.at) / 1000)
+      metrics.frameSent((rounds.serverTimeMs(roundId) - round.view.notice.at) / 1000)
     },
   })
 }

@@ -29,6 +29,7 @@ import { LedgerStore } from './data/ledger-store.ts'
 import { RoundStore } from './data/round-store.ts'
 import { VoucherStore } from './data/voucher-store.ts'
 import { ClusterHealth } from './server/cluster-health.ts'
+import { type Diagnosis, diagnose } from './server/diagnosis.ts'
 import { checkHealth, type Durability, type StoreHealth } from './server/health.ts'
 
 export interface StoreOptions {
@@ -86,6 +87,8 @@ export interface Store {
   /** Calls whenever a connection is up anew: Redis may be another server then, or the same one with less than it had. */
   readonly onRenewed: (renewed: () => void) => void
   readonly health: () => Promise<StoreHealth>
+  /** What `fairgrab doctor` asks beyond that. */
+  readonly diagnosis: () => Promise<Diagnosis>
   readonly close: () => Promise<void>
 }
 
@@ -193,6 +196,7 @@ export function openStore(options: StoreOptions): Store {
     onRenewed,
     health: () =>
       sharded ? sharded.health.check() : checkHealth(server, { level: options.durability, replicas }, clock),
+    diagnosis: () => (sharded ? sharded.health.diagnose() : diagnose(server, clock)),
     close,
   }
 }

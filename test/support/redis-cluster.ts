@@ -13,6 +13,7 @@ import { type RedisOptions, type RedisProcess, startLocalRedis } from './redis.t
 
 const NODE_TIMEOUT_MS = 1500
 const LOOK_MS = 20
+const PATIENCE_MS = 40_000
 
 export interface ClusterServer {
   readonly redis: RedisProcess
@@ -32,8 +33,12 @@ export interface ClusterOptions extends Pick<RedisOptions, 'appendfsync' | 'args
 
 const infoOf = async ({ admin }: ClusterServer): Promise<string> => (await admin.cluster('INFO')) as string
 
+/** Resolves when it holds; what does not hold within a minute never will. */
 export async function until(holds: () => Promise<boolean>): Promise<void> {
-  while (!(await holds())) await new Promise(resume => setTimeout(resume, LOOK_MS))
+  for (const end = performance.now() + PATIENCE_MS; !(await holds()); ) {
+    if (performance.now() > end) throw new Error(`it does not come to this: ${holds}`)
+    await new Promise(resume => setTimeout(resume, LOOK_MS))
+  }
 }
 
 async function startServer(options: ClusterOptions): Promise<ClusterServer> {

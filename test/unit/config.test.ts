@@ -151,7 +151,8 @@ test('the address of a cluster', () => {
   expect(redisOptions(cluster?.urlOf('[::1]:7001') as string)).toMatchObject({
     ...{ host: '::1', port: 7001, db: 0, username: 'me', password: 'p@ss', tls: {} },
   })
-  expect(redisCli('redis+cluster://me:secret@one,two')).toBe('redis-cli -h one -p 6379 -c')
+  expect(redisCli('redis+cluster://me:secret@one,two')).toBe('redis-cli --cluster call one:6379')
+  expect(redisCli('rediss+cluster://me:secret@one', 'two:7001')).toBe('redis-cli -h two -p 7001 --tls')
 })
 
 test('addresses of Redis', () => {

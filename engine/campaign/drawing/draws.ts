@@ -93,7 +93,7 @@ export class Draws {
     const { store, rounds } = this.#options
     const { at, closesAt, pools } = view.notice
     const facts = { config: view.config, secrets: rounds.secretsOf(view.id), window: 0, closesAt, pools }
-    let opensAt = Math.max(view.notice.opensAt, at, rounds.serverTimeMs())
+    let opensAt = Math.max(view.notice.opensAt, at, rounds.serverTimeMs(view.id))
     for (let tries = 0; tries < BEGIN_TRIES; tries++) {
       // A round that closes before it was ever opened to entries has none and needs no rules.
       if (closesAt > 0 && closesAt <= opensAt) return
@@ -128,7 +128,7 @@ export class Draws {
     const { draw } = decider
     if (allocation.mode === 'fcfs' || !draw || draw.phase === 'done') return false
     const { state, opensAt } = view.notice
-    const now = this.#options.rounds.serverTimeMs()
+    const now = this.#options.rounds.serverTimeMs(view.id)
     if (state === 'scheduled') return draw.phase === 'new' && opensAt > 0
     if (state === 'open') return draw.phase === 'new' || now >= draw.closes
     return state === 'drawing' || (state === 'closed' && now >= drawsAt(view.config.allocation))
@@ -180,7 +180,7 @@ export class Draws {
     }
     for (let step = stepFrom(phase); step; step = stepFrom(phase)) {
       const published = await store.draws.files(id, window)
-      const at = rfc3339(rounds.serverTimeMs())
+      const at = rfc3339(rounds.serverTimeMs(id))
       const secret = () => beaconSecret(rounds.secretsOf(id), window)
       const key = rounds.signingKey
       const files = await step.make({

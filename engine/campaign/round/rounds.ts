@@ -59,6 +59,8 @@ export class Rounds {
   readonly #deciderEvents: DeciderEvents
   #renewals = 0
   #redisAheadMs = 0
+  /** On a cluster, by round: its shard has a clock of its own. */
+  readonly #aheadMs: Map<string, number> | undefined
   readonly damaged: DamagedRounds
   readonly damagedCampaigns: DamagedCampaigns
   /** Signs receipts and commitments of all rounds. */
@@ -66,6 +68,7 @@ export class Rounds {
 
   constructor(options: RoundsOptions) {
     this.#options = options
+    this.#aheadMs = options.store.isStopped && new Map()
     this.signingKey = signingKeyOf(signingSeed(options.drawSecret))
     const { store, clock, events } = options
     const failed = (fault: unknown) => events.failed(fault)
@@ -90,14 +93,22 @@ export class Rounds {
     store.onRenewed(() => this.#renewed())
   }
 
-  /** Milliseconds since 1970 by Redis's clock, as far as this worker can tell. */
-  serverTimeMs(): number {
-    return this.#options.clock.wallMs() + this.#redisAheadMs
+  /** Milliseconds since 1970 by Redis's clock, as far as this worker can tell; on a cluster by that of a round's own shard. */
+  serverTimeMs(roundId?: string): number {
+    const own = roundId === undefined ? undefined : this.#aheadMs?.get(roundId)
+    return this.#options.clock.wallMs() + (own ?? this.#redisAheadMs)
   }
 
   /** A check of the server read its clock. */
   measured(redisMs: number): void {
     this.#redisAheadMs = redisMs - this.#options.clock.wallMs()
+  }
+
+  /** A script of a round said the time. */
+  #learnTime(roundId: string, at: number): void {
+    const aheadMs = at - this.#options.clock.wallMs()
+    if (this.#aheadMs) this.#aheadMs.set(roundId, aheadMs)
+    else this.#redisAheadMs = aheadMs
   }
 
   /** Claims without an answer, over all rounds. */
@@ -188,9 +199,9 @@ export class Rounds {
 
   tick(): void {
     const now = this.#options.clock.monotonicMs()
-    const redisNow = this.serverTimeMs()
     for (const round of this.#rounds.values()) {
       round.sweep(now)
+      const redisNow = this.serverTimeMs(round.view.id)
       const { state, opensAt, closesAt } = round.view.notice
       const opens = state === 'scheduled' && opensAt > 0 && redisNow >= opensAt
       const closes = CAN_CLOSE.includes(state) && closesAt > 0 && redisNow >= closesAt
@@ -225,7 +236,7 @@ export class Rounds {
   }
 
   async #open(roundId: string, read: RoundRead, renewals: number): Promise<Round> {
-    const { store, clock, random, secret } = this.#options
+    const { store, random, secret } = this.#options
     const config = JSON.parse(read.config) as RoundConfig
     const seed = random.bytes(4).readInt32LE(0)
     const fenced = this.#fenceOf(config)
@@ -248,7 +259,7 @@ export class Rounds {
     if (fenced?.adopted) view.adopt(fenced.adopted)
     this.#byNumber.set(config.number, roundId)
     this.#holds.received(roundId, view.notice)
-    this.#redisAheadMs = read.notice.at - clock.wallMs()
+    this.#learnTime(roundId, read.notice.at)
     if (renewals !== this.#renewals && !fenced) await this.#epochs.look(round)
     return round
   }
@@ -287,7 +298,7 @@ export class Rounds {
   #eventsOf(events: RoundEvents): DeciderEvents {
     return {
       decided: (view, decision, claims, seconds) => {
-        this.#redisAheadMs = decision.notice.at - this.#options.clock.wallMs()
+        this.#learnTime(view.id, decision.notice.at)
         events.decided(view, decision, claims, seconds)
         events.changed(view)
         this.#holds.received(view.id, decision.notice)

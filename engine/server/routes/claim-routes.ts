@@ -95,7 +95,7 @@ function answerClaim({ services, exchange, round }: Asked, answered: SingleAsk, 
     if (encoding === 'json' && ALIKE.includes(code) && headers.length === 0) return refuseAlike(exchange, code)
     return refuse(exchange, code, undefined, {
       headers,
-      extra: refusalFields(round, answered, services.rounds.serverTimeMs()),
+      extra: refusalFields(round, answered, services.rounds.serverTimeMs(round.view.id)),
     })
   }
   const replayed = answered.outcome === CODES.replayed.number

@@ -98,7 +98,9 @@ async function showDraw(services: Services, call: Call) {
     const list = await listOf(services, draw)
     rows.push({ name: ENTRIES, bytes: list.records.length, sha256: list.sha256 })
   }
-  const since = isLast ? await overdueSince(services.store, round, services.rounds.serverTimeMs()) : undefined
+  const since = isLast
+    ? await overdueSince(services.store, round, services.rounds.serverTimeMs(round.view.id))
+    : undefined
   const state = since !== undefined ? 'overdue' : phase === 'done' ? 'drawn' : phase
   const overdue = since === undefined ? {} : { overdue_since: rfc3339(since) }
   const where = { round_id: round.view.id, mode: allocation.mode, window, state, ...overdue }

@@ -29,7 +29,7 @@ export function unreadable({ rounds }: Services, id: string, cause: unknown): st
 
 /** What shows wherever a round does: the draw that it owes, where it owes one, and what is wrong with its keys. */
 async function wholeRound({ store, rounds }: Services, round: Round) {
-  const since = await overdueSince(store, round, rounds.serverTimeMs())
+  const since = await overdueSince(store, round, rounds.serverTimeMs(round.view.id))
   const problem = rounds.damaged.problemOf(round.view.id)
   return {
     ...publicRound(round.view),

@@ -28,10 +28,14 @@ export interface RedisAddress {
 /** An address as it may be shown: without what stands before the host, which is a name and a password. */
 export const shownUrl = (url: string): string => url.replace(/^([a-z+]+:\/\/)?.*@/i, '$1')
 
-/** How redis-cli reaches the server of an address, without name and password; by itself where only Sentinels know it. */
-export function redisCli(url: string): string {
+/**
+ * How redis-cli reaches the server of an address, without name and password; by itself where only Sentinels know it. Of a
+ * cluster one of its servers, or where none is named all of them, one after the other.
+ */
+export function redisCli(url: string, server?: string): string {
   const cluster = clusterAddress(url)
-  if (cluster) return `${redisCli(cluster.urlOf(cluster.seeds[0] as string))} -c`
+  if (cluster && server !== undefined) return redisCli(cluster.urlOf(server))
+  if (cluster) return `redis-cli${url.startsWith('rediss') ? ' --tls' : ''} --cluster call ${cluster.seeds[0]}`
   const { path, host, port, tls } = redisOptions(url)
   if (path !== undefined) return `redis-cli -s ${path}`
   return host === undefined ? 'redis-cli' : `redis-cli -h ${host} -p ${port}${tls ? ' --tls' : ''}`

@@ -92,14 +92,14 @@ export class Link {
 
   constructor(options: LinkOptions) {
     this.#options = options
-    const { cluster, url, marks = ONE_SERVER, clock, random } = options
+    const { cluster, url, clock, random } = options
     if (cluster)
       this.#shards = new Shards({
         ...{ cluster, clock, random, requests: this.#requests },
         open: server => this.#open(cluster.urlOf(server), cluster.marksOf(server)),
         write: (line, request, asks) => this.#write(line, request, asks),
       })
-    else this.#line = this.#open(url, marks)
+    else this.#line = this.#open(url, this.marks)
     this.#sweep()
   }
 
@@ -110,6 +110,11 @@ export class Link {
 
   get lines(): Iterable<Line> {
     return this.#line ? [this.#line] : (this.#shards?.lines ?? [])
+  }
+
+  /** Those of the one server that it leads to. */
+  get marks(): Marks {
+    return this.#options.marks ?? ONE_SERVER
   }
 
   /** Requests without an answer. */
@@ -167,8 +172,7 @@ export class Link {
 
   /** How many replicas of the one server that it leads to confirm, within 300 ms, all that its connection was sent so far. */
   copies(replicas: number): Promise<number> {
-    const { marks = ONE_SERVER } = this.#options
-    return this.request(client => countCopies(client, replicas, marks.replication()))
+    return this.request(client => countCopies(client, replicas, this.marks.replication()))
   }
 
   /** Gives the connection up, for a server that is no longer what it was; requests go on over the next one. */

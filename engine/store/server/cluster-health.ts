@@ -10,6 +10,7 @@ import type { Finding } from '../../base/finding.ts'
 import type { Cluster } from '../cluster/cluster.ts'
 import { allShardedNodes, roundState, shardedNodeChannel } from '../connection/keys.ts'
 import type { Link } from '../connection/link.ts'
+import { type Diagnosis, diagnose } from './diagnosis.ts'
 import { checkHealth, facts, type Promised, type StoreHealth, valuesOf } from './health.ts'
 
 /** Primaries below this number have no majority when one is lost, so no replica is promoted. */
@@ -106,7 +107,7 @@ export class ClusterHealth {
 
   /** Reads and judges all shards. Throws Fault when none is known. */
   async check(): Promise<StoreHealth> {
-    const servers = await this.servers()
+    const servers = await this.#servers()
     const judged = await Promise.all(servers.map(server => this.#judge(server)))
     const sound = judged.filter(({ problems }) => problems.length === 0)
     this.#stopped = new Set(judged.flatMap(({ server, problems }) => (problems.length > 0 ? [server] : [])))
@@ -124,12 +125,24 @@ export class ClusterHealth {
     }
   }
 
+  /** Rights, settings and clocks of all shards: what all of them have once, the rest with the shard's name. Throws Fault. */
+  async diagnose(): Promise<Diagnosis> {
+    const servers = await this.#servers()
+    const judged = await Promise.all(
+      servers.map(async server => ({ server, ...(await diagnose(this.#linkTo(server), this.#options.clock)) })),
+    )
+    return {
+      problems: shared(judged, ({ problems }) => problems),
+      warnings: shared(judged, ({ warnings }) => warnings),
+    }
+  }
+
   async close(): Promise<void> {
     await Promise.all([...this.#links.values()].map(link => link.close()))
   }
 
   /** The primaries that have slots, as soon as they are known. Throws Fault `unavailable`. */
-  async servers(): Promise<readonly string[]> {
+  async #servers(): Promise<readonly string[]> {
     const { cluster, clock } = this.#options
     if (cluster.owners.size === 0)
       await new Promise<void>(done => {
@@ -142,7 +155,7 @@ export class ClusterHealth {
   }
 
   /** A link to one server. */
-  linkTo(server: string): Link {
+  #linkTo(server: string): Link {
     const known = this.#links.get(server)
     if (known) return known
     const link = this.#options.open(server)
@@ -152,7 +165,7 @@ export class ClusterHealth {
 
   async #judge(server: string): Promise<Judged> {
     const { promised, clock, cluster } = this.#options
-    const link = this.linkTo(server)
+    const link = this.#linkTo(server)
     try {
       const health = await checkHealth(link, promised, clock)
       const settings = await judgeSettings(link, promised)
@@ -188,7 +201,7 @@ export class ClusterHealth {
   async #countNodes(): Promise<number> {
     const server = this.#options.cluster.ownerOf(shardedNodeChannel(''))
     if (server === undefined) return 0
-    return this.linkTo(server).request(async client => {
+    return this.#linkTo(server).request(async client => {
       const channels = (await client.call('PUBSUB', 'SHARDCHANNELS', allShardedNodes())) as string[]
       return channels.length
     })

@@ -11,13 +11,15 @@ import type { Redis } from 'ioredis'
 import { Fault } from '../../base/assert.ts'
 import type { Clock } from '../../base/clock.ts'
 import type { Finding } from '../../base/finding.ts'
-import { everything, nodeChannel, replicationMark } from '../connection/keys.ts'
+import { allShardedNodes, everything, nodeChannel, replicationMark } from '../connection/keys.ts'
 import type { Link } from '../connection/link.ts'
+import { ONE_SERVER } from '../connection/marks.ts'
 import { serverAheadMs } from './server-time.ts'
 
 interface Need {
   readonly right: string
-  readonly send: (client: Redis) => Promise<unknown>
+  /** `mark` is a key, and a channel, that the server has. */
+  readonly send: (client: Redis, mark: string) => Promise<unknown>
 }
 
 const NEEDED: readonly Need[] = [
@@ -25,9 +27,21 @@ const NEEDED: readonly Need[] = [
   { right: '+time', send: client => client.time() },
   { right: '+eval', send: client => client.call('EVAL', 'return 1', '0') },
   { right: '+evalsha', send: client => client.call('SCRIPT', 'EXISTS', '0'.repeat(40)) },
-  { right: `+set ~${everything()}`, send: client => client.set(replicationMark(), '1') },
+  { right: `+set ~${everything()}`, send: (client, mark) => client.set(mark, '1') },
   { right: '+wait', send: client => client.wait(0, 1) },
-  { right: `+publish &${everything()}`, send: client => client.publish(nodeChannel('doctor'), '') },
+]
+
+const ON_ONE: Need = {
+  right: `+publish &${everything()}`,
+  send: client => client.publish(nodeChannel('doctor'), ''),
+}
+
+const ON_CLUSTER: readonly Need[] = [
+  { right: `+spublish &${everything()}`, send: (client, mark) => client.call('SPUBLISH', mark, '') },
+  { right: '+asking', send: client => client.call('ASKING') },
+  { right: '+cluster|slots', send: client => client.cluster('SLOTS') },
+  { right: '+cluster|info', send: client => client.cluster('INFO') },
+  { right: '+pubsub|shardchannels', send: client => client.call('PUBSUB', 'SHARDCHANNELS', allShardedNodes()) },
 ]
 
 /**
@@ -93,8 +107,10 @@ const allowed = <T>(asked: Promise<T>): Promise<T | undefined> =>
 
 async function missingRights(link: Link): Promise<Finding[]> {
   const findings: Finding[] = []
-  for (const { right, send } of NEEDED) {
-    if ((await allowed(link.request(client => send(client).then(() => true)))) === undefined)
+  const more = link.marks === ONE_SERVER ? [ON_ONE] : ON_CLUSTER
+  for (const { right, send } of [...NEEDED, ...more]) {
+    const mark = link.marks.replication()
+    if ((await allowed(link.request(client => send(client, mark).then(() => true)))) === undefined)
       findings.push({ what: `the engine's user lacks ${right}`, mend: `redis-cli ACL SETUSER <user> ${right}` })
   }
   return findings
@@ -162,8 +178,13 @@ async function clockDrift(link: Link, clock: Clock): Promise<Finding[]> {
   return [{ what, mend: 'run a time service (chrony) on both; Redis decides when a round opens' }]
 }
 
-/** Rights and clock, of the server behind a link. Throws Fault when it cannot be asked. */
-export async function diagnose(link: Link, clock: Clock) {
+export interface Diagnosis {
+  readonly problems: readonly Finding[]
+  readonly warnings: readonly Finding[]
+}
+
+/** Rights and clock, of the one server behind a link. Throws Fault when it cannot be asked. */
+export async function diagnose(link: Link, clock: Clock): Promise<Diagnosis> {
   return {
     problems: [...(await missingRights(link)), ...(await clockDrift(link, clock))],
     warnings: [...(await dangerousRights(link)), ...(await openSettings(link))],
