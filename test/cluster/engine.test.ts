@@ -97,7 +97,7 @@ test('a slot moves under load: nothing is lost or refused, and who watches goes 
   expect(acknowledged).toBeGreaterThan(200)
   const { body } = await api.get<Round>(`/v1/rounds/${id}`)
   expect(await socket.next(grantedIs(body.stock.granted))).toBeDefined()
-  await claim(id, 'behind it')
+  expect((await claim(id, 'behind')).status).toBe(201)
   expect(await socket.next(grantedIs(body.stock.granted + 1))).toBeDefined()
 })
 

@@ -9,8 +9,6 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { codeOf } from '../../engine/base/codes.ts'
 import { holdersIn } from '../../engine/base/holder.ts'
-import { realRandom } from '../../engine/base/random.ts'
-import { listenToStock } from '../../engine/store/connection/events.ts'
 import * as keys from '../../engine/store/connection/keys.ts'
 import { ALLOT_HEAD_BYTES, TIE_BYTES } from '../../engine/store/data/allot-store.ts'
 import { openScriptRoom } from '../support/script-room.ts'
@@ -162,15 +160,14 @@ test('while a claim waits, the other workers are called for their marks', async 
   const id = await newRound()
   const listening = Promise.withResolvers<void>()
   const called = Promise.withResolvers<number>()
-  const stop = listenToStock(
-    room.url,
+  const stop = room.listen(
     'test',
     {
       received: () => {},
       awaited: (roundId, stamp) => (roundId === id ? called.resolve(stamp) : undefined),
       gap: () => listening.resolve(),
     },
-    realRandom,
+    id,
   )
   await listening.promise
   await call(id, 'b', 0)

@@ -9,8 +9,6 @@ import { afterAll, beforeAll, expect, test } from 'vitest'
 import { CODES } from '../../engine/base/codes.ts'
 import { holdersIn } from '../../engine/base/holder.ts'
 import { BATCH_CLAIMS_MAX } from '../../engine/base/limits.ts'
-import { realRandom } from '../../engine/base/random.ts'
-import { listenToStock } from '../../engine/store/connection/events.ts'
 import * as keys from '../../engine/store/connection/keys.ts'
 import type { Notice } from '../../engine/store/data/notice.ts'
 import { openScriptRoom, packUsers } from '../support/script-room.ts'
@@ -225,8 +223,7 @@ test('each change is announced once, with absolute values and the next version',
   const heard: Notice[] = []
   const last = Promise.withResolvers<void>()
   const listening = Promise.withResolvers<void>()
-  const stop = listenToStock(
-    room.url,
+  const stop = room.listen(
     'node-1',
     {
       received: (roundId, notice) => {
@@ -237,7 +234,7 @@ test('each change is announced once, with absolute values and the next version',
       awaited: () => {},
       gap: () => listening.resolve(),
     },
-    realRandom,
+    id,
   )
   await listening.promise
   const { version } = await room.notice(id)
@@ -265,8 +262,7 @@ test.each(['', 'hello', '1 2 3'])(
     const heard: string[] = []
     const twice = Promise.withResolvers<void>()
     const listening = Promise.withResolvers<void>()
-    const stop = listenToStock(
-      room.url,
+    const stop = room.listen(
       'node-1',
       {
         received: (_, { state }) => heard.push(state),
@@ -276,10 +272,10 @@ test.each(['', 'hello', '1 2 3'])(
           if (heard.push('gap') === 2) twice.resolve()
         },
       },
-      realRandom,
+      'nobody',
     )
     await listening.promise
-    await room.link.request(client => client.publish(keys.roundChannel('nobody'), words))
+    await room.publish('nobody', words)
     await twice.promise
     stop()
     expect(heard).toEqual(['gap', 'gap'])

@@ -11,7 +11,9 @@ import { CODES, codeOf } from '../../engine/base/codes.ts'
 import { HOLDER_BYTES_MAX, writeArrayHead, writeHolder } from '../../engine/base/holder.ts'
 import { newId, realRandom } from '../../engine/base/random.ts'
 import { Cluster } from '../../engine/store/cluster/cluster.ts'
+import { ShardEvents } from '../../engine/store/cluster/shard-events.ts'
 import { clusterAddress } from '../../engine/store/connection/address.ts'
+import { type EventListener, listenToStock } from '../../engine/store/connection/events.ts'
 import * as keys from '../../engine/store/connection/keys.ts'
 import { dialRedis } from '../../engine/store/connection/line.ts'
 import { Link, type LinkOptions, type Reply, type ScriptArg, type Sent } from '../../engine/store/connection/link.ts'
@@ -118,6 +120,7 @@ export function answersOf({ exceptions, first, rest }: Decision, asked: readonly
 }
 
 export class ScriptRoom {
+  readonly #cluster: Cluster | undefined
   readonly url: string
   readonly link: NotingLink
   readonly scripts: ReturnType<typeof loadScripts>
@@ -136,6 +139,7 @@ export class ScriptRoom {
     this.url = url
     const address = clusterAddress(url)
     const cluster = address && new Cluster({ address, dial: dialRedis, clock: patientClock })
+    this.#cluster = cluster
     this.scripts = loadScripts(cluster !== undefined)
     this.link = new NotingLink({
       ...{ url, cluster, scripts: this.scripts, clock: patientClock, random: realRandom },
@@ -234,6 +238,29 @@ export class ScriptRoom {
     const read = await this.rounds.read(id)
     if (!read) throw new Error(`round ${id} has no state`)
     return read.notice
+  }
+
+  /** Listens to stock events as a worker of a node; on a cluster to those of the rounds that are named. */
+  listen(node: string, listener: EventListener, ...roundIds: readonly string[]): () => void {
+    const [cluster, clock, random] = [this.#cluster, patientClock, realRandom]
+    if (!cluster) return listenToStock(this.url, node, listener, random)
+    const events = new ShardEvents({ cluster, node, listener, clock, random })
+    for (const id of roundIds) events.follow(id)
+    return () => events.stop()
+  }
+
+  /** Publishes what is no script's on a round's channel. */
+  async publish(roundId: string, words: string): Promise<void> {
+    const channel = keys.roundChannel(roundId)
+    await this.link.request(client =>
+      this.#cluster ? client.spublish(channel, words) : client.publish(channel, words),
+    )
+  }
+
+  /** What the server that has a key says of its replication. */
+  async replicationOf(key: string): Promise<string> {
+    const [info] = await this.link.request(client => Promise.all([client.info('replication'), client.exists(key)]))
+    return info
   }
 
   /** Redis's clock, milliseconds since 1970. */

@@ -116,16 +116,19 @@ export class Twins {
 
   /** What Redis holds of the round, as the simulation's keyspace tells it. */
   async #there(): Promise<readonly (readonly [string, unknown])[]> {
-    const [state, holders, log, budget, restored, gone] = await this.#room.link.request(client =>
-      Promise.all([
-        client.hgetall(this.#state),
-        client.hgetallBuffer(this.#holders),
-        client.xrangeBuffer(this.#log, '-', '+'),
-        client.hgetall(this.#budget),
-        client.zrange(this.#restored, '0', '-1', 'WITHSCORES'),
-        client.get(this.#void),
-      ]),
-    )
+    const { link } = this.#room
+    const [[state, holders, log, restored, gone], budget] = await Promise.all([
+      link.request(client =>
+        Promise.all([
+          client.hgetall(this.#state),
+          client.hgetallBuffer(this.#holders),
+          client.xrangeBuffer(this.#log, '-', '+'),
+          client.zrange(this.#restored, '0', '-1', 'WITHSCORES'),
+          client.get(this.#void),
+        ]),
+      ),
+      link.request(client => client.hgetall(this.#budget)),
+    ])
     const entries = log.map(([id, fields]) => ({
       id: latin1(id as Buffer),
       fields: (fields as Buffer[]).map(latin1),
@@ -222,8 +225,9 @@ export async function newTwins(
     fenced = '',
   }: { totals: readonly number[]; opens?: number; closes?: number; fenced?: string },
 ): Promise<Twins> {
-  const info = await room.link.request(client => client.info('replication'))
-  const twins = new Twins(room, /master_replid:(\w+)/.exec(info)?.[1] ?? '', `rnd_twin${++rounds}`)
+  const id = `rnd_twin${++rounds}`
+  const info = await room.replicationOf(keys.roundState(id))
+  const twins = new Twins(room, /master_replid:(\w+)/.exec(info)?.[1] ?? '', id)
   const now = await room.now()
   const from = (ms: number) => (ms === 0 ? 0 : now + ms)
   const words = [EPOCH, from(opens), from(closes), '{"a":1}', totals.join(' '), fenced]
