@@ -34,7 +34,7 @@ export const SETTINGS = [
     'REDIS_URL',
     'address',
     '',
-    'redis://, rediss://, redis+sentinel:// or unix://; unset starts an embedded redis-server.',
+    'redis://, rediss://, redis+sentinel://, redis+cluster:// or unix://; unset starts an embedded redis-server.',
   ),
   row(
     'FAIRGRAB_DATA_DIR',

@@ -9,6 +9,7 @@
  * Rejected: mutations by a tool. Thousands of them take hours here, and most survivors say nothing about a promise.
  */
 import { BENCH_PLANTS } from './bench-plants.ts'
+import { CLUSTER_PLANTS } from './cluster-plants.ts'
 import { COMMAND_PLANTS } from './command-plants.ts'
 import { DRAW_PLANTS } from './draw-plants.ts'
 import { EDGE_PLANTS } from './edge-plants.ts'
@@ -25,6 +26,7 @@ export type { Plant }
 export const PLANTS: readonly Plant[] = [
   ...FENCE_PLANTS,
   ...STORE_PLANTS,
+  ...CLUSTER_PLANTS,
   ...SECURITY_PLANTS,
   ...STREAM_PLANTS,
   ...EDGE_PLANTS,

@@ -6,7 +6,7 @@
  * was asked, because a stop-watch on a busy machine proves nothing.
  */
 import { createHash } from 'node:crypto'
-import { Redis } from 'ioredis'
+import type { Redis } from 'ioredis'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { RIGHTS, type Right } from '../../engine/auth/callers.ts'
 import { ROUTES } from '../../engine/server/routes/routes.ts'
@@ -22,7 +22,7 @@ import {
   type Round,
 } from '../support/api.ts'
 import { KEYS, startTestWorker, type TestWorker } from '../support/engine.ts'
-import { type RedisServer, startRedis } from '../support/redis.ts'
+import { type RedisServer, rawRedis, startRedis } from '../support/redis.ts'
 
 const BOUND = 'merchant-key-of-m1'
 const OTHER = 'merchant-key-of-m2'
@@ -35,7 +35,7 @@ let operator: Api
 let merchant: Api
 beforeAll(async () => {
   redis = await startRedis({ appendfsync: 'no' })
-  client = redis.url.startsWith('unix://') ? new Redis(redis.url.slice(7)) : new Redis(redis.url)
+  client = rawRedis(redis.url)
   const list = Object.entries(KEYS).map(([role, key]) => `${role}:${key}`)
   worker = await startTestWorker(redis.url, {
     FAIRGRAB_KEYS: [...list, `merchant:${BOUND}:m1`, `merchant:${OTHER}:m2`].join(','),

@@ -8,14 +8,14 @@ import { afterAll, beforeAll, expect, test } from 'vitest'
 import { ROUTES } from '../../engine/server/routes/routes.ts'
 import { Api, type Fields, type Granted, makeRound, PACK, type Round } from '../support/api.ts'
 import { KEYS, startTestWorker, type TestWorker } from '../support/engine.ts'
-import { type RedisProcess, startLocalRedis } from '../support/redis.ts'
+import { type RedisServer, startOwnRedis } from '../support/redis.ts'
 
-let redis: RedisProcess
+let redis: RedisServer
 let worker: TestWorker
 let operator: Api
 let round: Round
 beforeAll(async () => {
-  redis = await startLocalRedis({ appendfsync: 'no' })
+  redis = await startOwnRedis({ appendfsync: 'no' })
   worker = await startTestWorker(redis.url)
   operator = new Api(worker.url, KEYS.operator)
   round = await makeRound(operator, {}, { pack: [{ ...PACK[0], quantity: 1 }] })

@@ -14,17 +14,17 @@ import { openStore } from '../../engine/store/store.ts'
 import { Api, expectProblem, type Fields, type Granted, makeRound, type Round } from '../support/api.ts'
 import { KEYS, startTestWorker, type TestWorker } from '../support/engine.ts'
 import { readMetrics, sumOf } from '../support/metrics.ts'
-import { type RedisProcess, startLocalRedis } from '../support/redis.ts'
+import { type RedisServer, startOwnRedis } from '../support/redis.ts'
 import { openStream } from '../support/stream-client.ts'
 import { userToken } from '../support/user-token.ts'
 
-let redis: RedisProcess
+let redis: RedisServer
 let workers: readonly TestWorker[]
 let api: Api
 let other: Api
 let round: Round
 beforeAll(async () => {
-  redis = await startLocalRedis()
+  redis = await startOwnRedis()
   workers = await Promise.all(
     ['20', '30'].map(rate =>
       startTestWorker(redis.url, { FAIRGRAB_DURABILITY: 'memory', FAIRGRAB_RATE_USER: rate, LOG_LEVEL: 'silent' }),

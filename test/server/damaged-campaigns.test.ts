@@ -5,14 +5,14 @@
 import { execFile } from 'node:child_process'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
-import { Redis } from 'ioredis'
+import type { Redis } from 'ioredis'
 import { beforeEach, expect, test } from 'vitest'
 import * as keys from '../../engine/store/connection/keys.ts'
 import { ROOT } from '../repo/tree.ts'
 import { Api, expectProblem, type Fields, type Granted, makeRound, type Round } from '../support/api.ts'
 import { bareEnv } from '../support/bare-env.ts'
 import { KEYS, SOON_MS, startTestWorker } from '../support/engine.ts'
-import { startLocalRedis } from '../support/redis.ts'
+import { rawRedis, startOwnRedis } from '../support/redis.ts'
 
 const WAITS = { timeout: 20_000, interval: 100 }
 
@@ -20,10 +20,10 @@ let api: Api
 let admin: Redis
 let url: string
 beforeEach(async () => {
-  const redis = await startLocalRedis({ appendfsync: 'no' })
+  const redis = await startOwnRedis({ appendfsync: 'no' })
   const worker = await startTestWorker(redis.url, {}, SOON_MS)
   url = redis.url
-  admin = new Redis(redis.socketPath as string)
+  admin = rawRedis(redis.url)
   api = new Api(worker.url, KEYS.operator)
   return async () => {
     admin.disconnect()

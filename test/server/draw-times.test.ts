@@ -6,7 +6,7 @@
  * name, the draw is made at its hour, and its bundle is fetched and verified. Honest rounds, which the clock opened and
  * closed, pass, window after window. A draw that is held back stands as overdue where anybody looks.
  */
-import { Redis } from 'ioredis'
+import type { Redis } from 'ioredis'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { statementOf } from '../../bench/audit/draw-bundle.ts'
 import { DRAW_CHECKS, type DrawEvidence } from '../../bench/audit/draw-checks.ts'
@@ -17,15 +17,15 @@ import { verifyBundle } from '../../engine/draw/verify/verification.ts'
 import * as keys from '../../engine/store/connection/keys.ts'
 import { Api, type Fields, makeCampaign, makeRound, type Round } from '../support/api.ts'
 import { KEYS, startTestWorker, type TestWorker } from '../support/engine.ts'
-import { type RedisProcess, startLocalRedis } from '../support/redis.ts'
+import { type RedisServer, rawRedis, startOwnRedis } from '../support/redis.ts'
 
-let redis: RedisProcess
+let redis: RedisServer
 let worker: TestWorker
 let api: Api
 let client: Redis
 beforeAll(async () => {
-  redis = await startLocalRedis()
-  client = new Redis({ path: redis.socketPath as string })
+  redis = await startOwnRedis()
+  client = rawRedis(redis.url)
   worker = await startTestWorker(redis.url)
   api = new Api(worker.url, KEYS.operator)
 })

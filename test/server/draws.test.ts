@@ -6,22 +6,21 @@
  * out. What the engine publishes is computed again here with node:crypto alone, without a line of the engine's.
  */
 import { createCipheriv, createHash, createPublicKey, verify } from 'node:crypto'
-import { Redis } from 'ioredis'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { verifyBundle } from '../../engine/draw/verify/verification.ts'
 import { roundBundle, roundDraw } from '../../engine/store/connection/keys.ts'
 import { Api, expectProblem, type Fields, type Granted, makeCampaign, makeRound, type Round } from '../support/api.ts'
 import { KEYS, startNode, startTestWorker, type TestNode, type TestWorker } from '../support/engine.ts'
-import { type RedisProcess, startLocalRedis } from '../support/redis.ts'
+import { type RedisServer, rawRedis, startOwnRedis } from '../support/redis.ts'
 import { openStream, type StreamClient } from '../support/stream-client.ts'
 
-let redis: RedisProcess
+let redis: RedisServer
 let worker: TestWorker
 let node: TestNode
 let api: Api
 let other: Api
 beforeAll(async () => {
-  redis = await startLocalRedis()
+  redis = await startOwnRedis()
   worker = await startTestWorker(redis.url)
   node = await startNode({
     REDIS_URL: redis.url,
@@ -320,7 +319,7 @@ test('a public beacon is waited for, verified, and then the draw goes on', async
   expect((await api.get<Shown>(`/v1/rounds/${id}/draw`)).body.trust).toBe('T3')
   // Nobody has the beacon of a round that is to come; so these rules promise one that was recorded.
   const rules = JSON.parse(String(await file(api, id, 'rules.json')))
-  const client = new Redis({ path: redis.socketPath as string })
+  const client = rawRedis(redis.url)
   rules.beacon.round = RECORDED.round
   await client.hset(roundBundle(id, 0), 'rules.json', JSON.stringify(rules))
   const { socket, drawn } = await watch(node.url, id)

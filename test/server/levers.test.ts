@@ -4,19 +4,18 @@
  * It is read as an auditor gets it, as NDJSON, and its chain is computed again here from the words alone.
  */
 import { createHash } from 'node:crypto'
-import { Redis } from 'ioredis'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import type { AuditRow } from '../../engine/cli/setup-commands.ts'
 import { auditLog } from '../../engine/store/connection/keys.ts'
 import { Api, expectProblem, type Granted, makeRound } from '../support/api.ts'
 import { KEYS, startTestWorker, type TestWorker } from '../support/engine.ts'
-import { type RedisProcess, startLocalRedis } from '../support/redis.ts'
+import { type RedisServer, rawRedis, startOwnRedis } from '../support/redis.ts'
 
-let redis: RedisProcess
+let redis: RedisServer
 let worker: TestWorker
 let api: Api
 beforeAll(async () => {
-  redis = await startLocalRedis({ appendfsync: 'no' })
+  redis = await startOwnRedis({ appendfsync: 'no' })
   worker = await startTestWorker(redis.url)
   api = new Api(worker.url, KEYS.operator)
 })
@@ -93,7 +92,7 @@ test('only operators read the log; as a list it has pages', async () => {
 
 test('an entry that was changed, dropped or put in between is found, and levers go on working', async () => {
   expect(brokenAt(await auditRows())).toBe(0)
-  const client = new Redis(redis.url)
+  const client = rawRedis(redis.url)
   const [, second] = await client.xrange(auditLog(), '-', '+', 'COUNT', 2)
   await client.xdel(auditLog(), second?.[0] as string)
   expect(brokenAt(await auditRows())).toBe(2)

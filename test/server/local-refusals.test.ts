@@ -9,26 +9,26 @@
  *
  * Opening and closing by the clock are held against `granted_at`, which is Redis's clock and here this machine's.
  */
-import { Redis } from 'ioredis'
+import type { Redis } from 'ioredis'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { LEASE_MS } from '../../engine/base/limits.ts'
 import { Api, makeRound, type Round } from '../support/api.ts'
 import { effort } from '../support/effort.ts'
 import { KEYS, startNode, type TestNode } from '../support/engine.ts'
 import { RawConnection } from '../support/raw-http.ts'
-import { type RedisProcess, startLocalRedis } from '../support/redis.ts'
+import { type RedisServer, rawRedis, startOwnRedis } from '../support/redis.ts'
 import { Stalls } from '../support/stalls.ts'
 
 const ROUNDS = effort(12, 200)
 const TURNS = effort(3, 30)
 const LOADED = 8
 
-let redis: RedisProcess
+let redis: RedisServer
 let nodes: readonly [TestNode, TestNode]
 let operator: Api
 beforeAll(async () => {
   // What survives a crash is not the question here, and a busy disk must not decide how long a turn takes.
-  redis = await startLocalRedis({ appendfsync: 'everysec' })
+  redis = await startOwnRedis({ appendfsync: 'everysec' })
   const settings = { REDIS_URL: redis.url, FAIRGRAB_DURABILITY: 'everysec', LOG_LEVEL: 'fatal' }
   nodes = await Promise.all([startNode(settings), startNode(settings)])
   operator = new Api(nodes[0].url, KEYS.operator)
@@ -189,7 +189,7 @@ async function batches(client: Redis): Promise<number> {
 }
 
 test('both nodes refuse by themselves once a round is sold out, and holders still get their claims', async () => {
-  const client = new Redis(redis.url.slice('unix://'.length))
+  const client = rawRedis(redis.url)
   const round = await makeRound(operator, { stock: 3 })
   const claimants = nodes.map(node => new Claimant(node, round.id))
   for (const claimant of claimants) await claimant.claimUntil(({ code }) => code === 'sold_out')
@@ -219,7 +219,7 @@ test('after the answer to restock, resume or open, the other node grants', async
 
 /** Takes their subscriptions from both nodes while `check` runs, and looks that they stayed away. */
 async function expectWithoutEvents(check: () => Promise<void>): Promise<void> {
-  const client = new Redis(redis.url.slice('unix://'.length))
+  const client = rawRedis(redis.url)
   await client.call('ACL', 'SETUSER', 'default', '-psubscribe', '-subscribe')
   await client.call('CLIENT', 'KILL', 'TYPE', 'pubsub')
   try {

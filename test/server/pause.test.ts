@@ -12,7 +12,7 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { Api, makeRound, type Round } from '../support/api.ts'
 import { KEYS, startNode, type TestNode } from '../support/engine.ts'
-import { type RedisProcess, startLocalRedis } from '../support/redis.ts'
+import { type RedisServer, startOwnRedis } from '../support/redis.ts'
 import { Stalls } from '../support/stalls.ts'
 import { openStream } from '../support/stream-client.ts'
 
@@ -24,10 +24,10 @@ const EFFECTIVE_MS = 1000
 const FRAMES_BEFORE = 15
 const FRAMES_AFTER = 15
 
-let redis: RedisProcess
+let redis: RedisServer
 let nodes: readonly TestNode[] = []
 beforeAll(async () => {
-  redis = await startLocalRedis({ appendfsync: 'always' })
+  redis = await startOwnRedis({ appendfsync: 'always' })
   nodes = await Promise.all([0, 1].map(() => startNode({ REDIS_URL: redis.url, LOG_LEVEL: 'warn' })))
 })
 afterAll(async () => {

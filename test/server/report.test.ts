@@ -6,12 +6,12 @@
  * partial, full and late reversals, vouchers taken out of use, merchants held, and validities that end on the way. The
  * campaign's clock is moved to noon of each day. Both derivations are slow and plain; neither uses the engine's counting.
  */
-import { Redis } from 'ioredis'
+import type { Redis } from 'ioredis'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import * as keys from '../../engine/store/connection/keys.ts'
 import { Api, expectProblem, type Fields, type Granted, makeRound, PACK, type Round } from '../support/api.ts'
 import { KEYS, startTestWorker, type TestWorker } from '../support/engine.ts'
-import { type RedisProcess, startLocalRedis } from '../support/redis.ts'
+import { type RedisServer, rawRedis, startOwnRedis } from '../support/redis.ts'
 import { below, random } from '../support/seed.ts'
 
 const DAY_MS = 86_400_000
@@ -19,13 +19,13 @@ const DAYS = 7
 const TAGS: Readonly<Record<string, readonly string[]>> = { m0: ['food'], m1: ['food', 'books'], m2: ['books'], m3: [] }
 const MERCHANTS = Object.keys(TAGS)
 
-let redis: RedisProcess
+let redis: RedisServer
 let client: Redis
 let worker: TestWorker
 let api: Api
 beforeAll(async () => {
-  redis = await startLocalRedis({ appendfsync: 'no' })
-  client = new Redis(redis.socketPath as string)
+  redis = await startOwnRedis({ appendfsync: 'no' })
+  client = rawRedis(redis.url)
   worker = await startTestWorker(redis.url)
   api = new Api(worker.url, KEYS.operator)
   for (const [id, tags] of Object.entries(TAGS))

@@ -8,18 +8,18 @@ import { CODES, type Code } from '../../engine/base/codes.ts'
 import { problem } from '../../engine/wire/problem.ts'
 import { Api, expectProblem, type Granted, makeRound, type Reply } from '../support/api.ts'
 import { KEYS, startTestWorker, type TestWorker } from '../support/engine.ts'
-import { type RedisProcess, startLocalRedis } from '../support/redis.ts'
+import { type RedisServer, startOwnRedis } from '../support/redis.ts'
 import { StreamClient } from '../support/stream-client.ts'
 
 const OPENS_IN_MS = 900
 /** How old a worker's knowledge may get before it asks again: within its lease. */
 const IDLE_MS = 150
 
-let redis: RedisProcess
+let redis: RedisServer
 let worker: TestWorker
 let api: Api
 beforeAll(async () => {
-  redis = await startLocalRedis({ appendfsync: 'no' })
+  redis = await startOwnRedis({ appendfsync: 'no' })
   worker = await startTestWorker(redis.url)
   api = new Api(worker.url, KEYS.operator)
 })

@@ -8,7 +8,6 @@
  * Rejected: a random crawler over all routes; it finds 404.
  */
 import { setTimeout as until } from 'node:timers/promises'
-import { Redis } from 'ioredis'
 import { beforeAll, expect, test, vi } from 'vitest'
 import { CLAIMS_PER_REQUEST_MAX } from '../../engine/base/limits.ts'
 import { allChannels, roundChannel } from '../../engine/store/connection/keys.ts'
@@ -16,6 +15,7 @@ import { Api, expectProblem, type Granted, makeRound, type Round } from '../supp
 import { KEYS, startTestWorker } from '../support/engine.ts'
 import { readMetrics, sumOf } from '../support/metrics.ts'
 import { RawConnection } from '../support/raw-http.ts'
+import { rawRedis } from '../support/redis.ts'
 import { below, random } from '../support/seed.ts'
 import { openStream, StreamClient, upgradeStatus } from '../support/stream-client.ts'
 import { useWorker } from '../support/use-worker.ts'
@@ -106,7 +106,7 @@ const PATHS: readonly string[] = [
 ]
 
 test('no path, query or cursor of a stranger meets a bug, and none makes a key', async () => {
-  const client = new Redis(worker.redisUrl)
+  const client = rawRedis(worker.redisUrl)
   const keys = await client.dbsize()
   const bugs = await counted('fairgrab_bugs_total')
   const asked = PATHS.flatMap(path => HOSTILE.map(word => [path, word] as const))
@@ -194,7 +194,7 @@ test('a client that offers compression of frames is not given it', async () => {
 
 test('a message on a stock channel that is no notice changes nothing and ends nobody', async () => {
   const before = (await api.get<Round>(`/v1/rounds/${round.id}`)).body
-  const client = new Redis(worker.redisUrl)
+  const client = rawRedis(worker.redisUrl)
   const { epoch } = before.stock
   for (const message of ['', 'x', 'awaits', 'awaits x', `${epoch} 999999 9 1 1 0 0 1 1`, `${epoch} x 4 1 1 0 0 1 1`])
     for (const channel of [roundChannel(round.id), allChannels(), roundChannel('')])

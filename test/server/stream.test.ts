@@ -4,13 +4,12 @@
  * Frames are awaited, never slept for. Two workers on one Redis serve the file, so that stock moves on one and is
  * watched on the other. The table of origins and the ways to send a credential are tried on the upgrade itself.
  */
-import { Redis } from 'ioredis'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { FRAME_BYTES_MAX, STOCK_FRAMES_PER_S_MAX, TOPICS_PER_SOCKET_MAX } from '../../engine/base/limits.ts'
 import { textOf } from '../repo/tree.ts'
 import { Api, type Fields, type Granted, makeRound, pack, type Round } from '../support/api.ts'
 import { KEYS, startTestWorker, type TestWorker } from '../support/engine.ts'
-import { type RedisServer, startRedis } from '../support/redis.ts'
+import { type RedisServer, rawRedis, startRedis } from '../support/redis.ts'
 import { openStream, type StreamClient, SUBPROTOCOLS, upgradeStatus } from '../support/stream-client.ts'
 import { userToken } from '../support/user-token.ts'
 
@@ -332,7 +331,7 @@ test('browsers may come from pages of this host and from those that are allowed'
 
 test('those who subscribe at once share a read of the round, and each is told what it read', async () => {
   const round = await makeRound(api)
-  const admin = new Redis(redis.socketPath ?? redis.url)
+  const admin = rawRedis(redis.url)
   const scripts = async () => Number(/cmdstat_evalsha:calls=(\d+)/.exec(await admin.info('commandstats'))?.[1])
   const socket = await openStream(worker.url)
   const before = await scripts()

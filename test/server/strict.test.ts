@@ -10,14 +10,14 @@ import { mkdtempSync, readdirSync, readFileSync } from 'node:fs'
 import { rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { Redis } from 'ioredis'
+import type { Redis } from 'ioredis'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { treeOf } from '../../bench/measure/process-cost.ts'
 import { CODES } from '../../engine/base/codes.ts'
 import { roundOrder } from '../../engine/store/connection/keys.ts'
 import { Api, type Granted, makeRound, type Round } from '../support/api.ts'
 import { KEYS, startNode, startTestWorker, type TestNode, type TestWorker } from '../support/engine.ts'
-import { type RedisProcess, startLocalRedis } from '../support/redis.ts'
+import { type RedisServer, rawRedis, startOwnRedis } from '../support/redis.ts'
 import { below, random } from '../support/seed.ts'
 import { openStream } from '../support/stream-client.ts'
 
@@ -30,13 +30,13 @@ const STOCK = 2000
 const AN_HOUR_US = 3_600_000_000
 const DECIDED: readonly string[] = ['granted', 'sold_out']
 
-let redis: RedisProcess
+let redis: RedisServer
 let client: Redis
 let folder: string
 let workers: TestWorker[] = []
 beforeAll(async () => {
-  redis = await startLocalRedis({ appendfsync: 'always' })
-  client = new Redis(redis.url)
+  redis = await startOwnRedis({ appendfsync: 'always' })
+  client = rawRedis(redis.url)
   folder = mkdtempSync(join(tmpdir(), 'fg-arrivals-'))
   const settings = { FAIRGRAB_ARRIVALS: folder }
   workers = await Promise.all(Array.from({ length: WORKERS }, () => startTestWorker(redis.url, settings)))

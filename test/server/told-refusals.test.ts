@@ -2,12 +2,12 @@
  * What the answers tell besides their code, as docs/api.md and docs/errors.md promise it: when a lock of somebody else
  * ends and whose a lock is, the state that was wrong, what a slot may be, and no figure that counts a lost round as nothing.
  */
-import { Redis } from 'ioredis'
+import type { Redis } from 'ioredis'
 import { beforeEach, expect, test } from 'vitest'
 import { roundState } from '../../engine/store/connection/keys.ts'
 import { Api, expectProblem, type Fields, type Granted, makeRound } from '../support/api.ts'
 import { KEYS, startTestWorker } from '../support/engine.ts'
-import { startLocalRedis } from '../support/redis.ts'
+import { rawRedis, startOwnRedis } from '../support/redis.ts'
 import { openStream } from '../support/stream-client.ts'
 import { userToken } from '../support/user-token.ts'
 
@@ -17,10 +17,10 @@ const TTL_S = 30
 let api: Api
 let admin: Redis
 beforeEach(async () => {
-  const redis = await startLocalRedis({ appendfsync: 'no' })
+  const redis = await startOwnRedis({ appendfsync: 'no' })
   const FAIRGRAB_KEYS = `operator:${KEYS.operator},merchant:${KEYS.merchant},merchant:${BOUND}:m1`
   const worker = await startTestWorker(redis.url, { FAIRGRAB_KEYS, LOG_LEVEL: 'silent' })
-  admin = new Redis(redis.socketPath as string)
+  admin = rawRedis(redis.url)
   api = new Api(worker.url, KEYS.operator)
   return async () => {
     admin.disconnect()

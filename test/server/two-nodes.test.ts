@@ -22,7 +22,7 @@ import { Operator, type RoundState } from '../../bench/stage/operator.ts'
 import { CODES } from '../../engine/base/codes.ts'
 import { effort } from '../support/effort.ts'
 import { KEYS, startNode, type TestNode } from '../support/engine.ts'
-import { type RedisProcess, startLocalRedis } from '../support/redis.ts'
+import { type RedisServer, startOwnRedis } from '../support/redis.ts'
 import { below, random } from '../support/seed.ts'
 
 const USERS = effort(30_000, 120_000)
@@ -34,10 +34,10 @@ const FINAL = new Set<number>([CODES.granted.number, CODES.replayed.number, CODE
 /** What an honest engine may say while the disk under Redis is busy; none of it settles a claim. */
 const SHED = ['overloaded', 'unavailable', 'unknown', 'fenced'] as const
 
-let redis: RedisProcess
+let redis: RedisServer
 let nodes: readonly TestNode[] = []
 beforeAll(async () => {
-  redis = await startLocalRedis({ appendfsync: 'always' })
+  redis = await startOwnRedis({ appendfsync: 'always' })
   const settings = { REDIS_URL: redis.url, LOG_LEVEL: 'warn' }
   nodes = await Promise.all(Array.from({ length: NODES }, () => startNode(settings)))
 })

@@ -5,11 +5,11 @@
  * another body must not redeem a second one. Repeats are compared byte for byte, also when several arrive at once. The
  * end of a voucher is not waited for: the campaign's clock is moved to just behind its own `expires_at`.
  */
-import { Redis } from 'ioredis'
 import { beforeAll, describe, expect, test } from 'vitest'
 import * as keys from '../../engine/store/connection/keys.ts'
 import { Api, expectProblem, type Fields, type Granted, makeRound, PACK, type Round } from '../support/api.ts'
 import { KEYS } from '../support/engine.ts'
+import { rawRedis } from '../support/redis.ts'
 import { useWorker } from '../support/use-worker.ts'
 import { userToken } from '../support/user-token.ts'
 
@@ -22,9 +22,7 @@ const freshKey = () => ({ 'idempotency-key': `key-${++made}` })
 
 /** Lets time pass for the campaign of a round. */
 async function passTime({ campaign_id }: Round, ms: number): Promise<void> {
-  const client = worker.redisUrl.startsWith('unix://')
-    ? new Redis(worker.redisUrl.slice(7))
-    : new Redis(worker.redisUrl)
+  const client = rawRedis(worker.redisUrl)
   await client.hset(keys.campaignState(campaign_id), 'ahead', ms)
   client.disconnect()
 }

@@ -18,6 +18,8 @@ import { rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
+import { Cluster as IoCluster, Redis } from 'ioredis'
+import { clusterAddress } from '../../engine/store/connection/address.ts'
 
 const READY = /ready to accept/i
 const IMAGE = 'redis:7.4'
@@ -231,6 +233,18 @@ class LocalRedis implements RedisProcess {
   [Symbol.asyncDispose](): Promise<void> {
     return this.stop()
   }
+}
+
+/** A Redis of the test's own, which it asks as it likes and does not kill: a child, or the cluster that TEST_CLUSTER says. */
+export function startOwnRedis(options: Omit<RedisOptions, 'port' | 'dir' | 'env'> = {}): Promise<RedisServer> {
+  return testCluster() > 0 ? startRedis(options) : startLocalRedis(options)
+}
+
+/** A client of the tests' own. Of a cluster it sends each command to whoever has its key. */
+export function rawRedis(url: string): Redis {
+  const cluster = clusterAddress(url)
+  if (!cluster) return new Redis(url.replace('unix://', ''))
+  return new IoCluster(cluster.seeds.map(cluster.urlOf)) as unknown as Redis
 }
 
 /** A redis-server (or valkey-server) child that the test may kill, freeze and restart. Never a container. */

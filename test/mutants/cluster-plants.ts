@@ -1,0 +1,105 @@
+/**
+ * Planted bugs of the parts that a Redis Cluster needs: where a request goes, what a redirection means, whose marks and notices
+ * those are, and what a shard that is away may stop. How they are planted, and what was rejected, stands in plants.ts.
+ */
+import { type Plant, plant } from './plant.ts'
+
+export const CLUSTER_PLANTS: readonly Plant[] = [
+  plant(
+    'a claim that was only redirected counts as one that may still be executed',
+    'engine/store/cluster/shards.ts',
+    [
+      "if (word !== 'MOVED' && word !== 'ASK') return false\n    if (isFirst && request.reports) request.writtenTo = undefined",
+      "if (word !== 'MOVED' && word !== 'ASK') return false",
+    ],
+    'cluster/link',
+  ),
+  plant(
+    'ASK is taken for a slot that has moved',
+    'engine/store/cluster/shards.ts',
+    ["if (word === 'ASK') {", "if (word === 'NEVER') {"],
+    'cluster/link',
+  ),
+  plant(
+    'a server that is about to take a slot is not asked for it',
+    'engine/store/connection/request.ts',
+    ["client.call('ASKING').catch(() => {})", ''],
+    'cluster/link',
+  ),
+  plant(
+    'what was under way to a lost shard is not sent again',
+    'engine/store/cluster/shards.ts',
+    ['if (request.writtenTo === client && this.#isWritten(request)) this.send(request)', 'void request'],
+    'cluster/link',
+  ),
+  plant(
+    'a request to a shard that is away goes to any other',
+    'engine/store/cluster/shards.ts',
+    [
+      'return server === undefined ? undefined : this.#open(server)',
+      'return [...this.#lines.values()].find(line => line.ready)',
+    ],
+    'cluster/link',
+  ),
+  plant(
+    'a slot that moves key by key ends requests',
+    'engine/store/connection/link.ts',
+    ["'CLUSTERDOWN', 'TRYAGAIN', 'BUSY'", "'CLUSTERDOWN', 'BUSY'"],
+    'cluster/link',
+  ),
+  plant(
+    'replicas are asked behind a key that the server does not have',
+    'engine/store/cluster/cluster.ts',
+    ['replication: () => keys.serverReplicationMark(this.#markTag(server))', 'replication: keys.replicationMark'],
+    'cluster/fail-over',
+  ),
+  plant(
+    'notices are not sharded',
+    'engine/store/connection/scripts.ts',
+    ['sharded ? shardedOf(one) : one', 'one'],
+    'cluster/engine',
+  ),
+  plant(
+    'who watches a round stays behind when its slot moves',
+    'engine/store/cluster/shard-events.ts',
+    ['server === undefined || server === at ||', 'server === undefined || at !== undefined ||'],
+    'cluster/engine',
+  ),
+  plant(
+    'what is wrong with one shard stops all',
+    'engine/store/server/cluster-health.ts',
+    ['problems: sound.length === 0 ? found : []', 'problems: found'],
+    'cluster/engine',
+  ),
+  plant(
+    'rounds of a shard with a problem are claimed',
+    'engine/campaign/round/rounds.ts',
+    ["if (isStopped?.(view.id)) return 'fenced'", ''],
+    'cluster/engine',
+  ),
+  plant(
+    'a part of the check that needs a shard that is away stops all',
+    'engine/ops/health.ts',
+    ['(found.problems.length > 0 || found.damages)', 'found.problems.length > 0'],
+    'cluster/engine',
+  ),
+  plant(
+    'fenced is started on a cluster',
+    'engine/store/store.ts',
+    ["if (durability === 'fenced' && clusterAddress(url))", "if (durability === 'fenced' && url === '')"],
+    'cluster/engine',
+  ),
+  plant(
+    'an address of a cluster that cannot be read is shown with its password',
+    'engine/store/connection/address.ts',
+    ['shownUrl(url)}" $', 'url}" $'],
+    'server/secrecy',
+    'unit/config',
+  ),
+  plant(
+    'a server that does not name its host is nowhere',
+    'engine/store/cluster/slot-table.ts',
+    ["host === null || host === '' || host === '?' ? askedHost : host", "host ?? ''"],
+    'unit/slot-table',
+  ),
+]
