@@ -7,11 +7,13 @@
  * compared are the answers themselves, every one of them, with the rounds as they are at the end.
  */
 import { expect, onTestFinished, test } from 'vitest'
+import { clusterSlotOf } from '../../engine/store/cluster/slot-table.ts'
 import * as keys from '../../engine/store/connection/keys.ts'
 import { Api } from '../support/api.ts'
 import { effort, PATIENCE_MS } from '../support/effort.ts'
 import { KEYS, SOON_MS, startTestWorker } from '../support/engine.ts'
 import { type ClusterServer, RedisCluster, until } from '../support/redis-cluster.ts'
+import { ScriptRoom } from '../support/script-room.ts'
 import { roundAt, ShardLoad } from '../support/shard-load.ts'
 
 const LEVEL = { FAIRGRAB_DURABILITY: 'replicated', FAIRGRAB_REPLICAS: '1', LOG_LEVEL: 'fatal' }
@@ -61,4 +63,26 @@ test('primaries die one after the other: nothing acknowledged is lost or doubled
   const { acknowledged, wrong } = await load.end()
   expect(wrong).toEqual([])
   expect(acknowledged).toBeGreaterThan(KILLS * 100)
+})
+
+test("the slot of a server's own mark moves: what waits for its replicas does not wait for the move", async () => {
+  const redis = await RedisCluster.open({ replicas: 1 })
+  const room = new ScriptRoom(redis.url, 0, { replicas: 1 })
+  onTestFinished(async () => {
+    await room.link.close()
+    await redis.stop()
+  })
+  const [from, to] = redis.primaries as [ClusterServer, ClusterServer]
+  let id = await room.newRound({ totals: [1000] })
+  while ((await redis.ownerOf(keys.roundState(id))) !== from) id = await room.newRound({ totals: [1000] })
+  await room.claim(id, ['first'])
+  const [mark] = await from.admin.keys('*:replication-mark')
+  let claims = 0
+  // The mark goes with the first key; from then on the server does not take it.
+  await redis.moveSlot(clusterSlotOf(mark as string), to, async () => {
+    const before = performance.now()
+    expect((await room.claim(id, [`during-${claims++}`]))[0]?.outcome).toBe('granted')
+    expect(performance.now() - before).toBeLessThan(2000)
+  })
+  expect(claims).toBeGreaterThanOrEqual(2)
 })

@@ -54,6 +54,12 @@ export const CLUSTER_PLANTS: readonly Plant[] = [
     'cluster/fail-over',
   ),
   plant(
+    "what waits for replicas waits for a slot of the server's own that moves",
+    'engine/store/cluster/cluster.ts',
+    ['this.#marks.delete(server)', ''],
+    'cluster/fail-over',
+  ),
+  plant(
     'notices are not sharded',
     'engine/store/connection/scripts.ts',
     ['sharded ? shardedOf(one) : one', 'one'],

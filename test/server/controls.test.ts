@@ -9,7 +9,6 @@ import { afterAll, beforeAll, expect, test } from 'vitest'
 import { realClock } from '../../engine/base/clock.ts'
 import { realRandom } from '../../engine/base/random.ts'
 import { VERSION } from '../../engine/server/routes/routes.ts'
-import { listenToStock } from '../../engine/store/connection/events.ts'
 import { openStore } from '../../engine/store/store.ts'
 import { Api, expectProblem, type Fields, type Granted, makeRound, type Round } from '../support/api.ts'
 import { KEYS, startTestWorker, type TestWorker } from '../support/engine.ts'
@@ -206,14 +205,16 @@ test('redemptions, the version, Redis and the age of the stock are counted', asy
 test('nodes are counted while they listen, each once however many workers it has', async () => {
   const store = openStore({ url: redis.url, durability: 'memory', clock: realClock, random: realRandom })
   const nodes = async () => (await store.health()).nodes
-  const before = await nodes()
-  expect(before).toBe(1)
+  await expect.poll(nodes).toBe(1)
+  const before = 1
   const listener = { received: () => {}, awaited: () => {}, gap: () => {} }
-  const stops = ['one', 'one', 'two'].map(name => listenToStock(redis.url, name, listener, realRandom))
+  const common = { url: redis.url, durability: 'memory', clock: realClock, random: realRandom } as const
+  const stores = ['one', 'one', 'two'].map(node => openStore({ ...common, node }))
+  const stops = stores.map(each => each.listen(listener))
   await expect.poll(nodes).toBe(before + 2)
   stops[2]?.()
   await expect.poll(nodes).toBe(before + 1)
   for (const stop of stops) stop()
   await expect.poll(nodes).toBe(before)
-  await store.close()
+  for (const each of [store, ...stores]) await each.close()
 })

@@ -4,13 +4,13 @@
  * conclude: `unknown` wherever something may have been done. Afterwards nothing is leaked.
  */
 import { createHash } from 'node:crypto'
-import type { Redis } from 'ioredis'
+import { Redis } from 'ioredis'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { campaignBudget, unsettledBudgets } from '../../engine/store/connection/keys.ts'
 import { loadScripts, type ScriptName } from '../../engine/store/connection/scripts.ts'
 import { Api, expectProblem, makeCampaign, makeRound, type Reply, type Round } from '../support/api.ts'
 import { KEYS, startTestWorker, type TestWorker } from '../support/engine.ts'
-import { type RedisServer, rawRedis, startOwnRedis } from '../support/redis.ts'
+import { type RedisProcess, startLocalRedis } from '../support/redis.ts'
 import { TcpProxy } from '../support/tcp-proxy.ts'
 
 /** Room for ten packs of two vouchers. */
@@ -22,15 +22,15 @@ const asks = (script: ScriptName) => {
   return (bytes: Buffer) => bytes.includes(sha) || bytes.includes(source.slice(0, 200))
 }
 
-let redis: RedisServer
+let redis: RedisProcess
 let proxy: TcpProxy
 let client: Redis
 let worker: TestWorker
 let api: Api
 beforeAll(async () => {
-  redis = await startOwnRedis({ appendfsync: 'no' })
+  redis = await startLocalRedis({ appendfsync: 'no' })
   proxy = await TcpProxy.open({ path: redis.socketPath as string })
-  client = rawRedis(redis.url)
+  client = new Redis(redis.socketPath as string)
   worker = await startTestWorker(proxy.url)
   api = new Api(worker.url, KEYS.operator)
 })

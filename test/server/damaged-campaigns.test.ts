@@ -65,14 +65,14 @@ test.each(Object.keys(NEEDED) as (keyof typeof NEEDED)[])(
   async part => {
     const [lost, sound] = [await redeemed(), await redeemed()]
     const key = NEEDED[part](lost.campaign_id)
-    await admin.rename(key, 'kept')
+    await admin.rename(key, `${key}:kept`)
     await expect.poll(told, WAITS).toContain(`campaign ${lost.campaign_id}: ${key} in Redis`)
     expect(await told()).toMatch(/restore that key from a backup/)
     expect(await damaged()).toBe('1')
     expect((await api.get('/readyz')).status).toBe(200)
     expectProblem(await claim(lost.id, 'bob'), 'fenced')
     expect((await claim(sound.id, 'bob')).status).toBe(201)
-    await admin.rename('kept', key)
+    await admin.rename(`${key}:kept`, key)
     await expect.poll(told, WAITS).toBe('[]')
     expect((await claim(lost.id, 'bob')).status).toBe(201)
     expect(await damaged()).toBe('0')
@@ -92,14 +92,14 @@ test('what lies beside the vouchers of a campaign is told by its key, the doctor
   for (const [part, keyOf] of Object.entries(BESIDES)) {
     const key = keyOf(campaign_id)
     await expect.poll(() => admin.exists(key), WAITS).toBe(1)
-    await admin.rename(key, 'kept')
+    await admin.rename(key, `${key}:kept`)
     await expect
       .poll(told, WAITS)
       .toContain(`campaign ${campaign_id}: ${key} in Redis is missing; claims and redemptions go on`)
     expect((await claim(id, `at-${part}`)).status).toBe(201)
     if (part === 'budget') expect((await doctor()).told).toContain(key)
     await admin.del(key)
-    await admin.rename('kept', key)
+    await admin.rename(`${key}:kept`, key)
   }
   await expect.poll(told, WAITS).toBe('[]')
 })

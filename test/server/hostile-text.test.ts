@@ -12,7 +12,6 @@ import { rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
-import { Redis } from 'ioredis'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { campaignSettlements, campaignState } from '../../engine/store/connection/keys.ts'
 import { ROOT } from '../repo/tree.ts'
@@ -20,6 +19,7 @@ import { Api, type Fields, type Granted, makeRound, PACK, type Round } from '../
 import { bareEnv } from '../support/bare-env.ts'
 import { KEYS } from '../support/engine.ts'
 import { HOSTILE, hostileIn } from '../support/hostile-texts.ts'
+import { rawRedis } from '../support/redis.ts'
 import { useWorker } from '../support/use-worker.ts'
 
 const worker = useWorker()
@@ -31,8 +31,6 @@ beforeAll(async () => {
   left = await leaveTexts()
 })
 afterAll(() => rm(folder, { recursive: true, force: true }))
-
-const asRedis = () => (worker.redisUrl.startsWith('unix://') ? worker.redisUrl.slice(7) : worker.redisUrl)
 
 /** What a terminal gets of a command, both streams, and its exit code. */
 function fairgrab(words: readonly string[]): Promise<{ readonly code: number; readonly shown: string }> {
@@ -136,7 +134,7 @@ test('the report’s page and CSV, and the metrics: no tag, no formula, no line 
 test('settlement files: a merchant’s id is no formula in CSV and itself in NDJSON; a day of an earlier version keeps its bytes', async () => {
   const api = new Api(worker.url, KEYS.operator)
   const { round, date } = left
-  const admin = new Redis(asRedis())
+  const admin = rawRedis(worker.redisUrl)
   await admin.hincrby(campaignState(round.campaign_id), 'ahead', DAY_MS)
   const path = `/v1/campaigns/${round.campaign_id}/settlements`
   const settle = () => api.post<Fields>(path, { business_date: date })

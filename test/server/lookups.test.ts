@@ -3,11 +3,12 @@
  * delays it and shows what it asks. A crowd that looks codes up shares reads, and that something was not there a moment ago
  * is nothing to go by. That no read answers a question that came behind it is held by test/script/grant-pages.test.ts.
  */
+import { Redis } from 'ioredis'
 import { beforeEach, expect, test } from 'vitest'
 import { roundState, rounds, roundsByNumber } from '../../engine/store/connection/keys.ts'
 import { Api, type Granted, makeRound } from '../support/api.ts'
 import { KEYS, startTestWorker, type TestWorker } from '../support/engine.ts'
-import { type RedisServer, rawRedis, startOwnRedis } from '../support/redis.ts'
+import { type RedisProcess, startLocalRedis } from '../support/redis.ts'
 import { TcpProxy } from '../support/tcp-proxy.ts'
 
 /** How far the second worker is from Redis; all that happens meanwhile at the first takes a tenth of it. */
@@ -16,10 +17,10 @@ const WAY_MS = 150
 let near: Api
 let far: Api
 let proxy: TcpProxy
-let redis: RedisServer
+let redis: RedisProcess
 
 beforeEach(async () => {
-  redis = await startOwnRedis({ appendfsync: 'no' })
+  redis = await startLocalRedis({ appendfsync: 'no' })
   proxy = await TcpProxy.open({ path: redis.socketPath as string })
   const workers: readonly TestWorker[] = [
     await startTestWorker(redis.url),
@@ -58,7 +59,7 @@ test('a storm of look-ups costs two reads of a page', async () => {
 
 test('a round that was made a moment after its id was asked for is found', async () => {
   const { id } = await makeRound(near)
-  const admin = rawRedis(redis.url)
+  const admin = new Redis(redis.socketPath as string)
   const state = await admin.dumpBuffer(roundState(id))
   await admin.del(roundState(id))
   await admin.del(rounds(), roundsByNumber())

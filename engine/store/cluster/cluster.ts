@@ -24,6 +24,9 @@ const PATIENT_MS = 500
 /** A table of a lower epoch is believed when none of the higher one was seen for so long: the cluster was made anew. */
 const EPOCH_KEPT_MS = 15_000
 
+/** So far from one slot of a server's marks is the next: those that are moved together lie side by side. */
+const STRIDE = 997
+
 interface ClusterOptions {
   readonly address: ClusterAddress
   readonly dial: Dial
@@ -43,6 +46,7 @@ export class Cluster {
   readonly #listeners = new Set<() => void>()
   readonly #marks = new Map<string, string>()
   readonly #stopPeriod: () => void
+  #remarks = 0
   #table = new SlotTable()
   #owners: ReadonlySet<string> = new Set()
   #client: Redis | undefined
@@ -85,6 +89,7 @@ export class Cluster {
     return {
       replication: () => keys.serverReplicationMark(this.#markTag(server)),
       sync: () => keys.serverSyncMark(this.#markTag(server)),
+      refused: () => this.#remark(server),
     }
   }
 
@@ -186,9 +191,17 @@ export class Cluster {
   #markTag(server: string): string {
     const kept = this.#marks.get(server)
     if (kept !== undefined && this.#table.ownerOf(clusterSlotOf(kept)) === server) return kept
-    const [slot] = this.#table.slotsOf(server)
+    const slots = this.#table.slotsOf(server)
+    const slot = slots[(this.#remarks * STRIDE) % slots.length]
     const tag = slot === undefined ? '' : tagOf(slot)
     this.#marks.set(server, tag)
     return tag
+  }
+
+  /** The slot of a server's marks is being moved away: another one of its slots has them from now on. */
+  #remark(server: string): void {
+    this.#remarks++
+    this.#marks.delete(server)
+    this.refresh()
   }
 }

@@ -14,6 +14,7 @@ import { jitter, type Random } from '../../base/random.ts'
 import { redisOptions } from './address.ts'
 import { runOf, untilSynced } from './first-sync.ts'
 import type { Marks } from './marks.ts'
+import { isElsewhere } from './replicas.ts'
 import type { Script } from './scripts.ts'
 
 /** Makes a client of an address that is not connected yet, and without any recovery of its own. */
@@ -141,6 +142,7 @@ export class Line {
       if (this.#options.syncs) await untilSynced(client, run, this.marks.sync())
       if (client === this.#client) this.#run = run
     } catch (cause) {
+      if (isElsewhere(cause)) this.marks.refused()
       client.emit('error', cause as Error)
       client.disconnect()
       return

@@ -172,7 +172,11 @@ export class Link {
 
   /** How many replicas of the one server that it leads to confirm, within 300 ms, all that its connection was sent so far. */
   copies(replicas: number): Promise<number> {
-    return this.request(client => countCopies(client, replicas, this.marks.replication()))
+    const counted = this.request(client => countCopies(client, replicas, this.marks.replication()))
+    return counted.catch(cause => {
+      this.marks.refused()
+      throw cause
+    })
   }
 
   /** Gives the connection up, for a server that is no longer what it was; requests go on over the next one. */
@@ -247,6 +251,7 @@ export class Link {
     }
     if (cause instanceof Fault) return this.#settle(request, cause)
     if (cause instanceof Uncounted) {
+      line.marks.refused()
       if (this.#shards) this.#shards.park(request)
       else client.disconnect()
       return

@@ -12,6 +12,8 @@ export interface Marks {
   readonly replication: () => string
   /** The key that names the run of the server whose log was synced whole. */
   readonly sync: () => string
+  /** The server does not take them, since their slot is being moved: others are named from now on. */
+  readonly refused: () => void
 }
 
-export const ONE_SERVER: Marks = { replication: keys.replicationMark, sync: keys.syncMark }
+export const ONE_SERVER: Marks = { replication: keys.replicationMark, sync: keys.syncMark, refused: () => {} }

@@ -22,6 +22,9 @@ const WAIT_MS = Math.floor(REDIS_SILENCE_MS * 0.75)
  */
 const ELSEWHERE = /^(READONLY|UNBLOCKED|MOVED|ASK|TRYAGAIN|CLUSTERDOWN|MASTERDOWN) /
 
+export const isElsewhere = (cause: unknown): boolean =>
+  cause instanceof Error && cause.name === 'ReplyError' && ELSEWHERE.test(cause.message)
+
 /** Too few replicas have it in time. */
 export class Short extends Error {}
 
@@ -52,7 +55,7 @@ export async function onAllReplicas(
   const answer = await reply
   const copies = await counting.catch(cause => {
     if (!(cause instanceof Error && cause.name === 'ReplyError')) throw cause
-    if (ELSEWHERE.test(cause.message)) throw new Uncounted(cause.message)
+    if (isElsewhere(cause)) throw new Uncounted(cause.message)
     throw new Fault('unknown', `it was executed, and the replicas could not be asked: ${cause.message}`, cause)
   })
   if (copies < replicas) throw new Short(`${copies} of ${replicas} replicas have confirmed it`)

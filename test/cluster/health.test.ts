@@ -1,0 +1,93 @@
+/**
+ * What the checks and the doctor say of a cluster: settings that break a level or stop more than they need to, by the address of
+ * the server that has them, or once where all have them; and each finding with a line to type that leads to that server.
+ */
+import { execFile } from 'node:child_process'
+import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
+import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest'
+import { realClock } from '../../engine/base/clock.ts'
+import { realRandom } from '../../engine/base/random.ts'
+import type { Durability } from '../../engine/store/server/health.ts'
+import { openStore } from '../../engine/store/store.ts'
+import { bareEnv } from '../support/bare-env.ts'
+import { type ClusterServer, RedisCluster } from '../support/redis-cluster.ts'
+
+const CLI = fileURLToPath(new URL('../../engine/cli.ts', import.meta.url))
+
+let redis: RedisCluster
+let one: ClusterServer
+beforeAll(async () => {
+  redis = await RedisCluster.open({ appendfsync: 'always' })
+  one = redis.primaries[0] as ClusterServer
+})
+afterAll(() => redis.stop())
+
+/** Sets it back when the test is over. */
+async function configure(server: ClusterServer, name: string, value: string): Promise<void> {
+  const [, before] = (await server.admin.config('GET', name)) as string[]
+  await server.admin.config('SET', name, value)
+  onTestFinished(async () => void (await server.admin.config('SET', name, before as string)))
+}
+
+async function healthOf(durability: Durability, replicas = 0) {
+  const store = openStore({ url: redis.url, durability, replicas, clock: realClock, random: realRandom })
+  const { problems, damages = [], warnings } = await store.health().finally(() => store.close())
+  return { problems, damages, warnings }
+}
+const whats = (findings: readonly { what: string }[]) => findings.map(({ what }) => what)
+
+test('a sound cluster has no problem', async () => {
+  expect(await healthOf('always')).toMatchObject({ problems: [], damages: [] })
+})
+
+test('what one server has is named by its address, what all have is said once', async () => {
+  await configure(one, 'cluster-require-full-coverage', 'yes')
+  for (const server of redis.primaries) await configure(server, 'cluster-node-timeout', '15000')
+  const warnings = whats((await healthOf('always')).warnings)
+  expect(warnings).toContain(
+    `shard ${one.address}: cluster-require-full-coverage is yes: a shard that is away stops every round`,
+  )
+  expect(warnings.filter(what => what.includes('cluster-node-timeout'))).toEqual([
+    'cluster-node-timeout is 15000 ms: so long and longer the rounds of a lost primary stand still',
+  ])
+})
+
+test('a setting that breaks the level stops the rounds of its shard, and everything where all shards have it', async () => {
+  await configure(one, 'appendfsync', 'everysec')
+  const { problems, damages } = await healthOf('always')
+  expect([problems, whats(damages)]).toEqual([
+    [],
+    [`shard ${one.address}: appendfsync is everysec, the level is always`],
+  ])
+  for (const server of redis.primaries.slice(1)) await configure(server, 'appendfsync', 'everysec')
+  const all = await healthOf('always')
+  expect([whats(all.problems), all.damages]).toEqual([['appendfsync is everysec, the level is always'], []])
+})
+
+test('at replicated, replicas that move between shards are a problem, and so are missing ones', async () => {
+  await configure(one, 'cluster-allow-replica-migration', 'yes')
+  const { problems } = await healthOf('replicated', 1)
+  expect(whats(problems)).toEqual([
+    '0 of 1 replicas confirm a write: it would not survive at the level replicated',
+    `shard ${one.address}: cluster-allow-replica-migration is yes: a replica of another shard that nobody counts could be promoted, the level is replicated`,
+  ])
+})
+
+test('the doctor looks at every server, and its lines lead to the one that has it, or to all', async () => {
+  await configure(one, 'appendfsync', 'everysec')
+  await configure(one, 'cluster-require-full-coverage', 'yes')
+  for (const server of redis.primaries) await configure(server, 'cluster-node-timeout', '15000')
+  const env = bareEnv({ REDIS_URL: redis.url, FAIRGRAB_KEYS: `operator:${'k'.repeat(32)}` })
+  const ran = promisify(execFile)(process.execPath, [CLI, 'doctor'], { env })
+  const { code, stdout } = await ran.then(
+    ({ stdout: text }) => ({ code: 0, stdout: text }),
+    (cause: { code: number; stdout: string }) => cause,
+  )
+  expect(code).toBe(1)
+  const cli = `redis-cli -h 127.0.0.1 -p ${one.port} CONFIG SET`
+  expect(stdout).toContain(`${cli} appendfsync always`)
+  expect(stdout).toContain(`${cli} cluster-require-full-coverage no`)
+  expect(stdout).toContain(`redis-cli --cluster call ${one.address} CONFIG SET cluster-node-timeout 5000`)
+  expect(stdout.match(/the engine is the default user/g)).toHaveLength(1)
+})
