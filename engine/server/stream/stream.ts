@@ -70,6 +70,21 @@ function wrongQuery(query: string): Refusal | undefined {
   }
 }
 
+/** The id that a frame's answer bears; 0 where it has none. */
+function idIn(frame: unknown): FrameId {
+  const id = (frame as { id?: unknown } | null)?.id
+  return typeof id === 'number' || typeof id === 'string' ? id : 0
+}
+
+/** The same of a frame that is not looked at otherwise. */
+function idOf(socket: StreamSocket, message: Buffer): FrameId {
+  try {
+    return idIn(decode(message, socket.msgpack ? 'msgpack' : 'json'))
+  } catch {
+    return 0
+  }
+}
+
 /** Counts one more or one less; what there is none of is forgotten. */
 function count(counts: Map<string, number>, name: string, more: 1 | -1): void {
   const now = (counts.get(name) ?? 0) + more
@@ -141,7 +156,7 @@ export class Stream implements StreamHandler {
     if (!session) return
     if (message.length > FRAME_BYTES_MAX) return this.#end(socket, 'too_large')
     const { allowed, late } = this.#options.services.rates.take(session.caller, () => socket.address)
-    if (!allowed) return this.#error(socket, 0, late ? 'overloaded' : 'rate_limited')
+    if (!allowed) return this.#error(socket, idOf(socket, message), late ? 'overloaded' : 'rate_limited')
     const frame = socket.msgpack ? scanClaimsFrame(message) : undefined
     if (frame) this.#packedClaims(socket, session, frame)
     else this.#ordinary(socket, session, message)
@@ -189,9 +204,8 @@ export class Stream implements StreamHandler {
       return this.#error(socket, 0, 'malformed', cause.message)
     }
     const parsed = streamFrame.safeParse(value)
-    if (parsed.success) return this.#dispatch(socket, session, parsed.data)
-    const id = (value as { id?: FrameId } | null)?.id
-    this.#error(socket, typeof id === 'number' || typeof id === 'string' ? id : 0, 'invalid', complaint(parsed.error))
+    if (parsed.success) this.#dispatch(socket, session, parsed.data)
+    else this.#error(socket, idIn(value), 'invalid', complaint(parsed.error))
   }
 
   #dispatch(socket: StreamSocket, session: Session, frame: StreamFrame): void {
