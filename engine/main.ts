@@ -160,6 +160,7 @@ const storeOf = (config: Config, log: Log, clock: Clock): Store =>
   openStore({
     url: config.redisUrl,
     durability: config.durability,
+    declared: config.durabilityDeclared,
     replicas: config.replicas,
     clock: realClock,
     calendarMs: () => clock.wallMs(),

@@ -129,7 +129,8 @@ async function campaignDamages(rounds: RoundStore, checks: CampaignChecks): Prom
 async function examineRedis(config: Config): Promise<Examined> {
   const link = new Link({ url: urlOf(config), scripts: loadScripts(), clock: realClock, random: realRandom })
   try {
-    const health = await checkHealth(link, { level: config.durability, replicas: config.replicas }, realClock)
+    const promised = { level: config.durability, replicas: config.replicas, declared: config.durabilityDeclared }
+    const health = await checkHealth(link, promised, realClock)
     const { problems, warnings } = await diagnose(link, realClock)
     const rounds = new RoundStore(link, loadScripts(), 0)
     const damaged = [...(await damages(rounds)), ...(await campaignDamages(rounds, new CampaignChecks(link)))]

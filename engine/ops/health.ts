@@ -18,6 +18,7 @@ export interface Findings {
 
 /** What a check of the server found. */
 export interface Checked extends Omit<Findings, 'damages'> {
+  readonly declared: boolean
   readonly version: string
   readonly usedMemoryBytes: number
   readonly nodes: number
@@ -35,6 +36,8 @@ export interface HealthReport {
   readonly ready: boolean
   readonly draining: boolean
   readonly durability: string
+  /** Present where an operator declares the level because the server's settings cannot be read. */
+  readonly declared?: true
   readonly redisVersion: string
   readonly redisMemoryBytes: number
   /** Nodes that share this Redis, this one among them; 0 where that is not known. */
@@ -61,10 +64,17 @@ export interface HealthOptions {
   readonly changed: (report: HealthReport) => void
 }
 
-const unreachable = (cause: unknown): Finding => ({
-  what: cause instanceof Error ? cause.message : 'Redis cannot be reached',
-  mend: 'start it, or correct REDIS_URL; it is tried again',
-})
+/** How Redis says that its user may not do something; the command is named in lower case. */
+const LACKS = /NOPERM.*'([a-z|]+)'/
+
+function unreachable(cause: unknown): Finding {
+  const what = cause instanceof Error ? cause.message : 'Redis cannot be reached'
+  const right = LACKS.exec(what)?.[1]
+  const mend = right
+    ? `allow +${right} to the engine's user of Redis; deploy/redis-users.conf has all rights that it needs`
+    : 'start it, or correct REDIS_URL; it is tried again'
+  return { what, mend }
+}
 
 export class Health {
   readonly #options: HealthOptions
@@ -142,8 +152,10 @@ export class Health {
       const watched = await this.#watched(found)
       const problems = [...found.problems, ...watched.problems]
       this.#stops = problems.length > 0
+      const { declared: _, ...before } = this.#report
       this.#report = {
-        ...this.#report,
+        ...before,
+        ...(found.declared ? { declared: true } : {}),
         ready: !this.#stops && !draining,
         redisVersion: found.version,
         redisMemoryBytes: found.usedMemoryBytes,

@@ -29,6 +29,8 @@ import { checkHealth, type Durability, type StoreHealth } from './server/health.
 export interface StoreOptions {
   readonly url: string
   readonly durability: Durability
+  /** Whether the level is declared where the server does not let its settings be read; no where it is left out. */
+  readonly declared?: boolean
   /** At replicated: how many replicas must have a grant before it is acknowledged. At fenced: and how far it may grant. */
   readonly replicas?: number
   readonly clock: Clock
@@ -132,7 +134,8 @@ export function openStore(options: StoreOptions): Store {
     ready: () => claims.ready && changes.ready && reads.ready,
     listen: listener => network.listen(url, options.node ?? 'unnamed', listener, random),
     onRenewed: renewed => void renewals.push(renewed),
-    health: () => checkHealth(server, { level: options.durability, replicas }, clock),
+    health: () =>
+      checkHealth(server, { level: options.durability, replicas, declared: options.declared ?? false }, clock),
     close: async () => {
       await Promise.all(links.map(each => each.close()))
     },

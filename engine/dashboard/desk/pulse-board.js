@@ -147,6 +147,7 @@ export class PulseBoard {
   #drawHealth() {
     const {
       durability,
+      declared,
       redisVersion,
       redisMemoryBytes,
       nodes,
@@ -158,7 +159,7 @@ export class PulseBoard {
     const oversold = this.#now?.oversold ?? 0
     setText($('nodes'), this.#now && nodes > 0 ? numbers.format(nodes) : '–')
     setText($('durability'), durability ? durability[0].toUpperCase() + durability.slice(1) : '–')
-    setText($('durability-words'), DURABILITY[durability] ?? '')
+    setText($('durability-words'), declared ? 'declared by you, not verified' : (DURABILITY[durability] ?? ''))
     const isKnown = this.#now && redisVersion
     setText($('redis'), isKnown ? (problems.length > 0 ? 'Fenced' : 'Sound') : '–')
     setText($('redis-words'), isKnown ? `${redisVersion}, ${megabytes}` : '')

@@ -122,9 +122,12 @@ interface BatchBody {
   readonly claims: readonly (ClaimBody & { readonly user_id: string })[]
 }
 
-/** With `?durability=true` the level at which this node has acknowledged what it answers. */
-const levelOf = ({ health }: Services, query: URLSearchParams) =>
-  query.get('durability') === 'true' ? { durability: health().durability } : {}
+/** With `?durability=true` the level at which this node has acknowledged what it answers, and whether that is only declared. */
+function levelOf({ health }: Services, query: URLSearchParams) {
+  if (query.get('durability') !== 'true') return {}
+  const { durability, declared } = health()
+  return { durability, ...(declared ? { declared } : {}) }
+}
 
 async function claimBatch(services: Services, { params, body, query, caller }: Call) {
   const round = await services.lifecycle.round(params[0] as string).catch((cause: unknown) => {
