@@ -142,7 +142,7 @@ export const OPERATOR_PLANTS: readonly Plant[] = [
   ),
   plant(
     "a worker's own refusal counts from when it last asked",
-    'engine/server/answers/claim-answers.ts',
+    'engine/server/answers/claim.ts',
     ['Math.round(Math.max(notice.at, now))', 'notice.at'],
     'server/retry-times',
   ),

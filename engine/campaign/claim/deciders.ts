@@ -5,7 +5,7 @@
 import type { Clock } from '../../base/clock.ts'
 import type { Random } from '../../base/random.ts'
 import type { Store } from '../../store/store.ts'
-import type { Decider, DeciderParts, MakeDecider } from '../round/decider.ts'
+import type { Decider, DeciderParts, MakeDecider } from '../round/round.ts'
 import type { Allocation } from '../round/round-config.ts'
 import { ArrivalQueue } from './arrival-queue.ts'
 import { ClaimQueue } from './claim-queue.ts'

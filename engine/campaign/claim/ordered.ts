@@ -6,10 +6,9 @@ import { CODES, type Code } from '../../base/codes.ts'
 import { holderEnd, holderOf, packHolders } from '../../base/holder.ts'
 import { SHED_WAIT_MS } from '../../base/limits.ts'
 import type { Allotment, Decided } from '../../store/data/allot-store.ts'
-import { type ClaimStore, type Decision, EXCEPTION_BYTES } from '../../store/data/claim-store.ts'
-import { type Answers, type Ask, type ClaimRequest, ManyAsk, type Run, type SingleAsk } from '../round/asks.ts'
-import type { Decider, DeciderParts, Standing } from '../round/decider.ts'
-import type { SentBatch } from '../round/known-holders.ts'
+import { type Batch, type ClaimStore, claimsIn, type Decision, EXCEPTION_BYTES } from '../../store/data/claim-store.ts'
+import { type Answers, type Ask, type ClaimRequest, ManyAsk, type Run } from '../round/asks.ts'
+import type { Decider, DeciderParts, SingleAsk, Standing } from '../round/round.ts'
 
 /** What waits to be decided, in its order. */
 export interface Queue {
@@ -29,7 +28,7 @@ export interface QueueEvents {
   /** The epoch that claims are asked in. */
   epoch(): string
   /** A batch was decided that left at `sentAt` (monotonic ms); before its claims are answered. */
-  decided(decision: Decision, sentAt: number, batch: SentBatch): void
+  decided(decision: Decision, sentAt: number, batch: Batch): void
   /** The same of claims that are allotted one by one; `holderOf` gives their holder keys. */
   allotted(allotment: Allotment, sentAt: number, holderOf: (decided: Decided) => string): void
   /** All claims of a batch have been answered. */
@@ -67,13 +66,13 @@ export class Ordered implements Decider, QueueEvents {
   }
 
   ask(request: ClaimRequest, ask: SingleAsk): void {
-    const { view, answerer, events } = this.#options
+    const { view, round, events } = this.#options
     const { holders } = view
     const entry = holders.findText(holderOf(request.userId, request.slot))
     if (entry >= 0) {
       ask.hold(holders.sequenceOf(entry), holders.poolOf(entry))
       events.refused(ask.outcome, 1)
-      return answerer.settledAlone(ask)
+      return round.settledAlone(ask)
     }
     const refusal = this.#refusal(request.slot, ask.askedAt)
     if (refusal === undefined) return this.#queue.push(ask)
@@ -144,12 +143,12 @@ export class Ordered implements Decider, QueueEvents {
     return this.#options.view.notice.epoch
   }
 
-  decided(decision: Decision, sentAt: number, batch: SentBatch): void {
-    const { view, answerer, events, monotonicMs } = this.#options
+  decided(decision: Decision, sentAt: number, batch: Batch): void {
+    const { view, round, events, monotonicMs } = this.#options
     view.holders.addBatch(batch, decision)
     view.take(decision.notice, sentAt)
-    answerer.times.remember(decision.first, decision.notice.sequence, decision.notice.at)
-    events.decided(view, decision, batch.claims, (monotonicMs() - sentAt) / 1000)
+    round.times.remember(decision.first, decision.notice.sequence, decision.notice.at)
+    events.decided(view, decision, claimsIn(batch), (monotonicMs() - sentAt) / 1000)
   }
 
   allotted({ notice, decided }: Allotment, sentAt: number, holderOf: (decided: Decided) => string): void {
@@ -165,7 +164,7 @@ export class Ordered implements Decider, QueueEvents {
   }
 
   finished(): void {
-    this.#options.answerer.finish()
+    this.#options.round.finish()
   }
 
   failed(fault: unknown): void {

@@ -13,9 +13,8 @@ import type { TurnVerb } from '../../store/data/round-store.ts'
 import type { DamagedRound, RoundAnswer } from '../../wire/round-answer.ts'
 import { newCampaign, newRound, restock } from '../../wire/schemas.ts'
 import { publicRound } from '../answers/round-answers.ts'
-import { isDryRun, type Route } from '../http/gateway.ts'
+import { type Answer, type Call, isDryRun, type Route, type Services } from '../http/gateway.ts'
 import { behind, listRows, placeOf } from '../http/lists.ts'
-import type { Answer, Call, Services } from '../http/services.ts'
 
 const UNREADABLE = 'its state in Redis cannot be read'
 

@@ -31,11 +31,14 @@ export interface Decision {
   readonly reserve?: number
 }
 
-/** A batch as it is asked: holder keys as a MessagePack array, and a byte of pool each or one for all. */
+/** A batch as it is asked: holder keys as a MessagePack array (array16), and a byte of pool each or one for all. */
 export interface Batch {
   readonly holders: Buffer
   readonly pools: Buffer
 }
+
+/** How many claims a batch has. */
+export const claimsIn = ({ holders }: Batch): number => holders.readUInt16BE(1)
 
 export interface Holding {
   readonly sequence: number
