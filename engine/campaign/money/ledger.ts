@@ -2,7 +2,6 @@
  * The ledger as it is read, and fraud holds. Grants are booked by the sweep; between two sweeps the balances shown
  * already count those made since, from the rounds' sequences, so `allocated` is never behind and the sum stays zero.
  */
-
 import { daysInOrder } from '../../base/business-day.ts'
 import { rfc3339 } from '../../base/clock.ts'
 import type { LedgerEntry } from '../../store/data/ledger-store.ts'

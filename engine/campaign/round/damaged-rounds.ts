@@ -9,7 +9,6 @@
  * Rejected: counts compared at one moment by a script of their own (claims do that; here they are read twice), and every round of the
  * index at each check (that is `fairgrab doctor --rounds`).
  */
-
 import { Fault } from '../../base/assert.ts'
 import type { Finding } from '../../base/finding.ts'
 import type { RoundStore, Damage as Wrong } from '../../store/data/round-store.ts'

@@ -78,11 +78,6 @@ export class ClaimStore {
     this.#script = scripts.claim
   }
 
-  /** Requests to Redis without an answer, on the connection that carries claims. */
-  get waiting(): number {
-    return this.#claims.waiting
-  }
-
   /**
    * Decides a batch. `holders` is a MessagePack array of holder keys, `pools` a byte a claim or one for all.
    * Throws Fault `fenced` when the round's state is missing or of another epoch, `unknown`, `unavailable`.
@@ -102,11 +97,7 @@ export class ClaimStore {
     )
     const [outcome, notice, first, rest, exceptions, reserve] = reply
     if (outcome === CODES.unavailable.number) return { again }
-    if (outcome !== CODES.granted.number)
-      throw new Fault(
-        again ? 'unknown' : 'fenced',
-        `round ${roundId}: its keys in Redis are not all there, or of another epoch; restore a backup`,
-      )
+    if (outcome !== CODES.granted.number) throw keysLost(roundId, again)
     return {
       notice: parseNotice(text(notice)),
       first: number(first),
@@ -201,6 +192,13 @@ export function logBatch(last: number, fields: readonly Buffer[]): LogBatch | un
     poolOf: i => pools[pools.length === 1 ? 0 : i] as number,
   }
 }
+
+/** A script found a round's keys not all there, or of another epoch; `again` when it was sent on more than one connection. */
+export const keysLost = (roundId: string, again: boolean): Fault =>
+  new Fault(
+    again ? 'unknown' : 'fenced',
+    `round ${roundId}: its keys in Redis are not all there, or of another epoch; restore a backup`,
+  )
 
 /** The code of an outcome number that a script gave. */
 export function claimCode(outcome: number): Code {

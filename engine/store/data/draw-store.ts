@@ -7,7 +7,6 @@
  * draw-take.lua closes a window and lends the work to one worker; draw-write.lua publishes a file and ends a phase;
  * draw-grant.lua makes grants in the result's order; draw-finish.lua opens what comes next.
  */
-
 import { Fault } from '../../base/assert.ts'
 import type { Code } from '../../base/codes.ts'
 import { HOLDER_BYTES_MAX, writeArrayHead, writeHolder } from '../../base/holder.ts'
@@ -33,11 +32,7 @@ export interface DrawState {
 }
 
 /** A draw that this worker has in hand. */
-export interface TakenDraw {
-  readonly window: number
-  readonly phase: DrawPhase
-  readonly first: number
-  readonly entries: number
+export interface TakenDraw extends Pick<DrawState, 'window' | 'phase' | 'first' | 'entries'> {
   /** Grants of the round before this draw's. */
   readonly base: number
   /** Milliseconds since 1970, Redis's clock. */

@@ -16,6 +16,7 @@ import { certain } from '../connection/doubt.ts'
 import * as keys from '../connection/keys.ts'
 import type { Link, Reply } from '../connection/link.ts'
 import type { Script, ScriptName } from '../connection/scripts.ts'
+import { keysLost } from './claim-store.ts'
 import { type Notice, parseNotice } from './notice.ts'
 
 /** One claim of a batch: bucket u16, digest (6 bytes), tag (16), pool. */
@@ -82,11 +83,7 @@ export class EntryStore {
       const sent = await this.#claims.send(this.#script, [...fixed, ...chunks, ...seen], [epoch, first, shed, claims])
       again ||= sent.again
       const [outcome, notice, window, entries, rest, exceptions, shedByAll] = sent.reply
-      if (outcome === CODES.fenced.number)
-        throw new Fault(
-          again ? 'unknown' : 'fenced',
-          `round ${roundId}: its keys in Redis are not all there, or of another epoch`,
-        )
+      if (outcome === CODES.fenced.number) throw keysLost(roundId, again)
       this.#entries.set(roundId, number(entries))
       if (outcome === CODES.wrong_state.number) continue
       return {

@@ -6,7 +6,6 @@
  * The fingerprint of an Idempotency-Key is also kept in the caller's slot, because one key may be tried against vouchers
  * of different campaigns. It is written first, so a key can never stand for two bodies.
  */
-
 import { Fault } from '../../base/assert.ts'
 import { Batcher } from '../../base/batcher.ts'
 import type { Clock } from '../../base/clock.ts'
