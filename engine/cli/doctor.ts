@@ -13,7 +13,7 @@ import { realClock } from '../base/clock.ts'
 import type { Finding, Findings } from '../base/finding.ts'
 import { realRandom } from '../base/random.ts'
 import { checkRound } from '../campaign/operator/round-check.ts'
-import { campaignFinding } from '../campaign/round/damaged-campaigns.ts'
+import { campaignFinding } from '../campaign/round/damaged-rounds.ts'
 import { type Config, ConfigError, readConfig } from '../config.ts'
 import { judgeStranger } from '../main/agreement.ts'
 import { verifyBinary } from '../server/http/binary.ts'
@@ -26,7 +26,7 @@ import { diagnose } from '../store/server/diagnosis.ts'
 import { embeddedUrl } from '../store/server/embedded.ts'
 import { checkHealth } from '../store/server/health.ts'
 import { FLAWS_AS_OF } from '../store/server/known-flaws.ts'
-import { openStore } from '../store/store.ts'
+import { openStore, type Store } from '../store/store.ts'
 import type { Command } from './command.ts'
 
 const DISK_FREE_MIN = 1024 ** 3
@@ -137,6 +137,12 @@ async function examineRedis(config: Config): Promise<Findings> {
   }
 }
 
+/** Asks the Redis of these settings something, over connections that are closed behind it. */
+async function withStore(config: Config, ask: (store: Store) => Promise<Findings>): Promise<Findings> {
+  const store = openStore({ url: urlOf(config), durability: config.durability, clock: realClock, random: realRandom })
+  return ask(store).finally(() => store.close())
+}
+
 const NO_AGREEMENT = warning(
   'no node has agreed on anything with this Redis: it is new, or it was emptied',
   'where it is new, start the first node; where nodes ran with it, stop them and restore its backup',
@@ -144,28 +150,21 @@ const NO_AGREEMENT = warning(
 
 /** Whether a node with these settings could join those of this Redis; nothing is kept or made here. */
 async function examineAgreement(config: Config): Promise<Findings> {
-  const { durability, redisUrl } = config
-  const store = openStore({ url: urlOf(config), durability, clock: realClock, random: realRandom })
-  try {
-    if (Object.keys(await store.agreement.read()).length === 0) return NO_AGREEMENT
+  return withStore(config, async ({ agreement }) => {
+    if (Object.keys(await agreement.read()).length === 0) return NO_AGREEMENT
     // The level of an embedded server is its one node's affair.
-    return await judgeStranger(config, store.agreement, { alone: redisUrl === '' })
-  } finally {
-    await store.close()
-  }
+    return judgeStranger(config, agreement, { alone: config.redisUrl === '' })
+  })
 }
 
 async function examineRounds(config: Config): Promise<Findings> {
-  const store = openStore({ url: urlOf(config), durability: config.durability, clock: realClock, random: realRandom })
-  try {
+  return withStore(config, async store => {
     const problems: Finding[] = []
     for (const id of await store.rounds.anyIds())
       for (const finding of await checkRound(store, id))
         problems.push({ what: `round ${id}: ${finding}`, mend: finding.startsWith('the state ') ? RESTORE : COMPARE })
     return { problems, warnings: [] }
-  } finally {
-    await store.close()
-  }
+  })
 }
 
 const PARTS: Readonly<Record<string, (config: Config) => Findings | Promise<Findings>>> = {

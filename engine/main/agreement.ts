@@ -203,8 +203,8 @@ export async function agree({ config, store, health }: AgreeParts): Promise<Secr
     const { problems } = await judgeStranger(config, store.agreement, { alone, deadlineMs: Number.POSITIVE_INFINITY })
     if (problems[0]) throw refusalOf(problems[0])
   }
-  const voucher = set.voucher ?? (await store.vouchers.secret())
-  const draw = set.draw ?? (await store.draws.secret())
+  const voucher = set.voucher ?? (await store.agreement.secret('voucher'))
+  const draw = set.draw ?? (await store.agreement.secret('draw'))
   const agreement = new Agreement({ store: store.agreement, own: ownOf(config, { voucher, draw }), alone })
   health.watch(() => agreement.check())
   // A server that was not reached yet is not waited for where nothing is needed of it: the next check of it asks.

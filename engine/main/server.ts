@@ -73,11 +73,7 @@ export function servicesOf(
     unanswered: () => rounds.unanswered,
     sockets: () => stream.sockets,
     redisUp: store.ready,
-    ready: () => health.report.ready,
-    redisMemoryBytes: () => health.report.redisMemoryBytes,
-    redisCommands: () => health.report.redisCommands,
-    redisAheadMs: () => health.report.redisAheadMs,
-    nodes: () => health.report.nodes,
+    health: () => health.report,
     damaged: () => damagedRounds(rounds),
     version: VERSION,
     stocks: () =>

@@ -200,14 +200,8 @@ export class ArrivalQueue implements Queue {
     const holds = sequence > 0
     const repeat = holds ? CODES.replayed.number : outcome
     for (const [i, { ask, place }] of asked.entries()) {
-      const run: Run = {
-        from: place,
-        count: 1,
-        outcome: i > 0 ? repeat : outcome,
-        sequence,
-        pool: holds ? own : undefined,
-        at,
-      }
+      const answer = { outcome: i > 0 ? repeat : outcome, sequence, pool: holds ? own : undefined, at }
+      const run: Run = { from: place, count: 1, ...answer }
       this.#options.events.arrived?.(stamp, run, pool)
       ask.settle(run)
     }

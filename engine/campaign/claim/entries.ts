@@ -264,12 +264,8 @@ export class Entries implements Decider {
     view.take(notice, sentAt)
     this.#shed = Math.max(this.#shed, decision.shed)
     const standings = await this.#settle(fresh, claims, decision)
-    events.decided(
-      view,
-      { notice, first: entries + 1, rest, exceptions },
-      fresh.length,
-      (clock.monotonicMs() - sentAt) / 1000,
-    )
+    const decided = { notice, first: entries + 1, rest, exceptions }
+    events.decided(view, decided, fresh.length, (clock.monotonicMs() - sentAt) / 1000)
     let next = 0
     return entrants.map(entrant => (entrant === fresh[next] ? (standings[next++] as Standing) : refused('overloaded')))
   }

@@ -31,11 +31,8 @@ export class Ledger {
   async balances(campaign: Campaign): Promise<Balances> {
     const rounds = await this.#store.rounds.index(campaign.id)
     const reads = await Promise.all(rounds.map(({ id }) => this.#store.rounds.read(id)))
-    const standing = await this.#store.ledger.standing(
-      campaign.id,
-      rounds.map(({ number }) => number),
-    )
-    const { balances: kept, booked } = standing
+    const numbers = rounds.map(({ number }) => number)
+    const { balances: kept, booked } = await this.#store.ledger.standing(campaign.id, numbers)
     let unbooked = 0
     for (const [i, read] of reads.entries()) {
       if (!read) throw lostRound(rounds[i]?.id as string)

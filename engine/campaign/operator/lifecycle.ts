@@ -61,12 +61,6 @@ export interface RoundEffect {
   readonly budget?: BudgetEffect
 }
 
-interface NewRoundRules {
-  readonly id: string
-  readonly rules: RoundRules
-  readonly closesAt: number
-}
-
 export class Lifecycle {
   readonly #options: LifecycleOptions
 
@@ -121,7 +115,8 @@ export class Lifecycle {
   }
 
   /** Writes a round's state. */
-  async #make(campaign: Campaign, { id, rules, closesAt }: NewRoundRules): Promise<void> {
+  async #make(campaign: Campaign, round: { id: string; rules: RoundRules; closesAt: number }): Promise<void> {
+    const { id, rules, closesAt } = round
     const number = await this.#options.store.rounds.nextNumber()
     refuseNumber(number)
     const setAside = rules.pools.reduce((sum, pool) => sum + pool.stock, 0)
@@ -155,11 +150,6 @@ export class Lifecycle {
     const round = await this.round(id)
     if (isDrawn(round.view.config) && round.view.notice.opensAt > 0) await this.#options.draws.begin(round)
     return round
-  }
-
-  /** Milliseconds since 1970 by Redis's clock, as far as this worker can tell. */
-  serverTimeMs(): number {
-    return this.#options.rounds.serverTimeMs()
   }
 
   /** A round as it stands now; throws `not_found`. */

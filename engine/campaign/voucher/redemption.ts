@@ -172,12 +172,8 @@ export class Redemption {
   async deactivate(actor: Actor, code: string, note: string): Promise<void> {
     const { campaignId, facts } = await this.#options.vouchers.of(code)
     const { on_expiry: unused } = await this.#options.campaigns.get(campaignId)
-    const turned = await this.#options.store.vouchers.deactivate(campaignId, {
-      voucher: facts,
-      unused,
-      by: actor.id,
-      note,
-    })
+    const call = { voucher: facts, unused, by: actor.id, note }
+    const turned = await this.#options.store.vouchers.deactivate(campaignId, call)
     if (turned.code !== 'granted' && turned.code !== 'replayed') throw refused(turned, this.#options.serverTimeMs())
   }
 

@@ -203,16 +203,8 @@ export async function claimOf(services: Services, round: Round, userId: string, 
   return { outcome: 'sold_out' }
 }
 
-interface GrantRow {
-  readonly sequence: number
-  readonly user_id: string
-  readonly slot: number
-  readonly pool: string
-  readonly granted_at: string
-}
-
 /** A list that ends says that there is no more, so none ends before a fail-over is over, or where the log lacks something. */
-async function* grantRows(services: Services, round: Round, from: number): AsyncGenerator<GrantRow> {
+async function* grantRows(services: Services, round: Round, from: number) {
   const { sequence: end, aside } = round.view.notice
   let last = from - 1
   for await (const batch of round.grants(from)) {

@@ -9,7 +9,7 @@ import * as keys from '../connection/keys.ts'
 import type { Link, Reply } from '../connection/link.ts'
 import type { Script, ScriptName } from '../connection/scripts.ts'
 import { keysLost } from './claim-store.ts'
-import { type Notice, parseNotice } from './notice.ts'
+import { type Notice, noticeIn } from './notice.ts'
 
 export const TIE_BYTES = 8
 
@@ -84,7 +84,7 @@ export class AllotStore {
     const [outcome, notice, frontier, late, decided] = reply
     if (outcome !== CODES.granted.number) throw keysLost(roundId, again)
     return {
-      notice: parseNotice((notice as Buffer).toString('latin1')),
+      notice: noticeIn(notice),
       frontier: number(frontier),
       late: number(late),
       decided: decidedIn(decided as Buffer).map(each => ({ ...each, outcome: certain({ again }, each.outcome) })),

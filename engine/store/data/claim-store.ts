@@ -8,7 +8,7 @@ import { holdersIn } from '../../base/holder.ts'
 import * as keys from '../connection/keys.ts'
 import type { Link, Reply } from '../connection/link.ts'
 import type { Script, ScriptName } from '../connection/scripts.ts'
-import { type Notice, parseNotice } from './notice.ts'
+import { type Notice, noticeIn } from './notice.ts'
 
 /** A batch that passes the reserve: nothing was done, but by an earlier copy that may still be under way where `again` says so. */
 export interface Unreserved {
@@ -64,7 +64,6 @@ export function* exceptionOutcomes(exceptions: Buffer): Generator<number> {
 }
 
 const number = (reply: Reply | undefined): number => Number(reply)
-const text = (reply: Reply | undefined): string => (reply as Buffer).toString('latin1')
 
 export class ClaimStore {
   readonly #claims: Link
@@ -99,7 +98,7 @@ export class ClaimStore {
     if (outcome === CODES.unavailable.number) return { again }
     if (outcome !== CODES.granted.number) throw keysLost(roundId, again)
     return {
-      notice: parseNotice(text(notice)),
+      notice: noticeIn(notice),
       first: number(first),
       rest: number(rest),
       exceptions: exceptions as Buffer,

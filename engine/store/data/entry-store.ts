@@ -17,7 +17,7 @@ import * as keys from '../connection/keys.ts'
 import type { Link, Reply } from '../connection/link.ts'
 import type { Script, ScriptName } from '../connection/scripts.ts'
 import { keysLost } from './claim-store.ts'
-import { type Notice, parseNotice } from './notice.ts'
+import { type Notice, noticeIn } from './notice.ts'
 
 /** One claim of a batch: bucket u16, digest (6 bytes), tag (16), pool. */
 export const ENTRY_CLAIM_BYTES = 25
@@ -87,7 +87,7 @@ export class EntryStore {
       this.#entries.set(roundId, number(entries))
       if (outcome === CODES.wrong_state.number) continue
       return {
-        notice: parseNotice((notice as Buffer).toString('latin1')),
+        notice: noticeIn(notice),
         window: number(window),
         entries: number(entries),
         rest: certain({ again }, number(rest)),

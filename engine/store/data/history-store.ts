@@ -5,10 +5,10 @@
  * adopted last.
  */
 import * as keys from '../connection/keys.ts'
-import type { Link, Reply } from '../connection/link.ts'
+import type { Link } from '../connection/link.ts'
 import type { Script, ScriptName } from '../connection/scripts.ts'
 import { claimCode } from './claim-store.ts'
-import { type Notice, parseNotice } from './notice.ts'
+import { type Notice, noticeIn } from './notice.ts'
 
 export class HistoryStore {
   readonly #link: Link
@@ -25,7 +25,7 @@ export class HistoryStore {
     const [outcome, text] = await this.#link.script(this.#script, [keys.roundState(id)], args)
     const code = claimCode(outcome as number)
     if (code === 'fenced') return undefined
-    const notice = parseNotice((text as Reply & Buffer).toString('latin1'))
+    const notice = noticeIn(text)
     return { notice, begun: code === 'granted' }
   }
 }
