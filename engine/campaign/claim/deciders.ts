@@ -23,7 +23,7 @@ export interface DecidersOptions {
 export function decidersOf({ store, clock, random, batchClaims, batchesInFlight }: DecidersOptions): MakeDecider {
   const worker = random.bytes(8).toString('hex')
   const ordered = (parts: DeciderParts, queue: (events: QueueEvents) => Queue) =>
-    new Ordered({ ...parts, claims: store.claims, monotonicMs: () => clock.monotonicMs(), queue })
+    new Ordered({ ...parts, claims: store.claims, clock, queue })
   return (parts): Decider => {
     const { id: roundId, config } = parts.view
     const { allocation } = config

@@ -2,6 +2,7 @@
  * Claims that are decided in an order: first come, and strict. Both answer at once the holders they know and what is
  * certainly refused, and queue the rest; they differ in the queue alone (claim-queue.ts, arrival-queue.ts).
  */
+import type { Clock } from '../../base/clock.ts'
 import { CODES, type Code } from '../../base/codes.ts'
 import { holderEnd, holderOf, packHolders } from '../../base/holder.ts'
 import { SHED_WAIT_MS } from '../../base/limits.ts'
@@ -42,7 +43,7 @@ export interface QueueEvents {
 
 export interface OrderedOptions extends DeciderParts {
   readonly claims: Pick<ClaimStore, 'holding'>
-  readonly monotonicMs: () => number
+  readonly clock: Clock
   readonly queue: (events: QueueEvents) => Queue
 }
 
@@ -144,15 +145,15 @@ export class Ordered implements Decider, QueueEvents {
   }
 
   decided(decision: Decision, sentAt: number, batch: Batch): void {
-    const { view, round, events, monotonicMs } = this.#options
+    const { view, round, events, clock } = this.#options
     view.holders.addBatch(batch, decision)
     view.take(decision.notice, sentAt)
     round.times.remember(decision.first, decision.notice.sequence, decision.notice.at)
-    events.decided(view, decision, claimsIn(batch), (monotonicMs() - sentAt) / 1000)
+    events.decided(view, decision, claimsIn(batch), (clock.monotonicMs() - sentAt) / 1000)
   }
 
   allotted({ notice, decided }: Allotment, sentAt: number, holderOf: (decided: Decided) => string): void {
-    const { view, events, monotonicMs } = this.#options
+    const { view, events, clock } = this.#options
     const exceptions = Buffer.allocUnsafe(decided.length * EXCEPTION_BYTES)
     for (const [i, each] of decided.entries()) {
       exceptions[i * EXCEPTION_BYTES + 2] = each.outcome
@@ -160,7 +161,7 @@ export class Ordered implements Decider, QueueEvents {
     }
     view.take(notice, sentAt)
     const decision = { notice, first: 0, rest: CODES.granted.number, exceptions }
-    events.decided(view, decision, decided.length, (monotonicMs() - sentAt) / 1000)
+    events.decided(view, decision, decided.length, (clock.monotonicMs() - sentAt) / 1000)
   }
 
   finished(): void {
