@@ -112,7 +112,7 @@ export const SETTINGS = [
 export type SettingName = (typeof SETTINGS)[number]['name']
 
 /** Variables of the command line's own; known so that they do not stop the start. */
-const OF_THE_CLI = ['FAIRGRAB_URL', 'FAIRGRAB_KEY', 'FAIRGRAB_NODE']
+const OF_THE_CLI = ['FAIRGRAB_URL', 'FAIRGRAB_KEY']
 
 /** What Kubernetes puts into each container for a Service that is called fairgrab, or fairgrab and more. */
 const OF_A_SERVICE = /^FAIRGRAB_(\w+_)?(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)$/

@@ -3,21 +3,13 @@
  * the drain. Any problem stops the grants and is reported in words with what to do, but for what concerns single rounds, whose
  * scripts stop them; warnings are reported and do not stop.
  */
-
 import { Fault } from '../base/assert.ts'
 import { type Clock, every } from '../base/clock.ts'
 import type { Code } from '../base/codes.ts'
-import type { Finding } from '../base/finding.ts'
-
-export interface Findings {
-  readonly problems: readonly Finding[]
-  /** Problems of single rounds: shown as problems, and they stop nothing else. */
-  readonly damages: readonly Finding[]
-  readonly warnings: readonly Finding[]
-}
+import type { Finding, Findings } from '../base/finding.ts'
 
 /** What a check of the server found. */
-export interface Checked extends Omit<Findings, 'damages'> {
+export interface Checked extends Findings {
   readonly declared: boolean
   readonly version: string
   readonly usedMemoryBytes: number
@@ -26,13 +18,18 @@ export interface Checked extends Omit<Findings, 'damages'> {
   readonly aheadMs: number
 }
 
+interface AllFindings extends Findings {
+  /** Problems of single rounds: shown as problems, and they stop nothing else. */
+  readonly damages: readonly Finding[]
+}
+
 /**
  * What a part above the store has to say of the server, at each check of it. One that cannot be asked (what it reads waits
  * for the replica that is missing) says less than what the check found, so it never stands in its place.
  */
-export type Watch = (found: Checked) => Promise<Partial<Findings>>
+export type Watch = (found: Checked) => Promise<Partial<AllFindings>>
 
-export interface HealthReport {
+export interface HealthReport extends Findings {
   readonly ready: boolean
   readonly draining: boolean
   readonly durability: string
@@ -46,8 +43,6 @@ export interface HealthReport {
   readonly redisCommands: number
   /** How far Redis's clock is ahead of this machine's at least, at the last check. */
   readonly redisAheadMs: number
-  readonly problems: readonly Finding[]
-  readonly warnings: readonly Finding[]
 }
 
 const CHECK_MS = 5000
@@ -175,7 +170,7 @@ export class Health {
   }
 
   /** What the watches found; where the server itself has problems, one that cannot be asked finds nothing. */
-  async #watched(found: Checked): Promise<Findings> {
+  async #watched(found: Checked): Promise<AllFindings> {
     const asked = Promise.all(this.#watches.map(watch => watch(found)))
     const all = await asked.catch(cause => {
       if (cause instanceof Fault && found.problems.length > 0) return []

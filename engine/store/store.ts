@@ -113,7 +113,7 @@ export function openStore(options: StoreOptions): Store {
     // What is only read waits for no replica where a missing one does not stop the grants.
     claims: new ClaimStore(claims, fenced ? server : reads, scripts),
     absences: new AbsenceStore(reads, scripts, { fenced, soon }),
-    agreement: new AgreementStore(server, reads),
+    agreement: new AgreementStore(server, reads, random),
     allotments: new AllotStore(claims, reads, scripts),
     entries: new EntryStore(claims, reads, scripts),
     draws: new DrawStore(reads, scripts, random),
@@ -124,7 +124,6 @@ export function openStore(options: StoreOptions): Store {
     histories: new HistoryStore(server, scripts),
     fence: new FenceStore({ claims, copied }, scripts, new RoundStore(claims, scripts, leaseMs)),
     vouchers: new VoucherStore(changes, reads, scripts, {
-      random,
       soon,
       calendarMs: options.calendarMs ?? (() => clock.wallMs()),
     }),

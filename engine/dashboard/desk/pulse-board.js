@@ -6,9 +6,8 @@
  * place in the stack and in the list below it, which says each by name and number. Rejected: one chart a round for
  * refusals; the engine counts outcomes a node, since a counter a round would cost the claim path.
  */
-
 import { fetchAgain } from '../base/engine-api.js'
-import { setText, textNode } from '../base/screen-text.js'
+import { $, setText, textNode } from '../base/screen-text.js'
 import { NodePulse } from './node-pulse.js'
 import { CHART_POINTS, TimeChart } from './time-chart.js'
 
@@ -33,8 +32,6 @@ const DURABILITY = {
 }
 
 const numbers = new Intl.NumberFormat(undefined, { maximumFractionDigits: 0 })
-/** @type {(id: string) => HTMLInputElement} Most are fields, and what all elements have a field has, too. */
-const $ = id => /** @type {HTMLInputElement} */ (document.getElementById(id))
 
 export const milliseconds = seconds => {
   if (seconds === undefined) return '–'

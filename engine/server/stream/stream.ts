@@ -13,18 +13,16 @@ import { FRAME_BYTES_MAX, OWED_BYTES_MAX, TOPICS_PER_SOCKET_MAX } from '../../ba
 import type { Answers } from '../../campaign/round/asks.ts'
 import type { Round } from '../../campaign/round/round.ts'
 import { COHORTS } from '../../campaign/round/stock-feed.ts'
-import { claimAnswer } from '../../wire/claim-answer.ts'
+import { claimAnswer } from '../../wire/claim-json.ts'
 import { type ClaimsFrame, packResults, replayedPlaces, scanClaimsFrame, WORDS } from '../../wire/claims-frame.ts'
 import { decode, encode, Malformed } from '../../wire/encoding.ts'
 import { complaint, type StreamFrame, streamFrame } from '../../wire/schemas.ts'
 import type { EncodedFrame } from '../../wire/stock-frame.ts'
-import { countUnread, enteredAnswer, refusalFields, roundOfAnswer } from '../answers/claim-answers.ts'
+import { claimRequest, countUnread, enteredAnswer, poolOf, refusalFields } from '../answers/claim.ts'
 import { stockFrame } from '../answers/round-answers.ts'
-import { claimRequest, poolOf } from '../http/claim-request.ts'
-import { surely } from '../http/gateway.ts'
+import { type Services, surely } from '../http/gateway.ts'
 import { readQuery } from '../http/query.ts'
 import { networkOf } from '../http/rate-limits.ts'
-import type { Services } from '../http/services.ts'
 import type { RefusedUpgrade, StreamHandler, StreamSocket, UpgradeRequest } from '../http/stream-socket.ts'
 
 type FrameOf<Op extends StreamFrame['op']> = Extract<StreamFrame, { op: Op }>
@@ -290,7 +288,7 @@ export class Stream implements StreamHandler {
       if ('code' in request) return this.#error(socket, id, request.code, request.detail)
       round.ask(request, asked => {
         if (asked.holds) {
-          const body = claimAnswer(roundOfAnswer(round), asked, asked.outcome === CODES.replayed.number)
+          const body = claimAnswer(round.view, asked, asked.outcome === CODES.replayed.number)
           return this.#send(socket, { op: 'result', id, ...body })
         }
         if (asked.receipt) return this.#send(socket, { op: 'result', id, ...enteredAnswer(asked.receipt) })

@@ -6,7 +6,6 @@
  * must not be allowed cannot be tried, so for that Redis is asked (ACL DRYRUN), and where it will not say, the user is
  * already a limited one. Rejected: parsing ACL rules, a language with its own order and exceptions.
  */
-
 import type { Redis } from 'ioredis'
 import { Fault } from '../../base/assert.ts'
 import type { Clock } from '../../base/clock.ts'

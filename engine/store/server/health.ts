@@ -3,7 +3,6 @@
  * Each problem says what is wrong and what to type. Any problem stops the grants (outcome `fenced`), because a grant
  * that the server may forget is worse than none. Warnings are reported and do not stop.
  */
-
 import type { Redis } from 'ioredis'
 import type { Clock } from '../../base/clock.ts'
 import type { Finding } from '../../base/finding.ts'
