@@ -34,7 +34,10 @@ export default defineConfig(async () => {
       projects: [
         { extends: true, test: { name: 'pure', include: PURE, isolate: false } },
         { extends: true, test: { name: 'bench', include: BENCH, isolate: false } },
-        { extends: true, test: { name: 'real', include: ['test/**/*.test.ts'], exclude: [...PURE, ...BENCH] } },
+        {
+          extends: true,
+          test: { name: 'real', include: ['test/**/*.test.ts'], exclude: [...PURE, ...BENCH], isolate: false },
+        },
       ],
       pool: 'forks',
       maxWorkers: 3,

@@ -55,6 +55,13 @@ export const SETTINGS = [
   row('FAIRGRAB_DURABILITY', 'level', 'always', 'What Redis must have done before a grant is acknowledged.', {
     choices: ['memory', 'everysec', 'always', 'replicated', 'fenced'],
   }),
+  row(
+    'FAIRGRAB_DURABILITY_DECLARED',
+    'yes or no',
+    'no',
+    'Grants also where the server lets nobody read whether it gives the level: its provider promises it.',
+    { choices: ['no', 'yes'] },
+  ),
   count('FAIRGRAB_REPLICAS', 'replicas', 0, [0, 16], 'At replicated and fenced: all replicas that may be promoted.'),
   count('FAIRGRAB_WORKERS', 'processes', 0, [0, 64], 'Workers that share the port; 0 is the cores less one.'),
   count('FAIRGRAB_BATCH_CLAIMS', 'claims', 512, [1, 512], 'The most claims one script call decides.'),
@@ -105,7 +112,7 @@ export const SETTINGS = [
 export type SettingName = (typeof SETTINGS)[number]['name']
 
 /** Variables of the command line's own; known so that they do not stop the start. */
-const OF_THE_CLI = ['FAIRGRAB_URL', 'FAIRGRAB_KEY', 'FAIRGRAB_NODE']
+const OF_THE_CLI = ['FAIRGRAB_URL', 'FAIRGRAB_KEY']
 
 /** What Kubernetes puts into each container for a Service that is called fairgrab, or fairgrab and more. */
 const OF_A_SERVICE = /^FAIRGRAB_(\w+_)?(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)$/
@@ -124,6 +131,7 @@ export interface Config {
   readonly voucherSecret: string
   readonly drawSecret: string
   readonly durability: 'memory' | 'everysec' | 'always' | 'replicated' | 'fenced'
+  readonly durabilityDeclared: boolean
   readonly replicas: number
   readonly workers: number
   readonly batchClaims: number
@@ -250,6 +258,7 @@ export function readConfig(env: NodeJS.ProcessEnv = process.env): Config {
     voucherSecret: text('FAIRGRAB_VOUCHER_SECRET').trimEnd(),
     drawSecret: text('FAIRGRAB_DRAW_SECRET').trimEnd(),
     durability: text('FAIRGRAB_DURABILITY') as Config['durability'],
+    durabilityDeclared: text('FAIRGRAB_DURABILITY_DECLARED') === 'yes',
     replicas: number('FAIRGRAB_REPLICAS'),
     workers: number('FAIRGRAB_WORKERS') || Math.max(1, availableParallelism() - 1),
     batchClaims: number('FAIRGRAB_BATCH_CLAIMS'),

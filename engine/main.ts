@@ -11,8 +11,7 @@ import { Commitments } from './campaign/money/commitments.ts'
 import { Sweep } from './campaign/money/sweep.ts'
 import { ChangeLog } from './campaign/operator/change-log.ts'
 import { Campaigns } from './campaign/round/campaigns.ts'
-import type { RoundEvents } from './campaign/round/decider.ts'
-import type { Round } from './campaign/round/round.ts'
+import type { Round, RoundEvents } from './campaign/round/round.ts'
 import { BEAT_MS, Controls, type Rates, READ_MS } from './campaign/voucher/controls.ts'
 import type { Config } from './config.ts'
 import { agree } from './main/agreement.ts'
@@ -160,6 +159,7 @@ const storeOf = (config: Config, log: Log, clock: Clock): Store =>
   openStore({
     url: config.redisUrl,
     durability: config.durability,
+    declared: config.durabilityDeclared,
     replicas: config.replicas,
     clock: realClock,
     calendarMs: () => clock.wallMs(),

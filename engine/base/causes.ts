@@ -5,7 +5,6 @@
  * tried have one error each and no sentence in common. Whoever reads a terminal needs the last of them. What a message
  * says already is not said twice, and a chain that bites its tail ends.
  */
-
 const DEPTH_MAX = 8
 
 function sentenceOf(error: Error): string {

@@ -8,7 +8,6 @@
  * `executed` says what a client may conclude: 'yes' the change happened, 'no' it certainly did not, 'maybe' ask
  * again with the same natural key. `retry` says whether asking again later can end differently.
  */
-
 export type Executed = 'yes' | 'no' | 'maybe'
 
 interface Row {

@@ -6,3 +6,9 @@ export interface Finding {
   readonly what: string
   readonly mend: string
 }
+
+/** Problems stop every grant, warnings stop nothing. */
+export interface Findings {
+  readonly problems: readonly Finding[]
+  readonly warnings: readonly Finding[]
+}

@@ -36,6 +36,9 @@ const TARGET: Command['options'] = {
   url: { type: 'string', says: 'the engine, else FAIRGRAB_URL, else http://127.0.0.1:8080' },
   key: { type: 'string', says: 'the key, else FAIRGRAB_KEY' },
 }
+/** Of every lever. */
+export const DRY_RUN = { type: 'boolean', says: 'show what it would change, and change nothing' } as const
+
 const COMMON: Command['options'] = {
   json: { type: 'boolean', says: 'the answer as one line of JSON' },
   help: { type: 'boolean', says: 'this text' },
@@ -143,6 +146,14 @@ export function wordAt({ words }: Given, place: number, what: string, usage: str
   if (word === undefined || word === '') throw new ConfigError(`which ${what}? Type fairgrab ${usage}`)
   return encodeURIComponent(word)
 }
+
+export const isDry = ({ values }: Given): boolean => values['dry-run'] === true
+
+/** A lever's path, for a dry run where that was asked for. */
+export const leverPath = (given: Given, path: string): string => (isDry(given) ? `${path}?dry_run=true` : path)
+
+/** What holds now and what would hold, a line each. */
+export const nowThen = (before: string, after: string): readonly string[] => [`now   ${before}`, `then  ${after}`]
 
 /** An option that has to be there. */
 export function textOf({ values }: Given, name: string, example: string): string {

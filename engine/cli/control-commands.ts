@@ -2,37 +2,40 @@
  * `fairgrab rates`, `fairgrab merchant` and `fairgrab voucher`: the levers that are of no round, and one case looked up. Each
  * lever knows --dry-run and does what the page and the API do; a change is answered when it holds on every node.
  */
+import { type HeldMerchant, RATE_NAMES, type Rates } from '../campaign/voucher/controls.ts'
+import type { HistoryEvent } from '../campaign/voucher/histories.ts'
 import { ConfigError } from '../config.ts'
-import { type Command, countOf, type Given, textOf, verbOf, wordAt } from './command.ts'
+import {
+  type Command,
+  countOf,
+  DRY_RUN,
+  type Given,
+  isDry,
+  leverPath,
+  nowThen,
+  textOf,
+  verbOf,
+  wordAt,
+} from './command.ts'
 import { askJson } from './engine-call.ts'
 
 const RATE_MAX = 10_000_000
-const RATES = ['user', 'address', 'key'] as const
-
-type RateSet = Readonly<Record<(typeof RATES)[number], number>>
 
 interface RatesAnswer {
-  readonly rates: RateSet
-  readonly before?: RateSet
-  readonly after: RateSet
+  readonly rates: Rates
+  readonly before?: Rates
+  readonly after: Rates
 }
 
-const dryRun = { type: 'boolean', says: 'show what it would change, and change nothing' } as const
 const reason = { type: 'string', says: 'why; it is kept in the audit log' } as const
 
-const isDry = ({ values }: Given): boolean => values['dry-run'] === true
-const query = (given: Given): string => (isDry(given) ? '?dry_run=true' : '')
-
-/** What holds now and what would hold, a line each. */
-const nowThen = (before: string, after: string) => [`now   ${before}`, `then  ${after}`]
-
-const ratesLine = (rates: RateSet): string =>
-  RATES.map(name => `${name} ${rates[name] === 0 ? 'no limit' : `${rates[name]}/s`}`).join(', ')
+const ratesLine = (rates: Rates): string =>
+  RATE_NAMES.map(name => `${name} ${rates[name] === 0 ? 'no limit' : `${rates[name]}/s`}`).join(', ')
 
 function rateChange(given: Given) {
   const { reset } = given.values
   if (reset === true) return { user: null, address: null, key: null }
-  const set = RATES.filter(name => given.values[`per-${name}`] !== undefined)
+  const set = RATE_NAMES.filter(name => given.values[`per-${name}`] !== undefined)
   if (set.length === 0) throw new ConfigError('which rate? Give --per-user N, --per-address N, --per-key N, or --reset')
   return Object.fromEntries(set.map(name => [name, countOf(given, `per-${name}`, [0, RATE_MAX])]))
 }
@@ -51,7 +54,7 @@ export const RATES_COMMAND: Command = {
     'per-address': { type: 'string', says: 'what one address may ask without a key' },
     'per-key': { type: 'string', says: 'what one API key may ask, yours among them' },
     reset: { type: 'boolean', says: "take back what was set: each node's configuration holds again" },
-    'dry-run': dryRun,
+    'dry-run': DRY_RUN,
   },
   run: async given => {
     if (verbOf(RATES_COMMAND, given, ['show', 'set']) === 'show') {
@@ -60,30 +63,23 @@ export const RATES_COMMAND: Command = {
       return 0
     }
     const body = rateChange(given)
-    const answer = await askJson<RatesAnswer>(given.target, `/v1/rates${query(given)}`, { method: 'POST', body })
+    const answer = await askJson<RatesAnswer>(given.target, leverPath(given, '/v1/rates'), { method: 'POST', body })
     const { before, after, rates } = answer
     given.print(answer, before ? nowThen(ratesLine(before), ratesLine(after)) : ratesLine(rates))
     return 0
   },
 }
 
-interface Held {
-  readonly merchant_id: string
-  readonly reason: string
-  readonly by: string
-  readonly at: string
-}
-
 interface HoldAnswer {
-  readonly held?: Held | null
-  readonly before?: Held | null
-  readonly after?: Held | null
+  readonly held?: HeldMerchant | null
+  readonly before?: HeldMerchant | null
+  readonly after?: HeldMerchant | null
   readonly redemptions?: number
 }
 
-const heldLine = ({ merchant_id, reason: why, by, at }: Held): string =>
+const heldLine = ({ merchant_id, reason: why, by, at }: HeldMerchant): string =>
   `${merchant_id}  held since ${at}: ${why}  (${by})`
-const heldWords = (held: Held | null | undefined): string => (held ? `held: ${held.reason}` : 'not held')
+const heldWords = (held: HeldMerchant | null | undefined): string => (held ? `held: ${held.reason}` : 'not held')
 
 async function pullMerchant(given: Given, verb: string): Promise<number> {
   const id = wordAt(given, 1, 'merchant', `merchant ${verb} MERCHANT`)
@@ -94,7 +90,7 @@ async function pullMerchant(given: Given, verb: string): Promise<number> {
     ? `/v1/campaigns/${encodeURIComponent(textOf(given, 'campaign', 'cmp_…'))}/holds`
     : `/v1/merchants/${id}/${verb}`
   const body = takesBack ? { body: { merchant_id: merchant, ...why.body } } : why
-  const answer = await askJson<HoldAnswer>(given.target, path + query(given), { method: 'POST', ...body })
+  const answer = await askJson<HoldAnswer>(given.target, leverPath(given, path), { method: 'POST', ...body })
   const { redemptions, before, after, held } = answer
   const lines = isDry(given) ? nowThen(heldWords(before), heldWords(after)) : heldWords(held)
   const count = `${redemptions} redemptions ${isDry(given) ? 'would be' : 'were'} deactivated`
@@ -118,12 +114,12 @@ export const MERCHANT: Command = {
   options: {
     reason,
     campaign: { type: 'string', says: 'the campaign whose redemptions are taken back' },
-    'dry-run': dryRun,
+    'dry-run': DRY_RUN,
   },
   run: async given => {
     const verb = verbOf(MERCHANT, given, ['list', 'hold', 'release', 'take-back'])
     if (verb !== 'list') return pullMerchant(given, verb)
-    const list = await askJson<{ data: readonly Held[] }>(given.target, '/v1/holds')
+    const list = await askJson<{ data: readonly HeldMerchant[] }>(given.target, '/v1/holds')
     given.print(list, list.data.length === 0 ? 'no merchant is held' : list.data.map(heldLine))
     return 0
   },
@@ -138,12 +134,7 @@ interface VoucherAnswer {
 }
 
 interface HistoryAnswer {
-  readonly events: readonly {
-    readonly at: string
-    readonly event: string
-    readonly by?: string
-    readonly note?: string
-  }[]
+  readonly events: readonly HistoryEvent[]
 }
 
 async function showVoucher(given: Given, path: string): Promise<number> {
@@ -159,14 +150,14 @@ export const VOUCHER: Command = {
   usage: ['voucher show CODE', 'voucher deactivate CODE --reason TEXT [--dry-run]'],
   sentence: 'a voucher with its whole history; take one out of use',
   examples: ['fairgrab voucher show CODE', 'fairgrab voucher deactivate CODE --reason "lost phone" --dry-run'],
-  options: { reason, 'dry-run': dryRun },
+  options: { reason, 'dry-run': DRY_RUN },
   run: async given => {
     const verb = verbOf(VOUCHER, given, ['show', 'deactivate'])
     const path = `/v1/vouchers/${wordAt(given, 1, 'voucher', `voucher ${verb} CODE`)}`
     if (verb === 'show') return showVoucher(given, path)
     const body = { reason: textOf(given, 'reason', '"lost phone"') }
     const asked = { method: 'POST', body } as const
-    const answer = await askJson<VoucherAnswer>(given.target, `${path}/deactivate${query(given)}`, asked)
+    const answer = await askJson<VoucherAnswer>(given.target, leverPath(given, `${path}/deactivate`), asked)
     given.print(answer, isDry(given) ? nowThen(answer.before, answer.after) : answer.state)
     return 0
   },

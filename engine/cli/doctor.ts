@@ -8,13 +8,12 @@
  *
  * Rejected: fixing by itself. A doctor that changes a server at eight in the evening is a fault of its own.
  */
-
 import { readFileSync, statfsSync } from 'node:fs'
 import { realClock } from '../base/clock.ts'
-import type { Finding } from '../base/finding.ts'
+import type { Finding, Findings } from '../base/finding.ts'
 import { realRandom } from '../base/random.ts'
 import { checkRound } from '../campaign/operator/round-check.ts'
-import { campaignFinding } from '../campaign/round/damaged-campaigns.ts'
+import { campaignFinding } from '../campaign/round/damaged-rounds.ts'
 import { type Config, ConfigError, readConfig } from '../config.ts'
 import { judgeStranger } from '../main/agreement.ts'
 import { verifyBinary } from '../server/http/binary.ts'
@@ -23,7 +22,7 @@ import type { CampaignChecks } from '../store/data/campaign-checks.ts'
 import type { RoundStore } from '../store/data/round-store.ts'
 import { embeddedUrl } from '../store/server/embedded.ts'
 import { FLAWS_AS_OF } from '../store/server/known-flaws.ts'
-import { openStore } from '../store/store.ts'
+import { openStore, type Store } from '../store/store.ts'
 import type { Command } from './command.ts'
 
 const DISK_FREE_MIN = 1024 ** 3
@@ -31,16 +30,11 @@ const KEY_CHARS = 32
 /** Files beside the stream's sockets: HTTP connections, Redis, logs. */
 const FILES_BESIDE = 1000
 
-interface Examined {
-  readonly problems: readonly Finding[]
-  readonly warnings: readonly Finding[]
-}
+const SOUND: Findings = { problems: [], warnings: [] }
+const problem = (what: string, mend: string): Findings => ({ problems: [{ what, mend }], warnings: [] })
+const warning = (what: string, mend: string): Findings => ({ problems: [], warnings: [{ what, mend }] })
 
-const SOUND: Examined = { problems: [], warnings: [] }
-const problem = (what: string, mend: string): Examined => ({ problems: [{ what, mend }], warnings: [] })
-const warning = (what: string, mend: string): Examined => ({ problems: [], warnings: [{ what, mend }] })
-
-function examineKeys({ keys, voucherSecret }: Config): Examined {
+function examineKeys({ keys, voucherSecret }: Config): Findings {
   const short = keys.split(',').filter(row => row !== '' && (row.split(':')[1] ?? '').length < KEY_CHARS)
   const warnings: Finding[] = []
   if (keys === '')
@@ -58,7 +52,7 @@ function examineKeys({ keys, voucherSecret }: Config): Examined {
   return { problems: [], warnings }
 }
 
-function examineFiles({ sockets }: Config): Examined {
+function examineFiles({ sockets }: Config): Findings {
   if (process.platform !== 'linux') return SOUND
   const limit = Number(/^Max open files\s+(\d+)/m.exec(readFileSync('/proc/self/limits', 'utf8'))?.[1] ?? Infinity)
   const need = sockets + FILES_BESIDE
@@ -67,7 +61,7 @@ function examineFiles({ sockets }: Config): Examined {
   return warning(`a worker may open ${limit} files and accepts ${sockets} sockets`, mend)
 }
 
-function examineDisk({ redisUrl, dataDir }: Config): Examined {
+function examineDisk({ redisUrl, dataDir }: Config): Findings {
   if (redisUrl !== '') return SOUND
   const { bavail, bsize } = statfsSync(dataDir)
   const free = bavail * bsize
@@ -78,14 +72,14 @@ function examineDisk({ redisUrl, dataDir }: Config): Examined {
   )
 }
 
-async function examineLibrary(): Promise<Examined> {
+async function examineLibrary(): Promise<Findings> {
   const { build, verified } = await verifyBinary()
   return verified
     ? SOUND
     : warning(`the socket library's build ${build} is not a reviewed one`, 'use Node 22 on Linux x64')
 }
 
-function examineAddress({ redisUrl }: Config): Examined {
+function examineAddress({ redisUrl }: Config): Findings {
   const far =
     /^redis(\+cluster)?:/.test(redisUrl) && !/^redis(\+cluster)?:\/\/([^/]*@)?(127\.|localhost|\[::1\])/.test(redisUrl)
   return far ? warning('REDIS_URL goes over a network without TLS', 'use rediss://, or a private network') : SOUND
@@ -107,7 +101,7 @@ async function damages(rounds: RoundStore): Promise<Finding[]> {
 }
 
 /** Lines to type lead to the server that was asked. Here alone: the others that show them do not say where Redis is. */
-function withServer({ problems, warnings }: Examined, config: Config): Examined {
+function withServer({ problems, warnings }: Findings, config: Config): Findings {
   const url = urlOf(config)
   const cliOf = (what: string) => redisCli(url, /^shard (\S+): /.exec(what)?.[1])
   const lead = ({ what, mend }: Finding) => ({
@@ -127,9 +121,9 @@ async function campaignDamages(rounds: RoundStore, checks: CampaignChecks): Prom
   return found
 }
 
-async function examineRedis(config: Config): Promise<Examined> {
-  const { durability, replicas } = config
-  const store = openStore({ url: urlOf(config), durability, replicas, clock: realClock, random: realRandom })
+async function examineRedis(config: Config): Promise<Findings> {
+  const { durability, durabilityDeclared: declared, replicas } = config
+  const store = openStore({ url: urlOf(config), durability, declared, replicas, clock: realClock, random: realRandom })
   try {
     const health = await store.health()
     const { problems, warnings } = await store.diagnosis()
@@ -145,38 +139,37 @@ async function examineRedis(config: Config): Promise<Examined> {
   }
 }
 
+/** Asks the Redis of these settings something, over connections that are closed behind it. */
+async function withStore(config: Config, ask: (store: Store) => Promise<Findings>): Promise<Findings> {
+  const store = openStore({ url: urlOf(config), durability: config.durability, clock: realClock, random: realRandom })
+  return ask(store).finally(() => store.close())
+}
+
 const NO_AGREEMENT = warning(
   'no node has agreed on anything with this Redis: it is new, or it was emptied',
   'where it is new, start the first node; where nodes ran with it, stop them and restore its backup',
 )
 
 /** Whether a node with these settings could join those of this Redis; nothing is kept or made here. */
-async function examineAgreement(config: Config): Promise<Examined> {
-  const { durability, redisUrl } = config
-  const store = openStore({ url: urlOf(config), durability, clock: realClock, random: realRandom })
-  try {
-    if (Object.keys(await store.agreement.read()).length === 0) return NO_AGREEMENT
+async function examineAgreement(config: Config): Promise<Findings> {
+  return withStore(config, async ({ agreement }) => {
+    if (Object.keys(await agreement.read()).length === 0) return NO_AGREEMENT
     // The level of an embedded server is its one node's affair.
-    return await judgeStranger(config, store.agreement, { alone: redisUrl === '' })
-  } finally {
-    await store.close()
-  }
+    return judgeStranger(config, agreement, { alone: config.redisUrl === '' })
+  })
 }
 
-async function examineRounds(config: Config): Promise<Examined> {
-  const store = openStore({ url: urlOf(config), durability: config.durability, clock: realClock, random: realRandom })
-  try {
+async function examineRounds(config: Config): Promise<Findings> {
+  return withStore(config, async store => {
     const problems: Finding[] = []
     for (const id of await store.rounds.anyIds())
       for (const finding of await checkRound(store, id))
         problems.push({ what: `round ${id}: ${finding}`, mend: finding.startsWith('the state ') ? RESTORE : COMPARE })
     return { problems, warnings: [] }
-  } finally {
-    await store.close()
-  }
+  })
 }
 
-const PARTS: Readonly<Record<string, (config: Config) => Examined | Promise<Examined>>> = {
+const PARTS: Readonly<Record<string, (config: Config) => Findings | Promise<Findings>>> = {
   keys: examineKeys,
   'open files': examineFiles,
   disk: examineDisk,
@@ -196,7 +189,7 @@ const LAST_RESORT: Readonly<Record<string, string>> = {
 /** Every part's findings; a part that cannot be examined is a problem of its own. */
 async function examine(config: Config, rounds: boolean) {
   const parts = rounds ? { ...PARTS, rounds: examineRounds } : PARTS
-  const found: ({ readonly part: string } & Examined)[] = []
+  const found: ({ readonly part: string } & Findings)[] = []
   for (const [part, look] of Object.entries(parts)) {
     const examined = await Promise.resolve()
       .then(() => look(config))

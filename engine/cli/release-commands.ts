@@ -7,14 +7,12 @@ import { readFile } from 'node:fs/promises'
 import { moneyText } from '../base/currency.ts'
 import { AMOUNT_MAX, STOCK_MAX } from '../base/limits.ts'
 import { utf8Text } from '../base/text.ts'
+import type { BudgetEffect } from '../campaign/money/commitments.ts'
 import { ConfigError } from '../config.ts'
 import type { DamagedRound, RoundAnswer } from '../wire/round-answer.ts'
-import { type Command, countOf, type Given, textOf, verbOf, wordAt } from './command.ts'
+import { type Command, countOf, DRY_RUN, type Given, leverPath, nowThen, textOf, verbOf, wordAt } from './command.ts'
 import { askJson } from './engine-call.ts'
 
-interface List<Row> {
-  readonly data: readonly Row[]
-}
 interface CampaignRow {
   readonly id: string
   readonly name: string
@@ -30,12 +28,7 @@ interface DryCampaign {
   readonly after: { readonly currency: string; readonly budget?: { readonly max_amount?: number } }
 }
 interface DryRound {
-  readonly budget: {
-    readonly currency: string
-    readonly before: number
-    readonly after: number
-    readonly max_amount: number
-  }
+  readonly budget: BudgetEffect
 }
 
 const MADE = 'it would be made; nothing was'
@@ -49,10 +42,8 @@ function dryCampaign({ after: { currency, budget } }: DryCampaign): string {
 function dryRound({ budget: { currency, before, after, max_amount: most } }: DryRound): readonly string[] {
   const of = most < AMOUNT_MAX ? ` of ${moneyText(most, currency)}` : ''
   const line = (sum: number) => `${moneyText(sum, currency)}${of} ${currency} committed`
-  return [MADE, `now   ${line(before)}`, `then  ${line(after)}`]
+  return [MADE, ...nowThen(line(before), line(after))]
 }
-
-const LIMIT = '?limit=1000'
 
 /** A round as the lists have it: one that cannot be read says why, where the others have their stock. */
 export function roundLine(round: RoundAnswer | DamagedRound): string {
@@ -65,8 +56,19 @@ export function roundLine(round: RoundAnswer | DamagedRound): string {
 const campaignLine = ({ id, name, currency, created_at }: CampaignRow): string =>
   `${id}  ${created_at}  ${currency}  ${name}`
 
-const lines = <Row>(rows: readonly Row[], lineOf: (row: Row) => string, none: string): readonly string[] =>
-  rows.length === 0 ? [none] : rows.map(lineOf)
+/** Prints what a path lists, a line a row. */
+async function printList<Row>(given: Given, path: string, lineOf: (row: Row) => string, none: string): Promise<number> {
+  const list = await askJson<{ data: readonly Row[] }>(given.target, `${path}?limit=1000`)
+  given.print(list, list.data.length === 0 ? none : list.data.map(lineOf))
+  return 0
+}
+
+/** Prints the one thing of a path. */
+async function printWhole(given: Given, path: string): Promise<number> {
+  const whole = await askJson<unknown>(given.target, path)
+  given.print(whole, wholeOf(whole))
+  return 0
+}
 
 /** An answer with all that it has, as people read JSON. */
 const wholeOf = (answer: unknown): readonly string[] => JSON.stringify(answer, null, 2).split('\n')
@@ -89,42 +91,25 @@ async function jsonFile(path: string): Promise<unknown> {
   }
 }
 
-const dryRun = { type: 'boolean', says: 'show what it would change, and change nothing' } as const
-
 export const CAMPAIGN: Command = {
   name: 'campaign',
   usage: ['campaign list', 'campaign show CAMPAIGN', 'campaign create FILE [--dry-run]'],
   sentence: 'list, show and create campaigns',
   examples: ['fairgrab campaign list', 'fairgrab campaign create spring.json --dry-run'],
-  options: { 'dry-run': dryRun },
+  options: { 'dry-run': DRY_RUN },
   run: async given => {
     const verb = verbOf(CAMPAIGN, given, ['list', 'show', 'create'])
-    if (verb === 'list') {
-      const list = await askJson<List<CampaignRow>>(given.target, `/v1/campaigns${LIMIT}`)
-      given.print(
-        list,
-        lines(list.data, campaignLine, 'there is no campaign yet; fairgrab campaign create FILE makes one'),
-      )
-      return 0
-    }
-    const what = wordAt(
-      given,
-      1,
-      verb === 'show' ? 'campaign' : 'file',
-      `campaign ${verb} ${verb === 'show' ? 'CAMPAIGN' : 'FILE'}`,
-    )
-    if (verb === 'show') {
-      const campaign = await askJson<CampaignRow>(given.target, `/v1/campaigns/${what}`)
-      given.print(campaign, wholeOf(campaign))
-      return 0
-    }
+    const none = 'there is no campaign yet; fairgrab campaign create FILE makes one'
+    if (verb === 'list') return printList(given, '/v1/campaigns', campaignLine, none)
+    if (verb === 'show')
+      return printWhole(given, `/v1/campaigns/${wordAt(given, 1, 'campaign', 'campaign show CAMPAIGN')}`)
+    wordAt(given, 1, 'file', 'campaign create FILE')
     const body = await jsonFile(given.words[1] as string)
-    const isDry = given.values['dry-run'] === true
-    const made = await askJson<CampaignRow>(given.target, `/v1/campaigns${isDry ? '?dry_run=true' : ''}`, {
+    const made = await askJson<CampaignRow | DryCampaign>(given.target, leverPath(given, '/v1/campaigns'), {
       method: 'POST',
       body,
     })
-    given.print(made, isDry ? dryCampaign(made as unknown as DryCampaign) : campaignLine(made))
+    given.print(made, 'after' in made ? dryCampaign(made) : campaignLine(made))
     return 0
   },
 }
@@ -175,8 +160,7 @@ function newRound(given: Given) {
 
 async function createRound(given: Given): Promise<number> {
   const campaign = wordAt(given, 1, 'campaign', 'round create CAMPAIGN --stock N')
-  const isDry = given.values['dry-run'] === true
-  const path = `/v1/campaigns/${campaign}/rounds${isDry ? '?dry_run=true' : ''}`
+  const path = leverPath(given, `/v1/campaigns/${campaign}/rounds`)
   const made = await askJson<RoundAnswer | DryRound>(given.target, path, { method: 'POST', body: newRound(given) })
   given.print(made, 'budget' in made ? dryRound(made) : roundLine(made))
   return 0
@@ -186,12 +170,12 @@ async function pull(given: Given, verb: string): Promise<number> {
   const id = wordAt(given, 1, 'round', `round ${verb} ROUND${verb === 'stock' ? ' --add N' : ''}`)
   const pool = typeof given.values.pool === 'string' ? { pool: given.values.pool } : {}
   const body = verb === 'stock' ? { add: countOf(given, 'add', [-STOCK_MAX, STOCK_MAX]), ...pool } : undefined
-  const isDry = given.values['dry-run'] === true
-  const path = `/v1/rounds/${id}/${verb}${isDry ? '?dry_run=true' : ''}`
+  const path = leverPath(given, `/v1/rounds/${id}/${verb}`)
   const answer = await askJson<RoundAnswer | Effect>(given.target, path, { method: 'POST', ...(body ? { body } : {}) })
-  const words =
-    'after' in answer ? [`now   ${roundLine(answer.before)}`, `then  ${roundLine(answer.after)}`] : roundLine(answer)
-  given.print(answer, words)
+  given.print(
+    answer,
+    'after' in answer ? nowThen(roundLine(answer.before), roundLine(answer.after)) : roundLine(answer),
+  )
   return 0
 }
 
@@ -220,25 +204,14 @@ export const ROUND: Command = {
     'draws-at': { type: 'string', says: 'the hour of a lottery, RFC 3339' },
     waitlist: { type: 'string', says: 'places behind the last seat of a draw, else 0' },
     add: { type: 'string', says: 'packs to add; a negative number takes unsold ones back (--add=-5)' },
-    'dry-run': dryRun,
+    'dry-run': DRY_RUN,
   },
   run: async given => {
     const verb = verbOf(ROUND, given, VERBS)
     if (verb === 'create') return createRound(given)
-    if (verb !== 'list' && verb !== 'show') return pull(given, verb)
-    if (verb === 'list') {
-      const list = await askJson<List<RoundAnswer | DamagedRound>>(given.target, `/v1/rounds${LIMIT}`)
-      given.print(
-        list,
-        lines(list.data, roundLine, 'there is no round yet; fairgrab round create CAMPAIGN --stock N makes one'),
-      )
-      return 0
-    }
-    const round = await askJson<RoundAnswer>(
-      given.target,
-      `/v1/rounds/${wordAt(given, 1, 'round', 'round show ROUND')}`,
-    )
-    given.print(round, wholeOf(round))
-    return 0
+    if (verb === 'show') return printWhole(given, `/v1/rounds/${wordAt(given, 1, 'round', 'round show ROUND')}`)
+    if (verb !== 'list') return pull(given, verb)
+    const none = 'there is no round yet; fairgrab round create CAMPAIGN --stock N makes one'
+    return printList(given, '/v1/rounds', roundLine, none)
   },
 }

@@ -11,7 +11,8 @@ import { ConfigError, readConfig, settingsGiven } from '../config.ts'
 import { checkStart } from '../main/start-check.ts'
 import { checkFolders } from '../processes/folder-owner.ts'
 import { hostOf } from '../processes/listening.ts'
-import { type Command, countOf, verbOf, wordAt } from './command.ts'
+import type { AuditEntry } from '../store/data/audit-store.ts'
+import { type Command, countOf, DRY_RUN, isDry, verbOf, wordAt } from './command.ts'
 import { askJson } from './engine-call.ts'
 
 const ROLES = ['operator', 'platform', 'merchant', 'viewer'] as const
@@ -77,16 +78,15 @@ export const CONFIG: Command = {
   ],
   options: {
     finish: { type: 'boolean', says: 'all nodes have the new level: the old one is not allowed any more' },
-    'dry-run': { type: 'boolean', says: 'show what it would change, and change nothing' },
+    'dry-run': DRY_RUN,
   },
   run: async given => {
     const verb = verbOf(CONFIG, given, ['check', 'change'])
     const config = readConfig()
     checkStart(config)
     if (verb === 'change') {
-      const { finish, 'dry-run': dryRun } = given.values
       const { changeAgreement } = await import('./agreement-change.ts')
-      const wanted = { name: given.words[1], finish: finish === true, dryRun: dryRun === true }
+      const wanted = { name: given.words[1], finish: given.values.finish === true, dryRun: isDry(given) }
       const { answer, words } = await changeAgreement(config, wanted)
       given.print(answer, words)
       return 0
@@ -102,16 +102,9 @@ export const CONFIG: Command = {
   },
 }
 
-export interface AuditRow {
+/** An entry of the audit log as the API shows it. */
+export interface AuditRow extends Omit<AuditEntry, 'number'> {
   readonly number: number
-  readonly at: string
-  readonly request: string
-  readonly who: string
-  readonly action: string
-  readonly target: string
-  readonly body: string
-  readonly outcome: string
-  readonly chain: string
 }
 
 /** The number of the first row that does not follow from the one before it, or undefined. */

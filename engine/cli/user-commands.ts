@@ -9,16 +9,11 @@ import { createHash } from 'node:crypto'
 import { setTimeout as wait } from 'node:timers/promises'
 import { moneyText } from '../base/currency.ts'
 import { AMOUNT_MAX } from '../base/limits.ts'
+import type { AnsweredClaim } from '../wire/claim-json.ts'
 import type { DamagedRound, RoundAnswer } from '../wire/round-answer.ts'
 import { type Command, countOf, type Given, textOf, wordAt } from './command.ts'
 import { askJson } from './engine-call.ts'
 import { roundLine } from './release-commands.ts'
-
-interface Claimed {
-  readonly replayed?: boolean
-  readonly claim: { readonly sequence: number; readonly pool: string }
-  readonly vouchers: readonly { readonly code: string; readonly template: string; readonly expires_at: string }[]
-}
 
 export const CLAIM: Command = {
   name: 'claim',
@@ -31,7 +26,7 @@ export const CLAIM: Command = {
     wordAt(given, 1, 'user', CLAIM.usage[0] as string)
     const pool = typeof given.values.pool === 'string' ? { pool: given.values.pool } : {}
     const body = { user_id: given.words[1], ...pool }
-    const claimed = await askJson<Claimed>(given.target, `/v1/rounds/${round}/claims`, { method: 'POST', body })
+    const claimed = await askJson<AnsweredClaim>(given.target, `/v1/rounds/${round}/claims`, { method: 'POST', body })
     const { claim, vouchers, replayed } = claimed
     const head = `${replayed ? 'granted before' : 'granted'}: number ${claim.sequence}, pool ${claim.pool}`
     given.print(claimed, [

@@ -13,8 +13,8 @@
  */
 import { bls12_381 } from '@noble/curves/bls12-381.js'
 import { z } from 'zod'
-import { HASH_BYTES, isHex, sha256, u64be } from './digest.ts'
-import { BundleError, parseJson } from './json-file.ts'
+import { HASH_BYTES, sha256, u64be } from './digest.ts'
+import { BundleError, hex, parseJson } from './json-file.ts'
 import type { RulesBeacon } from './rules.ts'
 
 /** drand's chain "quicknet"; the hash is that of all the other values, which a test computes. */
@@ -53,9 +53,6 @@ export function windowSecret(secret: Uint8Array, window: number, windows: number
 
 /** T1 published seed, T2 operator's commitment, T3 public beacon fixed before opening, list committed before it. */
 export type Trust = 'T1' | 'T2' | 'T3'
-
-const hex = (bytes: number) =>
-  z.string().refine(text => isHex(text, bytes), `must be ${bytes * 2} lower case hexadecimal digits`)
 
 const schema = z
   .discriminatedUnion('kind', [

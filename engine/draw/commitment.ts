@@ -7,13 +7,9 @@
  * Rejected: signing a canonical form (RFC 8785), which each outsider would have to implement before they can verify.
  */
 import { z } from 'zod'
-import { isHex } from './digest.ts'
-import { BundleError, parseJson } from './json-file.ts'
+import { BundleError, hex, parseJson } from './json-file.ts'
 import { PUBLIC_KEY_BYTES, SIGNATURE_BYTES, type SigningKey, verifySignature } from './signing-key.ts'
 import { changeSchema } from './times.ts'
-
-const hex = (bytes: number) =>
-  z.string().refine(text => isHex(text, bytes), `must be ${bytes * 2} lower case hexadecimal digits`)
 
 const commitSchema = z
   .strictObject({

@@ -6,7 +6,12 @@
  * the same characters but for spaces. Rejected: asking for one exact form; who writes bundles by other means may space
  * their JSON as they like.
  */
-import type { z } from 'zod'
+import { z } from 'zod'
+import { isHex } from './digest.ts'
+
+/** The schema of so many bytes. */
+export const hex = (bytes: number) =>
+  z.string().refine(text => isHex(text, bytes), `must be ${bytes * 2} lower case hexadecimal digits`)
 
 /** What is wrong with a file of a bundle or with a receipt; the message says where and what was expected. */
 export class BundleError extends Error {

@@ -16,16 +16,12 @@
  * (user id, salt, nonce) are not signed and not refused: the tag binds them. Rejected: a signature a receipt (55 µs).
  */
 import { z } from 'zod'
-import { isHex } from './digest.ts'
 import { RECORD_BYTES, recordOf, TAG_BYTES } from './entry.ts'
-import { checkShape } from './json-file.ts'
+import { checkShape, hex } from './json-file.ts'
 import { batchTree, foldPath, hashLeaf, isStep, type Step } from './merkle.ts'
 import { KEY_ID_BYTES, keyIdOf, SIGNATURE_BYTES, type SigningKey, verifySignature } from './signing-key.ts'
 
 const DOMAIN = 'fairgrab/receipt/v1'
-
-const hex = (bytes: number) =>
-  z.string().refine(text => isHex(text, bytes), `must be ${bytes * 2} lower case hexadecimal digits`)
 
 const schema = z
   .object({

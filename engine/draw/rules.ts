@@ -13,12 +13,10 @@
 import { z } from 'zod'
 import { STOCK_MAX } from '../base/limits.ts'
 import { type QuotaOrder, WAITLIST } from './allocation.ts'
-import { isHex, sha256 } from './digest.ts'
-import { BundleError, parseJson } from './json-file.ts'
+import { sha256 } from './digest.ts'
+import { BundleError, hex, parseJson } from './json-file.ts'
 import { LEAF_RECORDS } from './merkle.ts'
 
-const hex = (bytes: number) =>
-  z.string().refine(text => isHex(text, bytes), `must be ${bytes * 2} lower case hexadecimal digits`)
 const moment = z.iso.datetime({ message: 'must be RFC 3339 in UTC, such as 2026-12-01T10:00:00.000Z' })
 
 const pool = z.strictObject({

@@ -16,10 +16,9 @@
  * connected, and one that has too few stops), rates, sockets, batches, workers, origins, addresses, folders, the log.
  * The form of codes and tags is the version's, which `fairgrab_nodes` and an alert show.
  */
-
 import { fingerprintOf } from '../auth/fingerprint.ts'
 import { Fault } from '../base/assert.ts'
-import type { Finding } from '../base/finding.ts'
+import type { Finding, Findings } from '../base/finding.ts'
 import { type Config, ConfigError, type SettingName } from '../config.ts'
 import type { Health } from '../ops/health.ts'
 import type { Agreed, AgreementStore } from '../store/data/agreement-store.ts'
@@ -42,11 +41,6 @@ export const AGREED = [
 ] as const satisfies readonly SettingName[]
 export type AgreedName = (typeof AGREED)[number]
 export const LEVEL: AgreedName = 'FAIRGRAB_DURABILITY'
-
-export interface Judged {
-  readonly problems: readonly Finding[]
-  readonly warnings: readonly Finding[]
-}
 
 /** What a node brings; a secret that is nowhere yet is left out. */
 export function ownOf({ durability }: Config, { voucher, draw }: KnownSecrets): Agreed {
@@ -91,7 +85,7 @@ const LOST: Finding = {
 }
 
 /** How what a node has stands to what was agreed. */
-export function judge(own: Agreed, agreed: Agreed): Judged {
+export function judge(own: Agreed, agreed: Agreed): Findings {
   const problems = Object.entries(own).flatMap(([name, value]) => {
     const kept = agreed[name] ?? ''
     return kept === '' || kept.split(' ').includes(value) ? [] : [differs(name, value, kept)]
@@ -121,7 +115,7 @@ export class Agreement {
   }
 
   /** Compares, and keeps what nobody has kept before; one that differs writes nothing. Throws Fault when Redis cannot be asked. */
-  async check(): Promise<Judged> {
+  async check(): Promise<Findings> {
     const { store, own } = this.#options
     const agreed = await store.read()
     if (this.#agreed && !isWhole(own, agreed)) return { problems: [LOST], warnings: [] }
@@ -189,7 +183,7 @@ export async function judgeStranger(
   config: Config,
   store: Pick<AgreementStore, 'read' | 'secrets'>,
   { alone, deadlineMs }: { readonly alone: boolean; readonly deadlineMs?: number },
-): Promise<Judged> {
+): Promise<Findings> {
   const agreed = await store.read(deadlineMs)
   const kept = secretsOf(config, await store.secrets(deadlineMs))
   const lacks = SECRETS.filter(([name, secret]) => kept[secret] === undefined && agreed[name] !== undefined)
@@ -209,8 +203,8 @@ export async function agree({ config, store, health }: AgreeParts): Promise<Secr
     const { problems } = await judgeStranger(config, store.agreement, { alone, deadlineMs: Number.POSITIVE_INFINITY })
     if (problems[0]) throw refusalOf(problems[0])
   }
-  const voucher = set.voucher ?? (await store.vouchers.secret())
-  const draw = set.draw ?? (await store.draws.secret())
+  const voucher = set.voucher ?? (await store.agreement.secret('voucher'))
+  const draw = set.draw ?? (await store.agreement.secret('draw'))
   const agreement = new Agreement({ store: store.agreement, own: ownOf(config, { voucher, draw }), alone })
   health.watch(() => agreement.check())
   // A server that was not reached yet is not waited for where nothing is needed of it: the next check of it asks.

@@ -31,8 +31,8 @@ import type { Config } from '../config.ts'
 import type { Health } from '../ops/health.ts'
 import type { Gauges, Metrics } from '../ops/metrics.ts'
 import { stockFrame } from '../server/answers/round-answers.ts'
+import type { Services } from '../server/http/gateway.ts'
 import type { RateLimits } from '../server/http/rate-limits.ts'
-import type { Services } from '../server/http/services.ts'
 import { type Server, serve } from '../server/http/uws.ts'
 import { httpRoutes, noRoute, VERSION } from '../server/routes/routes.ts'
 import { Stream, topicOf } from '../server/stream/stream.ts'
@@ -73,11 +73,7 @@ export function servicesOf(
     unanswered: () => rounds.unanswered,
     sockets: () => stream.sockets,
     redisUp: store.ready,
-    ready: () => health.report.ready,
-    redisMemoryBytes: () => health.report.redisMemoryBytes,
-    redisCommands: () => health.report.redisCommands,
-    redisAheadMs: () => health.report.redisAheadMs,
-    nodes: () => health.report.nodes,
+    health: () => health.report,
     damaged: () => damagedRounds(rounds),
     version: VERSION,
     stocks: () =>

@@ -3,23 +3,16 @@
  * the drain. Any problem stops the grants and is reported in words with what to do, but for what concerns single rounds, whose
  * scripts stop them; warnings are reported and do not stop.
  */
-
 import { Fault } from '../base/assert.ts'
 import { type Clock, every } from '../base/clock.ts'
 import type { Code } from '../base/codes.ts'
-import type { Finding } from '../base/finding.ts'
-
-export interface Findings {
-  readonly problems: readonly Finding[]
-  /** Problems of single rounds: shown as problems, and they stop nothing else. */
-  readonly damages: readonly Finding[]
-  readonly warnings: readonly Finding[]
-}
+import type { Finding, Findings } from '../base/finding.ts'
 
 /** What a check of the server found. */
-export interface Checked extends Omit<Findings, 'damages'> {
+export interface Checked extends Findings {
   /** On a cluster, problems of single shards, which stop their rounds and nothing else; undefined on one Redis. */
   readonly damages?: readonly Finding[]
+  readonly declared: boolean
   readonly version: string
   readonly usedMemoryBytes: number
   readonly nodes: number
@@ -27,16 +20,23 @@ export interface Checked extends Omit<Findings, 'damages'> {
   readonly aheadMs: number
 }
 
+interface AllFindings extends Findings {
+  /** Problems of single rounds: shown as problems, and they stop nothing else. */
+  readonly damages: readonly Finding[]
+}
+
 /**
  * What a part above the store has to say of the server, at each check of it. One that cannot be asked (what it reads waits
  * for the replica that is missing) says less than what the check found, so it never stands in its place.
  */
-export type Watch = (found: Checked) => Promise<Partial<Findings>>
+export type Watch = (found: Checked) => Promise<Partial<AllFindings>>
 
-export interface HealthReport {
+export interface HealthReport extends Findings {
   readonly ready: boolean
   readonly draining: boolean
   readonly durability: string
+  /** Present where an operator declares the level because the server's settings cannot be read. */
+  readonly declared?: true
   readonly redisVersion: string
   readonly redisMemoryBytes: number
   /** Nodes that share this Redis, this one among them; 0 where that is not known. */
@@ -45,8 +45,6 @@ export interface HealthReport {
   readonly redisCommands: number
   /** How far Redis's clock is ahead of this machine's at least, at the last check. */
   readonly redisAheadMs: number
-  readonly problems: readonly Finding[]
-  readonly warnings: readonly Finding[]
 }
 
 const CHECK_MS = 5000
@@ -63,10 +61,17 @@ export interface HealthOptions {
   readonly changed: (report: HealthReport) => void
 }
 
-const unreachable = (cause: unknown): Finding => ({
-  what: cause instanceof Error ? cause.message : 'Redis cannot be reached',
-  mend: 'start it, or correct REDIS_URL; it is tried again',
-})
+/** How Redis says that its user may not do something; the command is named in lower case. */
+const LACKS = /NOPERM.*'([a-z|]+)'/
+
+function unreachable(cause: unknown): Finding {
+  const what = cause instanceof Error ? cause.message : 'Redis cannot be reached'
+  const right = LACKS.exec(what)?.[1]
+  const mend = right
+    ? `allow +${right} to the engine's user of Redis; deploy/redis-users.conf has all rights that it needs`
+    : 'start it, or correct REDIS_URL; it is tried again'
+  return { what, mend }
+}
 
 export class Health {
   readonly #options: HealthOptions
@@ -144,8 +149,10 @@ export class Health {
       const watched = await this.#watched(found)
       const problems = [...found.problems, ...watched.problems]
       this.#stops = problems.length > 0
+      const { declared: _, ...before } = this.#report
       this.#report = {
-        ...this.#report,
+        ...before,
+        ...(found.declared ? { declared: true } : {}),
         ready: !this.#stops && !draining,
         redisVersion: found.version,
         redisMemoryBytes: found.usedMemoryBytes,
@@ -168,8 +175,8 @@ export class Health {
    * What the watches found; where the server itself has problems, one that cannot be asked finds nothing. Of a cluster a shard may
    * be away, and which one is found by itself: a watch that asked it finds nothing.
    */
-  async #watched(found: Checked): Promise<Findings> {
-    const nothing = (cause: unknown): Partial<Findings> => {
+  async #watched(found: Checked): Promise<AllFindings> {
+    const nothing = (cause: unknown): Partial<AllFindings> => {
       if (cause instanceof Fault && (found.problems.length > 0 || found.damages)) return {}
       throw cause
     }

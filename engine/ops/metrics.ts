@@ -6,29 +6,29 @@
 import { monitorEventLoopDelay } from 'node:perf_hooks'
 import { Counter, Gauge, Histogram, Registry } from 'prom-client'
 import { CODES, codeOf } from '../base/codes.ts'
+import type { HealthReport } from './health.ts'
 
 interface Row {
   readonly name: string
   readonly type: 'counter' | 'gauge' | 'histogram'
-  readonly labels: readonly string[]
+  /** None where they are left out. */
+  readonly labels?: readonly string[]
   readonly help: string
   readonly buckets?: readonly number[]
 }
 
 export const METRICS = [
   { name: 'fairgrab_claims_total', type: 'counter', labels: ['outcome'], help: 'Claims answered, by outcome.' },
-  { name: 'fairgrab_claims_unanswered', type: 'gauge', labels: [], help: 'Claims without an answer now.' },
+  { name: 'fairgrab_claims_unanswered', type: 'gauge', help: 'Claims without an answer now.' },
   {
     name: 'fairgrab_batch_claims',
     type: 'histogram',
-    labels: [],
     help: 'Claims that one script call decided.',
     buckets: [1, 4, 16, 64, 128, 256, 512],
   },
   {
     name: 'fairgrab_batch_seconds',
     type: 'histogram',
-    labels: [],
     help: 'From the moment a batch left to its decision.',
     buckets: [0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 2],
   },
@@ -43,29 +43,26 @@ export const METRICS = [
   {
     name: 'fairgrab_rounds_damaged',
     type: 'gauge',
-    labels: [],
     help: 'Rounds whose keys in Redis are missing or contradict each other, at the last check; must stay 0.',
   },
-  { name: 'fairgrab_oversold', type: 'gauge', labels: [], help: 'Grants above the stock, all rounds; must stay 0.' },
+  { name: 'fairgrab_oversold', type: 'gauge', help: 'Grants above the stock, all rounds; must stay 0.' },
   {
     name: 'fairgrab_round_viewers',
     type: 'gauge',
     labels: ['round'],
     help: 'Sockets that watch the stock of a round.',
   },
-  { name: 'fairgrab_stream_sockets', type: 'gauge', labels: [], help: 'Sockets of the live stream.' },
-  { name: 'fairgrab_stock_frames_total', type: 'counter', labels: [], help: 'Stock frames that were published.' },
+  { name: 'fairgrab_stream_sockets', type: 'gauge', help: 'Sockets of the live stream.' },
+  { name: 'fairgrab_stock_frames_total', type: 'counter', help: 'Stock frames that were published.' },
   {
     name: 'fairgrab_stock_age_seconds',
     type: 'histogram',
-    labels: [],
     help: "How old a stock frame's stock is when it leaves.",
     buckets: [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5],
   },
   {
     name: 'fairgrab_stream_catch_ups_total',
     type: 'counter',
-    labels: [],
     help: 'Slow readers that caught up and were given the newest stock.',
   },
   {
@@ -77,51 +74,33 @@ export const METRICS = [
   {
     name: 'fairgrab_redemption_seconds',
     type: 'histogram',
-    labels: [],
     help: 'From the request of a redemption to its answer.',
     buckets: [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 2],
   },
-  {
-    name: 'fairgrab_wrong_codes_total',
-    type: 'counter',
-    labels: [],
-    help: 'Voucher codes asked for that do not exist.',
-  },
-  { name: 'fairgrab_draws_total', type: 'counter', labels: [], help: 'Draws whose result this worker announced.' },
-  { name: 'fairgrab_faults_total', type: 'counter', labels: [], help: 'Batches that ended without a decision.' },
-  { name: 'fairgrab_bugs_total', type: 'counter', labels: [], help: 'Requests that met a bug of the engine.' },
-  {
-    name: 'fairgrab_unaudited_total',
-    type: 'counter',
-    labels: [],
-    help: 'Entries that the audit log lacks; should stay 0.',
-  },
-  { name: 'fairgrab_workers', type: 'gauge', labels: [], help: 'Workers of this node that answer.' },
-  { name: 'fairgrab_ready', type: 'gauge', labels: [], help: 'Workers that may grant: nothing fences or drains them.' },
-  { name: 'fairgrab_redis_up', type: 'gauge', labels: [], help: 'Workers whose connections to Redis are up.' },
-  { name: 'fairgrab_nodes', type: 'gauge', labels: [], help: 'Nodes that share this Redis, at the last check.' },
+  { name: 'fairgrab_wrong_codes_total', type: 'counter', help: 'Voucher codes asked for that do not exist.' },
+  { name: 'fairgrab_draws_total', type: 'counter', help: 'Draws whose result this worker announced.' },
+  { name: 'fairgrab_faults_total', type: 'counter', help: 'Batches that ended without a decision.' },
+  { name: 'fairgrab_bugs_total', type: 'counter', help: 'Requests that met a bug of the engine.' },
+  { name: 'fairgrab_unaudited_total', type: 'counter', help: 'Entries that the audit log lacks; should stay 0.' },
+  { name: 'fairgrab_workers', type: 'gauge', help: 'Workers of this node that answer.' },
+  { name: 'fairgrab_ready', type: 'gauge', help: 'Workers that may grant: nothing fences or drains them.' },
+  { name: 'fairgrab_redis_up', type: 'gauge', help: 'Workers whose connections to Redis are up.' },
+  { name: 'fairgrab_nodes', type: 'gauge', help: 'Nodes that share this Redis, at the last check.' },
   { name: 'fairgrab_build_info', type: 'gauge', labels: ['version'], help: 'Always 1; the version that runs.' },
   {
     name: 'fairgrab_redis_commands_total',
     type: 'counter',
-    labels: [],
     help: 'Commands that Redis processed since its start, at the last check.',
   },
   {
     name: 'fairgrab_redis_clock_apart_seconds',
     type: 'gauge',
-    labels: [],
     help: "How far this machine's clock and Redis's are apart at least, at the last check.",
   },
-  { name: 'fairgrab_redis_memory_bytes', type: 'gauge', labels: [], help: 'What Redis uses, at the last check.' },
-  {
-    name: 'fairgrab_event_loop_delay_seconds',
-    type: 'gauge',
-    labels: [],
-    help: 'p99 of the last seconds, worst worker.',
-  },
-  { name: 'fairgrab_resident_memory_bytes', type: 'gauge', labels: [], help: 'Resident memory of the workers.' },
-  { name: 'fairgrab_cpu_seconds_total', type: 'counter', labels: [], help: 'CPU time of the workers.' },
+  { name: 'fairgrab_redis_memory_bytes', type: 'gauge', help: 'What Redis uses, at the last check.' },
+  { name: 'fairgrab_event_loop_delay_seconds', type: 'gauge', help: 'p99 of the last seconds, worst worker.' },
+  { name: 'fairgrab_resident_memory_bytes', type: 'gauge', help: 'Resident memory of the workers.' },
+  { name: 'fairgrab_cpu_seconds_total', type: 'counter', help: 'CPU time of the workers.' },
 ] as const satisfies readonly Row[]
 
 export type MetricName = (typeof METRICS)[number]['name']
@@ -131,11 +110,7 @@ export interface Gauges {
   readonly unanswered: () => number
   readonly sockets: () => number
   readonly redisUp: () => boolean
-  readonly ready: () => boolean
-  readonly redisMemoryBytes: () => number
-  readonly redisCommands: () => number
-  readonly redisAheadMs: () => number
-  readonly nodes: () => number
+  readonly health: () => HealthReport
   readonly damaged: () => number
   readonly version: string
   readonly stocks: () => Iterable<RoundGauges>
@@ -182,7 +157,7 @@ export class Metrics {
   constructor(onBug: (cause: unknown) => void) {
     this.#onBug = onBug
     const rows: readonly Row[] = METRICS
-    for (const { name, type, labels, help, buckets } of rows) {
+    for (const { name, type, labels = [], help, buckets } of rows) {
       const common = { name, help, labelNames: [...labels], registers: [this.#registry] }
       const aggregator = WORST.includes(name as MetricName) ? 'max' : 'sum'
       if (type === 'counter') this.#counters.set(name, new Counter({ ...common, aggregator }))
@@ -250,20 +225,21 @@ export class Metrics {
         this.#counters.get('fairgrab_claims_total')?.inc({ outcome: code }, more)
       this.#collected[outcome] = this.#outcomes[outcome] as number
     }
+    const health = gauges.health()
     this.#set('fairgrab_claims_unanswered', gauges.unanswered())
     this.#set('fairgrab_stream_sockets', gauges.sockets())
     this.#set('fairgrab_workers', 1)
-    this.#set('fairgrab_ready', gauges.ready() ? 1 : 0)
+    this.#set('fairgrab_ready', health.ready ? 1 : 0)
     this.#set('fairgrab_redis_up', gauges.redisUp() ? 1 : 0)
-    this.#set('fairgrab_redis_memory_bytes', gauges.redisMemoryBytes())
-    this.#set('fairgrab_nodes', gauges.nodes())
+    this.#set('fairgrab_redis_memory_bytes', health.redisMemoryBytes)
+    this.#set('fairgrab_nodes', health.nodes)
     this.#set('fairgrab_rounds_damaged', gauges.damaged())
-    this.#set('fairgrab_redis_clock_apart_seconds', Math.abs(gauges.redisAheadMs()) / 1000)
+    this.#set('fairgrab_redis_clock_apart_seconds', Math.abs(health.redisAheadMs) / 1000)
     this.#gauges.get('fairgrab_build_info')?.set({ version: gauges.version }, 1)
     // A Redis that started anew counts from 0, and so does this.
     const commands = this.#counters.get('fairgrab_redis_commands_total')
     commands?.reset()
-    commands?.inc(gauges.redisCommands())
+    commands?.inc(health.redisCommands)
     this.#set('fairgrab_resident_memory_bytes', process.memoryUsage.rss())
     this.#set('fairgrab_event_loop_delay_seconds', this.#delay.percentile(99) / 1e9)
     if (process.uptime() - this.#delaySince >= DELAY_WINDOW_S) {

@@ -2,7 +2,6 @@
  * What a supervisor and its workers say to each other over the channel between their processes. A worker asks for what
  * only the node knows (the metrics of all workers); the supervisor asks each worker for its part.
  */
-
 export type FromSupervisor =
   | { readonly kind: 'drain' }
   | { readonly kind: 'collect'; readonly id: number }

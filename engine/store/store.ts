@@ -4,6 +4,7 @@
  * all of them, on a cluster each of them once a shard, and offers one typed method a script. Above this folder nobody knows what a key or a command is.
  */
 import type { Clock } from '../base/clock.ts'
+import type { Findings } from '../base/finding.ts'
 import { LEASE_MS } from '../base/limits.ts'
 import type { Random } from '../base/random.ts'
 import { Cluster } from './cluster/cluster.ts'
@@ -29,12 +30,14 @@ import { LedgerStore } from './data/ledger-store.ts'
 import { RoundStore } from './data/round-store.ts'
 import { VoucherStore } from './data/voucher-store.ts'
 import { ClusterHealth } from './server/cluster-health.ts'
-import { type Diagnosis, diagnose } from './server/diagnosis.ts'
-import { checkHealth, type Durability, type StoreHealth } from './server/health.ts'
+import { diagnose } from './server/diagnosis.ts'
+import { checkHealth, type Durability, type Promised, type StoreHealth } from './server/health.ts'
 
 export interface StoreOptions {
   readonly url: string
   readonly durability: Durability
+  /** Whether the level is declared where the server does not let its settings be read; no where it is left out. */
+  readonly declared?: boolean
   /** At replicated: how many replicas must have a grant before it is acknowledged. At fenced: and how far it may grant. */
   readonly replicas?: number
   readonly clock: Clock
@@ -88,7 +91,7 @@ export interface Store {
   readonly onRenewed: (renewed: () => void) => void
   readonly health: () => Promise<StoreHealth>
   /** What `fairgrab doctor` asks beyond that. */
-  readonly diagnosis: () => Promise<Diagnosis>
+  readonly diagnosis: () => Promise<Findings>
   readonly close: () => Promise<void>
 }
 
@@ -107,7 +110,14 @@ export function assertKeeps(durability: Durability, url: string): void {
     )
 }
 
-function shardedOf({ url, durability, replicas = 0, clock, random, network }: StoreOptions): Sharded | undefined {
+const promisedOf = ({ durability: level, replicas = 0, declared = false }: StoreOptions): Promised => ({
+  level,
+  replicas,
+  declared,
+})
+
+function shardedOf(options: StoreOptions): Sharded | undefined {
+  const { url, durability, clock, random, network } = options
   const address = clusterAddress(url)
   if (!address) return undefined
   assertKeeps(durability, url)
@@ -115,7 +125,7 @@ function shardedOf({ url, durability, replicas = 0, clock, random, network }: St
   const cluster = new Cluster({ address, dial, clock })
   const open = (server: string) =>
     new Link({ url: cluster.urlOf(server), marks: cluster.marksOf(server), dial, scripts: {}, clock, random })
-  const health = new ClusterHealth({ cluster, promised: { level: durability, replicas }, clock, open })
+  const health = new ClusterHealth({ cluster, promised: promisedOf(options), clock, open })
   return { cluster, health, events: undefined }
 }
 
@@ -168,7 +178,7 @@ export function openStore(options: StoreOptions): Store {
     // What is only read waits for no replica where a missing one does not stop the grants.
     claims: new ClaimStore(claims, fenced ? server : reads, scripts),
     absences: new AbsenceStore(reads, scripts, { fenced, soon }),
-    agreement: new AgreementStore(server, reads),
+    agreement: new AgreementStore(server, reads, random),
     allotments: new AllotStore(claims, reads, scripts),
     entries: new EntryStore(claims, reads, scripts),
     draws: new DrawStore(reads, scripts, random),
@@ -179,7 +189,6 @@ export function openStore(options: StoreOptions): Store {
     histories: new HistoryStore(server, scripts),
     fence: new FenceStore({ claims, copied }, scripts, new RoundStore(claims, scripts, leaseMs)),
     vouchers: new VoucherStore(changes, reads, scripts, {
-      random,
       soon,
       calendarMs: options.calendarMs ?? (() => clock.wallMs()),
     }),
@@ -194,8 +203,7 @@ export function openStore(options: StoreOptions): Store {
     follow: roundId => sharded?.events?.follow(roundId),
     isStopped: sharded && (roundId => sharded.health.isStopped(roundId)),
     onRenewed,
-    health: () =>
-      sharded ? sharded.health.check() : checkHealth(server, { level: options.durability, replicas }, clock),
+    health: () => (sharded ? sharded.health.check() : checkHealth(server, promisedOf(options), clock)),
     diagnosis: () => (sharded ? sharded.health.diagnose() : diagnose(server, clock)),
     close,
   }

@@ -222,16 +222,7 @@ const round = z.string().max(64)
 export const streamFrame = z.discriminatedUnion('op', [
   z.strictObject({ op: z.literal('subscribe'), id, topics }),
   z.strictObject({ op: z.literal('unsubscribe'), id, topics }),
-  z.strictObject({
-    op: z.literal('claim'),
-    id,
-    round_id: round,
-    user_id: userId.optional(),
-    pool: poolName.optional(),
-    slot: z.int().min(1).max(SLOTS_MAX).default(1),
-    nonce: seed.optional(),
-    salt: seed.optional(),
-  }),
+  z.strictObject({ op: z.literal('claim'), id, round_id: round, ...claim.shape }),
   z.strictObject({
     op: z.literal('claims'),
     id,
@@ -242,8 +233,6 @@ export const streamFrame = z.discriminatedUnion('op', [
   z.strictObject({ op: z.literal('ping'), id }),
 ])
 
-export type NewCampaign = z.output<typeof newCampaign>
-export type NewRound = z.output<typeof newRound>
 export type ClaimBody = z.output<typeof claim>
 export type RedemptionBody = z.output<typeof redemption>
 export type StreamFrame = z.output<typeof streamFrame>

@@ -4,24 +4,6 @@
  */
 import { encode } from './encoding.ts'
 
-export interface StockFields {
-  readonly op: 'stock'
-  readonly round_id: string
-  readonly state: string
-  readonly total: number
-  readonly granted: number
-  readonly remaining: number
-  readonly epoch: string
-  readonly version: number
-  readonly at: string
-  readonly pools?: readonly {
-    readonly name: string
-    readonly total: number
-    readonly granted: number
-    readonly remaining: number
-  }[]
-}
-
 export interface EncodedFrame {
   readonly json: string
   readonly msgpack: Buffer

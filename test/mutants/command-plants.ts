@@ -50,7 +50,7 @@ export const COMMAND_PLANTS: readonly Plant[] = [
   plant(
     'the doctor finds an emptied Redis in agreement',
     'engine/cli/doctor.ts',
-    ['(await store.agreement.read()).length === 0', '(await store.agreement.read()).length < 0'],
+    ['(await agreement.read()).length === 0', '(await agreement.read()).length < 0'],
     'server/doctor',
   ),
   plant(

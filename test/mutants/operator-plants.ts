@@ -40,7 +40,7 @@ export const OPERATOR_PLANTS: readonly Plant[] = [
     LIFECYCLE,
     [
       'const { campaign, turned } = await this.#restockable(round, poolName, add)',
-      'await this.#commitments.dry(await this.campaign(round.view.config.campaign_id), add)\n    const { campaign, turned } = await this.#restockable(round, poolName, add)',
+      'await this.#options.commitments.dry(await this.campaign(round.view.config.campaign_id), add)\n    const { campaign, turned } = await this.#restockable(round, poolName, add)',
     ],
     'server/dry-runs',
   ),
@@ -74,7 +74,7 @@ export const OPERATOR_PLANTS: readonly Plant[] = [
   plant(
     'a dry run of the last round number asks for money first',
     LIFECYCLE,
-    ['    refuseNumber((await this.#store.rounds.lastNumber()) + 1)\n', ''],
+    ['    refuseNumber((await this.#options.store.rounds.lastNumber()) + 1)\n', ''],
     'server/dry-runs',
   ),
   plant(
@@ -135,14 +135,14 @@ export const OPERATOR_PLANTS: readonly Plant[] = [
     'nobody waits for the hold of an opening as for what follows it',
     LIFECYCLE,
     [
-      'if (RESUMES.includes(verb)) await behindChange(this.#rounds.reopened(id))',
-      'if (RESUMES.includes(verb)) await this.#rounds.reopened(id)',
+      'if (RESUMES.includes(verb)) await behindChange(this.#options.rounds.reopened(id))',
+      'if (RESUMES.includes(verb)) await this.#options.rounds.reopened(id)',
     ],
     'server/cut-changes',
   ),
   plant(
     "a worker's own refusal counts from when it last asked",
-    'engine/server/answers/claim-answers.ts',
+    'engine/server/answers/claim.ts',
     ['Math.round(Math.max(notice.at, now))', 'notice.at'],
     'server/retry-times',
   ),

@@ -318,7 +318,7 @@ export const PLANTS: readonly Plant[] = [
   plant(
     'answers are given one place too late',
     'engine/campaign/claim/claim-queue.ts',
-    ['next += run', 'next += run + 1'],
+    ['from += count', 'from += count + 1'],
     'unit/claim-queue',
   ),
   plant(

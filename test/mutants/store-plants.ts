@@ -96,15 +96,28 @@ export const STORE_PLANTS: readonly Plant[] = [
     'fault/redis-settings',
   ),
   plant(
+    'what could not be read passes for verified',
+    'engine/store/server/health.ts',
+    ['if (what.length === 0) return {}', 'if (what.length < 9) return {}'],
+    'server/declared',
+  ),
+  plant(
+    'a declared level is not said to be one',
+    'engine/store/server/health.ts',
+    ['declared: lacking.length > 0 && promised.declared', 'declared: false'],
+    'server/declared',
+  ),
+  plant(
     'no append only file will do',
     'engine/store/server/health.ts',
-    ["info.aof_enabled === '1',", "info.aof_enabled !== '',"],
+    ["info.aof_enabled !== '0',", "info.aof_enabled !== '',"],
     'fault/redis-settings',
+    'server/declared',
   ),
   plant(
     'fsync may stop while the log is rewritten',
     'engine/store/server/health.ts',
-    ["config['no-appendfsync-on-rewrite'] === 'no',", "config['no-appendfsync-on-rewrite'] !== '',"],
+    ["need(pauses === 'no',", "need(pauses !== '',"],
     'fault/redis-settings',
   ),
   plant(

@@ -12,6 +12,12 @@ export const STREAM_PLANTS: readonly Plant[] = [
     'server/slow-readers',
   ),
   plant(
+    'a frame beyond the rate is answered under no id',
+    'engine/server/stream/stream.ts',
+    ['this.#error(socket, idOf(socket, message), late', 'this.#error(socket, 0, late'],
+    'server/rate-limits',
+  ),
+  plant(
     'what was sent is still owed',
     'engine/server/http/uws.ts',
     ['      this.#owedBytes -= message.length\n', ''],

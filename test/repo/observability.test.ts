@@ -34,7 +34,7 @@ const { panels } = JSON.parse(textOf('deploy/grafana/fairgrab.json')) as { panel
 const docs = textOf('docs/operations.md')
 
 const KNOWN = new Map<string, { readonly type: string; readonly labels: readonly string[] }>(
-  METRICS.map(row => [row.name, row]),
+  METRICS.map(row => [row.name, { type: row.type, labels: 'labels' in row ? row.labels : [] }]),
 )
 
 /** What an expression names that the engine does not have. */

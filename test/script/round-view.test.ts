@@ -101,12 +101,12 @@ test('who holds what is let go of when nobody asks, news do not bring it back, a
   let mayRest = false
   const claims = new Round({
     ...{ view, store: room.claims, clock, load: { unanswered: 0 }, mayRest: () => mayRest },
-    decider: answerer =>
+    decider: round =>
       smallDeciders(
         room as unknown as Store,
         clock,
       )({
-        ...{ ...quietParts(id), view, store: room.claims, answerer },
+        ...{ ...quietParts(id), view, store: room.claims, round },
         events: {
           ...NO_EVENTS,
           failed: fault => {

@@ -12,7 +12,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { ROUTES } from '../../engine/server/routes/routes.ts'
 import { campaignBudget, campaignState, roundLog, roundNumber, roundState } from '../../engine/store/connection/keys.ts'
 import {
-  Api,
+  type Api,
   expectProblem,
   type Fields,
   type Granted,
@@ -23,6 +23,7 @@ import {
   PACK as TEST_PACK,
 } from '../support/api.ts'
 import { KEYS, startTestWorker, type TestWorker } from '../support/engine.ts'
+import { PatientApi } from '../support/patient-api.ts'
 import { type RedisProcess, startLocalRedis } from '../support/redis.ts'
 
 const STOCK = 10
@@ -46,18 +47,6 @@ afterAll(async () => {
   client?.disconnect()
   await redis?.stop()
 })
-
-/** Who was shed because the machine stood still was certainly not executed, and asks again. */
-class PatientApi extends Api {
-  override async call<Body>(...asked: Parameters<Api['call']>): Promise<Reply<Body>> {
-    const reply = await super.call<Body>(...asked)
-    return (reply.body as Fields).code === 'overloaded' ? this.call(...asked) : reply
-  }
-
-  override as(credential: string): Api {
-    return new PatientApi(this.url, credential)
-  }
-}
 
 /** The books of campaigns, into which a sweep writes at any moment; no change of a round does. */
 const BOOKS = /\{cmp_\w+\}:(state|balances|ledger)$/

@@ -14,6 +14,7 @@ import { allChannels, roundChannel } from '../../engine/store/connection/keys.ts
 import { Api, expectProblem, type Granted, makeRound, type Round } from '../support/api.ts'
 import { KEYS, startTestWorker } from '../support/engine.ts'
 import { readMetrics, sumOf } from '../support/metrics.ts'
+import { PatientApi } from '../support/patient-api.ts'
 import { RawConnection } from '../support/raw-http.ts'
 import { rawRedis } from '../support/redis.ts'
 import { below, random } from '../support/seed.ts'
@@ -24,7 +25,7 @@ const worker = useWorker()
 let api: Api
 let round: Round
 beforeAll(async () => {
-  api = new Api(worker.url, KEYS.operator)
+  api = new PatientApi(worker.url, KEYS.operator)
   round = await makeRound(api, { stock: 20 })
 })
 

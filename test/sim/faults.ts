@@ -171,12 +171,16 @@ const FAULTS: readonly Fault[] = [
   },
 ]
 
-/** Draws one of the faults of a family. */
-export function drawFault(world: World, family: Family): Fault {
-  const sum = FAULTS.reduce((total, { weight }) => total + weight[family], 0)
+/** How much more often than in other worlds the faults come that a planted bug needs. */
+const OFTEN = 10
+
+/** Draws one of the faults of a family; those named in `often` come more often. */
+export function drawFault(world: World, family: Family, often: readonly string[] = []): Fault {
+  const weightOf = ({ name, weight }: Fault) => weight[family] * (often.includes(name) ? OFTEN : 1)
+  const sum = FAULTS.reduce((total, fault) => total + weightOf(fault), 0)
   let left = world.chance.between(0, sum)
   for (const fault of FAULTS) {
-    left -= fault.weight[family]
+    left -= weightOf(fault)
     if (left < 0) return fault
   }
   return FAULTS[0] as Fault

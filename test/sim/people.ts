@@ -9,7 +9,7 @@
 import { GRANT, MEANINGS, NO_ANSWER, REFUSAL, voucherHash } from '../../bench/audit/history.ts'
 import { rfc3339 } from '../../engine/base/clock.ts'
 import { CODES, type Code } from '../../engine/base/codes.ts'
-import type { SingleAsk } from '../../engine/campaign/round/asks.ts'
+import type { SingleAsk } from '../../engine/campaign/round/round.ts'
 import type { EngineNode } from './engine-node.ts'
 import type { RoundRecord } from './round-record.ts'
 import type { Chance, Timeline } from './timeline.ts'

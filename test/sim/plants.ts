@@ -215,8 +215,9 @@ export const PLANTS: readonly Plant[] = [
     name: 'no-pending',
     bug: 'a recovery forgets what was noted to be granted',
     level: 'fenced',
-    seed: 155,
+    seed: 30,
     plant: {
+      often: ['engine stands still', 'replica behind'],
       execute: (call, name, words, keyCount) => {
         const [state = ''] = words
         if (name === 'fence-bind') call.hset(state, 'pending', 0, 'reserve', 0)
@@ -235,7 +236,7 @@ export const PLANTS: readonly Plant[] = [
     name: 'hasty-refusal',
     bug: 'what no replica has yet passes for copied: refusals, the journals of what is over',
     level: 'fenced',
-    seed: 682,
+    seed: 536,
     plant: { hasty: true },
   },
   {
@@ -281,7 +282,7 @@ export const PLANTS: readonly Plant[] = [
     name: 'sold-out-aside',
     bug: 'sold_out is told while packs of the pool are quarantined',
     level: 'fenced',
-    seed: 1,
+    seed: 2,
     plant: {
       execute: (call, name, words, keyCount) => {
         const reply = execute(call, name, words, keyCount)

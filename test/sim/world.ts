@@ -40,6 +40,8 @@ export interface WorldOptions {
 export interface WorldPlant extends ServerPlant, NodePlant {
   /** Promotes replicas that lack writes which their primary alone answered for. */
   readonly losesTail?: boolean
+  /** Names of the faults that it takes to show it: they come more often. */
+  readonly often?: readonly string[]
 }
 
 export interface Outcome {
@@ -306,7 +308,7 @@ export class World {
     if (this.#faults >= (this.#options.faults ?? Number.POSITIVE_INFINITY)) return
     this.#faults++
     this.#happening++
-    const happening = drawFault(this, family)
+    const happening = drawFault(this, family, this.#options.plant?.often)
       .happens(this)
       .finally(() => {
         this.#happening--

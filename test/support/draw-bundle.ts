@@ -7,8 +7,8 @@
  */
 import { createCipheriv } from 'node:crypto'
 import { seedOf } from '../../engine/draw/allocation.ts'
-import { type Beacon, QUICKNET, windowSecret } from '../../engine/draw/beacon.ts'
-import { writeCommit } from '../../engine/draw/commitment.ts'
+import { type Beacon, QUICKNET, windowSecret, writeBeacon } from '../../engine/draw/beacon.ts'
+import { type CommitBytes, writeCommit } from '../../engine/draw/commitment.ts'
 import { sha256 } from '../../engine/draw/digest.ts'
 import { RecordTree } from '../../engine/draw/merkle.ts'
 import { writePromotion } from '../../engine/draw/promotions.ts'
@@ -16,9 +16,29 @@ import { draw } from '../../engine/draw/result.ts'
 import { hashRules, parseRules, type Rules, writeRules } from '../../engine/draw/rules.ts'
 import { signingKeyOf } from '../../engine/draw/signing-key.ts'
 import type { Change, ChangeKind } from '../../engine/draw/times.ts'
-import { type BundleFiles, writeBundle } from '../../engine/draw/verify/bundle.ts'
+import type { BundleFiles } from '../../engine/draw/verify/bundle.ts'
 import { verifyBundle } from '../../engine/draw/verify/verification.ts'
 import { RECORD } from './draw-model.ts'
+
+interface BundleContent {
+  /** rules.json, the bytes that were published. */
+  readonly rules: Buffer
+  readonly entries: Buffer
+  readonly commit: CommitBytes
+  readonly beacon: Beacon
+  /** result.json. */
+  readonly result: Buffer
+}
+
+/** The files of a draw. */
+export const writeBundle = ({ rules, entries, commit, beacon, result }: BundleContent): BundleFiles =>
+  new Map([
+    ['rules.json', rules],
+    ['entries.bin', entries],
+    ...Object.entries(commit),
+    ['beacon.json', writeBeacon(beacon)],
+    ['result.json', result],
+  ])
 
 export const KEY = signingKeyOf(Buffer.alloc(32, 1))
 export const SECRET = Buffer.alloc(32, 5)

@@ -14,9 +14,8 @@ import { sha256 } from '../../engine/draw/digest.ts'
 import { proofBytes, RecordTree } from '../../engine/draw/merkle.ts'
 import { draw } from '../../engine/draw/result.ts'
 import { hashRules, parseRules, writeRules } from '../../engine/draw/rules.ts'
-import { writeBundle } from '../../engine/draw/verify/bundle.ts'
 import { proveEntry } from '../../engine/draw/verify/receipt-check.ts'
-import { KEY, LOTTERY_RULES, SECRET } from './draw-bundle.ts'
+import { KEY, LOTTERY_RULES, SECRET, writeBundle } from './draw-bundle.ts'
 import { RECORD } from './draw-model.ts'
 
 const [folder = '', entrants] = process.argv.slice(2)

@@ -6,7 +6,7 @@ import { RoundSecrets, signingSeed } from '../../engine/auth/draw-secrets.ts'
 import { type Clock, realClock } from '../../engine/base/clock.ts'
 import { realRandom } from '../../engine/base/random.ts'
 import { decidersOf } from '../../engine/campaign/claim/deciders.ts'
-import type { DeciderParts, MakeDecider, RoundEvents } from '../../engine/campaign/round/decider.ts'
+import type { DeciderParts, MakeDecider, RoundEvents } from '../../engine/campaign/round/round.ts'
 import { signingKeyOf } from '../../engine/draw/signing-key.ts'
 import type { Store } from '../../engine/store/store.ts'
 
@@ -19,7 +19,7 @@ export const NO_EVENTS: RoundEvents = {
 }
 
 /** Everything of a decider but its view, its store and who answers. */
-export const quietParts = (roundId: string): Omit<DeciderParts, 'view' | 'store' | 'answerer'> => ({
+export const quietParts = (roundId: string): Omit<DeciderParts, 'view' | 'store' | 'round'> => ({
   ...{ events: NO_EVENTS, gate: () => undefined, pressure: () => 0, renew: undefined },
   secrets: new RoundSecrets(DRAW_SECRET, roundId),
   signingKey: signingKeyOf(signingSeed(DRAW_SECRET)),

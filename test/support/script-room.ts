@@ -154,7 +154,6 @@ export class ScriptRoom {
     this.histories = new HistoryStore(this.link, this.scripts)
     this.fence = new FenceStore({ claims: this.link, copied: this.link }, this.scripts, this.rounds)
     this.vouchers = new VoucherStore(this.link, this.link, this.scripts, {
-      random: realRandom,
       soon: run => patientClock.soon(run),
       calendarMs: () => patientClock.wallMs(),
     })

@@ -70,6 +70,14 @@ export class StreamClient {
     return this.next(answer => answer.id === frame.id)
   }
 
+  /** The same, and again while the engine sheds it, which a busy machine makes it do: that is certainly not executed. */
+  async askUntilTaken(frame: Fields): Promise<Fields> {
+    for (;;) {
+      const answer = await this.ask(frame)
+      if (answer.code !== 'overloaded') return answer
+    }
+  }
+
   pause(): void {
     this.socket.pause()
   }

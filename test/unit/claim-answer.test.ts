@@ -5,7 +5,7 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { VoucherCodes } from '../../engine/auth/voucher-codes.ts'
-import { type AnsweredRound, ClaimJson, claimAnswer, claimId } from '../../engine/wire/claim-answer.ts'
+import { type AnsweredRound, ClaimJson, claimAnswer, claimId } from '../../engine/wire/claim-json.ts'
 import { seed } from '../support/seed.ts'
 
 const word = fc.string({ unit: fc.constantFrom(...'abcz019._:@-'), minLength: 1, maxLength: 64 })

@@ -12,7 +12,7 @@ import { CODES, type Code, codeOf } from '../../engine/base/codes.ts'
 import { holdersIn } from '../../engine/base/holder.ts'
 import { ANSWER_DEADLINE_MS } from '../../engine/base/limits.ts'
 import { ClaimQueue } from '../../engine/campaign/claim/claim-queue.ts'
-import type { ClaimStore, Decision } from '../../engine/store/data/claim-store.ts'
+import { type ClaimStore, claimsIn, type Decision } from '../../engine/store/data/claim-store.ts'
 import { HandClock } from '../support/hand-clock.ts'
 import { NotingAsk, type Told } from '../support/noting-ask.ts'
 import { below, random, seed } from '../support/seed.ts'
@@ -58,7 +58,7 @@ function queueOf({ batchClaims = 8, batchesInFlight = 4 } = {}) {
     batchesInFlight,
     events: {
       ...{ epoch: () => 'e', allotted: () => {}, arrived: undefined },
-      decided: (_decision, _sentAt, batch) => heard.push(`decided ${batch.claims}`),
+      decided: (_decision, _sentAt, batch) => heard.push(`decided ${claimsIn(batch)}`),
       finished: () => heard.push('answered'),
       refused: (outcome, count) => refused.push(...Array<string>(count).fill(codeOf(outcome) as string)),
       failed: fault => heard.push(`failed ${fault instanceof Error ? fault.message : fault}`),

@@ -10,7 +10,15 @@ import { FaultLog } from '../../engine/ops/fault-log.ts'
 import { Health } from '../../engine/ops/health.ts'
 import { HandClock } from '../support/hand-clock.ts'
 
-const FOUND = { warnings: [], version: '7.0.15', usedMemoryBytes: 1, nodes: 1, commands: 1, aheadMs: 7 }
+const FOUND = {
+  warnings: [],
+  declared: false,
+  version: '7.0.15',
+  usedMemoryBytes: 1,
+  nodes: 1,
+  commands: 1,
+  aheadMs: 7,
+}
 const short = { what: '0 of 1 replicas confirm a write', mend: 'start the missing replica' }
 const other = { what: 'a round is damaged', mend: 'restore it' }
 const slow = () => Promise.reject(new Fault('unknown', 'Redis did not answer in time'))

@@ -94,7 +94,7 @@ export const MUSEUM: readonly Exhibit[] = [
     lottery: staticSplit,
     entrants: 20_000,
     stock: 2000,
-    draws: 100,
+    draws: 400,
   },
   {
     name: 'requests shed one by one',

@@ -24,14 +24,11 @@ import {
   TIE_BYTES,
 } from '../../store/data/allot-store.ts'
 import type { Ask, Run } from '../round/asks.ts'
-import { Backlog } from './backlog.ts'
-import { stampOf } from './claim-queue.ts'
+import { Backlog, GRACE_MS, stampOf } from './claim-queue.ts'
 import type { Queue, QueueEvents } from './ordered.ts'
 
 /** Between two calls while a claim waits for another worker's mark. */
 const HEARTBEAT_MS = 1
-/** What a registered claim is given beyond the deadline before it is answered `unknown`. */
-const GRACE_MS = 300
 
 /** A claim, and those of the same holder that came while it waited. */
 interface Arrival {
@@ -203,14 +200,8 @@ export class ArrivalQueue implements Queue {
     const holds = sequence > 0
     const repeat = holds ? CODES.replayed.number : outcome
     for (const [i, { ask, place }] of asked.entries()) {
-      const run: Run = {
-        from: place,
-        count: 1,
-        outcome: i > 0 ? repeat : outcome,
-        sequence,
-        pool: holds ? own : undefined,
-        at,
-      }
+      const answer = { outcome: i > 0 ? repeat : outcome, sequence, pool: holds ? own : undefined, at }
+      const run: Run = { from: place, count: 1, ...answer }
       this.#options.events.arrived?.(stamp, run, pool)
       ask.settle(run)
     }

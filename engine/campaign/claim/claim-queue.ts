@@ -19,10 +19,8 @@ import { CODES } from '../../base/codes.ts'
 import { HOLDER_BYTES_MAX, writeArrayHead } from '../../base/holder.ts'
 import { ANSWER_DEADLINE_MS } from '../../base/limits.ts'
 import { certain } from '../../store/connection/doubt.ts'
-import { type ClaimStore, type Decision, EXCEPTION_BYTES } from '../../store/data/claim-store.ts'
-import type { Ask } from '../round/asks.ts'
-import type { SentBatch } from '../round/known-holders.ts'
-import { Backlog } from './backlog.ts'
+import { type Batch, type ClaimStore, type Decision, EXCEPTION_BYTES } from '../../store/data/claim-store.ts'
+import type { Ask, Run } from '../round/asks.ts'
 import type { Queue, QueueEvents } from './ordered.ts'
 
 /** The stamp of a monotonic time, microseconds since 1970. */
@@ -37,7 +35,7 @@ interface Part {
 }
 
 /** What a claim that left the queue late is given beyond the deadline before it is answered `unknown`. */
-const GRACE_MS = 300
+export const GRACE_MS = 300
 
 /** Turns of the event loop that a batch may go on growing; a turn without news ends it at once. */
 const TURNS_MAX = 4
@@ -51,6 +49,49 @@ export interface QueueOptions {
   /** Resolves when it is known which epoch the round is in now; left out where somebody else sees to that. */
   readonly renew?: (() => Promise<void>) | undefined
   readonly events: QueueEvents
+}
+
+/** Of so long a time the pace of a queue is taken. */
+const PACE_MS = 1000
+
+/**
+ * How long a claim that comes now would wait in a queue, by the pace of the last second in which the queue never ran
+ * empty. Until there was such a second it is 0: a burst is queued and served, however large (limits bound it); only a
+ * queue that goes on growing is kept apart from a burst, and then what could not be answered in time is refused at once.
+ *
+ * Two numbers a batch, nothing a claim. Rejected: the age of the oldest claim, which is small while a queue grows and
+ * large when it is too late; a limit of the length, which is right for one speed of Redis only.
+ */
+export class Backlog {
+  #from: number | undefined
+  #taken = 0
+  /** Claims a millisecond. */
+  #pace: number | undefined
+
+  /** A batch left the queue, and so many claims stayed; `now` in monotonic milliseconds. */
+  took(claims: number, left: number, now: number): void {
+    if (left === 0) {
+      this.#from = undefined
+      this.#pace = undefined
+      return
+    }
+    if (this.#from === undefined) {
+      this.#from = now
+      this.#taken = 0
+      return
+    }
+    this.#taken += claims
+    const ms = now - this.#from
+    if (ms < PACE_MS) return
+    this.#pace = this.#taken / ms
+    this.#from = now
+    this.#taken = 0
+  }
+
+  /** Milliseconds that a claim behind `waiting` others would wait; 0 while that is not known. */
+  waitMs(waiting: number): number {
+    return this.#pace === undefined ? 0 : waiting / this.#pace
+  }
 }
 
 export class ClaimQueue implements Queue {
@@ -154,10 +195,10 @@ export class ClaimQueue implements Queue {
     this.#backlog.took(claims, this.#waiting, sentAt)
     this.#inFlight++
     this.#dispatched.add(parts)
-    this.#ask(parts, sentAt, { holders, pools: poolBytes(parts, claims), claims }, this.#options.renew)
+    this.#ask(parts, sentAt, { holders, pools: poolBytes(parts, claims) }, this.#options.renew)
   }
 
-  #ask(parts: readonly Part[], sentAt: number, batch: SentBatch, renew: QueueOptions['renew']): void {
+  #ask(parts: readonly Part[], sentAt: number, batch: Batch, renew: QueueOptions['renew']): void {
     const { store, roundId, events } = this.#options
     const asked = events.epoch()
     const again = () => this.#ask(parts, sentAt, batch, undefined)
@@ -185,23 +226,58 @@ export class ClaimQueue implements Queue {
     }
   }
 
-  #settle(parts: readonly Part[], decision: Decision, sentAt: number, batch: SentBatch): void {
+  #settle(parts: readonly Part[], decision: Decision, sentAt: number, batch: Batch): void {
     const { renew, events } = this.#options
     if (renew && decision.notice.epoch !== events.epoch()) return this.#fail(parts, ofAnother(decision.notice))
     this.#inFlight--
     this.#dispatched.delete(parts)
     events.decided(decision, sentAt, batch)
-    settleParts(this.#noted(parts), decision)
+    this.#answer(parts, decision)
     events.finished()
     this.#schedule()
   }
 
-  /** The parts, whose answers go to who measures arrivals too. */
-  #noted(parts: readonly Part[]): readonly AnswerPart[] {
+  /** Hands each part its answers, as runs between the exceptions. */
+  #answer(parts: readonly Part[], decision: Decision): void {
+    const { first, exceptions, notice } = decision
+    const { at } = notice
+    const rest = certain(decision, decision.rest)
+    const granted = rest === CODES.granted.number
+    let sequence = first
+    let place = 0
+    let exception = 0
+    for (const part of parts) {
+      const end = place + part.count
+      let from = part.from
+      while (place < end) {
+        const more = exception < exceptions.length
+        const stop = more ? Math.min(end, exceptions.readUInt16BE(exception)) : end
+        if (stop > place) {
+          const count = stop - place
+          this.#give(part, { from, count, outcome: rest, sequence: granted ? sequence : 0, pool: undefined, at })
+          if (granted) sequence += count
+          from += count
+          place = stop
+          continue
+        }
+        const outcome = certain(decision, exceptions[exception + 2] as number)
+        const own = exceptions.readUInt32BE(exception + 3)
+        const pool = exceptions[exception + 7] as number
+        this.#give(part, { from, count: 1, outcome, sequence: own, pool, at })
+        from++
+        exception += EXCEPTION_BYTES
+        place++
+      }
+    }
+    assert(exception === exceptions.length, 'a decision had exceptions for claims that were not asked')
+  }
+
+  /** Gives an ask a run of its answers, and whoever measures arrivals. */
+  #give({ ask, givenUp }: Part, run: Run): void {
+    if (givenUp) return
     const { events, clock } = this.#options
-    const { arrived } = events
-    if (!arrived) return parts
-    return parts.map(part => ({ ...part, ask: notedAsk(part.ask, stampOf(clock, part.ask.askedAt), arrived) }))
+    events.arrived?.(stampOf(clock, ask.askedAt), run, run.pool ?? ask.pool)
+    ask.settle(run)
   }
 
   #refuse(ask: Ask, [from, count]: readonly [number, number], code: FaultCode): void {
@@ -220,15 +296,6 @@ export class ClaimQueue implements Queue {
   }
 }
 
-function notedAsk(ask: Ask, stamp: number, arrived: NonNullable<QueueEvents['arrived']>): Pick<Ask, 'settle'> {
-  return {
-    settle: run => {
-      arrived(stamp, run, run.pool ?? ask.pool)
-      ask.settle(run)
-    },
-  }
-}
-
 /** A byte a claim, or one byte when all ask for the same pool. */
 function poolBytes(parts: readonly Part[], claims: number): Buffer {
   const first = (parts[0] as Part).ask.pool
@@ -244,41 +311,3 @@ function poolBytes(parts: readonly Part[], claims: number): Buffer {
 
 const ofAnother = ({ epoch }: Decision['notice']): Fault =>
   new Fault('unknown', `it was decided in epoch ${epoch}, which a fail-over ended; ask again`)
-
-type AnswerPart = Omit<Part, 'ask'> & { readonly ask: Pick<Ask, 'settle'> }
-
-/** Hands each part its answers, as runs between the exceptions. */
-function settleParts(parts: readonly AnswerPart[], decision: Decision): void {
-  const { first, exceptions, notice } = decision
-  const { at } = notice
-  const rest = certain(decision, decision.rest)
-  const granted = rest === CODES.granted.number
-  let sequence = first
-  let place = 0
-  let exception = 0
-  for (const { ask, from, count, givenUp } of parts) {
-    const end = place + count
-    let next = from
-    while (place < end) {
-      const more = exception < exceptions.length
-      const stop = more ? Math.min(end, exceptions.readUInt16BE(exception)) : end
-      if (stop > place) {
-        const run = stop - place
-        if (!givenUp)
-          ask.settle({ from: next, count: run, outcome: rest, sequence: granted ? sequence : 0, pool: undefined, at })
-        if (granted) sequence += run
-        next += run
-        place = stop
-        continue
-      }
-      const outcome = certain(decision, exceptions[exception + 2] as number)
-      const own = exceptions.readUInt32BE(exception + 3)
-      const pool = exceptions[exception + 7] as number
-      if (!givenUp) ask.settle({ from: next, count: 1, outcome, sequence: own, pool, at })
-      next++
-      exception += EXCEPTION_BYTES
-      place++
-    }
-  }
-  assert(exception === exceptions.length, 'a decision had exceptions for claims that were not asked')
-}

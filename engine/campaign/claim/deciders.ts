@@ -5,8 +5,7 @@
 import type { Clock } from '../../base/clock.ts'
 import type { Random } from '../../base/random.ts'
 import type { Store } from '../../store/store.ts'
-import type { Decider, DeciderParts, MakeDecider } from '../round/decider.ts'
-import type { Allocation } from '../round/round-config.ts'
+import type { Decider, DeciderParts, MakeDecider } from '../round/round.ts'
 import { ArrivalQueue } from './arrival-queue.ts'
 import { ClaimQueue } from './claim-queue.ts'
 import { Entries } from './entries.ts'
@@ -20,28 +19,20 @@ export interface DecidersOptions {
   readonly batchesInFlight: number
 }
 
-type Kind = 'first-come' | 'strict' | 'drawn'
-
-function kindOf(allocation: Allocation): Kind {
-  if (allocation.mode !== 'fcfs') return 'drawn'
-  return allocation.strict ? 'strict' : 'first-come'
-}
-
 /** Makes the deciders of one worker's rounds. */
 export function decidersOf({ store, clock, random, batchClaims, batchesInFlight }: DecidersOptions): MakeDecider {
   const worker = random.bytes(8).toString('hex')
   const ordered = (parts: DeciderParts, queue: (events: QueueEvents) => Queue) =>
-    new Ordered({ ...parts, claims: store.claims, monotonicMs: () => clock.monotonicMs(), queue })
-  const kinds: Readonly<Record<Kind, (parts: DeciderParts) => Decider>> = {
-    'first-come': parts => {
-      const common = { roundId: parts.view.id, store: parts.store, renew: parts.renew }
-      return ordered(parts, events => new ClaimQueue({ ...common, clock, batchClaims, batchesInFlight, events }))
-    },
-    strict: parts => {
-      const common = { roundId: parts.view.id, store: store.allotments, worker, secret: parts.secrets.ties }
-      return ordered(parts, events => new ArrivalQueue({ ...common, clock, batchClaims, events }))
-    },
-    drawn: parts => new Entries({ ...parts, stores: store, clock, batchClaims, batchesInFlight }),
+    new Ordered({ ...parts, claims: store.claims, clock, queue })
+  return (parts): Decider => {
+    const { id: roundId, config } = parts.view
+    const { allocation } = config
+    if (allocation.mode !== 'fcfs') return new Entries({ ...parts, stores: store, clock, batchClaims, batchesInFlight })
+    if (allocation.strict) {
+      const own = { roundId, store: store.allotments, worker, secret: parts.secrets.ties }
+      return ordered(parts, events => new ArrivalQueue({ ...own, clock, batchClaims, events }))
+    }
+    const own = { roundId, store: parts.store, renew: parts.renew }
+    return ordered(parts, events => new ClaimQueue({ ...own, clock, batchClaims, batchesInFlight, events }))
   }
-  return parts => kinds[kindOf(parts.view.config.allocation)](parts)
 }

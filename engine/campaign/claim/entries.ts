@@ -21,9 +21,9 @@ import { EXCEPTION_BYTES } from '../../store/data/claim-store.ts'
 import type { DrawState } from '../../store/data/draw-store.ts'
 import { ENTRY_CLAIM_BYTES, type EntryDecision } from '../../store/data/entry-store.ts'
 import type { Store } from '../../store/store.ts'
-import type { Answers, ClaimRequest, SingleAsk } from '../round/asks.ts'
-import type { Decider, DeciderParts, Standing } from '../round/decider.ts'
+import type { Answers, ClaimRequest } from '../round/asks.ts'
 import { KnownHolders } from '../round/known-holders.ts'
+import type { Decider, DeciderParts, SingleAsk, Standing } from '../round/round.ts'
 import { Receipts } from './receipts.ts'
 
 /** Who asks. The tag costs two hashes, and most requests of a rush are repeats that need none. */
@@ -168,7 +168,7 @@ export class Entries implements Decider {
 
   ask(request: ClaimRequest, ask: SingleAsk): void {
     void this.#ask(request, ask).then(() =>
-      ask.holds ? this.#options.answerer.settledAlone(ask) : this.#options.answerer.answered(ask),
+      ask.holds ? this.#options.round.settledAlone(ask) : this.#options.round.answered(ask),
     )
   }
 
@@ -264,12 +264,8 @@ export class Entries implements Decider {
     view.take(notice, sentAt)
     this.#shed = Math.max(this.#shed, decision.shed)
     const standings = await this.#settle(fresh, claims, decision)
-    events.decided(
-      view,
-      { notice, first: entries + 1, rest, exceptions },
-      fresh.length,
-      (clock.monotonicMs() - sentAt) / 1000,
-    )
+    const decided = { notice, first: entries + 1, rest, exceptions }
+    events.decided(view, decided, fresh.length, (clock.monotonicMs() - sentAt) / 1000)
     let next = 0
     return entrants.map(entrant => (entrant === fresh[next] ? (standings[next++] as Standing) : refused('overloaded')))
   }

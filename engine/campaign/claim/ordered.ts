@@ -2,14 +2,14 @@
  * Claims that are decided in an order: first come, and strict. Both answer at once the holders they know and what is
  * certainly refused, and queue the rest; they differ in the queue alone (claim-queue.ts, arrival-queue.ts).
  */
+import type { Clock } from '../../base/clock.ts'
 import { CODES, type Code } from '../../base/codes.ts'
 import { holderEnd, holderOf, packHolders } from '../../base/holder.ts'
 import { SHED_WAIT_MS } from '../../base/limits.ts'
 import type { Allotment, Decided } from '../../store/data/allot-store.ts'
-import { type ClaimStore, type Decision, EXCEPTION_BYTES } from '../../store/data/claim-store.ts'
-import { type Answers, type Ask, type ClaimRequest, ManyAsk, type Run, type SingleAsk } from '../round/asks.ts'
-import type { Decider, DeciderParts, Standing } from '../round/decider.ts'
-import type { SentBatch } from '../round/known-holders.ts'
+import { type Batch, type ClaimStore, claimsIn, type Decision, EXCEPTION_BYTES } from '../../store/data/claim-store.ts'
+import { type Answers, type Ask, type ClaimRequest, ManyAsk, type Run } from '../round/asks.ts'
+import type { Decider, DeciderParts, SingleAsk, Standing } from '../round/round.ts'
 
 /** What waits to be decided, in its order. */
 export interface Queue {
@@ -29,7 +29,7 @@ export interface QueueEvents {
   /** The epoch that claims are asked in. */
   epoch(): string
   /** A batch was decided that left at `sentAt` (monotonic ms); before its claims are answered. */
-  decided(decision: Decision, sentAt: number, batch: SentBatch): void
+  decided(decision: Decision, sentAt: number, batch: Batch): void
   /** The same of claims that are allotted one by one; `holderOf` gives their holder keys. */
   allotted(allotment: Allotment, sentAt: number, holderOf: (decided: Decided) => string): void
   /** All claims of a batch have been answered. */
@@ -43,7 +43,7 @@ export interface QueueEvents {
 
 export interface OrderedOptions extends DeciderParts {
   readonly claims: Pick<ClaimStore, 'holding'>
-  readonly monotonicMs: () => number
+  readonly clock: Clock
   readonly queue: (events: QueueEvents) => Queue
 }
 
@@ -67,13 +67,13 @@ export class Ordered implements Decider, QueueEvents {
   }
 
   ask(request: ClaimRequest, ask: SingleAsk): void {
-    const { view, answerer, events } = this.#options
+    const { view, round, events } = this.#options
     const { holders } = view
     const entry = holders.findText(holderOf(request.userId, request.slot))
     if (entry >= 0) {
       ask.hold(holders.sequenceOf(entry), holders.poolOf(entry))
       events.refused(ask.outcome, 1)
-      return answerer.settledAlone(ask)
+      return round.settledAlone(ask)
     }
     const refusal = this.#refusal(request.slot, ask.askedAt)
     if (refusal === undefined) return this.#queue.push(ask)
@@ -144,16 +144,16 @@ export class Ordered implements Decider, QueueEvents {
     return this.#options.view.notice.epoch
   }
 
-  decided(decision: Decision, sentAt: number, batch: SentBatch): void {
-    const { view, answerer, events, monotonicMs } = this.#options
+  decided(decision: Decision, sentAt: number, batch: Batch): void {
+    const { view, round, events, clock } = this.#options
     view.holders.addBatch(batch, decision)
     view.take(decision.notice, sentAt)
-    answerer.times.remember(decision.first, decision.notice.sequence, decision.notice.at)
-    events.decided(view, decision, batch.claims, (monotonicMs() - sentAt) / 1000)
+    round.times.remember(decision.first, decision.notice.sequence, decision.notice.at)
+    events.decided(view, decision, claimsIn(batch), (clock.monotonicMs() - sentAt) / 1000)
   }
 
   allotted({ notice, decided }: Allotment, sentAt: number, holderOf: (decided: Decided) => string): void {
-    const { view, events, monotonicMs } = this.#options
+    const { view, events, clock } = this.#options
     const exceptions = Buffer.allocUnsafe(decided.length * EXCEPTION_BYTES)
     for (const [i, each] of decided.entries()) {
       exceptions[i * EXCEPTION_BYTES + 2] = each.outcome
@@ -161,11 +161,11 @@ export class Ordered implements Decider, QueueEvents {
     }
     view.take(notice, sentAt)
     const decision = { notice, first: 0, rest: CODES.granted.number, exceptions }
-    events.decided(view, decision, decided.length, (monotonicMs() - sentAt) / 1000)
+    events.decided(view, decision, decided.length, (clock.monotonicMs() - sentAt) / 1000)
   }
 
   finished(): void {
-    this.#options.answerer.finish()
+    this.#options.round.finish()
   }
 
   failed(fault: unknown): void {

@@ -49,10 +49,6 @@ export class FinalLists {
     return list
   }
 
-  close(): void {
-    this.#forget()
-  }
-
   async #read(roundId: string, window: number, n: number): Promise<FinalList> {
     const first = await this.#store.draws.firstOf(roundId, window)
     const records = await this.#store.entries.records(roundId, first, first + n)

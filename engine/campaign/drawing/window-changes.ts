@@ -9,12 +9,7 @@
 import { rfc3339 } from '../../base/clock.ts'
 import type { Change, ChangeKind } from '../../draw/times.ts'
 import type { LoggedChange } from '../../store/data/draw-store.ts'
-
-/** The round's times as they came to be, milliseconds since 1970; 0 for none. */
-export interface RoundTimes {
-  readonly opensAt: number
-  readonly closesAt: number
-}
+import type { Notice } from '../../store/data/notice.ts'
 
 interface Row {
   readonly change: ChangeKind
@@ -34,11 +29,11 @@ function rowsOf(log: readonly LoggedChange[], window: number) {
   return { rows, draw }
 }
 
-/** What changed in a window until it was drawn. `log` has the round's changes behind the grants before it. */
+/** What changed in a window until it was drawn. `log` has the round's changes behind the grants before it; its times are those that came to be. */
 export function windowChanges(
   log: readonly LoggedChange[],
   window: number,
-  { opensAt, closesAt }: RoundTimes,
+  { opensAt, closesAt }: Pick<Notice, 'opensAt' | 'closesAt'>,
 ): readonly Change[] {
   const { rows, draw } = rowsOf(log, window)
   const lacks = (kind: ChangeKind) => !rows.some(({ change }) => change === kind)

@@ -286,12 +286,8 @@ export class FencedRound implements RoundFence {
       try {
         const joined = await this.#step()
         if (joined !== undefined) {
-          this.#options.reported({
-            kind: 'joined',
-            roundId: this.roundId,
-            epoch: joined,
-            afterMs: clock.monotonicMs() - from,
-          })
+          const afterMs = clock.monotonicMs() - from
+          this.#options.reported({ kind: 'joined', roundId: this.roundId, epoch: joined, afterMs })
           return
         }
       } catch (cause) {

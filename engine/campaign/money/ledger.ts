@@ -2,7 +2,6 @@
  * The ledger as it is read, and fraud holds. Grants are booked by the sweep; between two sweeps the balances shown
  * already count those made since, from the rounds' sequences, so `allocated` is never behind and the sum stays zero.
  */
-
 import { daysInOrder } from '../../base/business-day.ts'
 import { rfc3339 } from '../../base/clock.ts'
 import type { LedgerEntry } from '../../store/data/ledger-store.ts'
@@ -32,11 +31,8 @@ export class Ledger {
   async balances(campaign: Campaign): Promise<Balances> {
     const rounds = await this.#store.rounds.index(campaign.id)
     const reads = await Promise.all(rounds.map(({ id }) => this.#store.rounds.read(id)))
-    const standing = await this.#store.ledger.standing(
-      campaign.id,
-      rounds.map(({ number }) => number),
-    )
-    const { balances: kept, booked } = standing
+    const numbers = rounds.map(({ number }) => number)
+    const { balances: kept, booked } = await this.#store.ledger.standing(campaign.id, numbers)
     let unbooked = 0
     for (const [i, read] of reads.entries()) {
       if (!read) throw lostRound(rounds[i]?.id as string)

@@ -4,7 +4,6 @@
  * a study have a pseudonym in place of the user: a keyed hash that is the same over a campaign's rounds and tells
  * nothing without the engine's secret.
  */
-
 import { createHmac, hkdfSync } from 'node:crypto'
 import { daysInOrder } from '../../base/business-day.ts'
 import { rfc3339 } from '../../base/clock.ts'
@@ -110,23 +109,17 @@ function sumsOf(map: Map<string, Sums>, key: string): Sums {
 }
 
 export class Reports {
-  readonly #store: Store
-  readonly #sweep: Sweep
-  readonly #merchants: Merchants
-  readonly #secret: Buffer
+  readonly #options: { store: Store; sweep: Sweep; merchants: Merchants; secret: Buffer }
 
   constructor(options: { store: Store; sweep: Sweep; merchants: Merchants; secret: Buffer }) {
-    this.#store = options.store
-    this.#sweep = options.sweep
-    this.#merchants = options.merchants
-    this.#secret = options.secret
+    this.#options = options
   }
 
   /** The report as of now; what is due by time is moved first. */
   async report(campaign: Campaign) {
-    await this.#sweep.campaign(campaign)
+    await this.#options.sweep.campaign(campaign)
     const count = new Count(campaign.timezone)
-    for await (const entry of this.#store.ledger.entries(campaign.id)) count.add(entry)
+    for await (const entry of this.#options.store.ledger.entries(campaign.id)) count.add(entry)
     const { packs, vouchers: issued, byPool } = await this.#issued(campaign)
     const { all, used: redeemed, expired, deactivated, held } = count
     let used = 0
@@ -139,7 +132,7 @@ export class Reports {
       name: campaign.name,
       currency: campaign.currency,
       timezone: campaign.timezone,
-      at: rfc3339(await this.#store.ledger.now(campaign.id)),
+      at: rfc3339(await this.#options.store.ledger.now(campaign.id)),
       packs,
       vouchers: {
         issued,
@@ -162,7 +155,7 @@ export class Reports {
   async *study(campaign: Campaign, after: { readonly roundId: string; readonly sequence: number } | undefined) {
     const uses = new Map<string, Sums>()
     const packs = new Map<number, number>()
-    const rounds = await this.#store.rounds.index(campaign.id)
+    const rounds = await this.#options.store.rounds.index(campaign.id)
     const configs: RoundConfig[] = []
     for (const round of rounds) {
       const config = JSON.parse((await this.#stateOf(round.id)).config) as RoundConfig
@@ -173,15 +166,15 @@ export class Reports {
       )
     }
     const values = new OrderValues()
-    for await (const entry of this.#store.ledger.entries(campaign.id)) addUse(uses, packs, values, entry)
-    const key = Buffer.from(hkdfSync('sha256', this.#secret, campaign.id, 'fairgrab/study/v1', 32))
+    for await (const entry of this.#options.store.ledger.entries(campaign.id)) addUse(uses, packs, values, entry)
+    const key = Buffer.from(hkdfSync('sha256', this.#options.secret, campaign.id, 'fairgrab/study/v1', 32))
     const start = Math.max(
       0,
       configs.findIndex(({ id }) => id === after?.roundId),
     )
     for (const config of configs.slice(start)) {
       const first = config.id === after?.roundId ? after.sequence + 1 : 1
-      for await (const batch of this.#store.claims.batches(config.id, first)) {
+      for await (const batch of this.#options.store.claims.batches(config.id, first)) {
         for (const [i, holder] of batch.holders.entries()) {
           const sequence = batch.firstSequence + i
           if (sequence < first) continue
@@ -196,7 +189,7 @@ export class Reports {
 
   /** A round of the index; one that Redis has lost is in no figure, so nothing is counted without it. */
   async #stateOf(id: string) {
-    const read = await this.#store.rounds.read(id)
+    const read = await this.#options.store.rounds.read(id)
     if (!read) throw lostRound(id)
     return read
   }
@@ -205,7 +198,7 @@ export class Reports {
     const pools = new Map<string, number>()
     let packs = 0
     let vouchers = 0
-    for (const { id } of await this.#store.rounds.index(campaign.id)) {
+    for (const { id } of await this.#options.store.rounds.index(campaign.id)) {
       const read = await this.#stateOf(id)
       const config = JSON.parse(read.config) as RoundConfig
       packs += grantedOf(read.notice)
@@ -222,7 +215,7 @@ export class Reports {
   async #byTag(merchants: ReadonlyMap<string, Sums>) {
     const tags = new Map<string, Sums>()
     const ids = [...merchants.keys()]
-    const known = await this.#merchants.tagsOf(ids)
+    const known = await this.#options.merchants.tagsOf(ids)
     for (const id of ids) {
       const own = merchants.get(id) as Sums
       for (const tag of known.get(id) ?? []) {

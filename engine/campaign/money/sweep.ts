@@ -59,24 +59,15 @@ export class Sweep {
   async #campaign(campaign: Campaign, rounds: readonly RoundEntry[]): Promise<void> {
     const { id, on_expiry: unused } = campaign
     const now = await this.#ledger.now(id)
-    const booked =
-      rounds.length === 0
-        ? []
-        : await this.#ledger.booked(
-            id,
-            rounds.map(({ number }) => number),
-          )
+    const numbers = rounds.map(({ number }) => number)
+    const booked = numbers.length === 0 ? [] : await this.#ledger.booked(id, numbers)
     for (const [i, round] of rounds.entries()) {
       const read = await this.#store.rounds.read(round.id)
       if (!read) continue
       const config = JSON.parse(read.config) as RoundConfig
       const sequence = grantedOf(read.notice)
-      if (sequence > (booked[i] as number))
-        await this.#ledger.book(id, round.number, {
-          sequence,
-          amount: packAmount(config.pack),
-          source: sourceOf(campaign),
-        })
+      const grants = { sequence, amount: packAmount(config.pack), source: sourceOf(campaign) }
+      if (sequence > (booked[i] as number)) await this.#ledger.book(id, round.number, grants)
       for (const [place, template] of config.pack.entries())
         await this.#untouched(campaign, config, { place, template }, now)
     }
@@ -97,16 +88,14 @@ export class Sweep {
     const flush = async () => {
       if (!run) return
       const { to, packs, endsAt, buckets } = run
-      const counts = {
+      const what = {
         roundNumber: config.number,
         template: place,
-        from,
-        to,
-        packs,
         quantity: template.quantity,
         worth: worthOf(template),
       }
-      await this.#ledger.expire(campaign.id, { ...counts, endsAt, buckets, unused: campaign.on_expiry })
+      const ends = { from, to, packs, endsAt, buckets, unused: campaign.on_expiry }
+      await this.#ledger.expire(campaign.id, { ...what, ...ends })
       from = to
       run = undefined
     }

@@ -13,10 +13,7 @@ import type { AuditFields, AuditStore } from '../../store/data/audit-store.ts'
 /** A longer body is kept by its length: the log is about who did what, and a campaign keeps its own rules. */
 const BODY_CHARS_MAX = 4096
 
-export interface OperatorChange {
-  readonly who: string
-  readonly action: string
-  readonly target: string
+export interface OperatorChange extends Pick<AuditFields, 'who' | 'action' | 'target'> {
   readonly body: unknown
 }
 

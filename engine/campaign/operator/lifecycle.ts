@@ -61,54 +61,34 @@ export interface RoundEffect {
   readonly budget?: BudgetEffect
 }
 
-interface NewRoundRules {
-  readonly id: string
-  readonly rules: RoundRules
-  readonly closesAt: number
-}
-
 export class Lifecycle {
-  readonly #store: Store
-  readonly #rounds: Rounds
-  readonly #campaigns: Campaigns
-  readonly #draws: Draws
-  readonly #clock: Clock
-  readonly #random: Random
-  readonly #commitments: Commitments
-  readonly #fenced: boolean
+  readonly #options: LifecycleOptions
 
-  constructor({ store, rounds, campaigns, draws, clock, random, commitments, fenced = false }: LifecycleOptions) {
-    this.#fenced = fenced
-    this.#commitments = commitments
-    this.#draws = draws
-    this.#store = store
-    this.#rounds = rounds
-    this.#campaigns = campaigns
-    this.#clock = clock
-    this.#random = random
+  constructor(options: LifecycleOptions) {
+    this.#options = options
   }
 
   createCampaign(rules: CampaignRules): Promise<Campaign> {
-    return this.#campaigns.create(rules)
+    return this.#options.campaigns.create(rules)
   }
 
   /** Throws `not_found`. */
   campaign(id: string): Promise<Campaign> {
-    return this.#campaigns.get(id)
+    return this.#options.campaigns.get(id)
   }
 
   campaigns(): Promise<Campaign[]> {
-    return this.#campaigns.all()
+    return this.#options.campaigns.all()
   }
 
   async createRound(campaignId: string, rules: RoundRules): Promise<Round> {
     const campaign = await this.campaign(campaignId)
     const closesAt = await this.#refuseRound(campaign, rules)
-    const id = newId(this.#random, 'rnd')
+    const id = newId(this.#options.random, 'rnd')
     const amount = rules.stock * packAmount(campaign.pack)
     const commitment = { campaignId: campaign.id, roundId: id, request: CREATE, amount }
     const make = () => this.#make(campaign, { id, rules, closesAt })
-    await this.#commitments.around(campaign, commitment, rules.stock, make)
+    await this.#options.commitments.around(campaign, commitment, rules.stock, make)
     return behindChange(this.#begun(id))
   }
 
@@ -116,27 +96,28 @@ export class Lifecycle {
   async dryRound(campaignId: string, rules: RoundRules): Promise<BudgetEffect> {
     const campaign = await this.campaign(campaignId)
     await this.#refuseRound(campaign, rules)
-    return this.#commitments.dry(campaign, rules.stock)
+    return this.#options.commitments.dry(campaign, rules.stock)
   }
 
   /** When a new round closes, milliseconds since 1970; throws the refusal that it gets before any money is asked for. */
   async #refuseRound(campaign: Campaign, rules: RoundRules): Promise<number> {
-    if (this.#fenced && !isFencible(rules))
+    if (this.#options.fenced && !isFencible(rules))
       throw new Refusal(
         'invalid',
         'allocation: FAIRGRAB_DURABILITY fenced covers {"mode":"fcfs"} only; draws and strict order go under replicated',
       )
-    const closesAt = closesOf(rules, this.#rounds.serverTimeMs())
+    const closesAt = closesOf(rules, this.#options.rounds.serverTimeMs())
     const vouchers = vouchersOf(campaign.pack).length
     if (rules.stock * vouchers > VOUCHERS_PER_ROUND_MAX)
       throw new Refusal('invalid', `stock: ${rules.stock} packs of ${vouchers} pass ${VOUCHERS_PER_ROUND_MAX} vouchers`)
-    refuseNumber((await this.#store.rounds.lastNumber()) + 1)
+    refuseNumber((await this.#options.store.rounds.lastNumber()) + 1)
     return closesAt
   }
 
   /** Writes a round's state. */
-  async #make(campaign: Campaign, { id, rules, closesAt }: NewRoundRules): Promise<void> {
-    const number = await this.#store.rounds.nextNumber()
+  async #make(campaign: Campaign, round: { id: string; rules: RoundRules; closesAt: number }): Promise<void> {
+    const { id, rules, closesAt } = round
+    const number = await this.#options.store.rounds.nextNumber()
     refuseNumber(number)
     const setAside = rules.pools.reduce((sum, pool) => sum + pool.stock, 0)
     const config: RoundConfig = {
@@ -148,37 +129,32 @@ export class Lifecycle {
       pools: ['general', ...rules.pools.map(pool => pool.name)],
       per_user: campaign.limits.per_user,
       pack: campaign.pack,
-      created_at: rfc3339(this.#clock.wallMs()),
+      created_at: rfc3339(this.#options.clock.wallMs()),
     }
-    if (config.allocation.mode !== 'fcfs') await this.#draws.announce(id)
-    await this.#store.rounds.createRound({
+    if (config.allocation.mode !== 'fcfs') await this.#options.draws.announce(id)
+    await this.#options.store.rounds.createRound({
       id,
       campaignId: campaign.id,
       number,
-      epoch: this.#random.bytes(8).toString('hex'),
+      epoch: this.#options.random.bytes(8).toString('hex'),
       opensAt: momentOf(rules.opens_at),
       closesAt,
       config: JSON.stringify(config),
       totals: [rules.stock - setAside, ...rules.pools.map(pool => pool.stock)],
-      fenced: this.#fenced,
+      fenced: this.#options.fenced ?? false,
     })
   }
 
   /** A round that was just made; one that is drawn at a time that is known is opened to entries. */
   async #begun(id: string): Promise<Round> {
     const round = await this.round(id)
-    if (isDrawn(round.view.config) && round.view.notice.opensAt > 0) await this.#draws.begin(round)
+    if (isDrawn(round.view.config) && round.view.notice.opensAt > 0) await this.#options.draws.begin(round)
     return round
-  }
-
-  /** Milliseconds since 1970 by Redis's clock, as far as this worker can tell. */
-  serverTimeMs(): number {
-    return this.#rounds.serverTimeMs()
   }
 
   /** A round as it stands now; throws `not_found`. */
   async round(id: string): Promise<Round> {
-    const round = /^rnd_[0-9a-z]{1,32}$/.test(id) ? await this.#rounds.refresh(id) : undefined
+    const round = /^rnd_[0-9a-z]{1,32}$/.test(id) ? await this.#options.rounds.refresh(id) : undefined
     if (!round) throw new Refusal('not_found', `there is no round ${id}`)
     return round
   }
@@ -186,23 +162,23 @@ export class Lifecycle {
   /** All rounds, or a campaign's, in the order in which they were made. */
   async roundIds(campaignId?: string): Promise<string[]> {
     if (campaignId) await this.campaign(campaignId)
-    return this.#store.rounds.roundIds(campaignId)
+    return this.#options.store.rounds.roundIds(campaignId)
   }
 
   async turn(id: string, verb: TurnVerb): Promise<Round> {
     const round = await this.round(id)
     const { epoch } = round.view.notice
-    const turned = await this.#store.rounds.turn(id, epoch, verb, newId(this.#random, 'req'))
-    this.#rounds.take(id, turned.notice)
+    const turned = await this.#options.store.rounds.turn(id, epoch, verb, newId(this.#options.random, 'req'))
+    this.#options.rounds.take(id, turned.notice)
     if (turned.code !== 'granted') throw turnRefused(turned, verb)
-    if (verb === 'open' && isDrawn(round.view.config)) await behindChange(this.#draws.begin(round))
-    if (RESUMES.includes(verb)) await behindChange(this.#rounds.reopened(id))
+    if (verb === 'open' && isDrawn(round.view.config)) await behindChange(this.#options.draws.begin(round))
+    if (RESUMES.includes(verb)) await behindChange(this.#options.rounds.reopened(id))
     return round
   }
 
   async dryTurn(id: string, verb: TurnVerb): Promise<RoundEffect> {
     const { view } = await this.round(id)
-    const turned = await this.#store.rounds.dryTurn(id, view.notice.epoch, verb)
+    const turned = await this.#options.store.rounds.dryTurn(id, view.notice.epoch, verb)
     if (turned.code !== 'granted') throw turnRefused(turned, verb)
     return effectOf(view, turned)
   }
@@ -214,27 +190,32 @@ export class Lifecycle {
     const { request } = restock
     const amount = add * packAmount(campaign.pack)
     const commitment = { campaignId: campaign.id, roundId: id, request, amount }
-    await this.#commitments.around(campaign, commitment, add, async () => {
-      const turned = await this.#store.rounds.restock(id, epoch, restock)
-      this.#rounds.take(id, turned.notice)
+    await this.#options.commitments.around(campaign, commitment, add, async () => {
+      const turned = await this.#options.store.rounds.restock(id, epoch, restock)
+      this.#options.rounds.take(id, turned.notice)
       if (turned.code !== 'granted') throw restockRefused(turned, round.view, restock)
     })
-    if (add > 0) await behindChange(this.#rounds.reopened(id))
+    if (add > 0) await behindChange(this.#options.rounds.reopened(id))
     return round
   }
 
   async dryRestock(id: string, poolName: string, add: number): Promise<RoundEffect> {
     const round = await this.round(id)
     const { campaign, turned } = await this.#restockable(round, poolName, add)
-    return { ...effectOf(round.view, turned), budget: await this.#commitments.dry(campaign, add) }
+    return { ...effectOf(round.view, turned), budget: await this.#options.commitments.dry(campaign, add) }
   }
 
   /** Everything about a change of stock but its money, by a dry call; throws the refusal. */
   async #restockable(round: Round, poolName: string, add: number) {
     const { id, config, notice, vouchers } = round.view
     const pool = restockPool(round, poolName)
-    const restock: Restock = { pool, add, most: mostPacks(vouchers.length), request: newId(this.#random, 'req') }
-    const turned = await this.#store.rounds.dryRestock(id, notice.epoch, restock)
+    const restock: Restock = {
+      pool,
+      add,
+      most: mostPacks(vouchers.length),
+      request: newId(this.#options.random, 'req'),
+    }
+    const turned = await this.#options.store.rounds.dryRestock(id, notice.epoch, restock)
     if (turned.code !== 'granted') throw restockRefused(turned, round.view, restock)
     return { restock, turned, campaign: await this.campaign(config.campaign_id) }
   }
@@ -243,19 +224,19 @@ export class Lifecycle {
   async release(id: string): Promise<Round> {
     const round = await this.round(id)
     const { notice, vouchers } = round.view
-    const request = newId(this.#random, 'req')
+    const request = newId(this.#options.random, 'req')
     const most = mostPacks(vouchers.length)
-    const released = await this.#store.fence.release(id, notice.epoch, { most, request })
-    this.#rounds.take(id, released.notice)
+    const released = await this.#options.store.fence.release(id, notice.epoch, { most, request })
+    this.#options.rounds.take(id, released.notice)
     if (released.code !== 'granted') throw releaseRefused(released, most)
-    await behindChange(this.#rounds.reopened(id))
+    await behindChange(this.#options.rounds.reopened(id))
     return round
   }
 
   async dryRelease(id: string): Promise<RoundEffect> {
     const { view } = await this.round(id)
     const most = mostPacks(view.vouchers.length)
-    const released = await this.#store.fence.dryRelease(id, view.notice.epoch, most)
+    const released = await this.#options.store.fence.dryRelease(id, view.notice.epoch, most)
     if (released.code !== 'granted') throw releaseRefused(released, most)
     return effectOf(view, released)
   }

@@ -1,16 +1,12 @@
 /**
- * The two kinds of Ask that wait in a claim queue. A SingleAsk is one claim that wants its vouchers (HTTP, or one
- * claim of a stream). A ManyAsk is a part of a request for many claims: its holder keys lie packed, as they came or
- * as they were written, and its answers go into the request's columns, so that a waiting claim of a frame costs its
- * key and ten bytes. A request becomes several ManyAsks when its claims name different pools.
+ * What waits in a claim queue. An Ask is one claim that wants its vouchers (SingleAsk of round.ts), or a ManyAsk, a part of a
+ * request for many claims: its holder keys lie packed, as they came or as they were written, and its answers go into the
+ * request's columns, so that a waiting claim of a frame costs its key and ten bytes. A request becomes several ManyAsks when
+ * its claims name different pools.
  */
-import { CODE_CHARS } from '../../auth/voucher-codes.ts'
-import { CODES, type Code, codeOf } from '../../base/codes.ts'
-import { holderEnd, holderOf, writeHolder } from '../../base/holder.ts'
-import type { Receipt } from '../../draw/receipt.ts'
-import type { GrantTimes } from './grant-times.ts'
+import { CODES, type Code } from '../../base/codes.ts'
+import { holderEnd } from '../../base/holder.ts'
 
-const NO_CODES = Buffer.alloc(0)
 const UNTIMED = new Float64Array(0)
 
 export interface ClaimRequest {
@@ -49,96 +45,6 @@ export interface Ask {
   settle(run: Run): void
   /** The claims [from, from + count) have no outcome. */
   fail(from: number, count: number, code: Code): void
-}
-
-/** Who gives single asks their vouchers and answers them: their round. */
-export interface Answerer {
-  readonly times: GrantTimes
-  /** The outcome of one of a batch is known; `finish` follows. */
-  settled(ask: SingleAsk): void
-  /** The outcome of one is known that needed no batch. */
-  settledAlone(ask: SingleAsk): void
-  /** It holds nothing and is answered at once. */
-  answered(ask: SingleAsk): void
-  /** All that were settled are answered. */
-  finish(): void
-}
-
-export class SingleAsk implements Ask {
-  readonly count = 1
-  readonly userId: string
-  readonly slot: number
-  readonly askedAt: number
-  pool: number
-  /** An outcome number of the table; what follows is set where it is granted or replayed. */
-  outcome: number = CODES.unknown.number
-  sequence = 0
-  /** Milliseconds since 1970, Redis's clock; 0 while it is not known. */
-  at = 0
-  /** Where this grant's codes lie in `codeBytes`, which a batch shares. */
-  codeAt = 0
-  codeEnd = 0
-  codeBytes: Buffer = NO_CODES
-  /** Of an entry into a draw. */
-  receipt: Receipt | undefined
-  /** Gets the answer with its vouchers. */
-  readonly done: (ask: SingleAsk) => void
-  readonly #answerer: Answerer
-
-  constructor(request: ClaimRequest, askedAt: number, done: SingleAsk['done'], answerer: Answerer) {
-    this.#answerer = answerer
-    this.userId = request.userId
-    this.slot = request.slot
-    this.pool = request.pool
-    this.askedAt = askedAt
-    this.done = done
-  }
-
-  get code(): Code {
-    return codeOf(this.outcome) ?? 'internal'
-  }
-
-  /** The voucher codes by place; made into strings only where they are asked for. */
-  get codes(): readonly string[] {
-    const text = this.codeBytes.toString('latin1', this.codeAt, this.codeEnd)
-    return Array.from({ length: Math.floor(text.length / CODE_CHARS) }, (_, place) =>
-      text.slice(place * CODE_CHARS, (place + 1) * CODE_CHARS),
-    )
-  }
-
-  get holds(): boolean {
-    return this.outcome === CODES.granted.number || this.outcome === CODES.replayed.number
-  }
-
-  /** It is known to hold, from before. */
-  hold(sequence: number, pool: number): void {
-    this.outcome = CODES.replayed.number
-    this.sequence = sequence
-    this.pool = pool
-  }
-
-  /** It is refused without asking. */
-  refuse(outcome: number): void {
-    this.outcome = outcome
-    this.#answerer.answered(this)
-  }
-
-  write(into: Buffer, at: number): number {
-    return writeHolder(into, at, holderOf(this.userId, this.slot))
-  }
-
-  settle(run: Run): void {
-    this.outcome = run.outcome
-    this.sequence = run.sequence
-    if (run.pool !== undefined) this.pool = run.pool
-    if (run.outcome === CODES.granted.number) this.at = run.at
-    this.#answerer.settled(this)
-  }
-
-  fail(_from: number, _count: number, code: Code): void {
-    this.outcome = CODES[code].number
-    this.#answerer.settled(this)
-  }
 }
 
 /** The answers to many claims asked together, in columns and in the order asked. */

@@ -6,12 +6,17 @@
  * A Redis that has none of the rounds that were served is another thing: it was emptied, or it is another one. What is
  * granted there rests on nothing that people hold, so nothing is, until the rounds are back or the node is started anew.
  *
- * Rejected: counts compared at one moment by a script of their own (claims do that; here they are read twice), and every round of the
- * index at each check (that is `fairgrab doctor --rounds`).
+ * Campaigns are looked at, too: rounds of one whose keys are damaged would go on granting codes that nobody can redeem. Where
+ * a redemption is refused, so are the claims of the campaign's rounds, from memory; what lies beside that is reported and
+ * stops nothing.
+ *
+ * Rejected: counts compared at one moment by a script of their own (claims do that; here they are read twice), every round of the
+ * index at each check (that is `fairgrab doctor --rounds`), and campaigns looked at by the claims themselves, which lie in
+ * another slot.
  */
-
 import { Fault } from '../../base/assert.ts'
 import type { Finding } from '../../base/finding.ts'
+import type { CampaignChecks, CampaignDamage } from '../../store/data/campaign-checks.ts'
 import type { RoundStore, Damage as Wrong } from '../../store/data/round-store.ts'
 
 export interface Damage {
@@ -22,6 +27,12 @@ export interface Damage {
 }
 
 const SIDE_BY_SIDE = 16
+
+/** Looks at each, some at a time. */
+async function sideBySide(ids: readonly string[], look: (id: string) => Promise<void>): Promise<void> {
+  for (let from = 0; from < ids.length; from += SIDE_BY_SIDE)
+    await Promise.all(ids.slice(from, from + SIDE_BY_SIDE).map(look))
+}
 
 const LOST: Finding = {
   what: 'Redis has lost every round that this node serves (FLUSHALL, or it is another server)',
@@ -78,17 +89,14 @@ export class DamagedRounds {
     const ids = [...new Set([...served, ...this.#found.keys(), ...this.#lost])]
     const missing: string[] = []
     let isBack = false
-    for (let from = 0; from < ids.length; from += SIDE_BY_SIDE)
-      await Promise.all(
-        ids.slice(from, from + SIDE_BY_SIDE).map(async id => {
-          const damage = await this.#rounds.damage(id)
-          if (damage === undefined) {
-            this.#found.delete(id)
-            isBack ||= this.#lost.has(id)
-          } else if (damage.isMissing && !(await this.#rounds.isKnown(id))) missing.push(id)
-          else this.#found.set(id, damage)
-        }),
-      )
+    await sideBySide(ids, async id => {
+      const damage = await this.#rounds.damage(id)
+      if (damage === undefined) {
+        this.#found.delete(id)
+        isBack ||= this.#lost.has(id)
+      } else if (damage.isMissing && !(await this.#rounds.isKnown(id))) missing.push(id)
+      else this.#found.set(id, damage)
+    })
     // What was made in the empty Redis is not among what comes back, and nobody holds anything of it.
     if (isBack) this.#lost.clear()
     const isUnlisted = missing.length > 0 && (await this.#rounds.count()) === 0
@@ -101,5 +109,45 @@ export class DamagedRounds {
     }
     const damaged = [...this.#found].map(([id, wrong]) => roundFinding(id, wrong))
     return { lost: this.#lost.size > 0 ? [LOST] : [], damaged }
+  }
+}
+
+/** How a campaign that is damaged is reported. */
+export const campaignFinding = (id: string, { what, isFenced }: CampaignDamage): Finding => ({
+  what: `campaign ${id}: ${what}; ${
+    isFenced ? 'its vouchers and the claims of its rounds are fenced' : 'claims and redemptions go on without it'
+  }`,
+  mend: 'pause its rounds, and restore that key from a backup',
+})
+
+export class DamagedCampaigns {
+  readonly #checks: Pick<CampaignChecks, 'damage'>
+  #found: ReadonlyMap<string, CampaignDamage> = new Map()
+  #fenced: ReadonlySet<string> = new Set()
+
+  constructor(checks: Pick<CampaignChecks, 'damage'>) {
+    this.#checks = checks
+  }
+
+  has(id: string): boolean {
+    return this.#found.has(id)
+  }
+
+  /** Whether nothing of it could be redeemed, as of the last look; a look into memory, for the claim path. */
+  isFenced(id: string): boolean {
+    return this.#fenced.has(id)
+  }
+
+  /** Looks at the campaigns of the rounds that are served. Throws Fault. */
+  async look(served: Iterable<string>): Promise<readonly Finding[]> {
+    const ids = [...new Set(served)]
+    const found = new Map<string, CampaignDamage>()
+    await sideBySide(ids, async id => {
+      const damage = await this.#checks.damage(id)
+      if (damage) found.set(id, damage)
+    })
+    this.#found = found
+    this.#fenced = new Set([...found].flatMap(([id, { isFenced }]) => (isFenced ? [id] : [])))
+    return [...found].map(([id, damage]) => campaignFinding(id, damage))
   }
 }

@@ -14,18 +14,11 @@
 import { CODES } from '../../base/codes.ts'
 import { HOLDER_BYTES_MAX, holderEnd } from '../../base/holder.ts'
 import { HOLDERS_KNOWN_MAX } from '../../base/limits.ts'
-import { type Decision, EXCEPTION_BYTES } from '../../store/data/claim-store.ts'
+import { type Batch, claimsIn, type Decision, EXCEPTION_BYTES } from '../../store/data/claim-store.ts'
 
 const CHUNK_BYTES = 1 << 20
 const PLACE_MASK = CHUNK_BYTES - 1
 const HEAD_BYTES = 6
-
-/** A batch as it was sent: its keys as a MessagePack array (array16), and a byte of pool each or one for all. */
-export interface SentBatch {
-  readonly holders: Buffer
-  readonly pools: Buffer
-  readonly claims: number
-}
 
 export class KnownHolders {
   readonly capacity: number
@@ -103,7 +96,9 @@ export class KnownHolders {
   }
 
   /** Keeps what a batch was granted, and what it showed to be granted before. */
-  addBatch({ holders, pools, claims }: SentBatch, { rest, first, exceptions, notice }: Decision): void {
+  addBatch(batch: Batch, { rest, first, exceptions, notice }: Decision): void {
+    const { holders, pools } = batch
+    const claims = claimsIn(batch)
     const granted = rest === CODES.granted.number
     const onePool = pools.length === 1
     let sequence = first

@@ -83,6 +83,10 @@ export class RoundView {
     return this.config.id
   }
 
+  get pools(): readonly string[] {
+    return this.config.pools
+  }
+
   get notice(): Notice {
     return this.#notice
   }

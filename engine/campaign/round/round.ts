@@ -1,18 +1,185 @@
 /**
  * One round in one worker: what is known of it, who decides its claims, and the vouchers of those who hold something.
  * Steps 4 and 7 of "how one claim runs" (docs/ARCHITECTURE.md).
+ *
+ *   a claim goes    Round → Decider → its queue → store → script
+ *   its answer goes script → queue → Decider (what is learnt of the round) → ask → Round (vouchers) → who asked
+ *
+ * There are three deciders, one an allocation: first come, strict, drawn. Which it is is chosen once, where the round is loaded
+ * (claim/deciders.ts has the table); behind that nobody asks for the mode. What the rest of the worker wants to know of a round
+ * goes to one RoundEvents, made in main. Rejected: callbacks that each layer wraps for the next one; nobody could say where an
+ * answer went.
  */
+import type { RoundSecrets } from '../../auth/draw-secrets.ts'
 import { CODE_CHARS } from '../../auth/voucher-codes.ts'
 import type { Clock } from '../../base/clock.ts'
-import { CODES } from '../../base/codes.ts'
+import { CODES, type Code, codeOf } from '../../base/codes.ts'
+import { holderOf, writeHolder } from '../../base/holder.ts'
 import { HOLDERS_IDLE_MS } from '../../base/limits.ts'
-import type { LogBatch } from '../../store/data/claim-store.ts'
+import type { Receipt } from '../../draw/receipt.ts'
+import type { SigningKey } from '../../draw/signing-key.ts'
+import type { ClaimStore, Decision, LogBatch } from '../../store/data/claim-store.ts'
+import type { DrawState } from '../../store/data/draw-store.ts'
 import type { Notice } from '../../store/data/notice.ts'
-import { type Answerer, Answers, type ClaimRequest, SingleAsk } from './asks.ts'
-import type { Decider } from './decider.ts'
+import { Answers, type Ask, type ClaimRequest, type Run } from './asks.ts'
 import type { ClaimAccess } from './fence.ts'
 import { GrantTimes } from './grant-times.ts'
 import type { RoundView } from './round-view.ts'
+
+const NO_CODES = Buffer.alloc(0)
+
+/** How a person stands in a round: an outcome number, and the sequence and pool of a grant or the receipt of an entry. */
+export interface Standing {
+  readonly outcome: number
+  readonly sequence: number
+  readonly pool: number
+  /** The receipt, with what binds its tag to its owner where the engine made that. */
+  readonly receipt?: () => Receipt | Promise<Receipt>
+}
+
+export interface Decider {
+  /** Where the draws stand as far as this worker knows; undefined where nothing is drawn. */
+  readonly draw: DrawState | undefined
+  /** Claims that one person may make. */
+  readonly slots: number
+  /** Reads what it stands on: once before anything is asked, and when that has changed. */
+  load(): Promise<void>
+  /** Decides one claim: sooner or later the ask is settled or answered. */
+  ask(request: ClaimRequest, ask: SingleAsk): void
+  /** Decides claims of slot 1 in one pool; their user ids lie as MessagePack strings in `users`. `now` is monotonic ms. */
+  askPacked(users: Uint8Array, pool: number, answers: Answers, now: number): void
+  /** Decides claims that may differ in slot and pool; a place without a request is refused with its number. */
+  askMany(requests: readonly (ClaimRequest | number)[], answers: Answers, now: number): void
+  /** Answers what has waited for too long. */
+  sweep(now: number): void
+  /** Another worker's claim with this stamp waits for this worker's mark. */
+  awaited(stamp: number): void
+  /** Something of the round moved. */
+  changed(): void
+  /** Another history has the round: what was learnt of the one before is forgotten. */
+  startAgain(): Promise<void>
+  /** How a person stands by what Redis has; undefined when they hold nothing. */
+  standingOf(userId: string, slot: number): Promise<Standing | undefined>
+  /** Whether a holder key is the user's. */
+  isHolder(userId: string, holder: string): Promise<boolean>
+}
+
+/** What a decider is given of its round and its worker. */
+export interface DeciderParts {
+  readonly view: RoundView
+  readonly store: Pick<ClaimStore, 'claim'>
+  readonly round: Round
+  readonly events: RoundEvents
+  /** The code that refuses every claim now (health, overload), or undefined. */
+  readonly gate: () => Code | undefined
+  /** The share of what may wait in this worker that does wait, 0..1. */
+  readonly pressure: () => number
+  readonly secrets: RoundSecrets
+  readonly signingKey: SigningKey
+  /** Sees whether the round is in another epoch by now, below the level fenced. */
+  readonly renew: (() => Promise<void>) | undefined
+}
+
+export type MakeDecider = (parts: DeciderParts) => Decider
+
+/** What the worker wants to know of its rounds. */
+export interface RoundEvents {
+  /** Something of a round moved: its stock, its state. */
+  changed(view: RoundView): void
+  /** A batch was decided; `seconds` since it left. */
+  decided(view: RoundView, decision: Decision, claims: number, seconds: number): void
+  /** Claims were answered without asking Redis. */
+  refused(outcome: number, count: number): void
+  /** Something that should have worked did not, in a round where it is given. */
+  failed(fault: unknown, view?: RoundView): void
+  /** A window's draw is over: once to each worker that saw it open. */
+  drawn(view: RoundView, window: number): void
+  /** Below the level fenced: another history has a round, and it goes on under another epoch from this notice on. */
+  begun(roundId: string, notice: Notice): void
+  /**
+   * Redis decided a run of claims that asked for `pool`; `stamp` is when they arrived here, microseconds since 1970. Absent
+   * where nobody measures arrivals.
+   */
+  readonly arrived?: ((roundId: string, stamp: number, run: Run, pool: number) => void) | undefined
+}
+
+/** One claim that wants its vouchers: of HTTP, or one claim of a stream. */
+export class SingleAsk implements Ask {
+  readonly count = 1
+  readonly userId: string
+  readonly slot: number
+  readonly askedAt: number
+  pool: number
+  /** An outcome number of the table; what follows is set where it is granted or replayed. */
+  outcome: number = CODES.unknown.number
+  sequence = 0
+  /** Milliseconds since 1970, Redis's clock; 0 while it is not known. */
+  at = 0
+  /** Where this grant's codes lie in `codeBytes`, which a batch shares. */
+  codeAt = 0
+  codeEnd = 0
+  codeBytes: Buffer = NO_CODES
+  /** Of an entry into a draw. */
+  receipt: Receipt | undefined
+  /** Gets the answer with its vouchers. */
+  readonly done: (ask: SingleAsk) => void
+  readonly #round: Round
+
+  constructor(request: ClaimRequest, askedAt: number, done: SingleAsk['done'], round: Round) {
+    this.#round = round
+    this.userId = request.userId
+    this.slot = request.slot
+    this.pool = request.pool
+    this.askedAt = askedAt
+    this.done = done
+  }
+
+  get code(): Code {
+    return codeOf(this.outcome) ?? 'internal'
+  }
+
+  /** The voucher codes by place; made into strings only where they are asked for. */
+  get codes(): readonly string[] {
+    const text = this.codeBytes.toString('latin1', this.codeAt, this.codeEnd)
+    return Array.from({ length: Math.floor(text.length / CODE_CHARS) }, (_, place) =>
+      text.slice(place * CODE_CHARS, (place + 1) * CODE_CHARS),
+    )
+  }
+
+  get holds(): boolean {
+    return this.outcome === CODES.granted.number || this.outcome === CODES.replayed.number
+  }
+
+  /** It is known to hold, from before. */
+  hold(sequence: number, pool: number): void {
+    this.outcome = CODES.replayed.number
+    this.sequence = sequence
+    this.pool = pool
+  }
+
+  /** It is refused without asking. */
+  refuse(outcome: number): void {
+    this.outcome = outcome
+    this.#round.answered(this)
+  }
+
+  write(into: Buffer, at: number): number {
+    return writeHolder(into, at, holderOf(this.userId, this.slot))
+  }
+
+  settle(run: Run): void {
+    this.outcome = run.outcome
+    this.sequence = run.sequence
+    if (run.pool !== undefined) this.pool = run.pool
+    if (run.outcome === CODES.granted.number) this.at = run.at
+    this.#round.settled(this)
+  }
+
+  fail(_from: number, _count: number, code: Code): void {
+    this.outcome = CODES[code].number
+    this.#round.settled(this)
+  }
+}
 
 export interface RoundOptions {
   readonly view: RoundView
@@ -20,12 +187,12 @@ export interface RoundOptions {
   readonly clock: Clock
   /** Claims without an answer, over all rounds of this worker. */
   readonly load: { unanswered: number }
-  readonly decider: (answerer: Answerer) => Decider
+  readonly decider: (round: Round) => Decider
   /** Whether who holds what may be let go of and read again later; always where it is left out. */
   readonly mayRest?: (() => boolean) | undefined
 }
 
-export class Round implements Answerer {
+export class Round {
   readonly view: RoundView
   readonly times: GrantTimes
   readonly decider: Decider

@@ -14,12 +14,10 @@ import { type SigningKey, signingKeyOf } from '../../draw/signing-key.ts'
 import type { Notice, StoredState } from '../../store/data/notice.ts'
 import { lostRound, type RoundRead } from '../../store/data/round-store.ts'
 import type { Store } from '../../store/store.ts'
-import { DamagedCampaigns } from './damaged-campaigns.ts'
-import { DamagedRounds } from './damaged-rounds.ts'
-import type { DeciderEvents, MakeDecider, RoundEvents } from './decider.ts'
+import { DamagedCampaigns, DamagedRounds } from './damaged-rounds.ts'
 import type { Fence, RoundFence } from './fence.ts'
 import { ResumeHolds } from './resume-holds.ts'
-import { Round } from './round.ts'
+import { type MakeDecider, Round, type RoundEvents } from './round.ts'
 import { isFencible, type RoundConfig } from './round-config.ts'
 import { RoundEpochs } from './round-epochs.ts'
 import { RoundView } from './round-view.ts'
@@ -56,7 +54,7 @@ export class Rounds {
   readonly #epochs: RoundEpochs
   readonly #stopListening: () => void
   readonly #load = { unanswered: 0 }
-  readonly #deciderEvents: DeciderEvents
+  readonly #deciderEvents: RoundEvents
   #renewals = 0
   #redisAheadMs = 0
   /** On a cluster, by round: its shard has a clock of its own. */
@@ -282,9 +280,9 @@ export class Rounds {
       ...{ view, clock, store: fenced ?? store.claims, load: this.#load },
       // What is read again of a round that is not settled goes into the journal again, too.
       mayRest: () => fenced === undefined || fenced.settled,
-      decider: answerer =>
+      decider: round =>
         deciders({
-          ...{ view, answerer, gate, store: fenced ?? store.claims, events: this.#deciderEvents },
+          ...{ view, round, gate, store: fenced ?? store.claims, events: this.#deciderEvents },
           pressure: () => this.#load.unanswered / CLAIMS_WAITING_MAX,
           secrets: this.secretsOf(view.id),
           signingKey: this.signingKey,
@@ -295,20 +293,18 @@ export class Rounds {
   }
 
   /** What deciders report is news of their round, before the worker gets it. */
-  #eventsOf(events: RoundEvents): DeciderEvents {
+  #eventsOf(events: RoundEvents): RoundEvents {
     return {
+      ...events,
       decided: (view, decision, claims, seconds) => {
         this.#learnTime(view.id, decision.notice.at)
         events.decided(view, decision, claims, seconds)
         events.changed(view)
         this.#holds.received(view.id, decision.notice)
       },
-      refused: (outcome, count) => events.refused(outcome, count),
-      drawn: (view, window) => events.drawn(view, window),
-      arrived: events.arrived,
       failed: (fault, view) => {
         // At the level fenced that is what a fail-over looks like.
-        if (!this.#fenceOf(view.config) && fault instanceof Fault && fault.code === 'fenced')
+        if (view && !this.#fenceOf(view.config) && fault instanceof Fault && fault.code === 'fenced')
           this.damaged.found(view.id, fault.message)
         events.failed(fault)
       },

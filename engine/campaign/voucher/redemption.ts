@@ -81,22 +81,10 @@ interface Judgement {
 }
 
 export class Redemption {
-  readonly #store: Store
-  readonly #campaigns: Campaigns
-  readonly #vouchers: Vouchers
-  readonly #merchants: Merchants
-  readonly #controls: Controls
-  readonly #random: Random
-  readonly #serverTimeMs: () => number
+  readonly #options: RedemptionOptions
 
-  constructor({ store, campaigns, vouchers, merchants, controls, random, serverTimeMs }: RedemptionOptions) {
-    this.#serverTimeMs = serverTimeMs
-    this.#store = store
-    this.#campaigns = campaigns
-    this.#vouchers = vouchers
-    this.#merchants = merchants
-    this.#controls = controls
-    this.#random = random
+  constructor(options: RedemptionOptions) {
+    this.#options = options
   }
 
   async lock(
@@ -104,30 +92,30 @@ export class Redemption {
     code: string,
     { order_id: order, ttl_s }: { order_id: string; ttl_s: number },
   ): Promise<Lock> {
-    const { code: issued, campaignId, facts } = await this.#vouchers.of(code)
-    const id = newId(this.#random, 'lck')
+    const { code: issued, campaignId, facts } = await this.#options.vouchers.of(code)
+    const id = newId(this.#options.random, 'lck')
     const lock = { ...ownerOf(actor, order), ttlMs: ttl_s * 1000, id }
-    const turned = await this.#store.vouchers.lock(campaignId, facts, lock)
-    if (turned.code !== 'granted' || turned.answer === undefined) throw refused(turned, this.#serverTimeMs())
+    const turned = await this.#options.store.vouchers.lock(campaignId, facts, lock)
+    if (turned.code !== 'granted' || turned.answer === undefined) throw refused(turned, this.#options.serverTimeMs())
     const merchant = actor.merchant === undefined ? {} : { merchant_id: actor.merchant }
     return { code: issued, id: turned.answer, order_id: order, ...merchant, ends_at: rfc3339(turned.at as number) }
   }
 
   async unlock(actor: Actor, code: string, order: string): Promise<void> {
-    const { campaignId, facts } = await this.#vouchers.of(code)
-    const turned = await this.#store.vouchers.unlock(campaignId, facts, ownerOf(actor, order))
-    if (turned.code !== 'granted' && turned.code !== 'replayed') throw refused(turned, this.#serverTimeMs())
+    const { campaignId, facts } = await this.#options.vouchers.of(code)
+    const turned = await this.#options.store.vouchers.unlock(campaignId, facts, ownerOf(actor, order))
+    if (turned.code !== 'granted' && turned.code !== 'replayed') throw refused(turned, this.#options.serverTimeMs())
   }
 
   /** Redeems once for each (caller, key). Throws Refusal with the rule that says no. */
   async redeem(actor: Actor, key: string, request: RedemptionRequest): Promise<KeyedAnswer> {
     if (actor.merchant !== undefined && actor.merchant !== request.merchant_id)
       throw new Refusal('forbidden', `this key acts for the merchant ${actor.merchant}`)
-    const voucher = await this.#vouchers.of(request.code)
-    const campaign = await this.#campaigns.get(voucher.campaignId)
+    const voucher = await this.#options.vouchers.of(request.code)
+    const campaign = await this.#options.campaigns.get(voucher.campaignId)
     const keyed = { caller: actor.id, key, fingerprint: fingerprintOf(request) }
-    if (!(await this.#store.vouchers.ownsKey(keyed))) throw refused({ code: 'idempotency_mismatch' })
-    if (request.user_id !== undefined && !(await this.#vouchers.isOwner(voucher, request.user_id)))
+    if (!(await this.#options.store.vouchers.ownsKey(keyed))) throw refused({ code: 'idempotency_mismatch' })
+    if (request.user_id !== undefined && !(await this.#options.vouchers.isOwner(voucher, request.user_id)))
       throw new Refusal('not_eligible', 'this voucher is another user’s')
     const rule = refusedBy(request, voucher, campaign)
     if (rule) throw rule
@@ -137,23 +125,23 @@ export class Redemption {
 
   /** Whether a merchant may accept a voucher, by what operators have set; `tooOld` is what a script would not decide on. */
   #judge(voucher: Voucher, merchant: string, tooOld: Lease | undefined): Judgement | Promise<Judgement> {
-    const waits = this.#controls.fresh(tooOld)
+    const waits = this.#options.controls.fresh(tooOld)
     const judged = () => this.#judgeNow(voucher, merchant, tooOld)
     return waits ? waits.then(judged) : judged()
   }
 
   #judgeNow(voucher: Voucher, merchant: string, tooOld: Lease | undefined): Judgement | Promise<Judgement> {
-    const { lease } = this.#controls
-    const held = this.#controls.heldMerchant(merchant)
+    const { lease } = this.#options.controls
+    const held = this.#options.controls.heldMerchant(merchant)
     if (held) return { lease, refusal: notEligible(`the merchant ${merchant} is held since ${held.at}`) }
     const { merchant_tags: tags = [] } = voucher.template
     return tags.length === 0 ? { lease } : this.#judgeByTags(merchant, tags, tooOld)
   }
 
   async #judgeByTags(merchant: string, tags: readonly string[], tooOld: Lease | undefined): Promise<Judgement> {
-    const { lease } = this.#controls
-    if (tooOld) this.#merchants.forget(merchant)
-    const { accepts, lease: known } = await this.#merchants.acceptance(merchant, tags)
+    const { lease } = this.#options.controls
+    if (tooOld) this.#options.merchants.forget(merchant)
+    const { accepts, lease: known } = await this.#options.merchants.acceptance(merchant, tags)
     if (accepts) return { lease: within([lease, known]) }
     return { lease, refusal: notEligible(`this voucher is for merchants with the tag ${tags.join(' or ')}`) }
   }
@@ -163,11 +151,11 @@ export class Redemption {
     const campaign = await this.#campaignOf(redemption)
     const fingerprint = hashOf(['reverse', redemption, request.type, request.amount ?? 0, request.reason])
     const keyed = { caller: actor.id, key, fingerprint }
-    if (!(await this.#store.vouchers.ownsKey(keyed))) throw refused({ code: 'idempotency_mismatch' })
-    const id = newId(this.#random, 'rev')
+    if (!(await this.#options.store.vouchers.ownsKey(keyed))) throw refused({ code: 'idempotency_mismatch' })
+    const id = newId(this.#options.random, 'rev')
     const { type, reason } = request
     const answer = JSON.stringify({ id, redemption_id: redemption, state: 'succeeded', type, reason })
-    const turned = await this.#store.vouchers.reverse(campaign.id, {
+    const turned = await this.#options.store.vouchers.reverse(campaign.id, {
       ...keyed,
       redemption,
       id,
@@ -177,22 +165,23 @@ export class Redemption {
       note: reason,
       answer: `${answer.slice(0, -1)},"amount":`,
     })
-    return answered(turned, { id, timeField: 'reversed_at', now: this.#serverTimeMs() })
+    return answered(turned, { id, timeField: 'reversed_at', now: this.#options.serverTimeMs() })
   }
 
   /** Takes a voucher out of use; one that was redeemed is `already_redeemed`. */
   async deactivate(actor: Actor, code: string, note: string): Promise<void> {
-    const { campaignId, facts } = await this.#vouchers.of(code)
-    const { on_expiry: unused } = await this.#campaigns.get(campaignId)
-    const turned = await this.#store.vouchers.deactivate(campaignId, { voucher: facts, unused, by: actor.id, note })
-    if (turned.code !== 'granted' && turned.code !== 'replayed') throw refused(turned, this.#serverTimeMs())
+    const { campaignId, facts } = await this.#options.vouchers.of(code)
+    const { on_expiry: unused } = await this.#options.campaigns.get(campaignId)
+    const call = { voucher: facts, unused, by: actor.id, note }
+    const turned = await this.#options.store.vouchers.deactivate(campaignId, call)
+    if (turned.code !== 'granted' && turned.code !== 'replayed') throw refused(turned, this.#options.serverTimeMs())
   }
 
   /** Its state before and after that; throws the refusal that it would get. */
   async dryDeactivate(code: string): Promise<{ readonly before: VoucherState; readonly after: VoucherState }> {
-    const { campaignId, facts } = await this.#vouchers.of(code)
-    const { code: outcome, state } = await this.#store.vouchers.dryDeactivate(campaignId, facts)
-    if (outcome !== 'granted' && outcome !== 'replayed') throw refused({ code: outcome }, this.#serverTimeMs())
+    const { campaignId, facts } = await this.#options.vouchers.of(code)
+    const { code: outcome, state } = await this.#options.store.vouchers.dryDeactivate(campaignId, facts)
+    if (outcome !== 'granted' && outcome !== 'replayed') throw refused({ code: outcome }, this.#options.serverTimeMs())
     return { before: outcome === 'replayed' ? 'deactivated' : (state as VoucherState), after: 'deactivated' }
   }
 
@@ -200,20 +189,20 @@ export class Redemption {
     const [, id] = redemption.match(/^rdm_([0-9a-z]{16})_[0-9a-z]{16}$/) ?? []
     const unknown = new Refusal('not_found', 'there is no such redemption')
     if (!id) throw unknown
-    return this.#campaigns.get(`cmp_${id}`).catch((cause: unknown) => {
+    return this.#options.campaigns.get(`cmp_${id}`).catch((cause: unknown) => {
       throw cause instanceof Refusal ? unknown : cause
     })
   }
 
   #isKnown(campaignId: string, keyed: KeyedRequest): Promise<boolean> {
-    return this.#store.vouchers.isKnown(campaignId, keyed)
+    return this.#options.store.vouchers.isKnown(campaignId, keyed)
   }
 
   #callOf(campaign: Campaign, voucher: Voucher, request: RedemptionRequest, asked: KeyedRequest & { bound: boolean }) {
     const { order, merchant_id, store_id } = request
     const { template, facts, userId: user, pool } = voucher
     const discount = discountOf(template.discount, order.amount)
-    const id = `rdm_${campaign.id.slice(4)}_${newId(this.#random, 'rdm').slice(4)}`
+    const id = `rdm_${campaign.id.slice(4)}_${newId(this.#options.random, 'rdm').slice(4)}`
     const answer = JSON.stringify({
       id,
       state: 'succeeded',
@@ -242,15 +231,16 @@ export class Redemption {
       const judgement = this.#judge(voucher, unjudged.merchant, tooOld)
       const { lease, refusal } = judgement instanceof Promise ? await judgement : judgement
       if (refusal && !(await this.#isKnown(campaign.id, unjudged))) throw again ? inDoubt() : refusal
-      const controls = this.#controls.lease
-      const day = await this.#campaigns.today(campaign.id)
-      const turned = await this.#store.vouchers.redeem(campaign.id, { ...unjudged, day, lease, again })
+      const controls = this.#options.controls.lease
+      const day = await this.#options.campaigns.today(campaign.id)
+      const turned = await this.#options.store.vouchers.redeem(campaign.id, { ...unjudged, day, lease, again })
       if (turned.code === 'unavailable') {
         again = turned.again ?? false
         tooOld = controls
         if (tries === TRIES) throw again ? inDoubt() : refused(turned)
-      } else if (turned.code === 'wrong_day' && tries < TRIES) this.#campaigns.learn(campaign.id, turned.at as number)
-      else return answered(turned, { id: unjudged.id, timeField: 'redeemed_at', now: this.#serverTimeMs() })
+      } else if (turned.code === 'wrong_day' && tries < TRIES)
+        this.#options.campaigns.learn(campaign.id, turned.at as number)
+      else return answered(turned, { id: unjudged.id, timeField: 'redeemed_at', now: this.#options.serverTimeMs() })
     }
   }
 }

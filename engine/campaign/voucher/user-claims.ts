@@ -6,20 +6,13 @@ import { CODES } from '../../base/codes.ts'
 import { holderOf } from '../../base/holder.ts'
 import type { Receipt } from '../../draw/receipt.ts'
 import type { Store } from '../../store/store.ts'
+import type { AnsweredGrant } from '../../wire/claim-json.ts'
 import type { Round } from '../round/round.ts'
 import type { Rounds } from '../round/rounds.ts'
 import type { Vouchers } from './vouchers.ts'
 
-export interface HeldClaim {
-  readonly userId: string
-  readonly slot: number
-  /** The pool's place in the round's list. */
-  readonly pool: number
-  readonly sequence: number
-  /** Milliseconds since 1970, Redis's clock. */
-  readonly at: number
-  readonly codes: readonly string[]
-  /** The states of the vouchers, in the same order. */
+export interface HeldClaim extends AnsweredGrant {
+  /** The states of the vouchers, in the order of their codes. */
   readonly states: readonly string[]
 }
 

@@ -2,7 +2,6 @@
  * Money as a person reads and types it: minor units by ISO 4217, the table of engine/base/currency.ts (a test compares them).
  * Yen have none, a Kuwaiti dinar has a thousand fils.
  */
-
 const DIGITS = {
   ...{ BIF: 0, CLP: 0, DJF: 0, GNF: 0, ISK: 0, JPY: 0, KMF: 0, KRW: 0, PYG: 0, RWF: 0 },
   ...{ UGX: 0, UYI: 0, VND: 0, VUV: 0, XAF: 0, XOF: 0, XPF: 0 },

@@ -6,7 +6,6 @@
  * undefined; the list of entries is never asked for. Rejected: asking for everything when the page opens. A million
  * people look at a round and few of them check it, and the frame that brings a result has all that a person's own result needs.
  */
-
 import { ask, fetchAgain, succeeded } from './engine-api.js'
 
 const pathOf = (roundId, rest) => `/v1/rounds/${encodeURIComponent(roundId)}/draw${rest}`

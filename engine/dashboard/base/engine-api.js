@@ -5,7 +5,6 @@
  * answer too, with the code `unknown`: the request may have been executed, and asking again is safe. Rejected: throwing
  * on a refusal. It is an expected answer, and its words are for the person in front of the page.
  */
-
 const ANSWER_MS = 10_000
 
 const NO_ANSWER = {

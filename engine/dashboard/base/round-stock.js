@@ -8,7 +8,6 @@
  * One rate a second is kept for the card's chart and for the forecast, which is what is left over the mean rate of the
  * last ten seconds. A second without the stream is a gap, and what was granted meanwhile is shown when it is back.
  */
-
 const WINDOW_MS = 2000
 const HISTORY = 120
 const FORECAST_SECONDS = 10

@@ -1,9 +1,8 @@
 /**
- * Words on screen, for every page here: texts are written only where they differ, durations are shown as a countdown, a
+ * Words on screen, and the few nodes they stand in, for every page here: texts are written only where they differ, durations are shown as a countdown, a
  * state by its word. Texts become nodes by textContent and never by HTML, since names and codes come from outside.
  * Rejected: a library of templates; a page of this size changes a few dozen nodes.
  */
-
 const STATES = {
   scheduled: 'Scheduled',
   open: 'Open',
@@ -38,6 +37,18 @@ export function setIcon(element, name) {
   const href = `#icon-${name}`
   const use = element.querySelector('use')
   if (use.getAttribute('href') !== href) use.setAttribute('href', href)
+}
+
+/** @type {(id: string) => HTMLInputElement} Most are fields, and what all elements have a field has, too. */
+export const $ = id => /** @type {HTMLInputElement} */ (document.getElementById(id))
+
+/** A button that does something; what it is about is said to whoever cannot see what it stands beside. */
+export function buttonNode(word, about, act, className = 'quiet') {
+  const button = textNode('button', word, className)
+  button.type = 'button'
+  button.setAttribute('aria-label', about)
+  button.addEventListener('click', () => act(button))
+  return button
 }
 
 export function textNode(name, text, className = '') {

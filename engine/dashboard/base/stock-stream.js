@@ -6,7 +6,6 @@
  * connection, which a network that died in silence would not show. Whether and when to come back says the range of the
  * close code; the delay is random so that all viewers do not return together, and grows until a pong came.
  */
-
 const PING_MS = 2000
 const SILENCE_MS = 6000
 const RETRY_MS = 500

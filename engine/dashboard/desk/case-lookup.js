@@ -5,14 +5,11 @@
  * A text that has the form of a code is looked up as a code, everything else as a user; a code's owner is then looked up too,
  * because the next question is what else they have. Rejected: looking while typing. Each look reads a ledger.
  */
-
 import { ask, explain, succeeded } from '../base/engine-api.js'
-import { setText, shownText, stateWord, textNode } from '../base/screen-text.js'
+import { $, buttonNode, setText, shownText, stateWord, textNode } from '../base/screen-text.js'
 
 const CODE = /^[0-9A-HJKMNP-TV-Z]{20}$/i
 const moments = new Intl.DateTimeFormat(undefined, { dateStyle: 'medium', timeStyle: 'medium' })
-/** @type {(id: string) => HTMLInputElement} Most are fields, and what all elements have a field has, too. */
-const $ = id => /** @type {HTMLInputElement} */ (document.getElementById(id))
 
 const eventWords = ({ at, event, by, merchant_id: merchant, note }) =>
   [moments.format(new Date(at)), event, merchant && `at ${merchant}`, by && `by ${by}`, note && `“${note}”`]
@@ -103,13 +100,8 @@ export class CaseLookup {
     const steps = document.createElement('ol')
     steps.append(...events.map(words => textNode('li', words)))
     item.append(steps)
-    if (['active', 'locked'].includes(state)) {
-      const button = textNode('button', 'Deactivate', 'quiet')
-      button.type = 'button'
-      button.setAttribute('aria-label', `Deactivate: ${code}`)
-      button.addEventListener('click', () => this.#deactivate(code, () => void this.look()))
-      item.append(button)
-    }
+    const deactivate = () => this.#deactivate(code, () => void this.look())
+    if (['active', 'locked'].includes(state)) item.append(buttonNode('Deactivate', `Deactivate: ${code}`, deactivate))
     return item
   }
 }

@@ -5,15 +5,12 @@
  * stands beside the buttons and is read again after each change. Rejected: fields that act as they are typed. A rate that lost
  * a digit on its way would shut a city out.
  */
-
 import { ask, succeeded } from '../base/engine-api.js'
-import { textNode } from '../base/screen-text.js'
+import { $, buttonNode, textNode } from '../base/screen-text.js'
 
 const RATES = { user: 'One user', address: 'One address without a key', key: 'One API key' }
 const moments = new Intl.DateTimeFormat(undefined, { dateStyle: 'medium', timeStyle: 'short' })
 const numbers = new Intl.NumberFormat()
-/** @type {(id: string) => HTMLInputElement} Most are fields, and what all elements have a field has, too. */
-const $ = id => /** @type {HTMLInputElement} */ (document.getElementById(id))
 
 const rateWords = rate => (rate === 0 ? 'no limit' : `${numbers.format(rate)} / s`)
 const heldWords = held => (held ? `Held: ${held.reason}` : 'May redeem')
@@ -67,11 +64,7 @@ export class DeskLevers {
 
   #heldRow({ merchant_id: id, reason, at }) {
     const row = textNode('li', `${id}, since ${moments.format(new Date(at))}: ${reason} `)
-    const button = textNode('button', 'Release', 'quiet')
-    button.type = 'button'
-    button.setAttribute('aria-label', `Release: ${id}`)
-    button.addEventListener('click', () => this.#openRelease(id))
-    row.append(button)
+    row.append(buttonNode('Release', `Release: ${id}`, () => this.#openRelease(id)))
     return row
   }
 

@@ -5,7 +5,6 @@
  * It is read when the round’s state changes, when a result came, and by the second while a draw is made. Rejected: a bar for the phases; a
  * draw takes less than a second, and what takes longer (a public beacon) is better called by its name.
  */
-
 import { commitOf, drawOf, rulesOf } from '../base/draw-files.js'
 
 const numbers = new Intl.NumberFormat()

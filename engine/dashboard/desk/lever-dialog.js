@@ -7,13 +7,10 @@
  * it showed the change here, because that is when everybody sees it. Focus stands on the button that does it, so a pause is two
  * presses of Enter; Escape leaves. Rejected: a second confirmation by typing a name, which costs the seconds that a pause is for.
  */
-
 import { ask, explain, succeeded } from '../base/engine-api.js'
-import { setText, textNode } from '../base/screen-text.js'
+import { $, setText, textNode } from '../base/screen-text.js'
 
 const FIELDS = ['stock', 'reason', 'rates']
-/** @type {(id: string) => HTMLInputElement} Most are fields, and what all elements have a field has, too. */
-const $ = id => /** @type {HTMLInputElement} */ (document.getElementById(id))
 
 export class LeverDialog {
   #key

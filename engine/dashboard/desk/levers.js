@@ -4,9 +4,8 @@
  * What a lever asks and what it may be pulled in stands in one table. The stock of a drawn round is part of its published
  * rules, so it has no levers for it. Rejected: buttons that are there and refuse; what cannot be done is not offered.
  */
-
 import { money } from '../base/currency.js'
-import { stateWord, textNode } from '../base/screen-text.js'
+import { $, buttonNode, stateWord } from '../base/screen-text.js'
 
 const LEVERS = {
   open: { word: 'Open', states: ['scheduled'] },
@@ -20,8 +19,6 @@ const LEVERS = {
 const SHOWN_WITHIN_MS = 5000
 
 const numbers = new Intl.NumberFormat()
-/** @type {(id: string) => HTMLInputElement} Most are fields, and what all elements have a field has, too. */
-const $ = id => /** @type {HTMLInputElement} */ (document.getElementById(id))
 
 function rowsOf({ before, after, budget }) {
   const rows = [
@@ -64,11 +61,8 @@ export class Levers {
     const able = Object.entries(LEVERS).filter(([, { states, sign }]) => states.includes(state) && !(isDrawn && sign))
     row.replaceChildren(
       ...able.map(([lever, { word }]) => {
-        const button = textNode('button', word, lever === 'pause' ? '' : 'quiet')
-        button.type = 'button'
-        button.setAttribute('aria-label', `${word}: ${title}`)
-        button.addEventListener('click', () => this.#open(lever, round, title))
-        return button
+        const open = () => this.#open(lever, round, title)
+        return buttonNode(word, `${word}: ${title}`, open, lever === 'pause' ? '' : 'quiet')
       }),
     )
   }

@@ -7,7 +7,6 @@
  * the batches of the last five seconds. Rejected: numbers of the page's own from the engine. What is on the wall and
  * what the alerts fire on must be one thing.
  */
-
 const QUANTILE_READINGS = 5
 
 /** Prometheus's text as a map of `name` or `name{labels}` to number. */

@@ -7,10 +7,9 @@
  * move. Screen readers speak of the connection and of changes of state, never of a number. The key is kept in this page's
  * memory only: a reload forgets it, so a screen on a wall cannot be left with one.
  */
-
 import { ask, explain, succeeded } from '../base/engine-api.js'
 import { RoundStock } from '../base/round-stock.js'
-import { countdown, setIcon, setText, stateWord, textNode } from '../base/screen-text.js'
+import { $, countdown, setIcon, setText, stateWord, textNode } from '../base/screen-text.js'
 import { StockStream, streamAddress } from '../base/stock-stream.js'
 import { CaseLookup } from './case-lookup.js'
 import { DeskLevers } from './desk-levers.js'
@@ -31,8 +30,6 @@ const ROUNDS_STEP = 20
 /** The engine lets a socket watch 64 topics. */
 const ROUNDS_MAX = 60
 
-/** @type {(id: string) => HTMLInputElement} Most are fields, and what all elements have a field has, too. */
-const $ = id => /** @type {HTMLInputElement} */ (document.getElementById(id))
 const rounds = new Map()
 const campaigns = new Map()
 let limit = ROUNDS_STEP

@@ -6,9 +6,8 @@
  * place in the stack and in the list below it, which says each by name and number. Rejected: one chart a round for
  * refusals; the engine counts outcomes a node, since a counter a round would cost the claim path.
  */
-
 import { fetchAgain } from '../base/engine-api.js'
-import { setText, textNode } from '../base/screen-text.js'
+import { $, setText, textNode } from '../base/screen-text.js'
 import { NodePulse } from './node-pulse.js'
 import { CHART_POINTS, TimeChart } from './time-chart.js'
 
@@ -33,8 +32,6 @@ const DURABILITY = {
 }
 
 const numbers = new Intl.NumberFormat(undefined, { maximumFractionDigits: 0 })
-/** @type {(id: string) => HTMLInputElement} Most are fields, and what all elements have a field has, too. */
-const $ = id => /** @type {HTMLInputElement} */ (document.getElementById(id))
 
 export const milliseconds = seconds => {
   if (seconds === undefined) return '–'
@@ -147,6 +144,7 @@ export class PulseBoard {
   #drawHealth() {
     const {
       durability,
+      declared,
       redisVersion,
       redisMemoryBytes,
       nodes,
@@ -158,7 +156,7 @@ export class PulseBoard {
     const oversold = this.#now?.oversold ?? 0
     setText($('nodes'), this.#now && nodes > 0 ? numbers.format(nodes) : '–')
     setText($('durability'), durability ? durability[0].toUpperCase() + durability.slice(1) : '–')
-    setText($('durability-words'), DURABILITY[durability] ?? '')
+    setText($('durability-words'), declared ? 'declared by you, not verified' : (DURABILITY[durability] ?? ''))
     const isKnown = this.#now && redisVersion
     setText($('redis'), isKnown ? (problems.length > 0 ? 'Fenced' : 'Sound') : '–')
     setText($('redis-words'), isKnown ? `${redisVersion}, ${megabytes}` : '')

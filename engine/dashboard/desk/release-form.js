@@ -5,16 +5,55 @@
  * The campaign is made first and then its round; when the second is refused the campaign stays, without a round and
  * without cost, and the words say so. Rejected: a wizard. All that matters fits one screen, and is compared on it.
  */
-
 import { money } from '../base/currency.js'
 import { ask, explain, succeeded } from '../base/engine-api.js'
-import { setText, textNode } from '../base/screen-text.js'
+import { $, setText, textNode } from '../base/screen-text.js'
 import { release } from './release-rules.js'
 
 const numbers = new Intl.NumberFormat()
 const moments = new Intl.DateTimeFormat(undefined, { dateStyle: 'full', timeStyle: 'medium' })
-/** @type {(id: string) => HTMLInputElement} Most are fields, and what all elements have a field has, too. */
-const $ = id => /** @type {HTMLInputElement} */ (document.getElementById(id))
+
+/** The fields by name: what stands above each, and what its input is. Their faults stand below them. */
+const PACK = {
+  name: ['Name', { type: 'text', maxLength: 200 }],
+  currency: ['Currency', { type: 'text', maxLength: 3, defaultValue: 'CNY' }],
+  off: ['A coupon takes off', { type: 'text', inputMode: 'decimal', placeholder: '10.00' }],
+  minimum: ['from an order of', { type: 'text', inputMode: 'decimal', placeholder: '40.00' }],
+  quantity: ['Coupons in a pack', { type: 'number', min: 1, max: 64, defaultValue: 1 }],
+  days: ['Valid for days', { type: 'number', min: 1, defaultValue: 7 }],
+  per_user: ['Packs a user may have', { type: 'number', min: 1, max: 255, defaultValue: 1 }],
+  budget: ['Budget of the campaign (optional)', { type: 'text', inputMode: 'decimal' }],
+}
+const ROUND = {
+  stock: ['Packs', { type: 'number', min: 1, placeholder: '100000' }],
+  opens: ['Opens (nothing: by hand)', { type: 'datetime-local', step: 1 }],
+  closes: ['Closes (nothing: by hand)', { type: 'datetime-local', step: 1 }],
+  pool: ['Set aside for the pool (optional)', { type: 'text', placeholder: 'assisted' }],
+  pool_stock: ['Packs of that pool', { type: 'number', min: 1 }],
+}
+/** Of one mode each. */
+const DRAW = {
+  window: ['Seconds of a window', { type: 'number', min: 1, step: 0.1, defaultValue: 3 }, 'window'],
+  draws: ['Drawn at', { type: 'datetime-local', step: 1 }, 'lottery'],
+  waitlist: ['Places on the waitlist', { type: 'number', min: 0, defaultValue: 0 }, 'lottery'],
+}
+
+/** @type {(fields: Record<string, any[]>) => HTMLElement[]} */
+const fieldNodes = fields =>
+  Object.entries(fields).map(([name, [words, input, mode]]) => {
+    const node = textNode('p', '', 'field')
+    const [label, fault] = [textNode('label', words), textNode('span', '', 'fault')]
+    label.htmlFor = `release-${name}`
+    const field = document.createElement('input')
+    Object.assign(field, { id: label.htmlFor, name, autocomplete: 'off', ...input })
+    fault.id = `fault-${name}`
+    fault.setAttribute('role', 'status')
+    field.setAttribute('aria-describedby', fault.id)
+    if (mode) Object.assign(node.dataset, { mode })
+    node.hidden = mode !== undefined
+    node.append(label, field, fault)
+    return node
+  })
 
 /** How it is given out, in one sentence. */
 function allocationWords({ allocation: { mode, window_ms: length, draws_at: drawsAt, waitlist } }) {
@@ -55,6 +94,9 @@ export class ReleaseForm {
   constructor(key, made) {
     this.#key = key
     this.#made = made
+    $('release-pack').append(...fieldNodes(PACK))
+    $('release-allocation').before(...fieldNodes(ROUND))
+    $('release-allocation').after(...fieldNodes(DRAW))
     this.#form.addEventListener('input', event => {
       const field = /** @type {HTMLInputElement} */ (event.target)
       if (field.name === 'mode') this.#showMode()

@@ -6,7 +6,6 @@
  * stock, a round that is over before anybody could claim. The engine still decides. Rejected: asking the engine at
  * each key press; and silent corrections, since a form that knows better makes campaigns nobody asked for.
  */
-
 import { amountText, currencyDigits, minorUnits } from '../base/currency.js'
 
 const DAY_S = 86_400

@@ -7,7 +7,6 @@
  * a button that moves a second after the state would be missed, or another one be hit. Rejected: disabling the button
  * while nothing can be granted, because a holder who asks again gets their vouchers in every state.
  */
-
 import { countdown, setIcon, setText, stateWord } from '../base/screen-text.js'
 import { drawWords } from './draw-facts.js'
 import { CHART_POINTS, TimeChart } from './time-chart.js'

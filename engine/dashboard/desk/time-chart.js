@@ -7,7 +7,6 @@
  * seldom. Areas are set apart by their order and an edge in the ink of the ground, lines by dashes, and both by words
  * beside them, never by colour alone. Rejected: a library (uPlot is 22 kB) for two kinds of shape.
  */
-
 const SPACE = 'http://www.w3.org/2000/svg'
 export const CHART_POINTS = 120
 const HEIGHT = 40

@@ -4,7 +4,6 @@
  * The same two objects are sent by the button and shown as curl lines, so the lines cannot go stale alone. The round's
  * opening lies in the past, which opens it at once.
  */
-
 import { shownText, textNode } from '../base/screen-text.js'
 
 export const DEMO_CAMPAIGN = {

@@ -6,7 +6,6 @@
  * each time, and always a random part more, so that a crowd does not come back as one. A refusal that is certain ends it at once.
  * Rejected: a queue of our own in front of the engine, and stopping at the first fault, which makes people reload.
  */
-
 import { ask } from '../base/engine-api.js'
 
 /** What does not say yet how it ended, or says that it may end otherwise in a moment. */

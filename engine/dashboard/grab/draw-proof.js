@@ -6,7 +6,6 @@
  * in an old one, the pairing of a public beacon in all) is shown as not checked and never as right. The list itself is not asked for:
  * leaf and path have some 1,700 bytes among ten million entries. Rejected: a library for the formats, which one would have to believe.
  */
-
 const TEXT = new TextEncoder()
 const GENERAL = 'general'
 const WAITLIST = 'waitlist'

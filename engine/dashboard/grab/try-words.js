@@ -5,7 +5,6 @@
  * The button stays in every state in which somebody may hold something, since a holder who asks again gets their vouchers
  * for ever. Rejected: hiding the page's state behind one word "unavailable". Whoever waits has to know whether waiting helps.
  */
-
 import { countdown } from '../base/screen-text.js'
 
 const numbers = new Intl.NumberFormat()

@@ -6,11 +6,10 @@
  * runs by the engine's clock, which the stream has, because phones are minutes wrong. After a draw each browser computes
  * from one frame whether its receipt won, and only winners ask for their vouchers: a million losers cost nothing.
  */
-
 import { drawnFiles, keysOf, rulesOf } from '../base/draw-files.js'
 import { ask, explain, succeeded } from '../base/engine-api.js'
 import { RoundStock } from '../base/round-stock.js'
-import { setText, stateWord, textNode } from '../base/screen-text.js'
+import { $, buttonNode, setText, stateWord, textNode } from '../base/screen-text.js'
 import { StockStream, streamAddress } from '../base/stock-stream.js'
 import { askForClaim } from './claim-asking.js'
 import { checkProof, standingOf } from './draw-proof.js'
@@ -21,8 +20,6 @@ const TICK_MS = 250
 const SPREAD_MS = 1000
 const LOOPBACK = ['127.0.0.1', 'localhost', '[::1]']
 
-/** @type {(id: string) => HTMLInputElement} Most are fields, and what all elements have a field has, too. */
-const $ = id => /** @type {HTMLInputElement} */ (document.getElementById(id))
 const roundId = decodeURIComponent(location.pathname.split('/')[2] ?? '')
 const round = new RoundStock(roundId)
 const moments = new Intl.DateTimeFormat(undefined, { dateStyle: 'medium', timeStyle: 'short' })
@@ -160,20 +157,12 @@ function showVouchers({ claim: held, vouchers }) {
   for (const { code, template, expires_at: expires } of vouchers) {
     const row = document.createElement('li')
     row.append(textNode('code', code), textNode('span', `${template}, until ${moments.format(new Date(expires))}`))
-    row.append(copyButton(`Copy ${code}`, code))
+    row.append(buttonNode('Copy', `Copy ${code}`, button => void copy(code, button)))
     list.append(row)
   }
   const place = `Yours, number ${held.sequence.toLocaleString()} of this round.`
   show(textNode('p', place), list)
   $('answer').focus()
-}
-
-function copyButton(label, text) {
-  const button = textNode('button', 'Copy', 'quiet')
-  button.type = 'button'
-  button.setAttribute('aria-label', label)
-  button.addEventListener('click', () => void copy(text, button))
-  return button
 }
 
 /** Puts a text on the clipboard; where the browser forbids that the button says so, and the text can be marked. */

@@ -1,16 +1,14 @@
 /**
  * The bundle of a draw: the files that an outsider needs to repeat it, as a map from name to bytes.
  *
- * `writeBundle` makes it of what was promised, committed, revealed and drawn; `bundleParts` reads it, each part when
- * somebody asks for it, once, and with an error that names the file. The seed is that of the committed numbers and not of
+ * `bundleParts` reads it, each part when somebody asks for it, once, and with an error that names the file. The seed is that of the committed numbers and not of
  * the files beside them: a changed entry then shows as a wrong root and not as a wrong everything.
  * This folder reads no disk: the command line and the engine hand the bytes in. Rejected: one archive file, which would
  * hide ten million entries behind a format; the list is plain records that any language can walk.
  */
-
 import { seedOf } from '../allocation.ts'
-import { type Beacon, type BeaconProof, parseBeacon, verifyBeacon, writeBeacon } from '../beacon.ts'
-import { type CommitBytes, type CommitFile, parseCommit } from '../commitment.ts'
+import { type BeaconProof, parseBeacon, verifyBeacon } from '../beacon.ts'
+import { type CommitFile, parseCommit } from '../commitment.ts'
 import { countRecords, poolAt, RECORD_BYTES } from '../entry.ts'
 import { BundleError } from '../json-file.ts'
 import { type Draw, drawInOrder, parseResult, type Result } from '../result.ts'
@@ -30,30 +28,6 @@ export const PROMOTIONS_FILE = 'promotions.log'
 export const BUNDLE_FILES: readonly string[] = [...REQUIRED_FILES, PROMOTIONS_FILE]
 
 export type BundleFiles = ReadonlyMap<string, Buffer>
-
-export interface BundleContent {
-  /** rules.json, the bytes that were published. */
-  readonly rules: Buffer
-  readonly entries: Buffer
-  readonly commit: CommitBytes
-  readonly beacon: Beacon
-  /** result.json. */
-  readonly result: Buffer
-  /** promotions.log; none in window mode. */
-  readonly promotions?: Buffer
-}
-
-/** The files of a draw. */
-export function writeBundle({ rules, entries, commit, beacon, result, promotions }: BundleContent): BundleFiles {
-  const files = new Map<string, Buffer>([
-    ['rules.json', rules],
-    ['entries.bin', entries],
-    ...Object.entries(commit),
-    ['beacon.json', writeBeacon(beacon)],
-    ['result.json', result],
-  ])
-  return promotions ? files.set(PROMOTIONS_FILE, promotions) : files
-}
 
 const once = <Value>(make: () => Value): (() => Value) => {
   let made: { readonly value: Value } | undefined

@@ -2,12 +2,11 @@
  * Lists: a page as `data`, `has_more`, `next_cursor`, or everything as NDJSON, a line a row. A cursor is what the last
  * row is known by, so a list that grows behind it goes on where it was.
  */
-
 import { Refusal } from '../../base/assert.ts'
 import type { Clock } from '../../base/clock.ts'
 import { LIST_ROWS_DEFAULT, LIST_ROWS_MAX } from '../../base/limits.ts'
 import { accepts } from '../../wire/encoding.ts'
-import type { Answer, Call, Services } from './services.ts'
+import type { Answer, Call, Services } from './gateway.ts'
 import type { Exchange } from './uws.ts'
 
 const LINES_A_CHUNK = 512

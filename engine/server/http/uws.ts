@@ -208,11 +208,8 @@ export interface HttpRoute {
 
 const SUBPROTOCOLS = ['fairgrab.msgpack.v1', 'fairgrab.json.v1']
 
-interface SocketData {
+interface SocketData extends Pick<StreamSocket, 'msgpack' | 'credential' | 'address'> {
   socket: Socket | undefined
-  readonly msgpack: boolean
-  readonly credential: string
-  readonly address: string
 }
 
 class Socket implements StreamSocket {
@@ -389,12 +386,8 @@ function upgrade(
     res.cork(() => res.writeStatus(statusLine(refused.status, 'text/plain')).end(refused.detail))
     return
   }
-  const data: SocketData = {
-    socket: undefined,
-    msgpack: protocol === 'fairgrab.msgpack.v1',
-    credential,
-    address,
-  }
+  const msgpack = protocol === 'fairgrab.msgpack.v1'
+  const data: SocketData = { socket: undefined, msgpack, credential, address }
   const key = req.getHeader('sec-websocket-key')
   res.upgrade(data, key, protocol, req.getHeader('sec-websocket-extensions'), context)
 }

@@ -8,24 +8,32 @@ import { rfc3339 } from '../../base/clock.ts'
 import { CODES, type Code, codeOf } from '../../base/codes.ts'
 import { isUserId, partsOf } from '../../base/holder.ts'
 import { BATCH_BODY_BYTES_MAX, BODY_BYTES_MAX } from '../../base/limits.ts'
-import type { Answers, ClaimRequest, SingleAsk } from '../../campaign/round/asks.ts'
-import type { Round } from '../../campaign/round/round.ts'
-import { type AnsweredGrant, ClaimJson, claimAnswer } from '../../wire/claim-answer.ts'
-import { scanClaimBody } from '../../wire/claim-body.ts'
+import type { Answers, ClaimRequest } from '../../campaign/round/asks.ts'
+import type { Round, SingleAsk } from '../../campaign/round/round.ts'
+import { type AnsweredGrant, ClaimJson, claimAnswer, scanClaimBody } from '../../wire/claim-json.ts'
 import { answerEncoding, encode, encodingOf, MEDIA_TYPES } from '../../wire/encoding.ts'
 import { PROBLEM_TYPES, problem } from '../../wire/problem.ts'
 import { type ClaimBody, claim, claimsBatch } from '../../wire/schemas.ts'
-import { countUnread, enteredAnswer, refusalFields, roundOfAnswer } from '../answers/claim-answers.ts'
-import { claimRequest } from '../http/claim-request.ts'
-import { type Admitted, admit, fail, type Route, refuse, refuseGarbled, surely, validated } from '../http/gateway.ts'
+import { claimRequest, countUnread, enteredAnswer, refusalFields } from '../answers/claim.ts'
+import {
+  type Admitted,
+  admit,
+  type Call,
+  fail,
+  type Route,
+  refuse,
+  refuseGarbled,
+  type Services,
+  surely,
+  validated,
+} from '../http/gateway.ts'
 import { listRows, placeOf } from '../http/lists.ts'
-import type { Call, Services } from '../http/services.ts'
 import type { Exchange, Headers } from '../http/uws.ts'
 
 const writers = new WeakMap<Round, ClaimJson>()
 
 function writerOf(round: Round): ClaimJson {
-  const known = writers.get(round) ?? new ClaimJson(roundOfAnswer(round))
+  const known = writers.get(round) ?? new ClaimJson(round.view)
   writers.set(round, known)
   return known
 }
@@ -103,7 +111,7 @@ function answerClaim({ services, exchange, round }: Asked, answered: SingleAsk, 
   if (encoding === 'json') {
     exchange.answer(status, MEDIA_TYPES.json, writerOf(round).bytes(answered, replayed), headers)
   } else {
-    const body = claimAnswer(roundOfAnswer(round), answered, replayed)
+    const body = claimAnswer(round.view, answered, replayed)
     exchange.answer(status, MEDIA_TYPES.msgpack, encode(body, 'msgpack'), headers)
   }
 }
@@ -122,9 +130,12 @@ interface BatchBody {
   readonly claims: readonly (ClaimBody & { readonly user_id: string })[]
 }
 
-/** With `?durability=true` the level at which this node has acknowledged what it answers. */
-const levelOf = ({ health }: Services, query: URLSearchParams) =>
-  query.get('durability') === 'true' ? { durability: health().durability } : {}
+/** With `?durability=true` the level at which this node has acknowledged what it answers, and whether that is only declared. */
+function levelOf({ health }: Services, query: URLSearchParams) {
+  if (query.get('durability') !== 'true') return {}
+  const { durability, declared } = health()
+  return { durability, ...(declared ? { declared } : {}) }
+}
 
 async function claimBatch(services: Services, { params, body, query, caller }: Call) {
   const round = await services.lifecycle.round(params[0] as string).catch((cause: unknown) => {
@@ -145,7 +156,7 @@ async function claimBatch(services: Services, { params, body, query, caller }: C
   const grants = await Promise.all(requests.map((request, i) => grantOf(round, request, answers, i)))
   const full = results.map((short, i) => {
     const grant = grants[i]
-    return grant ? { ...short, ...claimAnswer(roundOfAnswer(round), grant, 'replayed' in short) } : short
+    return grant ? { ...short, ...claimAnswer(round.view, grant, 'replayed' in short) } : short
   })
   return { status: 200, body: { results: full, ...level } }
 }
@@ -191,20 +202,12 @@ export async function claimOf(services: Services, round: Round, userId: string, 
   const held = await services.userClaims.of(round, userId, slot)
   if (held === undefined) return undefined
   if ('receipt' in held) return enteredAnswer(held.receipt)
-  if ('codes' in held) return claimAnswer(roundOfAnswer(round), held, false, held.states)
+  if ('codes' in held) return claimAnswer(round.view, held, false, held.states)
   return { outcome: 'sold_out' }
 }
 
-interface GrantRow {
-  readonly sequence: number
-  readonly user_id: string
-  readonly slot: number
-  readonly pool: string
-  readonly granted_at: string
-}
-
 /** A list that ends says that there is no more, so none ends before a fail-over is over, or where the log lacks something. */
-async function* grantRows(services: Services, round: Round, from: number): AsyncGenerator<GrantRow> {
+async function* grantRows(services: Services, round: Round, from: number) {
   const { sequence: end, aside } = round.view.notice
   let last = from - 1
   for await (const batch of round.grants(from)) {

@@ -6,8 +6,7 @@ import { Refusal } from '../../base/assert.ts'
 import { isMerchantId } from '../../base/holder.ts'
 import type { RateChange } from '../../campaign/voucher/controls.ts'
 import { merchantHold, rates } from '../../wire/schemas.ts'
-import { isDryRun, type Route } from '../http/gateway.ts'
-import type { Answer, Call, Services } from '../http/services.ts'
+import { type Answer, type Call, isDryRun, type Route, type Services } from '../http/gateway.ts'
 
 async function setRates({ controls }: Services, { body, query }: Call): Promise<Answer> {
   const change = body as RateChange

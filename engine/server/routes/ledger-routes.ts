@@ -7,9 +7,8 @@ import { isMerchantId } from '../../base/holder.ts'
 import type { MerchantRules } from '../../campaign/voucher/merchants.ts'
 import { accepts } from '../../wire/encoding.ts'
 import { hold, merchant, settlement } from '../../wire/schemas.ts'
-import { isDryRun, type Route } from '../http/gateway.ts'
+import { type Call, isDryRun, type Route, type Services } from '../http/gateway.ts'
 import { listRows } from '../http/lists.ts'
-import type { Call, Services } from '../http/services.ts'
 
 const campaignOf = ({ lifecycle }: Services, { params }: Call) => lifecycle.campaign(params[0] as string)
 

@@ -5,9 +5,8 @@
 import { Refusal } from '../../base/assert.ts'
 import { isUserId } from '../../base/holder.ts'
 import type { Round } from '../../campaign/round/round.ts'
-import type { Route } from '../http/gateway.ts'
+import type { Call, Route, Services } from '../http/gateway.ts'
 import { listRows } from '../http/lists.ts'
-import type { Call, Services } from '../http/services.ts'
 import { claimOf } from './claim-routes.ts'
 import { unreadable } from './round-routes.ts'
 

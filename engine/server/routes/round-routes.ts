@@ -13,9 +13,8 @@ import type { TurnVerb } from '../../store/data/round-store.ts'
 import type { DamagedRound, RoundAnswer } from '../../wire/round-answer.ts'
 import { newCampaign, newRound, restock } from '../../wire/schemas.ts'
 import { publicRound } from '../answers/round-answers.ts'
-import { isDryRun, type Route } from '../http/gateway.ts'
+import { type Answer, type Call, isDryRun, type Route, type Services } from '../http/gateway.ts'
 import { behind, listRows, placeOf } from '../http/lists.ts'
-import type { Answer, Call, Services } from '../http/services.ts'
 
 const UNREADABLE = 'its state in Redis cannot be read'
 
@@ -53,16 +52,8 @@ async function* publicRounds(services: Services, ids: readonly string[]) {
 
 async function listRounds(services: Services, call: Call, campaignId?: string) {
   const ids = await services.lifecycle.roundIds(campaignId)
-  const newest = campaignId ? ids : ids.toReversed()
-  return listRows(
-    services,
-    call,
-    publicRounds(
-      services,
-      behind(newest, call.query.get('cursor'), id => id),
-    ),
-    round => round.id,
-  )
+  const asked = behind(campaignId ? ids : ids.toReversed(), call.query.get('cursor'), id => id)
+  return listRows(services, call, publicRounds(services, asked), round => round.id)
 }
 
 const turn = (verb: TurnVerb): Route => ({
@@ -114,13 +105,10 @@ export const ROUND_ROUTES: readonly Route[] = [
     query: ['limit', 'cursor'],
     right: 'read',
     summary: 'The campaigns, oldest first',
-    handle: async (services, call) =>
-      listRows(
-        services,
-        call,
-        behind(await services.lifecycle.campaigns(), call.query.get('cursor'), row => row.id),
-        row => row.id,
-      ),
+    handle: async (services, call) => {
+      const rows = behind(await services.lifecycle.campaigns(), call.query.get('cursor'), row => row.id)
+      return listRows(services, call, rows, row => row.id)
+    },
   },
   {
     method: 'get',

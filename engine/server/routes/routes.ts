@@ -4,8 +4,7 @@
  */
 import { CODES } from '../../base/codes.ts'
 import { asyncApi, openApi } from '../../wire/open-api.ts'
-import { handle, type Route, refuse, refuseGarbled } from '../http/gateway.ts'
-import type { Services } from '../http/services.ts'
+import { handle, type Route, refuse, refuseGarbled, type Services } from '../http/gateway.ts'
 import type { Exchange, HttpRoute } from '../http/uws.ts'
 import { CLAIM_ROUTES, claimOne } from './claim-routes.ts'
 import { CONTROL_ROUTES } from './control-routes.ts'

@@ -16,8 +16,7 @@ import {
   voucherLock,
   voucherUnlock,
 } from '../../wire/schemas.ts'
-import { isDryRun, type Route } from '../http/gateway.ts'
-import type { Call, Services } from '../http/services.ts'
+import { type Call, isDryRun, type Route, type Services } from '../http/gateway.ts'
 
 /** A voucher as its caller may see it: a key that is bound to a merchant sees of others' only that it is taken. */
 async function voucherBody({ vouchers }: Services, code: string, { merchant }: Caller) {

@@ -13,18 +13,16 @@ import { FRAME_BYTES_MAX, OWED_BYTES_MAX, TOPICS_PER_SOCKET_MAX } from '../../ba
 import type { Answers } from '../../campaign/round/asks.ts'
 import type { Round } from '../../campaign/round/round.ts'
 import { COHORTS } from '../../campaign/round/stock-feed.ts'
-import { claimAnswer } from '../../wire/claim-answer.ts'
+import { claimAnswer } from '../../wire/claim-json.ts'
 import { type ClaimsFrame, packResults, replayedPlaces, scanClaimsFrame, WORDS } from '../../wire/claims-frame.ts'
 import { decode, encode, Malformed } from '../../wire/encoding.ts'
 import { complaint, type StreamFrame, streamFrame } from '../../wire/schemas.ts'
 import type { EncodedFrame } from '../../wire/stock-frame.ts'
-import { countUnread, enteredAnswer, refusalFields, roundOfAnswer } from '../answers/claim-answers.ts'
+import { claimRequest, countUnread, enteredAnswer, poolOf, refusalFields } from '../answers/claim.ts'
 import { stockFrame } from '../answers/round-answers.ts'
-import { claimRequest, poolOf } from '../http/claim-request.ts'
-import { surely } from '../http/gateway.ts'
+import { type Services, surely } from '../http/gateway.ts'
 import { readQuery } from '../http/query.ts'
 import { networkOf } from '../http/rate-limits.ts'
-import type { Services } from '../http/services.ts'
 import type { RefusedUpgrade, StreamHandler, StreamSocket, UpgradeRequest } from '../http/stream-socket.ts'
 
 type FrameOf<Op extends StreamFrame['op']> = Extract<StreamFrame, { op: Op }>
@@ -67,6 +65,21 @@ function wrongQuery(query: string): Refusal | undefined {
   } catch (cause) {
     if (cause instanceof Refusal) return cause
     throw cause
+  }
+}
+
+/** The id that a frame's answer bears; 0 where it has none. */
+function idIn(frame: unknown): FrameId {
+  const id = (frame as { id?: unknown } | null)?.id
+  return typeof id === 'number' || typeof id === 'string' ? id : 0
+}
+
+/** The same of a frame that is not looked at otherwise. */
+function idOf(socket: StreamSocket, message: Buffer): FrameId {
+  try {
+    return idIn(decode(message, socket.msgpack ? 'msgpack' : 'json'))
+  } catch {
+    return 0
   }
 }
 
@@ -141,7 +154,7 @@ export class Stream implements StreamHandler {
     if (!session) return
     if (message.length > FRAME_BYTES_MAX) return this.#end(socket, 'too_large')
     const { allowed, late } = this.#options.services.rates.take(session.caller, () => socket.address)
-    if (!allowed) return this.#error(socket, 0, late ? 'overloaded' : 'rate_limited')
+    if (!allowed) return this.#error(socket, idOf(socket, message), late ? 'overloaded' : 'rate_limited')
     const frame = socket.msgpack ? scanClaimsFrame(message) : undefined
     if (frame) this.#packedClaims(socket, session, frame)
     else this.#ordinary(socket, session, message)
@@ -189,9 +202,8 @@ export class Stream implements StreamHandler {
       return this.#error(socket, 0, 'malformed', cause.message)
     }
     const parsed = streamFrame.safeParse(value)
-    if (parsed.success) return this.#dispatch(socket, session, parsed.data)
-    const id = (value as { id?: FrameId } | null)?.id
-    this.#error(socket, typeof id === 'number' || typeof id === 'string' ? id : 0, 'invalid', complaint(parsed.error))
+    if (parsed.success) this.#dispatch(socket, session, parsed.data)
+    else this.#error(socket, idIn(value), 'invalid', complaint(parsed.error))
   }
 
   #dispatch(socket: StreamSocket, session: Session, frame: StreamFrame): void {
@@ -276,7 +288,7 @@ export class Stream implements StreamHandler {
       if ('code' in request) return this.#error(socket, id, request.code, request.detail)
       round.ask(request, asked => {
         if (asked.holds) {
-          const body = claimAnswer(roundOfAnswer(round), asked, asked.outcome === CODES.replayed.number)
+          const body = claimAnswer(round.view, asked, asked.outcome === CODES.replayed.number)
           return this.#send(socket, { op: 'result', id, ...body })
         }
         if (asked.receipt) return this.#send(socket, { op: 'result', id, ...enteredAnswer(asked.receipt) })

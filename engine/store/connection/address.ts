@@ -7,7 +7,6 @@
  * ioredis 6 speaks RESP3 by default; RESP2 is asked for because every reply here is an array, a number or a string
  * and its parser is the faster one.
  */
-
 export interface RedisAddress {
   /** Asked in turn for the primary that has this name. */
   readonly sentinels?: { readonly host: string; readonly port: number }[]

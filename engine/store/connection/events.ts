@@ -6,7 +6,6 @@
  * true at every moment and without a registry that could be wrong. A message that is no notice (another version's, a
  * person's) is a reason to read, and never the end of a worker.
  */
-
 import { Redis } from 'ioredis'
 import type { Random } from '../../base/random.ts'
 import { type Notice, readNotice } from '../data/notice.ts'

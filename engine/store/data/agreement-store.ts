@@ -3,6 +3,8 @@
  * no replica and writes nothing, so a full or read-only server still lets a node start that agrees; what is written goes
  * where the secrets go, behind all replicas that the level counts.
  */
+import type { Redis } from 'ioredis'
+import type { Random } from '../../base/random.ts'
 import * as keys from '../connection/keys.ts'
 import type { Link } from '../connection/link.ts'
 
@@ -19,10 +21,12 @@ export interface Standing {
 export class AgreementStore {
   readonly #asks: Link
   readonly #changes: Link
+  readonly #random: Random
 
-  constructor(asks: Link, changes: Link) {
+  constructor(asks: Link, changes: Link, random: Random) {
     this.#asks = asks
     this.#changes = changes
+    this.#random = random
   }
 
   /** What was agreed; empty before the first start, and after a loss. Throws Fault when Redis cannot be asked. */
@@ -53,6 +57,18 @@ export class AgreementStore {
 
   async set(name: string, value: string): Promise<void> {
     await this.#changes.request(client => client.hset(keys.agreed(), name, value))
+  }
+
+  /**
+   * A secret that all nodes derive from, voucher codes or tags, receipts and beacons: made once, kept with the state that
+   * depends on it. A node that starts before its Redis waits here for as long as it takes.
+   */
+  async secret(of: 'voucher' | 'draw'): Promise<Buffer> {
+    const key = of === 'voucher' ? keys.voucherSecret() : keys.drawSecret()
+    const fresh = this.#random.bytes(32).toString('hex')
+    const both = (client: Redis) => Promise.all([client.setnx(key, fresh), client.get(key)])
+    const [, kept] = await this.#changes.request(both, Number.POSITIVE_INFINITY)
+    return Buffer.from(kept as string, 'hex')
   }
 
   /** The secrets that Redis keeps because no setting has them; none is made. */

@@ -3,13 +3,13 @@
  * decided by now (scripts/allot.lua). What a strict grant is read by later, holder and log, is the same as elsewhere
  * (claim-store.ts).
  */
-import { Fault } from '../../base/assert.ts'
 import { CODES } from '../../base/codes.ts'
 import { certain } from '../connection/doubt.ts'
 import * as keys from '../connection/keys.ts'
 import type { Link, Reply } from '../connection/link.ts'
 import type { Script, ScriptName } from '../connection/scripts.ts'
-import { type Notice, parseNotice } from './notice.ts'
+import { keysLost } from './claim-store.ts'
+import { type Notice, noticeIn } from './notice.ts'
 
 export const TIE_BYTES = 8
 
@@ -82,13 +82,9 @@ export class AllotStore {
       [keys.roundChannel(roundId), epoch, worker, mark, claims],
     )
     const [outcome, notice, frontier, late, decided] = reply
-    if (outcome !== CODES.granted.number)
-      throw new Fault(
-        again ? 'unknown' : 'fenced',
-        `round ${roundId}: its keys in Redis are not all there, or of another epoch`,
-      )
+    if (outcome !== CODES.granted.number) throw keysLost(roundId, again)
     return {
-      notice: parseNotice((notice as Buffer).toString('latin1')),
+      notice: noticeIn(notice),
       frontier: number(frontier),
       late: number(late),
       decided: decidedIn(decided as Buffer).map(each => ({ ...each, outcome: certain({ again }, each.outcome) })),

@@ -4,7 +4,6 @@
  * whether the change was made. Whoever finds an unsettled one asks the round (scripts/round-void.lua): a change that was not
  * made is void from then on, however late its bytes arrive, so its money can be given back.
  */
-
 import { assertCertain } from '../connection/doubt.ts'
 import * as keys from '../connection/keys.ts'
 import type { Link } from '../connection/link.ts'

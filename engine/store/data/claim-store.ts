@@ -8,7 +8,7 @@ import { holdersIn } from '../../base/holder.ts'
 import * as keys from '../connection/keys.ts'
 import type { Link, Reply } from '../connection/link.ts'
 import type { Script, ScriptName } from '../connection/scripts.ts'
-import { type Notice, parseNotice } from './notice.ts'
+import { type Notice, noticeIn } from './notice.ts'
 
 /** A batch that passes the reserve: nothing was done, but by an earlier copy that may still be under way where `again` says so. */
 export interface Unreserved {
@@ -31,11 +31,14 @@ export interface Decision {
   readonly reserve?: number
 }
 
-/** A batch as it is asked: holder keys as a MessagePack array, and a byte of pool each or one for all. */
+/** A batch as it is asked: holder keys as a MessagePack array (array16), and a byte of pool each or one for all. */
 export interface Batch {
   readonly holders: Buffer
   readonly pools: Buffer
 }
+
+/** How many claims a batch has. */
+export const claimsIn = ({ holders }: Batch): number => holders.readUInt16BE(1)
 
 export interface Holding {
   readonly sequence: number
@@ -61,7 +64,6 @@ export function* exceptionOutcomes(exceptions: Buffer): Generator<number> {
 }
 
 const number = (reply: Reply | undefined): number => Number(reply)
-const text = (reply: Reply | undefined): string => (reply as Buffer).toString('latin1')
 
 export class ClaimStore {
   readonly #claims: Link
@@ -73,11 +75,6 @@ export class ClaimStore {
     this.#claims = claims
     this.#reads = reads
     this.#script = scripts.claim
-  }
-
-  /** Requests to Redis without an answer, on the connection that carries claims. */
-  get waiting(): number {
-    return this.#claims.waiting
   }
 
   /**
@@ -99,13 +96,9 @@ export class ClaimStore {
     )
     const [outcome, notice, first, rest, exceptions, reserve] = reply
     if (outcome === CODES.unavailable.number) return { again }
-    if (outcome !== CODES.granted.number)
-      throw new Fault(
-        again ? 'unknown' : 'fenced',
-        `round ${roundId}: its keys in Redis are not all there, or of another epoch; restore a backup`,
-      )
+    if (outcome !== CODES.granted.number) throw keysLost(roundId, again)
     return {
-      notice: parseNotice(text(notice)),
+      notice: noticeIn(notice),
       first: number(first),
       rest: number(rest),
       exceptions: exceptions as Buffer,
@@ -198,6 +191,13 @@ export function logBatch(last: number, fields: readonly Buffer[]): LogBatch | un
     poolOf: i => pools[pools.length === 1 ? 0 : i] as number,
   }
 }
+
+/** A script found a round's keys not all there, or of another epoch; `again` when it was sent on more than one connection. */
+export const keysLost = (roundId: string, again: boolean): Fault =>
+  new Fault(
+    again ? 'unknown' : 'fenced',
+    `round ${roundId}: its keys in Redis are not all there, or of another epoch; restore a backup`,
+  )
 
 /** The code of an outcome number that a script gave. */
 export function claimCode(outcome: number): Code {

@@ -7,7 +7,6 @@
  * draw-take.lua closes a window and lends the work to one worker; draw-write.lua publishes a file and ends a phase;
  * draw-grant.lua makes grants in the result's order; draw-finish.lua opens what comes next.
  */
-
 import { Fault } from '../../base/assert.ts'
 import type { Code } from '../../base/codes.ts'
 import { HOLDER_BYTES_MAX, writeArrayHead, writeHolder } from '../../base/holder.ts'
@@ -16,7 +15,7 @@ import * as keys from '../connection/keys.ts'
 import type { Link, Reply } from '../connection/link.ts'
 import type { Script, ScriptName } from '../connection/scripts.ts'
 import { claimCode } from './claim-store.ts'
-import { type Notice, parseNotice } from './notice.ts'
+import { type Notice, noticeIn } from './notice.ts'
 
 export type DrawPhase = 'new' | 'open' | 'closed' | 'committed' | 'beacon' | 'drawn' | 'done'
 
@@ -33,11 +32,7 @@ export interface DrawState {
 }
 
 /** A draw that this worker has in hand. */
-export interface TakenDraw {
-  readonly window: number
-  readonly phase: DrawPhase
-  readonly first: number
-  readonly entries: number
+export interface TakenDraw extends Pick<DrawState, 'window' | 'phase' | 'first' | 'entries'> {
   /** Grants of the round before this draw's. */
   readonly base: number
   /** Milliseconds since 1970, Redis's clock. */
@@ -92,24 +87,12 @@ const text = (reply: Reply | undefined): string => (reply as Buffer).toString('l
 export class DrawStore {
   readonly #link: Link
   readonly #scripts: Readonly<Record<ScriptName, Script>>
-  readonly #random: Random
   readonly #owner: string
 
   constructor(link: Link, scripts: Readonly<Record<ScriptName, Script>>, random: Random) {
-    this.#random = random
     this.#owner = random.bytes(8).toString('hex')
     this.#link = link
     this.#scripts = scripts
-  }
-
-  /** The secret that tags, receipts and beacons derive from: made once, kept with the state that depends on it. */
-  async secret(): Promise<Buffer> {
-    const fresh = this.#random.bytes(32).toString('hex')
-    const kept = await this.#link.request(async client => {
-      await client.setnx(keys.drawSecret(), fresh)
-      return client.get(keys.drawSecret())
-    }, Number.POSITIVE_INFINITY)
-    return Buffer.from(kept as string, 'hex')
   }
 
   /** Puts a round that was made among those that workers look after from their start. */
@@ -146,17 +129,12 @@ export class DrawStore {
       [keys.roundState(roundId), keys.roundDraw(roundId), keys.roundLog(roundId)],
       [keys.roundChannel(roundId), epoch, this.#owner, LEASE_MS, drawsAt],
     )
-    const notice = parseNotice(text(reply[1]))
+    const notice = noticeIn(reply[1])
     if (code !== 'granted') return { code, notice, draw: undefined }
-    const [window, first, entries, base, at] = [2, 4, 5, 6, 7].map(i => Number(reply[i])) as [
-      number,
-      number,
-      number,
-      number,
-      number,
-    ]
+    const of = (place: number) => Number(reply[place])
     const phase = text(reply[3]) as DrawPhase
-    return { code, notice, draw: { window, phase, first, entries, base, at, times: notice } }
+    const counts = { window: of(2), first: of(4), entries: of(5), base: of(6), at: of(7) }
+    return { code, notice, draw: { ...counts, phase, times: notice } }
   }
 
   /** Publishes files and ends a phase: `granted`, `replayed` when it is over, `wrong_state` when another worker is to commit. */
@@ -171,14 +149,8 @@ export class DrawStore {
     const packed = Buffer.allocUnsafe(3 + holders.length * HOLDER_BYTES_MAX)
     let at = writeArrayHead(packed, 0, holders.length)
     for (const holder of holders) at = writeHolder(packed, at, holder)
-    const [code] = await this.#run('draw-grant', this.#grantKeys(roundId), [
-      keys.roundChannel(roundId),
-      epoch,
-      LEASE_MS,
-      first,
-      packed.subarray(0, at),
-      pools,
-    ])
+    const args = [keys.roundChannel(roundId), epoch, LEASE_MS, first, packed.subarray(0, at), pools]
+    const [code] = await this.#run('draw-grant', this.#grantKeys(roundId), args)
     if (code === 'sold_out') throw new Fault('fenced', `round ${roundId}: its draw has more winners than its stock`)
   }
 
@@ -189,7 +161,7 @@ export class DrawStore {
       [keys.roundState(roundId), keys.roundDraw(roundId), keys.roundBundle(roundId, window + 1)],
       [keys.roundChannel(roundId), epoch, window, next?.rules ?? '', next?.closes ?? 0, next?.latest ?? 0],
     )
-    return parseNotice(text(reply[1]))
+    return noticeIn(reply[1])
   }
 
   /** Promotes one person to a lapsed seat; `wrong_state` when promotions.log is longer than `before` by now. */
@@ -205,7 +177,7 @@ export class DrawStore {
       [...this.#grantKeys(roundId), keys.roundBundle(roundId, 0)],
       [keys.roundChannel(roundId), epoch, before, line, user.subarray(0, end), holder, pool],
     )
-    return { code, notice: parseNotice(text(reply[1])) }
+    return { code, notice: noticeIn(reply[1]) }
   }
 
   /** Where the round stands, or undefined when it is not a drawn one. */

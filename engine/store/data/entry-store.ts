@@ -16,7 +16,8 @@ import { certain } from '../connection/doubt.ts'
 import * as keys from '../connection/keys.ts'
 import type { Link, Reply } from '../connection/link.ts'
 import type { Script, ScriptName } from '../connection/scripts.ts'
-import { type Notice, parseNotice } from './notice.ts'
+import { keysLost } from './claim-store.ts'
+import { type Notice, noticeIn } from './notice.ts'
 
 /** One claim of a batch: bucket u16, digest (6 bytes), tag (16), pool. */
 export const ENTRY_CLAIM_BYTES = 25
@@ -82,15 +83,11 @@ export class EntryStore {
       const sent = await this.#claims.send(this.#script, [...fixed, ...chunks, ...seen], [epoch, first, shed, claims])
       again ||= sent.again
       const [outcome, notice, window, entries, rest, exceptions, shedByAll] = sent.reply
-      if (outcome === CODES.fenced.number)
-        throw new Fault(
-          again ? 'unknown' : 'fenced',
-          `round ${roundId}: its keys in Redis are not all there, or of another epoch`,
-        )
+      if (outcome === CODES.fenced.number) throw keysLost(roundId, again)
       this.#entries.set(roundId, number(entries))
       if (outcome === CODES.wrong_state.number) continue
       return {
-        notice: parseNotice((notice as Buffer).toString('latin1')),
+        notice: noticeIn(notice),
         window: number(window),
         entries: number(entries),
         rest: certain({ again }, number(rest)),

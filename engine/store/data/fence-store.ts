@@ -7,13 +7,20 @@
  * what they see. Rejected: a WAIT on the link of the claims; every batch would wait behind it.
  */
 import type { Code } from '../../base/codes.ts'
-import { assertCertain } from '../connection/doubt.ts'
 import * as keys from '../connection/keys.ts'
-import type { Link, Reply } from '../connection/link.ts'
+import type { Link } from '../connection/link.ts'
 import type { Scripts } from '../connection/scripts.ts'
 import { claimCode } from './claim-store.ts'
-import { type Notice, parseNotice } from './notice.ts'
-import { type DryTurned, dryChange, type RoundRead, type RoundStore, stateless, type Turned } from './round-store.ts'
+import { type Notice, noticeIn } from './notice.ts'
+import {
+  type DryTurned,
+  dryChange,
+  type RoundRead,
+  type RoundStore,
+  stateless,
+  type Turned,
+  turnedBy,
+} from './round-store.ts'
 
 /** A grant as an engine acknowledged it. */
 export interface KnownGrant {
@@ -54,8 +61,6 @@ export interface Release {
 }
 
 export const RESTORE_GRANTS_MAX = 512
-
-const text = (reply: Reply | undefined): string => (reply as Buffer).toString('latin1')
 
 export class FenceStore {
   readonly #claims: Link
@@ -113,7 +118,7 @@ export class FenceStore {
     const args = [keys.roundChannel(roundId), epoch, engine, reported.join(' '), lines, server]
     const reply = await this.#claims.script(this.#scripts['fence-restore'], names, args)
     if (claimCode(reply[0] as number) === 'fenced') throw stateless(roundId)
-    return { notice: parseNotice(text(reply[1])), restored: Number(reply[2]), conflicts: Number(reply[3]) }
+    return { notice: noticeIn(reply[1]), restored: Number(reply[2]), conflicts: Number(reply[3]) }
   }
 
   /** Ends an epoch and begins the `next` on the server as it is now. */
@@ -123,18 +128,14 @@ export class FenceStore {
     const reply = await this.#claims.script(this.#scripts['fence-bind'], names, args)
     const code = claimCode(reply[0] as number)
     if (code === 'fenced') throw stateless(roundId)
-    return { code, notice: parseNotice(text(reply[1])), missing: Number(reply[2]) }
+    return { code, notice: noticeIn(reply[1]), missing: Number(reply[2]) }
   }
 
   /** Gives what is quarantined back to the pools. */
   async release(roundId: string, epoch: string, { most, request }: Release): Promise<Turned> {
     const names = [keys.roundState(roundId), keys.roundLog(roundId)]
     const args = [keys.roundChannel(roundId), epoch, most, this.#rounds.holdOf(request), request, '']
-    const { reply, again } = await this.#copied.send(this.#scripts['fence-release'], names, args)
-    const code = claimCode(reply[0] as number)
-    assertCertain({ again }, code, `round ${roundId}`)
-    if (code === 'fenced') throw stateless(roundId)
-    return { code, notice: parseNotice(text(reply[1])) }
+    return turnedBy(roundId, await this.#copied.send(this.#scripts['fence-release'], names, args))
   }
 
   dryRelease(roundId: string, epoch: string, most: number): Promise<DryTurned> {

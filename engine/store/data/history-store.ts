@@ -4,18 +4,11 @@
  * Of two servers the one that this connection leads to is believed, and no other: two that are asked at once could each be
  * adopted last.
  */
-
 import * as keys from '../connection/keys.ts'
-import type { Link, Reply } from '../connection/link.ts'
+import type { Link } from '../connection/link.ts'
 import type { Script, ScriptName } from '../connection/scripts.ts'
 import { claimCode } from './claim-store.ts'
-import { type Notice, parseNotice } from './notice.ts'
-
-export interface History {
-  readonly notice: Notice
-  /** This question began a new epoch. */
-  readonly begun: boolean
-}
+import { type Notice, noticeIn } from './notice.ts'
 
 export class HistoryStore {
   readonly #link: Link
@@ -26,13 +19,13 @@ export class HistoryStore {
     this.#script = scripts['round-history']
   }
 
-  /** The server's state of a round, in an epoch that is this history's own; undefined when it has none. `shown` is the newest known. */
+  /** The server's state of a round, in an epoch that is this history's own, and whether this question began it; undefined when it has none. `shown` is the newest known. */
   async look(id: string, shown: Pick<Notice, 'epoch' | 'version'> | undefined, next: string) {
     const args = [keys.roundChannel(id), shown?.epoch ?? '', shown?.version ?? 0, next]
     const [outcome, text] = await this.#link.script(this.#script, [keys.roundState(id)], args)
     const code = claimCode(outcome as number)
     if (code === 'fenced') return undefined
-    const notice = parseNotice((text as Reply & Buffer).toString('latin1'))
-    return { notice, begun: code === 'granted' } satisfies History
+    const notice = noticeIn(text)
+    return { notice, begun: code === 'granted' }
   }
 }

@@ -7,6 +7,7 @@
  * Words instead of JSON because Lua's cjson rounds and this is parsed thousands of times a second.
  */
 import { assert } from '../../base/assert.ts'
+import type { Reply } from '../connection/link.ts'
 
 export type StoredState = 'scheduled' | 'open' | 'paused' | 'closed' | 'drawing' | 'drawn'
 const STATES: readonly (StoredState | undefined)[] = [
@@ -86,6 +87,9 @@ export function parseNotice(text: string): Notice {
       : { pools: withHeld(pools, held.split(',').map(Number)), aside: rangesIn(ranges) }),
   }
 }
+
+/** The notice that a script replied. */
+export const noticeIn = (reply: Reply | undefined): Notice => parseNotice((reply as Buffer).toString('latin1'))
 
 const withHeld = (pools: readonly PoolCount[], held: readonly number[]): PoolCount[] =>
   pools.map((pool, i) => (held[i] ? { ...pool, quarantined: held[i] } : pool))

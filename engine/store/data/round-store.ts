@@ -8,11 +8,11 @@ import { Fault } from '../../base/assert.ts'
 import { CODES, type Code } from '../../base/codes.ts'
 import { assertCertain } from '../connection/doubt.ts'
 import * as keys from '../connection/keys.ts'
-import type { Link, Reply } from '../connection/link.ts'
+import type { Link, Reply, Sent } from '../connection/link.ts'
 import { ofPrimary } from '../connection/primary.ts'
 import type { Script, Scripts } from '../connection/scripts.ts'
 import { claimCode } from './claim-store.ts'
-import { grantedOf, type Notice, parseNotice } from './notice.ts'
+import { grantedOf, type Notice, noticeIn } from './notice.ts'
 
 export interface NewRound {
   readonly id: string
@@ -124,7 +124,7 @@ export class RoundStore {
     )
     if (claimCode(outcome as number) === 'unavailable')
       throw new Fault('unavailable', 'this took too long and was given up; nothing was made')
-    return parseNotice(text(notice))
+    return noticeIn(notice)
   }
 
   /** Puts a round into the index. */
@@ -229,7 +229,7 @@ export class RoundStore {
     const args = [keys.roundChannel(id), epoch, hold]
     const reply = await this.#link.script(this.#scripts['hold-end'], [keys.roundState(id)], args)
     if (claimCode(reply[0] as number) === 'fenced') throw stateless(id)
-    return parseNotice(text(reply[1]))
+    return noticeIn(reply[1])
   }
 
   /** What the hold of a change is called, `by` being its own name; empty where nobody has to be waited for. */
@@ -245,12 +245,16 @@ export class RoundStore {
   ): Promise<Turned> {
     const names = [keys.roundState(id), keys.roundLog(id)]
     const all = [keys.roundChannel(id), ...args, this.holdOf(request), request, '']
-    const { reply, again } = await this.#link.send(this.#scripts[script], names, all)
-    const code = claimCode(reply[0] as number)
-    assertCertain({ again }, code, `round ${id}`)
-    if (code === 'fenced') throw stateless(id)
-    return { code, notice: parseNotice(text(reply[1])) }
+    return turnedBy(id, await this.#link.send(this.#scripts[script], names, all))
   }
+}
+
+/** What a change of a round came to. Throws Fault where the server has no state of it, or may not have decided it yet. */
+export function turnedBy(id: string, { reply, again }: Sent): Turned {
+  const code = claimCode(reply[0] as number)
+  assertCertain({ again }, code, `round ${id}`)
+  if (code === 'fenced') throw stateless(id)
+  return { code, notice: noticeIn(reply[1]) }
 }
 
 /** Asks a script what it would do to a round. It writes nothing, so what it refuses is certain on whatever connection. */
@@ -264,8 +268,8 @@ export async function dryChange(
   const reply = await link.script(script, names, [keys.roundChannel(id), ...args, '', '', '1'])
   const code = claimCode(reply[0] as number)
   if (code === 'fenced') throw stateless(id)
-  const notice = parseNotice(text(reply[1]))
-  return { code, notice, before: reply[2] ? parseNotice(text(reply[2])) : notice }
+  const notice = noticeIn(reply[1])
+  return { code, notice, before: reply[2] ? noticeIn(reply[2]) : notice }
 }
 
 const unlisted = (index: string, row: string): Damage => ({
@@ -293,7 +297,7 @@ function isJson(text: string): boolean {
 export function roundReadOf(reply: readonly Reply[]): RoundRead | undefined {
   if (reply[0] !== CODES.granted.number) return undefined
   const [binding = '', server = ''] = text(reply[3]).split(' ')
-  return { notice: parseNotice(text(reply[1])), config: text(reply[2]), binding: binding as Binding, server }
+  return { notice: noticeIn(reply[1]), config: text(reply[2]), binding: binding as Binding, server }
 }
 
 /** What a script answers by `fenced`: the server has no state of the round that it may change. */

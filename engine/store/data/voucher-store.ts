@@ -6,12 +6,10 @@
  * The fingerprint of an Idempotency-Key is also kept in the caller's slot, because one key may be tried against vouchers
  * of different campaigns. It is written first, so a key can never stand for two bodies.
  */
-
 import { Fault } from '../../base/assert.ts'
 import { Batcher } from '../../base/batcher.ts'
 import type { Clock } from '../../base/clock.ts'
 import type { Code } from '../../base/codes.ts'
-import type { Random } from '../../base/random.ts'
 import { type Lease, within } from '../connection/dated-read.ts'
 import { assertCertain } from '../connection/doubt.ts'
 import * as keys from '../connection/keys.ts'
@@ -150,15 +148,13 @@ export function bookedCode(campaignId: string, reply: readonly Reply[]): Code {
   return code
 }
 
-/** When a queue of calls may leave, the calendar that says which week it is (milliseconds since 1970), and what a new secret is made of. */
+/** When a queue of calls may leave, and the calendar that says which week it is, milliseconds since 1970. */
 interface VoucherStoreOptions {
-  readonly random: Random
   readonly soon: Clock['soon']
   readonly calendarMs: () => number
 }
 
 export class VoucherStore {
-  readonly #random: Random
   readonly #changes: Link
   readonly #reads: Link
   readonly #scripts: Scripts
@@ -166,8 +162,7 @@ export class VoucherStore {
   readonly #keys: Batcher<KeyedRequest, boolean>
   readonly #redemptions: Batcher<RedeemCall, Turned>
 
-  constructor(changes: Link, reads: Link, scripts: Scripts, { random, soon, calendarMs }: VoucherStoreOptions) {
-    this.#random = random
+  constructor(changes: Link, reads: Link, scripts: Scripts, { soon, calendarMs }: VoucherStoreOptions) {
     this.#calendarMs = calendarMs
     this.#changes = changes
     this.#reads = reads
@@ -175,19 +170,6 @@ export class VoucherStore {
     const bounds = { most: BATCH, inFlight: BATCHES_IN_FLIGHT, soon }
     this.#keys = new Batcher({ ...bounds, send: (caller, requests) => this.#ownKeys(caller, requests) })
     this.#redemptions = new Batcher({ ...bounds, send: (campaignId, calls) => this.#redeem(campaignId, calls) })
-  }
-
-  /**
-   * The secret all nodes derive voucher codes from: made once, kept with the state that depends on it. A node that
-   * starts before its Redis waits here for as long as it takes.
-   */
-  async secret(): Promise<Buffer> {
-    const fresh = this.#random.bytes(32).toString('hex')
-    const [, kept] = await this.#reads.request(
-      client => Promise.all([client.setnx(keys.voucherSecret(), fresh), client.get(keys.voucherSecret())]),
-      Number.POSITIVE_INFINITY,
-    )
-    return Buffer.from(kept as string, 'hex')
   }
 
   /** Vouchers of one campaign as they stand, and the campaign's clock (ms). */
@@ -238,22 +220,10 @@ export class VoucherStore {
   }
 
   reverse(campaignId: string, call: ReverseCall): Promise<Turned> {
-    return this.#turn(
-      'reverse',
-      campaignId,
-      [...requestKeys(campaignId), keys.campaignBudget(campaignId)],
-      [
-        call.redemption,
-        `${call.caller} ${call.key}`,
-        call.fingerprint,
-        call.id,
-        call.amount,
-        call.unused,
-        call.merchant,
-        call.note,
-        call.answer,
-      ],
-    )
+    const { redemption, caller, key, fingerprint, id, amount, unused, merchant, note, answer } = call
+    const names = [...requestKeys(campaignId), keys.campaignBudget(campaignId)]
+    const args = [redemption, `${caller} ${key}`, fingerprint, id, amount, unused, merchant, note, answer]
+    return this.#turn('reverse', campaignId, names, args)
   }
 
   /** succeeded, partial, reversed or deactivated; undefined for an unknown id. The record's words: scripts/lib/redemption.lua. */
@@ -263,27 +233,14 @@ export class VoucherStore {
   }
 
   deactivate(campaignId: string, { voucher, redemption, unused, by, note }: DeactivateCall): Promise<Turned> {
-    return this.#turn('deactivate', campaignId, deactivateKeys(campaignId), [
-      voucher ? words(voucher) : '',
-      redemption ?? '',
-      unused,
-      by,
-      note,
-      '',
-    ])
+    const args = [voucher ? words(voucher) : '', redemption ?? '', unused, by, note, '']
+    return this.#turn('deactivate', campaignId, deactivateKeys(campaignId), args)
   }
 
   /** What taking a voucher out of use would be answered, and the state that it is in where it would be done. */
   async dryDeactivate(campaignId: string, voucher: VoucherFacts): Promise<{ code: Code; state: string }> {
-    const names = deactivateKeys(campaignId)
-    const reply = await this.#reads.script(this.#scripts['deactivate-dry'], names, [
-      words(voucher),
-      '',
-      '',
-      '',
-      '',
-      '1',
-    ])
+    const args = [words(voucher), '', '', '', '', '1']
+    const reply = await this.#reads.script(this.#scripts['deactivate-dry'], deactivateKeys(campaignId), args)
     const code = bookedCode(campaignId, reply)
     return { code, state: reply[1] ? text(reply[1]) : '' }
   }

@@ -6,11 +6,11 @@
 import type { Redis } from 'ioredis'
 import { Fault } from '../../base/assert.ts'
 import type { Clock } from '../../base/clock.ts'
-import type { Finding } from '../../base/finding.ts'
+import type { Finding, Findings } from '../../base/finding.ts'
 import type { Cluster } from '../cluster/cluster.ts'
 import { allShardedNodes, roundState, shardedNodeChannel } from '../connection/keys.ts'
 import type { Link } from '../connection/link.ts'
-import { type Diagnosis, diagnose } from './diagnosis.ts'
+import { diagnose } from './diagnosis.ts'
 import { checkHealth, facts, type Promised, type StoreHealth, valuesOf } from './health.ts'
 
 /** Primaries below this number have no majority when one is lost, so no replica is promoted. */
@@ -22,10 +22,8 @@ const TABLE_MS = 2000
 
 const set = (name: string, value: string) => `redis-cli CONFIG SET ${name} ${value} && redis-cli CONFIG REWRITE`
 
-interface Judged {
+interface Judged extends Findings {
   readonly server: string
-  readonly problems: readonly Finding[]
-  readonly warnings: readonly Finding[]
   /** Undefined where it cannot be asked. */
   readonly health?: StoreHealth
 }
@@ -117,6 +115,7 @@ export class ClusterHealth {
       problems: sound.length === 0 ? found : [],
       damages: sound.length === 0 ? [] : found,
       warnings: [...shared(judged, ({ warnings }) => warnings), ...this.#fewShards(servers.length)],
+      declared: healths.some(({ declared }) => declared),
       version: healths[0]?.version ?? 'unknown',
       usedMemoryBytes: sum(healths.map(({ usedMemoryBytes }) => usedMemoryBytes)),
       commands: sum(healths.map(({ commands }) => commands)),
@@ -126,7 +125,7 @@ export class ClusterHealth {
   }
 
   /** Rights, settings and clocks of all shards: what all of them have once, the rest with the shard's name. Throws Fault. */
-  async diagnose(): Promise<Diagnosis> {
+  async diagnose(): Promise<Findings> {
     const servers = await this.#servers()
     const judged = await Promise.all(
       servers.map(async server => ({ server, ...(await diagnose(this.#linkTo(server), this.#options.clock)) })),

@@ -6,11 +6,10 @@
  * must not be allowed cannot be tried, so for that Redis is asked (ACL DRYRUN), and where it will not say, the user is
  * already a limited one. Rejected: parsing ACL rules, a language with its own order and exceptions.
  */
-
 import type { Redis } from 'ioredis'
 import { Fault } from '../../base/assert.ts'
 import type { Clock } from '../../base/clock.ts'
-import type { Finding } from '../../base/finding.ts'
+import type { Finding, Findings } from '../../base/finding.ts'
 import { allShardedNodes, everything, nodeChannel, replicationMark } from '../connection/keys.ts'
 import type { Link } from '../connection/link.ts'
 import { ONE_SERVER } from '../connection/marks.ts'
@@ -178,13 +177,8 @@ async function clockDrift(link: Link, clock: Clock): Promise<Finding[]> {
   return [{ what, mend: 'run a time service (chrony) on both; Redis decides when a round opens' }]
 }
 
-export interface Diagnosis {
-  readonly problems: readonly Finding[]
-  readonly warnings: readonly Finding[]
-}
-
 /** Rights and clock, of the one server behind a link. Throws Fault when it cannot be asked. */
-export async function diagnose(link: Link, clock: Clock): Promise<Diagnosis> {
+export async function diagnose(link: Link, clock: Clock): Promise<Findings> {
   return {
     problems: [...(await missingRights(link)), ...(await clockDrift(link, clock))],
     warnings: [...(await dangerousRights(link)), ...(await openSettings(link))],

@@ -3,7 +3,6 @@
  * Each problem says what is wrong and what to type. Any problem stops the grants (outcome `fenced`), because a grant
  * that the server may forget is worse than none. Warnings are reported and do not stop.
  */
-
 import type { Redis } from 'ioredis'
 import type { Clock } from '../../base/clock.ts'
 import type { Finding } from '../../base/finding.ts'
@@ -18,6 +17,8 @@ export interface Promised {
   readonly level: Durability
   /** At the levels replicated and fenced; else 0. */
   readonly replicas: number
+  /** Whether an operator vouches for what the server's provider lets nobody read. */
+  readonly declared: boolean
 }
 
 export interface StoreHealth {
@@ -25,6 +26,8 @@ export interface StoreHealth {
   /** Of a cluster: problems of single shards, which stop their rounds and no others. */
   readonly damages?: readonly Finding[]
   readonly warnings: readonly Finding[]
+  /** Whether the level rests on an operator's word in part: what it needs could not be read. */
+  readonly declared: boolean
   /** `7.0.15` */
   readonly version: string
   readonly usedMemoryBytes: number
@@ -40,22 +43,27 @@ type Facts = Readonly<Record<string, string>>
 
 const set = (name: string, value: string) => `redis-cli CONFIG SET ${name} ${value} && redis-cli CONFIG REWRITE`
 
+const PAUSES = 'no-appendfsync-on-rewrite'
+
+const policyOf = (info: Facts, config: Facts): string | undefined => info.maxmemory_policy ?? config['maxmemory-policy']
+
 function problemsOf(level: Durability, info: Facts, config: Facts): Finding[] {
   const problems: Finding[] = []
   const need = (holds: boolean, what: string, mend: string) => {
     if (!holds) problems.push({ what, mend })
   }
-  need(info.role === 'master', `the server is a ${info.role}`, 'point REDIS_URL at the primary')
+  const { role = 'master' } = info
+  need(role === 'master', `the server is a ${role}`, 'point REDIS_URL at the primary')
   need(info.loading !== '1', 'the server is still loading its data', 'wait; it resumes by itself')
-  const policy = info.maxmemory_policy ?? config['maxmemory-policy']
+  const policy = policyOf(info, config)
   need(
-    policy === 'noeviction',
+    policy === undefined || policy === 'noeviction',
     `maxmemory-policy is ${policy}: holders could be evicted without an error`,
     set('maxmemory-policy', 'noeviction'),
   )
   if (level === 'memory') return problems
   need(
-    info.aof_enabled === '1',
+    info.aof_enabled !== '0',
     `persistence is off: grants would not survive at the level ${level}`,
     set('appendonly', 'yes'),
   )
@@ -64,16 +72,43 @@ function problemsOf(level: Durability, info: Facts, config: Facts): Finding[] {
     'the last write to the append only file failed',
     'free or repair the disk that holds the append only file',
   )
-  if (level !== 'everysec' && config.appendfsync !== undefined) {
-    const { appendfsync } = config
-    need(appendfsync === 'always', `appendfsync is ${appendfsync}, the level is ${level}`, set('appendfsync', 'always'))
-    need(
-      config['no-appendfsync-on-rewrite'] === 'no',
-      'no-appendfsync-on-rewrite is yes: fsync stops during rewrites',
-      set('no-appendfsync-on-rewrite', 'no'),
-    )
-  }
+  if (level === 'everysec') return problems
+  const { appendfsync = 'always', [PAUSES]: pauses = 'no' } = config
+  need(appendfsync === 'always', `appendfsync is ${appendfsync}, the level is ${level}`, set('appendfsync', 'always'))
+  need(pauses === 'no', `${PAUSES} is yes: fsync stops during rewrites`, set(PAUSES, 'no'))
   return problems
+}
+
+/** What a level needs to know of the server and neither INFO nor CONFIG GET gives: a managed server may hide its settings. */
+function unread(level: Durability, info: Facts, config: Facts): string[] {
+  const lacking = (names: readonly string[], facts: Facts) => names.filter(name => facts[name] === undefined)
+  const ofInfo = [
+    ...lacking(['role', ...(level === 'memory' ? [] : ['aof_enabled'])], info),
+    ...(policyOf(info, config) === undefined ? ['maxmemory_policy'] : []),
+  ]
+  const ofConfig = level === 'memory' || level === 'everysec' ? [] : lacking(['appendfsync', PAUSES], config)
+  return [
+    ...(ofInfo.length > 0 ? [`INFO does not give ${ofInfo.join(', ')}`] : []),
+    ...(ofConfig.length > 0 ? [`CONFIG GET does not give ${ofConfig.join(', ')}`] : []),
+  ]
+}
+
+/** What could not be read stops the grants, or is a warning where an operator declares what the provider promises. */
+function unverified(
+  { level, declared }: Promised,
+  what: readonly string[],
+): Partial<Record<'problems' | 'warnings', Finding[]>> {
+  if (what.length === 0) return {}
+  const lacks = what.join('; ')
+  const allow = 'allow +config|get to its user'
+  if (declared)
+    return {
+      warnings: [
+        { what: `the level ${level} is declared, not verified: ${lacks}`, mend: `${allow}, and it is verified` },
+      ],
+    }
+  const mend = `${allow}, or, where its provider promises the level, set FAIRGRAB_DURABILITY_DECLARED=yes`
+  return { problems: [{ what: `the level ${level} cannot be verified: ${lacks}`, mend }] }
 }
 
 /**
@@ -81,7 +116,7 @@ function problemsOf(level: Durability, info: Facts, config: Facts): Finding[] {
  * A primary does not know the priorities of its replicas, so those that never are promoted count too.
  */
 async function replicaProblems(link: Link, { level, replicas }: Promised, info: Facts): Promise<Finding[]> {
-  if (replicas === 0 || info.role !== 'master') return []
+  if (replicas === 0 || (info.role ?? 'master') !== 'master') return []
   const connected = Number(info.connected_slaves ?? 0)
   if (connected > replicas) {
     const mend = `set FAIRGRAB_REPLICAS to ${connected}, or take the others away`
@@ -108,14 +143,12 @@ function uncountedCopies({ level, replicas }: Promised, info: Facts): Finding[] 
   return [{ what, mend }]
 }
 
-function warningsOf(level: Durability, info: Facts, config: Facts): Finding[] {
+function warningsOf(level: Durability, info: Facts): Finding[] {
   const server = info.server_name === 'valkey' ? 'valkey' : 'redis'
   const warnings = flawsOf(server, info[`${server}_version`] ?? '0')
   const loses = LOSES[level]
   if (loses !== undefined)
     warnings.push({ what: `the level is ${level}: ${loses}`, mend: 'set FAIRGRAB_DURABILITY to always' })
-  if (config.appendfsync === undefined)
-    warnings.push({ what: 'CONFIG GET is not allowed: appendfsync is not verified', mend: 'allow +config|get' })
   return warnings
 }
 
@@ -145,23 +178,28 @@ async function countNodes(client: Redis): Promise<number> {
 }
 
 /** Reads and judges the server. Throws Fault when it cannot be asked. */
-export async function checkHealth(link: Link, { level, replicas }: Promised, clock: Clock): Promise<StoreHealth> {
+export async function checkHealth(link: Link, promised: Promised, clock: Clock): Promise<StoreHealth> {
+  const { level, replicas } = promised
   const aheadMs = await serverAheadMs(link, clock)
   const info = facts(await link.request(client => client.info()))
   const config = await link.request(client => valuesOf(client, '*append*', 'maxmemory-policy'))
   // A primary that was made a replica keeps its connections, and one that only asks would never learn of the new primary.
-  if (info.role !== 'master') link.renew(`the server has become a ${info.role}`)
-  const replicated = await replicaProblems(link, { level, replicas }, info)
+  if (info.role !== undefined && info.role !== 'master') link.renew(`the server has become a ${info.role}`)
+  const replicated = await replicaProblems(link, promised, info)
+  const lacking = unread(level, info, config)
+  const { problems = [], warnings = [] } = unverified(promised, lacking)
   // At fenced a missing replica stops no grant by itself: what is reserved goes on, and no more is reserved without it.
   const goesOn = level === 'fenced' && Number(info.connected_slaves ?? 0) <= replicas
   return {
-    problems: [...problemsOf(level, info, config), ...(goesOn ? [] : replicated)],
+    problems: [...problemsOf(level, info, config), ...problems, ...(goesOn ? [] : replicated)],
     warnings: [
-      ...warningsOf(level, info, config),
-      ...uncountedCopies({ level, replicas }, info),
+      ...warningsOf(level, info),
+      ...warnings,
+      ...uncountedCopies(promised, info),
       ...(goesOn ? replicated : []),
       ...clockWarnings(aheadMs),
     ],
+    declared: lacking.length > 0 && promised.declared,
     aheadMs,
     version: info.redis_version ?? 'unknown',
     usedMemoryBytes: Number(info.used_memory ?? 0),

@@ -3,7 +3,6 @@
  * answer, so what is reported is how far the two are apart at least: a slow answer is no difference. Rejected: the times in
  * the scripts' replies, since a round's time never goes back, whatever the server's does.
  */
-
 import type { Clock } from '../../base/clock.ts'
 import type { Finding } from '../../base/finding.ts'
 import { CLOCK_APART_MS } from '../../base/limits.ts'

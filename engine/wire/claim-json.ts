@@ -1,9 +1,31 @@
 /**
- * The answer to a claim that holds: as an object for MessagePack and the stream, and as JSON text built by hand for
- * HTTP, where it is the most frequent answer by far (JSON.stringify of five vouchers costs 2 µs, this 0.5 µs). A test
- * holds the two together. The vouchers' texts that do not depend on the grant are made once a round.
+ * A claim's own fast lane in JSON, both ways; tests hold it to the ordinary way.
+ *
+ * In: exactly `{"user_id":"…"}` without spaces, as JSON.stringify writes it, read from its bytes. Any other body, right or
+ * wrong, is read the ordinary way (encoding.ts, schemas.ts), so this lane can refuse nothing and accepts nothing that the
+ * ordinary way would not. It saves a parse and a validation, 1 µs a claim.
+ *
+ * Out: the answer to a claim that holds, as an object for MessagePack and the stream, and as JSON text built by hand for
+ * HTTP, where it is the most frequent answer by far (JSON.stringify of five vouchers costs 2 µs, this 0.5 µs). The vouchers'
+ * texts that do not depend on the grant are made once a round.
  */
 import { rfc3339 } from '../base/clock.ts'
+import { isUserId } from '../base/holder.ts'
+import { USER_ID_BYTES_MAX } from '../base/limits.ts'
+
+const BODY_HEAD = Buffer.from('{"user_id":"')
+const QUOTE = 0x22
+const BRACE = 0x7d
+
+/** The user id, or undefined for a body of any other shape. */
+export function scanClaimBody(bytes: Buffer): string | undefined {
+  const end = bytes.length - 2
+  if (end <= BODY_HEAD.length || end > BODY_HEAD.length + USER_ID_BYTES_MAX) return undefined
+  if (bytes[end] !== QUOTE || bytes[end + 1] !== BRACE) return undefined
+  for (let i = 0; i < BODY_HEAD.length; i++) if (bytes[i] !== BODY_HEAD[i]) return undefined
+  const userId = bytes.toString('latin1', BODY_HEAD.length, end)
+  return isUserId(userId) ? userId : undefined
+}
 
 /** What an answer needs of its round. */
 export interface AnsweredRound {
