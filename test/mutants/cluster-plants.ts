@@ -66,12 +66,6 @@ export const CLUSTER_PLANTS: readonly Plant[] = [
     'cluster/engine',
   ),
   plant(
-    'who watches a round stays behind when its slot moves',
-    'engine/store/cluster/shard-events.ts',
-    ['server === undefined || server === at ||', 'server === undefined || at !== undefined ||'],
-    'cluster/engine',
-  ),
-  plant(
     'what is wrong with one shard stops all',
     'engine/store/server/cluster-health.ts',
     ['problems: sound.length === 0 ? found : []', 'problems: found'],
