@@ -63,14 +63,20 @@ afterAll(async () => {
 })
 
 test('claims, stock and the doctor go over TLS with a certificate of our own', async () => {
-  const worker = await startTestWorker(url, { FAIRGRAB_DURABILITY: 'always', ...OWN, ...SHOWN })
+  const settings = { FAIRGRAB_DURABILITY: 'always', ...OWN, ...SHOWN }
+  const worker = await startTestWorker(url, settings)
   onTestFinished(() => worker.stop())
   const api = new Api(worker.url, KEYS.operator)
   const round = await makeRound(api, { stock: 3 })
   const watcher = await openStream(worker.url)
   await watcher.ask({ op: 'subscribe', id: 1, topics: [`stock:${round.id}`] })
-  const { status } = await api.post<Granted>(`/v1/rounds/${round.id}/claims`, { user_id: 'u1' })
-  expect(status).toBe(201)
+  // By another worker, so that its events come here over TLS, too.
+  const other = await startTestWorker(url, settings)
+  onTestFinished(() => other.stop())
+  const claimed = await new Api(other.url, KEYS.operator).post<Granted>(`/v1/rounds/${round.id}/claims`, {
+    user_id: 'u1',
+  })
+  expect(claimed.status).toBe(201)
   expect(await watcher.next(frame => frame.op === 'stock' && frame.granted === 1)).toMatchObject({ remaining: 2 })
   await watcher.close()
   const env = { ...bareEnv({ REDIS_URL: url, FAIRGRAB_KEYS: `operator:${'k'.repeat(32)}` }), ...OWN, ...SHOWN }
