@@ -36,6 +36,9 @@ export const SETTINGS = [
     '',
     'redis://, rediss://, redis+sentinel://, redis+cluster:// or unix://; unset starts an embedded redis-server.',
   ),
+  row('FAIRGRAB_REDIS_CA', 'file', '', 'PEM of the authority that signed the certificate of a rediss:// server.'),
+  row('FAIRGRAB_REDIS_CERT', 'file', '', 'PEM of the certificate that the engine shows to a rediss:// server.'),
+  row('FAIRGRAB_REDIS_KEY', 'file', '', 'PEM of the private key of that certificate.'),
   row(
     'FAIRGRAB_DATA_DIR',
     'folder',
@@ -112,6 +115,8 @@ export const SETTINGS = [
 export type SettingName = (typeof SETTINGS)[number]['name']
 
 /** Variables of the command line's own; known so that they do not stop the start. */
+const TLS_FILES = { ca: 'FAIRGRAB_REDIS_CA', cert: 'FAIRGRAB_REDIS_CERT', key: 'FAIRGRAB_REDIS_KEY' } as const
+
 const OF_THE_CLI = ['FAIRGRAB_URL', 'FAIRGRAB_KEY']
 
 /** What Kubernetes puts into each container for a Service that is called fairgrab, or fairgrab and more. */
@@ -124,6 +129,8 @@ export interface Config {
   /** Empty: every address, of both families where the system has both. */
   readonly host: string
   readonly redisUrl: string
+  /** Paths of files; each is there only where it is set. */
+  readonly redisTls: { readonly ca?: string; readonly cert?: string; readonly key?: string }
   readonly dataDir: string
   readonly keys: string
   readonly jwtSecret: string
@@ -226,6 +233,12 @@ function refuseUncounted(config: Config): Config {
   return config
 }
 
+/** Files for TLS with Redis; whether they can be used is seen with the address (main/start-check.ts). */
+function redisTlsIn(text: (name: SettingName) => string): Config['redisTls'] {
+  const named = Object.entries(TLS_FILES).map(([name, setting]) => [name, text(setting)] as const)
+  return Object.fromEntries(named.filter(([, path]) => path !== ''))
+}
+
 /** Origins as browsers send them: a trailing slash and a default port are left out, anything more is refused. */
 function originsIn(text: string): readonly string[] {
   return text.split(',').flatMap(entry => {
@@ -251,6 +264,7 @@ export function readConfig(env: NodeJS.ProcessEnv = process.env): Config {
     port: number('PORT'),
     host: text('HOST') || (text('FAIRGRAB_KEYS') === '' ? '127.0.0.1' : ''),
     redisUrl: text('REDIS_URL'),
+    redisTls: redisTlsIn(text),
     dataDir: text('FAIRGRAB_DATA_DIR'),
     keys: text('FAIRGRAB_KEYS'),
     jwtSecret: text('FAIRGRAB_JWT_SECRET').trimEnd(),

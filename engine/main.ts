@@ -158,6 +158,7 @@ const reportUnaudited = (metrics: Metrics, log: Log) => (cause: unknown) => {
 const storeOf = (config: Config, log: Log, clock: Clock): Store =>
   openStore({
     url: config.redisUrl,
+    tls: config.redisTls,
     durability: config.durability,
     declared: config.durabilityDeclared,
     replicas: config.replicas,

@@ -62,9 +62,9 @@ export async function changeAgreement(config: Config, { name = '', finish, dryRu
     throw new ConfigError(
       `"${name}" (from the command line) is nothing that nodes agree on; did you mean ${nearest(name, AGREED)}? There are ${AGREED.join(', ')}`,
     )
-  const { redisUrl, dataDir, durability, replicas } = config
+  const { redisUrl, redisTls: tls, dataDir, durability, replicas } = config
   const url = redisUrl === '' ? embeddedUrl(dataDir) : redisUrl
-  const store = openStore({ url, durability, replicas, clock: realClock, random: realRandom })
+  const store = openStore({ url, tls, durability, replicas, clock: realClock, random: realRandom })
   try {
     const { [name]: kept } = await store.agreement.read()
     if (kept === undefined)

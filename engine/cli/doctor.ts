@@ -103,7 +103,7 @@ async function damages(rounds: RoundStore): Promise<Finding[]> {
 /** Lines to type lead to the server that was asked. Here alone: the others that show them do not say where Redis is. */
 function withServer({ problems, warnings }: Findings, config: Config): Findings {
   const url = urlOf(config)
-  const cliOf = (what: string) => redisCli(url, /^shard (\S+): /.exec(what)?.[1])
+  const cliOf = (what: string) => redisCli(url, { tls: config.redisTls, server: /^shard (\S+): /.exec(what)?.[1] })
   const lead = ({ what, mend }: Finding) => ({
     what,
     mend: mend.replaceAll(/\bredis-cli(?= [A-Z])/g, () => cliOf(what)),
@@ -123,7 +123,8 @@ async function campaignDamages(rounds: RoundStore, checks: CampaignChecks): Prom
 
 async function examineRedis(config: Config): Promise<Findings> {
   const { durability, durabilityDeclared: declared, replicas } = config
-  const store = openStore({ url: urlOf(config), durability, declared, replicas, clock: realClock, random: realRandom })
+  const [url, tls, clock, random] = [urlOf(config), config.redisTls, realClock, realRandom]
+  const store = openStore({ url, tls, durability, declared, replicas, clock, random })
   try {
     const health = await store.health()
     const { problems, warnings } = await store.diagnosis()
@@ -141,7 +142,8 @@ async function examineRedis(config: Config): Promise<Findings> {
 
 /** Asks the Redis of these settings something, over connections that are closed behind it. */
 async function withStore(config: Config, ask: (store: Store) => Promise<Findings>): Promise<Findings> {
-  const store = openStore({ url: urlOf(config), durability: config.durability, clock: realClock, random: realRandom })
+  const { durability, redisTls: tls } = config
+  const store = openStore({ url: urlOf(config), tls, durability, clock: realClock, random: realRandom })
   return ask(store).finally(() => store.close())
 }
 

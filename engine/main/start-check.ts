@@ -8,13 +8,16 @@ import { UserTokens } from '../auth/user-tokens.ts'
 import { realClock } from '../base/clock.ts'
 import { type Config, ConfigError } from '../config.ts'
 import { checkAddress } from '../store/connection/address.ts'
+import { checkTlsFiles } from '../store/connection/tls-files.ts'
 import { assertKeeps } from '../store/store.ts'
 
 /** Throws ConfigError with a message for people. */
-export function checkStart({ keys, redisUrl, durability, jwtSecret: secret, jwtPublicKey: publicKey }: Config): void {
+export function checkStart(config: Config): void {
+  const { keys, redisUrl, redisTls, durability, jwtSecret: secret, jwtPublicKey: publicKey } = config
   try {
     parseKeys(keys)
     if (redisUrl !== '') checkAddress(redisUrl)
+    checkTlsFiles(redisUrl, redisTls)
     assertKeeps(durability, redisUrl)
     new UserTokens({ secret, publicKey }, realClock)
   } catch (cause) {

@@ -14,6 +14,7 @@ import { type EventListener, listenToStock } from './connection/events.ts'
 import { type Dial, dialRedis, type Line } from './connection/line.ts'
 import { Link } from './connection/link.ts'
 import { loadScripts, type Scripts } from './connection/scripts.ts'
+import type { TlsFiles } from './connection/tls-files.ts'
 import { AbsenceStore } from './data/absence-store.ts'
 import { AgreementStore } from './data/agreement-store.ts'
 import { AllotStore } from './data/allot-store.ts'
@@ -49,6 +50,8 @@ export interface StoreOptions {
   /** LEASE_MS where nothing else is said; only a store without workers may do with less. */
   readonly leaseMs?: number
   readonly linkChanged?: (link: string, event: 'up' | 'down', detail: string) => void
+  /** For a rediss:// address; the system's authorities and no certificate of ours where it is left out. */
+  readonly tls?: TlsFiles
   /** How Redis is reached; the real network where nothing else is said. */
   readonly network?: Network
   /** Loaded from scripts/ where they are not given. */
@@ -116,12 +119,14 @@ const promisedOf = ({ durability: level, replicas = 0, declared = false }: Store
   declared,
 })
 
+const dialOf = ({ network, tls }: StoreOptions): Dial => network?.dial ?? (url => dialRedis(url, tls))
+
 function shardedOf(options: StoreOptions): Sharded | undefined {
-  const { url, durability, clock, random, network } = options
+  const { url, durability, clock, random } = options
   const address = clusterAddress(url)
   if (!address) return undefined
   assertKeeps(durability, url)
-  const dial = network?.dial ?? dialRedis
+  const dial = dialOf(options)
   const cluster = new Cluster({ address, dial, clock })
   const open = (server: string) =>
     new Link({ url: cluster.urlOf(server), marks: cluster.marksOf(server), dial, scripts: {}, clock, random })
@@ -131,7 +136,8 @@ function shardedOf(options: StoreOptions): Sharded | undefined {
 
 /** Makes the links of a store, and ends them. */
 function linksOf(options: StoreOptions, sharded: Sharded | undefined, scripts: Scripts) {
-  const { url, clock, random, network, durability } = options
+  const { url, clock, random, durability } = options
+  const dial = dialOf(options)
   const syncs = durability !== 'memory' && durability !== 'everysec'
   const links: Link[] = []
   const renewals: (() => void)[] = []
@@ -142,7 +148,7 @@ function linksOf(options: StoreOptions, sharded: Sharded | undefined, scripts: S
   const link = (name: string, replicas = options.replicas ?? 0) => {
     const made: Link = new Link({
       ...{ url, cluster: sharded?.cluster, scripts, clock, random, syncs, replicas },
-      ...(network?.dial && { dial: network.dial }),
+      dial,
       changed: (event, detail, line) => {
         if (event === 'up') leaveOthers(line, links)
         options.linkChanged?.(name, event, detail)
@@ -198,8 +204,8 @@ export function openStore(options: StoreOptions): Store {
     ready: () => claims.ready && changes.ready && reads.ready,
     listen: listener =>
       sharded
-        ? listenToShards(sharded, { node, listener, clock, random })
-        : network.listen(url, node, listener, random),
+        ? listenToShards(sharded, { node, listener, clock, random, tls: options.tls })
+        : network.listen(url, { node, listener, random, tls: options.tls }),
     follow: roundId => sharded?.events?.follow(roundId),
     isStopped: sharded && (roundId => sharded.health.isStopped(roundId)),
     onRenewed,

@@ -75,6 +75,18 @@ export const SECURITY_PLANTS: readonly Plant[] = [
     'server/edge',
   ),
   plant(
+    'a server of any authority is believed',
+    'engine/store/connection/address.ts',
+    ['{ tls: tlsMaterial(tls) }', '{ tls: { ...tlsMaterial(tls), rejectUnauthorized: false } }'],
+    'server/tls',
+  ),
+  plant(
+    'events come without the authority of our own',
+    'engine/store/connection/events.ts',
+    ['...redisOptions(url, tls),', '...redisOptions(url),'],
+    'server/tls',
+  ),
+  plant(
     'of two lengths the first is believed',
     'engine/server/http/uws.ts',
     ["if (lengths > 1 || codings > 1) return 'ambiguous'", "if (codings > 1) return 'ambiguous'"],

@@ -162,7 +162,7 @@ export class EngineNode {
       ...(plant.leaseMs === undefined ? {} : { leaseMs: plant.leaseMs }),
       network: {
         dial: () => asRedis(this.#dial(options)),
-        listen: (_url, _node, listener) => this.#listen(options, listener),
+        listen: (_url, { listener }) => this.#listen(options, listener),
       },
     })
     this.store = store

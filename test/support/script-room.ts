@@ -242,7 +242,7 @@ export class ScriptRoom {
   /** Listens to stock events as a worker of a node; on a cluster to those of the rounds that are named. */
   listen(node: string, listener: EventListener, ...roundIds: readonly string[]): () => void {
     const [cluster, clock, random] = [this.#cluster, patientClock, realRandom]
-    if (!cluster) return listenToStock(this.url, node, listener, random)
+    if (!cluster) return listenToStock(this.url, { node, listener, random })
     const events = new ShardEvents({ cluster, node, listener, clock, random })
     for (const id of roundIds) events.follow(id)
     return () => events.stop()

@@ -152,7 +152,9 @@ test('the address of a cluster', () => {
     ...{ host: '::1', port: 7001, db: 0, username: 'me', password: 'p@ss', tls: {} },
   })
   expect(redisCli('redis+cluster://me:secret@one,two')).toBe('redis-cli --cluster call one:6379')
-  expect(redisCli('rediss+cluster://me:secret@one', 'two:7001')).toBe('redis-cli -h two -p 7001 --tls')
+  expect(redisCli('rediss+cluster://me:secret@one', { server: 'two:7001', tls: { ca: '/ca.pem' } })).toBe(
+    'redis-cli -h two -p 7001 --tls --cacert /ca.pem',
+  )
 })
 
 test('addresses of Redis', () => {

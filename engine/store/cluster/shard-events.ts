@@ -9,9 +9,8 @@
  */
 import { Redis } from 'ioredis'
 import { type Clock, every } from '../../base/clock.ts'
-import type { Random } from '../../base/random.ts'
 import { redisOptions } from '../connection/address.ts'
-import { type EventListener, receive, retryOf } from '../connection/events.ts'
+import { type Listening, receive, retryOf } from '../connection/events.ts'
 import { channelRound, roundChannel, shardedNodeChannel } from '../connection/keys.ts'
 import type { Cluster } from './cluster.ts'
 
@@ -20,13 +19,9 @@ const AGAIN_MS = 500
 /** Slots move one after the other; one look is enough for those that move together. */
 const SOON_MS = 20
 
-export interface ShardEventsOptions {
+export interface ShardEventsOptions extends Listening {
   readonly cluster: Cluster
-  /** The name of the node that this is a worker of. */
-  readonly node: string
-  readonly listener: EventListener
   readonly clock: Clock
-  readonly random: Random
 }
 
 export class ShardEvents {
@@ -119,9 +114,9 @@ export class ShardEvents {
   #clientOf(server: string): Redis {
     const known = this.#clients.get(server)
     if (known) return known
-    const { cluster, random, listener } = this.#options
+    const { cluster, random, listener, tls } = this.#options
     const client = new Redis({
-      ...redisOptions(cluster.urlOf(server)),
+      ...redisOptions(cluster.urlOf(server), tls),
       maxRetriesPerRequest: null,
       autoResubscribe: false,
       retryStrategy: retryOf(random),

@@ -7,6 +7,7 @@
  * ioredis 6 speaks RESP3 by default; RESP2 is asked for because every reply here is an array, a number or a string
  * and its parser is the faster one.
  */
+import { type TlsFiles, type TlsMaterial, tlsFlags, tlsMaterial } from './tls-files.ts'
 export interface RedisAddress {
   /** Asked in turn for the primary that has this name. */
   readonly sentinels?: { readonly host: string; readonly port: number }[]
@@ -20,24 +21,31 @@ export interface RedisAddress {
   readonly db?: number
   readonly username?: string
   readonly password?: string
-  readonly tls?: Record<string, never>
+  readonly tls?: TlsMaterial
   readonly protocol: 2
 }
 
 /** An address as it may be shown: without what stands before the host, which is a name and a password. */
 export const shownUrl = (url: string): string => url.replace(/^([a-z+]+:\/\/)?.*@/i, '$1')
 
+interface Reached {
+  /** `host:port` of one of a cluster. */
+  readonly server?: string | undefined
+  readonly tls?: TlsFiles
+}
+
 /**
  * How redis-cli reaches the server of an address, without name and password; by itself where only Sentinels know it. Of a
  * cluster one of its servers, or where none is named all of them, one after the other.
  */
-export function redisCli(url: string, server?: string): string {
+export function redisCli(url: string, { server, tls = {} }: Reached = {}): string {
   const cluster = clusterAddress(url)
-  if (cluster && server !== undefined) return redisCli(cluster.urlOf(server))
-  if (cluster) return `redis-cli${url.startsWith('rediss') ? ' --tls' : ''} --cluster call ${cluster.seeds[0]}`
-  const { path, host, port, tls } = redisOptions(url)
+  if (cluster && server !== undefined) return redisCli(cluster.urlOf(server), { tls })
+  const flags = url.startsWith('rediss') ? ` --tls${tlsFlags(tls)}` : ''
+  if (cluster) return `redis-cli${flags} --cluster call ${cluster.seeds[0]}`
+  const { path, host, port } = redisOptions(url)
   if (path !== undefined) return `redis-cli -s ${path}`
-  return host === undefined ? 'redis-cli' : `redis-cli -h ${host} -p ${port}${tls ? ' --tls' : ''}`
+  return host === undefined ? 'redis-cli' : `redis-cli -h ${host} -p ${port}${flags}`
 }
 
 const SENTINEL = 'redis+sentinel://'
@@ -136,8 +144,10 @@ export function checkAddress(url: string): void {
   if (!clusterAddress(url)) redisOptions(url)
 }
 
-/** The options of a connection; throws with the text and what to do when the address cannot be read. */
-export function redisOptions(url: string): RedisAddress {
+/**
+ * The options of a connection; throws with the text and what to do when the address cannot be read.
+ */
+export function redisOptions(url: string, tls: TlsFiles = {}): RedisAddress {
   if (/^unix:\/\/(?!\/.)/.test(url)) throw noAddress(url)
   if (url.startsWith('unix://')) return { path: url.slice('unix://'.length), protocol: 2 }
   refuseUnencoded(url)
@@ -157,6 +167,6 @@ export function redisOptions(url: string): RedisAddress {
     db,
     protocol: 2,
     ...credentials(parsed),
-    ...(parsed.protocol === 'rediss:' ? { tls: {} } : {}),
+    ...(parsed.protocol === 'rediss:' ? { tls: tlsMaterial(tls) } : {}),
   }
 }

@@ -11,6 +11,7 @@ import type { Random } from '../../base/random.ts'
 import { type Notice, readNotice } from '../data/notice.ts'
 import { redisOptions } from './address.ts'
 import { allChannels, channelRound, nodeChannel } from './keys.ts'
+import type { TlsFiles } from './tls-files.ts'
 
 export interface EventListener {
   readonly received: (roundId: string, notice: Notice) => void
@@ -38,10 +39,18 @@ export function receive(listener: EventListener, roundId: string, message: strin
   else listener.gap(roundId)
 }
 
+export interface Listening {
+  /** The name of the node that this is a worker of. */
+  readonly node: string
+  readonly listener: EventListener
+  readonly random: Random
+  readonly tls?: TlsFiles | undefined
+}
+
 /** Subscribes to the stock of all rounds, as a worker of a node; the returned function ends it. */
-export function listenToStock(url: string, node: string, listener: EventListener, random: Random): () => void {
+export function listenToStock(url: string, { node, listener, random, tls }: Listening): () => void {
   const client = new Redis({
-    ...redisOptions(url),
+    ...redisOptions(url, tls),
     maxRetriesPerRequest: null,
     // It subscribes below, where a refusal (NOPERM) is caught; the library's own try would end the process.
     autoResubscribe: false,

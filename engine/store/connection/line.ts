@@ -16,6 +16,7 @@ import { runOf, untilSynced } from './first-sync.ts'
 import type { Marks } from './marks.ts'
 import { isElsewhere } from './replicas.ts'
 import type { Script } from './scripts.ts'
+import type { TlsFiles } from './tls-files.ts'
 
 /** Makes a client of an address that is not connected yet, and without any recovery of its own. */
 export type Dial = (url: string) => Redis
@@ -40,9 +41,9 @@ export const LOOK_MS = 50
 
 export const takesAnyKeys = ({ keys }: Script): boolean => keys.at(-1)?.endsWith('*') ?? false
 
-export const dialRedis: Dial = url =>
+export const dialRedis = (url: string, tls?: TlsFiles): Redis =>
   new Redis({
-    ...redisOptions(url),
+    ...redisOptions(url, tls),
     retryStrategy: () => null,
     sentinelRetryStrategy: () => null,
     enableOfflineQueue: false,
