@@ -2,7 +2,7 @@
  * The set-up step of `npm start`, `npm test` and `npm run bench`: installs what is missing, one plain line each.
  *
  * It looks for the npm packages (a stamp in node_modules holds the hash of the lock file they came from), for a
- * redis-server or valkey-server unless REDIS_URL names one, with `--test` for a Chromium, wrk, nginx and HAProxy, and with
+ * redis-server or valkey-server unless REDIS_URL names one, with `--test` for a Chromium, wrk, nginx, HAProxy and openssl, and with
  * `--peers` for the benchmark's rivals. What is missing comes from the system's package manager; what cannot be installed ends in
  * exit 1 and the words to type.
  *
@@ -34,6 +34,7 @@ const CHROMIUM = [
   '/Applications/Google Chrome.app/Contents/MacOS/Google Chrome',
 ]
 const WRK = ['wrk']
+const OPENSSL = ['openssl']
 const PROXIES = ['nginx', 'haproxy']
 
 /** What to type, by package manager; the first manager on PATH is the system's. */
@@ -44,6 +45,7 @@ const MANAGERS = [
     redis: 'apt-get update -q && apt-get install -y -q --no-install-recommends redis-server',
     chromium: 'apt-get update -q && apt-get install -y -q --no-install-recommends chromium',
     wrk: 'apt-get update -q && apt-get install -y -q --no-install-recommends wrk',
+    openssl: 'apt-get update -q && apt-get install -y -q --no-install-recommends openssl',
     // With the modules of the comparison, which takes an nginx that is there for a whole one.
     proxies:
       'apt-get update -q && apt-get install -y -q --no-install-recommends nginx haproxy libnginx-mod-http-lua lua-nginx-redis',
@@ -56,6 +58,7 @@ const MANAGERS = [
     redis: 'dnf install -y valkey || dnf install -y redis',
     chromium: 'dnf install -y chromium',
     wrk: 'dnf install -y wrk',
+    openssl: 'dnf install -y openssl',
     proxies: 'dnf install -y nginx haproxy',
   },
   {
@@ -64,6 +67,7 @@ const MANAGERS = [
     redis: 'apk add redis',
     chromium: 'apk add chromium',
     wrk: 'apk add wrk',
+    openssl: 'apk add openssl',
     proxies: 'apk add nginx haproxy',
   },
   {
@@ -71,6 +75,7 @@ const MANAGERS = [
     root: true,
     redis: 'pacman -Sy --noconfirm valkey',
     chromium: 'pacman -Sy --noconfirm chromium',
+    openssl: 'pacman -Sy --noconfirm openssl',
     proxies: 'pacman -Sy --noconfirm nginx haproxy',
   },
   {
@@ -79,6 +84,7 @@ const MANAGERS = [
     redis: 'brew install redis',
     chromium: 'brew install --cask chromium',
     wrk: 'brew install wrk',
+    openssl: 'brew install openssl',
     proxies: 'brew install nginx haproxy',
   },
 ]
@@ -211,6 +217,7 @@ installRedis(forTests)
 if (forTests) {
   need('chromium', CHROMIUM, 'the browser tests need')
   need('wrk', WRK, 'the tests of the comparison need')
+  need('openssl', OPENSSL, 'the tests of TLS need')
   for (const proxy of PROXIES) need('proxies', [proxy], 'the tests of proxies need')
 }
 // Only Debian has all of the rivals as packages; elsewhere the list is what to install by hand.

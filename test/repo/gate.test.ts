@@ -153,7 +153,7 @@ test('.ci/run is a shell program', () => {
 
 test('set-up says nothing and does nothing when nothing is missing', () => {
   stamp()
-  for (const program of ['redis-server', 'chromium', 'wrk', 'nginx', 'haproxy']) plant(program, 'exit 0')
+  for (const program of ['redis-server', 'chromium', 'wrk', 'nginx', 'haproxy', 'openssl']) plant(program, 'exit 0')
   expect(setUp(['--test'])).toEqual({ status: 0, lines: [''], stderr: '' })
 })
 
@@ -207,16 +207,17 @@ test('set-up ends with what to type when the Redis cannot be installed', () => {
 
 test('set-up lets tests use containers, but does not start the engine on them', () => {
   stamp()
-  for (const program of ['docker', 'chromium', 'wrk', 'nginx', 'haproxy']) plant(program, 'exit 0')
+  for (const program of ['docker', 'chromium', 'wrk', 'nginx', 'haproxy', 'openssl']) plant(program, 'exit 0')
   expect(setUp(['--test'])).toMatchObject({ status: 0, lines: [expect.stringContaining('containers')] })
   expect(setUp().status).toBe(1)
 })
 
 test.each([
-  ['chromium', ['wrk', 'nginx', 'haproxy']],
-  ['wrk', ['chromium', 'nginx', 'haproxy']],
-  ['nginx', ['chromium', 'wrk', 'haproxy']],
-  ['haproxy', ['chromium', 'wrk', 'nginx']],
+  ['chromium', ['wrk', 'nginx', 'haproxy', 'openssl']],
+  ['wrk', ['chromium', 'nginx', 'haproxy', 'openssl']],
+  ['nginx', ['chromium', 'wrk', 'haproxy', 'openssl']],
+  ['haproxy', ['chromium', 'wrk', 'nginx', 'openssl']],
+  ['openssl', ['chromium', 'wrk', 'nginx', 'haproxy']],
 ] as const)('a machine without %s does not pass silently, and one with apt-get gets it', (missing, present) => {
   stamp()
   for (const program of ['redis-server', ...present]) plant(program, 'exit 0')
