@@ -88,7 +88,7 @@ test('a slot moves under load: nothing is lost or refused, and who watches goes 
   const { id } = await roundAt(redis, api, from)
   const still = await roundAt(redis, api, other(from))
   const socket = await watch(second.url, id)
-  const load = new ShardLoad(worker.url, [id, still.id])
+  const load = new ShardLoad([worker.url], [id, still.id])
   await load.granted(id, 100)
   await redis.moveSlot(clusterSlotOf(keys.roundState(id)), other(from), () => new Promise(done => setTimeout(done, 20)))
   await load.granted(id, 100)

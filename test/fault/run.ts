@@ -42,6 +42,8 @@ export const ROWS = [
   { name: 'lost-history', what: 'what nodes show after a fail-over that lost changes, below fenced', minutes: 10 },
   { name: 'failover', what: 'fail-overs that lose grants at the level fenced, split brain', minutes: 120 },
   { name: 'sentinel', what: 'fail-overs that Sentinels decide, at the level fenced', minutes: 30 },
+  { name: 'cluster-kills', what: 'primaries of a cluster killed and frozen, at the level replicated', minutes: 60 },
+  { name: 'cluster-moves', what: 'slots of a cluster moved under load, at the level replicated', minutes: 30 },
   { name: 'overload', what: 'more claims than a worker holds', minutes: 5 },
   { name: 'frozen-nodes', what: 'what operators set while a worker of another node stands still', minutes: 20 },
   { name: 'storm', what: 'ten thousand viewers that reconnect at once, half-open connections', minutes: 10 },

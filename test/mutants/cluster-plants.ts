@@ -51,13 +51,13 @@ export const CLUSTER_PLANTS: readonly Plant[] = [
     'replicas are asked behind a key that the server does not have',
     'engine/store/cluster/cluster.ts',
     ['replication: () => keys.serverReplicationMark(this.#markTag(server))', 'replication: keys.replicationMark'],
-    'cluster/fail-over',
+    'fault/cluster-kills',
   ),
   plant(
     "what waits for replicas waits for a slot of the server's own that moves",
     'engine/store/cluster/cluster.ts',
     ['this.#marks.delete(server)', ''],
-    'cluster/fail-over',
+    'cluster/marks',
   ),
   plant(
     'notices are not sharded',

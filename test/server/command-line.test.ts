@@ -69,7 +69,7 @@ const ERRORS: readonly (readonly [string, number, string, Env?])[] = [
   [
     'config check',
     2,
-    'REDIS_URL: "http:" is not known; use redis://, rediss://, redis+sentinel:// or unix://',
+    'REDIS_URL: "http:" is not known; use redis://, rediss://, redis+sentinel://, redis+cluster:// or unix://',
     { REDIS_URL: 'http://x' },
   ],
   ...(['redis://', 'redis://h:0', 'unix://', 'unix://r.sock'] as const).map(

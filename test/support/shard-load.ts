@@ -1,17 +1,21 @@
 /**
- * People who claim in rounds of all shards while something happens to one of them, and what became of it: every answer is kept,
- * and at the end compared with what the rounds hold. Who got no certain answer asks again under the same name.
+ * People who claim in rounds of all shards, in small batches over every node, while something happens to a shard, and what became
+ * of it: every grant is kept, and at the end compared with what the rounds hold. Who got no certain answer asks again under
+ * the same name; whoever was granted once is asked for once more at the end.
  */
 import * as keys from '../../engine/store/connection/keys.ts'
-import { Api, type Granted, makeRound, type Round } from './api.ts'
+import { Api, makeRound, type Round } from './api.ts'
 import { KEYS } from './engine.ts'
 import type { ClusterServer, RedisCluster } from './redis-cluster.ts'
 
 /** Answers that say nothing for certain; all others but grants are refusals. */
 const OPEN_ANSWERS = new Set(['unknown', 'unavailable', 'fenced', 'overloaded'])
-const LINES = 4
-/** Asked side by side at the end. */
-const TOGETHER = 64
+/** Of each round at each node, each with so many claims at a time. */
+const LINES = 2
+const BATCH = 16
+/** Asked in one batch at the end. */
+const TOGETHER = 2048
+const AGAIN_MS = 20
 
 /** A round of which a server has the slot. */
 export async function roundAt(
@@ -27,86 +31,102 @@ export async function roundAt(
   }
 }
 
-interface Answered {
-  readonly round: string
-  readonly user: string
+interface Told {
   readonly outcome: string
-  readonly sequence: number | undefined
+  readonly sequence?: number
 }
 
-export class ShardLoad {
-  readonly #api: Api
-  readonly #rounds: readonly string[]
-  readonly answers: Answered[] = []
-  #isOver = false
-  #lines: Promise<unknown> = Promise.resolve()
+interface BatchAnswer {
+  readonly results?: readonly Told[]
+  readonly code?: string
+}
 
-  constructor(url: string, rounds: readonly string[]) {
-    this.#api = new Api(url, KEYS.platform)
-    this.#rounds = rounds
-    this.#lines = Promise.all(rounds.flatMap(round => Array.from({ length: LINES }, (_, i) => this.#line(round, i))))
+const pause = () => new Promise(resume => setTimeout(resume, AGAIN_MS))
+
+export class ShardLoad {
+  readonly #nodes: readonly Api[]
+  /** What was told to whom, by round. */
+  readonly #held = new Map<string, Map<string, number>>()
+  readonly #outcomes = new Map<string, Set<string>>()
+  readonly #wrong: string[] = []
+  readonly #lines: Promise<unknown>
+  #isOver = false
+
+  constructor(urls: readonly string[], rounds: readonly string[]) {
+    this.#nodes = urls.map(url => new Api(url, KEYS.platform))
+    for (const round of rounds) this.#held.set(round, new Map())
+    const lines = this.#nodes.flatMap((node, i) =>
+      Array.from({ length: LINES }, (_, j) => [node, `${i}-${j}`] as const),
+    )
+    this.#lines = Promise.all(rounds.flatMap(round => lines.map(([node, name]) => this.#line(node, round, name))))
   }
 
   /** Resolves when so many more were granted in a round. */
   async granted(round: string, more: number): Promise<void> {
-    const count = () => this.answers.filter(each => each.round === round && each.outcome === 'granted').length
-    const wanted = count() + more
-    while (count() < wanted) await new Promise(resume => setTimeout(resume, 10))
+    const held = this.#held.get(round) as Map<string, number>
+    for (const wanted = held.size + more; held.size < wanted; ) await pause()
   }
 
-  /** The outcomes of a round's answers, each once. */
-  outcomes(round: string, from = 0): ReadonlySet<string> {
-    return new Set(this.answers.slice(from).flatMap(each => (each.round === round ? [each.outcome] : [])))
+  /** The outcomes of a round's answers since this was asked last. */
+  outcomes(round: string): ReadonlySet<string> {
+    const told = this.#outcomes.get(round) ?? new Set()
+    this.#outcomes.delete(round)
+    return told
   }
 
-  /** Ends the load, and says what is wrong: acknowledged grants that are lost, that two have, or that changed. */
+  /** Ends the load, and says what is wrong: who was refused, acknowledged grants that are lost, that two have, or that changed. */
   async end(): Promise<{ readonly acknowledged: number; readonly wrong: readonly string[] }> {
     this.#isOver = true
     await this.#lines
-    const wrong: string[] = []
-    const told = new Map<string, number>()
-    const byNumber = new Map<string, string>()
-    for (const { round, user, outcome, sequence } of this.answers) {
-      if (outcome !== 'granted') {
-        if (!OPEN_ANSWERS.has(outcome)) wrong.push(`${user} was refused: ${outcome}`)
-        continue
-      }
-      const [person, number] = [`${round} ${user}`, `${round} ${sequence}`]
-      if (told.has(person) && told.get(person) !== sequence) wrong.push(`${person} has two numbers`)
-      told.set(person, sequence as number)
-      if ((byNumber.get(number) ?? user) !== user) wrong.push(`${number} is ${byNumber.get(number)}'s and ${user}'s`)
-      byNumber.set(number, user)
-    }
-    const people = [...told]
-    for (let from = 0; from < people.length; from += TOGETHER)
-      await Promise.all(
-        people.slice(from, from + TOGETHER).map(async ([person, sequence]) => {
-          const [round = '', user = ''] = person.split(' ')
-          const { body } = await this.#claim(round, user)
-          if (body.claim?.sequence !== sequence) wrong.push(`${person} had ${sequence}, has ${body.claim?.sequence}`)
-        }),
-      )
-    for (const round of this.#rounds) {
-      const { body } = await this.#api.get<Round>(`/v1/rounds/${round}`)
-      const highest = Math.max(0, ...[...told].filter(([person]) => person.startsWith(round)).map(([, each]) => each))
+    let acknowledged = 0
+    for (const [round, held] of this.#held) {
+      acknowledged += held.size
+      const people = [...held.keys()]
+      for (let from = 0; from < people.length; from += TOGETHER)
+        await this.#untilTold(this.#nodes[0] as Api, round, people.slice(from, from + TOGETHER))
+      if (new Set(held.values()).size < held.size) this.#wrong.push(`${round}: a number is two people's`)
+      const { body } = await (this.#nodes[0] as Api).get<Round>(`/v1/rounds/${round}`)
+      const highest = [...held.values()].reduce((most, each) => Math.max(most, each), 0)
       if (body.stock.granted < highest)
-        wrong.push(`${round} has granted ${body.stock.granted}, and ${highest} was told`)
+        this.#wrong.push(`${round} has granted ${body.stock.granted}, and ${highest} was told`)
     }
-    return { acknowledged: told.size, wrong }
+    return { acknowledged, wrong: this.#wrong }
   }
 
-  async #line(round: string, line: number): Promise<void> {
-    for (let i = 0; !this.#isOver; ) {
-      const user = `u${line}-${i}`
-      const { body } = await this.#claim(round, user)
-      const outcome = body.outcome ?? body.code ?? 'none'
-      this.answers.push({ round, user, outcome, sequence: body.claim?.sequence })
-      if (OPEN_ANSWERS.has(outcome)) await new Promise(resume => setTimeout(resume, 20))
-      else i++
+  async #line(node: Api, round: string, name: string): Promise<void> {
+    let users: readonly string[] = []
+    for (let next = 0; !this.#isOver; ) {
+      const fresh = Array.from({ length: BATCH - users.length }, () => `u${name}-${next++}`)
+      users = await this.#ask(node, round, [...users, ...fresh])
+      if (users.length > 0) await pause()
     }
   }
 
-  #claim(round: string, user_id: string) {
-    return this.#api.post<Partial<Granted> & { readonly code?: string }>(`/v1/rounds/${round}/claims`, { user_id })
+  async #untilTold(node: Api, round: string, people: readonly string[]): Promise<void> {
+    for (let left = people; left.length > 0; ) {
+      left = await this.#ask(node, round, left)
+      if (left.length > 0) await pause()
+    }
+  }
+
+  /** Asks for these people, and returns those who were told nothing for certain. */
+  async #ask(node: Api, round: string, users: readonly string[]): Promise<readonly string[]> {
+    const claims = users.map(user_id => ({ user_id }))
+    const { body } = await node.post<BatchAnswer>(`/v1/rounds/${round}/claims/batch`, { claims })
+    const told = (i: number): Told => body.results?.[i] ?? { outcome: body.code ?? 'none' }
+    return users.filter((user, i) => !this.#take(round, user, told(i)))
+  }
+
+  /** Whether it is certain what became of a claim. */
+  #take(round: string, user: string, { outcome, sequence = 0 }: Told): boolean {
+    const outcomes = this.#outcomes.get(round) ?? new Set()
+    this.#outcomes.set(round, outcomes.add(outcome))
+    if (OPEN_ANSWERS.has(outcome)) return false
+    if (outcome !== 'granted') return this.#wrong.push(`${round}: ${user} was refused: ${outcome}`) > 0
+    const held = this.#held.get(round) as Map<string, number>
+    const before = held.get(user) ?? sequence
+    if (before !== sequence) this.#wrong.push(`${round}: ${user} had ${before}, has ${sequence}`)
+    held.set(user, before)
+    return true
   }
 }

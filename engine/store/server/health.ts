@@ -158,7 +158,7 @@ export const facts = (text: string): Facts =>
 /** Settings of a server, by patterns; none where they may not be read. */
 export async function valuesOf(client: Redis, ...names: readonly string[]): Promise<Facts> {
   try {
-    const flat = (await client.call('CONFIG', 'GET', ...names)) as string[]
+    const flat = (await client.config('GET', ...names)) as string[]
     const pairs = flat.flatMap((name, i) => (i % 2 === 0 ? [[name, flat[i + 1] as string]] : []))
     return Object.fromEntries(pairs)
   } catch (cause) {
