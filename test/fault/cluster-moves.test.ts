@@ -2,8 +2,8 @@
  * Slots of rounds move to and fro between the shards of a real cluster under load, key by key as `redis-cli --cluster reshard`
  * moves them, at the level replicated: no acknowledged grant is lost or somebody else's, and nobody is refused.
  *
- * People claim over two nodes, of which each learns of a move by itself; who was not answered for certain asks again. No witness:
- * what is compared are the answers themselves, every one of them, with the rounds as they are at the end.
+ * People claim over two nodes, of which each learns of a move by itself; who was not answered for certain asks again.
+ * No witness: what is compared are the answers themselves, every one of them, with the rounds as they are at the end.
  */
 import { expect, onTestFinished, test } from 'vitest'
 import { clusterSlotOf } from '../../engine/store/cluster/slot-table.ts'
