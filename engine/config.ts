@@ -187,7 +187,9 @@ function checked(setting: Row, given: string | undefined): string {
       `${setting.name} (from the environment) is not UTF-8; write bytes as hex. ${setting.sentence}`,
     )
   if (setting.choices && !setting.choices.includes(value))
-    throw wrong(`is not one of ${setting.choices.join(', ')}; set it to ${setting.default} or unset it`)
+    throw wrong(
+      `is not one of ${setting.choices.join(', ')}; set it to one of them, or unset it for ${setting.default}`,
+    )
   if (setting.min === undefined) return value
   const number = Number(value)
   if (!/^-?\d+$/.test(value)) throw wrong(`is not a whole number; give ${setting.unit}`)

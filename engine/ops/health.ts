@@ -61,16 +61,24 @@ export interface HealthOptions {
   readonly changed: (report: HealthReport) => void
 }
 
-/** How Redis says that its user may not do something; the command is named in lower case. */
-const LACKS = /NOPERM.*'([a-z|]+)'/
+/** What is wrong with a Redis that cannot be asked, by its own words or the connection's, and what helps. */
+const TROUBLES: readonly (readonly [words: RegExp, mend: (word: string) => string])[] = [
+  [
+    /NOPERM.*'([a-z|]+)'/,
+    right => `allow +${right} to the engine's user of Redis; deploy/redis-users.conf has all rights that it needs`,
+  ],
+  [/MOVED \d+/, () => 'it is a server of a cluster: write redis+cluster:// in place of redis:// in REDIS_URL'],
+  [/WRONGPASS|NOAUTH/, () => 'correct the name and the password in REDIS_URL'],
+  [
+    /certificate|SSL routines|altnames/i,
+    () => 'look at FAIRGRAB_REDIS_CA, FAIRGRAB_REDIS_CERT and FAIRGRAB_REDIS_KEY, and at the names in its certificate',
+  ],
+]
 
 function unreachable(cause: unknown): Finding {
   const what = cause instanceof Error ? cause.message : 'Redis cannot be reached'
-  const right = LACKS.exec(what)?.[1]
-  const mend = right
-    ? `allow +${right} to the engine's user of Redis; deploy/redis-users.conf has all rights that it needs`
-    : 'start it, or correct REDIS_URL; it is tried again'
-  return { what, mend }
+  const [words, mend] = TROUBLES.find(([words]) => words.test(what)) ?? []
+  return { what, mend: mend?.(words?.exec(what)?.[1] ?? '') ?? 'start it, or correct REDIS_URL; it is tried again' }
 }
 
 export class Health {

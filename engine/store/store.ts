@@ -165,6 +165,22 @@ function linksOf(options: StoreOptions, sharded: Sharded | undefined, scripts: S
   return { link, onRenewed: (renewed: () => void) => void renewals.push(renewed), close }
 }
 
+/** Whether the events of other nodes come: a worker that may not subscribe grants rightly, and shows old stock. */
+class Subscribed {
+  #why: string | undefined
+
+  readonly refused = (why?: string): void => {
+    this.#why = why
+  }
+
+  judged(found: StoreHealth): StoreHealth {
+    if (this.#why === undefined) return found
+    const what = `what other nodes grant is not shown here: ${this.#why}`
+    const mend = 'allow the subscriptions that deploy/redis-users.conf allows, of a cluster +ssubscribe, too'
+    return { ...found, warnings: [...found.warnings, { what, mend }] }
+  }
+}
+
 export function openStore(options: StoreOptions): Store {
   const { url, clock, random, network = { listen: listenToStock }, node = 'unnamed' } = options
   const sharded = shardedOf(options)
@@ -179,6 +195,7 @@ export function openStore(options: StoreOptions): Store {
   const server = replicas > 0 ? link('health', 0) : reads
   const copied = fenced ? link('fence') : reads
   const leaseMs = options.leaseMs ?? LEASE_MS
+  const events = new Subscribed()
   const soon: Clock['soon'] = run => clock.soon(run)
   return {
     // What is only read waits for no replica where a missing one does not stop the grants.
@@ -202,14 +219,15 @@ export function openStore(options: StoreOptions): Store {
     audit: new AuditStore(changes, reads, scripts),
     controls: new ControlStore(changes, reads),
     ready: () => claims.ready && changes.ready && reads.ready,
-    listen: listener =>
-      sharded
-        ? listenToShards(sharded, { node, listener, clock, random, tls: options.tls })
-        : network.listen(url, { node, listener, random, tls: options.tls }),
+    listen: listener => {
+      const listening = { node, listener, random, tls: options.tls, refused: events.refused }
+      return sharded ? listenToShards(sharded, { ...listening, clock }) : network.listen(url, listening)
+    },
     follow: roundId => sharded?.events?.follow(roundId),
     isStopped: sharded && (roundId => sharded.health.isStopped(roundId)),
     onRenewed,
-    health: () => (sharded ? sharded.health.check() : checkHealth(server, promisedOf(options), clock)),
+    health: async () =>
+      events.judged(await (sharded ? sharded.health.check() : checkHealth(server, promisedOf(options), clock))),
     diagnosis: () => (sharded ? sharded.health.diagnose() : diagnose(server, clock)),
     close,
   }

@@ -60,6 +60,22 @@ export const CLUSTER_PLANTS: readonly Plant[] = [
     'cluster/marks',
   ),
   plant(
+    'a round that is moving key by key is called damaged',
+    'engine/store/data/round-store.ts',
+    [
+      'this.#link.request(client => ofPrimary(client, one => one.exists(keys.roundLog(id)))),',
+      'this.#link.request(client => client.hlen(keys.roundHolders(id)).then(() => client.exists(keys.roundLog(id)))),',
+    ],
+    'cluster/health',
+  ),
+  plant(
+    'a subscription that is refused is not told of',
+    'engine/store/connection/events.ts',
+    ["if (cause.name === 'ReplyError') refused", "if (cause.name === 'Never') refused"],
+    'cluster/health',
+    'server/declared',
+  ),
+  plant(
     'notices are not sharded',
     'engine/store/connection/scripts.ts',
     ['sharded ? shardedOf(one) : one', 'one'],

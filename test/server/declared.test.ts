@@ -95,6 +95,17 @@ test('a declaration changes nothing where the settings can be read, and nothing 
     .toEqual(['persistence is off: grants would not survive at the level always'])
 })
 
+test('who may not subscribe is told that the stock of other nodes stays old, until they may', async () => {
+  const { api } = await workerWithout(['-psubscribe'])
+  const warned = async () =>
+    (await readiness(api)).warnings.some(({ what }) => what.startsWith('what other nodes grant'))
+  await expect.poll(warned).toBe(true)
+  expect((await readiness(api)).ready).toBe(true)
+  await admin.call('ACL', 'SETUSER', 'managed', '+psubscribe')
+  await admin.call('CLIENT', 'KILL', 'TYPE', 'pubsub')
+  await expect.poll(warned, { timeout: 20_000 }).toBe(false)
+})
+
 test('at memory only the policy of evictions is asked for, which INFO gives', async () => {
   await admin.flushall()
   const { api } = await workerWithout(['-config'], { FAIRGRAB_DURABILITY: 'memory' })

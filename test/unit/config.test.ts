@@ -51,11 +51,11 @@ const MESSAGES: readonly (readonly [Record<string, string>, string])[] = [
   ],
   [
     { FAIRGRAB_DURABILITY: 'fsync' },
-    'FAIRGRAB_DURABILITY: "fsync" (from the environment) is not one of memory, everysec, always, replicated, fenced; set it to always or unset it. What Redis must have done before a grant is acknowledged.',
+    'FAIRGRAB_DURABILITY: "fsync" (from the environment) is not one of memory, everysec, always, replicated, fenced; set it to one of them, or unset it for always. What Redis must have done before a grant is acknowledged.',
   ],
   [
     { LOG_LEVEL: 'verbose' },
-    'LOG_LEVEL: "verbose" (from the environment) is not one of trace, debug, info, warn, error, fatal, silent; set it to info or unset it. The least level that is logged.',
+    'LOG_LEVEL: "verbose" (from the environment) is not one of trace, debug, info, warn, error, fatal, silent; set it to one of them, or unset it for info. The least level that is logged.',
   ],
   [
     { FAIRGRAB_JWT_SECRET: 'x'.repeat(31) },

@@ -98,3 +98,19 @@ test('a fault of a task is told once between two changes of the health, without 
     [{ err: bug }, 'draw'],
   ])
 })
+
+test.each([
+  ["NOPERM this user has no permissions to run the 'cluster|slots' command", /allow \+cluster\|slots to/],
+  ['Redis cannot be reached (MOVED 12113 127.0.0.1:7003)', /write redis\+cluster:\/\//],
+  ['WRONGPASS invalid username-password pair', /the name and the password in REDIS_URL/],
+  ['self-signed certificate in certificate chain', /FAIRGRAB_REDIS_CA/],
+  ['error:0A00045C:SSL routines:ssl3_read_bytes:tlsv13 alert certificate required', /FAIRGRAB_REDIS_CERT/],
+  ['connect ECONNREFUSED 127.0.0.1:6379', /start it, or correct REDIS_URL/],
+])('%s: what helps is said', async (what, mend) => {
+  const check = () => Promise.reject(new Fault('unavailable', what))
+  const clock = new HandClock()
+  const health = new Health({ check, connected: () => true, clock, durability: 'always', changed: () => {} })
+  await health.start()
+  expect(health.report.problems).toEqual([{ what, mend: expect.stringMatching(mend) }])
+  health.stop()
+})

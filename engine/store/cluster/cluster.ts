@@ -52,6 +52,7 @@ export class Cluster {
   #client: Redis | undefined
   #turn = 0
   #failures = 0
+  #failure = 'none has answered yet'
   #askedAt = Number.NEGATIVE_INFINITY
   #isAsking = false
   #isWanted = false
@@ -91,6 +92,11 @@ export class Cluster {
       sync: () => keys.serverSyncMark(this.#markTag(server)),
       refused: () => this.#remark(server),
     }
+  }
+
+  /** What the server said, or what became of its connection, that was last asked for the table in vain. */
+  get failure(): string {
+    return this.#failure
   }
 
   /** Calls whenever a slot has another server than before; the returned function ends it. */
@@ -150,9 +156,13 @@ export class Cluster {
     const servers = [...new Set([...this.#options.address.seeds, ...this.#owners])]
     const server = servers[this.#turn % servers.length] as string
     const cancel = this.#options.clock.after(ASK_MS, () => this.#client?.disconnect())
+    const failed = (cause: unknown) => {
+      this.#failure = `${server}: ${(cause as Error).message}`
+      throw cause
+    }
     try {
       const client = this.#client ?? (await this.#connect(server))
-      const [rows, info] = await Promise.all([client.cluster('SLOTS'), client.cluster('INFO')])
+      const [rows, info] = await Promise.all([client.cluster('SLOTS'), client.cluster('INFO')]).catch(failed)
       return {
         table: new SlotTable(slotRunsOf(rows, hostOf(server))),
         epoch: Number(/^cluster_current_epoch:(\d+)/m.exec(info as string)?.[1] ?? 0),
@@ -166,7 +176,9 @@ export class Cluster {
   async #connect(server: string): Promise<Redis> {
     const client = this.#options.dial(this.urlOf(server))
     this.#client = client
-    client.on('error', () => {})
+    client.on('error', cause => {
+      this.#failure = `${server}: ${cause.message}`
+    })
     client.once('end', () => {
       if (client === this.#client) this.#client = undefined
     })

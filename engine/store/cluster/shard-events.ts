@@ -10,7 +10,7 @@
 import { Redis } from 'ioredis'
 import { type Clock, every } from '../../base/clock.ts'
 import { redisOptions } from '../connection/address.ts'
-import { type Listening, receive, retryOf } from '../connection/events.ts'
+import { type Listening, receive, refusedBy, retryOf } from '../connection/events.ts'
 import { channelRound, roundChannel, shardedNodeChannel } from '../connection/keys.ts'
 import type { Cluster } from './cluster.ts'
 
@@ -85,8 +85,14 @@ export class ShardEvents {
       if (at !== undefined) this.#leave(at, channel)
       this.#channels.set(channel, server)
       client.ssubscribe(channel).then(
-        () => this.#gap(channel),
-        () => this.#lost(server, channel),
+        () => {
+          this.#options.refused?.()
+          this.#gap(channel)
+        },
+        (cause: Error) => {
+          refusedBy(cause, this.#options)
+          this.#lost(server, channel)
+        },
       )
     }
     for (const [server, client] of this.#clients)

@@ -45,10 +45,18 @@ export interface Listening {
   readonly listener: EventListener
   readonly random: Random
   readonly tls?: TlsFiles | undefined
+  /** Gets Redis's words when it refuses a subscription, and nothing when it takes one. */
+  readonly refused?: ((why?: string) => void) | undefined
+}
+
+/** Passes on that a subscription was refused; one whose connection ended is made again. */
+export function refusedBy(cause: Error, { refused }: Pick<Listening, 'refused'>): void {
+  if (cause.name === 'ReplyError') refused?.(cause.message)
 }
 
 /** Subscribes to the stock of all rounds, as a worker of a node; the returned function ends it. */
-export function listenToStock(url: string, { node, listener, random, tls }: Listening): () => void {
+export function listenToStock(url: string, listening: Listening): () => void {
+  const { node, listener, random, tls } = listening
   const client = new Redis({
     ...redisOptions(url, tls),
     maxRetriesPerRequest: null,
@@ -59,8 +67,11 @@ export function listenToStock(url: string, { node, listener, random, tls }: List
   client.on('error', () => {})
   client.on('ready', () => {
     client.psubscribe(allChannels()).then(
-      () => listener.gap(),
-      () => {},
+      () => {
+        listening.refused?.()
+        listener.gap()
+      },
+      (cause: Error) => refusedBy(cause, listening),
     )
     client.subscribe(nodeChannel(node)).catch(() => {})
   })

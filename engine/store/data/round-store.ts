@@ -182,15 +182,18 @@ export class RoundStore {
     if (read instanceof Error || !isJson(read.config))
       return { what: 'its state in Redis cannot be read', isMissing: false }
     if (read.binding === 'elsewhere') return undefined
-    const [holders, log] = await this.#link.request(client =>
-      Promise.all([client.hlen(keys.roundHolders(id)), client.exists(keys.roundLog(id))]),
-    )
+    // Each goes its own way: while a slot of a cluster moves, one may be there already and the other not yet.
+    const [holders, log] = await Promise.all([
+      this.#link.request(client => ofPrimary(client, one => one.hlen(keys.roundHolders(id)))),
+      this.#link.request(client => ofPrimary(client, one => one.exists(keys.roundLog(id)))),
+    ])
     if (log === 0) return { what: 'its log in Redis is missing', isMissing: false }
     const granted = grantedOf(read.notice)
     if (holders === granted) return this.#unlisted(id, JSON.parse(read.config))
     // While grants go on the two are of different moments, and the script that made them has compared them.
     const later = await this.read(id)
-    if (later?.notice.version !== read.notice.version) return undefined
+    const { version, epoch } = read.notice
+    if (later?.notice.version !== version || later.notice.epoch !== epoch) return undefined
     return { what: `its holders are ${holders}, its state says ${granted}`, isMissing: false }
   }
 

@@ -149,7 +149,7 @@ export class ClusterHealth {
         clock.after(TABLE_MS, () => done(void stop()))
       })
     if (cluster.owners.size === 0)
-      throw new Fault('unavailable', 'no server of the cluster says which slots there are; nothing was executed')
+      throw new Fault('unavailable', `no server of the cluster says which slots there are (${cluster.failure})`)
     return [...cluster.owners].toSorted()
   }
 
