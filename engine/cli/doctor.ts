@@ -100,14 +100,13 @@ async function damages(rounds: RoundStore): Promise<Finding[]> {
   return found
 }
 
-/** Lines to type lead to the server that was asked. Here alone: the others that show them do not say where Redis is. */
+/**
+ * Lines to type lead to the server that was asked, or to all of a cluster where they are not one shard's. Here alone: the others
+ * that show them do not say where Redis is.
+ */
 function withServer({ problems, warnings }: Findings, config: Config): Findings {
-  const url = urlOf(config)
-  const cliOf = (what: string) => redisCli(url, { tls: config.redisTls, server: /^shard (\S+): /.exec(what)?.[1] })
-  const lead = ({ what, mend }: Finding) => ({
-    what,
-    mend: mend.replaceAll(/\bredis-cli(?= [A-Z])/g, () => cliOf(what)),
-  })
+  const cli = redisCli(urlOf(config), { tls: config.redisTls })
+  const lead = ({ what, mend }: Finding) => ({ what, mend: mend.replaceAll(/\bredis-cli(?= [A-Z])/g, () => cli) })
   return { problems: problems.map(lead), warnings: warnings.map(lead) }
 }
 

@@ -9,7 +9,7 @@ import { LEASE_MS } from '../base/limits.ts'
 import type { Random } from '../base/random.ts'
 import { Cluster } from './cluster/cluster.ts'
 import { ShardEvents, type ShardEventsOptions } from './cluster/shard-events.ts'
-import { clusterAddress } from './connection/address.ts'
+import { clusterAddress, redisCli } from './connection/address.ts'
 import { type EventListener, listenToStock } from './connection/events.ts'
 import { type Dial, dialRedis, type Line } from './connection/line.ts'
 import { Link } from './connection/link.ts'
@@ -130,7 +130,8 @@ function shardedOf(options: StoreOptions): Sharded | undefined {
   const cluster = new Cluster({ address, dial, clock })
   const open = (server: string) =>
     new Link({ url: cluster.urlOf(server), marks: cluster.marksOf(server), dial, scripts: {}, clock, random })
-  const health = new ClusterHealth({ cluster, promised: promisedOf(options), clock, open })
+  const cliOf = (server: string) => redisCli(url, { server, tls: options.tls })
+  const health = new ClusterHealth({ cluster, promised: promisedOf(options), clock, open, cliOf })
   return { cluster, health, events: undefined }
 }
 

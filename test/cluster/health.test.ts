@@ -52,6 +52,11 @@ test('what one server has is named by its address, what all have is said once', 
   expect(warnings).toContain(
     `shard ${one.address}: cluster-require-full-coverage is yes: a shard that is away stops every round`,
   )
+  // The line to type leads there.
+  const { warnings: found } = await healthOf('always')
+  expect(found.find(({ what }) => what.includes('full-coverage'))?.mend).toMatch(
+    `redis-cli -h 127.0.0.1 -p ${one.port} CONFIG SET cluster-require-full-coverage no`,
+  )
   expect(warnings.filter(what => what.includes('cluster-node-timeout'))).toEqual([
     'cluster-node-timeout is 15000 ms: so long and longer the rounds of a lost primary stand still',
   ])
@@ -137,4 +142,21 @@ test('who may not subscribe at a shard is told that the stock of other nodes sta
   await expect
     .poll(async () => whats((await store.health()).warnings).join())
     .toContain('what other nodes grant is not shown')
+})
+
+test('a right that one server does not give is a problem of its shard, and says what helps; the others go on', async () => {
+  for (const { admin } of redis.primaries)
+    await admin.call('ACL', 'SETUSER', 'half', 'reset', 'on', '>half', '~*', '&*', '+@all')
+  await one.admin.call('ACL', 'SETUSER', 'half', '-cluster|info')
+  const url = `redis+cluster://half:half@${(redis.primaries[1] as ClusterServer).address}`
+  const store = openStore({ url, durability: 'memory', clock: realClock, random: realRandom })
+  onTestFinished(() => store.close())
+  const { problems, damages = [] } = await store.health()
+  expect(problems).toEqual([])
+  expect(damages).toEqual([
+    {
+      what: expect.stringMatching(new RegExp(`^shard ${one.address}: it does not answer: .*NOPERM .*cluster\\|info`)),
+      mend: expect.stringContaining('deploy/redis-users.conf'),
+    },
+  ])
 })

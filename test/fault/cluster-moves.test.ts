@@ -5,17 +5,14 @@
  * People claim over two nodes, of which each learns of a move by itself; who was not answered for certain asks again.
  * No witness: what is compared are the answers themselves, every one of them, with the rounds as they are at the end.
  */
-import { expect, onTestFinished, test } from 'vitest'
+import { expect, test } from 'vitest'
 import { clusterSlotOf } from '../../engine/store/cluster/slot-table.ts'
 import * as keys from '../../engine/store/connection/keys.ts'
-import { Api } from '../support/api.ts'
 import { effort, PATIENCE_MS } from '../support/effort.ts'
-import { KEYS, SOON_MS, startTestWorker } from '../support/engine.ts'
 import { tell } from '../support/figures.ts'
-import { type ClusterServer, RedisCluster } from '../support/redis-cluster.ts'
-import { roundAt, ShardLoad } from '../support/shard-load.ts'
+import type { ClusterServer } from '../support/redis-cluster.ts'
+import { clusterOfTwoNodes, ShardLoad } from '../support/shard-load.ts'
 
-const LEVEL = { FAIRGRAB_DURABILITY: 'replicated', FAIRGRAB_REPLICAS: '1', LOG_LEVEL: 'fatal' }
 const MOVES = effort(6, 100)
 /** A round is left behind for a new one after so many moves: a move of more holders stops both servers for longer. */
 const MOVES_OF_A_ROUND = 10
@@ -23,16 +20,10 @@ const MOVES_OF_A_ROUND = 10
 test('slots move under load: nothing acknowledged is lost or doubled, and nobody is refused', {
   timeout: PATIENCE_MS,
 }, async () => {
-  const redis = await RedisCluster.open({ replicas: 1, appendfsync: 'always' })
-  onTestFinished(() => redis.stop())
-  const workers = [await startTestWorker(redis.url, LEVEL, SOON_MS), await startTestWorker(redis.url, LEVEL, SOON_MS)]
-  for (const worker of workers) onTestFinished(() => worker.stop())
-  const urls = workers.map(({ url }) => url) as [string, string]
-  const api = new Api(urls[0], KEYS.operator)
+  const { redis, urls, rounds } = await clusterOfTwoNodes()
   let [acknowledged, slowest] = [0, 0]
   for (let moved = 0; moved < MOVES; ) {
-    const ids: string[] = []
-    for (const server of redis.primaries) ids.push((await roundAt(redis, api, server, 50_000_000)).id)
+    const ids = await rounds()
     const load = new ShardLoad(urls, ids)
     for (let i = 0; i < Math.min(MOVES_OF_A_ROUND, MOVES) && moved < MOVES; i++, moved++) {
       const id = ids[i % ids.length] as string

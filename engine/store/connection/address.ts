@@ -8,6 +8,7 @@
  * and its parser is the faster one.
  */
 import { type TlsFiles, type TlsMaterial, tlsFlags, tlsMaterial } from './tls-files.ts'
+
 export interface RedisAddress {
   /** Asked in turn for the primary that has this name. */
   readonly sentinels?: { readonly host: string; readonly port: number }[]
@@ -31,7 +32,7 @@ export const shownUrl = (url: string): string => url.replace(/^([a-z+]+:\/\/)?.*
 interface Reached {
   /** `host:port` of one of a cluster. */
   readonly server?: string | undefined
-  readonly tls?: TlsFiles
+  readonly tls?: TlsFiles | undefined
 }
 
 /**
@@ -144,9 +145,7 @@ export function checkAddress(url: string): void {
   if (!clusterAddress(url)) redisOptions(url)
 }
 
-/**
- * The options of a connection; throws with the text and what to do when the address cannot be read.
- */
+/** The options of a connection; throws with the text and what to do when the address cannot be read. */
 export function redisOptions(url: string, tls: TlsFiles = {}): RedisAddress {
   if (/^unix:\/\/(?!\/.)/.test(url)) throw noAddress(url)
   if (url.startsWith('unix://')) return { path: url.slice('unix://'.length), protocol: 2 }

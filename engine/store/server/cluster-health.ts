@@ -28,9 +28,16 @@ interface Judged extends Findings {
   readonly health?: StoreHealth
 }
 
-const named =
-  (server: string) =>
-  ({ what, mend }: Finding): Finding => ({ what: `shard ${server}: ${what}`, mend })
+/** How Redis says that a server does not know the engine's user, or not what it may do. */
+const NOT_ALLOWED = /NOPERM|WRONGPASS|NOAUTH/
+
+/** What became of a server that could not be judged. */
+function unjudged(cause: Fault): Finding {
+  const mend = NOT_ALLOWED.test(cause.message)
+    ? "give the engine's user of Redis its password and its rights on this server, too (deploy/redis-users.conf)"
+    : 'start it, or let the cluster promote a replica of it; redis-cli CLUSTER NODES shows who is away'
+  return { what: `it does not answer: ${cause.message}`, mend }
+}
 
 async function clusterFacts(client: Redis) {
   const [info, config] = await Promise.all([
@@ -72,10 +79,14 @@ const middle = (numbers: readonly number[]): number => numbers.toSorted((a, b) =
 const sum = (numbers: readonly number[]): number => numbers.reduce((all, each) => all + each, 0)
 
 /** What all shards have, once; what some have, with their names. */
-function shared(judged: readonly Judged[], of: (each: Judged) => readonly Finding[]): Finding[] {
+function shared(
+  judged: readonly Judged[],
+  of: (each: Judged) => readonly Finding[],
+  named: (server: string, finding: Finding) => Finding,
+): Finding[] {
   const rows = judged.flatMap(each => of(each).map(finding => ({ server: each.server, finding })))
   const isEverywhere = ({ what }: Finding) => rows.filter(row => row.finding.what === what).length === judged.length
-  const found = rows.map(({ server, finding }) => (isEverywhere(finding) ? finding : named(server)(finding)))
+  const found = rows.map(({ server, finding }) => (isEverywhere(finding) ? finding : named(server, finding)))
   return found.filter(({ what }, i) => found.findIndex(other => other.what === what) === i)
 }
 
@@ -85,6 +96,8 @@ export interface ClusterHealthOptions {
   readonly clock: Clock
   /** Makes a link to one server. */
   readonly open: (server: string) => Link
+  /** How redis-cli reaches it. */
+  readonly cliOf: (server: string) => string
 }
 
 export class ClusterHealth {
@@ -109,12 +122,12 @@ export class ClusterHealth {
     const judged = await Promise.all(servers.map(server => this.#judge(server)))
     const sound = judged.filter(({ problems }) => problems.length === 0)
     this.#stopped = new Set(judged.flatMap(({ server, problems }) => (problems.length > 0 ? [server] : [])))
-    const found = shared(judged, ({ problems }) => problems)
+    const found = shared(judged, ({ problems }) => problems, this.#named)
     const healths = judged.flatMap(({ health }) => (health ? [health] : []))
     return {
       problems: sound.length === 0 ? found : [],
       damages: sound.length === 0 ? [] : found,
-      warnings: [...shared(judged, ({ warnings }) => warnings), ...this.#fewShards(servers.length)],
+      warnings: [...shared(judged, ({ warnings }) => warnings, this.#named), ...this.#fewShards(servers.length)],
       declared: healths.some(({ declared }) => declared),
       version: healths[0]?.version ?? 'unknown',
       usedMemoryBytes: sum(healths.map(({ usedMemoryBytes }) => usedMemoryBytes)),
@@ -131,8 +144,8 @@ export class ClusterHealth {
       servers.map(async server => ({ server, ...(await diagnose(this.#linkTo(server), this.#options.clock)) })),
     )
     return {
-      problems: shared(judged, ({ problems }) => problems),
-      warnings: shared(judged, ({ warnings }) => warnings),
+      problems: shared(judged, ({ problems }) => problems, this.#named),
+      warnings: shared(judged, ({ warnings }) => warnings, this.#named),
     }
   }
 
@@ -152,6 +165,12 @@ export class ClusterHealth {
       throw new Fault('unavailable', `no server of the cluster says which slots there are (${cluster.failure})`)
     return [...cluster.owners].toSorted()
   }
+
+  /** A finding of one shard, with lines to type that lead to it. */
+  readonly #named = (server: string, { what, mend }: Finding): Finding => ({
+    what: `shard ${server}: ${what}`,
+    mend: mend.replaceAll(/\bredis-cli(?= [A-Z])/g, () => this.#options.cliOf(server)),
+  })
 
   /** A link to one server. */
   #linkTo(server: string): Link {
@@ -175,8 +194,7 @@ export class ClusterHealth {
       }
     } catch (cause) {
       if (!(cause instanceof Fault)) throw cause
-      const mend = 'start it, or let the cluster promote a replica of it; redis-cli CLUSTER NODES shows who is away'
-      return { server, problems: [{ what: `it does not answer: ${cause.message}`, mend }], warnings: [] }
+      return { server, problems: [unjudged(cause)], warnings: [] }
     } finally {
       this.#leaveOthers(cluster.owners)
     }
