@@ -3,12 +3,13 @@
  *
  *   npm run mutants                      all of them
  *   npm run mutants -- replica holder    those whose words contain one of these
+ *   npm run mutants -- --rows 101-200    those of these places in the list: an hour's work in parts
  *   npm run mutants -- --list            their words, without running anything
  *
- * The copy is in a temporary folder with a link to node_modules; the tree itself is never touched. First the tests run
- * on the copy as it is, because a test that fails anyway would catch everything. A bug is caught when its tests fail,
- * and also when they do not end within the bound, which is told apart. Prints each fate and at the end the survivors;
- * exit 0 when there is none, 1 else.
+ * The copy is in a temporary folder with a link to node_modules; the tree itself is never touched. Before the first bug that
+ * tests have to notice they run on the copy as it is, because a test that fails anyway would catch everything. A bug is
+ * caught when its tests fail, and also when they do not end within the bound, which is told apart. Prints each fate and at
+ * the end the survivors; exit 0 when there is none, 1 else.
  *
  * Rejected: the pinned hashes of the scripts as a test here. They notice every change of a script and understand none.
  */
@@ -16,6 +17,7 @@ import { spawn } from 'node:child_process'
 import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { delimiter, join } from 'node:path'
+import { parseArgs } from 'node:util'
 import { PLANTS, type Plant } from './plants.ts'
 
 const ROOT = join(import.meta.dirname, '../..')
@@ -34,8 +36,6 @@ const NEEDED = [
   'vitest.config.ts',
 ]
 const BOUND_MS = 120_000
-/** All tests of all plants, before the first is planted. */
-const SOUND_MS = 1_800_000
 
 type Fate = 'caught' | 'hung' | 'survived'
 
@@ -52,7 +52,7 @@ interface Ran {
 }
 
 /** Runs test files in the copy; with `--bail=1` it ends at the first failure, now and then before that is counted. */
-function runTests(copy: string, tests: readonly string[], more: readonly string[] = [], ms = BOUND_MS): Promise<Ran> {
+function runTests(copy: string, tests: readonly string[], more: readonly string[] = []): Promise<Ran> {
   const bin = join(copy, 'node_modules/.bin')
   const files = tests.map(test => `test/${test}.test.ts`)
   const env = { ...process.env, PATH: `${bin}${delimiter}${process.env.PATH ?? ''}`, TEST_SEED: '1' }
@@ -69,7 +69,7 @@ function runTests(copy: string, tests: readonly string[], more: readonly string[
   const bound = setTimeout(() => {
     end()
     resolve({ code: -1, words })
-  }, ms)
+  }, BOUND_MS)
   const stop = () => {
     end()
     rmSync(copy, { recursive: true, force: true })
@@ -107,43 +107,73 @@ const HELP = `npm run mutants: plants bugs in a copy of the tree and runs the te
 
   npm run mutants                      all ${PLANTS.length} of them, about ten seconds each
   npm run mutants -- replica holder    those whose words contain one of these
+  npm run mutants -- --rows 101-200    those of these places in the list: an hour's work in parts
   npm run mutants -- --list            their words, without running anything
 
 Exit codes: 0 all were caught, 1 one survived or the tests fail without a bug, 2 wrong usage.`
 
-async function main(words: readonly string[]): Promise<number> {
-  if (words.includes('--help')) {
-    console.log(HELP)
-    return 0
-  }
-  const plants = PLANTS.filter(
-    ({ bug }) => words.every(word => word === '--list') || words.some(word => bug.includes(word)),
+interface Wanted {
+  readonly plants: readonly Plant[]
+  readonly lists: boolean
+}
+
+/** The plants that are asked for; throws with what is wrong. */
+export function wantedOf(args: readonly string[]): Wanted {
+  const options = { help: { type: 'boolean' }, list: { type: 'boolean' }, rows: { type: 'string' } } as const
+  const { values, positionals: words } = parseArgs({ args: [...args], options, allowPositionals: true })
+  const [, from, to] = /^(\d+)-(\d+)$/.exec(values.rows ?? `1-${PLANTS.length}`) ?? []
+  if (!from || !to || Number(from) < 1 || Number(to) < Number(from) || Number(to) > PLANTS.length)
+    throw new Error(`--rows is ${values.rows}: give two places from 1 to ${PLANTS.length}, as in 101-200`)
+  const plants = PLANTS.slice(Number(from) - 1, Number(to)).filter(
+    ({ bug }) => words.length === 0 || words.some(word => bug.includes(word)),
   )
-  if (words.includes('--list')) {
-    for (const { bug, file } of plants) console.log(`${bug} (${file})`)
-    return 0
-  }
-  if (plants.length === 0) {
-    console.error(`no planted bug has one of these words: ${words.join(' ')}; --list shows all of them`)
-    return 2
-  }
-  const copy = copyTree()
+  if (plants.length === 0)
+    throw new Error(`no planted bug has one of these words: ${words.join(' ')}; --list shows all of them`)
+  return { plants, lists: values.list ?? false }
+}
+
+/** Plants one after the other; throws when tests fail without a bug. */
+async function tryAll(copy: string, plants: readonly Plant[]): Promise<number> {
   const fates: Record<Fate, string[]> = { caught: [], hung: [], survived: [] }
-  try {
-    const sound = await runTests(copy, [...new Set(plants.flatMap(({ tests }) => tests))], [], SOUND_MS)
-    if (sound.code !== 0) throw new Error(`the tests fail without any bug, so they prove nothing:\n${sound.words}`)
-    for (const [at, plant] of plants.entries()) {
-      const fate = await tryPlant(copy, plant)
-      fates[fate].push(`${plant.bug} (${plant.file})`)
-      console.log(`${fate === 'survived' ? '✗' : '✓'} ${at + 1}/${plants.length} ${fate}: ${plant.bug}`)
-    }
-  } finally {
-    rmSync(copy, { recursive: true, force: true })
+  const sound = new Set<string>()
+  for (const [at, plant] of plants.entries()) {
+    const untried = plant.tests.filter(test => !sound.has(test))
+    const { code, words } = untried.length > 0 ? await runTests(copy, untried) : { code: 0, words: '' }
+    if (code !== 0)
+      throw new Error(`tests fail without any bug, so they prove nothing: ${untried.join(', ')}\n${words}`)
+    for (const test of untried) sound.add(test)
+    const fate = await tryPlant(copy, plant)
+    fates[fate].push(`${plant.bug} (${plant.file})`)
+    console.log(`${fate === 'survived' ? '✗' : '✓'} ${at + 1}/${plants.length} ${fate}: ${plant.bug}`)
   }
   const { caught, hung, survived } = fates
   console.log(`${caught.length} caught, ${hung.length} hung, ${survived.length} survived of ${plants.length}`)
   for (const survivor of survived) console.log(`  survived: ${survivor}`)
-  return plants.length > 0 && survived.length === 0 ? 0 : 1
+  return survived.length === 0 ? 0 : 1
+}
+
+async function main(args: readonly string[]): Promise<number> {
+  if (args.includes('--help')) {
+    console.log(HELP)
+    return 0
+  }
+  let wanted: Wanted
+  try {
+    wanted = wantedOf(args)
+  } catch (cause) {
+    console.error((cause as Error).message)
+    return 2
+  }
+  if (wanted.lists) {
+    for (const { bug, file } of wanted.plants) console.log(`${bug} (${file})`)
+    return 0
+  }
+  const copy = copyTree()
+  try {
+    return await tryAll(copy, wanted.plants)
+  } finally {
+    rmSync(copy, { recursive: true, force: true })
+  }
 }
 
 if (import.meta.main) process.exitCode = await main(process.argv.slice(2))

@@ -9,6 +9,7 @@ import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { PLANTS, type Plant } from '../mutants/plants.ts'
+import { wantedOf } from '../mutants/run.ts'
 import { ROOT, textOf } from './tree.ts'
 
 const PLANTS_MIN = 30
@@ -46,4 +47,16 @@ test.each([
     tests: ['script/claim'],
   }
   expect(findStale([{ ...row, ...change }])).toHaveLength(findings)
+})
+
+test('an hour of planted bugs can be run in parts, and what names none of them is refused by name', () => {
+  const half = PLANTS.length >> 1
+  const parts = [`1-${half}`, `${half + 1}-${PLANTS.length}`].flatMap(rows => wantedOf(['--rows', rows]).plants)
+  expect(parts).toEqual(PLANTS)
+  const first = PLANTS[0] as Plant
+  expect(wantedOf([first.bug, '--rows', '1-1', '--list'])).toEqual({ plants: [first], lists: true })
+  for (const rows of ['0-1', '2-1', `1-${PLANTS.length + 1}`, '3'])
+    expect(() => wantedOf(['--rows', rows])).toThrow(`--rows is ${rows}: give two places from 1 to`)
+  expect(() => wantedOf(['no such words'])).toThrow('no planted bug has one of these words: no such words')
+  expect(() => wantedOf(['--row', '1-2'])).toThrow("Unknown option '--row'")
 })
