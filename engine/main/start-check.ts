@@ -9,16 +9,14 @@ import { realClock } from '../base/clock.ts'
 import { type Config, ConfigError } from '../config.ts'
 import { checkAddress } from '../store/connection/address.ts'
 import { checkTlsFiles } from '../store/connection/tls-files.ts'
-import { assertKeeps } from '../store/store.ts'
 
 /** Throws ConfigError with a message for people. */
 export function checkStart(config: Config): void {
-  const { keys, redisUrl, redisTls, durability, jwtSecret: secret, jwtPublicKey: publicKey } = config
+  const { keys, redisUrl, redisTls, jwtSecret: secret, jwtPublicKey: publicKey } = config
   try {
     parseKeys(keys)
     if (redisUrl !== '') checkAddress(redisUrl)
     checkTlsFiles(redisUrl, redisTls)
-    assertKeeps(durability, redisUrl)
     new UserTokens({ secret, publicKey }, realClock)
   } catch (cause) {
     throw new ConfigError((cause as Error).message)

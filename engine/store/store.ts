@@ -105,14 +105,6 @@ interface Sharded {
   events: ShardEvents | undefined
 }
 
-/** Throws with what to do where the level is not kept on a cluster. */
-export function assertKeeps(durability: Durability, url: string): void {
-  if (durability === 'fenced' && clusterAddress(url))
-    throw new Error(
-      'FAIRGRAB_DURABILITY is fenced and REDIS_URL is a cluster: fenced is not kept on a cluster yet; set it to replicated, or use one Redis',
-    )
-}
-
 const promisedOf = ({ durability: level, replicas = 0, declared = false }: StoreOptions): Promised => ({
   level,
   replicas,
@@ -122,10 +114,9 @@ const promisedOf = ({ durability: level, replicas = 0, declared = false }: Store
 const dialOf = ({ network, tls }: StoreOptions): Dial => network?.dial ?? (url => dialRedis(url, tls))
 
 function shardedOf(options: StoreOptions): Sharded | undefined {
-  const { url, durability, clock, random } = options
+  const { url, clock, random } = options
   const address = clusterAddress(url)
   if (!address) return undefined
-  assertKeeps(durability, url)
   const dial = dialOf(options)
   const cluster = new Cluster({ address, dial, clock })
   const open = (server: string) =>

@@ -128,8 +128,3 @@ test('a shard that is away: its rounds stand still, others go on, it is named, a
   await until(async () => (await claim(lost.id, 'ada', late)).status === 200)
   await until(async () => (await reportOf()).problems.length === 0)
 })
-
-test('fenced is refused at the start, with what to do', async () => {
-  const started = startTestWorker(redis.url, { ...QUIET, FAIRGRAB_DURABILITY: 'fenced', FAIRGRAB_REPLICAS: '1' })
-  await expect(started).rejects.toThrow(/fenced is not kept on a cluster yet; set it to replicated, or use one Redis/)
-})

@@ -100,10 +100,10 @@ export const CLUSTER_PLANTS: readonly Plant[] = [
     'cluster/engine',
   ),
   plant(
-    'fenced is started on a cluster',
-    'engine/store/store.ts',
-    ["if (durability === 'fenced' && clusterAddress(url))", "if (durability === 'fenced' && url === '')"],
-    'cluster/engine',
+    'what a primary granted that was cut off from its cluster is not given back',
+    'engine/campaign/fenced/fenced-round.ts',
+    ['{ grants: lostOf(read, notice), read }', '{ grants: [], read }'],
+    'fault/cluster-cuts',
   ),
   plant(
     'an address of a cluster that cannot be read is shown with its password',

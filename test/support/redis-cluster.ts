@@ -9,6 +9,7 @@
 import { Redis } from 'ioredis'
 import { clusterSlotOf, SLOTS } from '../../engine/store/cluster/slot-table.ts'
 import { freePort } from './node-process.ts'
+import type { Partition } from './partition.ts'
 import { type RedisOptions, type RedisProcess, startLocalRedis } from './redis.ts'
 
 const NODE_TIMEOUT_MS = 1500
@@ -17,11 +18,15 @@ const PATIENCE_MS = 40_000
 
 export interface ClusterServer {
   readonly redis: RedisProcess
+  /** Its own; and those by which the others reach it. */
   readonly port: number
+  readonly announcedPort: number
   readonly busPort: number
   readonly admin: Redis
-  /** `127.0.0.1:7001`. */
+  /** `127.0.0.1:7001`, as all others know it. */
   readonly address: string
+  /** What a partition calls it. */
+  readonly name: string
 }
 
 export interface ClusterOptions extends Pick<RedisOptions, 'appendfsync' | 'args'> {
@@ -29,6 +34,8 @@ export interface ClusterOptions extends Pick<RedisOptions, 'appendfsync' | 'args
   /** Of each primary. */
   readonly replicas?: number
   readonly nodeTimeoutMs?: number
+  /** A network between the servers that a test can cut. */
+  readonly partition?: Partition
 }
 
 const infoOf = async ({ admin }: ClusterServer): Promise<string> => (await admin.cluster('INFO')) as string
@@ -41,18 +48,40 @@ export async function until(holds: () => Promise<boolean>): Promise<void> {
   }
 }
 
-async function startServer(options: ClusterOptions): Promise<ClusterServer> {
-  const { appendfsync = 'no', args = [], nodeTimeoutMs = NODE_TIMEOUT_MS } = options
-  const [port, busPort] = [await freePort(), await freePort()]
+/** So many free ports, no two alike. */
+async function freePorts(count: number): Promise<readonly number[]> {
+  const ports = new Set<number>()
+  while (ports.size < count) ports.add(await freePort())
+  return [...ports]
+}
+
+async function startServer(
+  [port, busPort]: readonly [number, number],
+  options: ClusterOptions,
+): Promise<ClusterServer> {
+  const { appendfsync = 'no', args = [], nodeTimeoutMs = NODE_TIMEOUT_MS, partition } = options
   const settings = [
     ...['--cluster-enabled', 'yes', '--cluster-port', String(busPort), '--cluster-node-timeout', String(nodeTimeoutMs)],
     ...['--cluster-require-full-coverage', 'no', '--cluster-allow-replica-migration', 'no'],
     ...['--repl-diskless-sync-delay', '0', '--cluster-config-file', 'nodes.conf'],
   ]
-  const redis = await startLocalRedis({ port, appendfsync, args: [...settings, ...args] })
+  const { name, announced, doors } = await doorsOf(partition, port, busPort)
+  const redis = await startLocalRedis({ port, appendfsync, args: [...settings, ...doors, ...args] })
   const admin = new Redis({ port, retryStrategy: () => 50, maxRetriesPerRequest: null })
   admin.on('error', () => {})
-  return { redis, port, busPort, admin, address: `127.0.0.1:${port}` }
+  return { redis, port, ...announced, admin, address: `127.0.0.1:${announced.announcedPort}`, name }
+}
+
+/** How a server is reached by the others: directly, or through the doors of a network that can be cut. */
+async function doorsOf(partition: Partition | undefined, port: number, busPort: number) {
+  if (!partition) return { name: '', announced: { announcedPort: port, busPort }, doors: [] }
+  const name = partition.name()
+  const announced = { announcedPort: await partition.door(name, port), busPort: await partition.door(name, busPort) }
+  const doors = [
+    ...['--cluster-announce-ip', '127.0.0.1', '--cluster-announce-port', String(announced.announcedPort)],
+    ...['--cluster-announce-bus-port', String(announced.busPort), '--bind-source-addr', name],
+  ]
+  return { name, announced, doors }
 }
 
 export class RedisCluster implements AsyncDisposable {
@@ -67,10 +96,10 @@ export class RedisCluster implements AsyncDisposable {
 
   static async open(options: ClusterOptions = {}): Promise<RedisCluster> {
     const { primaries = 3, replicas = 0 } = options
-    const servers: ClusterServer[] = []
-    // One after the other, so that two of them never take the same free port.
-    for (let i = 0; i < primaries * (1 + replicas); i++) servers.push(await startServer(options))
-    const cluster = new RedisCluster(servers, primaries)
+    const count = primaries * (1 + replicas)
+    const ports = await freePorts(2 * count)
+    const pairs = ports.slice(0, count).map((port, i) => [port, ports[count + i] as number] as const)
+    const cluster = new RedisCluster(await Promise.all(pairs.map(pair => startServer(pair, options))), primaries)
     await cluster.#join()
     return cluster
   }
@@ -87,7 +116,7 @@ export class RedisCluster implements AsyncDisposable {
   async ownerOfSlot(slot: number, asked = this.#anyServer()): Promise<ClusterServer> {
     const rows = (await asked.admin.cluster('SLOTS')) as unknown as [number, number, [string, number]][]
     const row = rows.find(([from, to]) => slot >= from && slot <= to)
-    const owner = this.servers.find(({ port }) => port === row?.[2][1])
+    const owner = this.servers.find(({ announcedPort }) => announcedPort === row?.[2][1])
     if (!owner) throw new Error(`nobody has the slot ${slot}`)
     return owner
   }
@@ -141,6 +170,19 @@ export class RedisCluster implements AsyncDisposable {
     return this.servers.find(({ admin }) => admin.status === 'ready') ?? (this.servers[0] as ClusterServer)
   }
 
+  async #replicate(replica: ClusterServer, place: number): Promise<void> {
+    const primary = this.primaries[place % this.primaries.length] as ClusterServer
+    const id = (await primary.admin.cluster('MYID')) as string
+    await until(async () => ((await replica.admin.cluster('NODES')) as string).includes(id))
+    await until(() =>
+      replica.admin.cluster('REPLICATE', id).then(
+        () => true,
+        () => false,
+      ),
+    )
+    await until(async () => /master_link_status:up/.test(await replica.admin.info('replication')))
+  }
+
   async #join(): Promise<void> {
     const [first] = this.servers as [ClusterServer]
     const part = Math.ceil(SLOTS / this.primaries.length)
@@ -148,24 +190,19 @@ export class RedisCluster implements AsyncDisposable {
       await admin.cluster('SET-CONFIG-EPOCH', i + 1)
       if (i < this.primaries.length)
         await admin.call('CLUSTER', 'ADDSLOTSRANGE', i * part, Math.min(SLOTS, (i + 1) * part) - 1)
-      if (i > 0) await admin.call('CLUSTER', 'MEET', '127.0.0.1', first.port, first.busPort)
+      if (i > 0) await admin.call('CLUSTER', 'MEET', '127.0.0.1', first.announcedPort, first.busPort)
     }
     const known = new RegExp(`cluster_known_nodes:${this.servers.length}\\r`)
     for (const server of this.servers) await until(async () => known.test(await infoOf(server)))
-    for (const [i, replica] of this.servers.entries()) {
-      if (i < this.primaries.length) continue
-      const primary = this.primaries[i % this.primaries.length] as ClusterServer
-      const id = (await primary.admin.cluster('MYID')) as string
-      await until(async () => ((await replica.admin.cluster('NODES')) as string).includes(id))
-      await until(() =>
-        replica.admin.cluster('REPLICATE', id).then(
-          () => true,
-          () => false,
-        ),
-      )
-      await until(async () => /master_link_status:up/.test(await replica.admin.info('replication')))
-    }
+    await Promise.all(this.servers.slice(this.primaries.length).map((replica, i) => this.#replicate(replica, i)))
     await this.whole()
+    // A replica that was sent nothing yet is in nobody's table of slots.
+    for (const [i, { admin }] of this.primaries.entries()) {
+      const names = Array.from({ length: SLOTS }, (_, n) => `first:${n}`)
+      const key = names.find(name => Math.floor(clusterSlotOf(name) / part) === i) as string
+      await admin.set(key, '')
+      await admin.del(key)
+    }
     const perShard = this.servers.length / this.primaries.length - 1
     for (const asked of this.servers)
       await until(async () => {

@@ -3,11 +3,14 @@
  * of it: every grant is kept, and at the end compared with what the rounds hold. Who got no certain answer asks again under
  * the same name; whoever was granted once is asked for once more at the end.
  */
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { onTestFinished } from 'vitest'
 import * as keys from '../../engine/store/connection/keys.ts'
 import { Api, makeRound, type Round } from './api.ts'
 import { KEYS, SOON_MS, startTestWorker } from './engine.ts'
-import { type ClusterServer, RedisCluster } from './redis-cluster.ts'
+import { type ClusterOptions, type ClusterServer, RedisCluster } from './redis-cluster.ts'
 
 /** Answers that say nothing for certain; all others but grants are refusals. */
 const OPEN_ANSWERS = new Set(['unknown', 'unavailable', 'fenced', 'overloaded'])
@@ -32,14 +35,22 @@ export async function roundAt(
   }
 }
 
-/** At replicated: a cluster whose shards have a replica each, and two workers on it; all of it ends with the test. */
-export async function clusterOfTwoNodes() {
-  const redis = await RedisCluster.open({ replicas: 1, appendfsync: 'always' })
+/** The levels that keep what they acknowledged when a cluster promotes a replica. */
+export const LEVELS = ['replicated', 'fenced'] as const
+
+/** A cluster whose shards have a replica each, and two workers on it at a level; all of it ends with the test. */
+export async function clusterOfTwoNodes(
+  level: (typeof LEVELS)[number],
+  options: Pick<ClusterOptions, 'partition'> = {},
+) {
+  const redis = await RedisCluster.open({ replicas: 1, appendfsync: 'always', ...options })
   onTestFinished(() => redis.stop())
-  const level = { FAIRGRAB_DURABILITY: 'replicated', FAIRGRAB_REPLICAS: '1', LOG_LEVEL: 'fatal' }
+  const settings = { FAIRGRAB_DURABILITY: level, FAIRGRAB_REPLICAS: '1', LOG_LEVEL: 'fatal' }
   const urls: string[] = []
   for (let i = 0; i < 2; i++) {
-    const worker = await startTestWorker(redis.url, level, SOON_MS)
+    const journals = mkdtempSync(join(tmpdir(), 'fg-shards-'))
+    onTestFinished(() => rmSync(journals, { recursive: true, force: true }))
+    const worker = await startTestWorker(redis.url, { ...settings, FAIRGRAB_DATA_DIR: journals }, SOON_MS)
     onTestFinished(() => worker.stop())
     urls.push(worker.url)
   }
