@@ -9,7 +9,7 @@
  * The copy is in a temporary folder with a link to node_modules; the tree itself is never touched. Before the first bug that
  * tests have to notice they run on the copy as it is, because a test that fails anyway would catch everything. A bug is
  * caught when its tests fail, and also when they do not end within the bound, which is told apart. Prints each fate and at
- * the end the survivors; exit 0 when there is none, 1 else.
+ * the end the survivors, and bugs whose tests fail without them; exit 0 when there is none, 1 else.
  *
  * Rejected: the pinned hashes of the scripts as a test here. They notice every change of a script and understand none.
  */
@@ -35,9 +35,11 @@ const NEEDED = [
   'tsconfig.json',
   'vitest.config.ts',
 ]
+/** How long tests may take without a bug; with one three times as long as they did then, and this at least. */
+const SOUND_MS = 600_000
 const BOUND_MS = 120_000
 
-type Fate = 'caught' | 'hung' | 'survived'
+type Fate = 'caught' | 'hung' | 'survived' | 'unsound'
 
 function copyTree(): string {
   const copy = mkdtempSync(join(tmpdir(), 'fg-mutants-'))
@@ -46,13 +48,19 @@ function copyTree(): string {
   return copy
 }
 
+interface Run {
+  readonly more?: readonly string[]
+  /** After so long they are ended. */
+  readonly ms: number
+}
+
 interface Ran {
   readonly code: number
   readonly words: string
 }
 
 /** Runs test files in the copy; with `--bail=1` it ends at the first failure, now and then before that is counted. */
-function runTests(copy: string, tests: readonly string[], more: readonly string[] = []): Promise<Ran> {
+function runTests(copy: string, tests: readonly string[], { more = [], ms }: Run): Promise<Ran> {
   const bin = join(copy, 'node_modules/.bin')
   const files = tests.map(test => `test/${test}.test.ts`)
   const env = { ...process.env, PATH: `${bin}${delimiter}${process.env.PATH ?? ''}`, TEST_SEED: '1' }
@@ -69,7 +77,7 @@ function runTests(copy: string, tests: readonly string[], more: readonly string[
   const bound = setTimeout(() => {
     end()
     resolve({ code: -1, words })
-  }, BOUND_MS)
+  }, ms)
   const stop = () => {
     end()
     rmSync(copy, { recursive: true, force: true })
@@ -84,7 +92,7 @@ function runTests(copy: string, tests: readonly string[], more: readonly string[
   return promise
 }
 
-async function tryPlant(copy: string, { file, text, instead, tests }: Plant): Promise<Fate> {
+async function tryPlant(copy: string, { file, text, instead, tests }: Plant, ms: number): Promise<Fate> {
   const path = join(copy, file)
   const sound = readFileSync(path, 'utf8')
   writeFileSync(
@@ -93,8 +101,8 @@ async function tryPlant(copy: string, { file, text, instead, tests }: Plant): Pr
   )
   try {
     const hasVerdict = ({ code, words }: Ran) => code <= 0 || /Tests .*failed|Suites .*failed/.test(words)
-    const quick = await runTests(copy, tests, ['--bail=1'])
-    const { code, words } = hasVerdict(quick) ? quick : await runTests(copy, tests)
+    const quick = await runTests(copy, tests, { more: ['--bail=1'], ms })
+    const { code, words } = hasVerdict(quick) ? quick : await runTests(copy, tests, { ms })
     if (code === -1) return 'hung'
     if (!hasVerdict({ code, words })) throw new Error(`the tests did not run:\n${words}`)
     return code === 0 ? 'survived' : 'caught'
@@ -132,24 +140,35 @@ export function wantedOf(args: readonly string[]): Wanted {
   return { plants, lists: values.list ?? false }
 }
 
-/** Plants one after the other; throws when tests fail without a bug. */
+/** How long tests take on the copy as it is, milliseconds; undefined where they fail. */
+async function soundMs(copy: string, test: string): Promise<number | undefined> {
+  const from = performance.now()
+  const { code, words } = await runTests(copy, [test], { ms: SOUND_MS })
+  if (code === 0) return performance.now() - from
+  console.log(`  ${test} fails without a bug, and proves nothing:\n${words}`)
+  return undefined
+}
+
+/** Plants one after the other, and says what became of all. */
 async function tryAll(copy: string, plants: readonly Plant[]): Promise<number> {
-  const fates: Record<Fate, string[]> = { caught: [], hung: [], survived: [] }
-  const sound = new Set<string>()
+  const fates: Record<Fate, string[]> = { caught: [], hung: [], survived: [], unsound: [] }
+  const taken = new Map<string, number | undefined>()
   for (const [at, plant] of plants.entries()) {
-    const untried = plant.tests.filter(test => !sound.has(test))
-    const { code, words } = untried.length > 0 ? await runTests(copy, untried) : { code: 0, words: '' }
-    if (code !== 0)
-      throw new Error(`tests fail without any bug, so they prove nothing: ${untried.join(', ')}\n${words}`)
-    for (const test of untried) sound.add(test)
-    const fate = await tryPlant(copy, plant)
+    for (const test of plant.tests) if (!taken.has(test)) taken.set(test, await soundMs(copy, test))
+    const times = plant.tests.map(test => taken.get(test))
+    const bound = Math.max(BOUND_MS, 3 * times.reduce<number>((sum, ms = 0) => sum + ms, 0))
+    const fate = times.includes(undefined) ? 'unsound' : await tryPlant(copy, plant, bound)
     fates[fate].push(`${plant.bug} (${plant.file})`)
-    console.log(`${fate === 'survived' ? '✗' : '✓'} ${at + 1}/${plants.length} ${fate}: ${plant.bug}`)
+    const isSeen = fate === 'caught' || fate === 'hung'
+    console.log(`${isSeen ? '✓' : '✗'} ${at + 1}/${plants.length} ${fate}: ${plant.bug}`)
   }
-  const { caught, hung, survived } = fates
-  console.log(`${caught.length} caught, ${hung.length} hung, ${survived.length} survived of ${plants.length}`)
-  for (const survivor of survived) console.log(`  survived: ${survivor}`)
-  return survived.length === 0 ? 0 : 1
+  console.log(
+    `${Object.entries(fates)
+      .map(([fate, { length }]) => `${length} ${fate}`)
+      .join(', ')} of ${plants.length}`,
+  )
+  for (const fate of ['survived', 'unsound'] as const) for (const bug of fates[fate]) console.log(`  ${fate}: ${bug}`)
+  return fates.survived.length + fates.unsound.length === 0 ? 0 : 1
 }
 
 async function main(args: readonly string[]): Promise<number> {
