@@ -5,7 +5,7 @@
  * Written on node:crypto because it is one HMAC and a few checks (1.7 µs), and a library brings algorithms that we
  * would have to forbid again.
  */
-import { createHash, createHmac, createPublicKey, type KeyObject, timingSafeEqual, verify } from 'node:crypto'
+import { createHmac, createPublicKey, hash, type KeyObject, timingSafeEqual, verify } from 'node:crypto'
 import type { Clock } from '../base/clock.ts'
 import { isUserId } from '../base/holder.ts'
 import { CREDENTIAL_BYTES_MAX, TOKENS_CACHED_MAX } from '../base/limits.ts'
@@ -79,7 +79,7 @@ export class UserTokens {
   /** What a token proves, or undefined for one that proves nothing, whatever the reason. */
   verify(token: string): UserClaims | undefined {
     if (token.length > CREDENTIAL_BYTES_MAX) return undefined
-    const digest = createHash('sha256').update(token).digest('base64')
+    const digest = hash('sha256', token, 'base64')
     const known = this.#cache.get(digest) ?? this.#check(token)
     if (!known || known.expiresAt + LEEWAY_MS <= this.#clock.wallMs()) return undefined
     this.#remember(digest, known)

@@ -130,6 +130,10 @@ test.each([
 
 test.each([
   ['redis+cluster://', 'REDIS_URL: "redis+cluster://" is not an address; write redis+cluster://host:6379,host:6379'],
+  [
+    'redis+cluster://a:1,redis://b:1',
+    'REDIS_URL: "redis+cluster://a:1,redis://b:1" begins a second time; only its servers are set apart by commas',
+  ],
   ['redis+cluster://a:1/2', 'REDIS_URL: "redis+cluster://a:1/2" names a database, and a cluster has number 0 only'],
   ['redis+cluster://me:secret@a:1,', 'REDIS_URL: "redis+cluster://a:1," has a host that is none'],
   ['redis+cluster://a:1,b:x', 'REDIS_URL: "redis+cluster://a:1,b:x" has a host that is none'],

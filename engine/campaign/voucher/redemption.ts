@@ -7,7 +7,7 @@
  * set (held merchants, tags) can change between two tries, so a request that it refuses is first looked up; and it can change
  * between judging and deciding, so the script gets how long that was judged on holds, and what comes later is judged anew.
  */
-import { createHash } from 'node:crypto'
+import { hash } from 'node:crypto'
 import { Fault, Refusal } from '../../base/assert.ts'
 import { rfc3339 } from '../../base/clock.ts'
 import { CODES, type Code } from '../../base/codes.ts'
@@ -280,8 +280,8 @@ function answered(turned: Turned, { id, timeField, now }: Asked): KeyedAnswer {
   return { replayed: code === 'replayed' && !own, json: timedJson(at, answer, timeField) }
 }
 
-const hashOf = (parts: readonly unknown[]): string =>
-  createHash('sha256').update(JSON.stringify(parts)).digest('hex').slice(0, 32)
+/** In one call: half of what an object for it costs. */
+const hashOf = (parts: readonly unknown[]): string => hash('sha256', JSON.stringify(parts)).slice(0, 32)
 
 const fingerprintOf = ({ code, order, merchant_id, store_id, user_id }: RedemptionRequest): string =>
   hashOf([code, order.id, order.amount, order.currency, merchant_id, store_id ?? null, user_id ?? null])

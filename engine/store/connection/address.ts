@@ -124,7 +124,9 @@ export function clusterAddress(url: string): ClusterAddress | undefined {
   const [head, ofOne] = scheme
   refuseUnencoded(url)
   const wrong = (why: string) => new Error(`REDIS_URL: "${shownUrl(url)}" ${why}; write ${head}host:6379,host:6379`)
-  const form = /^(?:([^@/]*)@)?([^@/]+)(?:\/(.*))?$/.exec(url.slice(head.length))
+  const rest = url.slice(head.length)
+  if (rest.includes('://')) throw wrong('begins a second time; only its servers are set apart by commas')
+  const form = /^(?:([^@/]*)@)?([^@/]+)(?:\/(.*))?$/.exec(rest)
   if (!form) throw wrong('is not an address')
   const [, user = '', hosts = '', db = ''] = form
   if (db !== '' && db !== '0') throw wrong('names a database, and a cluster has number 0 only')

@@ -205,7 +205,7 @@ export class Link {
       lost: (line, client, detail, wasReady) => {
         this.#lastLoss = detail
         this.#shards?.lost(client)
-        if (wasReady) this.#options.changed?.('down', detail, line)
+        if (wasReady) this.#options.changed?.('down', `${shownUrl(line.url)}: ${detail}`, line)
       },
     })
   }
