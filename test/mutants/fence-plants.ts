@@ -330,7 +330,7 @@ export const FENCE_PLANTS: readonly Plant[] = [
     'a list ends although the round is bound to another server',
     'engine/store/data/fence-store.ts',
     ["?.binding === 'elsewhere') throw stateless(roundId)", "?.binding === 'elsewhere') return"],
-    'server/fenced-lookups',
+    'script/fence',
   ),
   plant(
     'an event of a server that was given up changes the epoch',

@@ -128,6 +128,7 @@ test('on another server nothing is granted, turned, restocked or raised until th
   expect((await room.rounds.read(id))?.binding).toBe('here')
   await newServer()
   expect((await room.rounds.read(id))?.binding).toBe('elsewhere')
+  await expect(room.fence.assertBound(id)).rejects.toMatchObject(fencedFault)
   expect((await room.rounds.read(plain))?.binding).toBe('')
   const state = await room.state(id)
   await expect(claim(id, ['a'])).rejects.toMatchObject(fencedFault)
