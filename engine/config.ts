@@ -5,6 +5,7 @@
  * docs/config.md has a row for each setting; a test compares them.
  */
 import { availableParallelism } from 'node:os'
+import { Networks } from './base/addresses.ts'
 import { GARBLED } from './base/text.ts'
 
 interface Row {
@@ -104,7 +105,13 @@ export const SETTINGS = [
     'FAIRGRAB_ORIGINS',
     'origins',
     '',
-    'Origins besides its own from which browsers may open the stream, comma separated.',
+    'Origins whose pages may call the engine and open the stream besides its own, comma separated.',
+  ),
+  row(
+    'FAIRGRAB_TRUSTED_PROXIES',
+    'networks',
+    '',
+    'Proxies whose X-Forwarded-For says who asks: addresses and networks (10.0.0.0/8), comma separated.',
   ),
   row('FAIRGRAB_ARRIVALS', 'folder', '', 'Where each worker records when each decided claim arrived; for measuring.'),
   row('LOG_LEVEL', 'level', 'info', 'The least level that is logged.', {
@@ -151,6 +158,8 @@ export interface Config {
   readonly rateKey: number
   readonly rateWrongCodes: number
   readonly origins: readonly string[]
+  /** Addresses and networks. */
+  readonly trustedProxies: readonly string[]
   /** Empty: nothing is recorded. */
   readonly arrivals: string
   readonly logLevel: string
@@ -255,6 +264,19 @@ function originsIn(text: string): readonly string[] {
   })
 }
 
+/** Addresses and networks, each of which can be read. */
+function networksIn(text: string): readonly string[] {
+  const entries = text.split(',').flatMap(entry => entry.trim() || [])
+  try {
+    void new Networks(entries)
+    return entries
+  } catch (cause) {
+    throw new ConfigError(
+      `FAIRGRAB_TRUSTED_PROXIES: "${(cause as Error).message}" (from the environment) is neither an address nor a network; write them like 10.0.0.7, 10.0.0.0/8 or fd00::/8`,
+    )
+  }
+}
+
 /** Reads and checks the environment. Throws ConfigError with a message for people. */
 export function readConfig(env: NodeJS.ProcessEnv = process.env): Config {
   refuseUnknown(env)
@@ -287,6 +309,7 @@ export function readConfig(env: NodeJS.ProcessEnv = process.env): Config {
     rateKey: number('FAIRGRAB_RATE_KEY'),
     rateWrongCodes: number('FAIRGRAB_RATE_WRONG_CODES'),
     origins: originsIn(text('FAIRGRAB_ORIGINS')),
+    trustedProxies: networksIn(text('FAIRGRAB_TRUSTED_PROXIES')),
     arrivals: text('FAIRGRAB_ARRIVALS'),
     logLevel: text('LOG_LEVEL'),
   })

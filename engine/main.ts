@@ -24,7 +24,7 @@ import type { Log } from './ops/log.ts'
 import { Metrics } from './ops/metrics.ts'
 import { TrafficLog } from './ops/traffic-log.ts'
 import { RateLimits } from './server/http/rate-limits.ts'
-import type { Server } from './server/http/uws.ts'
+import type { Server } from './server/uws/server.ts'
 import { totalOf } from './store/data/notice.ts'
 import { openStore, type Store } from './store/store.ts'
 

@@ -4,6 +4,7 @@
  */
 import { Callers, parseKeys } from '../auth/callers.ts'
 import { UserTokens } from '../auth/user-tokens.ts'
+import { Networks } from '../base/addresses.ts'
 import type { Clock } from '../base/clock.ts'
 import { FRAME_BYTES_MAX, SOCKET_IDLE_S } from '../base/limits.ts'
 import type { Random } from '../base/random.ts'
@@ -33,9 +34,10 @@ import type { Gauges, Metrics } from '../ops/metrics.ts'
 import { stockFrame } from '../server/answers/round-answers.ts'
 import type { Services } from '../server/http/gateway.ts'
 import type { RateLimits } from '../server/http/rate-limits.ts'
-import { type Server, serve } from '../server/http/uws.ts'
 import { httpRoutes, noRoute, VERSION } from '../server/routes/routes.ts'
 import { Stream, topicOf } from '../server/stream/stream.ts'
+import type { Edge } from '../server/uws/exchange.ts'
+import { type Server, serve } from '../server/uws/server.ts'
 import { grantedOf, quarantinedOf, totalOf } from '../store/data/notice.ts'
 import type { Store } from '../store/store.ts'
 import { drawnFrame } from '../wire/drawn-frame.ts'
@@ -106,10 +108,17 @@ export function servicesOf(
   return { services, stream, own }
 }
 
+/** What is not set is undefined, so that a request pays nothing for it. */
+const edgeOf = ({ origins, trustedProxies }: Config): Edge => ({
+  origins: origins.length > 0 ? new Set(origins) : undefined,
+  proxies: trustedProxies.length > 0 ? new Networks(trustedProxies) : undefined,
+})
+
 /** Listens from now on. */
-export const openServer = ({ host, port }: Config, services: Services, stream: Stream): Promise<Server> =>
+export const openServer = (config: Config, services: Services, stream: Stream): Promise<Server> =>
   serve({
-    ...{ host, port },
+    ...{ host: config.host, port: config.port },
+    edge: edgeOf(config),
     routes: httpRoutes(services),
     fallback: noRoute,
     streamPath: '/v1/stream',

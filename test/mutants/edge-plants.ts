@@ -36,19 +36,19 @@ export const EDGE_PLANTS: readonly Plant[] = [
   ),
   plant(
     'the edge: a part of a path that is no text stands for itself',
-    'engine/server/http/uws.ts',
+    'engine/server/uws/exchange.ts',
     ['.test(part) ? part : GARBLED', '.test(part) ? part : part'],
     GARBLED,
   ),
   plant(
     'the edge: a token for the stream is of any bytes',
-    'engine/server/http/uws.ts',
+    'engine/server/uws/sockets.ts',
     ['credential.includes(GARBLED) || isGarbledHeader(header)', 'isGarbledHeader(header)'],
     GARBLED,
   ),
   plant(
     'the edge: a header is of any bytes',
-    'engine/server/http/uws.ts',
+    'engine/server/uws/exchange.ts',
     ["utf8Text(Buffer.from(text, 'latin1')) === undefined", 'text.includes(GARBLED)'],
     GARBLED,
   ),

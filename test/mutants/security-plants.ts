@@ -70,7 +70,7 @@ export const SECURITY_PLANTS: readonly Plant[] = [
   ),
   plant(
     'any transfer coding of a claim is taken for chunks',
-    'engine/server/http/uws.ts',
+    'engine/server/uws/exchange.ts',
     ["lean && req.getHeader('transfer-encoding') === '' ?", 'lean ?'],
     'server/edge',
   ),
@@ -88,13 +88,13 @@ export const SECURITY_PLANTS: readonly Plant[] = [
   ),
   plant(
     'of two lengths the first is believed',
-    'engine/server/http/uws.ts',
+    'engine/server/uws/exchange.ts',
     ["if (lengths > 1 || codings > 1) return 'ambiguous'", "if (codings > 1) return 'ambiguous'"],
     'server/edge',
   ),
   plant(
     'an ambiguous request keeps its connection',
-    'engine/server/http/uws.ts',
+    'engine/server/uws/exchange.ts',
     [
       "if (this.framing === 'ambiguous') this.#res.end(body, true)",
       "if (this.framing === 'ambiguous') this.#res.end(body)",

@@ -187,7 +187,7 @@ export const STORE_PLANTS: readonly Plant[] = [
   ),
   plant(
     'a list that fails in the middle ends like a whole one',
-    'engine/server/http/uws.ts',
+    'engine/server/uws/exchange.ts',
     ['if (this.#open) this.#res.close()', 'if (this.#open) this.#res.end()'],
     'unit/exchange',
   ),

@@ -7,7 +7,7 @@ import { type Plant, plant } from './plant.ts'
 export const STREAM_PLANTS: readonly Plant[] = [
   plant(
     'answers pile up for a reader who never reads',
-    'engine/server/http/uws.ts',
+    'engine/server/uws/sockets.ts',
     ['if (this.#owedBytes > this.owedBytesMax)', 'if (this.#owedBytes < 0)'],
     'server/slow-readers',
   ),
@@ -19,7 +19,7 @@ export const STREAM_PLANTS: readonly Plant[] = [
   ),
   plant(
     'what was sent is still owed',
-    'engine/server/http/uws.ts',
+    'engine/server/uws/sockets.ts',
     ['      this.#owedBytes -= message.length\n', ''],
     'server/socket-limits',
   ),
@@ -61,7 +61,7 @@ export const STREAM_PLANTS: readonly Plant[] = [
   ),
   plant(
     'a silent socket stays',
-    'engine/server/http/uws.ts',
+    'engine/server/uws/sockets.ts',
     ['idleTimeout: socketIdleS', 'idleTimeout: 0'],
     'server/socket-limits',
   ),
@@ -73,7 +73,7 @@ export const STREAM_PLANTS: readonly Plant[] = [
   ),
   plant(
     'who watches is not told again after a slow time',
-    'engine/server/http/uws.ts',
+    'engine/server/uws/sockets.ts',
     ['if (ws.getBufferedAmount() === 0) handler.drained(of(ws))', ''],
     'server/slow-readers',
   ),

@@ -55,7 +55,7 @@ const INSIDE_MAY = [...BENCH_MAY, 'store', 'campaign', 'draw', 'auth']
 const OWNERS: Readonly<Record<string, string>> = {
   ioredis: 'engine/store/',
   msgpackr: 'engine/wire/',
-  'uWebSockets.js': 'engine/server/http/uws.ts',
+  'uWebSockets.js': 'engine/server/uws/',
   '@noble/curves': 'engine/draw/',
 }
 

@@ -2,17 +2,20 @@
  * The proxies of deploy/proxy in front of a node, as they ship: nginx and HAProxy from the system's packages.
  *
  * What docs/operations.md promises of them is asked through each: heads of a shop's domain, a first line in two packets,
- * two lengths that differ, claims on connections that were idle, and a subscriber who says nothing and is kept. Only the
+ * two lengths that differ, claims on connections that were idle, a rate and sockets an address of those who ask and not of the
+ * proxy, whatever they write themselves, and a subscriber who says nothing and is kept. Only the
  * addresses and the places of files are changed here. The pings are waited for in the background of the other tests.
  */
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdirSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs'
 import { rm } from 'node:fs/promises'
+import { type IncomingMessage, request } from 'node:http'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { WebSocket } from 'ws'
 import { ROOT } from '../repo/tree.ts'
 import { Api, makeRound, type Round } from '../support/api.ts'
 import { KEYS, startNode, type TestNode } from '../support/engine.ts'
@@ -24,6 +27,9 @@ const PINGED_WITHIN_S = 25
 const SERVES_WITHIN_MS = 20_000
 const PROXIES = ['nginx', 'haproxy'] as const
 type Proxy = (typeof PROXIES)[number]
+const RATE = 40
+const SOCKETS = 4
+const LIMITS = { FAIRGRAB_RATE_ADDRESS: String(RATE), FAIRGRAB_SOCKETS_ADDRESS: String(SOCKETS) }
 
 const folder = mkdtempSync(join(tmpdir(), 'fg-proxy-'))
 const urls = new Map<Proxy, string>()
@@ -75,6 +81,15 @@ const answers = (url: string): Promise<boolean> =>
     () => false,
   )
 
+/** The status of what an address of this machine asks without a credential. */
+async function statusFor(url: string, localAddress: string, headers: Record<string, string> = {}): Promise<number> {
+  const asked = request(`${url}/v1/rounds/${round.id}`, { localAddress, headers, agent: false })
+  asked.end()
+  const [answer] = (await once(asked, 'response')) as [IncomingMessage]
+  answer.resume()
+  return answer.statusCode as number
+}
+
 /** How many seconds a subscriber who says nothing waits for the first ping. */
 async function firstPing(who: string, url: string): Promise<readonly [string, number]> {
   const from = performance.now()
@@ -87,7 +102,7 @@ async function firstPing(who: string, url: string): Promise<readonly [string, nu
 }
 
 beforeAll(async () => {
-  node = await startNode({ FAIRGRAB_RATE_ADDRESS: '0', FAIRGRAB_DURABILITY: 'memory' })
+  node = await startNode({ ...LIMITS, FAIRGRAB_TRUSTED_PROXIES: '127.0.0.1', FAIRGRAB_DURABILITY: 'memory' })
   round = await makeRound(new Api(node.url, KEYS.operator), { stock: 1000 })
   mkdirSync(folder, { recursive: true })
   await Promise.all(PROXIES.map(start))
@@ -143,6 +158,31 @@ describe.each(PROXIES)('%s', proxy => {
       `/v1/rounds/${round.id}/claims/${proxy}-lengths`,
     )
     expect(held).toBe(404)
+  })
+
+  test('a rate is of who asks, and nobody else pays for it or passes for another', async () => {
+    const busy = `127.0.1.${1 + PROXIES.indexOf(proxy)}`
+    const idle = `127.0.2.${1 + PROXIES.indexOf(proxy)}`
+    const forged = (i: number) => ({ 'x-forwarded-for': `198.51.100.${i}` })
+    const statuses = await Promise.all(Array.from({ length: 3 * RATE }, (_, i) => statusFor(url(), busy, forged(i))))
+    expect(statuses).toContain(429)
+    expect(await statusFor(url(), idle)).toBe(200)
+  })
+
+  test('so are the sockets of an address', async () => {
+    const from = (localAddress: string) => new WebSocket(`${url().replace('http', 'ws')}/v1/stream`, { localAddress })
+    const opened = Array.from({ length: SOCKETS }, () => from('127.0.3.1'))
+    await Promise.all(opened.map(socket => once(socket, 'open')))
+    const [refused] = await once(
+      from('127.0.3.1').on('error', () => {}),
+      'error',
+    )
+    expect(String(refused)).toContain('429')
+    const other = from('127.0.3.2')
+    await once(other, 'open')
+    const ended = [...opened, other].map(socket => once(socket, 'close'))
+    for (const socket of [...opened, other]) socket.close()
+    await Promise.all(ended)
   })
 
   test('claims, refusals and lists go through', async () => {

@@ -10,8 +10,8 @@ import { once } from 'node:events'
 import { connect } from 'node:net'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { FRAME_BYTES_MAX, TOPICS_PER_SOCKET_MAX } from '../../engine/base/limits.ts'
-import type { StreamSocket } from '../../engine/server/http/stream-socket.ts'
-import { type Server, serve } from '../../engine/server/http/uws.ts'
+import type { StreamSocket } from '../../engine/server/stream/stream-socket.ts'
+import { type Server, serve } from '../../engine/server/uws/server.ts'
 import { Api, makeCampaign, makeRound, type Round } from '../support/api.ts'
 import { KEYS, startTestWorker, type TestWorker } from '../support/engine.ts'
 import { readMetrics, sumOf } from '../support/metrics.ts'
@@ -49,6 +49,7 @@ async function serveSockets(): Promise<{ server: Server; sockets: Set<StreamSock
   const sockets = new Set<StreamSocket>()
   const server = await serve({
     ...{ host: '127.0.0.1', port: 0, routes: [], fallback: exchange => exchange.answer(404, 'text/plain', '') },
+    edge: { origins: undefined, proxies: undefined },
     ...{ streamPath: '/v1/stream', frameBytesMax: FRAME_BYTES_MAX, socketIdleS: IDLE_S },
     stream: {
       refuses: () => undefined,

@@ -113,12 +113,16 @@ export class RedisCluster implements AsyncDisposable {
     return this.ownerOfSlot(clusterSlotOf(key), asked)
   }
 
+  /** The same of a slot. A server that was away may know of no owner at first, and is asked until it does. */
   async ownerOfSlot(slot: number, asked = this.#anyServer()): Promise<ClusterServer> {
-    const rows = (await asked.admin.cluster('SLOTS')) as unknown as [number, number, [string, number]][]
-    const row = rows.find(([from, to]) => slot >= from && slot <= to)
-    const owner = this.servers.find(({ announcedPort }) => announcedPort === row?.[2][1])
-    if (!owner) throw new Error(`nobody has the slot ${slot}`)
-    return owner
+    let owner: ClusterServer | undefined
+    await until(async () => {
+      const rows = (await asked.admin.cluster('SLOTS')) as unknown as [number, number, [string, number]][]
+      const row = rows.find(([from, to]) => slot >= from && slot <= to)
+      owner = this.servers.find(({ announcedPort }) => announcedPort === row?.[2][1])
+      return owner !== undefined
+    })
+    return owner as unknown as ClusterServer
   }
 
   /** The replicas of a primary, as it says itself. */

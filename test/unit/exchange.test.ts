@@ -5,7 +5,7 @@
 
 import { expect, test } from 'vitest'
 import { realClock } from '../../engine/base/clock.ts'
-import { Exchange } from '../../engine/server/http/uws.ts'
+import { Exchange } from '../../engine/server/uws/exchange.ts'
 
 const REQUEST = {
   getMethod: () => 'get',
@@ -21,6 +21,9 @@ async function* parts(count: number): AsyncGenerator<string> {
 }
 
 /** An exchange over a response whose writes say what `says` says, and what it wrote. */
+/** Nobody stands between. */
+const EDGE = { origins: undefined, proxies: undefined }
+
 function exchangeOf(says: (part: number) => boolean) {
   const written: string[] = []
   const heard = { aborted: () => {}, ended: false, broken: false }
@@ -49,7 +52,7 @@ function exchangeOf(says: (part: number) => boolean) {
     },
   }
   type Arguments = ConstructorParameters<typeof Exchange>
-  const exchange = new Exchange(response as unknown as Arguments[0], REQUEST as unknown as Arguments[1], 0)
+  const exchange = new Exchange(response as unknown as Arguments[0], REQUEST as unknown as Arguments[1], EDGE)
   return { exchange, written, heard }
 }
 

@@ -38,9 +38,9 @@ import {
 } from '../../wire/encoding.ts'
 import { PROBLEM_TYPES, problem } from '../../wire/problem.ts'
 import { complaint } from '../../wire/schemas.ts'
+import type { Exchange, Headers } from '../uws/exchange.ts'
 import { type ParameterName, readQuery } from './query.ts'
 import type { RateLimits } from './rate-limits.ts'
-import type { Exchange, Headers } from './uws.ts'
 
 /** What the routes and the stream may use: the parts that main.ts put together, and nothing else. */
 export interface Services {

@@ -6,8 +6,8 @@ import { Refusal } from '../../base/assert.ts'
 import type { Clock } from '../../base/clock.ts'
 import { LIST_ROWS_DEFAULT, LIST_ROWS_MAX } from '../../base/limits.ts'
 import { accepts } from '../../wire/encoding.ts'
+import type { Exchange } from '../uws/exchange.ts'
 import type { Answer, Call, Services } from './gateway.ts'
-import type { Exchange } from './uws.ts'
 
 const LINES_A_CHUNK = 512
 

@@ -7,10 +7,11 @@
  * guesser does nothing else. Only a wrong code takes from it, so a busy platform is never limited by what it redeems.
  */
 import type { Caller } from '../../auth/callers.ts'
+import { networkOf } from '../../base/addresses.ts'
 import type { Clock } from '../../base/clock.ts'
 import { RATE_BUCKETS_MAX } from '../../base/limits.ts'
 import type { Rates } from '../../campaign/voucher/controls.ts'
-import type { Headers } from './uws.ts'
+import type { Headers } from '../uws/exchange.ts'
 
 interface Bucket {
   left: number
@@ -28,13 +29,6 @@ const guesses = ({ id }: Caller): string => `code:${id}`
 
 const FREE: RateVerdict = { allowed: true, headers: [] }
 const LATE: RateVerdict = { allowed: false, late: true, headers: [] }
-
-/** How the library writes an IPv4 caller of a server that listens to both. */
-const MAPPED = '0000:0000:0000:0000:0000:ffff:'
-
-/** Who is counted together: IPv6 callers own a /64, so that is theirs; IPv4 callers one address, whichever way it is written. */
-export const networkOf = (address: string): string =>
-  address.includes(':') && !address.startsWith(MAPPED) ? address.split(':').slice(0, 4).join(':') : address
 
 export class RateLimits {
   #rates: Rates

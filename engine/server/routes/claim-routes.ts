@@ -28,7 +28,7 @@ import {
   validated,
 } from '../http/gateway.ts'
 import { listRows, placeOf } from '../http/lists.ts'
-import type { Exchange, Headers } from '../http/uws.ts'
+import type { Exchange, Headers } from '../uws/exchange.ts'
 
 const writers = new WeakMap<Round, ClaimJson>()
 

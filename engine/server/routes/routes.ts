@@ -5,7 +5,8 @@
 import { CODES } from '../../base/codes.ts'
 import { asyncApi, openApi } from '../../wire/open-api.ts'
 import { handle, type Route, refuse, refuseGarbled, type Services } from '../http/gateway.ts'
-import type { Exchange, HttpRoute } from '../http/uws.ts'
+import type { Exchange } from '../uws/exchange.ts'
+import type { HttpRoute } from '../uws/server.ts'
 import { CLAIM_ROUTES, claimOne } from './claim-routes.ts'
 import { CONTROL_ROUTES } from './control-routes.ts'
 import { DASHBOARD } from './dashboard-files.ts'
@@ -100,6 +101,7 @@ export function httpRoutes(services: Services): HttpRoute[] {
       path: route.path,
       handle: guarded(services, exchange => handle(services, route, exchange)),
     })),
+    ...[...PATTERNS.keys()].map(path => ({ method: 'options' as const, path, handle: preflight })),
   ]
 }
 
@@ -120,13 +122,30 @@ const refuseAmbiguous = (exchange: Exchange) =>
 const PATTERNS = new Map<string, RegExp>()
 for (const { path } of ROUTES) PATTERNS.set(path, new RegExp(`^${path.replace(/\{\w+\}/g, '[^/]+')}$`))
 
+/** The methods of a path. */
+const methodsOf = (asked: string): readonly string[] =>
+  ROUTES.filter(({ path }) => PATTERNS.get(path)?.test(asked)).flatMap(({ method }) =>
+    method === 'get' ? ['GET', 'HEAD'] : [method.toUpperCase()],
+  )
+
+/** How long a browser may remember what a preflight said, seconds. */
+const PREFLIGHT_S = 600
+
+/** What a browser asks before a page of another origin may ask; it counts against no rate. */
+function preflight(exchange: Exchange): void {
+  if (exchange.origin === '') return noRoute(exchange)
+  exchange.answerNothing([
+    ['Access-Control-Allow-Methods', methodsOf(exchange.path).join(', ')],
+    ['Access-Control-Allow-Headers', 'Authorization, Content-Type, Idempotency-Key'],
+    ['Access-Control-Max-Age', String(PREFLIGHT_S)],
+  ])
+}
+
 /** What matches no route: another method of a path that exists, or nothing. */
 export function noRoute(exchange: Exchange): void {
   if (exchange.framing === 'ambiguous') return refuseAmbiguous(exchange)
   if (exchange.garbled) return refuseGarbled(exchange)
-  const methods = ROUTES.filter(({ path }) => PATTERNS.get(path)?.test(exchange.path)).flatMap(({ method }) =>
-    method === 'get' ? ['GET', 'HEAD'] : [method.toUpperCase()],
-  )
+  const methods = methodsOf(exchange.path)
   if (methods.length === 0)
     return refuse(exchange, 'not_found', `${exchange.path}: ${CODES.not_found.title.toLowerCase()}`)
   refuse(exchange, 'method_not_allowed', `use ${methods.join(', ')}`, { headers: [['Allow', methods.join(', ')]] })

@@ -5,6 +5,7 @@
  * is absolute, and a reader that catches up gets the newest again. Answers to claims are never dropped.
  */
 import { type Caller, type Callers, may } from '../../auth/callers.ts'
+import { networkOf } from '../../base/addresses.ts'
 import { Refusal } from '../../base/assert.ts'
 import { rfc3339 } from '../../base/clock.ts'
 import { CLOSE_CODES, CODES, type Code } from '../../base/codes.ts'
@@ -22,8 +23,7 @@ import { claimRequest, countUnread, enteredAnswer, poolOf, refusalFields } from 
 import { stockFrame } from '../answers/round-answers.ts'
 import { type Services, surely } from '../http/gateway.ts'
 import { readQuery } from '../http/query.ts'
-import { networkOf } from '../http/rate-limits.ts'
-import type { RefusedUpgrade, StreamHandler, StreamSocket, UpgradeRequest } from '../http/stream-socket.ts'
+import type { RefusedUpgrade, StreamHandler, StreamSocket, UpgradeRequest } from './stream-socket.ts'
 
 type FrameOf<Op extends StreamFrame['op']> = Extract<StreamFrame, { op: Op }>
 type FrameId = StreamFrame['id']

@@ -11,10 +11,11 @@ const KEEP_ALIVE_S = 8
 
 const LINES = new Map<string, string[]>()
 
-/** `201 Created` and the header line of the content type. */
+/** `201 Created` and the header line of the content type, which an answer without a body has not. */
 export function statusLine(status: number, type: string): string {
   const lines = LINES.get(type) ?? []
   LINES.set(type, lines)
-  lines[status] ??= `${status} ${STATUS_CODES[status]}\r\ncontent-type: ${type}\r\nkeep-alive: timeout=${KEEP_ALIVE_S}`
+  const content = type === '' ? '' : `content-type: ${type}\r\n`
+  lines[status] ??= `${status} ${STATUS_CODES[status]}\r\n${content}keep-alive: timeout=${KEEP_ALIVE_S}`
   return lines[status]
 }

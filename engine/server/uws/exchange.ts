@@ -1,0 +1,249 @@
+/**
+ * One HTTP request and its answer, over uWebSockets.js, with the library's rules kept so that nobody else has to: `onAborted`
+ * is registered before anything can throw (else the process ends), a response is never touched after it ended or
+ * aborted, answers are corked (one write), buffers that the library takes back are copied, bodies are counted chunk by chunk.
+ */
+import type * as uws from 'uWebSockets.js'
+import { callerAddress, type Networks } from '../../base/addresses.ts'
+import type { Clock } from '../../base/clock.ts'
+import { GARBLED, utf8Text } from '../../base/text.ts'
+import { statusLine } from './status-line.ts'
+
+/** How long a streamed answer waits for a reader who seems slow before it looks again; doubled while they are. */
+const WRITABLE_MS = 10
+const WRITABLE_MS_MAX = 1000
+
+export type Headers = readonly (readonly [name: string, value: string])[]
+
+/**
+ * A part of a path without its percent signs. Bytes that are no text are garbled, as the library shows raw ones; a percent sign
+ * that begins no byte stays as it is and is found nowhere.
+ */
+function decoded(part: string): string {
+  if (!part.includes('%')) return part
+  try {
+    return decodeURIComponent(part)
+  } catch {
+    return /%(?![\da-f]{2})/i.test(part) ? part : GARBLED
+  }
+}
+
+/**
+ * Whether a header is no UTF-8: the library gives it a character a byte, other than paths and queries, which it decodes. Bytes
+ * beyond ASCII at either end it cuts off, and nobody sees those.
+ */
+export const isGarbledHeader = (text: string): boolean =>
+  /[\x80-\xff]/.test(text) && utf8Text(Buffer.from(text, 'latin1')) === undefined
+
+/** What its header lines say of a body: two ends, or one by a coding that is not read here, are ambiguous. The library believes the first length and takes every coding for chunks. */
+export function framingOf(req: uws.HttpRequest): 'bare' | 'body' | 'ambiguous' {
+  let [lengths, codings, empty] = [0, 0, true]
+  req.forEach((name, value) => {
+    if (name === 'content-length') [lengths, empty] = [lengths + 1, Number(value) === 0]
+    else if (name === 'transfer-encoding') codings += value.toLowerCase() === 'chunked' ? 1 : 2
+  })
+  if (lengths > 1 || codings > 1) return 'ambiguous'
+  return codings > 0 || !empty ? 'body' : 'bare'
+}
+
+/** Who stands between this node and its callers; what is not set costs nothing. */
+export interface Edge {
+  /** Origins whose pages may read answers. */
+  readonly origins: ReadonlySet<string> | undefined
+  /** Proxies that speak for others. */
+  readonly proxies: Networks | undefined
+}
+
+/** All lines of X-Forwarded-For as one. */
+export function forwardedIn(req: uws.HttpRequest): string {
+  if (req.getHeader('x-forwarded-for') === '') return ''
+  const lines: string[] = []
+  req.forEach((name, value) => {
+    if (name === 'x-forwarded-for') lines.push(value)
+  })
+  return lines.join(',')
+}
+
+/** The address of a socket as text, whoever it speaks for. */
+export const socketAddress = (res: uws.HttpResponse): string =>
+  Buffer.from(res.getRemoteAddressAsText()).toString('latin1')
+
+/** What a page of another origin may read of an answer besides its body. */
+const EXPOSED = 'RateLimit, RateLimit-Policy, Retry-After, Idempotent-Replayed'
+
+/** One HTTP request, read before anything awaits, and its answer. */
+export class Exchange {
+  readonly #res: uws.HttpResponse
+  /** Asked by HEAD. The library's own way to send a length without a body ends the connection, so it is a header of ours. */
+  readonly #head: boolean
+  readonly #proxies: Networks | undefined
+  readonly #forwarded: string
+  /** The origin of the page that asks, where it was named; else empty. */
+  readonly origin: string
+  readonly method: string
+  readonly path: string
+  readonly query: string
+  readonly params: readonly string[]
+  readonly authorization: string
+  readonly contentType: string
+  readonly accept: string
+  readonly idempotencyKey: string
+  /** Of an ambiguous one who stands in front may see another end: it has to be refused, and its answer ends the connection. */
+  readonly framing: ReturnType<typeof framingOf>
+  #open = true
+
+  /**
+   * `count` is the number of the path's parts. Each read of the request is a call into the library; a `lean` exchange leaves
+   * out what a claim does not need, and reads the header lines one by one (0.09 µs a line) only when a coding is among them.
+   */
+  constructor(res: uws.HttpResponse, req: uws.HttpRequest, edge: Edge, { count = 0, lean = false } = {}) {
+    this.#res = res
+    this.#proxies = edge.proxies
+    this.#forwarded = edge.proxies ? forwardedIn(req) : ''
+    const origin = edge.origins ? req.getHeader('origin') : ''
+    this.origin = origin !== '' && edge.origins?.has(origin) ? origin : ''
+    this.#head = !lean && req.getMethod() === 'head'
+    res.onAborted(() => {
+      this.#open = false
+    })
+    this.method = lean ? '' : req.getMethod()
+    this.path = lean ? '' : req.getUrl()
+    // The library has none where there is no question mark, whatever its types say.
+    this.query = (req.getQuery() as string | undefined) ?? ''
+    const params: string[] = []
+    for (let i = 0; i < count; i++) params.push(decoded(req.getParameter(i) ?? ''))
+    this.params = params
+    this.authorization = req.getHeader('authorization')
+    this.contentType = req.getHeader('content-type')
+    this.accept = req.getHeader('accept')
+    this.idempotencyKey = lean ? '' : req.getHeader('idempotency-key')
+    this.framing = lean && req.getHeader('transfer-encoding') === '' ? 'bare' : framingOf(req)
+  }
+
+  /** Whether bytes of its head that are to be text are no UTF-8. */
+  get garbled(): boolean {
+    const { path, query, params, authorization, idempotencyKey } = this
+    const isCut = [path, query, ...params].some(text => text.includes(GARBLED))
+    return isCut || isGarbledHeader(authorization) || isGarbledHeader(idempotencyKey)
+  }
+
+  /** False once it was answered or the client went away. */
+  get open(): boolean {
+    return this.#open
+  }
+
+  /** The address of who asks, as text: the socket's, or the one that a trusted proxy speaks for; only while open. */
+  get address(): string {
+    if (!this.#open) return ''
+    const own = socketAddress(this.#res)
+    return this.#proxies ? callerAddress(own, this.#forwarded, this.#proxies) : own
+  }
+
+  answer(status: number, type: string, body: string | Uint8Array, headers: Headers = []): void {
+    if (!this.#open) return
+    this.#open = false
+    this.#res.cork(() => {
+      this.#begin(status, type)
+      for (const [name, value] of headers) this.#res.writeHeader(name, value)
+      if (this.framing === 'ambiguous') this.#res.end(body, true)
+      else if (this.#head) this.#res.writeHeader('Content-Length', String(Buffer.byteLength(body))).endWithoutBody()
+      else this.#res.end(body)
+    })
+  }
+
+  /** Answers with headers alone: 204. */
+  answerNothing(headers: Headers): void {
+    if (!this.#open) return
+    this.#open = false
+    this.#res.cork(() => {
+      this.#begin(204, '')
+      for (const [name, value] of headers) this.#res.writeHeader(name, value)
+      this.#res.endWithoutBody()
+    })
+  }
+
+  /** The first lines of every answer; a page of a named origin may read it. */
+  #begin(status: number, type: string): void {
+    this.#res.writeStatus(statusLine(status, type))
+    if (this.origin === '') return
+    this.#res.writeHeader('Access-Control-Allow-Origin', this.origin)
+    this.#res.writeHeader('Vary', 'Origin')
+    this.#res.writeHeader('Access-Control-Expose-Headers', EXPOSED)
+  }
+
+  /** Gives `done` the body, which is its own, or `tooLarge` when it passes `most` bytes. */
+  read(most: number, done: (body: Buffer) => void, tooLarge: () => void): void {
+    let chunks: Buffer[] | undefined
+    let size = 0
+    let ended = false
+    this.#res.onData((chunk, isLast) => {
+      if (ended) return
+      size += chunk.byteLength
+      if (size > most) {
+        ended = true
+        tooLarge()
+      } else if (isLast) {
+        ended = true
+        done(chunks ? Buffer.concat([...chunks, Buffer.from(chunk)]) : Buffer.from(chunk))
+      } else {
+        chunks ??= []
+        chunks.push(Buffer.from(chunk.slice(0)))
+      }
+    })
+  }
+
+  /** Writes an answer of unknown length as its parts come, no faster than the client reads. */
+  async stream(type: string, parts: AsyncIterable<string>, clock: Clock): Promise<void> {
+    const reader = parts[Symbol.asyncIterator]()
+    // What fails before anything was written can still be answered as it is.
+    let next = await reader.next()
+    if (!this.#open) return
+    this.#res.cork(() => this.#begin(200, type))
+    for (let waits = 0; !this.#head && !next.done; next = await reader.next().catch(cause => this.#breakOff(cause))) {
+      if (!this.#open) return
+      if (this.#write(next.value)) waits = 0
+      else await this.#writable(Math.min(WRITABLE_MS_MAX, WRITABLE_MS * 2 ** waits++), clock)
+    }
+    if (!this.#open) return
+    this.#open = false
+    this.#res.cork(() => (this.#head ? this.#res.endWithoutBody() : this.#res.end()))
+  }
+
+  /** Whether the client takes more now. Inside a cork, because the library warns of a write outside of one. */
+  #write(part: string): boolean {
+    let isTaken = true
+    this.#res.cork(() => {
+      isTaken = this.#res.write(part)
+    })
+    return isTaken
+  }
+
+  /** Ends the connection in the middle of an answer, so that nobody takes what they have for all of it. */
+  #breakOff(cause: unknown): never {
+    if (this.#open) this.#res.close()
+    this.#open = false
+    throw cause
+  }
+
+  /**
+   * Resolves when the client takes more, or after `most` milliseconds: the library corks a write by itself, and what
+   * it calls backpressure may be gone when the cork is out; then nothing ever becomes writable again.
+   */
+  #writable(most: number, clock: Clock): Promise<void> {
+    return new Promise(resolve => {
+      const cancel = clock.after(most, resolve)
+      const done = () => {
+        cancel()
+        resolve()
+      }
+      this.#res.onWritable(() => {
+        done()
+        return true
+      })
+      this.#res.onAborted(() => {
+        this.#open = false
+        done()
+      })
+    })
+  }
+}
