@@ -4,9 +4,9 @@
  * start and names the nearest known one, because a misspelt limit that is silently ignored is found at 20:00:00.
  * docs/config.md has a row for each setting; a test compares them.
  */
+import { readFileSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
-import { Networks } from './base/addresses.ts'
-import { GARBLED } from './base/text.ts'
+import { GARBLED, utf8Text } from './base/text.ts'
 
 interface Row {
   readonly name: string
@@ -121,6 +121,18 @@ export const SETTINGS = [
 
 export type SettingName = (typeof SETTINGS)[number]['name']
 
+/** Of what must not be shown only whether it is set is shown; and it may be in a file. */
+const SECRETS = [
+  'REDIS_URL',
+  'FAIRGRAB_KEYS',
+  'FAIRGRAB_JWT_SECRET',
+  'FAIRGRAB_VOUCHER_SECRET',
+  'FAIRGRAB_DRAW_SECRET',
+  'FAIRGRAB_KEY',
+]
+const isSecret = (name: string): boolean => SECRETS.includes(name)
+const fileOf = (name: string): string => `${name}_FILE`
+
 /** Variables of the command line's own; known so that they do not stop the start. */
 const TLS_FILES = { ca: 'FAIRGRAB_REDIS_CA', cert: 'FAIRGRAB_REDIS_CERT', key: 'FAIRGRAB_REDIS_KEY' } as const
 
@@ -158,7 +170,7 @@ export interface Config {
   readonly rateKey: number
   readonly rateWrongCodes: number
   readonly origins: readonly string[]
-  /** Addresses and networks. */
+  /** Addresses and networks; whether they can be read is seen at the start (main/start-check.ts). */
   readonly trustedProxies: readonly string[]
   /** Empty: nothing is recorded. */
   readonly arrivals: string
@@ -187,14 +199,53 @@ export function nearest(word: string, known: readonly string[]): string {
   return [...known].sort((a, b) => distance(word, a) - distance(word, b))[0] as string
 }
 
-function checked(setting: Row, given: string | undefined): string {
-  const value = given === undefined || given === '' ? setting.default : given
-  const wrong = (why: string) =>
-    new ConfigError(`${setting.name}: "${value}" (from the environment) ${why}. ${setting.sentence}`)
+/** What was set, and where: in the environment, or for a secret in a file that it names. */
+class Given {
+  readonly #env: NodeJS.ProcessEnv
+
+  constructor(env: NodeJS.ProcessEnv) {
+    this.#env = env
+  }
+
+  /** Empty where it is not set. Throws ConfigError for a file that cannot be used, and for a secret that is set twice. */
+  value(name: string): string {
+    const value = this.#env[name] ?? ''
+    const path = this.#pathOf(name)
+    if (path === '') return value
+    if (value === '') return secretIn(fileOf(name), path)
+    throw new ConfigError(`${name} and ${fileOf(name)} (from the environment) are both set; unset one of them`)
+  }
+
+  /** For the person at the terminal. */
+  source(name: string): string {
+    return this.#pathOf(name) === '' ? 'from the environment' : `from the file of ${fileOf(name)}`
+  }
+
+  #pathOf(name: string): string {
+    return isSecret(name) ? (this.#env[fileOf(name)] ?? '') : ''
+  }
+}
+
+/** The text of a file without the white space at its end, which editors and `echo` leave there. */
+function secretIn(setting: string, path: string): string {
+  const wrong = (why: string) => new ConfigError(`${setting}: "${path}" (from the environment) ${why}`)
+  let text: string | undefined
+  try {
+    text = utf8Text(readFileSync(path))?.trimEnd()
+  } catch (cause) {
+    throw wrong(`cannot be read: ${(cause as Error).message}; name a file that this user may read`)
+  }
+  if (text === undefined) throw wrong('is not UTF-8; write bytes as hex')
+  if (text === '') throw wrong('is empty; write the secret into it, or unset the setting')
+  return text
+}
+
+function checked(setting: Row, given: Given): string {
+  const value = given.value(setting.name) || setting.default
+  const source = given.source(setting.name)
+  const wrong = (why: string) => new ConfigError(`${setting.name}: "${value}" (${source}) ${why}. ${setting.sentence}`)
   if (value.includes(GARBLED))
-    throw new ConfigError(
-      `${setting.name} (from the environment) is not UTF-8; write bytes as hex. ${setting.sentence}`,
-    )
+    throw new ConfigError(`${setting.name} (${source}) is not UTF-8; write bytes as hex. ${setting.sentence}`)
   if (setting.choices && !setting.choices.includes(value))
     throw wrong(
       `is not one of ${setting.choices.join(', ')}; set it to one of them, or unset it for ${setting.default}`,
@@ -208,24 +259,24 @@ function checked(setting: Row, given: string | undefined): string {
 }
 
 function refuseUnknown(env: NodeJS.ProcessEnv): void {
-  const known = [...SETTINGS.map(setting => setting.name as string), ...OF_THE_CLI]
+  const known = [...SETTINGS.map(setting => setting.name as string), ...SECRETS.map(fileOf), ...OF_THE_CLI]
   for (const [name, value] of Object.entries(env)) {
     if (name.startsWith('FAIRGRAB_') && !known.includes(name) && !isOfAService(name, value))
       throw new ConfigError(`${name} (from the environment) is not a setting; did you mean ${nearest(name, known)}?`)
   }
 }
 
-function refuseWeak(config: Config): Config {
+function refuseWeak(config: Config, given: Given): Config {
   if (config.jwtSecret !== '' && Buffer.byteLength(config.jwtSecret) < 32)
     throw new ConfigError(
-      'FAIRGRAB_JWT_SECRET (from the environment) is shorter than 32 bytes; make one with: openssl rand -hex 32',
+      `FAIRGRAB_JWT_SECRET (${given.source('FAIRGRAB_JWT_SECRET')}) is shorter than 32 bytes; make one with: openssl rand -hex 32`,
     )
   for (const [name, secret] of [
     ['FAIRGRAB_VOUCHER_SECRET', config.voucherSecret],
     ['FAIRGRAB_DRAW_SECRET', config.drawSecret],
   ] as const)
     if (secret !== '' && !/^[0-9a-f]{64}$/i.test(secret))
-      throw new ConfigError(`${name} (from the environment) is not 64 hex digits; make one with: openssl rand -hex 32`)
+      throw new ConfigError(`${name} (${given.source(name)}) is not 64 hex digits; make one with: openssl rand -hex 32`)
   return config
 }
 
@@ -264,27 +315,15 @@ function originsIn(text: string): readonly string[] {
   })
 }
 
-/** Addresses and networks, each of which can be read. */
-function networksIn(text: string): readonly string[] {
-  const entries = text.split(',').flatMap(entry => entry.trim() || [])
-  try {
-    void new Networks(entries)
-    return entries
-  } catch (cause) {
-    throw new ConfigError(
-      `FAIRGRAB_TRUSTED_PROXIES: "${(cause as Error).message}" (from the environment) is neither an address nor a network; write them like 10.0.0.7, 10.0.0.0/8 or fd00::/8`,
-    )
-  }
-}
-
 /** Reads and checks the environment. Throws ConfigError with a message for people. */
 export function readConfig(env: NodeJS.ProcessEnv = process.env): Config {
   refuseUnknown(env)
   const rows: readonly Row[] = SETTINGS
-  const values = Object.fromEntries(rows.map(setting => [setting.name, checked(setting, env[setting.name])]))
+  const given = new Given(env)
+  const values = Object.fromEntries(rows.map(setting => [setting.name, checked(setting, given)]))
   const text = (name: SettingName) => values[name] as string
   const number = (name: SettingName) => Number(values[name])
-  const config = refuseWeak({
+  const config: Config = {
     port: number('PORT'),
     host: text('HOST') || (text('FAIRGRAB_KEYS') === '' ? '127.0.0.1' : ''),
     redisUrl: text('REDIS_URL'),
@@ -309,27 +348,27 @@ export function readConfig(env: NodeJS.ProcessEnv = process.env): Config {
     rateKey: number('FAIRGRAB_RATE_KEY'),
     rateWrongCodes: number('FAIRGRAB_RATE_WRONG_CODES'),
     origins: originsIn(text('FAIRGRAB_ORIGINS')),
-    trustedProxies: networksIn(text('FAIRGRAB_TRUSTED_PROXIES')),
+    trustedProxies: text('FAIRGRAB_TRUSTED_PROXIES')
+      .split(',')
+      .flatMap(entry => entry.trim() || []),
     arrivals: text('FAIRGRAB_ARRIVALS'),
     logLevel: text('LOG_LEVEL'),
-  })
-  return refuseUncounted(config)
+  }
+  return refuseUncounted(refuseWeak(config, given))
 }
-
-/** Of what must not be shown only whether it is set is shown. */
-const SECRET = /KEYS$|SECRET$|REDIS_URL$/
 
 /** The settings that the environment gives, fit to be shown. */
 export function settingsGiven(env: NodeJS.ProcessEnv = process.env) {
-  return SETTINGS.flatMap(({ name }) => {
+  const names = SETTINGS.flatMap(({ name }) => (isSecret(name) ? [name, fileOf(name)] : [name]))
+  return names.flatMap(name => {
     const value = env[name] ?? ''
-    return value === '' ? [] : [{ name, value: SECRET.test(name) ? 'set' : value }]
+    return value === '' ? [] : [{ name, value: isSecret(name) ? 'set' : value }]
   })
 }
 
 /** What the command line needs of the environment: where a running engine is, and the key for it. */
 export function readTarget(env: NodeJS.ProcessEnv = process.env): { readonly url: string; readonly key: string } {
-  return { url: env.FAIRGRAB_URL ?? 'http://127.0.0.1:8080', key: env.FAIRGRAB_KEY ?? '' }
+  return { url: env.FAIRGRAB_URL ?? 'http://127.0.0.1:8080', key: new Given(env).value('FAIRGRAB_KEY') }
 }
 
 /** The environment a child process of ours gets: this one's, and what is added. */

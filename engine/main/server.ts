@@ -2,9 +2,10 @@
  * What a worker serves, put together: the rules behind the routes, the stream, and the two feeds that send its viewers
  * stock and draws. Nothing is decided here.
  */
+
+import { Networks } from '../auth/addresses.ts'
 import { Callers, parseKeys } from '../auth/callers.ts'
 import { UserTokens } from '../auth/user-tokens.ts'
-import { Networks } from '../base/addresses.ts'
 import type { Clock } from '../base/clock.ts'
 import { FRAME_BYTES_MAX, SOCKET_IDLE_S } from '../base/limits.ts'
 import type { Random } from '../base/random.ts'

@@ -3,12 +3,23 @@
  * address of Redis, the key of user tokens. `fairgrab up` and `fairgrab config check` ask here both, so that what one
  * calls sound the other does not refuse. Rejected: leaving it to the workers, which find it after Redis was started.
  */
+import { Networks } from '../auth/addresses.ts'
 import { parseKeys } from '../auth/callers.ts'
 import { UserTokens } from '../auth/user-tokens.ts'
 import { realClock } from '../base/clock.ts'
 import { type Config, ConfigError } from '../config.ts'
 import { checkAddress } from '../store/connection/address.ts'
 import { checkTlsFiles } from '../store/connection/tls-files.ts'
+
+function checkProxies(entries: readonly string[]): void {
+  try {
+    void new Networks(entries)
+  } catch (cause) {
+    throw new Error(
+      `FAIRGRAB_TRUSTED_PROXIES: "${(cause as Error).message}" (from the environment) is neither an address nor a network; write them like 10.0.0.7, 10.0.0.0/8 or fd00::/8`,
+    )
+  }
+}
 
 /** Throws ConfigError with a message for people. */
 export function checkStart(config: Config): void {
@@ -18,6 +29,7 @@ export function checkStart(config: Config): void {
     if (redisUrl !== '') checkAddress(redisUrl)
     checkTlsFiles(redisUrl, redisTls)
     new UserTokens({ secret, publicKey }, realClock)
+    checkProxies(config.trustedProxies)
   } catch (cause) {
     throw new ConfigError((cause as Error).message)
   }

@@ -67,9 +67,42 @@ export const STREAM_PLANTS: readonly Plant[] = [
   ),
   plant(
     'all IPv4 callers of a server that listens to both are one',
-    'engine/server/http/rate-limits.ts',
-    [' && !address.startsWith(MAPPED)', ''],
-    'server/rate-limits',
+    'engine/auth/addresses.ts',
+    ['const mapped = MAPPED.exec(full)', "const mapped = MAPPED.exec('')"],
+    'unit/addresses',
+  ),
+  plant(
+    'who asks is what the caller wrote first',
+    'engine/auth/addresses.ts',
+    ['    if (!trusted.has(address)) break\n', ''],
+    'unit/addresses',
+  ),
+  plant(
+    'anybody may say for whom they ask',
+    'engine/auth/addresses.ts',
+    ["if (forwarded === '' || !trusted.has(socket)) return socket", "if (forwarded === '') return socket"],
+    'unit/addresses',
+  ),
+  plant(
+    'only the first line of X-Forwarded-For is read',
+    'engine/server/uws/exchange.ts',
+    ["if (name === 'x-forwarded-for') lines.push(value)", "if (name === 'x-forwarded-for') lines[0] ??= value"],
+    'server/proxies',
+  ),
+  plant(
+    'every page that asks may read the answer',
+    'engine/server/uws/exchange.ts',
+    ["this.origin = origin !== '' && edge.origins?.has(origin) ? origin : ''", 'this.origin = origin'],
+    'server/cross-origin',
+  ),
+  plant(
+    'a list that is streamed is read by no page of another origin',
+    'engine/server/uws/exchange.ts',
+    [
+      'this.#res.cork(() => this.#begin(200, type))',
+      'this.#res.cork(() => this.#res.writeStatus(statusLine(200, type)))',
+    ],
+    'server/cross-origin',
   ),
   plant(
     'who watches is not told again after a slow time',

@@ -7,7 +7,7 @@
  */
 import { setTimeout as until } from 'node:timers/promises'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { networkOf } from '../../engine/base/addresses.ts'
+import { networkOf } from '../../engine/auth/addresses.ts'
 import { Api, expectProblem, makeRound, type Reply, type Round } from '../support/api.ts'
 import { KEYS, startTestWorker, type TestWorker } from '../support/engine.ts'
 import { type RedisServer, startRedis } from '../support/redis.ts'

@@ -1,5 +1,9 @@
+/**
+ * Addresses as they are compared: one text for each, networks, and who asks where a proxy asks for them. The values are those
+ * that sockets, headers and settings bring, and the ones that somebody would forge.
+ */
 import { expect, test } from 'vitest'
-import { addressIn, callerAddress, Networks, networkOf } from '../../engine/base/addresses.ts'
+import { addressIn, callerAddress, Networks, networkOf } from '../../engine/auth/addresses.ts'
 
 test.each([
   ['192.0.2.1', '192.0.2.1'],

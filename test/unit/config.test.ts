@@ -4,8 +4,12 @@
  * The messages are golden because they are the whole user interface of a failed start: each names the value, where it
  * came from and how to mend it. Change one here when you change it there, and read it as its reader would.
  */
-import { expect, test } from 'vitest'
-import { ConfigError, distance, nearest, readConfig, readTarget, SETTINGS } from '../../engine/config.ts'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { expect, onTestFinished, test } from 'vitest'
+import { ConfigError, distance, nearest, readConfig, readTarget, SETTINGS, settingsGiven } from '../../engine/config.ts'
+import { checkStart } from '../../engine/main/start-check.ts'
 import { clusterAddress, redisCli, redisOptions } from '../../engine/store/connection/address.ts'
 
 const MESSAGES: readonly (readonly [Record<string, string>, string])[] = [
@@ -247,4 +251,65 @@ test('white space behind a secret is no part of it', () => {
   const hex = 'ab'.repeat(32)
   const secrets = { FAIRGRAB_JWT_SECRET: `${hex}\n`, FAIRGRAB_VOUCHER_SECRET: `${hex} \r\n`, FAIRGRAB_DRAW_SECRET: hex }
   expect(readConfig(secrets)).toMatchObject({ jwtSecret: hex, voucherSecret: hex, drawSecret: hex })
+})
+
+/** A file of this test with these bytes. */
+function file(bytes: string | Buffer): string {
+  const folder = mkdtempSync(join(tmpdir(), 'fg-secret-'))
+  onTestFinished(() => rmSync(folder, { recursive: true, force: true }))
+  writeFileSync(join(folder, 'secret'), bytes)
+  return join(folder, 'secret')
+}
+
+test('each secret may be in a file, without the white space at its end, and is shown nowhere', () => {
+  const hex = 'ab'.repeat(32)
+  const secrets = {
+    REDIS_URL: 'redis://:password@127.0.0.1:6379',
+    FAIRGRAB_KEYS: 'operator:0123456789',
+    FAIRGRAB_JWT_SECRET: hex,
+    FAIRGRAB_VOUCHER_SECRET: hex,
+    FAIRGRAB_DRAW_SECRET: hex,
+  }
+  const files = Object.fromEntries(
+    Object.entries(secrets).map(([name, text]) => [`${name}_FILE`, file(`${text}\r\n `)]),
+  )
+  expect(readConfig(files)).toEqual(readConfig(secrets))
+  expect(settingsGiven(files)).toEqual(Object.entries(files).map(([name, value]) => ({ name, value })))
+  expect(settingsGiven(secrets).map(({ value }) => value)).toEqual(Array(5).fill('set'))
+  expect(readTarget({ FAIRGRAB_KEY_FILE: file('a key\n'), FAIRGRAB_KEYS_FILE: '/nowhere' }).key).toBe('a key')
+})
+
+test('a secret that is set twice, or in a file that cannot be used, is refused without it', () => {
+  const twice = { FAIRGRAB_KEYS: 'operator:0123456789', FAIRGRAB_KEYS_FILE: file('operator:0123456789') }
+  expect(() => readConfig(twice)).toThrow(
+    'FAIRGRAB_KEYS and FAIRGRAB_KEYS_FILE (from the environment) are both set; unset one of them',
+  )
+  const empty = file(' \n')
+  expect(() => readConfig({ FAIRGRAB_KEYS_FILE: empty })).toThrow(
+    `FAIRGRAB_KEYS_FILE: "${empty}" (from the environment) is empty; write the secret into it, or unset the setting`,
+  )
+  expect(() => readConfig({ FAIRGRAB_KEYS_FILE: '/nowhere' })).toThrow(
+    /^FAIRGRAB_KEYS_FILE: "\/nowhere" \(from the environment\) cannot be read: ENOENT.*; name a file that this user may read$/,
+  )
+  expect(() => readConfig({ FAIRGRAB_JWT_SECRET_FILE: file(Buffer.alloc(32, 0xc4)) })).toThrow('is not UTF-8')
+  expect(() => readConfig({ FAIRGRAB_JWT_SECRET_FILE: file('short') })).toThrow(
+    'FAIRGRAB_JWT_SECRET (from the file of FAIRGRAB_JWT_SECRET_FILE) is shorter than 32 bytes',
+  )
+  expect(() => readConfig({ FAIRGRAB_DURABILITY_FILE: file('always') })).toThrow(
+    'FAIRGRAB_DURABILITY_FILE (from the environment) is not a setting; did you mean FAIRGRAB_DURABILITY?',
+  )
+})
+
+test.each([
+  ['10.0.0.7, 10.0.0.0/8,fd00::/8', ['10.0.0.7', '10.0.0.0/8', 'fd00::/8']],
+  ['', []],
+])('the proxies %s are %o', (text, networks) => {
+  expect(readConfig({ FAIRGRAB_TRUSTED_PROXIES: text }).trustedProxies).toEqual(networks)
+})
+
+test('a proxy that is neither an address nor a network stops the start by name', () => {
+  const env = { FAIRGRAB_TRUSTED_PROXIES: '10.0.0.1, proxy.example' }
+  expect(() => checkStart(readConfig(env))).toThrow(
+    'FAIRGRAB_TRUSTED_PROXIES: "proxy.example" (from the environment) is neither an address nor a network; write them like 10.0.0.7, 10.0.0.0/8 or fd00::/8',
+  )
 })

@@ -6,8 +6,9 @@
  * Voucher codes that do not exist have a bucket of their own, by caller, keys included: a till mistypes now and then, a
  * guesser does nothing else. Only a wrong code takes from it, so a busy platform is never limited by what it redeems.
  */
+
+import { networkOf } from '../../auth/addresses.ts'
 import type { Caller } from '../../auth/callers.ts'
-import { networkOf } from '../../base/addresses.ts'
 import type { Clock } from '../../base/clock.ts'
 import { RATE_BUCKETS_MAX } from '../../base/limits.ts'
 import type { Rates } from '../../campaign/voucher/controls.ts'

@@ -4,8 +4,9 @@
  * topics of the library, one encoded message for all viewers of an encoding; it may be dropped for a slow reader and
  * is absolute, and a reader that catches up gets the newest again. Answers to claims are never dropped.
  */
+
+import { networkOf } from '../../auth/addresses.ts'
 import { type Caller, type Callers, may } from '../../auth/callers.ts'
-import { networkOf } from '../../base/addresses.ts'
 import { Refusal } from '../../base/assert.ts'
 import { rfc3339 } from '../../base/clock.ts'
 import { CLOSE_CODES, CODES, type Code } from '../../base/codes.ts'

@@ -4,7 +4,7 @@
  * aborted, answers are corked (one write), buffers that the library takes back are copied, bodies are counted chunk by chunk.
  */
 import type * as uws from 'uWebSockets.js'
-import { callerAddress, type Networks } from '../../base/addresses.ts'
+import { callerAddress, type Networks } from '../../auth/addresses.ts'
 import type { Clock } from '../../base/clock.ts'
 import { GARBLED, utf8Text } from '../../base/text.ts'
 import { statusLine } from './status-line.ts'

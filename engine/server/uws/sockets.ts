@@ -1,8 +1,9 @@
 /**
- * WebSockets over uWebSockets.js: each becomes a StreamSocket, and what happens to it a call of the StreamHandler.
+ * WebSockets over uWebSockets.js: each becomes a StreamSocket, and what happens to it a call of the StreamHandler. What a slow
+ * reader is owed is kept here within a bound and sent when they take more; stock frames alone may be dropped.
  */
 import type * as uws from 'uWebSockets.js'
-import { callerAddress } from '../../base/addresses.ts'
+import { callerAddress } from '../../auth/addresses.ts'
 import { CLOSE_CODES } from '../../base/codes.ts'
 import { BACKPRESSURE_BYTES_MAX, OWED_BYTES_MAX } from '../../base/limits.ts'
 import { GARBLED } from '../../base/text.ts'
