@@ -48,6 +48,9 @@ export const SETTINGS = [
   ),
   row('FAIRGRAB_KEYS', 'role:key,…', '', 'API keys: operator, platform, merchant or viewer, a colon, the key.'),
   row('FAIRGRAB_JWT_SECRET', 'text', '', 'Verifies user tokens signed with HS256; at least 32 bytes.'),
+  row('FAIRGRAB_JWT_SECRET_PREVIOUS', 'text', '', 'The secret before it, while tokens that it signed are about.'),
+  row('FAIRGRAB_JWT_ISSUER', 'text', '', 'What the claim iss of user tokens has to be; unset takes any.'),
+  row('FAIRGRAB_JWT_AUDIENCE', 'text', '', 'What the claim aud of user tokens has to name; unset takes any.'),
   row('FAIRGRAB_JWT_PUBLIC_KEY', 'PEM', '', 'Verifies user tokens signed with EdDSA (Ed25519).'),
   row('FAIRGRAB_VOUCHER_SECRET', 'hex', '', 'What voucher codes derive from, 32 bytes; unset keeps one in Redis.'),
   row(
@@ -126,6 +129,7 @@ const SECRETS = [
   'REDIS_URL',
   'FAIRGRAB_KEYS',
   'FAIRGRAB_JWT_SECRET',
+  'FAIRGRAB_JWT_SECRET_PREVIOUS',
   'FAIRGRAB_VOUCHER_SECRET',
   'FAIRGRAB_DRAW_SECRET',
   'FAIRGRAB_KEY',
@@ -153,6 +157,9 @@ export interface Config {
   readonly dataDir: string
   readonly keys: string
   readonly jwtSecret: string
+  readonly jwtSecretPrevious: string
+  readonly jwtIssuer: string
+  readonly jwtAudience: string
   readonly jwtPublicKey: string
   readonly voucherSecret: string
   readonly drawSecret: string
@@ -267,10 +274,14 @@ function refuseUnknown(env: NodeJS.ProcessEnv): void {
 }
 
 function refuseWeak(config: Config, given: Given): Config {
-  if (config.jwtSecret !== '' && Buffer.byteLength(config.jwtSecret) < 32)
-    throw new ConfigError(
-      `FAIRGRAB_JWT_SECRET (${given.source('FAIRGRAB_JWT_SECRET')}) is shorter than 32 bytes; make one with: openssl rand -hex 32`,
-    )
+  for (const [name, secret] of [
+    ['FAIRGRAB_JWT_SECRET', config.jwtSecret],
+    ['FAIRGRAB_JWT_SECRET_PREVIOUS', config.jwtSecretPrevious],
+  ] as const)
+    if (secret !== '' && Buffer.byteLength(secret) < 32)
+      throw new ConfigError(
+        `${name} (${given.source(name)}) is shorter than 32 bytes; make one with: openssl rand -hex 32`,
+      )
   for (const [name, secret] of [
     ['FAIRGRAB_VOUCHER_SECRET', config.voucherSecret],
     ['FAIRGRAB_DRAW_SECRET', config.drawSecret],
@@ -331,6 +342,9 @@ export function readConfig(env: NodeJS.ProcessEnv = process.env): Config {
     dataDir: text('FAIRGRAB_DATA_DIR'),
     keys: text('FAIRGRAB_KEYS'),
     jwtSecret: text('FAIRGRAB_JWT_SECRET').trimEnd(),
+    jwtSecretPrevious: text('FAIRGRAB_JWT_SECRET_PREVIOUS').trimEnd(),
+    jwtIssuer: text('FAIRGRAB_JWT_ISSUER'),
+    jwtAudience: text('FAIRGRAB_JWT_AUDIENCE'),
     jwtPublicKey: text('FAIRGRAB_JWT_PUBLIC_KEY').replaceAll('\\n', '\n'),
     voucherSecret: text('FAIRGRAB_VOUCHER_SECRET').trimEnd(),
     drawSecret: text('FAIRGRAB_DRAW_SECRET').trimEnd(),

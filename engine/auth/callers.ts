@@ -120,11 +120,27 @@ export class Callers {
     const known = this.#headers.get(header)
     if (known) return known
     if (header === '') return ANONYMOUS
-    if (header.length < 8 || header.slice(0, 7).toLowerCase() !== 'bearer ') return undefined
-    const caller = this.of(header.slice(7))
+    const credential = bearerIn(header)
+    const caller = credential === undefined ? undefined : this.of(credential)
     if (caller && KEY_ROLES.includes(caller.role) && this.#headers.size < HEADERS_MAX) this.#headers.set(header, caller)
     return caller
   }
+
+  /** What is wrong with a credential that names nobody, for whoever sent it. */
+  complaint(credential: string): string {
+    const claim = this.#tokens.complaint(credential)
+    if (claim === undefined) return 'the credential is not one of ours, or it has expired'
+    return `the signature of the token is good, and its claim ${claim}`
+  }
+
+  /** The same of an Authorization header. */
+  headerComplaint(header: string): string {
+    return this.complaint(bearerIn(header) ?? '')
+  }
 }
+
+/** The credential of an Authorization header; undefined where it is not a bearer's. */
+const bearerIn = (header: string): string | undefined =>
+  header.length >= 8 && header.slice(0, 7).toLowerCase() === 'bearer ' ? header.slice(7) : undefined
 
 export const may = (caller: Caller, right: Right): boolean => RIGHTS[caller.role].includes(right)

@@ -23,9 +23,17 @@ export interface UserClaims {
 export interface TokenKeys {
   /** At least 32 bytes; empty for none. */
   readonly secret: string
+  /** The one before it, while tokens that it signed are about; left out or empty for none. */
+  readonly secretPrevious?: string
   /** PEM of an Ed25519 public key; empty for none. */
   readonly publicKey: string
+  /** What `iss` has to be, and what `aud` has to name; left out or empty for anything. */
+  readonly issuer?: string
+  readonly audience?: string
 }
+
+/** Why a token whose signature is good proves nothing: the claim, and what is wrong with it. */
+export type Complaint = `${'sub' | 'exp' | 'nbf' | 'iss' | 'aud' | 'region' | 'cohort'} ${string}`
 
 const LEEWAY_MS = 60_000
 
@@ -59,14 +67,18 @@ const optionalText = (value: unknown): value is string | undefined =>
 const isTokenType = (type: unknown): boolean => typeof type === 'string' && /^(application\/)?(at\+)?jwt$/i.test(type)
 
 export class UserTokens {
-  readonly #secret: string
+  readonly #secrets: readonly string[]
+  readonly #issuer: string
+  readonly #audience: string
   readonly #publicKey: KeyObject | undefined
   readonly #clock: Clock
   readonly #cache = new Map<string, UserClaims>()
 
   /** Throws when the public key is not an Ed25519 key. */
   constructor(keys: TokenKeys, clock: Clock) {
-    this.#secret = keys.secret
+    this.#secrets = [keys.secret, keys.secretPrevious ?? ''].filter(secret => secret !== '')
+    this.#issuer = keys.issuer ?? ''
+    this.#audience = keys.audience ?? ''
     this.#clock = clock
     if (keys.publicKey === '') return
     this.#publicKey = readKey(keys.publicKey)
@@ -81,9 +93,20 @@ export class UserTokens {
     if (token.length > CREDENTIAL_BYTES_MAX) return undefined
     const digest = hash('sha256', token, 'base64')
     const known = this.#cache.get(digest) ?? this.#check(token)
-    if (!known || known.expiresAt + LEEWAY_MS <= this.#clock.wallMs()) return undefined
+    if (!known || typeof known === 'string' || this.#isOver(known)) return undefined
     this.#remember(digest, known)
     return known
+  }
+
+  /** Which claim of a token is wrong whose signature is good; undefined for every other one. */
+  complaint(token: string): Complaint | undefined {
+    const found = token.length > CREDENTIAL_BYTES_MAX ? undefined : this.#check(token)
+    if (typeof found === 'string') return found
+    return found && this.#isOver(found) ? 'exp is over' : undefined
+  }
+
+  #isOver({ expiresAt }: UserClaims): boolean {
+    return expiresAt + LEEWAY_MS <= this.#clock.wallMs()
   }
 
   #remember(digest: string, claims: UserClaims): void {
@@ -91,7 +114,7 @@ export class UserTokens {
     this.#cache.set(digest, claims)
   }
 
-  #check(token: string): UserClaims | undefined {
+  #check(token: string): UserClaims | Complaint | undefined {
     const parts = token.split('.')
     if (parts.length !== 3) return undefined
     const [head, body, signature] = parts as [string, string, string]
@@ -104,21 +127,26 @@ export class UserTokens {
 
   #signed(algorithm: unknown, signed: string, signature: string): boolean {
     const given = Buffer.from(signature, 'base64url')
-    if (algorithm === 'HS256' && this.#secret !== '') {
-      const made = createHmac('sha256', this.#secret).update(signed).digest()
-      return given.length === made.length && timingSafeEqual(given, made)
-    }
+    if (algorithm === 'HS256')
+      return this.#secrets.some(secret => {
+        const made = createHmac('sha256', secret).update(signed).digest()
+        return given.length === made.length && timingSafeEqual(given, made)
+      })
     if (algorithm === 'EdDSA' && this.#publicKey) return verify(null, Buffer.from(signed), this.#publicKey, given)
     return false
   }
 
-  #claims(body: unknown): UserClaims | undefined {
+  #claims(body: unknown): UserClaims | Complaint | undefined {
     if (!isRecord(body)) return undefined
-    const { sub, exp, nbf, region, cohort } = body
-    if (!isUserId(sub) || typeof exp !== 'number' || !Number.isFinite(exp)) return undefined
-    if (nbf !== undefined && (typeof nbf !== 'number' || nbf * 1000 > this.#clock.wallMs() + LEEWAY_MS))
-      return undefined
-    if (!optionalText(region) || !optionalText(cohort)) return undefined
+    const { sub, exp, nbf, iss, aud, region, cohort } = body
+    if (!isUserId(sub)) return 'sub is no user id'
+    if (typeof exp !== 'number' || !Number.isFinite(exp)) return 'exp is no number'
+    if (nbf !== undefined && typeof nbf !== 'number') return 'nbf is no number'
+    if (nbf !== undefined && nbf * 1000 > this.#clock.wallMs() + LEEWAY_MS) return 'nbf is still to come'
+    if (this.#issuer !== '' && iss !== this.#issuer) return 'iss is another one than FAIRGRAB_JWT_ISSUER'
+    if (this.#audience !== '' && ![aud].flat().includes(this.#audience)) return 'aud lacks FAIRGRAB_JWT_AUDIENCE'
+    if (!optionalText(region)) return 'region is no text of up to 64 characters'
+    if (!optionalText(cohort)) return 'cohort is no text of up to 64 characters'
     return {
       userId: sub,
       expiresAt: exp * 1000,

@@ -123,7 +123,7 @@ export const REFUSAL_WAIT_MS = 100
 export const QUARANTINE_RETRY_S_MAX = 30
 
 /** Credentials: longest bearer token and longest header line we look at, bytes. */
-export const CREDENTIAL_BYTES_MAX = 2048
+export const CREDENTIAL_BYTES_MAX = 8192
 
 /** Idempotency keys, order, merchant and store ids, bytes. */
 export const KEY_BYTES_MAX = 128

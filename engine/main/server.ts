@@ -5,7 +5,7 @@
 
 import { Networks } from '../auth/addresses.ts'
 import { Callers, parseKeys } from '../auth/callers.ts'
-import { UserTokens } from '../auth/user-tokens.ts'
+import { type TokenKeys, UserTokens } from '../auth/user-tokens.ts'
 import type { Clock } from '../base/clock.ts'
 import { FRAME_BYTES_MAX, SOCKET_IDLE_S } from '../base/limits.ts'
 import type { Random } from '../base/random.ts'
@@ -63,6 +63,14 @@ export interface Parts {
   readonly agreement: Pick<Agreement, 'assertKept'>
 }
 
+const tokenKeysOf = (config: Config): TokenKeys => ({
+  secret: config.jwtSecret,
+  secretPrevious: config.jwtSecretPrevious,
+  publicKey: config.jwtPublicKey,
+  issuer: config.jwtIssuer,
+  audience: config.jwtAudience,
+})
+
 /** What the routes and the stream may use, and the stream; nothing is served yet. */
 export function servicesOf(
   config: Config,
@@ -70,7 +78,7 @@ export function servicesOf(
   metricsText: (own: () => Promise<object[]>) => Promise<string>,
 ): { readonly services: Services; readonly stream: Stream; readonly own: () => Promise<object[]> } {
   const { store, rounds, health, metrics, clock } = parts
-  const tokens = new UserTokens({ secret: config.jwtSecret, publicKey: config.jwtPublicKey }, clock)
+  const tokens = new UserTokens(tokenKeysOf(config), clock)
   const callers = new Callers(parseKeys(config.keys), tokens)
   const gauges: Gauges = {
     unanswered: () => rounds.unanswered,

@@ -34,6 +34,10 @@ const MESSAGES: readonly (readonly [Record<string, string>, string])[] = [
     'PORT: "0x50" (from the environment) is not a whole number; give port. Where HTTP and the stream listen; 0 takes a free one.',
   ],
   [
+    { FAIRGRAB_JWT_SECRET_PREVIOUS: 'short' },
+    'FAIRGRAB_JWT_SECRET_PREVIOUS (from the environment) is shorter than 32 bytes; make one with: openssl rand -hex 32',
+  ],
+  [
     { FAIRGRAB_WORKERS: '-1' },
     'FAIRGRAB_WORKERS: "-1" (from the environment) is out of bounds; give 0 to 64 processes. Workers that share the port; 0 is the cores less one.',
   ],

@@ -227,3 +227,46 @@ test('a key that is no Ed25519 key stops the start, and says how to make one', (
   expect(() => new UserTokens({ secret: '', publicKey: rsa }, clock)).toThrow(mend)
   expect(() => new UserTokens({ secret: '', publicKey: 'not a key' }, clock)).toThrow(mend)
 })
+
+test.each([
+  ['sub is no user id', withBody({ sub: 'u1/2' })],
+  ['exp is no number', token({ body: { sub: 'u1' } })],
+  ['exp is over', withBody({ iss: 'https://id.example', aud: 'shop', exp: NOW_S - LEEWAY_S })],
+  ['nbf is no number', withBody({ nbf: '1' })],
+  ['nbf is still to come', withBody({ nbf: NOW_S + LEEWAY_S + 1 })],
+  ['iss is another one than FAIRGRAB_JWT_ISSUER', withBody({ iss: 'https://evil.example', aud: 'shop' })],
+  ['aud lacks FAIRGRAB_JWT_AUDIENCE', withBody({ iss: 'https://id.example', aud: ['other'] })],
+  ['region is no text of up to 64 characters', withBody({ iss: 'https://id.example', aud: 'shop', region: 1 })],
+  ['cohort is no text of up to 64 characters', withBody({ iss: 'https://id.example', aud: 'shop', cohort: [] })],
+  [undefined, withBody({ iss: 'https://id.example', aud: 'shop' })],
+  [undefined, withBody({ sub: 'u1/2' }).slice(0, -3)],
+  [undefined, token({ body: { sub: 'u1' }, signer: hs('another secret of more than 32 bytes, too') })],
+  [undefined, 'a key'],
+])('what is wrong is said only of a token whose signature is good: %s', (complaint, text) => {
+  const tokens = new UserTokens({ ...strict, secret: SECRET }, clock)
+  expect(tokens.complaint(text)).toBe(complaint)
+})
+
+const strict = { publicKey: '', issuer: 'https://id.example', audience: 'shop' }
+
+test.each([
+  [{ iss: 'https://id.example', aud: 'shop' }, true],
+  [{ iss: 'https://id.example', aud: ['other', 'shop'] }, true],
+  [{ iss: 'https://id.example/', aud: 'shop' }, false],
+  [{ iss: ['https://id.example'], aud: 'shop' }, false],
+  [{ iss: 'https://id.example', aud: [['shop']] }, false],
+  [{ iss: 'https://id.example', aud: { shop: 1 } }, false],
+  [{ iss: 'https://id.example' }, false],
+  [{ aud: 'shop' }, false],
+])('with an issuer and an audience %o is good: %s', (claims, good) => {
+  const tokens = new UserTokens({ ...strict, secret: SECRET }, clock)
+  expect(tokens.verify(withBody(claims)) !== undefined).toBe(good)
+  expect(both().verify(withBody(claims))).toBeDefined()
+})
+
+test('while a secret is changed tokens of both are good, and of no third one', () => {
+  const [older, oldest] = ['a secret of before, of 32 bytes or more', 'a secret of long before, 32 bytes or more']
+  const tokens = new UserTokens({ secret: SECRET, secretPrevious: older, publicKey: '' }, clock)
+  const signed = (secret: string) => tokens.verify(token({ signer: hs(secret) })) !== undefined
+  expect([SECRET, older, oldest, ''].map(signed)).toEqual([true, true, false, false])
+})

@@ -147,7 +147,7 @@ export function admit(services: Services, exchange: Exchange, right: Right, isAp
   const caller = services.callers.ofHeader(exchange.authorization)
   if (!caller) {
     if (exchange.garbled) refuseGarbled(exchange)
-    else refuse(exchange, 'unauthorized', 'the credential is not one of ours, or it has expired')
+    else refuse(exchange, 'unauthorized', services.callers.headerComplaint(exchange.authorization))
     return undefined
   }
   if (!may(caller, right)) {

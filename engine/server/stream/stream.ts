@@ -127,7 +127,8 @@ export class Stream implements StreamHandler {
     const wrong = wrongQuery(request.query)
     if (wrong) return { status: CODES[wrong.code].status, detail: wrong.message }
     const code = this.#refusal(request)
-    return code && { status: CODES[code].status, detail: '' }
+    const detail = code === 'unauthorized' ? this.#options.callers.complaint(request.credential) : ''
+    return code && { status: CODES[code].status, detail }
   }
 
   #refusal({ origin, host, credential, address }: UpgradeRequest): Code | undefined {
