@@ -31,6 +31,7 @@ const HELP = `fairgrab: the engine in front of a flash release of coupons
   fairgrab token USER         make a user's token with FAIRGRAB_JWT_SECRET
   fairgrab keys [ROLE …]      make API keys
   fairgrab config …           check the environment as a start would; change what all nodes agreed on
+  fairgrab version            which version this is, and of Node
   fairgrab help [COMMAND]     this text, or a command's own
 
 examples
@@ -130,7 +131,21 @@ const COMMANDS: Readonly<Record<string, () => Promise<number>>> = {
   token: row('TOKEN', setup),
   keys: row('KEYS', setup),
   config: row('CONFIG', setup),
+  version: versionCommand,
   help: helpCommand,
+}
+
+/** What a report of a fault has to name. */
+async function versionCommand(): Promise<number> {
+  refuseMore('version', process.argv.slice(3))
+  const { VERSION } = await import('./server/routes/routes.ts')
+  console.log(`fairgrab ${VERSION} (Node ${process.version}, ${process.platform} ${process.arch})`)
+  return 0
+}
+
+function refuseMore(name: string, [word]: readonly string[]): void {
+  if (word === undefined) return
+  throw new ConfigError(`"${word}" (from the command line) is one word more than fairgrab ${name} takes`)
 }
 
 /** The list of commands, or one command's own help. */
@@ -138,8 +153,7 @@ async function helpCommand(): Promise<number> {
   const [name, ...more] = process.argv.slice(3)
   const command = name === undefined || name === 'help' ? undefined : COMMANDS[name]
   if (name !== undefined && !command) throw unknownCommand(name)
-  if (more.length > 0)
-    throw new ConfigError(`"${more[0]}" (from the command line) is one word more than fairgrab help takes`)
+  refuseMore('help', more)
   if (!command) {
     console.log(HELP)
     return 0
@@ -153,9 +167,17 @@ const unknownCommand = (name: string): ConfigError =>
     `there is no command "${name}"; did you mean ${nearest(name, Object.keys(COMMANDS))}? Try fairgrab help`,
   )
 
+/** Commands as options, as people type them. */
+const SHORT: Readonly<Record<string, string>> = {
+  '--help': 'help',
+  '-h': 'help',
+  '--version': 'version',
+  '-v': 'version',
+}
+
 async function main(): Promise<number> {
   const name = process.argv[2] ?? 'help'
-  const command = COMMANDS[name === '--help' || name === '-h' ? 'help' : name]
+  const command = COMMANDS[SHORT[name] ?? name]
   if (!command) throw unknownCommand(name)
   return command()
 }

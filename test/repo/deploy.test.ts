@@ -11,6 +11,7 @@ import { spawnSync } from 'node:child_process'
 import { expect, test } from 'vitest'
 import { parse } from 'yaml'
 import { z } from 'zod'
+import { SETTINGS } from '../../engine/config.ts'
 import { readTree, textOf } from './tree.ts'
 
 interface Instruction {
@@ -114,6 +115,18 @@ test('the compose file starts a Redis that loses nothing, and an engine that wai
   expect(services.engine.environment?.REDIS_URL).toBe('redis://redis:6379')
   expect(services.engine.environment?.FAIRGRAB_KEYS).toMatch(/^\$\{FAIRGRAB_KEYS:\?.+\}$/)
   expect([services.redis.restart, services.engine.restart]).toEqual(['unless-stopped', 'unless-stopped'])
+})
+
+/** Folders of the container, which has one of its own for each, or none. */
+const OF_THE_IMAGE = ['FAIRGRAB_DATA_DIR', 'FAIRGRAB_ARRIVALS']
+
+test('the compose file passes on every setting, and invents none', () => {
+  const { services } = Compose.parse(parse(textOf('docker-compose.yml')))
+  const { environment = {} } = services.engine
+  const names = SETTINGS.map(({ name }) => name as string).filter(name => !OF_THE_IMAGE.includes(name))
+  expect(Object.keys(environment).toSorted()).toEqual(names.toSorted())
+  for (const name of names)
+    if (!['HOST', 'PORT', 'REDIS_URL'].includes(name)) expect(environment[name]).toMatch(`\${${name}:`)
 })
 
 test('planted: a COPY that is missing or ignored, and a RUN that is no program', () => {

@@ -14,6 +14,7 @@ import { join } from 'node:path'
 import { Redis } from 'ioredis'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { auditLog } from '../../engine/store/connection/keys.ts'
+import { textOf } from '../repo/tree.ts'
 import { PACK } from '../support/api.ts'
 import { JWT_SECRET, KEYS, startNode, type TestNode } from '../support/engine.ts'
 import { type Env, fairgrab } from '../support/fairgrab.ts'
@@ -195,6 +196,16 @@ const ERRORS: readonly (readonly [string, number, string, Env?])[] = [
 test('every error names the value, where it came from and what to do; exit 2 is the line, 1 the world', async () => {
   const ran = await Promise.all(ERRORS.map(([line, , , env]) => fairgrab(line, env)))
   expect(ran).toEqual(ERRORS.map(([, code, words]) => ({ code, out: '', err: `fairgrab: ${words}` })))
+})
+
+test('the version is that of the package, however it is asked for', async () => {
+  const { version } = JSON.parse(textOf('package.json')) as { version: string }
+  const words = `fairgrab ${version} (Node ${process.version}, ${process.platform} ${process.arch})`
+  for (const line of ['version', '--version', '-v'])
+    expect(await fairgrab(line)).toEqual({ code: 0, out: words, err: '' })
+  expect((await fairgrab('version 2')).err).toBe(
+    'fairgrab: "2" (from the command line) is one word more than fairgrab version takes',
+  )
 })
 
 test('every command has help with its options and two examples, and none needs an engine for it', async () => {
