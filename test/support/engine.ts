@@ -51,10 +51,11 @@ export interface TestWorker {
 /** Between two checks of the server, milliseconds; without it they are five seconds apart. */
 export const SOON_MS = 500
 
-/** Where TEST_REPLICAS gave a server replicas: the level that waits for them. */
-function levelAt(redisUrl: string): Readonly<Record<string, string>> {
+/** The level of the tests' engines: none, or where TEST_REPLICAS gave the server replicas the one that waits for them. */
+export function levelAt(redisUrl: string): Readonly<Record<'FAIRGRAB_DURABILITY', string>> {
   const replicas = replicasAt(redisUrl)
-  return replicas > 0 ? { FAIRGRAB_DURABILITY: 'replicated', FAIRGRAB_REPLICAS: String(replicas) } : {}
+  if (replicas === 0) return { FAIRGRAB_DURABILITY: 'memory' }
+  return { FAIRGRAB_DURABILITY: 'replicated', ...{ FAIRGRAB_REPLICAS: String(replicas) } }
 }
 
 /**
@@ -67,9 +68,8 @@ export async function startTestWorker(
   settings: Readonly<Record<string, string>> = {},
   checkMs?: number,
 ): Promise<TestWorker> {
-  const level = { FAIRGRAB_DURABILITY: 'memory', ...levelAt(redisUrl) }
-  const asked = settings.FAIRGRAB_DURABILITY === undefined ? level : {}
-  const config = readConfig({ ...SETTINGS, ...asked, REDIS_URL: redisUrl, ...settings })
+  const level = settings.FAIRGRAB_DURABILITY === undefined ? levelAt(redisUrl) : {}
+  const config = readConfig({ ...SETTINGS, ...level, REDIS_URL: redisUrl, ...settings })
   const worker = await startWorker({
     config,
     log: openLog(config.logLevel, 'test'),

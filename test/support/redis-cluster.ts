@@ -8,6 +8,8 @@
  */
 import { Redis } from 'ioredis'
 import { clusterSlotOf, SLOTS } from '../../engine/store/cluster/slot-table.ts'
+import { type TlsFiles, tlsMaterial } from '../../engine/store/connection/tls-files.ts'
+import { servedWith } from './certificates.ts'
 import { freePort } from './node-process.ts'
 import { type RedisOptions, type RedisProcess, startLocalRedis } from './redis.ts'
 
@@ -29,6 +31,8 @@ export interface ClusterOptions extends Pick<RedisOptions, 'appendfsync' | 'args
   /** Of each primary. */
   readonly replicas?: number
   readonly nodeTimeoutMs?: number
+  /** With it all servers speak TLS alone, with each other too, and ask for a certificate. */
+  readonly tls?: Required<TlsFiles>
 }
 
 const infoOf = async ({ admin }: ClusterServer): Promise<string> => (await admin.cluster('INFO')) as string
@@ -49,8 +53,11 @@ async function startServer(options: ClusterOptions): Promise<ClusterServer> {
     ...['--cluster-require-full-coverage', 'no', '--cluster-allow-replica-migration', 'no'],
     ...['--repl-diskless-sync-delay', '0', '--cluster-config-file', 'nodes.conf'],
   ]
-  const redis = await startLocalRedis({ port, appendfsync, args: [...settings, ...args] })
-  const admin = new Redis({ port, retryStrategy: () => 50, maxRetriesPerRequest: null })
+  const { tls } = options
+  const spoken = tls ? [...servedWith(port, tls), '--tls-cluster', 'yes', '--tls-replication', 'yes'] : []
+  const redis = await startLocalRedis({ port, appendfsync, args: [...settings, ...spoken, ...args] })
+  const secured = tls ? { tls: tlsMaterial(tls) } : {}
+  const admin = new Redis({ port, ...secured, retryStrategy: () => 50, maxRetriesPerRequest: null })
   admin.on('error', () => {})
   return { redis, port, busPort, admin, address: `127.0.0.1:${port}` }
 }
@@ -59,8 +66,10 @@ export class RedisCluster implements AsyncDisposable {
   readonly servers: readonly ClusterServer[]
   /** Those that had the slots at the start. */
   readonly primaries: readonly ClusterServer[]
+  readonly #scheme: string
 
-  private constructor(servers: readonly ClusterServer[], primaries: number) {
+  private constructor(servers: readonly ClusterServer[], primaries: number, scheme: string) {
+    this.#scheme = scheme
     this.servers = servers
     this.primaries = servers.slice(0, primaries)
   }
@@ -70,13 +79,13 @@ export class RedisCluster implements AsyncDisposable {
     const servers: ClusterServer[] = []
     // One after the other, so that two of them never take the same free port.
     for (let i = 0; i < primaries * (1 + replicas); i++) servers.push(await startServer(options))
-    const cluster = new RedisCluster(servers, primaries)
+    const cluster = new RedisCluster(servers, primaries, options.tls ? 'rediss' : 'redis')
     await cluster.#join()
     return cluster
   }
 
   get url(): string {
-    return `redis+cluster://${this.primaries.map(({ address }) => address).join(',')}`
+    return `${this.#scheme}+cluster://${this.primaries.map(({ address }) => address).join(',')}`
   }
 
   /** The server that has a key now, as another one says. */

@@ -1,7 +1,7 @@
 /**
  * A Redis with replicas, for tests that want no more than an address (TEST_REPLICAS): a primary on a port and its replicas, all
- * children of the test. It syncs each write, since an engine in front of it runs at the level replicated, unless a test says
- * another one (engine.ts).
+ * children of the test. It syncs each write, or once a second where a test says so, since an engine in front of it runs at the
+ * level replicated, unless a test says another one (engine.ts).
  *
  * When it ends, each replica has to hold what its primary holds, to the byte: a script whose changes do not reach the
  * replicas as they were made is found by every test that calls it. Rejected: comparing the replication offsets alone,
@@ -40,7 +40,8 @@ async function serve(options: RedisOptions): Promise<Served> {
 export async function startReplicated(count: number, options: RedisOptions): Promise<RedisServer> {
   const own = ['--enable-debug-command', 'local', '--repl-diskless-sync-delay', '0']
   const port = await freePort()
-  const primary = await serve({ appendfsync: 'always', args: [...own, ...(options.args ?? [])], port })
+  const appendfsync = options.appendfsync === 'everysec' ? 'everysec' : 'always'
+  const primary = await serve({ appendfsync, args: [...own, ...(options.args ?? [])], port })
   const replicas: Served[] = []
   for (let i = 0; i < count; i++)
     replicas.push(
