@@ -10,7 +10,17 @@
  * (half of the tests kill, freeze and restart their servers themselves).
  */
 import { spawnSync } from 'node:child_process'
-import { chmodSync, existsSync, mkdirSync, readdirSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
 import { join } from 'node:path'
 
 const MIRROR = 'http://deb.debian.org/debian'
@@ -126,6 +136,8 @@ function linkLoaders(root: string, program: string): void {
   mkdirSync(loadersIn(root))
   for (const tool of TOOLS) symlinkSync(loader, join(loadersIn(root), `${program}-${tool}`))
 }
+
+const isWritten = (path: string, text: string): boolean => existsSync(path) && readFileSync(path, 'utf8') === text
 
 /** A folder of programs: each under the server's own name and, since that is looked for first, under Redis's. */
 function writePrograms(bin: string, program: string, textOf: (tool: string) => string): void {
@@ -266,8 +278,11 @@ export class ServerShelf {
   /** An unpacked server that starts and is what its package says. */
   #tried(wanted: Server, root: string, from: string): Found {
     const bin = join(root, 'start')
-    linkLoaders(root, wanted.program)
-    writePrograms(bin, wanted.program, tool => startOf(root, wanted.program, tool))
+    // Not where it stands already: another run may be starting servers with it.
+    if (!isWritten(join(bin, 'redis-benchmark'), startOf(root, wanted.program, 'benchmark'))) {
+      linkLoaders(root, wanted.program)
+      writePrograms(bin, wanted.program, tool => startOf(root, wanted.program, tool))
+    }
     const started = run(join(bin, 'redis-server'), ['--version'])
     const said = readVersion(started.words)
     if (said?.program !== wanted.program || !isOfLine(said.version, wanted.line))

@@ -12,6 +12,7 @@ import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest'
 import { ROOT } from '../repo/tree.ts'
 import { Api, type Granted, makeRound } from '../support/api.ts'
 import { bareEnv } from '../support/bare-env.ts'
+import { upEnds } from '../support/ended-start.ts'
 import { KEYS, SOON_MS, startTestWorker } from '../support/engine.ts'
 import { freePort, launchNode } from '../support/node-process.ts'
 import { type RedisProcess, startLocalRedis } from '../support/redis.ts'
@@ -51,8 +52,8 @@ async function expectGrants(api: Api): Promise<void> {
 }
 
 /** What the doctor says in a process of its own. */
-function doctor(at = url()): string {
-  const env = bareEnv({ REDIS_URL: at, FAIRGRAB_KEYS: `operator:${'k'.repeat(32)}` })
+function doctor(at = url(), settings: Readonly<Record<string, string>> = {}): string {
+  const env = bareEnv({ REDIS_URL: at, FAIRGRAB_KEYS: `operator:${'k'.repeat(32)}`, ...settings })
   return spawnSync(process.execPath, [join(ROOT, 'engine/cli.ts'), 'doctor'], { env, encoding: 'utf8' }).stdout
 }
 
@@ -94,6 +95,26 @@ test.each([
 ])('the doctor names the right that is missing: %s', async (command, words) => {
   await allow(`-${command}`)
   expect(doctor()).toMatch(words)
+})
+
+test('at the level that waits for replicas WAIT is needed: the start ends, and says what to allow', async () => {
+  await using replica = await startLocalRedis({
+    port: await freePort(),
+    args: ['--replicaof', '127.0.0.1', new URL(redis.url).port, '--repl-diskless-sync-delay', '0'],
+  })
+  const settings = { FAIRGRAB_DURABILITY: 'replicated', FAIRGRAB_REPLICAS: '1' }
+  await allow('-wait')
+  await admin.flushall()
+  await expect.poll(() => admin.wait(1, 1000), { timeout: 20_000 }).toBe(1)
+  const { code, words } = await upEnds({ ...settings, REDIS_URL: url(), LOG_LEVEL: 'silent' })
+  expect([code, words]).toEqual([
+    1,
+    expect.stringMatching(/fairgrab: .*NOPERM.*'wait' command; allow \+wait to the engine's/),
+  ])
+  expect(doctor(url(), settings)).toMatch(/NOPERM.*'wait'.*\n {6}→ allow \+wait to the engine's user/)
+  await allow()
+  await expectGrants(await serve(url(), settings))
+  expect(replica.pid).toBeGreaterThan(0)
 })
 
 test('rights are tried without a trace: a sound user lacks none, and no key but the small one is there', async () => {

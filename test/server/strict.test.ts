@@ -85,6 +85,8 @@ async function ask(round: Round, stream: number): Promise<readonly number[]> {
     // Whom a machine that stood still left without a decision asks again.
     while (user_ids.length > 0) {
       const answer = await socket.ask({ op: 'claims', id, round_id: round.id, user_ids })
+      // A worker that stood still refuses a frame as a whole.
+      if (answer.outcomes === undefined) continue
       const outcomes = answer.outcomes as readonly string[]
       sequences.push(...(answer.sequences as number[]).filter(sequence => sequence > 0))
       user_ids = user_ids.filter((_, place) => !DECIDED.includes(outcomes[place] as string))

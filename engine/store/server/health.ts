@@ -101,14 +101,14 @@ function unverified(
 ): Partial<Record<'problems' | 'warnings', Finding[]>> {
   if (what.length === 0) return {}
   const lacks = what.join('; ')
-  const allow = 'allow +config|get to its user'
-  if (declared)
-    return {
-      warnings: [
-        { what: `the level ${level} is declared, not verified: ${lacks}`, mend: `${allow}, and it is verified` },
-      ],
-    }
-  const mend = `${allow}, or, where its provider promises the level, set FAIRGRAB_DURABILITY_DECLARED=yes`
+  const [show, promises] = lacks.includes('CONFIG')
+    ? ['allow +config|get to its user', 'its provider promises']
+    : ['have its provider show it', 'it promises']
+  if (declared) {
+    const what = `the level ${level} is declared, not verified: ${lacks}`
+    return { warnings: [{ what, mend: `${show}, and it is verified` }] }
+  }
+  const mend = `${show}, or, where ${promises} the level, set FAIRGRAB_DURABILITY_DECLARED=yes`
   return { problems: [{ what: `the level ${level} cannot be verified: ${lacks}`, mend }] }
 }
 
