@@ -143,11 +143,12 @@ async function bench(options: Options, command: string): Promise<number> {
 const commandOf = (args: readonly string[]): string =>
   ['npm run bench --', ...args].join(' ').replace(/(--key[ =])\S+/g, '$1…')
 
-/** What stands in place of a run: two on earlier results, and one on the allocator alone. */
+/** What stands in place of a run: two on earlier results, one on the allocator alone, and one with other programs. */
 const IN_PLACE: Readonly<Record<string, (args: readonly string[]) => Promise<number>>> = {
   compare: compareFolders,
   audit: auditFolders,
   fairness: async args => (await import('./fairness.ts')).replayDraws(args),
+  peers: async args => (await import('./peers/run.ts')).comparePeers(args),
 }
 
 async function main(args: readonly string[]): Promise<number> {

@@ -1,5 +1,5 @@
 /**
- * What the person at the terminal asked for: the arguments of run.ts as an order, and the help text.
+ * What the person at the terminal asked for: the arguments of `npm run bench -- peers` as an order, and the help text.
  *
  * Every number has bounds and every name must match a contender, because a bench that quietly runs something else
  * than what was asked prints figures under the wrong heading. Names are prefixes: `--only nginx,floor` is short.
@@ -12,7 +12,7 @@ import type { Plan } from './measurement.ts'
 
 export const HELP = `Measure the engine beside its rivals on this machine.
 
-  node bench/peers/run.ts [options]
+  npm run bench -- peers [options]
 
   --rounds N         interleaved rounds (default 5)
   --seconds S        whole seconds of each measured pass (default 5)
@@ -26,8 +26,8 @@ export const HELP = `Measure the engine beside its rivals on this machine.
 Contenders: ${CONTENDERS.map(({ name }) => name).join(', ')}
 
 Examples:
-  node bench/peers/run.ts
-  node bench/peers/run.ts --only fairgrab,nginx-1 --rounds 3 --json bench-results/peers.json
+  npm run bench -- peers
+  npm run bench -- peers --only fairgrab,nginx-1 --rounds 3 --json bench-results/peers.json
 `
 
 /** The load's user ids have room for the numbers of many more threads; more cores than this we have not seen. */

@@ -1,5 +1,5 @@
 /**
- * npm run bench:peers: the rivals and the engine on one machine, in one run, under one load.
+ * npm run bench -- peers: the rivals and the engine on one machine, in one run, under one load.
  *
  * Rounds are interleaved (A B C A B C …), each measurement starts its contender afresh with a Redis of its own, and
  * the table at the end gives medians, ranges and the ratios taken inside each round. No argument gives the canonical
@@ -9,11 +9,14 @@
  */
 import { spawnSync } from 'node:child_process'
 import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { machineCard } from '../measure/machine.ts'
 import { compare, type Summary, table } from './comparison.ts'
 import type { Contender } from './contenders.ts'
 import { measure, type Run } from './measurement.ts'
 import { HELP, type Order, readOrder } from './order.ts'
+
+const ROOT = join(import.meta.dirname, '../..')
 
 /** From this share on, processes outside the run disturb it. */
 const OTHERS_SHARE_MAX = 0.1
@@ -81,10 +84,15 @@ function notes(summaries: readonly Summary[], runs: readonly Run[]): readonly st
   ]
 }
 
-async function main(): Promise<number> {
+/** Installs the rivals' programs where they can be installed; says whether they are there. */
+const setUp = (): boolean =>
+  spawnSync(process.execPath, [join(ROOT, 'deploy/set-up.mjs'), '--peers'], { stdio: 'inherit' }).status === 0
+
+/** Measures as the arguments say; the exit code. Throws when a rival's program cannot be run. */
+export async function comparePeers(args: readonly string[]): Promise<number> {
   let order: Order | null
   try {
-    order = readOrder(process.argv.slice(2))
+    order = readOrder(args)
   } catch (error) {
     console.error(`${error instanceof Error ? error.message : error}\n\n${HELP}`)
     return 2
@@ -93,6 +101,7 @@ async function main(): Promise<number> {
     console.log(HELP)
     return 0
   }
+  if (!setUp()) return 1
   const { contenders, json, ...plan } = order
   const machine = { ...machineCard(), ...versions(contenders) }
   console.log(`${machine.cpu}, ${machine.cores} cores, Node ${machine.node}; ${JSON.stringify(plan)}\n`)
@@ -109,11 +118,4 @@ async function main(): Promise<number> {
     return 1
   }
   return runs.some(({ troubles }) => troubles.length > 0) ? 99 : 0
-}
-
-try {
-  process.exitCode = await main()
-} catch (error) {
-  console.error(error instanceof Error ? error.message : error)
-  process.exitCode = 1
 }

@@ -223,6 +223,7 @@ export function helpText(): string {
     '  npm run bench -- compare before after',
     '  npm run bench -- audit before             (is it as it was written, and does its record still say so?)',
     '  npm run bench -- fairness --short         (is the allocator fair, and would its tests see it if not?)',
+    '  npm run bench -- peers --help             (other programs beside this one)',
     '',
     'Exit codes: 0 sound, 1 an error, 2 wrong usage, 99 a ✗ stands in the result.',
   ].join('\n')

@@ -16,6 +16,7 @@ import { checkRound } from '../campaign/operator/round-check.ts'
 import { campaignFinding } from '../campaign/round/damaged-rounds.ts'
 import { type Config, ConfigError, readConfig } from '../config.ts'
 import { judgeStranger } from '../main/agreement.ts'
+import { helpAgainst } from '../ops/health.ts'
 import { verifyBinary } from '../server/http/binary.ts'
 import { redisCli } from '../store/connection/address.ts'
 import type { CampaignChecks } from '../store/data/campaign-checks.ts'
@@ -128,7 +129,12 @@ async function examineRedis(config: Config): Promise<Findings> {
     const health = await store.health()
     const { problems, warnings } = await store.diagnosis()
     const rounds = store.roundChecks
-    const damaged = [...(await damages(rounds)), ...(await campaignDamages(rounds, store.campaignChecks))]
+    const all = async () => [...(await damages(rounds)), ...(await campaignDamages(rounds, store.campaignChecks))]
+    // Where a right is missing, and is named, what rests on it cannot be looked at.
+    const damaged = await all().catch((cause: unknown) => {
+      if (problems.length === 0) throw cause
+      return []
+    })
     const found = {
       problems: [...health.problems, ...(health.damages ?? []), ...problems, ...damaged],
       warnings: [...health.warnings, ...warnings],
@@ -194,7 +200,7 @@ async function examine(config: Config, rounds: boolean) {
   for (const [part, look] of Object.entries(parts)) {
     const examined = await Promise.resolve()
       .then(() => look(config))
-      .catch((cause: Error) => problem(cause.message, LAST_RESORT[part] ?? 'read the message'))
+      .catch(({ message }: Error) => problem(message, helpAgainst(message) ?? LAST_RESORT[part] ?? 'read the message'))
     found.push({ part, ...examined })
   }
   return found

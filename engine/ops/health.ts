@@ -67,6 +67,10 @@ const TROUBLES: readonly (readonly [words: RegExp, mend: (word: string) => strin
     /NOPERM.*'([a-z|]+)'/,
     right => `allow +${right} to the engine's user of Redis; deploy/redis-users.conf has all rights that it needs`,
   ],
+  [
+    /unknown command .([a-zA-Z]+)/,
+    name => `give ${name.toUpperCase()} back to the server, which renamed it or has it no more, or use another one`,
+  ],
   [/MOVED \d+/, () => 'it is a server of a cluster: write redis+cluster:// in place of redis:// in REDIS_URL'],
   [/WRONGPASS|NOAUTH/, () => 'correct the name and the password in REDIS_URL'],
   [
@@ -75,10 +79,15 @@ const TROUBLES: readonly (readonly [words: RegExp, mend: (word: string) => strin
   ],
 ]
 
+/** What helps against the words of a Redis that cannot be asked; undefined where they say no more than that it is away. */
+export function helpAgainst(what: string): string | undefined {
+  const [words, mend] = TROUBLES.find(([words]) => words.test(what)) ?? []
+  return mend?.(words?.exec(what)?.[1] ?? '')
+}
+
 function unreachable(cause: unknown): Finding {
   const what = cause instanceof Error ? cause.message : 'Redis cannot be reached'
-  const [words, mend] = TROUBLES.find(([words]) => words.test(what)) ?? []
-  return { what, mend: mend?.(words?.exec(what)?.[1] ?? '') ?? 'start it, or correct REDIS_URL; it is tried again' }
+  return { what, mend: helpAgainst(what) ?? 'start it, or correct REDIS_URL; it is tried again' }
 }
 
 export class Health {

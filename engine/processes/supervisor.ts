@@ -39,6 +39,11 @@ interface Hand {
 
 type Say = (level: 'info' | 'warn' | 'error', message: string) => void
 
+/** To a worker that is gone already it is not an error: its end is seen by itself. Without a receiver Node would throw it. */
+function tell(worker: ChildProcess, message: FromSupervisor): void {
+  if (worker.connected) worker.send(message, () => {})
+}
+
 class Crew {
   readonly #hands: Hand[] = []
   readonly #env: Readonly<Record<string, string>>
@@ -74,7 +79,7 @@ class Crew {
       this.#hands.map(({ process: hand }) => {
         if (hand.exitCode !== null || hand.signalCode !== null) return undefined
         const gone = new Promise(done => hand.once('exit', done))
-        if (hand.connected) hand.send({ kind: 'drain' } satisfies FromSupervisor)
+        tell(hand, { kind: 'drain' })
         const late = setTimeout(() => hand.kill('SIGKILL'), STOP_MS)
         return gone.finally(() => clearTimeout(late))
       }),
@@ -108,8 +113,7 @@ class Crew {
         return this.#collecting.get(message.id)?.(message.json)
       case 'ask':
         void this.#metrics().then(text => {
-          if (hand.process.connected)
-            hand.process.send({ kind: 'answer', id: message.id, text } satisfies FromSupervisor)
+          tell(hand.process, { kind: 'answer', id: message.id, text })
         })
     }
   }
@@ -136,7 +140,7 @@ class Crew {
         clearTimeout(timer)
         done()
       })
-      for (const { process: hand } of able) hand.send({ kind: 'collect', id } satisfies FromSupervisor)
+      for (const { process: hand } of able) tell(hand, { kind: 'collect', id })
     })
     this.#collecting.delete(id)
     // Asked for first at the first scrape: it would cost the start 30 ms.

@@ -8,6 +8,7 @@
  */
 import { ConfigError, readConfig } from '../config.ts'
 import { startWorker } from '../main.ts'
+import { helpAgainst } from '../ops/health.ts'
 import { openLog } from '../ops/log.ts'
 import { askSupervisor, type FromSupervisor, report } from './messages.ts'
 
@@ -40,7 +41,9 @@ const worker = await startWorker({
   place: Number(process.argv[2] ?? 0),
   metricsText: () => askSupervisor('metrics'),
 }).catch((cause: Error) => {
-  report({ kind: 'failed', reason: cause.message, isSetting: cause instanceof ConfigError })
+  const isSetting = cause instanceof ConfigError
+  const help = isSetting ? undefined : helpAgainst(cause.message)
+  report({ kind: 'failed', reason: [cause.message, help ?? []].flat().join('; '), isSetting })
   process.exit(1)
 })
 

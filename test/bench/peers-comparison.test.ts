@@ -173,8 +173,8 @@ test('every request of wrk is a different user, in a body of one length', async 
 })
 
 test('the command says what it can do, and refuses what it cannot', async () => {
-  const script = 'bench/peers/run.ts'
-  const { stdout } = await runFile(process.execPath, [script, '--help'])
+  const command = ['bench/run.ts', 'peers']
+  const { stdout } = await runFile(process.execPath, [...command, '--help'])
   expect(stdout).toContain('--rounds')
-  await expect(runFile(process.execPath, [script, '--rounds', 'many'])).rejects.toMatchObject({ code: 2 })
+  await expect(runFile(process.execPath, [...command, '--rounds', 'many'])).rejects.toMatchObject({ code: 2 })
 })

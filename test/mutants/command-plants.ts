@@ -36,6 +36,30 @@ export const COMMAND_PLANTS: readonly Plant[] = [
     'server/starting',
   ),
   plant(
+    'a worker that is gone when it is spoken to ends its supervisor',
+    'engine/processes/supervisor.ts',
+    ['worker.send(message, () => {})', 'worker.send(message)'],
+    'server/starting',
+  ),
+  plant(
+    'a right without which no script runs is not looked for',
+    'engine/store/server/health.ts',
+    ['...problems, ...rights,', '...problems,'],
+    'server/managed',
+  ),
+  plant(
+    'the doctor calls a right that is missing a server that is away',
+    'engine/cli/doctor.ts',
+    ['helpAgainst(message) ?? ', ''],
+    'server/managed',
+  ),
+  plant(
+    'the doctor forgets what is missing when it cannot look at rounds',
+    'engine/cli/doctor.ts',
+    ['if (problems.length === 0) throw cause', 'throw cause'],
+    'server/managed',
+  ),
+  plant(
     'a dry change of the agreement says that it was made',
     'engine/cli/agreement-change.ts',
     ['words: says }', 'words }'],

@@ -76,7 +76,7 @@ const wordsOf = (line: string): readonly string[] =>
 
 /** What a line of `npm run bench -- …` has that the bench would refuse. */
 function refusedByBench(args: readonly string[]): string | undefined {
-  if (['audit', 'compare', 'fairness'].includes(args[0] ?? '') || args.length === 0) return undefined
+  if (['audit', 'compare', 'fairness', 'peers'].includes(args[0] ?? '') || args.length === 0) return undefined
   try {
     parseOptions(args)
     return undefined

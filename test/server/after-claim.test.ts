@@ -22,7 +22,7 @@ import {
   type Round,
 } from '../support/api.ts'
 import { KEYS, startTestWorker, type TestWorker } from '../support/engine.ts'
-import { type RedisServer, rawRedis, startRedis } from '../support/redis.ts'
+import { primariesOf, type RedisServer, rawRedis, startRedis } from '../support/redis.ts'
 
 const BOUND = 'merchant-key-of-m1'
 const OTHER = 'merchant-key-of-m2'
@@ -375,11 +375,16 @@ test('a code that is forged, altered or guessed costs the same, in Redis too', a
   const round = await makeRound(operator, {}, { pack: one() })
   const code = await voucher(round)
   await merchant.get(`/v1/vouchers/${code}`)
+  // The least of three: what the worker reads beside it (checks, a round behind a new connection) only adds.
   const asked = async (wrong: string) => {
-    const before = await commands()
-    const reply = await merchant.get(`/v1/vouchers/${wrong}`)
-    expectProblem(reply, 'not_found')
-    return [(await commands()) - before, reply.bytes.toString()]
+    const once = async () => {
+      const before = await commands()
+      const reply = await merchant.get(`/v1/vouchers/${wrong}`)
+      expectProblem(reply, 'not_found')
+      return { cost: (await commands()) - before, bytes: reply.bytes.toString() }
+    }
+    const times = [await once(), await once(), await once()]
+    return [Math.min(...times.map(({ cost }) => cost)), ...new Set(times.map(({ bytes }) => bytes))]
   }
   const flipped = (at: number) => code.slice(0, at) + (code[at] === 'Z' ? 'Y' : 'Z') + code.slice(at + 1)
   const costs = [flipped(19), flipped(6), flipped(12), `ZZZZ${code.slice(4)}`, 'no-code', `${code}0`]
@@ -390,5 +395,6 @@ test('a code that is forged, altered or guessed costs the same, in Redis too', a
 
 /** How many times a field of a hash was read so far. */
 async function commands(): Promise<number> {
-  return Number(/cmdstat_hget:calls=(\d+)/.exec(await client.info('commandstats'))?.[1] ?? 0)
+  const infos = await Promise.all((await primariesOf(client)).map(server => server.info('commandstats')))
+  return infos.reduce((sum, info) => sum + Number(/cmdstat_hget:calls=(\d+)/.exec(info)?.[1] ?? 0), 0)
 }

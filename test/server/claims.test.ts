@@ -9,7 +9,7 @@
 import { beforeAll, describe, expect, test } from 'vitest'
 import type { Code } from '../../engine/base/codes.ts'
 import { Api, expectProblem, type Fields, type Granted, makeRound, type Round } from '../support/api.ts'
-import { KEYS } from '../support/engine.ts'
+import { KEYS, levelAt } from '../support/engine.ts'
 import { useWorker } from '../support/use-worker.ts'
 import { type TokenParts, userToken } from '../support/user-token.ts'
 
@@ -167,13 +167,13 @@ for (const encoding of ['json', 'msgpack'] as const)
       expect([read.status, read.body]).toEqual([200, mine.body])
       expect((await api.get(path('me@example:1'))).body).toEqual(mine.body)
       const withLevel = await api.get(`${path('me@example:1')}?durability=true`)
-      expect(withLevel.body).toEqual({ ...mine.body, durability: 'memory' })
+      expect(withLevel.body).toEqual({ ...mine.body, durability: levelAt(worker.redisUrl).FAIRGRAB_DURABILITY })
       const batch = await api.post(`/v1/rounds/${round.id}/claims/batch?durability=true`, {
         claims: [{ user_id: 'other' }],
       })
       expect(batch.body).toEqual({
         results: [{ outcome: 'granted', sequence: 2, replayed: true }],
-        durability: 'memory',
+        durability: levelAt(worker.redisUrl).FAIRGRAB_DURABILITY,
       })
       expect((await api.get(`/v1/rounds/${round.id}/claims/me@example:1`)).body).toEqual(mine.body)
       expectProblem(await user.get(path('other')), 'not_found')

@@ -12,7 +12,7 @@ import { CODES } from '../../engine/base/codes.ts'
 import { METRICS } from '../../engine/ops/metrics.ts'
 import { ROUTES } from '../../engine/server/routes/routes.ts'
 import { Api, CAMPAIGN, type Fields, MEDIA, makeRound, type Round } from '../support/api.ts'
-import { KEYS, startTestWorker } from '../support/engine.ts'
+import { KEYS, levelAt, startTestWorker } from '../support/engine.ts'
 import { readMetrics, sumOf } from '../support/metrics.ts'
 import { startRedis } from '../support/redis.ts'
 import { openStream } from '../support/stream-client.ts'
@@ -165,7 +165,7 @@ test('/livez and /readyz speak plainly, ?verbose says why', async () => {
   const verbose = await nobody.get('/readyz?verbose')
   expect([verbose.status, verbose.body]).toMatchObject([
     200,
-    { ready: true, draining: false, durability: 'memory', problems: [] },
+    { ready: true, draining: false, durability: levelAt(worker.redisUrl).FAIRGRAB_DURABILITY, problems: [] },
   ])
 })
 

@@ -2,6 +2,8 @@
  * A managed server that lets nobody read its settings: the engine says that it cannot verify the level, grants only where an
  * operator declares it, says `declared` wherever it says the level, and never lets a declaration stand against what it can read.
  */
+import { once } from 'node:events'
+import { type AddressInfo, connect, createServer } from 'node:net'
 import { Redis } from 'ioredis'
 import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest'
 import { Api, type Granted, makeRound } from '../support/api.ts'
@@ -110,6 +112,44 @@ test('at memory only the policy of evictions is asked for, which INFO gives', as
   await admin.flushall()
   const { api } = await workerWithout(['-config'], { FAIRGRAB_DURABILITY: 'memory' })
   expect(await readiness(api)).toMatchObject({ ready: true, durability: 'memory', problems: [] })
+})
+
+/** The server behind a way on which a word is never in what it says, as a provider leaves lines out of INFO. */
+async function without(word: string): Promise<string> {
+  const { port } = new URL(redis.url)
+  const hidden = createServer(client => {
+    const server = connect(Number(port), '127.0.0.1')
+    for (const socket of [client, server]) socket.on('error', () => socket.destroy())
+    client.pipe(server)
+    server.on('data', bytes =>
+      client.write(bytes.toString('latin1').replaceAll(word, 'x'.repeat(word.length)), 'latin1'),
+    )
+    server.on('end', () => client.end())
+  }).listen(0, '127.0.0.1')
+  await once(hidden, 'listening')
+  onTestFinished(() => void hidden.close())
+  return `redis://127.0.0.1:${(hidden.address() as AddressInfo).port}`
+}
+
+test('what INFO leaves out is no level either, and no right of ours would show it', async () => {
+  await admin.flushall()
+  const url = await without('aof_enabled')
+  const start = async (settings: Readonly<Record<string, string>>) => {
+    const level = { FAIRGRAB_DURABILITY: 'always', LOG_LEVEL: 'silent' }
+    const worker = await startTestWorker(url, { ...level, ...settings }, SOON_MS)
+    onTestFinished(() => worker.stop())
+    return readiness(new Api(worker.url, KEYS.operator))
+  }
+  expect(await start({})).toMatchObject({
+    ready: false,
+    problems: [
+      {
+        what: 'the level always cannot be verified: INFO does not give aof_enabled',
+        mend: 'have its provider show it, or, where it promises the level, set FAIRGRAB_DURABILITY_DECLARED=yes',
+      },
+    ],
+  })
+  expect(await start(DECLARED)).toMatchObject({ ready: true, declared: true, problems: [] })
 })
 
 test('without the right to INFO no declaration helps: a start waits, and says which right it lacks', async () => {

@@ -10,7 +10,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest'
 import { verifyBundle } from '../../engine/draw/verify/verification.ts'
 import { roundBundle, roundDraw } from '../../engine/store/connection/keys.ts'
 import { Api, expectProblem, type Fields, type Granted, makeCampaign, makeRound, type Round } from '../support/api.ts'
-import { KEYS, startNode, startTestWorker, type TestNode, type TestWorker } from '../support/engine.ts'
+import { KEYS, levelAt, startNode, startTestWorker, type TestNode, type TestWorker } from '../support/engine.ts'
 import { type RedisServer, rawRedis, startOwnRedis } from '../support/redis.ts'
 import { openStream, type StreamClient } from '../support/stream-client.ts'
 
@@ -25,7 +25,7 @@ beforeAll(async () => {
   node = await startNode({
     REDIS_URL: redis.url,
     FAIRGRAB_WORKERS: '2',
-    FAIRGRAB_DURABILITY: 'memory',
+    ...levelAt(redis.url),
     LOG_LEVEL: 'fatal',
   })
   api = new Api(worker.url, KEYS.operator)

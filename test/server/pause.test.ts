@@ -49,13 +49,15 @@ async function lane(url: string, roundId: string, name: string, heard: (told: To
   const told: Told = { granted: 0, paused: 0, other: 0, lastGrantAt: 0 }
   for (let id = 1; ; id++) {
     const user_ids = Array.from({ length: FRAME }, (_, i) => `${name}-${id}-${i}`)
-    const { outcomes } = await stream.ask({ op: 'claims', id, round_id: roundId, user_ids })
-    for (const outcome of outcomes as readonly string[]) {
+    const answer = await stream.ask({ op: 'claims', id, round_id: roundId, user_ids })
+    // A worker that stood still refuses a frame as a whole.
+    const outcomes = (answer.outcomes ?? user_ids.map(() => answer.code)) as readonly string[]
+    for (const outcome of outcomes) {
       if (outcome === 'granted') told.granted++
       else if (outcome === 'paused') told.paused++
       else told.other++
     }
-    if ((outcomes as readonly string[]).includes('granted')) told.lastGrantAt = performance.now()
+    if (outcomes.includes('granted')) told.lastGrantAt = performance.now()
     if (heard(told)) break
   }
   await stream.close()

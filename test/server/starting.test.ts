@@ -6,7 +6,8 @@
  * in time by the test, because the fault that these tests came from was a start that hung.
  */
 import { type ChildProcess, spawn } from 'node:child_process'
-import { existsSync, mkdtempSync, readdirSync, symlinkSync, writeFileSync } from 'node:fs'
+import { once } from 'node:events'
+import { existsSync, mkdtempSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
 import { rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -16,9 +17,10 @@ import { ROOT } from '../repo/tree.ts'
 import { Api, type Granted, makeRound } from '../support/api.ts'
 import { bareEnv } from '../support/bare-env.ts'
 import { ENDS_WITHIN_MS, upEnds } from '../support/ended-start.ts'
-import { KEYS } from '../support/engine.ts'
+import { KEYS, startTestWorker } from '../support/engine.ts'
 import { fairgrab } from '../support/fairgrab.ts'
 import { freePort, launchNode, startNodeProcess } from '../support/node-process.ts'
+import { startLocalRedis } from '../support/redis.ts'
 
 function folder(): string {
   const dir = mkdtempSync(join(tmpdir(), 'fg-starting-'))
@@ -179,6 +181,43 @@ test('a stop ends a worker that stands still', async () => {
   process.kill(worker, 'SIGSTOP')
   expect(await node.terminate()).toBe(0)
   expect(exists(worker)).toBe(false)
+})
+
+/** Resolves when a process has ended, whether its parent has looked after it or not. */
+async function ended(pid: number): Promise<void> {
+  const goesOn = () => exists(pid) && !/^\d+ \(.*\) Z/.test(readFileSync(`/proc/${pid}/stat`, 'utf8'))
+  while (goesOn()) await new Promise(done => setTimeout(done, 5))
+}
+
+/** Of so many some are gone before their supervisor has seen it. */
+const MANY = 4
+
+test('a worker that says why it cannot start, and is gone before it is spoken to, ends the start with its reason', async () => {
+  await using redis = await startLocalRedis()
+  const first = await startTestWorker(redis.url)
+  onTestFinished(() => first.stop())
+  const other = { FAIRGRAB_DURABILITY: 'everysec', FAIRGRAB_WORKERS: String(MANY), PORT: '0', REDIS_URL: redis.url }
+  const child = spawn(process.execPath, [join(ROOT, 'engine/cli.ts'), 'up'], {
+    env: bareEnv(other),
+    stdio: ['ignore', 'pipe', 'pipe'],
+  })
+  onTestFinished(() => void child.kill('SIGKILL'))
+  let words = ''
+  for (const output of [child.stdout, child.stderr])
+    output.on('data', (data: Buffer) => {
+      words += data.toString('utf8')
+    })
+  const closed = once(child, 'close')
+  const workers = () => treeOf(child.pid as number).flatMap(({ name, pid }) => (name.startsWith('worker') ? [pid] : []))
+  while (workers().length < MANY) await new Promise(done => setTimeout(done, 5))
+  const pids = workers()
+  // Until the workers have ended their supervisor sees nothing: then what they said and their ends come together.
+  child.kill('SIGSTOP')
+  await Promise.all(pids.map(ended))
+  child.kill('SIGCONT')
+  const [code] = await closed
+  expect([code, words]).toEqual([2, expect.stringContaining('FAIRGRAB_DURABILITY is everysec here')])
+  expect(words).not.toMatch(/EPIPE|at .*supervisor/)
 })
 
 test('every address is both families, and an address of six is printed with brackets', async () => {

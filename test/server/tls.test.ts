@@ -2,9 +2,7 @@
  * A Redis that speaks TLS, with an authority of the operator's own, and asks for a certificate: the engine claims, tells stock and
  * is examined over it; what cannot be trusted is not connected to, and each wrong file is refused at the start by its setting.
  */
-import { execFileSync, spawnSync } from 'node:child_process'
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { spawnSync } from 'node:child_process'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
 import { readConfig } from '../../engine/config.ts'
@@ -12,58 +10,37 @@ import { checkStart } from '../../engine/main/start-check.ts'
 import { ROOT } from '../repo/tree.ts'
 import { Api, type Granted, makeRound } from '../support/api.ts'
 import { bareEnv } from '../support/bare-env.ts'
+import { Certificates, servedWith, shownWith } from '../support/certificates.ts'
 import { KEYS, startTestWorker } from '../support/engine.ts'
 import { freePort, launchNode } from '../support/node-process.ts'
 import { type RedisProcess, startLocalRedis } from '../support/redis.ts'
 import { openStream } from '../support/stream-client.ts'
 
 const CLI = join(ROOT, 'engine/cli.ts')
-const folder = mkdtempSync(join(tmpdir(), 'fg-tls-'))
-const file = (name: string) => join(folder, name)
-const openssl = (...args: readonly string[]) => execFileSync('openssl', args, { stdio: 'ignore' })
+const made = new Certificates()
+const { file } = made
 
-/** A certificate for this machine, signed by an authority. */
-function certify(name: string, authority: string): void {
-  const [key, cert, request] = [file(`${name}.key`), file(`${name}.pem`), file(`${name}.csr`)]
-  openssl('req', '-newkey', 'ed25519', '-nodes', '-keyout', key, '-out', request, '-subj', `/CN=${name}`)
-  const signs = ['-CA', file(`${authority}.pem`), '-CAkey', file(`${authority}.key`), '-CAcreateserial', '-days', '2']
-  writeFileSync(file('names'), 'subjectAltName=DNS:localhost,IP:127.0.0.1')
-  openssl('x509', '-req', '-in', request, ...signs, '-extfile', file('names'), '-out', cert)
-}
-
-const OWN = { FAIRGRAB_REDIS_CA: file('ours.pem') }
-const SHOWN = { FAIRGRAB_REDIS_CERT: file('engine.pem'), FAIRGRAB_REDIS_KEY: file('engine.key') }
+const SHOWN = shownWith(made.filesOf('engine'))
+const { FAIRGRAB_REDIS_CA, ...CERTIFIED } = SHOWN as Record<'FAIRGRAB_REDIS_CA' | 'FAIRGRAB_REDIS_CERT', string>
+const OWN = { FAIRGRAB_REDIS_CA }
 
 let redis: RedisProcess
 let url: string
 beforeAll(async () => {
-  for (const name of ['ours', 'theirs']) {
-    const made = ['-keyout', file(`${name}.key`), '-out', file(`${name}.pem`), '-subj', `/CN=${name}`, '-days', '2']
-    openssl('req', '-x509', '-newkey', 'ed25519', '-nodes', ...made)
-  }
-  for (const name of ['server', 'engine']) certify(name, 'ours')
-  certify('stranger', 'theirs')
+  for (const name of ['ours', 'theirs']) made.authority(name)
+  for (const name of ['server', 'engine']) made.certify(name, 'ours')
+  made.certify('stranger', 'theirs')
   const port = await freePort()
-  const served = [
-    '--tls-port',
-    String(port),
-    '--tls-cert-file',
-    file('server.pem'),
-    '--tls-key-file',
-    file('server.key'),
-  ]
-  redis = await startLocalRedis({
-    args: [...served, '--tls-ca-cert-file', file('ours.pem'), '--tls-auth-clients', 'yes'],
-  })
+  redis = await startLocalRedis({ args: servedWith(port, made.filesOf('server')) })
   url = `rediss://127.0.0.1:${port}`
 })
 afterAll(async () => {
   await redis?.stop()
-  rmSync(folder, { recursive: true })
+  made[Symbol.dispose]()
 })
 
 test('claims, stock and the doctor go over TLS with a certificate of our own', async () => {
-  const settings = { FAIRGRAB_DURABILITY: 'always', ...OWN, ...SHOWN }
+  const settings = { FAIRGRAB_DURABILITY: 'always', ...SHOWN }
   const worker = await startTestWorker(url, settings)
   onTestFinished(() => worker.stop())
   const api = new Api(worker.url, KEYS.operator)
@@ -79,7 +56,7 @@ test('claims, stock and the doctor go over TLS with a certificate of our own', a
   expect(claimed.status).toBe(201)
   expect(await watcher.next(frame => frame.op === 'stock' && frame.granted === 1)).toMatchObject({ remaining: 2 })
   await watcher.close()
-  const env = { ...bareEnv({ REDIS_URL: url, FAIRGRAB_KEYS: `operator:${'k'.repeat(32)}` }), ...OWN, ...SHOWN }
+  const env = { ...bareEnv({ REDIS_URL: url, FAIRGRAB_KEYS: `operator:${'k'.repeat(32)}` }), ...SHOWN }
   const { stdout } = spawnSync(process.execPath, [CLI, 'doctor'], { env, encoding: 'utf8' })
   expect(stdout).toMatch(/[✓!] Redis/)
   expect(stdout).not.toMatch(/✗ Redis/)
@@ -115,7 +92,7 @@ describe('files that cannot be used are refused by their setting', () => {
   test.each([
     [OWN, 'redis://host', 'FAIRGRAB_REDIS_CA is set and REDIS_URL is no rediss:// address'],
     [OWN, 'redis+cluster://host', 'FAIRGRAB_REDIS_CA is set and REDIS_URL is no rediss:// address'],
-    [SHOWN, '', 'FAIRGRAB_REDIS_CERT is set and REDIS_URL is no rediss:// address'],
+    [CERTIFIED, '', 'FAIRGRAB_REDIS_CERT is set and REDIS_URL is no rediss:// address'],
     [
       { FAIRGRAB_REDIS_KEY: file('engine.key') },
       undefined,
@@ -139,6 +116,6 @@ describe('files that cannot be used are refused by their setting', () => {
 
   test('good ones are taken, for one server and for a cluster', () => {
     for (const address of ['rediss://host', 'rediss+cluster://host'])
-      expect(refused({ ...OWN, ...SHOWN }, address)).not.toThrow()
+      expect(refused({ ...SHOWN }, address)).not.toThrow()
   })
 })

@@ -22,6 +22,7 @@ import { readConfig } from '../../engine/config.ts'
 import { startWorker } from '../../engine/main.ts'
 import { openLog } from '../../engine/ops/log.ts'
 import { bareEnv } from './bare-env.ts'
+import { replicasAt } from './redis.ts'
 
 export const KEYS = {
   operator: 'operator-key-1',
@@ -50,6 +51,13 @@ export interface TestWorker {
 /** Between two checks of the server, milliseconds; without it they are five seconds apart. */
 export const SOON_MS = 500
 
+/** The level of the tests' engines: none, or where TEST_REPLICAS gave the server replicas the one that waits for them. */
+export function levelAt(redisUrl: string): Readonly<Record<'FAIRGRAB_DURABILITY', string>> {
+  const replicas = replicasAt(redisUrl)
+  if (replicas === 0) return { FAIRGRAB_DURABILITY: 'memory' }
+  return { FAIRGRAB_DURABILITY: 'replicated', ...{ FAIRGRAB_REPLICAS: String(replicas) } }
+}
+
 /**
  * A worker in this process. The settings are variables of the environment and win over the ones of all tests. Unless they
  * say so nothing is promised to survive, so that no slow disk makes a first answer a repeated one. A test that waits for
@@ -60,7 +68,8 @@ export async function startTestWorker(
   settings: Readonly<Record<string, string>> = {},
   checkMs?: number,
 ): Promise<TestWorker> {
-  const config = readConfig({ ...SETTINGS, FAIRGRAB_DURABILITY: 'memory', REDIS_URL: redisUrl, ...settings })
+  const level = settings.FAIRGRAB_DURABILITY === undefined ? levelAt(redisUrl) : {}
+  const config = readConfig({ ...SETTINGS, ...level, REDIS_URL: redisUrl, ...settings })
   const worker = await startWorker({
     config,
     log: openLog(config.logLevel, 'test'),

@@ -8,6 +8,8 @@
  */
 import { Redis } from 'ioredis'
 import { clusterSlotOf, SLOTS } from '../../engine/store/cluster/slot-table.ts'
+import { type TlsFiles, tlsMaterial } from '../../engine/store/connection/tls-files.ts'
+import { servedWith } from './certificates.ts'
 import { freePort } from './node-process.ts'
 import type { Partition } from './partition.ts'
 import { type RedisOptions, type RedisProcess, startLocalRedis } from './redis.ts'
@@ -36,6 +38,8 @@ export interface ClusterOptions extends Pick<RedisOptions, 'appendfsync' | 'args
   readonly nodeTimeoutMs?: number
   /** A network between the servers that a test can cut. */
   readonly partition?: Partition
+  /** With it all servers speak TLS alone, with each other too, and ask for a certificate. */
+  readonly tls?: Required<TlsFiles>
 }
 
 const infoOf = async ({ admin }: ClusterServer): Promise<string> => (await admin.cluster('INFO')) as string
@@ -66,8 +70,11 @@ async function startServer(
     ...['--repl-diskless-sync-delay', '0', '--cluster-config-file', 'nodes.conf'],
   ]
   const { name, announced, doors } = await doorsOf(partition, port, busPort)
-  const redis = await startLocalRedis({ port, appendfsync, args: [...settings, ...doors, ...args] })
-  const admin = new Redis({ port, retryStrategy: () => 50, maxRetriesPerRequest: null })
+  const { tls } = options
+  const spoken = tls ? [...servedWith(port, tls), '--tls-cluster', 'yes', '--tls-replication', 'yes'] : []
+  const redis = await startLocalRedis({ port, appendfsync, args: [...settings, ...doors, ...spoken, ...args] })
+  const secured = tls ? { tls: tlsMaterial(tls) } : {}
+  const admin = new Redis({ port, ...secured, retryStrategy: () => 50, maxRetriesPerRequest: null })
   admin.on('error', () => {})
   return { redis, port, ...announced, admin, address: `127.0.0.1:${announced.announcedPort}`, name }
 }
@@ -88,8 +95,10 @@ export class RedisCluster implements AsyncDisposable {
   readonly servers: readonly ClusterServer[]
   /** Those that had the slots at the start. */
   readonly primaries: readonly ClusterServer[]
+  readonly #scheme: string
 
-  private constructor(servers: readonly ClusterServer[], primaries: number) {
+  private constructor(servers: readonly ClusterServer[], primaries: number, scheme: string) {
+    this.#scheme = scheme
     this.servers = servers
     this.primaries = servers.slice(0, primaries)
   }
@@ -99,13 +108,14 @@ export class RedisCluster implements AsyncDisposable {
     const count = primaries * (1 + replicas)
     const ports = await freePorts(2 * count)
     const pairs = ports.slice(0, count).map((port, i) => [port, ports[count + i] as number] as const)
-    const cluster = new RedisCluster(await Promise.all(pairs.map(pair => startServer(pair, options))), primaries)
+    const servers = await Promise.all(pairs.map(pair => startServer(pair, options)))
+    const cluster = new RedisCluster(servers, primaries, options.tls ? 'rediss' : 'redis')
     await cluster.#join()
     return cluster
   }
 
   get url(): string {
-    return `redis+cluster://${this.primaries.map(({ address }) => address).join(',')}`
+    return `${this.#scheme}+cluster://${this.primaries.map(({ address }) => address).join(',')}`
   }
 
   /** The server that has a key now, as another one says. */

@@ -105,15 +105,29 @@ async function startContainer(options: RedisOptions): Promise<RedisServer> {
 
 /** How many primaries TEST_CLUSTER asks for; 0 where tests run on one Redis. */
 export const testCluster = (): number => Number(process.env.TEST_CLUSTER ?? 0)
+/** How many replicas TEST_REPLICAS asks for. */
+export const testReplicas = (): number => Number(process.env.TEST_REPLICAS ?? 0)
+/** By address, the servers that have them. */
+const replicated = new Map<string, number>()
+/** How many replicas TEST_REPLICAS gave to the server at an address; 0 for any other. */
+export const replicasAt = (url: string): number => replicated.get(url) ?? 0
 
 /**
- * The Redis of this machine: shared, in a container or a child, in that order. Kill only what is a child. Where TEST_CLUSTER
- * says so, a cluster of so many primaries of this machine's, for all tests that want no more than an address.
+ * The Redis of this machine: shared, in a container or a child, in that order. Kill only what is a child. Where TEST_CLUSTER or
+ * TEST_REPLICAS says so, a cluster of so many primaries of this machine's, or a server with so many replicas, for all tests
+ * that want no more than an address.
  */
 export async function startRedis(options: RedisOptions = {}): Promise<RedisServer> {
-  if (testCluster() > 0 && options.port === undefined && options.dir === undefined) {
+  const isPlain = options.port === undefined && options.dir === undefined
+  if (testCluster() > 0 && isPlain) {
     const { RedisCluster } = await import('./redis-cluster.ts')
     return RedisCluster.open({ primaries: testCluster(), ...options })
+  }
+  if (testReplicas() > 0 && isPlain) {
+    const { startReplicated } = await import('./replicated-redis.ts')
+    const redis = await startReplicated(testReplicas(), options)
+    replicated.set(redis.url, testReplicas())
+    return redis
   }
   const choice = await chooseRedis()
   if (choice === 'container') return startContainer(options)
@@ -235,9 +249,9 @@ class LocalRedis implements RedisProcess {
   }
 }
 
-/** A Redis of the test's own, which it asks as it likes and does not kill: a child, or the cluster that TEST_CLUSTER says. */
+/** A Redis of the test's own, which it asks as it likes and does not kill: a child, or what TEST_CLUSTER or TEST_REPLICAS says. */
 export function startOwnRedis(options: Omit<RedisOptions, 'port' | 'dir' | 'env'> = {}): Promise<RedisServer> {
-  return testCluster() > 0 ? startRedis(options) : startLocalRedis(options)
+  return testCluster() + testReplicas() > 0 ? startRedis(options) : startLocalRedis(options)
 }
 
 /** A client of the tests' own. Of a cluster it sends each command to whoever has its key. */
@@ -245,6 +259,14 @@ export function rawRedis(url: string): Redis {
   const cluster = clusterAddress(url)
   if (!cluster) return new Redis(url.replace('unix://', ''))
   return new IoCluster(cluster.seeds.map(cluster.urlOf)) as unknown as Redis
+}
+
+/** Every primary behind a client of the tests: the one server, or all of a cluster. */
+export async function primariesOf(client: Redis): Promise<readonly Redis[]> {
+  // A cluster's are known when it has answered.
+  await client.ping()
+  const either: unknown = client
+  return either instanceof IoCluster ? either.nodes('master') : [client]
 }
 
 /** A redis-server (or valkey-server) child that the test may kill, freeze and restart. Never a container. */

@@ -2,46 +2,17 @@
  * What `fairgrab doctor` asks of the server beyond its health: whether the engine's user may do what the engine does,
  * whether it may do what nobody should, and how far the two clocks are apart.
  *
- * A right is tried, not read: each row of NEEDED sends the command as the engine does, and NOPERM is the finding. What
- * must not be allowed cannot be tried, so for that Redis is asked (ACL DRYRUN), and where it will not say, the user is
- * already a limited one. Rejected: parsing ACL rules, a language with its own order and exceptions.
+ * What the engine needs is tried (rights.ts). What must not be allowed cannot be tried, so for that Redis is asked (ACL DRYRUN),
+ * and where it will not say, the user is already a limited one. Rejected: parsing ACL rules, a language with its own
+ * order and exceptions.
  */
-import type { Redis } from 'ioredis'
 import { Fault } from '../../base/assert.ts'
 import type { Clock } from '../../base/clock.ts'
 import type { Finding, Findings } from '../../base/finding.ts'
-import { allShardedNodes, everything, nodeChannel, replicationMark } from '../connection/keys.ts'
+import { replicationMark } from '../connection/keys.ts'
 import type { Link } from '../connection/link.ts'
-import { ONE_SERVER } from '../connection/marks.ts'
+import { findOtherRights } from './rights.ts'
 import { serverAheadMs } from './server-time.ts'
-
-interface Need {
-  readonly right: string
-  /** `mark` is a key, and a channel, that the server has. */
-  readonly send: (client: Redis, mark: string) => Promise<unknown>
-}
-
-const NEEDED: readonly Need[] = [
-  { right: '+role', send: client => client.role() },
-  { right: '+time', send: client => client.time() },
-  { right: '+eval', send: client => client.call('EVAL', 'return 1', '0') },
-  { right: '+evalsha', send: client => client.call('SCRIPT', 'EXISTS', '0'.repeat(40)) },
-  { right: `+set ~${everything()}`, send: (client, mark) => client.set(mark, '1') },
-  { right: '+wait', send: client => client.wait(0, 1) },
-]
-
-const ON_ONE: Need = {
-  right: `+publish &${everything()}`,
-  send: client => client.publish(nodeChannel('doctor'), ''),
-}
-
-const ON_CLUSTER: readonly Need[] = [
-  { right: `+spublish &${everything()}`, send: (client, mark) => client.call('SPUBLISH', mark, '') },
-  { right: '+asking', send: client => client.call('ASKING') },
-  { right: '+cluster|slots', send: client => client.cluster('SLOTS') },
-  { right: '+cluster|info', send: client => client.cluster('INFO') },
-  { right: '+pubsub|shardchannels', send: client => client.call('PUBSUB', 'SHARDCHANNELS', allShardedNodes()) },
-]
 
 /**
  * What nobody needs who only grants, and what would end a release or take the machine: the user of
@@ -103,17 +74,6 @@ const allowed = <T>(asked: Promise<T>): Promise<T | undefined> =>
     if (!isDenied(cause)) throw cause
     return undefined
   })
-
-async function missingRights(link: Link): Promise<Finding[]> {
-  const findings: Finding[] = []
-  const more = link.marks === ONE_SERVER ? [ON_ONE] : ON_CLUSTER
-  for (const { right, send } of [...NEEDED, ...more]) {
-    const mark = link.marks.replication()
-    if ((await allowed(link.request(client => send(client, mark).then(() => true)))) === undefined)
-      findings.push({ what: `the engine's user lacks ${right}`, mend: `redis-cli ACL SETUSER <user> ${right}` })
-  }
-  return findings
-}
 
 /** Whether the default user has a password; true where that may not be asked, since then it is no default user. */
 async function asksPassword(link: Link): Promise<boolean> {
@@ -180,7 +140,7 @@ async function clockDrift(link: Link, clock: Clock): Promise<Finding[]> {
 /** Rights and clock, of the one server behind a link. Throws Fault when it cannot be asked. */
 export async function diagnose(link: Link, clock: Clock): Promise<Findings> {
   return {
-    problems: [...(await missingRights(link)), ...(await clockDrift(link, clock))],
+    problems: [...(await findOtherRights(link)), ...(await clockDrift(link, clock))],
     warnings: [...(await dangerousRights(link)), ...(await openSettings(link))],
   }
 }

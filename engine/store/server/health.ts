@@ -9,6 +9,7 @@ import type { Finding } from '../../base/finding.ts'
 import { allNodes } from '../connection/keys.ts'
 import type { Link } from '../connection/link.ts'
 import { flawsOf } from './known-flaws.ts'
+import { findScriptRights } from './rights.ts'
 import { clockWarnings, serverAheadMs } from './server-time.ts'
 
 export type Durability = 'memory' | 'everysec' | 'always' | 'replicated' | 'fenced'
@@ -100,14 +101,14 @@ function unverified(
 ): Partial<Record<'problems' | 'warnings', Finding[]>> {
   if (what.length === 0) return {}
   const lacks = what.join('; ')
-  const allow = 'allow +config|get to its user'
-  if (declared)
-    return {
-      warnings: [
-        { what: `the level ${level} is declared, not verified: ${lacks}`, mend: `${allow}, and it is verified` },
-      ],
-    }
-  const mend = `${allow}, or, where its provider promises the level, set FAIRGRAB_DURABILITY_DECLARED=yes`
+  const [show, promises] = lacks.includes('CONFIG')
+    ? ['allow +config|get to its user', 'its provider promises']
+    : ['have its provider show it', 'it promises']
+  if (declared) {
+    const what = `the level ${level} is declared, not verified: ${lacks}`
+    return { warnings: [{ what, mend: `${show}, and it is verified` }] }
+  }
+  const mend = `${show}, or, where ${promises} the level, set FAIRGRAB_DURABILITY_DECLARED=yes`
   return { problems: [{ what: `the level ${level} cannot be verified: ${lacks}`, mend }] }
 }
 
@@ -185,13 +186,14 @@ export async function checkHealth(link: Link, promised: Promised, clock: Clock):
   const config = await link.request(client => valuesOf(client, '*append*', 'maxmemory-policy'))
   // A primary that was made a replica keeps its connections, and one that only asks would never learn of the new primary.
   if (info.role !== undefined && info.role !== 'master') link.renew(`the server has become a ${info.role}`)
+  const rights = await findScriptRights(link)
   const replicated = await replicaProblems(link, promised, info)
   const lacking = unread(level, info, config)
   const { problems = [], warnings = [] } = unverified(promised, lacking)
   // At fenced a missing replica stops no grant by itself: what is reserved goes on, and no more is reserved without it.
   const goesOn = level === 'fenced' && Number(info.connected_slaves ?? 0) <= replicas
   return {
-    problems: [...problemsOf(level, info, config), ...problems, ...(goesOn ? [] : replicated)],
+    problems: [...problemsOf(level, info, config), ...problems, ...rights, ...(goesOn ? [] : replicated)],
     warnings: [
       ...warningsOf(level, info),
       ...warnings,
