@@ -106,7 +106,7 @@ async function startContainer(options: RedisOptions): Promise<RedisServer> {
 /** How many primaries TEST_CLUSTER asks for; 0 where tests run on one Redis. */
 export const testCluster = (): number => Number(process.env.TEST_CLUSTER ?? 0)
 /** How many replicas TEST_REPLICAS asks for. */
-export const testReplicas = (): number => Number(process.env.TEST_REPLICAS ?? 0)
+const testReplicas = (): number => Number(process.env.TEST_REPLICAS ?? 0)
 /** By address, the servers that have them. */
 const replicated = new Map<string, number>()
 /** How many replicas TEST_REPLICAS gave to the server at an address; 0 for any other. */
