@@ -26,7 +26,7 @@ const PEOPLE = 50_000
 const STOCK_SHARE = 0.9
 /** Connections are of all rounds together; each round has one at least. */
 const DEFAULTS = {
-  stream: { scale: 0.5, connections: ROUNDS },
+  stream: { scale: 0.2, connections: ROUNDS },
   http: { scale: 0.05, connections: 20 * ROUNDS },
 } as const
 

@@ -1,5 +1,6 @@
 #!/bin/sh
-# Makes a cluster of the servers that it is given as host:port: the first half become primaries, each with one replica.
+# Makes a cluster of the servers that it is given as host:port: half become primaries, each with one replica, which is on
+# another machine where the addresses allow it.
 # It waits until all of them answer. Where the cluster is made already it changes nothing, so it may run at every start.
 set -eu
 

@@ -150,7 +150,7 @@ test('the plan of a round: nine of ten get a pack, and each round has its part o
     const { plan, connections } = roundRun(parseOptions(['--scenario', 'rounds', ...args]), transport)
     return [plan.sizes.people, plan.sizes.stock, connections]
   }
-  expect(sizes([], 'stream')).toEqual([25_000, 22_500, 1])
+  expect(sizes([], 'stream')).toEqual([10_000, 9000, 1])
   expect(sizes([], 'http')).toEqual([2500, 2250, 20])
   expect(sizes(['--scale', '1', '--connections', '41'], 'http')).toEqual([50_000, 45_000, 3])
   expect(sizes(['--scale', '0.00001'], 'stream')).toEqual([2, 2, 1])
