@@ -68,7 +68,8 @@ export async function auditResult(opened: Opened): Promise<AuditedResult> {
   }
 }
 
-function partLines({ name, audit, differences }: AuditedPart): string[] {
+function partLines({ name, audit, differences, sums }: AuditedPart): string[] {
+  if (sums !== undefined && differences.length === 0) return [`✓ ${name}: it counts what its ${sums} parts count`]
   if (audit === undefined && differences.length === 0) return [`– ${name}: no record was kept`]
   const mark = audit?.ok && differences.length === 0 ? '✓' : '✗'
   return [

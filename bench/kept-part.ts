@@ -33,6 +33,8 @@ export interface AuditedPart {
   readonly audit: AuditSummary | undefined
   /** What the summary says and the record does not. */
   readonly differences: readonly string[]
+  /** How many other parts, which have the records, this one sums up; undefined where it sums up none. */
+  readonly sums?: number
 }
 
 /** The part as the summary has it, where its files lie, and what is found to differ. */
@@ -139,6 +141,23 @@ function recordLacks({ parts, files }: Summary, part: PartResult, own: string): 
   return others && part.audit !== undefined ? `record: ${own} is missing, other parts have theirs` : undefined
 }
 
+/** A part that sums others up has no record: what it counts is held against what they count. */
+function auditSum(part: PartResult, parts: readonly PartResult[]): AuditedPart {
+  const compared = new Comparison(part, '', 0)
+  const counted: Record<string, number> = {}
+  for (const [code, count] of parts.flatMap(({ outcomes }) => Object.entries(outcomes)))
+    counted[code] = (counted[code] ?? 0) + count
+  const inOrder = (counts: Readonly<Record<string, number>>) => Object.entries(counts).toSorted()
+  compared.agree('outcomes', inOrder(part.outcomes), inOrder(counted))
+  for (const name of ['people', 'stock'])
+    compared.agree(
+      name,
+      part.settings[name],
+      parts.reduce((sum, { settings }) => sum + Number(settings[name]), 0),
+    )
+  return { name: part.name, audit: undefined, differences: compared.differences, sums: parts.length }
+}
+
 /** Audits the part at a place of the summary, counted from 0. */
 export async function auditPart({ folder, summary }: Opened, place: number): Promise<AuditedPart> {
   const part = summary.parts[place]!
@@ -146,6 +165,8 @@ export async function auditPart({ folder, summary }: Opened, place: number): Pro
   const own = `record-${place + 1}`
   const lacks = recordLacks(summary, part, own)
   if (lacks !== undefined) return { name, audit: undefined, differences: [lacks] }
+  const summed = summary.parts.filter(({ summedIn }) => summedIn === name)
+  if (summed.length > 0) return auditSum(part, summed)
   if (part.record === undefined) return { name, audit: undefined, differences: [] }
   const compared = new Comparison(part, folder, place + 1)
   const found = await readdir(join(folder, own)).catch(() => [])

@@ -26,10 +26,11 @@ import { playOrder } from './scenario/arrival-order.ts'
 import { playAutocannon } from './scenario/autocannon.ts'
 import { playRedeem } from './scenario/redeem.ts'
 import { playRelease } from './scenario/release.ts'
+import { playRounds } from './scenario/rounds.ts'
 import type { Stage } from './scenario/stage.ts'
 import { playStress } from './scenario/stress.ts'
 import { playViewers } from './scenario/viewers.ts'
-import { foreignEngine, type RunningEngine, startEngine } from './stage/engine-process.ts'
+import { engineOf, foreignEngine, type RunningEngine, startEngine } from './stage/engine-process.ts'
 import { LiveLine } from './stage/live-line.ts'
 import { Operator } from './stage/operator.ts'
 import { helpText, type Options, parseOptions, type ScenarioName, UsageError } from './stage/options.ts'
@@ -46,6 +47,7 @@ const SCENES: Readonly<Record<Exclude<ScenarioName, 'order'>, (stage: Stage) => 
   'sold-out': stage => playStress(stage, 'sold-out'),
   duplicates: stage => playStress(stage, 'duplicates'),
   'in-flight': stage => playStress(stage, 'in-flight'),
+  rounds: playRounds,
   viewers: playViewers,
   redeem: playRedeem,
   autocannon: playAutocannon,
@@ -60,7 +62,7 @@ function seatsFor({ scenario, connections = 0, workers }: Options) {
 
 function engineFor(options: Options): Promise<RunningEngine> {
   if (options.url !== undefined) return Promise.resolve(foreignEngine(options.url, options.key ?? ''))
-  return startEngine({ durability: options.durability, ...seatsFor(options) })
+  return startEngine({ ...engineOf(options), ...seatsFor(options) })
 }
 
 interface Playing {
@@ -88,10 +90,19 @@ async function* play(options: Options, { live, interrupted }: Playing): AsyncGen
   }
 }
 
+/** Where it runs, as the result says it. */
+function engineText({ url, cluster, redis }: Options): string {
+  if (url !== undefined) return URL.parse(url)?.host ?? url
+  const started = 'started by the bench'
+  if (cluster === undefined) return redis === 'tcp' ? `${started}, on one Redis over TCP` : started
+  const primaries = cluster === 1 ? 'one primary' : `${cluster} primaries`
+  const alone = cluster < 3 ? ', too few to promote one when another is lost: for figures only' : ''
+  return `${started}, on a Redis Cluster of ${primaries}${alone}`
+}
+
 /** One run: each part is written and printed when it ends, so a later one that fails takes nothing with it. */
 async function playRun(options: Options, command: string, run: number, playing: Playing): Promise<Summary> {
-  const engine = options.url === undefined ? 'started by the bench' : (URL.parse(options.url)?.host ?? options.url)
-  const head = { command, seed: options.seed, machine: machineCard(), tree: treeCard(), engine }
+  const head = { command, seed: options.seed, machine: machineCard(), tree: treeCard(), engine: engineText(options) }
   const folder = new ResultFolder(options, head, run)
   const print = (lines: readonly string[]) => {
     if (options.json !== '-') process.stdout.write(`${lines.join('\n')}\n`)
@@ -104,7 +115,8 @@ async function playRun(options: Options, command: string, run: number, playing: 
   let parts = 0
   try {
     for await (const part of play(options, playing)) {
-      print([...partLines(await folder.add(part)), ''])
+      const lines = partLines(await folder.add(part))
+      print(lines.length === 1 ? lines : [...lines, ''])
       parts++
     }
   } catch (error) {

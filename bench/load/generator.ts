@@ -1,5 +1,5 @@
 /**
- * A generator process: makes its part of the plan, drives one transport, reports what happened.
+ * A generator process: makes its part of the plan of each round, drives a transport a round, reports what happened.
  *
  * The bench forks it, so its cost and the engine's are separate processes and can be read from /proc. The order is
  * fixed by messages: `ready` (plan made, connections open) → `start` → [claims before the opening are answered] →
@@ -14,9 +14,9 @@ import { availableParallelism } from 'node:os'
 import { monitorEventLoopDelay } from 'node:perf_hooks'
 import { NO_ANSWER } from '../audit/history.ts'
 import { type Plan, planLate, planRelease, planUntil } from '../people/arrival.ts'
-import { ClaimFlow } from './claim-flow.ts'
+import { ClaimFlow, type Pace } from './claim-flow.ts'
 import { HttpTransport } from './http-generator.ts'
-import type { GeneratorJob, GeneratorReport, ToBench, ToGenerator } from './job.ts'
+import type { GeneratorJob, GeneratorReport, RoundJob, RoundReport, ToBench, ToGenerator } from './job.ts'
 import { serveBench } from './member.ts'
 import { monotonicUs } from './recorder.ts'
 import { StreamTransport } from './stream-generator.ts'
@@ -35,16 +35,37 @@ const SPIN_US = 1000
 const SPINS = availableParallelism() > 2
 const PROGRESS_MS = 200
 
-function planOf(job: GeneratorJob): Plan {
-  if (job.plan.shape === 'late') return planLate(job.plan, job.part)
-  const whole = planRelease({ profile: job.plan.profile, sizes: job.plan.sizes, seed: job.seed, part: job.part })
-  return planUntil(whole, job.plan.untilS)
+function planOf({ plan, part }: GeneratorJob, seed: number): Plan {
+  if (plan.shape === 'late') return planLate(plan, part)
+  const whole = planRelease({ profile: plan.profile, sizes: plan.sizes, seed, part })
+  return planUntil(whole, plan.untilS)
+}
+
+/** One round's claims and the connections that they go over. */
+class RoundLoad {
+  readonly flow: ClaimFlow
+  readonly transport: Transport
+  readonly #historyFile: string
+
+  constructor(job: GeneratorJob, { roundId, seed, historyFile }: RoundJob) {
+    const { pace, retries, part, transport, settings, target } = job
+    this.#historyFile = historyFile
+    this.flow = new ClaimFlow({ plan: planOf(job, seed), pace, seed: seed + part.index, retries })
+    this.transport = TRANSPORTS[transport]({ ...settings, target: { ...target, roundId } }, this.flow)
+  }
+
+  async end(): Promise<RoundReport> {
+    const { recorder } = this.flow
+    this.transport.close()
+    this.flow.abandon(NO_ANSWER)
+    await recorder.history.save(this.#historyFile)
+    return { ...recorder.summary(), lostConnections: this.transport.lost }
+  }
 }
 
 class Generator {
-  readonly #job: GeneratorJob
-  readonly #flow: ClaimFlow
-  readonly #transport: Transport
+  readonly #pace: Pace
+  readonly #loads: readonly RoundLoad[]
   readonly #delay = monitorEventLoopDelay({ resolution: 10 })
   #cpu = process.cpuUsage()
   #startedUs = 0
@@ -53,33 +74,27 @@ class Generator {
   #waiting = false
 
   constructor(job: GeneratorJob) {
-    this.#job = job
-    this.#flow = new ClaimFlow({
-      plan: planOf(job),
-      pace: job.pace,
-      seed: job.seed + job.part.index,
-      retries: job.retries,
-    })
-    this.#transport = TRANSPORTS[job.transport](job.settings, this.#flow)
+    this.#pace = job.pace
+    this.#loads = job.rounds.map(round => new RoundLoad(job, round))
   }
 
   async open(): Promise<void> {
-    await this.#transport.open()
-    send({ type: 'ready', planned: this.#flow.left })
+    await Promise.all(this.#loads.map(({ transport }) => transport.open()))
+    send({ type: 'ready', planned: this.#loads.reduce((sum, { flow }) => sum + flow.left, 0) })
   }
 
   start(startUs: number): void {
     this.#delay.enable()
     this.#cpu = process.cpuUsage()
-    this.#startedUs = this.#flow.tick()
-    this.#flow.recorder.startUs = startUs
+    this.#startedUs = monotonicUs()
+    for (const { flow } of this.#loads) flow.recorder.startUs = startUs
     setInterval(() => this.#progress(), PROGRESS_MS).unref()
     this.#turn()
   }
 
   openGate(openedUs: number): void {
     this.#opened = true
-    this.#flow.openGate(openedUs)
+    for (const { flow } of this.#loads) flow.openGate(openedUs)
     if (this.#waiting) this.#turn()
   }
 
@@ -91,12 +106,15 @@ class Generator {
   /** One turn of the pacer: send what is due, then come back when more is. */
   #turn(): void {
     this.#waiting = false
-    this.#flow.tick()
-    if (!this.#stopped) this.#transport.pump()
-    const waitUs = this.#flow.waitUs()
-    if (this.#stopped || (this.#opened && this.#flow.finished)) void this.#finish()
-    else if (!this.#opened && this.#flow.idle) this.#wait()
-    else if (SPINS && this.#job.pace === 'real' && waitUs < SPIN_US) setImmediate(() => this.#turn())
+    let waitUs = Number.POSITIVE_INFINITY
+    for (const { flow, transport } of this.#loads) {
+      flow.tick()
+      if (!this.#stopped) transport.pump()
+      waitUs = Math.min(waitUs, flow.waitUs())
+    }
+    if (this.#stopped || (this.#opened && this.#loads.every(({ flow }) => flow.finished))) void this.#finish()
+    else if (!this.#opened && this.#loads.every(({ flow }) => flow.idle)) this.#wait()
+    else if (SPINS && this.#pace === 'real' && waitUs < SPIN_US) setImmediate(() => this.#turn())
     else setTimeout(() => this.#turn(), 1)
   }
 
@@ -107,31 +125,28 @@ class Generator {
   }
 
   #progress(): void {
-    const { recorder, flights } = this.#flow
-    send({
-      type: 'progress',
-      sent: recorder.sent,
-      answered: recorder.history.length,
-      granted: recorder.outcomes[0] ?? 0,
-      inFlight: flights.count,
-    })
+    const progress = { sent: 0, answered: 0, granted: 0, inFlight: 0 }
+    for (const { recorder, flights } of this.#loads.map(({ flow }) => flow)) {
+      progress.sent += recorder.sent
+      progress.answered += recorder.history.length
+      progress.granted += recorder.outcomes[0] ?? 0
+      progress.inFlight += flights.count
+    }
+    send({ type: 'progress', ...progress })
   }
 
   async #finish(): Promise<void> {
-    const { recorder } = this.#flow
     const cpu = process.cpuUsage(this.#cpu)
     const wallUs = monotonicUs() - this.#startedUs
     this.#delay.disable()
-    this.#transport.close()
-    this.#flow.abandon(NO_ANSWER)
-    await recorder.history.save(this.#job.historyFile)
+    const rounds: RoundReport[] = []
+    for (const load of this.#loads) rounds.push(await load.end())
     const report: GeneratorReport = {
-      ...recorder.summary(),
       cpuUs: cpu.user + cpu.system,
       wallUs,
       loopDelayP99Us: this.#delay.percentile(99) / 1000,
       loopDelayMaxUs: this.#delay.max / 1000,
-      lostConnections: this.#transport.lost,
+      rounds,
     }
     send({ type: 'done', report })
   }

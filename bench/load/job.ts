@@ -1,6 +1,7 @@
 /**
  * What the bench and its generator processes say to each other: the job, the order of a run, the report.
  *
+ * A process may play several rounds at once, each with a plan, connections and a history of its own.
  * All of it is plain data, since it crosses a process boundary. The plan itself does not travel: a generator makes its
  * part from the seed, which is faster than copying it.
  */
@@ -9,29 +10,44 @@ import type { LateTaps, Part } from '../people/arrival.ts'
 import type { Profile, Sizes } from '../people/profile.ts'
 import type { Pace } from './claim-flow.ts'
 import type { Recording } from './recorder.ts'
-import type { TransportName, TransportSettings } from './transport.ts'
+import type { Target, TransportName, TransportSettings } from './transport.ts'
 
 export type PlanShape =
   | { readonly shape: 'release'; readonly profile: Profile; readonly sizes: Sizes; readonly untilS: number }
   | ({ readonly shape: 'late'; readonly sizes: Sizes } & LateTaps)
 
-export interface GeneratorJob {
-  readonly plan: PlanShape
-  readonly pace: Pace
+/** The claims of one round in one process. */
+export interface RoundJob {
+  readonly roundId: string
+  /** Of the round's people: the same in every process. */
   readonly seed: number
-  readonly part: Part
-  readonly retries: boolean
-  readonly transport: TransportName
-  readonly settings: TransportSettings
   readonly historyFile: string
 }
 
-export interface GeneratorReport extends Recording {
+export interface GeneratorJob {
+  readonly plan: PlanShape
+  readonly pace: Pace
+  readonly part: Part
+  readonly retries: boolean
+  readonly transport: TransportName
+  /** Of each round; its target is the round's. */
+  readonly settings: Omit<TransportSettings, 'target'>
+  readonly target: Omit<Target, 'roundId'>
+  readonly rounds: readonly RoundJob[]
+}
+
+/** What one process says of its claims to one round. */
+export interface RoundReport extends Recording {
+  readonly lostConnections: number
+}
+
+export interface GeneratorReport {
   readonly cpuUs: number
   readonly wallUs: number
   readonly loopDelayP99Us: number
   readonly loopDelayMaxUs: number
-  readonly lostConnections: number
+  /** In the order of the job. */
+  readonly rounds: readonly RoundReport[]
 }
 
 export type ToGenerator =

@@ -3,12 +3,13 @@
  *
  * Rates on a shared machine vary by a third from run to run; CPU per claim repeats, so it is the figure to compare.
  * The engine is a tree of processes (a supervisor, its workers, the embedded Redis), found by walking the parents of
- * all processes. A process that was replaced during the run appears with what it used since it was born.
+ * all processes; servers that the bench started beside it count with it. A process that was replaced during the run appears with what it used since it was born.
  *
  * Sampling with `top` was rejected: it averages over time, and the counters of /proc are exact to ten milliseconds.
  */
 
 import { readdirSync, readFileSync } from 'node:fs'
+import type { RunningEngine } from '../stage/engine-process.ts'
 
 /** USER_HZ; it has been 100 on every Linux that Node runs on. */
 const TICKS_PER_S = 100
@@ -66,6 +67,15 @@ export function treeOf(root: number): ProcessUse[] {
   }
   visit(root)
   return tree
+}
+
+/** All processes of an engine that the bench started and of its Redis; nothing of somebody else's. */
+export function useOf({ pid, beside }: Pick<RunningEngine, 'pid' | 'beside'>): ProcessUse[] {
+  if (pid === undefined) return []
+  const servers = beside?.servers ?? []
+  const nameOf = (place: number) => (servers.length === 1 ? 'redis' : `redis ${place + 1}`)
+  const ofServers = servers.flatMap((server, place) => treeOf(server.pid).map(use => ({ ...use, name: nameOf(place) })))
+  return [...treeOf(pid), ...ofServers]
 }
 
 /** What each process used between two readings. */

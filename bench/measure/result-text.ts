@@ -21,7 +21,12 @@ export function figureLine(figure: Figure): string {
   return `  ${figure.name.padEnd(NAME_WIDTH)}${valueText(figure)}`
 }
 
+/** A sound part of many: the audit's sentence, and what qualifies it. */
+const shortLine = ({ name, audit, notes }: PartResult): string =>
+  [`✓ ${name}`, audit?.lines[0]?.replace(/^✓ audit: /, '') ?? 'not audited', ...notes].join('; ')
+
 export function partLines(part: PartResult): string[] {
+  if (part.summedIn !== undefined && isSound(part)) return [shortLine(part)]
   const settings = Object.entries(part.settings).map(([name, value]) => `${name} ${value}`)
   const outcomes = Object.entries(part.outcomes).map(([code, count]) => `${code} ${count.toLocaleString('en-US')}`)
   return [

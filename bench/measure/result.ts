@@ -39,6 +39,8 @@ export interface PartResult {
   /** Sentences that qualify the figures: what limited them, what they are not. */
   readonly notes: readonly string[]
   readonly problems: readonly string[]
+  /** The part that sums this one up with others of its kind; terminals show this one as a line while it is sound. */
+  readonly summedIn?: string
   /** The folder of the record, which the audit can be repeated from; undefined where none was kept. Since schema 3. */
   readonly record?: string
 }

@@ -12,7 +12,7 @@ import { mkdtemp } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type Figure, figure, type MeasuredPart } from '../measure/result.ts'
 import { readStamped, stampedOrderOf } from '../measure/stamped-order.ts'
-import { startEngine } from '../stage/engine-process.ts'
+import { engineOf, startEngine } from '../stage/engine-process.ts'
 import { Operator } from '../stage/operator.ts'
 import type { Options } from '../stage/options.ts'
 import { runClaims } from './claim-run.ts'
@@ -90,7 +90,7 @@ function judged(part: MeasuredPart, plain: MeasuredPart | undefined): MeasuredPa
 
 async function measure(options: Options, setting: Setting, stage: OrderStage): Promise<MeasuredPart> {
   const arrivals = await mkdtemp(join(stage.scratch, 'arrivals-'))
-  const engine = await startEngine({ durability: options.durability, workers: setting.workers, arrivals })
+  const engine = await startEngine({ ...engineOf(options), workers: setting.workers, arrivals })
   let part: MeasuredPart
   try {
     const operator = new Operator(engine.url, engine.key)

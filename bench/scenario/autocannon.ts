@@ -8,7 +8,7 @@
 
 import autocannon from 'autocannon'
 import { userIdOf } from '../load/user-id.ts'
-import { costBetween, treeOf } from '../measure/process-cost.ts'
+import { costBetween, useOf } from '../measure/process-cost.ts'
 import { figure, type MeasuredPart } from '../measure/result.ts'
 import { engineFigures } from './cost-figures.ts'
 import type { Stage } from './stage.ts'
@@ -24,7 +24,7 @@ export async function* playAutocannon(stage: Stage): AsyncGenerator<MeasuredPart
   const setupRequest = (request: autocannon.Request): autocannon.Request => {
     return { ...request, body: `{"user_id":"${userIdOf(user++)}"}` }
   }
-  const before = engine.pid === undefined ? [] : treeOf(engine.pid)
+  const before = useOf(engine)
   const cpuBefore = process.cpuUsage()
   const { promise, resolve, reject } = Promise.withResolvers<autocannon.Result>()
   const running = autocannon(
@@ -43,7 +43,7 @@ export async function* playAutocannon(stage: Stage): AsyncGenerator<MeasuredPart
   const result = await promise
   stage.interrupted.removeEventListener('abort', stop)
   const cpu = process.cpuUsage(cpuBefore)
-  const use = engine.pid === undefined ? [] : costBetween(before, treeOf(engine.pid))
+  const use = costBetween(before, useOf(engine))
   const { granted, total } = (await operator.round(round.id)).stock
   const answered = result['2xx'] + result.non2xx
   const problems = [

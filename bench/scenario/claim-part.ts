@@ -7,7 +7,7 @@
 
 import type { AuditSummary } from '../audit/finding.ts'
 import type { History } from '../audit/history.ts'
-import type { CrewReport } from '../load/crew.ts'
+import type { GeneratorReport, RoundReport } from '../load/job.ts'
 import type { RunFairness } from '../measure/fairness/run-fairness.ts'
 import { chanceText } from '../measure/fairness/trial-text.ts'
 import { type Latency, mergeLatencies } from '../measure/latency.ts'
@@ -18,7 +18,7 @@ import { mergeTimelines, Timeline } from '../measure/timeline.ts'
 import { engineFigures, generatorFigures, generatorLimits } from './cost-figures.ts'
 import type { AudienceReport, ClaimRun, Reading } from './planned-run.ts'
 
-const CLOSED_LOOP =
+export const CLOSED_LOOP =
   'pace max is a closed loop: latency from the send is what a full window waits, not what a person feels'
 const VOID = 'the audit found that clients and engine tell different stories: the run is VOID'
 function rates(story: Story): Figure[] {
@@ -45,7 +45,7 @@ const grantFigures = (story: Story): Figure[] => [
   figure('repeats of a grant', story.repeated, 'answers'),
 ]
 
-function memoryFigures(before: Reading, after: Reading, [of, count]: readonly [string, number]): Figure[] {
+export function memoryFigures(before: Reading, after: Reading, [of, count]: readonly [string, number]): Figure[] {
   if (before.redisBytes === undefined || after.redisBytes === undefined || count === 0) return []
   return [figure(`redis memory ${of}`, (after.redisBytes - before.redisBytes) / count, 'bytes', 'lower')]
 }
@@ -59,7 +59,9 @@ export function latencyFigures(name: string, latency: Latency): Figure[] {
 }
 
 /** A run with such answers is sound, but it measured an engine that could not keep up. */
-function shedNotes({ outcomes: { overloaded = 0, unknown = 0, fenced = 0, unavailable = 0 } }: Story): string[] {
+export function shedNotes({
+  outcomes: { overloaded = 0, unknown = 0, fenced = 0, unavailable = 0 },
+}: Pick<Story, 'outcomes'>): string[] {
   const away = fenced + unavailable
   if (overloaded + unknown + away === 0) return []
   const redis = away > 0 ? `, ${away} met a Redis that did not answer (fenced, unavailable)` : ''
@@ -75,7 +77,11 @@ function unfairness({ tests = [] }: RunFairness): string[] {
 
 export interface Measured {
   readonly run: ClaimRun
-  readonly report: CrewReport
+  readonly history: History
+  /** What each process recorded of this round. */
+  readonly recordings: readonly RoundReport[]
+  /** Empty where the cost is not this round's alone. */
+  readonly generators: readonly GeneratorReport[]
   readonly startUs: number
   readonly before: Reading
   readonly after: Reading
@@ -87,7 +93,9 @@ export interface Measured {
 
 export function partOf({
   run,
-  report,
+  history,
+  recordings,
+  generators,
   startUs,
   before,
   after,
@@ -96,12 +104,11 @@ export function partOf({
   drawn,
   watched,
 }: Measured): MeasuredPart {
-  const { generators, history } = report
   const { people, stock } = run.plan.sizes
-  const timeline = mergeTimelines(generators.map(generator => generator.timeline))
+  const timeline = mergeTimelines(recordings.map(each => each.timeline))
   const story = readStory(history, stock, timeline, startUs)
-  const corrected = mergeLatencies(generators.map(generator => generator.corrected))
-  const raw = mergeLatencies(generators.map(generator => generator.raw))
+  const corrected = mergeLatencies(recordings.map(each => each.corrected))
+  const raw = mergeLatencies(recordings.map(each => each.raw))
   const named = {
     'latency-from-plan': corrected,
     'latency-from-send': raw,

@@ -15,20 +15,25 @@ const BUSY_GENERATOR = 0.9
 const SLIP_P99_US_MAX = 20_000
 const MIB = 2 ** 20
 
+/** `engine cpu` is of all processes, its Redis among them; `redis cpu` of all servers of a cluster together. */
 export function engineFigures(use: readonly ProcessUse[], decisions: number): Figure[] {
   const total = use.reduce((sum, { cpuUs }) => sum + cpuUs, 0)
   const perClaim = (cpuUs: number) => cpuUs / Math.max(1, decisions)
   if (use.length === 0) return []
+  const servers = use.filter(({ name }) => name.startsWith('redis '))
+  const ofServers = servers.reduce((sum, { cpuUs }) => sum + cpuUs, 0)
   return [
     figure('engine cpu', perClaim(total), 'µs a claim', 'lower'),
+    ...(servers.length > 0 ? [figure('redis cpu', perClaim(ofServers), 'µs a claim', 'lower')] : []),
     ...use.map(({ name, cpuUs }) => figure(`${name} cpu`, perClaim(cpuUs), 'µs a claim', 'lower')),
     ...use.map(({ name, rssBytes }) => figure(`${name} resident`, rssBytes / MIB, 'MiB', 'lower')),
   ]
 }
 
 export function generatorFigures(reports: readonly GeneratorReport[], decisions: number): Figure[] {
+  if (reports.length === 0) return []
   const cpuUs = reports.reduce((sum, report) => sum + report.cpuUs, 0)
-  const slip = mergeLatencies(reports.map(report => report.slip))
+  const slip = mergeLatencies(slipsOf(reports))
   return [
     figure('generator cpu', cpuUs / Math.max(1, decisions), 'µs a claim'),
     figure('generator busy', busiest(reports) * 100, '% of a core'),
@@ -39,12 +44,16 @@ export function generatorFigures(reports: readonly GeneratorReport[], decisions:
   ]
 }
 
+const slipsOf = (reports: readonly GeneratorReport[]): string[] =>
+  reports.flatMap(({ rounds }) => rounds.map(round => round.slip))
+
 function busiest(reports: readonly GeneratorReport[]): number {
   return Math.max(...reports.map(report => report.cpuUs / report.wallUs))
 }
 
 /** The sentences that take a maximum back. */
 export function generatorLimits(reports: readonly GeneratorReport[]): string[] {
+  if (reports.length === 0) return []
   const limits: string[] = []
   const busy = busiest(reports)
   if (busy > BUSY_GENERATOR) {
@@ -52,13 +61,13 @@ export function generatorLimits(reports: readonly GeneratorReport[]): string[] {
       `GENERATOR LIMITED: it used ${Math.round(busy * 100)} % of a core; the rates are what it could send, not what the engine can decide`,
     )
   }
-  const slip = mergeLatencies(reports.map(report => report.slip))
+  const slip = mergeLatencies(slipsOf(reports))
   if (slip.count > 0 && slip.at(99) > SLIP_P99_US_MAX) {
     limits.push(
       `GENERATOR LIMITED: 1 % of the claims left more than ${Math.round(slip.at(99) / 1000)} ms after their planned time`,
     )
   }
-  const lost = reports.reduce((sum, report) => sum + report.lostConnections, 0)
+  const lost = reports.flatMap(({ rounds }) => rounds).reduce((sum, round) => sum + round.lostConnections, 0)
   if (lost > 0) limits.push(`${lost} connections were lost and opened again`)
   return limits
 }

@@ -17,7 +17,7 @@ import type { FromRedeemer, RedeemReport, ToRedeemer } from '../load/redeemer.ts
 import { userIdOf } from '../load/user-id.ts'
 import type { Keeper } from '../measure/kept-files.ts'
 import { Latency } from '../measure/latency.ts'
-import { costBetween, type ProcessUse, treeOf } from '../measure/process-cost.ts'
+import { costBetween, type ProcessUse, useOf } from '../measure/process-cost.ts'
 import { figure, type MeasuredPart } from '../measure/result.ts'
 import { vouchersUsed } from '../people/order.ts'
 import { Random } from '../people/random.ts'
@@ -150,10 +150,10 @@ export async function* playRedeem(stage: Stage): AsyncGenerator<MeasuredPart> {
     const job = { url: engine.url, key: engine.key, codesFile, toldFile, connections, seed: options.seed }
     member.send({ type: 'job', job })
     await member.wait('ready')
-    const before = engine.pid === undefined ? [] : treeOf(engine.pid)
+    const before = useOf(engine)
     member.send({ type: 'start' })
     const { report } = await member.wait('done')
-    const use = engine.pid === undefined ? [] : costBetween(before, treeOf(engine.pid))
+    const use = costBetween(before, useOf(engine))
     const states = await sampleStates(stage, codes)
     const keeper = await openKeeper(stage)
     const found = await audit(stage, campaignId, { toldFile, keeper })

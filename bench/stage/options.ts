@@ -17,6 +17,7 @@ export const SCENARIOS = [
   'sold-out',
   'duplicates',
   'in-flight',
+  'rounds',
   'viewers',
   'order',
   'redeem',
@@ -30,6 +31,8 @@ interface Flag {
   readonly choices?: readonly string[]
   readonly min?: number
   readonly max?: number
+  /** A number that may have a fraction. */
+  readonly fraction?: boolean
   readonly says: string
 }
 
@@ -40,11 +43,10 @@ const text = (says: string): Flag => ({ kind: 'text', says })
 export const FLAGS = {
   profile: choice(Object.keys(PROFILES), 'the release to replay (default hangzhou)'),
   scenario: choice(SCENARIOS, 'what to do with it (default release)'),
-  scale: number(
-    1e-6,
-    10,
-    'divides people, stock and rates alike; 0.1 is a tenth (the default depends on the scenario)',
-  ),
+  scale: {
+    ...number(1e-6, 10, 'divides people, stock and rates alike; 0.1 is a tenth (the default depends on the scenario)'),
+    fraction: true,
+  },
   transport: choice(['http', 'stream'], 'one claim a request, or frames of many (default: both, one after the other)'),
   mode: choice(
     ['script', 'engine', 'draw', 'http', 'stream'],
@@ -66,6 +68,15 @@ export const FLAGS = {
   repeat: number(1, 100, 'runs the whole bench this often, for compare (default 1)'),
   workers: number(1, 256, "the engine's workers (default: its own choice)"),
   durability: choice(DURABILITIES, "the engine's level (default always)"),
+  cluster: number(
+    1,
+    16,
+    'primaries of a Redis Cluster that the bench starts for the engine and ends (default: one Redis, no cluster)',
+  ),
+  redis: choice(
+    ['embedded', 'tcp'],
+    "one Redis: the engine's own over a unix socket, or one over TCP as a cluster's are (default embedded)",
+  ),
   url: text('an engine that runs already; without it the bench starts one'),
   key: text('its operator key'),
   record: choice(
@@ -99,6 +110,8 @@ export interface Options {
   readonly repeat: number
   readonly workers: number | undefined
   readonly durability: string
+  readonly cluster: number | undefined
+  readonly redis: 'embedded' | 'tcp'
   readonly url: string | undefined
   readonly key: string | undefined
   readonly record: 'keep' | 'none'
@@ -133,10 +146,12 @@ function checked(name: FlagName, value: string): string | number {
   }
   if (flag.kind !== 'number') return value
   const parsed = Number(value)
-  if (value.trim() === '' || !(parsed >= (flag.min ?? 0) && parsed <= (flag.max ?? 0))) {
-    throw new UsageError(`--${name} is a number from ${flag.min} to ${flag.max}; not "${value}"`)
+  const isOne = value.trim() !== '' && (flag.fraction === true || Number.isInteger(parsed))
+  if (!isOne || !(parsed >= (flag.min ?? 0) && parsed <= (flag.max ?? 0))) {
+    const kind = flag.fraction === true ? 'a number' : 'a whole number'
+    throw new UsageError(`--${name} is ${kind} from ${flag.min} to ${flag.max}; not "${value}"`)
   }
-  return name === 'scale' ? parsed : Math.round(parsed)
+  return parsed
 }
 
 function parsedFlags(args: readonly string[]): Partial<Record<FlagName, string | number | boolean>> {
@@ -159,6 +174,21 @@ function parsedFlags(args: readonly string[]): Partial<Record<FlagName, string |
   return flags
 }
 
+/** A Redis beside the engine is for an engine that the bench starts, and that has one. */
+function refuseRedis(flags: Partial<Record<FlagName, string | number | boolean>>, url: unknown): void {
+  const { cluster, redis, mode } = flags
+  const name = cluster === undefined ? 'redis' : 'cluster'
+  if (cluster === undefined && redis === undefined) return
+  if (url !== undefined)
+    throw new UsageError(`--${name} is for an engine that the bench starts; the one at --url has its Redis already`)
+  if (mode === 'script' || mode === 'engine' || mode === 'draw')
+    throw new UsageError(
+      `--${name} is for an engine as people run it; --mode ${mode} looks inside one, on a Redis of its own`,
+    )
+  if (cluster !== undefined && redis === 'embedded')
+    throw new UsageError('--cluster starts servers over TCP; --redis embedded is the other one: leave one of them out')
+}
+
 /** `environment` gives the address and the key of a running engine where the flags do not. */
 export function parseOptions(args: readonly string[], environment: Environment = {}): Options {
   const flags = parsedFlags(args)
@@ -173,6 +203,7 @@ export function parseOptions(args: readonly string[], environment: Environment =
   if (flags.scenario === 'order' && url !== undefined) {
     throw new UsageError('--scenario order starts its own engines, with one, two and four workers; leave --url out')
   }
+  refuseRedis(flags, url)
   const defaults = {
     profile: 'hangzhou',
     scenario: 'release',
@@ -187,6 +218,8 @@ export function parseOptions(args: readonly string[], environment: Environment =
   const rest = {
     repeat: 1,
     durability: 'always',
+    redis: 'embedded',
+    cluster: undefined,
     record: 'keep',
     help: false,
     scale: undefined,
@@ -219,6 +252,7 @@ export function helpText(): string {
     '',
     'Examples:',
     '  npm run bench -- --profile city-2m --scale 0.1 --transport stream --pace real',
+    '  npm run bench -- --scenario rounds --cluster 3    (20 rounds over the shards of a Redis Cluster)',
     '  npm run bench -- --repeat 5 --out before    (then change something, --out after, and:)',
     '  npm run bench -- compare before after',
     '  npm run bench -- audit before             (is it as it was written, and does its record still say so?)',

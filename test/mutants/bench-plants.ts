@@ -153,4 +153,40 @@ export const BENCH_PLANTS: readonly Plant[] = [
     ['...(drawn ? [latencyClasses(crowd.latencyUs)] : []),', 'latencyClasses(crowd.latencyUs),'],
     'bench/fairness-run',
   ),
+  plant(
+    'twenty rounds lie on the shards of a cluster by chance',
+    'bench/scenario/played-claims.ts',
+    ['if ((left[shard] ?? 0) > 0)', 'if (shard >= 0)'],
+    'bench/rounds',
+  ),
+  plant(
+    'what the servers of a cluster use is left out of the cost',
+    'bench/measure/process-cost.ts',
+    ['return [...treeOf(pid), ...ofServers]', 'return [...treeOf(pid), ...ofServers.slice(1)]'],
+    'bench/rounds',
+  ),
+  plant(
+    'each of twenty rounds has the cost of all',
+    'bench/scenario/claim-run.ts',
+    ['played.rounds.length === 1', 'played.rounds.length >= 1'],
+    'bench/rounds',
+  ),
+  plant(
+    'the sum of twenty rounds is believed',
+    'bench/kept-part.ts',
+    ['if (summed.length > 0) return', 'if (summed.length < 0) return'],
+    'bench/rounds',
+  ),
+  plant(
+    'a bench that was killed leaves its servers and its engine',
+    'bench/stage/engine-process.ts',
+    ['cat >/dev/null; kill', 'cat >/dev/null; echo'],
+    'bench/rounds',
+  ),
+  plant(
+    'pods that come back all at once under other addresses do not meet',
+    'deploy/cluster/start.sh',
+    ['then meet "$@" & fi', 'then :; fi'],
+    'server/deployed-cluster',
+  ),
 ]

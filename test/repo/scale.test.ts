@@ -1,6 +1,6 @@
 /**
  * docs/scale.md does its sums: each row of its plan follows from the costs at its head, so that a cost that is measured
- * anew cannot leave the machines that somebody orders as they were.
+ * anew cannot leave the machines that somebody orders as they were. What a cluster adds is what the results of the day say.
  */
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -43,5 +43,24 @@ test('cores, workers, primaries and bandwidth follow from the costs', () => {
       (value, i) => Math.abs(value - (expected[i] as number)) > 0.005 + (expected[i] as number) / 40,
     )
     expect(apart, `${rate} ${claim}`).toEqual([])
+  }
+})
+
+test('what a cluster adds is what was measured, and the measured costs give those ratios', () => {
+  const scale = readFileSync(join(ROOT, 'docs/scale.md'), 'utf8')
+  const [, day = ''] = /\(results\/(\d{4}-\d\d-\d\d)\.md#a-redis-cluster\)/.exec(scale) ?? []
+  const results = tableOf(readFileSync(join(ROOT, `docs/results/${day}.md`), 'utf8'), 'Redis')
+  const planned = tableOf(scale, 'primaries')
+  expect(planned.map(([primaries]) => primaries)).toEqual(['1', '2', '3', '4', '8'])
+  const ofOne = results.find(([redis]) => redis === 'one, no cluster') ?? []
+  for (const [primaries, ...ratios] of planned) {
+    const row = results.find(([redis]) => redis === `cluster of ${primaries}`) ?? []
+    expect([row[2], row[4]], `cluster of ${primaries}`).toEqual(ratios)
+    for (const place of [1, 3]) {
+      const sumIn = (cell = '') => cell.split(' + ').reduce((sum, us) => sum + numberIn(us), 0)
+      const ratio = numberIn((row[place + 1] ?? '').split(' ')[0] ?? '')
+      // A median of ratios is not the ratio of medians, and turns of a busy machine differ by a tenth.
+      expect(Math.abs(sumIn(row[place]) / sumIn(ofOne[place]) - ratio), `cluster of ${primaries}`).toBeLessThan(0.12)
+    }
   }
 })

@@ -8,8 +8,8 @@
  */
 import { randomBytes } from 'node:crypto'
 import { join } from 'node:path'
+import { freePort } from '../../stage/free-port.ts'
 import { startRedis } from '../redis.ts'
-import { freePort } from '../room.ts'
 import type { StartPeer } from '../target.ts'
 
 export const fastify: StartPeer = async (room, setting) => {

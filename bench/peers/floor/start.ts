@@ -6,7 +6,7 @@
  * about 800 bytes are a grant with five vouchers, about 120 a refusal.
  */
 import { join } from 'node:path'
-import { freePort } from '../room.ts'
+import { freePort } from '../../stage/free-port.ts'
 import type { StartPeer } from '../target.ts'
 
 export function floor(answer: { readonly status: number; readonly bytes: number }): StartPeer {
