@@ -113,7 +113,7 @@ async function commands(): Promise<readonly Command[]> {
 }
 
 /** The commands of cli.ts that have no row. */
-const WITHOUT_ROW = ['up', 'bench', 'draw', 'help']
+const WITHOUT_ROW = ['up', 'bench', 'draw', 'version', 'help']
 
 function findWrongCommands(files: readonly SourceFile[], known: readonly Command[]): readonly string[] {
   return files.flatMap(({ path, text }) =>
