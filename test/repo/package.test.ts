@@ -14,7 +14,7 @@ import { expect, test } from 'vitest'
 import { z } from 'zod'
 import { textOf } from './tree.ts'
 
-const SCRIPTS_MAX = 10
+const SCRIPTS_MAX = 11
 const Texts = z.record(z.string(), z.string())
 const Package = z.object({ scripts: Texts, dependencies: Texts, devDependencies: Texts })
 type Package = z.infer<typeof Package>
