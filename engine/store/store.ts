@@ -62,6 +62,8 @@ export interface StoreOptions {
 export interface Network {
   readonly dial?: Dial
   readonly listen: typeof listenToStock
+  /** On a cluster: makes a client for the events of one server. */
+  readonly subscribe?: Dial
 }
 
 export interface Store {
@@ -213,7 +215,8 @@ export function openStore(options: StoreOptions): Store {
     ready: () => claims.ready && changes.ready && reads.ready,
     listen: listener => {
       const listening = { node, listener, random, tls: options.tls, refused: events.refused }
-      return sharded ? listenToShards(sharded, { ...listening, clock }) : network.listen(url, listening)
+      if (!sharded) return network.listen(url, listening)
+      return listenToShards(sharded, { ...listening, clock, subscribe: network.subscribe })
     },
     follow: roundId => sharded?.events?.follow(roundId),
     isStopped: sharded && (roundId => sharded.health.isStopped(roundId)),

@@ -13,6 +13,8 @@ import { realRandom } from '../../engine/base/random.ts'
 import * as keys from '../../engine/store/connection/keys.ts'
 import { Link } from '../../engine/store/connection/link.ts'
 import { ClaimStore } from '../../engine/store/data/claim-store.ts'
+import { RoundStore } from '../../engine/store/data/round-store.ts'
+import { follow, startCopy } from '../support/copies.ts'
 import { patientClock } from '../support/patient-clock.ts'
 import { type RedisProcess, startLocalRedis } from '../support/redis.ts'
 import { answersOf, packUsers, ScriptRoom } from '../support/script-room.ts'
@@ -200,6 +202,35 @@ test('what was executed, and cannot be confirmed by replicas, is unknown', async
   const claim = store.claim(id, room.epoch, packUsers(['a']), Buffer.from([0]))
   await expect(claim).rejects.toMatchObject({ name: 'Fault', code: 'unknown' })
   expect(await room.holders(id)).toHaveProperty('a')
+})
+
+test('what was executed, and is refused when it is sent again since its epoch has ended, is unknown', async () => {
+  const [primary, replica] = [await startCopy(), await startCopy()]
+  const other = new ScriptRoom(`redis://127.0.0.1:${primary.port}`, 0)
+  const { scripts } = other
+  const open = () => new Link({ url: other.url, scripts, clock: patientClock, random: realRandom, replicas: 1 })
+  // A connection that waits for replicas does nothing else, so each has its own.
+  const [link, second] = [open(), open()]
+  onTestFinished(async () => {
+    await Promise.all([other.link.close(), link.close(), second.close()])
+    for (const each of [primary, replica]) await each[Symbol.asyncDispose]()
+  })
+  const id = await other.newRound({ totals: [10] })
+  const [claims, rounds] = [new ClaimStore(link, link, scripts), new RoundStore(second, scripts, 0)]
+  const asked = [
+    claims.claim(id, other.epoch, packUsers(['a']), Buffer.from([0])),
+    rounds.turn(id, other.epoch, 'pause', 'req_1'),
+  ]
+  const answers = Promise.allSettled(asked)
+  // Both are done, and no replica has them.
+  while (!('a' in (await other.holders(id))) || !('request req_1' in (await other.state(id))));
+  await other.link.request(client => client.hset(keys.roundState(id), 'epoch', 'ffffffffffffffff'))
+  const evals = async () => Number(/cmdstat_eval:calls=(\d+)/.exec(await primary.admin.info('commandstats'))?.[1])
+  const before = await evals()
+  while ((await evals()) < before + asked.length);
+  await follow(replica, primary)
+  const unknown = { status: 'rejected', reason: { name: 'Fault', code: 'unknown' } }
+  expect(await answers).toMatchObject([unknown, unknown])
 })
 
 test('a server that freezes is noticed, and answers when it thaws', async () => {

@@ -60,6 +60,12 @@ export const CLUSTER_PLANTS: readonly Plant[] = [
     'cluster/marks',
   ),
   plant(
+    'a server is called silent since the slot of its mark has moved',
+    'engine/store/connection/link.ts',
+    ['if (tries === MARKS_MAX || !isElsewhere((cause as Error).cause)) throw cause', 'if (tries > 0) throw cause'],
+    'cluster/marks',
+  ),
+  plant(
     'a round that is moving key by key is called damaged',
     'engine/store/data/round-store.ts',
     [

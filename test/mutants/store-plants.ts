@@ -36,6 +36,18 @@ export const STORE_PLANTS: readonly Plant[] = [
     'script/doubt',
   ),
   plant(
+    'what was executed without its replicas and is refused by another epoch is certainly not executed: claims',
+    'engine/store/data/claim-store.ts',
+    ['throw keysLost(roundId, again || executed)', 'throw keysLost(roundId, again)'],
+    'fault/link',
+  ),
+  plant(
+    'what was executed without its replicas and is refused by another epoch is certainly not executed: turns',
+    'engine/store/data/round-store.ts',
+    ["again || (executed && code === 'fenced')", 'again'],
+    'fault/link',
+  ),
+  plant(
     'what was written counts as never sent',
     'engine/store/connection/link.ts',
     ['request.writtenTo = client', 'request.writtenTo = undefined'],

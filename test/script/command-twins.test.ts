@@ -56,6 +56,8 @@ const STEPS: readonly fc.Arbitrary<Step>[] = [
   step('set', 'text', one(small), fc.oneof(none, fc.constant(['NX']))),
   step('del', 'text'),
   step('del', 'hash'),
+  step('exists', 'text'),
+  step('exists', 'hash'),
   step('incr', 'text'),
   step('hget', 'hash', one(small)),
   step('hmget', 'hash', fields),

@@ -11,8 +11,8 @@
 
 import type { Published } from './redis/call.ts'
 import type { Network } from './redis/network.ts'
-import { Server, type ServerOptions, type ServerPlant, type Sync } from './redis/server.ts'
-import type { Subscription } from './redis/subscription.ts'
+import { Server } from './redis/server.ts'
+import type { ServerOptions, ServerPlant, Sync } from './redis/server-options.ts'
 import type { Chance, Timeline } from './timeline.ts'
 
 export interface ClusterOptions {
@@ -26,6 +26,20 @@ export interface ClusterOptions {
   /** Whether a replica may be promoted that lacks writes of a primary which answered for them alone. */
   readonly mayLack: boolean
   readonly noted: ServerOptions['noted']
+  /** What its servers' names begin with; `redis` where nothing else is said. */
+  readonly name?: string
+  /** Of a shard of a cluster. */
+  readonly seat?: ServerOptions['seat']
+  /** Which replicas may not be promoted now, whatever they have; none where nothing else is said. */
+  readonly spares?: (server: Server) => boolean
+}
+
+/** Who listens to what servers publish. */
+export interface Subscriber {
+  heard(server: Server, channel: string, text: string): void
+  /** Of a cluster: a server gave slots away. */
+  left?(server: Server): void
+  close(): void
 }
 
 export interface Counts {
@@ -38,30 +52,36 @@ export class Cluster {
   readonly servers: readonly Server[]
   readonly counts: Counts = { failOvers: 0, powerLosses: 0, kills: 0 }
   readonly #options: ClusterOptions
-  readonly #subscriptions = new Set<Subscription>()
+  readonly #subscriptions = new Set<Subscriber>()
   /** The server that the name means. */
   primary: Server
 
   constructor(options: ClusterOptions) {
     this.#options = options
-    const { timeline, chance, network, sync, scriptOf, plant, noted } = options
+    const { timeline, chance, network, sync, scriptOf, plant, noted, seat, name = 'redis' } = options
     const published = (server: Server, { channel, text }: Published) => {
       for (const subscription of this.#subscriptions) subscription.heard(server, channel, text)
     }
     this.servers = Array.from(
       { length: options.servers },
-      (_, i) => new Server({ name: `redis${i}`, timeline, chance, network, sync, scriptOf, published, noted, plant }),
+      (_, i) =>
+        new Server({ name: `${name}${i}`, timeline, chance, network, sync, scriptOf, published, noted, plant, seat }),
     )
     this.primary = this.servers[0] as Server
     for (const server of this.servers.slice(1)) server.follow(this.primary)
   }
 
-  readonly subscribed = (subscription: Subscription): (() => void) => {
+  readonly subscribed = (subscription: Subscriber): (() => void) => {
     this.#subscriptions.add(subscription)
     return () => {
       subscription.close()
       this.#subscriptions.delete(subscription)
     }
+  }
+
+  /** A server gave slots away. */
+  left(server: Server): void {
+    for (const subscription of this.#subscriptions) subscription.left?.(server)
   }
 
   get others(): readonly Server[] {
@@ -77,10 +97,9 @@ export class Cluster {
 
   /** A replica that may become the primary now, or undefined. */
   candidate(): Server | undefined {
-    const { mayLack, chance } = this.#options
-    const may = this.others.filter(
-      server => server.state === 'up' && server.primary === this.primary && (mayLack || this.#hasAll(server)),
-    )
+    const { mayLack, chance, spares = () => false } = this.#options
+    const isIn = (server: Server) => server.state === 'up' && server.primary === this.primary && !spares(server)
+    const may = this.others.filter(server => isIn(server) && (mayLack || this.#hasAll(server)))
     return may.length > 0 ? chance.pick(may) : undefined
   }
 
@@ -105,6 +124,7 @@ export class Cluster {
       server.syncMs = 0.3
       server.lagMs = 0.3
       server.aheadMs = 0
+      server.sync = this.#options.sync
     }
     for (const server of this.servers) this.#attach(server)
   }

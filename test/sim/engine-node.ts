@@ -29,14 +29,18 @@ import { loadScripts } from '../../engine/store/connection/scripts.ts'
 import type { ClaimStore, Decision } from '../../engine/store/data/claim-store.ts'
 import type { Durability } from '../../engine/store/server/health.ts'
 import { openStore, type Store } from '../../engine/store/store.ts'
+import type { Subscriber } from './cluster.ts'
 import type { JournalStore } from './journal-store.ts'
 import { asRedis, SimulatedClient } from './redis/client.ts'
 import type { Network } from './redis/network.ts'
 import type { Server } from './redis/server.ts'
 import { Subscription } from './redis/subscription.ts'
+import { asRedisOf, ShardSubscriber } from './shards/subscriber.ts'
 import type { Timeline } from './timeline.ts'
 
 export const SCRIPTS = loadScripts()
+export const SHARDED = loadScripts(true)
+const ONE_URL = 'redis://primary'
 const SECRET = Buffer.alloc(32, 7)
 const TICK_MS = 100
 /** Between two looks for money of which nobody knows what came of it. */
@@ -105,16 +109,27 @@ export class ProcessClock implements Clock {
   }
 }
 
+export interface ClusterWay {
+  /** Its address, some of its servers. */
+  readonly url: string
+  /** Whether a server takes subscriptions to a channel. */
+  readonly serves: (server: Server, channel: string) => boolean
+  /** Gets what a check of the rounds finds damaged, in words. */
+  readonly damaged: (what: string) => void
+}
+
 export interface NodeOptions {
   readonly name: string
   readonly timeline: Timeline
   readonly network: Network
   readonly durability: Durability
   readonly replicas: number
-  /** The server that this node's address of Redis means now. */
-  readonly resolve: () => Server
+  /** The server that an address means now; one Redis has one, whatever is asked for. */
+  readonly resolve: (url: string) => Server
   /** Every stock event of a server is told to those who subscribed there. */
-  readonly subscribed: (subscription: Subscription) => () => void
+  readonly subscribed: (subscription: Subscriber, server?: Server) => () => void
+  /** Of a cluster: its address, and what its servers say of subscriptions. */
+  readonly cluster?: ClusterWay | undefined
   readonly plant: NodePlant
   /** Whether vouchers are redeemed in this world. */
   readonly hasTills: boolean
@@ -148,21 +163,23 @@ export class EngineNode {
   readonly #health: Health
   readonly #clients = new Set<SimulatedClient>()
   readonly #waiting = new Set<() => void>()
+  readonly #subscribers = new Set<ShardSubscriber>()
   readonly #ended = Promise.withResolvers<void>()
   #faults = 0
 
   constructor(options: NodeOptions) {
-    const { name, timeline, network, durability, replicas, plant } = options
+    const { name, timeline, network, durability, replicas, plant, cluster } = options
     const { chance: random } = network
     this.name = name
     const clock = new ProcessClock(timeline)
     this.clock = clock
     const store = openStore({
-      ...{ url: 'redis://primary', durability, replicas, clock, random, scripts: SCRIPTS },
+      ...{ url: cluster?.url ?? ONE_URL, durability, replicas, clock, random, scripts: cluster ? SHARDED : SCRIPTS },
       ...(plant.leaseMs === undefined ? {} : { leaseMs: plant.leaseMs }),
       network: {
-        dial: () => asRedis(this.#dial(options)),
+        dial: url => asRedis(this.#dial(options, url)),
         listen: (_url, { listener }) => this.#listen(options, listener),
+        subscribe: url => asRedisOf(this.#subscribe(options, url)),
       },
     })
     this.store = store
@@ -199,6 +216,7 @@ export class EngineNode {
     if (plant.trusting) this.controls.fresh = () => Promise.resolve()
     if (options.hasTills) this.#readControls()
     void fence?.begin(id => this.rounds.get(id))
+    if (cluster) this.#health.watch(() => this.#lookAtRounds(cluster))
     void this.#health.start()
     this.#tick(commitments)
   }
@@ -266,10 +284,10 @@ export class EngineNode {
   }
 
   /** Cuts some of its connections to Redis. */
-  cut(sentArrives: boolean, share: () => boolean): number {
+  cut(sentArrives: boolean, share: (server: Server | undefined) => boolean): number {
     let cuts = 0
     for (const client of this.#clients) {
-      if (!share()) continue
+      if (!share(client.server)) continue
       client.cut(sentArrives)
       cuts++
     }
@@ -280,9 +298,17 @@ export class EngineNode {
   end(): void {
     this.clock.alive = false
     for (const client of this.#clients) client.cut(true)
+    for (const subscriber of [...this.#subscribers]) subscriber.disconnect()
     for (const lost of this.#waiting) lost()
     this.#waiting.clear()
     this.#ended.resolve()
+  }
+
+  /** As main/rounds.ts does at each check of the server. */
+  async #lookAtRounds({ damaged: tell }: ClusterWay) {
+    const { lost, damaged } = await this.rounds.damaged.look([...this.rounds.loaded()].map(({ view }) => view.id))
+    for (const { what } of [...lost, ...damaged]) tell(what)
+    return { problems: lost, damages: damaged }
   }
 
   #readControls(): void {
@@ -305,15 +331,31 @@ export class EngineNode {
     })
   }
 
-  #dial({ network, resolve, name }: NodeOptions): SimulatedClient {
-    const client = new SimulatedClient({ network, from: name, resolve, within: this.clock.within })
+  #dial({ network, resolve, name }: NodeOptions, url: string): SimulatedClient {
+    const { within } = this.clock
+    const client = new SimulatedClient({ network, from: name, resolve: () => resolve(url), within })
     for (const old of this.#clients) if (old.status === 'end') this.#clients.delete(old)
     this.#clients.add(client)
     return client
   }
 
   #listen({ resolve, subscribed, name, network }: NodeOptions, listener: Subscription['listener']): () => void {
-    return subscribed(new Subscription({ clock: this.clock, network, name, resolve, listener }))
+    const own = { clock: this.clock, network, name, listener }
+    return subscribed(new Subscription({ ...own, resolve: () => resolve(ONE_URL) }))
+  }
+
+  /** On a cluster: a client for the events of one server. */
+  #subscribe({ resolve, subscribed, name, network, cluster }: NodeOptions, url: string): ShardSubscriber {
+    const server = resolve(url)
+    const serves = (channel: string) => cluster?.serves(server, channel) ?? false
+    const made = new ShardSubscriber({ clock: this.clock, network, name, server, serves })
+    const leaves = subscribed(made, server)
+    this.#subscribers.add(made)
+    made.on('end', () => {
+      leaves()
+      this.#subscribers.delete(made)
+    })
+    return made
   }
 }
 

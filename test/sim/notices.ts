@@ -43,6 +43,16 @@ export class Notices {
     else this.#noted.set(key, [noted])
   }
 
+  /** What a server has of a round goes to another one, where it stands at a place in the log. */
+  carry(roundId: string, from: Server, to: Server, place: number): void {
+    const write = (to.log[place] as Server['log'][number]).write
+    for (const [key, noted] of this.#noted) {
+      if (!key.startsWith(`${roundId} `)) continue
+      const there = noted.filter(each => from.log[each.place]?.write === each.write)
+      for (const text of new Set(there.map(each => each.text))) noted.push({ place, write, text })
+    }
+  }
+
   /** Whether what is shown of a round is, or was, true in a server's history. */
   has({ log }: Server, roundId: string, shown: Notice): boolean {
     const noted = this.#noted.get(keyOf(roundId, shown.epoch, shown.version)) ?? []

@@ -9,7 +9,7 @@ import type { Code } from '../../engine/base/codes.ts'
 import type { RoundConfig } from '../../engine/campaign/round/round-config.ts'
 import { codeOfFailure, type EngineNode } from './engine-node.ts'
 import { RoundRecord } from './round-record.ts'
-import type { World } from './world.ts'
+import type { Chance, Timeline } from './timeline.ts'
 
 export const CAMPAIGN = 'cmp_simulatedworld00'
 const PACK = [
@@ -25,18 +25,31 @@ const TRIES_MAX = 100
 /** Answers that a later one may contradict. */
 const AGAIN: ReadonlySet<Code> = new Set(['fenced', 'overloaded', 'unknown', 'unavailable'])
 
+/** As much of a world as an operator sees of it. */
+export interface Operated {
+  readonly chance: Chance
+  readonly timeline: Timeline
+  readonly isFenced: boolean
+  readonly hasTills: boolean
+  readonly anyNode: () => EngineNode | undefined
+  readonly passes: (ms: number) => Promise<void>
+  /** The clock of the server that has a round, milliseconds since 1970. */
+  readonly redisMs: (roundId: string) => number
+}
+
 export class Operator {
-  readonly #world: World
+  readonly #world: Operated
   readonly #id: string
   readonly #number: number
   #record: RoundRecord | undefined
   #ends = false
   #working: Promise<void> = Promise.resolve()
 
-  constructor(world: World, day: number) {
+  /** Of the round that has this number, counted from 1. */
+  constructor(world: Operated, number: number, id: string) {
     this.#world = world
-    this.#number = day + 1
-    this.#id = `rnd_day${day}`
+    this.#number = number
+    this.#id = id
   }
 
   /** Makes the round of the day and everybody who may come to it. */
@@ -60,8 +73,8 @@ export class Operator {
       on_expiry: 'returned',
     }
     await this.#insist(async node => {
-      const now = this.#world.cluster.primary.timeMs
-      if (this.#world.shops) await node.store.ledger.create(CAMPAIGN, 0)
+      const now = this.#world.redisMs(this.#id)
+      if (this.#world.hasTills) await node.store.ledger.create(CAMPAIGN, 0)
       await node.store.rounds.createCampaign(CAMPAIGN, JSON.stringify(campaign))
       await node.store.rounds.createRound({
         ...{ id: this.#id, campaignId: CAMPAIGN, number: this.#number, totals, config: JSON.stringify(config) },

@@ -35,6 +35,8 @@ export interface PeopleOptions {
   readonly node: () => EngineNode | undefined
   /** Told the vouchers that somebody was told. */
   readonly told?: ((sequence: number, codes: readonly string[]) => void) | undefined
+  /** Gets what a node answered, and when it was asked. */
+  readonly answered?: ((node: EngineNode, sent: number, code: Code) => void) | undefined
 }
 
 const OVER = new Set<Code>(['granted', 'replayed', 'sold_out', 'closed', 'limit_reached'])
@@ -121,8 +123,10 @@ export class People {
     const sent = timeline.now
     const { user, slot, pool } = person
     const told = {
-      answered: (code: Code, ask: SingleAsk | undefined) =>
-        timeline.after(chance.between(0, WAY_MS), () => this.#told(person, sent, code, ask)),
+      answered: (code: Code, ask: SingleAsk | undefined) => {
+        this.#options.answered?.(node, sent, code)
+        timeline.after(chance.between(0, WAY_MS), () => this.#told(person, sent, code, ask))
+      },
       lost: () => this.#lost(person, sent),
     }
     const userId = record.users.userId(user)

@@ -8,8 +8,17 @@
  */
 import { parseArgs } from 'node:util'
 import { addForgiven, type Forgiven, LENIENCIES, LENIENCY_NAMES, nothingForgiven } from './leniency.ts'
+import type { Outcome } from './outcome.ts'
 import { PLANTS } from './plants.ts'
-import { LEVELS, type Level, type Outcome, World, type WorldPlant } from './world.ts'
+import { SHARD_PLANTS } from './shards/shard-plants.ts'
+import { ShardWorld } from './shards/shard-world.ts'
+import { LEVELS, type Level, World, type WorldPlant } from './world.ts'
+
+/** A cluster with fewer has no majority when one is lost. */
+const SHARDS_MIN = 3
+const SHARDS_MAX = 9
+/** The level that no cluster keeps yet. */
+const UNSHARDED = 'fenced'
 
 const HELP = `npm run sim -- [options]      simulated worlds: Redis with replicas, engines, people and faults from one seed
 
@@ -18,16 +27,19 @@ const HELP = `npm run sim -- [options]      simulated worlds: Redis with replica
   --seed S       the first world's seed; the next have the next ones (default: from the clock)
   --level L      ${LEVELS.join(', ')} (default: all of them in turn)
   --faults K     no more faults than K in a world: the shortest history of a violation
-  --plant P      plant a bug and see it found: ${PLANTS.map(({ name }) => name).join(', ')}
+  --shards N     a Redis Cluster of N shards in place of one Redis, ${SHARDS_MIN} to ${SHARDS_MAX}: slots move, too (not at ${UNSHARDED})
+  --plant P      plant a bug and see it found: ${PLANTS.map(({ name }) => name).join(', ')};
+                 of a cluster: ${SHARD_PLANTS.map(({ name }) => name).join(', ')}
   --json         the totals as JSON
 
   npm run sim -- --hours 0.5 --level replicated      half an hour of fail-overs
+  npm run sim -- --hours 0.5 --shards 3              a cluster, at all its levels in turn
   npm run sim -- --seed 19 --plant late-copy         a planted bug, found and told with its shortest history
 `
 
 const TOTALS = [
   ...(['worlds', 'days', 'claims', 'grants', 'reads'] as const),
-  ...(['failOvers', 'kills', 'powerLosses', 'cuts', 'faults'] as const),
+  ...(['calmClaims', 'failOvers', 'moves', 'kills', 'powerLosses', 'cuts', 'faults'] as const),
 ] as const
 type Totals = Record<(typeof TOTALS)[number], number> & { readonly forgiven: Forgiven }
 const TITLES: Readonly<Record<(typeof TOTALS)[number], string>> = {
@@ -36,7 +48,9 @@ const TITLES: Readonly<Record<(typeof TOTALS)[number], string>> = {
   claims: 'claims',
   grants: 'grants told',
   reads: 'states judged',
+  calmClaims: 'calm claims',
   failOvers: 'fail-overs',
+  moves: 'slots moved',
   kills: 'kills of Redis',
   powerLosses: 'power losses',
   cuts: 'connections cut',
@@ -50,6 +64,8 @@ interface Request {
   readonly runs: number
   readonly untilMs: number
   readonly faults: number | undefined
+  /** Of a cluster; undefined with one Redis. */
+  readonly shards: number | undefined
   readonly plant: { readonly name: string; readonly plant: WorldPlant } | undefined
   readonly json: boolean
 }
@@ -63,34 +79,54 @@ function numberOf(name: string, text: string | undefined): number | undefined {
   return number
 }
 
+/** How many shards a word asks for; undefined for one Redis. */
+function shardsOf(
+  text: string | undefined,
+  { isPlant, isOfShards }: { readonly isPlant: boolean; readonly isOfShards: boolean },
+): number | undefined {
+  if (text === undefined) return isOfShards ? SHARDS_MIN : undefined
+  const shards = Number(text)
+  if (!Number.isInteger(shards) || shards < SHARDS_MIN || shards > SHARDS_MAX)
+    throw new Wrong(`--shards: "${text}" is not a whole number from ${SHARDS_MIN} to ${SHARDS_MAX}`)
+  if (isPlant && !isOfShards) throw new Wrong('--shards: this plant is of one Redis; leave --shards out')
+  return shards
+}
+
 function readRequest(args: readonly string[]): Request | undefined {
   const text = { type: 'string' } as const
   const { values } = parseArgs({
     args: [...args],
     options: {
-      ...{ hours: text, runs: text, seed: text, level: text, faults: text, plant: text },
+      ...{ hours: text, runs: text, seed: text, level: text, faults: text, plant: text, shards: text },
       ...{ json: { type: 'boolean' }, help: { type: 'boolean', short: 'h' } },
     },
   })
   if (values.help) return undefined
-  const plant = PLANTS.find(({ name }) => name === values.plant)
+  const ofShards = SHARD_PLANTS.find(({ name }) => name === values.plant)
+  const plant = PLANTS.find(({ name }) => name === values.plant) ?? ofShards
+  const shards = shardsOf(values.shards, { isPlant: plant !== undefined, isOfShards: ofShards !== undefined })
   if (values.plant !== undefined && !plant) throw new Wrong(`--plant: there is no ${values.plant}`)
   const level = LEVELS.find(name => name === values.level)
   if (values.level !== undefined && !level)
     throw new Wrong(`--level: "${values.level}" is not one of ${LEVELS.join(', ')}`)
+  if (shards !== undefined && level === UNSHARDED)
+    throw new Wrong(`--level: ${UNSHARDED} is not kept on a cluster; leave --shards out, or take another level`)
   const [hours, seed] = [numberOf('hours', values.hours), numberOf('seed', values.seed)]
   const runs =
     numberOf('runs', values.runs) ?? (hours === undefined ? (seed === undefined ? 100 : 1) : Number.POSITIVE_INFINITY)
-  const levels = plant ? [plant.level] : level ? [level] : LEVELS
+  const all = shards === undefined ? LEVELS : LEVELS.filter(each => each !== UNSHARDED)
+  const levels = plant ? [plant.level] : level ? [level] : all
   return {
-    ...{ levels, runs: level || plant ? runs : runs * LEVELS.length, json: values.json === true },
+    ...{ levels, runs: level || plant ? runs : runs * levels.length, shards, json: values.json === true },
     ...{ seed: seed ?? Math.floor(Date.now() / 1000), faults: numberOf('faults', values.faults), plant },
     untilMs: hours === undefined ? Number.POSITIVE_INFINITY : performance.now() + hours * 3_600_000,
   }
 }
 
-const play = ({ plant }: Request, seed: number, level: Level, faults: number | undefined): Promise<Outcome> =>
-  new World({ seed, level, faults, plant: plant?.plant }).play()
+function play({ plant, shards }: Request, seed: number, level: Level, faults: number | undefined): Promise<Outcome> {
+  const options = { seed, level, faults, plant: plant?.plant }
+  return shards === undefined ? new World(options).play() : new ShardWorld({ ...options, shards }).play()
+}
 
 /** The smallest number of faults with which a world still shows a violation, by halves. */
 async function shorten(request: Request, level: Level, found: Outcome): Promise<Outcome> {
@@ -105,10 +141,11 @@ async function shorten(request: Request, level: Level, found: Outcome): Promise<
 }
 
 function tellViolation(request: Request, level: Level, { seed, faults, violations }: Outcome): void {
-  const plant = request.plant ? ` --plant ${request.plant.name}` : ''
+  const { plant, shards } = request
+  const more = [shards === undefined ? '' : ` --shards ${shards}`, plant ? ` --plant ${plant.name}` : '']
   console.error(`\nseed ${seed} at the level ${level} breaks a promise; ${faults} faults are enough to show it:`)
   for (const violation of violations) console.error(`  ${violation}`)
-  console.error(`play it again: npm run sim -- --seed ${seed} --level ${level} --faults ${faults}${plant}`)
+  console.error(`play it again: npm run sim -- --seed ${seed} --level ${level} --faults ${faults}${more.join('')}`)
 }
 
 function add(totals: Totals, outcome: Outcome): void {
@@ -119,15 +156,17 @@ function add(totals: Totals, outcome: Outcome): void {
 
 const count = (number: number): string => Math.round(number).toLocaleString('en-US')
 
-function tellTotals({ json, levels, seed }: Request, totals: Totals, broken: number): void {
+function tellTotals({ json, levels, seed, shards }: Request, totals: Totals, broken: number): void {
   const seconds = performance.now() / 1000
   const cpuSeconds = (process.cpuUsage().user + process.cpuUsage().system) / 1e6
-  if (json) return console.log(JSON.stringify({ ...totals, violations: broken, seed, levels, seconds, cpuSeconds }))
+  if (json)
+    return console.log(JSON.stringify({ ...totals, violations: broken, seed, levels, shards, seconds, cpuSeconds }))
   for (const name of TOTALS) console.log(`${TITLES[name].padEnd(18)}${count(totals[name]).padStart(14)}`)
   for (const name of LENIENCY_NAMES)
     console.log(`forgiven ${count(totals.forgiven[name]).padStart(23)}  ${LENIENCIES[name]}`)
   console.log(`${'worlds broken'.padEnd(18)}${count(broken).padStart(14)}`)
-  const each = `${(totals.failOvers / cpuSeconds).toFixed(0)} fail-overs a second of processor time`
+  const pace = (totals.failOvers + totals.moves) / cpuSeconds
+  const each = `${pace.toFixed(0)} fail-overs and moves a second of processor time`
   console.log(`levels ${levels.join(', ')}; seeds from ${seed}; ${seconds.toFixed(0)} s, ${each}`)
 }
 
@@ -160,7 +199,7 @@ async function main(args: readonly string[]): Promise<number> {
     if (performance.now() < toldAt + TOLD_EACH_MS) continue
     toldAt = performance.now()
     console.error(
-      `${count(totals.worlds)} worlds, ${count(totals.failOvers)} fail-overs, ${count(totals.claims)} claims`,
+      `${count(totals.worlds)} worlds, ${count(totals.failOvers)} fail-overs, ${count(totals.moves)} moves, ${count(totals.claims)} claims`,
     )
   }
   tellTotals(request, totals, 0)

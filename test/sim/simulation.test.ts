@@ -9,8 +9,9 @@ import { expect, test } from 'vitest'
 import { ROOT } from '../repo/tree.ts'
 import { effort, PATIENCE_MS } from '../support/effort.ts'
 import { seed } from '../support/seed.ts'
+import type { Outcome } from './outcome.ts'
 import { PLANTS } from './plants.ts'
-import { LEVELS, type Level, type Outcome, World } from './world.ts'
+import { LEVELS, type Level, World } from './world.ts'
 
 const WORLDS = effort(3, 2000)
 const FIRST = WORLDS > 3 ? seed : 1

@@ -7,21 +7,21 @@
  * is drawn from the seed, and the parts of a world see no other clock, so a seed is a history: the same one each time.
  * `faults` ends the faults after so many; so the shortest history that shows a violation is found by playing again.
  */
-import { CODES } from '../../engine/base/codes.ts'
 import type { Durability } from '../../engine/store/server/health.ts'
 import { Cluster } from './cluster.ts'
-import { EngineNode, type NodePlant, SCRIPTS } from './engine-node.ts'
+import { EngineNode, type NodePlant, SCRIPTS, SHARDED } from './engine-node.ts'
 import { drawFault, type Family } from './faults.ts'
 import { JournalStore } from './journal-store.ts'
 import { ledgerProblems } from './ledger-story.ts'
-import { addForgiven, type Forgiven, nothingForgiven } from './leniency.ts'
 import { Notices } from './notices.ts'
 import { CAMPAIGN, Operator } from './operator.ts'
+import { countsOf, type Outcome } from './outcome.ts'
 import { People } from './people.ts'
 import { Readers } from './readers.ts'
 import type { Keyspace } from './redis/keyspace.ts'
 import { Network } from './redis/network.ts'
-import type { Server, ServerPlant, Sync } from './redis/server.ts'
+import type { Server } from './redis/server.ts'
+import type { ServerPlant, Sync } from './redis/server-options.ts'
 import type { RoundRecord } from './round-record.ts'
 import { Shops } from './shops.ts'
 import { Chance, Timeline } from './timeline.ts'
@@ -40,45 +40,32 @@ export interface WorldOptions {
 export interface WorldPlant extends ServerPlant, NodePlant {
   /** Promotes replicas that lack writes which their primary alone answered for. */
   readonly losesTail?: boolean
+  /** Changes classes of the engine while a world plays; the returned function changes them back. */
+  readonly engine?: () => () => void
   /** Names of the faults that it takes to show it: they come more often. */
   readonly often?: readonly string[]
 }
 
-export interface Outcome {
-  readonly seed: number
-  readonly faults: number
-  readonly days: number
-  readonly claims: number
-  readonly grants: number
-  readonly failOvers: number
-  readonly powerLosses: number
-  readonly kills: number
-  readonly cuts: number
-  /** Public states that were shown and held against what survives. */
-  readonly reads: number
-  /** What the judge forgave, counted by its name. */
-  readonly forgiven: Forgiven
-  /** In words; empty when nothing was broken. */
-  readonly violations: readonly string[]
-}
-
-const DAY_MS = 86_400_000
+export const DAY_MS = 86_400_000
 const SETTLES_MS = 15_000
 const LOOK_MS = 200
 /** A calm, now and then: longer than a lost state may be shown. */
 const CALM_MS = 1500
 const CALM_SHARE = 0.01
 const SHOPS_SHARE = 0.25
-const NAME = new Map(Object.values(SCRIPTS).map(({ source, name }) => [source, name]))
+/** Texts of scripts, for one Redis and for a cluster, to their names. */
+export const NAMES = new Map(
+  [...Object.values(SCRIPTS), ...Object.values(SHARDED)].map(({ source, name }) => [source, name]),
+)
 
-interface Kind {
+export interface Kind {
   readonly family: Family
   readonly sync: Sync
   readonly servers: readonly number[]
 }
 
 /** What each level stands on; where replicas count, all of them are waited for. */
-const KINDS: Readonly<Record<Level, Kind>> = {
+export const KINDS: Readonly<Record<Level, Kind>> = {
   memory: { family: 'memory', sync: 'none', servers: [1] },
   everysec: { family: 'memory', sync: 'everysec', servers: [1, 2] },
   always: { family: 'restarts', sync: 'always', servers: [1, 2, 3] },
@@ -127,7 +114,7 @@ export class World {
     this.cluster = new Cluster({
       ...{ timeline, chance, network: this.network, servers, sync: this.#kind.sync },
       mayLack: this.#kind.family === 'failOvers' || options.plant?.losesTail === true,
-      scriptOf: source => NAME.get(source) ?? 'unknown',
+      scriptOf: source => NAMES.get(source) ?? 'unknown',
       plant: options.plant ?? {},
       noted: (...noted) => notices.add(...noted),
     })
@@ -154,28 +141,13 @@ export class World {
     const redis = this.cluster.primary.keys
     for (const record of this.records) this.#violations.push(...record.judge(redis))
     this.#violations.push(...this.#readers.problems, ...this.#shopProblems(redis))
-    const { failOvers, powerLosses, kills } = this.cluster.counts
-    const sum = (numbers: readonly number[]) => numbers.reduce((total, number) => total + number, 0)
+    const counts = countsOf({ clusters: [this.cluster], records: this.records, people: this.people })
+    counts.forgiven.codes += this.shops?.forgiven ?? 0
     return {
       ...{ seed: this.#options.seed, faults: this.#faults, days: this.timeline.now / DAY_MS },
-      ...{ failOvers, powerLosses, kills, cuts: this.cuts, violations: this.#violations },
+      ...{ ...counts, moves: 0, calmClaims: 0, cuts: this.cuts, violations: this.#violations },
       reads: this.#readers.reads,
-      forgiven: this.#forgiven(),
-      claims: sum(this.people.map(({ claims }) => claims)),
-      grants: sum(
-        this.records.map(
-          ({ history }) =>
-            history.at.outcome.slice(0, history.length).filter(outcome => outcome === CODES.granted.number).length,
-        ),
-      ),
     }
-  }
-
-  #forgiven(): Forgiven {
-    const all = nothingForgiven()
-    for (const { forgiven } of this.records) addForgiven(all, forgiven)
-    all.codes += this.shops?.forgiven ?? 0
-    return all
   }
 
   /** Whether the level bears an old primary that lives on beside the new one. */
@@ -188,8 +160,12 @@ export class World {
   }
 
   /** Resolves when so many milliseconds have passed. */
-  passes(ms: number): Promise<void> {
-    return new Promise(resolve => this.timeline.after(ms, resolve))
+  readonly passes = (ms: number): Promise<void> => new Promise(resolve => this.timeline.after(ms, resolve))
+
+  readonly redisMs = (): number => this.cluster.primary.timeMs
+
+  get hasTills(): boolean {
+    return this.shops !== undefined
   }
 
   /** A node that lives, by chance; undefined when none does. */
@@ -279,7 +255,7 @@ export class World {
 
   async #day(day: number): Promise<void> {
     const { timeline, chance } = this
-    const operator = new Operator(this, day)
+    const operator = new Operator(this, day + 1, `rnd_day${day}`)
     const faults = 20 + chance.below(80)
     const record = await operator.createRound(this.#options.seed, 10 + faults * 3)
     const { id } = record.options

@@ -81,7 +81,7 @@ class NotingLink extends Link {
     const seen = this.seen.get(script.name) ?? new Set()
     for (const number of numbers) seen.add(codeOf(number) ?? `no outcome: ${number}`)
     this.seen.set(script.name, seen)
-    return this.twice ? { reply, again: true } : sent
+    return this.twice ? { ...sent, again: true } : sent
   }
 }
 

@@ -12,6 +12,7 @@ import { type Clock, every } from '../../base/clock.ts'
 import { redisOptions } from '../connection/address.ts'
 import { type Listening, receive, refusedBy, retryOf } from '../connection/events.ts'
 import { channelRound, roundChannel, shardedNodeChannel } from '../connection/keys.ts'
+import type { Dial } from '../connection/line.ts'
 import type { Cluster } from './cluster.ts'
 
 /** A subscription that was refused is tried again within this time. */
@@ -22,6 +23,8 @@ const SOON_MS = 20
 export interface ShardEventsOptions extends Listening {
   readonly cluster: Cluster
   readonly clock: Clock
+  /** Makes a client that subscribes and connects by itself, again and again; ioredis's own where nothing else is said. */
+  readonly subscribe?: Dial | undefined
 }
 
 export class ShardEvents {
@@ -120,13 +123,16 @@ export class ShardEvents {
   #clientOf(server: string): Redis {
     const known = this.#clients.get(server)
     if (known) return known
-    const { cluster, random, listener, tls } = this.#options
-    const client = new Redis({
-      ...redisOptions(cluster.urlOf(server), tls),
-      maxRetriesPerRequest: null,
-      autoResubscribe: false,
-      retryStrategy: retryOf(random),
-    })
+    const { cluster, random, listener, tls, subscribe } = this.#options
+    const url = cluster.urlOf(server)
+    const client = subscribe
+      ? subscribe(url)
+      : new Redis({
+          ...redisOptions(url, tls),
+          maxRetriesPerRequest: null,
+          autoResubscribe: false,
+          retryStrategy: retryOf(random),
+        })
     client.on('error', () => {})
     client.on('close', () => this.#lost(server))
     client.on('ready', () => this.#soon())

@@ -43,12 +43,21 @@ export class SlotTable {
 
   /** The addresses of all servers that have slots. */
   owners(): ReadonlySet<string> {
-    return new Set(this.#owners.filter(address => address !== undefined))
+    const owners = new Set<string>()
+    let last: string | undefined
+    // Slots of one server lie side by side, mostly.
+    for (const owner of this.#owners) {
+      if (owner !== last && owner !== undefined) owners.add(owner)
+      last = owner
+    }
+    return owners
   }
 
   /** The slots of a server, ascending. */
   slotsOf(address: string): number[] {
-    return this.#owners.flatMap((owner, slot) => (owner === address ? [slot] : []))
+    const slots: number[] = []
+    for (let slot = 0; slot < SLOTS; slot++) if (this.#owners[slot] === address) slots.push(slot)
+    return slots
   }
 
   /** A server said who has a slot now. Whether that is news; a slot that there is not is none. */
@@ -59,7 +68,8 @@ export class SlotTable {
   }
 
   isSame(other: SlotTable): boolean {
-    return this.#owners.every((owner, slot) => owner === other.#owners[slot])
+    for (let slot = 0; slot < SLOTS; slot++) if (this.#owners[slot] !== other.#owners[slot]) return false
+    return true
   }
 }
 

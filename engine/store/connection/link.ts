@@ -20,7 +20,7 @@ import { Shards } from '../cluster/shards.ts'
 import { shownUrl } from './address.ts'
 import { type Dial, dialRedis, Line, LOOK_MS, takesAnyKeys } from './line.ts'
 import { type Marks, ONE_SERVER } from './marks.ts'
-import { countCopies, onAllReplicas, Short, Uncounted } from './replicas.ts'
+import { countCopies, isElsewhere, onAllReplicas, Short, Uncounted } from './replicas.ts'
 import { asking, type Request } from './request.ts'
 import type { Script } from './scripts.ts'
 
@@ -35,6 +35,11 @@ export interface Sent {
    * and in another state of the world: so a refusal is not certain any more, while what was done stays done.
    */
   readonly again: boolean
+  /**
+   * An earlier copy of it was executed, and too few replicas confirmed that. In the same epoch a later copy says what that one
+   * did; by another epoch it is refused, and that refusal says nothing of the first.
+   */
+  readonly executed: boolean
 }
 
 interface RequestOptions {
@@ -65,6 +70,9 @@ export interface LinkOptions {
 
 /** Server errors that say "not now": another moment or another server may answer. */
 const NOT_NOW = new Set(['LOADING', 'READONLY', 'UNBLOCKED', 'MASTERDOWN', 'CLUSTERDOWN', 'TRYAGAIN', 'BUSY'])
+
+/** So many marks of one server are tried before it is no answer: slots that are moved go some at a time. */
+const MARKS_MAX = 5
 
 const isReplyError = (cause: unknown): cause is Error => cause instanceof Error && cause.name === 'ReplyError'
 
@@ -161,7 +169,7 @@ export class Link {
     return new Promise((settle, reject) => {
       const deadline = this.#options.clock.monotonicMs() + deadlineMs
       const resolve = settle as Request['resolve']
-      const sent = { replicas, reports, key, again: false, writtenTo: undefined }
+      const sent = { replicas, reports, key, again: false, executed: false, writtenTo: undefined }
       const request: Request = { send, resolve, reject, deadline, ...sent }
       this.#requests.add(request)
       if (this.#closed) this.#settle(request, new Fault('unavailable', 'the link to Redis is closed'))
@@ -171,12 +179,15 @@ export class Link {
   }
 
   /** How many replicas of the one server that it leads to confirm, within 300 ms, all that its connection was sent so far. */
-  copies(replicas: number): Promise<number> {
-    const counted = this.request(client => countCopies(client, replicas, this.marks.replication()))
-    return counted.catch(cause => {
-      this.marks.refused()
-      throw cause
-    })
+  async copies(replicas: number): Promise<number> {
+    for (let tries = 1; ; tries++)
+      try {
+        return await this.request(client => countCopies(client, replicas, this.marks.replication()))
+      } catch (cause) {
+        // The slot of the mark has gone, which says nothing of the server: others of its slots have other marks.
+        this.marks.refused()
+        if (tries === MARKS_MAX || !isElsewhere((cause as Error).cause)) throw cause
+      }
   }
 
   /** Gives the connection up, for a server that is no longer what it was; requests go on over the next one. */
@@ -229,7 +240,8 @@ export class Link {
 
   #answer(request: Request, reply: unknown): void {
     if (!this.#requests.delete(request)) return
-    request.resolve(request.reports ? { reply, again: request.again } : reply)
+    const { again, executed } = request
+    request.resolve(request.reports ? { reply, again, executed } : reply)
   }
 
   /**
@@ -243,6 +255,7 @@ export class Link {
     { cause, again }: { readonly cause: unknown; readonly again: boolean },
   ): void {
     const isOpen = this.#requests.has(request)
+    if (cause instanceof Short || cause instanceof Uncounted) request.executed = true
     if (!isOpen && this.#shards) return
     if (cause instanceof Short && client === line.client && line.ready && isOpen) {
       if (this.#shards) this.#shards.send(request)

@@ -21,6 +21,8 @@ export interface Request {
   key: string | undefined
   /** It was sent on more than one connection; see Sent. */
   again: boolean
+  /** It was executed, and not confirmed; see Sent. */
+  executed: boolean
   /** The connection that it was last written to. */
   writtenTo: Redis | undefined
 }

@@ -76,13 +76,13 @@ export class AllotStore {
     { worker, mark }: { readonly worker: string; readonly mark: number },
     claims: Buffer,
   ): Promise<Allotment> {
-    const { reply, again } = await this.#claims.send(
+    const { reply, again, executed } = await this.#claims.send(
       this.#script,
       [keys.roundState, keys.roundHolders, keys.roundLog, keys.roundOrder, keys.roundWaiting].map(key => key(roundId)),
       [keys.roundChannel(roundId), epoch, worker, mark, claims],
     )
     const [outcome, notice, frontier, late, decided] = reply
-    if (outcome !== CODES.granted.number) throw keysLost(roundId, again)
+    if (outcome !== CODES.granted.number) throw keysLost(roundId, again || executed)
     return {
       notice: noticeIn(notice),
       frontier: number(frontier),

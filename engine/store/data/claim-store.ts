@@ -89,14 +89,14 @@ export class ClaimStore {
    * The same for an engine at the level fenced; Unreserved when the batch passes the reserve.
    */
   async decide(roundId: string, epoch: string, { holders, pools }: Batch, engine = ''): Promise<Decision | Unreserved> {
-    const { reply, again } = await this.#claims.send(
+    const { reply, again, executed } = await this.#claims.send(
       this.#script,
       [keys.roundState(roundId), keys.roundHolders(roundId), keys.roundLog(roundId)],
       [keys.roundChannel(roundId), epoch, holders, pools, engine],
     )
     const [outcome, notice, first, rest, exceptions, reserve] = reply
     if (outcome === CODES.unavailable.number) return { again }
-    if (outcome !== CODES.granted.number) throw keysLost(roundId, again)
+    if (outcome !== CODES.granted.number) throw keysLost(roundId, again || executed)
     return {
       notice: noticeIn(notice),
       first: number(first),

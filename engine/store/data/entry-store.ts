@@ -76,14 +76,15 @@ export class EntryStore {
     for (let at = 0; at < claims.length; at += ENTRY_CLAIM_BYTES)
       seen.push(keys.roundSeen(roundId, claims.readUInt16BE(at)))
     const fixed = [keys.roundState(roundId), keys.roundDraw(roundId), keys.roundBatches(roundId)]
-    let again = false
+    let [again, executed] = [false, false]
     for (;;) {
       const first = Math.floor((this.#entries.get(roundId) ?? 0) / CHUNK_RECORDS)
       const chunks = Array.from({ length: CHUNKS_A_CALL }, (_, i) => keys.roundEntries(roundId, first + i))
       const sent = await this.#claims.send(this.#script, [...fixed, ...chunks, ...seen], [epoch, first, shed, claims])
       again ||= sent.again
+      executed ||= sent.executed
       const [outcome, notice, window, entries, rest, exceptions, shedByAll] = sent.reply
-      if (outcome === CODES.fenced.number) throw keysLost(roundId, again)
+      if (outcome === CODES.fenced.number) throw keysLost(roundId, again || executed)
       this.#entries.set(roundId, number(entries))
       if (outcome === CODES.wrong_state.number) continue
       return {

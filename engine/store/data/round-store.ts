@@ -253,9 +253,9 @@ export class RoundStore {
 }
 
 /** What a change of a round came to. Throws Fault where the server has no state of it, or may not have decided it yet. */
-export function turnedBy(id: string, { reply, again }: Sent): Turned {
+export function turnedBy(id: string, { reply, again, executed }: Sent): Turned {
   const code = claimCode(reply[0] as number)
-  assertCertain({ again }, code, `round ${id}`)
+  assertCertain({ again: again || (executed && code === 'fenced') }, code, `round ${id}`)
   if (code === 'fenced') throw stateless(id)
   return { code, notice: noticeIn(reply[1]) }
 }

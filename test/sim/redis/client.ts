@@ -54,10 +54,13 @@ export class SimulatedClient {
   status = 'wait'
   readonly stream = {
     bytesRead: 0,
+    // One cork within another ends nothing, as with Node's own streams.
     cork: () => {
-      this.#corked = []
+      this.#corks++
+      this.#corked ??= []
     },
     uncork: () => {
+      if (--this.#corks > 0) return
       if (this.#corked) this.#connection?.send(this.#corked)
       this.#corked = undefined
     },
@@ -65,6 +68,7 @@ export class SimulatedClient {
   readonly #options: ClientOptions
   readonly #pending: Pending[] = []
   #connection: Connection | undefined
+  #corks = 0
   #corked: Command[] | undefined
   #onError: (cause: Error) => void = () => {}
   #onEnd: () => void = () => {}
@@ -110,7 +114,7 @@ export class SimulatedClient {
         replied: (command, reply) => within(() => this.#replied(command, reply)),
         ended: () => within(() => this.#ended()),
       })
-      await this.call('info', [], false)
+      await this.ask('info', [], false)
       this.status = 'ready'
     } catch (cause) {
       this.#onError(cause as Error)
@@ -124,18 +128,26 @@ export class SimulatedClient {
     this.#options.network.timeline.after(0, () => this.#options.within(() => this.#ended()))
   }
 
-  call(name: string, words: readonly Word[], bytes: boolean, keyCount = 0): Promise<unknown> {
+  /** What every method comes to; whoever puts something before each command does it in sendCommand, as with ioredis. */
+  ask(name: string, words: readonly Word[], bytes: boolean, keyCount = 0): Promise<unknown> {
+    return this.sendCommand({ command: { name, words: words.map(latin1), keyCount }, bytes })
+  }
+
+  sendCommand({ command, bytes }: Pick<Pending, 'command' | 'bytes'>): Promise<unknown> {
     return new Promise((resolve, reject) => {
       if (this.status !== 'ready' && this.status !== 'connect') return reject(new Error('Connection is closed.'))
-      const command: Command = { name, words: words.map(latin1), keyCount }
       this.#pending.push({ resolve, reject, bytes, command })
       if (this.#corked) this.#corked.push(command)
       else this.#connection?.send([command])
     })
   }
 
+  call(name: string, ...words: readonly Word[]): Promise<unknown> {
+    return this.ask(name.toLowerCase(), words, false)
+  }
+
   callBuffer(name: string, ...words: readonly Word[]): Promise<unknown> {
-    return this.call(name.toLowerCase(), words, true)
+    return this.ask(name.toLowerCase(), words, true)
   }
 
   /** Cuts its connection; see Connection.cut. */
@@ -172,19 +184,19 @@ type Methods = Record<string, (this: SimulatedClient, ...words: readonly Word[])
 const methods = SimulatedClient.prototype as unknown as Methods
 for (const name of COMMAND_NAMES) {
   methods[name] = function (...words) {
-    return this.call(name, words, false)
+    return this.ask(name, words, false)
   }
   methods[`${name}Buffer`] = function (...words) {
-    return this.call(name, words, true)
+    return this.ask(name, words, true)
   }
 }
 methods.hset = function (...words) {
-  return this.call('hset', words.flatMap(flat), false)
+  return this.ask('hset', words.flatMap(flat), false)
 }
 for (const [script, { keys, args }] of Object.entries(SCRIPTS))
   for (const name of (args as readonly string[]).at(-1) === 'dry' ? [script, `${script}-dry`] : [script])
     methods[`${name}Buffer`] = function (...words) {
-      return this.call(name, words, true, keys.length)
+      return this.ask(name, words, true, keys.length)
     }
 
 /** The client as the engine's Link wants it. */

@@ -67,6 +67,12 @@ const put = (call: Call, key: string, words: readonly string[]): number => {
   return fresh.size
 }
 
+/** What a server that gives a slot away sends to the other one: a key as `dumped` gives it, over whatever is there. */
+const restore: Command = (call, [key = '', text = '']) => {
+  call.write(['restore', key, [text]])
+  return 'OK'
+}
+
 export const COMMANDS: Readonly<Record<string, Command>> = {
   get: (call, [key = '']) => call.text(key) ?? null,
   set: (call, [key = '', value = '', ...flags]) => {
@@ -80,6 +86,10 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
     if (!call.has(key)) return 0
     call.write(['del', key, []])
     return 1
+  },
+  exists: (call, [key = '', ...more]) => {
+    if (more.length > 0) throw new Refused(SYNTAX)
+    return call.has(key) ? 1 : 0
   },
   flushall: call => {
     call.write(['flush', '', []])
@@ -126,6 +136,7 @@ export const READ_ONLY = new Set([
   'hmget',
   'hgetall',
   'hexists',
+  'exists',
   'hlen',
   'xrange',
   'pubsub',
@@ -136,7 +147,7 @@ export const READ_ONLY = new Set([
 export function execute(call: Call, name: string, words: readonly string[], keyCount: number): Raw {
   const script = SIMULATED[name.replace(/-dry$/, '')] ?? VOUCHERS[name]
   if (script) return script(call, words.slice(0, keyCount), words.slice(keyCount))
-  const command = COMMANDS[name]
+  const command = name === 'restore-asking' ? restore : COMMANDS[name]
   if (!command) throw new Refused(`ERR unknown command '${name}'`)
   return command(call, words)
 }

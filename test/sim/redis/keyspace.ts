@@ -31,6 +31,7 @@ export type Write =
   | readonly [kind: 'xadd', key: string, words: readonly string[]]
   | readonly [kind: 'set', key: string, words: readonly [string]]
   | readonly [kind: 'del', key: string, words: readonly []]
+  | readonly [kind: 'restore', key: string, words: readonly [string]]
   | readonly [kind: 'flush', key: '', words: readonly []]
 
 export type Undo = () => void
@@ -40,6 +41,12 @@ export function nextId(stream: Stream | undefined, ms: number): [ms: number, ser
   const [lastMs, lastSerial] = stream?.last ?? [0, 0]
   if (ms < lastMs) throw new Refused('ERR The ID specified in XADD is equal or smaller than the target stream top item')
   return [ms, ms === lastMs ? lastSerial + 1 : 0]
+}
+
+/** The value that a text of `dumped` stands for: a new one, nobody else's. */
+function restored(text: string): Value {
+  const { hash, value } = JSON.parse(text) as { hash?: readonly (readonly [string, string])[]; value: Value }
+  return hash ? new Map(hash) : value
 }
 
 export class Keyspace {
@@ -59,6 +66,17 @@ export class Keyspace {
 
   text(key: string): string | undefined {
     return this.#keys.get(key) as string | undefined
+  }
+
+  /** The names of all keys. */
+  names(): Iterable<string> {
+    return this.#keys.keys()
+  }
+
+  /** A key's whole value as a text, from which another server makes it; empty where there is none. */
+  dumped(key: string): string {
+    const value = this.#keys.get(key)
+    return value === undefined ? '' : JSON.stringify(value instanceof Map ? { hash: [...value] } : { value })
   }
 
   /** Everything, for comparisons: keys in order, hashes as sorted pairs. */
@@ -82,6 +100,8 @@ export class Keyspace {
         return this.#put(key, words[0])
       case 'del':
         return this.#put(key, undefined)
+      case 'restore':
+        return this.#put(key, restored(words[0]))
       case 'flush': {
         const before = this.#keys
         this.#keys = new Map()

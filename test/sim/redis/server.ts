@@ -8,39 +8,14 @@
  * resync. A frozen server keeps its connections and executes what came meanwhile when it thaws. Replication ids change
  * with each start and promotion. Rejected: sub-second steps of full resyncs; a replica has the old or the new data.
  */
-import type { Chance, Timeline } from '../timeline.ts'
 import { Call, type Done, type Published } from './call.ts'
 import { COMMANDS, execute, type Raw, READ_ONLY } from './commands.ts'
+import { configOf, infoOf, type ServerFacts } from './facts.ts'
 import { Keyspace, Refused } from './keyspace.ts'
-import type { Command, Connection, Network } from './network.ts'
+import type { Command, Connection } from './network.ts'
+import { Seated } from './seat.ts'
+import type { ServerOptions, Sync } from './server-options.ts'
 import { type Asked, type Wait, Waits } from './waits.ts'
-
-export type Sync = 'none' | 'everysec' | 'always'
-
-export interface ServerOptions {
-  readonly name: string
-  readonly network: Network
-  readonly timeline: Timeline
-  readonly chance: Chance
-  readonly sync: Sync
-  /** Told of what scripts publish, when it leaves: with the answers of their turn, so behind the sync. */
-  readonly published: (server: Server, told: Published) => void
-  /** Told of each notice that a script wrote, with its place in the log. */
-  readonly noted: (server: Server, told: Published, place: number) => void
-  /** The text of a script to its name. */
-  readonly scriptOf: (source: string) => string
-  readonly plant: ServerPlant
-}
-
-/** Bugs that a world may plant in its servers. */
-export interface ServerPlant {
-  /** Answers before the log is synced. */
-  readonly answersEarly?: boolean
-  /** Says at once that as many replicas have it as were asked for. */
-  readonly waitsForNobody?: boolean
-  /** Runs commands and scripts in another way. */
-  readonly execute?: typeof execute
-}
 
 /** What a turn leaves to be told at its end: a reply, or a connection that waits from then on. */
 type Told = Wait | (Asked & { readonly reply: Raw | Error })
@@ -68,12 +43,16 @@ export class Server {
   lagMs = 0.3
   readonly replicas = new Map<Server, number>()
   readonly connections = new Set<Connection>()
+  /** How it syncs its log; what an operator sets holds from then on. */
+  sync: Sync
   readonly #options: ServerOptions
+  readonly #seated: Seated | undefined
   #written = 0
   #synced = 0
   #inbox: Asked[] = []
   #unsaid: Published[] = []
   #busy = false
+  #isHeld = false
   #attached = false
   /** Which of its connections to a primary this is: what travels on an earlier one is lost. */
   #attachment = 0
@@ -92,6 +71,8 @@ export class Server {
   constructor(options: ServerOptions) {
     this.#options = options
     this.name = options.name
+    this.sync = options.sync
+    this.#seated = options.seat && new Seated(options.seat(this))
     this.replid = this.#newId()
   }
 
@@ -102,7 +83,10 @@ export class Server {
   get isAttached(): boolean {
     return this.#attached
   }
-
+  /** Whether a sync is under way. */
+  get isBusy(): boolean {
+    return this.#busy
+  }
   /** Writes that it has, as a place in its log. */
   get offset(): number {
     return this.log.length
@@ -125,13 +109,25 @@ export class Server {
     this.#work()
   }
 
+  /** Takes nothing more until `goOn`: its one thread waits for another server. */
+  hold(): void {
+    this.#isHeld = true
+  }
+
+  /** Goes on, first of all with these commands. */
+  goOn(connection: Connection, commands: readonly Command[]): void {
+    this.#isHeld = false
+    this.#inbox.unshift(...commands.map(command => ({ connection, command })))
+    this.#work()
+  }
+
   /** Ends by kill -9, or by loss of power: then only what was synced is there at the next start. */
   end(power: boolean): void {
     if (this.state === 'down') return
     const survives = this.#busy && !power && this.#options.chance.happens(0.5) ? this.offset : this.#written
     this.state = 'down'
     this.life++
-    this.#busy = this.#syncing = false
+    this.#busy = this.#syncing = this.#isHeld = false
     this.#inbox = []
     this.#unsaid = []
     this.#held = []
@@ -175,32 +171,27 @@ export class Server {
   }
 
   info(): string {
-    const role = this.primary ? 'slave' : 'master'
-    const { sync } = this.#options
-    const aof = sync === 'none' ? 0 : 1
-    const lines = [
-      ...['redis_version:7.0.15', `role:${role}`, 'loading:0', `connected_slaves:${this.replicas.size}`],
-      ...[`aof_enabled:${aof}`, 'aof_last_write_status:ok', 'maxmemory_policy:noeviction', 'used_memory:1'],
-      `master_replid:${this.replid}`,
-      `run_id:${this.name}-${this.life}`,
-    ]
-    return `${lines.join('\r\n')}\r\n`
+    return infoOf(this.#facts)
   }
 
-  #newId(): string {
-    return this.#options.chance.bytes(20).toString('hex')
+  get #facts(): ServerFacts {
+    const [run, isOfCluster] = [`${this.name}-${this.life}`, this.#seated !== undefined]
+    const { sync, replid, replicas, primary } = this
+    return { sync, replid, replicas: replicas.size, isReplica: primary !== undefined, run, isOfCluster }
   }
+
+  #newId = () => this.#options.chance.bytes(20).toString('hex')
 
   /** Takes everything that has arrived, as one turn of Redis's event loop. */
   #work(): void {
-    if (this.#busy || this.state !== 'up' || this.#inbox.length === 0) return
+    if (this.#busy || this.#isHeld || this.state !== 'up' || this.#inbox.length === 0) return
     const turn = this.#inbox
     this.#inbox = []
     const replies: Told[] = []
     const before = this.offset
     for (const asked of turn) this.#take(asked, replies)
     const ends = () => this.#turnEnds(replies)
-    const { sync, plant } = this.#options
+    const [{ plant }, { sync }] = [this.#options, this]
     if (plant.answersEarly) ends()
     if (this.offset === before || sync !== 'always') {
       if (sync === 'everysec') this.#writeBehind()
@@ -241,11 +232,17 @@ export class Server {
     this.#waits.look()
   }
 
-  #answer(connection: Connection, { name, words, keyCount }: Command): Raw | Error {
+  #answer(connection: Connection, command: Command): Raw | Error {
+    const { name, words, keyCount } = command
+    if (name === 'eval') {
+      const [source = '', count = '0', ...rest] = words
+      return this.#answer(connection, { name: this.#options.scriptOf(source), words: rest, keyCount: Number(count) })
+    }
+    const placed = this.#seated?.answers(connection, command)
+    if (placed !== undefined) return placed
     if (name === 'info') return this.info()
     if (name === 'role') return [this.primary ? 'slave' : 'master', this.offset, []]
-    if (name === 'config') return this.#config()
-    if (name === 'eval') return this.#eval(connection, words)
+    if (name === 'config') return configOf(this.#facts)
     if (this.primary && !READ_ONLY.has(name))
       return new Refused("READONLY You can't write against a read only replica.")
     const call = new Call(this.keys, this.timeMs, this.replid, this.before)
@@ -266,16 +263,6 @@ export class Server {
     this.#unsaid.push(told)
     this.log.push({ ...(this.log.pop() as Done), told })
     this.#options.noted(this, told, this.log.length - 1)
-  }
-
-  #eval(connection: Connection, [source = '', count = '0', ...words]: readonly string[]): Raw | Error {
-    return this.#answer(connection, { name: this.#options.scriptOf(source), words, keyCount: Number(count) })
-  }
-
-  #config(): Raw {
-    const { sync } = this.#options
-    const appendfsync = sync === 'none' ? 'no' : sync
-    return ['appendfsync', appendfsync, 'no-appendfsync-on-rewrite', 'no', 'maxmemory-policy', 'noeviction']
   }
 
   #copies(offset: number): number {
@@ -307,12 +294,11 @@ export class Server {
       this.log.push({ write, undo: this.keys.apply(write), told })
       if (told) said.push(told)
     }
-    if (this.#options.sync === 'everysec') this.#writeBehind()
-    const sync = this.#options.sync === 'always' ? this.syncMs : 0
+    if (this.sync === 'everysec') this.#writeBehind()
+    const sync = this.sync === 'always' ? this.syncMs : 0
     const [offset, life, attachment] = [this.offset, primary.life, this.#attachment]
     this.#later(sync + this.#options.network.delay(), () => {
-      if (this.#options.sync === 'always')
-        this.#synced = this.#written = Math.max(this.#synced, Math.min(offset, this.offset))
+      if (this.sync === 'always') this.#synced = this.#written = Math.max(this.#synced, Math.min(offset, this.offset))
       for (const told of said) this.#options.published(this, told)
       this.#options.network.pass(this.name, primary.name, () => {
         if (primary.life !== life || this.#attachment !== attachment || !primary.replicas.has(this)) return
@@ -322,9 +308,7 @@ export class Server {
     })
   }
 
-  #attachLater(): void {
-    this.#later(ATTACH_MS * this.#options.chance.float(), () => this.#attach())
-  }
+  #attachLater = () => this.#later(ATTACH_MS * this.#options.chance.float(), () => this.#attach())
 
   /** Takes over what its primary has, losing what only it has itself; tries again while the primary is not there. */
   #attach(): void {
@@ -387,4 +371,4 @@ export class Server {
 }
 
 /** Every name that a server answers, for the client's methods. */
-export const COMMAND_NAMES = [...Object.keys(COMMANDS), 'info', 'role', 'config', 'wait', 'eval']
+export const COMMAND_NAMES = [...Object.keys(COMMANDS), 'info', 'role', 'config', 'wait', 'eval', 'cluster']
