@@ -50,6 +50,9 @@ function paired(flat: readonly unknown[]): Record<string, unknown> {
   return object
 }
 
+const isOfRights = (name: string, [first]: readonly Word[]): boolean =>
+  name === 'EVALSHA' || name === 'PUBLISH' || name === 'SPUBLISH' || (name === 'EVAL' && first === 'return 1')
+
 export class SimulatedClient {
   status = 'wait'
   readonly stream = {
@@ -142,7 +145,9 @@ export class SimulatedClient {
     })
   }
 
+  /** Rights are no part of this world: who looks whether scripts may run is told so here, and costs no time. */
   call(name: string, ...words: readonly Word[]): Promise<unknown> {
+    if (isOfRights(name, words)) return Promise.resolve('OK')
     return this.ask(name.toLowerCase(), words, false)
   }
 
