@@ -221,7 +221,7 @@ export class Bus {
     if (server.primary === undefined && who !== server) {
       server.follow(who)
       isLess = true
-    }
+    } else if (server.primary !== who && who !== server && who === this.#truth.primaries[shard]?.who) server.follow(who)
     if (isLess) this.#options.left(server)
   }
 

@@ -94,7 +94,7 @@ export const SHARD_PLANTS: readonly Plant[] = [
     name: 'one-stops-all',
     bug: 'what is wrong with one shard stops the rounds of all',
     level: 'always',
-    seed: 3,
+    seed: 5,
     plant: {
       engine: instead(
         ClusterHealth,
