@@ -160,3 +160,23 @@ test('a right that one server does not give is a problem of its shard, and says 
     },
   ])
 })
+
+test('what is wrong with one shard stops its rounds before the check has given up on another one', async () => {
+  const silent = redis.primaries[1] as ClusterServer
+  const store = openStore({ url: redis.url, durability: 'always', clock: realClock, random: realRandom })
+  onTestFinished(() => store.close())
+  await store.health()
+  const roundOf = async (server: ClusterServer) => {
+    for (let i = 0; ; i++) if ((await redis.ownerOf(keys.roundState(`rnd_${i}`))) === server) return `rnd_${i}`
+  }
+  const [broken, lost] = [await roundOf(one), await roundOf(silent)]
+  await silent.redis.kill('SIGSTOP')
+  onTestFinished(() => silent.redis.kill('SIGCONT'))
+  await configure(one, 'appendfsync', 'no')
+  const checking = store.health()
+  const isStopped = (round: string) => store.isStopped?.(round)
+  await expect.poll(() => isStopped(broken), { interval: 5, timeout: 5000 }).toBe(true)
+  expect(isStopped(lost)).toBe(false)
+  await checking
+  expect([isStopped(broken), isStopped(lost)]).toEqual([true, true])
+})

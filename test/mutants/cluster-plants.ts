@@ -106,6 +106,15 @@ export const CLUSTER_PLANTS: readonly Plant[] = [
     'cluster/engine',
   ),
   plant(
+    'what is wrong with one shard waits for another one that is silent',
+    'engine/store/server/cluster-health.ts',
+    [
+      'const judged = await this.#judge(server)',
+      'const judged = await this.#judge(server)\n    await new Promise(done => this.#options.clock.after(2500, done))',
+    ],
+    'cluster/health',
+  ),
+  plant(
     'what a primary granted that was cut off from its cluster is not given back',
     'engine/campaign/fenced/fenced-round.ts',
     ['{ grants: lostOf(read, notice), read }', '{ grants: [], read }'],

@@ -103,7 +103,7 @@ export interface ClusterHealthOptions {
 export class ClusterHealth {
   readonly #options: ClusterHealthOptions
   readonly #links = new Map<string, Link>()
-  #stopped: ReadonlySet<string> = new Set()
+  readonly #stopped = new Set<string>()
 
   constructor(options: ClusterHealthOptions) {
     this.#options = options
@@ -119,9 +119,9 @@ export class ClusterHealth {
   /** Reads and judges all shards. Throws Fault when none is known. */
   async check(): Promise<StoreHealth> {
     const servers = await this.#servers()
-    const judged = await Promise.all(servers.map(server => this.#judge(server)))
+    for (const server of this.#stopped) if (!servers.includes(server)) this.#stopped.delete(server)
+    const judged = await Promise.all(servers.map(server => this.#judgeAtOnce(server)))
     const sound = judged.filter(({ problems }) => problems.length === 0)
-    this.#stopped = new Set(judged.flatMap(({ server, problems }) => (problems.length > 0 ? [server] : [])))
     const found = shared(judged, ({ problems }) => problems, this.#named)
     const healths = judged.flatMap(({ health }) => (health ? [health] : []))
     return {
@@ -179,6 +179,14 @@ export class ClusterHealth {
     const link = this.#options.open(server)
     this.#links.set(server, link)
     return link
+  }
+
+  /** What is wrong with one shard stops its rounds without waiting for those that do not answer. */
+  async #judgeAtOnce(server: string): Promise<Judged> {
+    const judged = await this.#judge(server)
+    if (judged.problems.length > 0) this.#stopped.add(server)
+    else this.#stopped.delete(server)
+    return judged
   }
 
   async #judge(server: string): Promise<Judged> {
