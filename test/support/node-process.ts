@@ -51,6 +51,15 @@ function watch(pid: number, dir: string): ChildProcess {
   return watcher
 }
 
+/** Kills a process; one that has ended already is as dead as it is to be. */
+function end(pid: number): void {
+  try {
+    process.kill(pid, 'SIGKILL')
+  } catch (cause) {
+    if ((cause as NodeJS.ErrnoException).code !== 'ESRCH') throw cause
+  }
+}
+
 export class NodeProcess implements AsyncDisposable {
   readonly url: string
   readonly dataDir = mkdtempSync(join(tmpdir(), 'fg-node-'))
@@ -155,8 +164,8 @@ export class NodeProcess implements AsyncDisposable {
 
   /** Kills every process of the node at once, the embedded redis-server too. */
   async killAll(): Promise<void> {
-    for (const pid of this.#pids('worker')) process.kill(pid, 'SIGKILL')
-    if (this.#redisPid !== undefined) process.kill(this.#redisPid, 'SIGKILL')
+    for (const pid of this.#pids('worker')) end(pid)
+    if (this.#redisPid !== undefined) end(this.#redisPid)
     this.#redisPid = undefined
     await this.killSupervisor()
   }
