@@ -118,10 +118,13 @@ export function servicesOf(
 }
 
 /** What is not set is undefined, so that a request pays nothing for it. */
-const edgeOf = ({ origins, trustedProxies }: Config): Edge => ({
-  origins: origins.length > 0 ? new Set(origins) : undefined,
-  proxies: trustedProxies.length > 0 ? new Networks(trustedProxies) : undefined,
-})
+function edgeOf({ origins, trustedProxies }: Config): Edge | undefined {
+  if (origins.length + trustedProxies.length === 0) return undefined
+  return {
+    origins: origins.length > 0 ? new Set(origins) : undefined,
+    proxies: trustedProxies.length > 0 ? new Networks(trustedProxies) : undefined,
+  }
+}
 
 /** Listens from now on. */
 export const openServer = (config: Config, services: Services, stream: Stream): Promise<Server> =>

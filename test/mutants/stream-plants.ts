@@ -92,16 +92,13 @@ export const STREAM_PLANTS: readonly Plant[] = [
   plant(
     'every page that asks may read the answer',
     'engine/server/uws/exchange.ts',
-    ["this.origin = origin !== '' && edge.origins?.has(origin) ? origin : ''", 'this.origin = origin'],
+    ["if (origin !== '' && origins?.has(origin)) this.origin = origin", 'this.origin = origin'],
     'server/cross-origin',
   ),
   plant(
     'a list that is streamed is read by no page of another origin',
     'engine/server/uws/exchange.ts',
-    [
-      'this.#res.cork(() => this.#begin(200, type))',
-      'this.#res.cork(() => this.#res.writeStatus(statusLine(200, type)))',
-    ],
+    ["statusLine(200, type))\n      if (this.origin !== '') this.#letRead()", 'statusLine(200, type))'],
     'server/cross-origin',
   ),
   plant(

@@ -49,7 +49,7 @@ async function serveSockets(): Promise<{ server: Server; sockets: Set<StreamSock
   const sockets = new Set<StreamSocket>()
   const server = await serve({
     ...{ host: '127.0.0.1', port: 0, routes: [], fallback: exchange => exchange.answer(404, 'text/plain', '') },
-    edge: { origins: undefined, proxies: undefined },
+    edge: undefined,
     ...{ streamPath: '/v1/stream', frameBytesMax: FRAME_BYTES_MAX, socketIdleS: IDLE_S },
     stream: {
       refuses: () => undefined,

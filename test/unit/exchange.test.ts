@@ -21,9 +21,6 @@ async function* parts(count: number): AsyncGenerator<string> {
 }
 
 /** An exchange over a response whose writes say what `says` says, and what it wrote. */
-/** Nobody stands between. */
-const EDGE = { origins: undefined, proxies: undefined }
-
 function exchangeOf(says: (part: number) => boolean) {
   const written: string[] = []
   const heard = { aborted: () => {}, ended: false, broken: false }
@@ -52,7 +49,10 @@ function exchangeOf(says: (part: number) => boolean) {
     },
   }
   type Arguments = ConstructorParameters<typeof Exchange>
-  const exchange = new Exchange(response as unknown as Arguments[0], REQUEST as unknown as Arguments[1], EDGE)
+  const exchange = new Exchange(response as unknown as Arguments[0], REQUEST as unknown as Arguments[1], undefined, [
+    0,
+    false,
+  ])
   return { exchange, written, heard }
 }
 

@@ -71,15 +71,18 @@ export const socketAddress = (res: uws.HttpResponse): string =>
 /** What a page of another origin may read of an answer besides its body. */
 const EXPOSED = 'RateLimit, RateLimit-Policy, Retry-After, Idempotent-Replayed'
 
+/** How many parts its path has, and whether only what a claim needs is read. */
+export type Reading = readonly [count: number, lean: boolean]
+
 /** One HTTP request, read before anything awaits, and its answer. */
 export class Exchange {
   readonly #res: uws.HttpResponse
   /** Asked by HEAD. The library's own way to send a length without a body ends the connection, so it is a header of ours. */
   readonly #head: boolean
-  readonly #proxies: Networks | undefined
-  readonly #forwarded: string
+  readonly #edge: Edge | undefined
+  #forwarded = ''
   /** The origin of the page that asks, where it was named; else empty. */
-  readonly origin: string
+  origin = ''
   readonly method: string
   readonly path: string
   readonly query: string
@@ -96,12 +99,10 @@ export class Exchange {
    * `count` is the number of the path's parts. Each read of the request is a call into the library; a `lean` exchange leaves
    * out what a claim does not need, and reads the header lines one by one (0.09 µs a line) only when a coding is among them.
    */
-  constructor(res: uws.HttpResponse, req: uws.HttpRequest, edge: Edge, { count = 0, lean = false } = {}) {
+  constructor(res: uws.HttpResponse, req: uws.HttpRequest, edge: Edge | undefined, [count, lean]: Reading) {
     this.#res = res
-    this.#proxies = edge.proxies
-    this.#forwarded = edge.proxies ? forwardedIn(req) : ''
-    const origin = edge.origins ? req.getHeader('origin') : ''
-    this.origin = origin !== '' && edge.origins?.has(origin) ? origin : ''
+    this.#edge = edge
+    if (edge) this.#stand(edge, req)
     this.#head = !lean && req.getMethod() === 'head'
     res.onAborted(() => {
       this.#open = false
@@ -136,14 +137,15 @@ export class Exchange {
   get address(): string {
     if (!this.#open) return ''
     const own = socketAddress(this.#res)
-    return this.#proxies ? callerAddress(own, this.#forwarded, this.#proxies) : own
+    return this.#edge?.proxies ? callerAddress(own, this.#forwarded, this.#edge.proxies) : own
   }
 
   answer(status: number, type: string, body: string | Uint8Array, headers: Headers = []): void {
     if (!this.#open) return
     this.#open = false
     this.#res.cork(() => {
-      this.#begin(status, type)
+      this.#res.writeStatus(statusLine(status, type))
+      if (this.origin !== '') this.#letRead()
       for (const [name, value] of headers) this.#res.writeHeader(name, value)
       if (this.framing === 'ambiguous') this.#res.end(body, true)
       else if (this.#head) this.#res.writeHeader('Content-Length', String(Buffer.byteLength(body))).endWithoutBody()
@@ -151,21 +153,27 @@ export class Exchange {
     })
   }
 
-  /** Answers with headers alone: 204. */
+  /** Answers a page of a named origin with headers alone: 204. */
   answerNothing(headers: Headers): void {
     if (!this.#open) return
     this.#open = false
     this.#res.cork(() => {
-      this.#begin(204, '')
+      this.#res.writeStatus(statusLine(204, ''))
+      this.#letRead()
       for (const [name, value] of headers) this.#res.writeHeader(name, value)
       this.#res.endWithoutBody()
     })
   }
 
-  /** The first lines of every answer; a page of a named origin may read it. */
-  #begin(status: number, type: string): void {
-    this.#res.writeStatus(statusLine(status, type))
-    if (this.origin === '') return
+  /** Reads who asks, and from where, as far as somebody was named. */
+  #stand({ origins, proxies }: Edge, req: uws.HttpRequest): void {
+    if (proxies) this.#forwarded = forwardedIn(req)
+    const origin = origins ? req.getHeader('origin') : ''
+    if (origin !== '' && origins?.has(origin)) this.origin = origin
+  }
+
+  /** The page that asks may read the answer. */
+  #letRead(): void {
     this.#res.writeHeader('Access-Control-Allow-Origin', this.origin)
     this.#res.writeHeader('Vary', 'Origin')
     this.#res.writeHeader('Access-Control-Expose-Headers', EXPOSED)
@@ -198,7 +206,10 @@ export class Exchange {
     // What fails before anything was written can still be answered as it is.
     let next = await reader.next()
     if (!this.#open) return
-    this.#res.cork(() => this.#begin(200, type))
+    this.#res.cork(() => {
+      this.#res.writeStatus(statusLine(200, type))
+      if (this.origin !== '') this.#letRead()
+    })
     for (let waits = 0; !this.#head && !next.done; next = await reader.next().catch(cause => this.#breakOff(cause))) {
       if (!this.#open) return
       if (this.#write(next.value)) waits = 0

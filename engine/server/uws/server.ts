@@ -4,7 +4,7 @@
  * change to an upstream build for Node 24 and later, change the alias in package.json; nothing here.
  */
 import * as uws from 'uWebSockets.js'
-import { Exchange } from './exchange.ts'
+import { Exchange, type Reading } from './exchange.ts'
 import { type SocketData, type SocketOptions, streamBehaviour } from './sockets.ts'
 
 export interface HttpRoute {
@@ -39,14 +39,14 @@ export function serve(options: ServerOptions): Promise<Server> {
   const { edge } = options
   const app = uws.App()
   for (const { method, path, lean, handle } of options.routes) {
-    const reading = { count: path.match(/\{/g)?.length ?? 0, lean: lean ?? false }
+    const reading: Reading = [path.match(/\{/g)?.length ?? 0, lean ?? false]
     const pattern = path.replace(/\{(\w+)\}/g, ':$1')
     const answer = (res: uws.HttpResponse, req: uws.HttpRequest) => handle(new Exchange(res, req, edge, reading))
     app[method](pattern, answer)
     if (method === 'get') app.head(pattern, answer)
   }
   app.ws<SocketData>(options.streamPath, streamBehaviour(options))
-  app.any('/*', (res, req) => options.fallback(new Exchange(res, req, edge)))
+  app.any('/*', (res, req) => options.fallback(new Exchange(res, req, edge, [0, false])))
   return new Promise((resolve, reject) => {
     app.listen(options.host, options.port, token => {
       if (token) resolve(listening(app, token))

@@ -82,7 +82,8 @@ class Socket implements StreamSocket {
 }
 
 export interface SocketOptions {
-  readonly edge: Edge
+  /** Undefined where nobody was named. */
+  readonly edge: Edge | undefined
   readonly stream: StreamHandler
   readonly frameBytesMax: number
   /** A socket from which nothing comes for so long, not even the answer to a ping, is closed. */
@@ -131,7 +132,7 @@ function upgrade(
   const header = req.getHeader('authorization')
   const credential = header === '' ? (req.getQuery('access_token') ?? '') : header.replace(/^bearer /i, '')
   const own = socketAddress(res)
-  const address = edge.proxies ? callerAddress(own, forwardedIn(req), edge.proxies) : own
+  const address = edge?.proxies ? callerAddress(own, forwardedIn(req), edge.proxies) : own
   const query = (req.getQuery() as string | undefined) ?? ''
   const asking = { origin: req.getHeader('origin'), host: req.getHeader('host'), query, credential, address }
   const garbled = credential.includes(GARBLED) || isGarbledHeader(header)
