@@ -72,6 +72,12 @@ export const STREAM_PLANTS: readonly Plant[] = [
     'unit/addresses',
   ),
   plant(
+    'a subscription shows what a round was while another one was read',
+    'engine/server/stream/stream.ts',
+    ['round.view.notice === notice ? frame : stockFrame(round)', 'round.view.notice ? frame : stockFrame(round)'],
+    'server/late-reads',
+  ),
+  plant(
     'who asks is what the caller wrote first',
     'engine/auth/addresses.ts',
     ['    if (!trusted.has(address)) break\n', ''],

@@ -15,6 +15,7 @@ import { FRAME_BYTES_MAX, OWED_BYTES_MAX, TOPICS_PER_SOCKET_MAX } from '../../ba
 import type { Answers } from '../../campaign/round/asks.ts'
 import type { Round } from '../../campaign/round/round.ts'
 import { COHORTS } from '../../campaign/round/stock-feed.ts'
+import type { Notice } from '../../store/data/notice.ts'
 import { claimAnswer } from '../../wire/claim-json.ts'
 import { type ClaimsFrame, packResults, replayedPlaces, scanClaimsFrame, WORDS } from '../../wire/claims-frame.ts'
 import { decode, encode, Malformed } from '../../wire/encoding.ts'
@@ -45,8 +46,13 @@ interface Session {
 /** A round as it was read for those who asked in one turn of the event loop. */
 interface Read {
   readonly round: Round
+  readonly notice: Notice
   readonly frame: EncodedFrame
 }
+
+/** Its stock now: what was encoded for all who asked with it, where nothing moved since. */
+const frameNow = ({ round, notice, frame }: Read): EncodedFrame =>
+  round.view.notice === notice ? frame : stockFrame(round)
 
 /** The library's topic for the viewers of a round in one encoding and one cohort (campaign/round/stock-feed.ts). */
 export const topicOf = (roundId: string, cohort: number, msgpack: boolean): string =>
@@ -248,7 +254,7 @@ export class Stream implements StreamHandler {
         }
         socket.together(() => {
           this.#send(socket, { op: 'subscribed', id, topics })
-          for (const { frame } of read) this.#sendEncoded(socket, frame)
+          for (const each of read) this.#sendEncoded(socket, frameNow(each))
         })
       },
       (cause: unknown) => this.#failed(socket, id, cause),
@@ -266,7 +272,7 @@ export class Stream implements StreamHandler {
         return lifecycle.round(roundId)
       })
       .catch((cause: unknown) => surely(this.#options.services, cause))
-      .then(round => ({ round, frame: stockFrame(round) }))
+      .then(round => ({ round, notice: round.view.notice, frame: stockFrame(round) }))
     this.#reads.set(roundId, read)
     return read
   }

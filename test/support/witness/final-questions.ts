@@ -11,7 +11,7 @@ import type { Door, Heard } from './door.ts'
 import { grantOf } from './people.ts'
 import { GRANTS } from './people-told.ts'
 import type { Reader } from './reader.ts'
-import { nowMs, type RoundRecord, says, type Testimony } from './testimony.ts'
+import { nowMs, type RoundRecord, type StateSeen, says, type Testimony } from './testimony.ts'
 import type { Till } from './till.ts'
 
 /** Longer lists are read in the longer forms only; the row's own audit has them in the short one. */
@@ -147,6 +147,13 @@ export class FinalQuestions {
     })
   }
 
+  /** The last that each node showed of each round on the stream. */
+  #lastFrames(): Iterable<StateSeen> {
+    const last = new Map<string, StateSeen>()
+    for (const seen of this.#testimony.states) if (seen.how === 'frame') last.set(`${seen.node} ${seen.roundId}`, seen)
+    return last.values()
+  }
+
   /** Reads each round at each node until all say the same, or for as long as they may differ. */
   async #agree(): Promise<void> {
     const until = nowMs() + AGREE_MS
@@ -155,7 +162,8 @@ export class FinalQuestions {
       const from = this.#testimony.states.length
       for (const reader of this.#asked.readers) await reader.read(true)
       const said = this.#testimony.states.slice(from).filter(({ how }) => how !== 'frame')
-      const contents = said.map(({ roundId, state, granted, epoch, version }) =>
+      // A frame is a little behind, and the last one comes by itself.
+      const contents = [...said, ...this.#lastFrames()].map(({ roundId, state, granted, epoch, version }) =>
         [roundId, state, granted, epoch, version].join(),
       )
       if (new Set(contents).size === this.#testimony.rounds.length || nowMs() > until) return
