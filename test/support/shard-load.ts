@@ -20,6 +20,7 @@ const BATCH = 16
 /** Asked in one batch at the end. */
 const TOGETHER = 2048
 const AGAIN_MS = 20
+const SHOWN = 20
 
 /** A round of which a server has the slot. */
 export async function roundAt(
@@ -119,7 +120,8 @@ export class ShardLoad {
       if (body.stock.granted < held.size)
         this.#wrong.push(`${round} has granted ${body.stock.granted}, and ${held.size} were told so`)
     }
-    return { acknowledged, wrong: this.#wrong }
+    // The first of each run of mistakes say enough.
+    return { acknowledged, wrong: this.#wrong.slice(0, SHOWN) }
   }
 
   async #line(node: Api, round: string, name: string): Promise<void> {
