@@ -10,6 +10,15 @@ import type { World } from './world.ts'
 
 export type Family = 'memory' | 'restarts' | 'failOvers'
 
+/** An engine ends as kill -9 ends it, and another one takes its place; the same on one Redis and on a cluster. */
+export async function endAnEngine(world: Pick<World, 'nodes' | 'passes' | 'chance' | 'replace'>): Promise<void> {
+  const node = world.nodes.find(({ clock }) => clock.alive)
+  if (!node) return
+  node.end()
+  await world.passes(world.chance.span(80))
+  world.replace(node)
+}
+
 interface Fault {
   readonly name: string
   readonly weight: Readonly<Record<Family, number>>
@@ -122,13 +131,7 @@ const FAULTS: readonly Fault[] = [
   {
     name: 'engine killed',
     weight: { memory: 4, restarts: 2, failOvers: 2 },
-    happens: async world => {
-      const node = world.nodes.find(({ clock }) => clock.alive)
-      if (!node) return
-      node.end()
-      await world.passes(world.chance.span(80))
-      world.replace(node)
-    },
+    happens: endAnEngine,
   },
   {
     name: 'journal lost',

@@ -7,7 +7,7 @@
  * between all of them.
  */
 import type { Cluster } from '../cluster.ts'
-import type { Family } from '../faults.ts'
+import { endAnEngine, type Family } from '../faults.ts'
 import type { Server } from '../redis/server.ts'
 import type { ShardWorld } from './shard-world.ts'
 
@@ -233,13 +233,7 @@ const FAULTS: readonly Fault[] = [
   {
     name: 'engine killed',
     weight: { memory: 3, restarts: 2, failOvers: 2 },
-    happens: async world => {
-      const node = world.nodes.find(({ clock }) => clock.alive)
-      if (!node) return
-      node.end()
-      await world.passes(world.chance.span(80))
-      world.replace(node)
-    },
+    happens: endAnEngine,
     isCalm: true,
   },
   {
