@@ -8,6 +8,7 @@ import { clusterSlotOf } from '../../engine/store/cluster/slot-table.ts'
 import * as keys from '../../engine/store/connection/keys.ts'
 import { Api, type Fields, type Granted, type Round } from '../support/api.ts'
 import { KEYS, SOON_MS, startTestWorker, type TestWorker } from '../support/engine.ts'
+import { startNodeProcess } from '../support/node-process.ts'
 import { type ClusterServer, RedisCluster, until } from '../support/redis-cluster.ts'
 import { roundAt, ShardLoad } from '../support/shard-load.ts'
 import { openStream } from '../support/stream-client.ts'
@@ -99,6 +100,30 @@ test('a slot moves under load: nothing is lost or refused, and who watches goes 
   expect(await socket.next(grantedIs(body.stock.granted))).toBeDefined()
   expect((await claim(id, 'behind')).status).toBe(201)
   expect(await socket.next(grantedIs(body.stock.granted + 1))).toBeDefined()
+})
+
+test('two engines of two workers each decide rounds of all shards as one', async () => {
+  const settings = {
+    ...SECRETS,
+    REDIS_URL: redis.url,
+    FAIRGRAB_DURABILITY: 'memory',
+    FAIRGRAB_WORKERS: '2',
+    FAIRGRAB_KEYS: `platform:${KEYS.platform}`,
+  }
+  const started = Array.from({ length: 2 }, async () => {
+    const node = await startNodeProcess(settings)
+    onTestFinished(async () => void (await node.stop()))
+    return node.url
+  })
+  const rounds = await Promise.all(redis.primaries.map(server => roundAt(redis, api, server)))
+  const load = new ShardLoad(
+    await Promise.all(started),
+    rounds.map(({ id }) => id),
+  )
+  for (const { id } of rounds) await load.granted(id, 500)
+  const { acknowledged, wrong } = await load.end()
+  expect(wrong).toEqual([])
+  expect(acknowledged).toBeGreaterThan(1500)
 })
 
 test('a shard that is away: its rounds stand still, others go on, it is named, and a node starts without it', async () => {

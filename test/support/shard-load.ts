@@ -98,10 +98,13 @@ export class ShardLoad {
     })
   }
 
-  /** Resolves when so many more were granted in a round. */
+  /** Resolves when so many more were granted in a round; rejects with what went wrong instead, as refused people get nothing. */
   async granted(round: string, more: number): Promise<void> {
     const held = this.#held.get(round) as Map<string, number>
-    for (const wanted = held.size + more; held.size < wanted; ) await pause()
+    for (const wanted = held.size + more; held.size < wanted; ) {
+      if (this.#wrong.length > 0) throw new Error(this.#wrong.slice(0, SHOWN).join('\n'))
+      await pause()
+    }
   }
 
   /** Ends the load, and says what is wrong: who was refused, acknowledged grants that are lost, that two have, or that changed. */
