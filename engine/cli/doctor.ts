@@ -106,7 +106,7 @@ async function damages(rounds: RoundStore): Promise<Finding[]> {
  * that show them do not say where Redis is.
  */
 function withServer({ problems, warnings }: Findings, config: Config): Findings {
-  const cli = redisCli(urlOf(config), { tls: config.redisTls })
+  const cli = redisCli(urlOf(config), config.redisTls)
   const lead = ({ what, mend }: Finding) => ({ what, mend: mend.replaceAll(/\bredis-cli(?= [A-Z])/g, () => cli) })
   return { problems: problems.map(lead), warnings: warnings.map(lead) }
 }

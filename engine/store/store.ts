@@ -9,7 +9,7 @@ import { LEASE_MS } from '../base/limits.ts'
 import type { Random } from '../base/random.ts'
 import { Cluster } from './cluster/cluster.ts'
 import { ShardEvents, type ShardEventsOptions } from './cluster/shard-events.ts'
-import { clusterAddress, redisCli } from './connection/address.ts'
+import { clusterAddress, redisCli, serverUrl } from './connection/address.ts'
 import { type EventListener, listenToStock } from './connection/events.ts'
 import { type Dial, dialRedis, type Line } from './connection/line.ts'
 import { Link } from './connection/link.ts'
@@ -33,6 +33,7 @@ import { VoucherStore } from './data/voucher-store.ts'
 import { ClusterHealth } from './server/cluster-health.ts'
 import { diagnose } from './server/diagnosis.ts'
 import { checkHealth, type Durability, type Promised, type StoreHealth } from './server/health.ts'
+import type { ReplicaOptions } from './server/replica-settings.ts'
 
 export interface StoreOptions {
   readonly url: string
@@ -115,6 +116,14 @@ const promisedOf = ({ durability: level, replicas = 0, declared = false }: Store
 
 const dialOf = ({ network, tls }: StoreOptions): Dial => network?.dial ?? (url => dialRedis(url, tls))
 
+/** How the doctor reaches servers that have the name, password and TLS of the one that is configured. */
+function replicasOf(options: StoreOptions): ReplicaOptions {
+  const { url, tls, durability: level, clock } = options
+  const dial = dialOf(options)
+  const cliOf = (server: string) => redisCli(serverUrl(url, server), tls)
+  return { level, clock, dial: server => dial(serverUrl(url, server)), cliOf }
+}
+
 function shardedOf(options: StoreOptions): Sharded | undefined {
   const { url, clock, random } = options
   const address = clusterAddress(url)
@@ -123,8 +132,13 @@ function shardedOf(options: StoreOptions): Sharded | undefined {
   const cluster = new Cluster({ address, dial, clock })
   const open = (server: string) =>
     new Link({ url: cluster.urlOf(server), marks: cluster.marksOf(server), dial, scripts: {}, clock, random })
-  const cliOf = (server: string) => redisCli(url, { server, tls: options.tls })
-  const health = new ClusterHealth({ cluster, promised: promisedOf(options), clock, open, cliOf })
+  const health = new ClusterHealth({
+    cluster,
+    promised: promisedOf(options),
+    clock,
+    open,
+    replicas: replicasOf(options),
+  })
   return { cluster, health, events: undefined }
 }
 
@@ -223,7 +237,7 @@ export function openStore(options: StoreOptions): Store {
     onRenewed,
     health: async () =>
       events.judged(await (sharded ? sharded.health.check() : checkHealth(server, promisedOf(options), clock))),
-    diagnosis: () => (sharded ? sharded.health.diagnose() : diagnose(server, clock)),
+    diagnosis: () => (sharded ? sharded.health.diagnose() : diagnose(server, replicasOf(options))),
     close,
   }
 }

@@ -4,6 +4,7 @@
  *
  * Rejected: plants of every row of docs/security.md. Most of those tests are older than that page and have their own.
  */
+import { allChannels } from '../../engine/store/connection/keys.ts'
 import { type Plant, plant } from './plant.ts'
 
 export const SECURITY_PLANTS: readonly Plant[] = [
@@ -327,5 +328,29 @@ export const SECURITY_PLANTS: readonly Plant[] = [
     'engine/cli/setup-commands.ts',
     ['    await hostOf(config.host)\n', ''],
     'server/command-line',
+  ),
+  plant(
+    "the shipped user of Redis may not hear of other nodes' grants",
+    'deploy/redis-users.conf',
+    [`&${allChannels()} `, ''],
+    'server/doctor',
+  ),
+  plant(
+    'the doctor takes it that who may subscribe to a channel may to a pattern',
+    'engine/store/server/rights.ts',
+    ['client.psubscribe(allChannels())', "client.subscribe(nodeChannel('doctor'))"],
+    'server/doctor',
+  ),
+  plant(
+    'the doctor does not look at replicas',
+    'engine/store/server/diagnosis.ts',
+    ['...(await openSettings(link)), ...replicas]', '...(await openSettings(link))]'],
+    'server/doctor',
+  ),
+  plant(
+    'a replica that cannot be asked is sound',
+    'engine/store/server/replica-settings.ts',
+    ['return [{ what, mend }]', 'return what ? [] : [{ what, mend }]'],
+    'server/doctor',
   ),
 ]

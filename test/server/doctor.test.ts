@@ -11,22 +11,26 @@ import { execFile } from 'node:child_process'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { Redis } from 'ioredis'
-import { afterAll, beforeAll, expect, test, vi } from 'vitest'
+import { afterAll, beforeAll, expect, onTestFinished, test, vi } from 'vitest'
 import { realClock } from '../../engine/base/clock.ts'
+import type { Finding } from '../../engine/base/finding.ts'
 import { realRandom } from '../../engine/base/random.ts'
 import { verifyBinary } from '../../engine/server/http/binary.ts'
-import { roundState } from '../../engine/store/connection/keys.ts'
+import { allChannels, everything, roundState } from '../../engine/store/connection/keys.ts'
+import { dialRedis } from '../../engine/store/connection/line.ts'
 import { Link } from '../../engine/store/connection/link.ts'
 import { DANGEROUS, diagnose } from '../../engine/store/server/diagnosis.ts'
 import { FLAWS, FLAWS_AS_OF, flawsOf } from '../../engine/store/server/known-flaws.ts'
 import { ROOT } from '../repo/tree.ts'
 import { Api, type Granted, makeRound } from '../support/api.ts'
 import { bareEnv } from '../support/bare-env.ts'
+import { follow, startCopy } from '../support/copies.ts'
 import { Crowd, openRound } from '../support/crowd.ts'
-import { KEYS, startTestWorker } from '../support/engine.ts'
+import { KEYS, SOON_MS, startTestWorker } from '../support/engine.ts'
 import { HandClock } from '../support/hand-clock.ts'
 import { freePort, startNodeProcess } from '../support/node-process.ts'
 import { type RedisProcess, startLocalRedis } from '../support/redis.ts'
+import { openStream } from '../support/stream-client.ts'
 
 const PASSWORD = 'change-this-password'
 const run = promisify(execFile)
@@ -50,8 +54,8 @@ interface Told {
   readonly sound: boolean
   readonly parts: readonly {
     readonly part: string
-    readonly problems: readonly object[]
-    readonly warnings: readonly object[]
+    readonly problems: readonly Finding[]
+    readonly warnings: readonly Finding[]
   }[]
 }
 
@@ -69,6 +73,7 @@ async function doctor(settings: Readonly<Record<string, string>>, args: readonly
   return { code, stdout, told }
 }
 
+const warningsOf = (told: Told | undefined) => told?.parts.flatMap(({ warnings }) => warnings) ?? []
 const problemsOf = (told: Told | undefined) => JSON.stringify(told?.parts.flatMap(({ problems }) => problems))
 
 test('a sound Redis under its own user: exit 0, no problem, no word about his rights', async () => {
@@ -92,6 +97,11 @@ test('the default user, and a user who may flush, are reported', async () => {
 test.each([
   [['CONFIG', 'SET', 'appendfsync', 'everysec'], ['CONFIG', 'SET', 'appendfsync', 'always'], /appendfsync is everysec/],
   [['ACL', 'SETUSER', 'fairgrab', '-wait'], ['ACL', 'SETUSER', 'fairgrab', '+wait'], /lacks \+wait/],
+  [
+    ['ACL', 'SETUSER', 'fairgrab', 'resetchannels', `&${everything()}`],
+    ['ACL', 'SETUSER', 'fairgrab', `&${allChannels()}`],
+    /lacks \+psubscribe &/,
+  ],
   [['ACL', 'SETUSER', 'fairgrab', '-publish'], ['ACL', 'SETUSER', 'fairgrab', '+publish'], /lacks \+publish/],
 ] as const)('sick: %j', async ([command, ...words], [mending, ...fixedIn], finding) => {
   await admin.call(command, ...words)
@@ -116,7 +126,12 @@ test('what opens the server to others is reported with what to do: debug, module
     args: ['--enable-debug-command', 'yes', '--enable-module-command', 'yes', '--protected-mode', 'no'],
   })
   const link = new Link({ url: open.url, scripts: {}, clock: realClock, random: realRandom })
-  const { problems, warnings } = await diagnose(link, new HandClock())
+  const { problems, warnings } = await diagnose(link, {
+    level: 'always',
+    clock: new HandClock(),
+    dial: dialRedis,
+    cliOf: String,
+  })
   await link.close()
   const told = warnings.map(({ what }) => what).join('\n')
   for (const what of [
@@ -130,6 +145,39 @@ test('what opens the server to others is reported with what to do: debug, module
     { what: expect.stringMatching(/Redis's clock is \d+ ms/), mend: expect.stringMatching(/chrony/) },
   ])
   for (const { mend } of warnings) expect(mend).toMatch(/redis-users\.conf|CONFIG SET|redis\.conf/)
+})
+
+test('a replica whose settings would break the level once it is promoted is named, and so is one that cannot be asked', async () => {
+  await using primary = await startCopy(['--appendonly', 'yes'])
+  await using weak = await startCopy()
+  await using sound = await startCopy(['--appendonly', 'yes'])
+  for (const copy of [weak, sound]) await follow(copy, primary)
+  await weak.admin.config('SET', 'appendfsync', 'everysec')
+  await weak.admin.config('SET', 'appendonly', 'no')
+  const settings = {
+    REDIS_URL: `redis://127.0.0.1:${primary.port}/2`,
+    FAIRGRAB_DURABILITY: 'replicated',
+    FAIRGRAB_REPLICAS: '2',
+  }
+  const { code, told } = await doctor(settings)
+  const [name, cli] = [`replica 127.0.0.1:${weak.port}: `, `redis-cli -h 127.0.0.1 -p ${weak.port} CONFIG SET`]
+  const later = '; once it is promoted, grants stop until that is corrected'
+  expect([code, warningsOf(told).filter(({ what }) => what.startsWith('replica '))]).toEqual([
+    0,
+    [
+      {
+        what: `${name}persistence is off: grants would not survive at the level replicated${later}`,
+        mend: expect.stringContaining(`${cli} appendonly yes`),
+      },
+      {
+        what: `${name}appendfsync is everysec, the level is replicated${later}`,
+        mend: expect.stringContaining(`${cli} appendfsync always`),
+      },
+    ],
+  ])
+  await weak.admin.config('SET', 'requirepass', 'another-one')
+  const refused = warningsOf((await doctor(settings)).told).find(({ what }) => what.includes(String(weak.port)))
+  expect(refused?.what).toMatch(/cannot be asked from here, .*: NOAUTH/)
 })
 
 test('a Redis that nodes agreed nothing on is new or was emptied, and a round without its state is told its way back', async () => {
@@ -221,6 +269,23 @@ test('the engine does all its work as its own user, and that user may do nothing
     await expect(user.call(name, ...args), words).rejects.toThrow(/NOPERM|not allowed/)
   }
   user.disconnect()
+})
+
+test('as its own user a worker shows what another one grants, and has nothing to warn of', async () => {
+  const start = async () => {
+    const worker = await startTestWorker(url, { FAIRGRAB_DURABILITY: 'always' }, SOON_MS)
+    onTestFinished(() => worker.stop())
+    return new Api(worker.url, KEYS.operator)
+  }
+  const [one, other] = [await start(), await start()]
+  const { id } = await makeRound(one)
+  const watching = await openStream(other.url)
+  onTestFinished(() => watching.close())
+  await watching.ask({ op: 'subscribe', id: 1, topics: [`stock:${id}`] })
+  const shown = watching.next(frame => frame.op === 'stock' && frame.granted === 1)
+  await one.post(`/v1/rounds/${id}/claims`, { user_id: 'ada' })
+  expect(await shown).toMatchObject({ granted: 1 })
+  expect(JSON.stringify((await other.get('/readyz?verbose')).body)).not.toContain('is not shown here')
 })
 
 test('versions: the first sound release of a line has no finding, the one before it has', () => {

@@ -10,7 +10,7 @@ import { join } from 'node:path'
 import { expect, onTestFinished, test } from 'vitest'
 import { ConfigError, distance, nearest, readConfig, readTarget, SETTINGS, settingsGiven } from '../../engine/config.ts'
 import { checkStart } from '../../engine/main/start-check.ts'
-import { clusterAddress, redisCli, redisOptions } from '../../engine/store/connection/address.ts'
+import { clusterAddress, redisCli, redisOptions, serverUrl } from '../../engine/store/connection/address.ts'
 
 const MESSAGES: readonly (readonly [Record<string, string>, string])[] = [
   [
@@ -164,9 +164,19 @@ test('the address of a cluster', () => {
     ...{ host: '::1', port: 7001, db: 0, username: 'me', password: 'p@ss', tls: {} },
   })
   expect(redisCli('redis+cluster://me:secret@one,two')).toBe('redis-cli --cluster call one:6379')
-  expect(redisCli('rediss+cluster://me:secret@one', { server: 'two:7001', tls: { ca: '/ca.pem' } })).toBe(
-    'redis-cli -h two -p 7001 --tls --cacert /ca.pem',
-  )
+  const second = serverUrl('rediss+cluster://me:secret@one', 'two:7001')
+  expect(redisCli(second, { ca: '/ca.pem' })).toBe('redis-cli -h two -p 7001 --tls --cacert /ca.pem')
+})
+
+test('another server of the same Redis has the same name, password and TLS', () => {
+  for (const [url, other] of [
+    ['redis://me:p%40ss@one:7000/3', 'redis://me:p%40ss@two:7001'],
+    ['rediss://one', 'rediss://two:7001'],
+    ['redis+sentinel://me:secret@one:1,three:2/main/3', 'redis://me:secret@two:7001'],
+    ['rediss+cluster://:secret@one,three', 'rediss://:secret@two:7001'],
+    ['unix:///run/redis@home.sock', 'redis://two:7001'],
+  ] as const)
+    expect(serverUrl(url, 'two:7001')).toBe(other)
 })
 
 test('addresses of Redis', () => {

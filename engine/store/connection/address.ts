@@ -29,19 +29,18 @@ export interface RedisAddress {
 /** An address as it may be shown: without what stands before the host, which is a name and a password. */
 export const shownUrl = (url: string): string => url.replace(/^([a-z+]+:\/\/)?.*@/i, '$1')
 
-interface Reached {
-  /** `host:port` of one of a cluster. */
-  readonly server?: string | undefined
-  readonly tls?: TlsFiles | undefined
+/** The address of another server, `host:port`, that has the same name, password and TLS: one of a cluster, or a replica. */
+export function serverUrl(url: string, server: string): string {
+  const [, secured = '', login = ''] = /^redis(s?)(?:\+\w+)?:\/\/([^@/]*@)?/.exec(url) ?? []
+  return `redis${secured}://${login}${server}`
 }
 
 /**
  * How redis-cli reaches the server of an address, without name and password; by itself where only Sentinels know it. Of a
- * cluster one of its servers, or where none is named all of them, one after the other.
+ * cluster all of its servers, one after the other.
  */
-export function redisCli(url: string, { server, tls = {} }: Reached = {}): string {
+export function redisCli(url: string, tls: TlsFiles = {}): string {
   const cluster = clusterAddress(url)
-  if (cluster && server !== undefined) return redisCli(cluster.urlOf(server), { tls })
   const flags = url.startsWith('rediss') ? ` --tls${tlsFlags(tls)}` : ''
   if (cluster) return `redis-cli${flags} --cluster call ${cluster.seeds[0]}`
   const { path, host, port } = redisOptions(url)

@@ -12,6 +12,7 @@ import { allShardedNodes, roundState, shardedNodeChannel } from '../connection/k
 import type { Link } from '../connection/link.ts'
 import { diagnose } from './diagnosis.ts'
 import { checkHealth, facts, type Promised, type StoreHealth, valuesOf } from './health.ts'
+import type { ReplicaOptions } from './replica-settings.ts'
 
 /** Primaries below this number have no majority when one is lost, so no replica is promoted. */
 const PRIMARIES_MIN = 3
@@ -96,8 +97,7 @@ export interface ClusterHealthOptions {
   readonly clock: Clock
   /** Makes a link to one server. */
   readonly open: (server: string) => Link
-  /** How redis-cli reaches it. */
-  readonly cliOf: (server: string) => string
+  readonly replicas: ReplicaOptions
 }
 
 export class ClusterHealth {
@@ -141,7 +141,7 @@ export class ClusterHealth {
   async diagnose(): Promise<Findings> {
     const servers = await this.#servers()
     const judged = await Promise.all(
-      servers.map(async server => ({ server, ...(await diagnose(this.#linkTo(server), this.#options.clock)) })),
+      servers.map(async server => ({ server, ...(await diagnose(this.#linkTo(server), this.#options.replicas)) })),
     )
     return {
       problems: shared(judged, ({ problems }) => problems, this.#named),
@@ -169,7 +169,7 @@ export class ClusterHealth {
   /** A finding of one shard, with lines to type that lead to it. */
   readonly #named = (server: string, { what, mend }: Finding): Finding => ({
     what: `shard ${server}: ${what}`,
-    mend: mend.replaceAll(/\bredis-cli(?= [A-Z])/g, () => this.#options.cliOf(server)),
+    mend: mend.replaceAll(/\bredis-cli(?= [A-Z])/g, () => this.#options.replicas.cliOf(server)),
   })
 
   /** A link to one server. */

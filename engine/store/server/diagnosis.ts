@@ -11,6 +11,7 @@ import type { Clock } from '../../base/clock.ts'
 import type { Finding, Findings } from '../../base/finding.ts'
 import { replicationMark } from '../connection/keys.ts'
 import type { Link } from '../connection/link.ts'
+import { diagnoseReplicas, type ReplicaOptions } from './replica-settings.ts'
 import { findOtherRights } from './rights.ts'
 import { serverAheadMs } from './server-time.ts'
 
@@ -137,10 +138,11 @@ async function clockDrift(link: Link, clock: Clock): Promise<Finding[]> {
   return [{ what, mend: 'run a time service (chrony) on both; Redis decides when a round opens' }]
 }
 
-/** Rights and clock, of the one server behind a link. Throws Fault when it cannot be asked. */
-export async function diagnose(link: Link, clock: Clock): Promise<Findings> {
+/** Rights and clock of the one server behind a link, and the settings of its replicas. Throws Fault when it cannot be asked. */
+export async function diagnose(link: Link, options: ReplicaOptions): Promise<Findings> {
+  const replicas = (await allowed(diagnoseReplicas(link, options))) ?? []
   return {
-    problems: [...(await findOtherRights(link)), ...(await clockDrift(link, clock))],
-    warnings: [...(await dangerousRights(link)), ...(await openSettings(link))],
+    problems: [...(await findOtherRights(link)), ...(await clockDrift(link, options.clock))],
+    warnings: [...(await dangerousRights(link)), ...(await openSettings(link)), ...replicas],
   }
 }

@@ -48,7 +48,8 @@ const PAUSES = 'no-appendfsync-on-rewrite'
 
 const policyOf = (info: Facts, config: Facts): string | undefined => info.maxmemory_policy ?? config['maxmemory-policy']
 
-function problemsOf(level: Durability, info: Facts, config: Facts): Finding[] {
+/** What is wrong with a server that is to keep what a level promises, by its INFO and its settings. */
+export function problemsOf(level: Durability, info: Facts, config: Facts): Finding[] {
   const problems: Finding[] = []
   const need = (holds: boolean, what: string, mend: string) => {
     if (!holds) problems.push({ what, mend })

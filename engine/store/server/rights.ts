@@ -9,7 +9,7 @@
  */
 import type { Redis } from 'ioredis'
 import type { Finding } from '../../base/finding.ts'
-import { everything, nodeChannel } from '../connection/keys.ts'
+import { allChannels, everything, nodeChannel } from '../connection/keys.ts'
 import type { Link } from '../connection/link.ts'
 import { ONE_SERVER } from '../connection/marks.ts'
 
@@ -36,6 +36,29 @@ const scriptsOn = ({ marks }: Link, mark: string): readonly Need[] => [
 /** A transaction: where its begin is refused its end is, too, and where its end is refused it is over. */
 const MULTI: Need = { right: '+multi +exec', send: client => client.multi().exec() }
 
+/** A subscription takes the whole connection, so it has one of its own. */
+const subscription = (right: string, subscribe: (client: Redis) => Promise<unknown>): Need => ({
+  right,
+  send: async client => {
+    const own = client.duplicate().on('error', () => {})
+    try {
+      await own.connect()
+      await subscribe(own)
+    } finally {
+      own.disconnect()
+    }
+  },
+})
+
+const subscriptionsOn = ({ marks }: Link, mark: string): readonly Need[] =>
+  marks === ONE_SERVER
+    ? [
+        // A pattern is compared to the letter with what is allowed.
+        subscription(`+psubscribe &${allChannels()}`, client => client.psubscribe(allChannels())),
+        subscription(`+subscribe &${everything()}`, client => client.subscribe(nodeChannel('doctor'))),
+      ]
+    : [subscription(`+ssubscribe &${everything()}`, client => client.ssubscribe(mark))]
+
 const ON_KEYS = [
   'exists ttl get incr getrange:0:0 setrange:0: setnx:1 mget smembers hgetall hlen xlen',
   'sadd:m srem:m hset:f:v hsetnx:f:v hget:f hmget:f hdel:f hexists:f hincrby:f:1',
@@ -56,6 +79,8 @@ const restOn = ({ marks }: Link, mark: string): readonly Need[] => [
   ...ON_KEYS.map(([name = '', ...args]) => need([name, mark, ...args])),
   ...(marks === ONE_SERVER ? [] : ON_CLUSTER),
 ]
+
+const othersOn = (link: Link, mark: string) => [...restOn(link, mark), ...subscriptionsOn(link, mark)]
 
 /** How a server says that a command is not for this user, or is not there. */
 const DENIED = /NOPERM|EXEC without MULTI/
@@ -94,4 +119,5 @@ export const findScriptRights = (link: Link): Promise<Finding[]> =>
   lacking(link, scriptsOn(link, link.marks.replication()))
 
 /** All else that the engine's user lacks. Throws Fault when the server cannot be asked. */
-export const findOtherRights = (link: Link): Promise<Finding[]> => lacking(link, restOn(link, link.marks.replication()))
+export const findOtherRights = (link: Link): Promise<Finding[]> =>
+  lacking(link, othersOn(link, link.marks.replication()))
