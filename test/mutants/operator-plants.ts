@@ -341,7 +341,7 @@ export const OPERATOR_PLANTS: readonly Plant[] = [
   plant(
     'a round that is known to be damaged shows as a sound one',
     'engine/server/routes/round-routes.ts',
-    ["...(problem === undefined ? {} : { state: 'fenced', problem })", ''],
+    ["...(problem === undefined ? {} : { state: 'fenced', problem })", '...{}'],
     'server/damaged-rounds',
   ),
   plant(

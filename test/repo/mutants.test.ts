@@ -6,6 +6,7 @@
  */
 
 import { existsSync } from 'node:fs'
+import { stripTypeScriptTypes } from 'node:module'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { PLANTS, type Plant } from '../mutants/plants.ts'
@@ -13,6 +14,22 @@ import { wantedOf } from '../mutants/run.ts'
 import { ROOT, textOf } from './tree.ts'
 
 const PLANTS_MIN = 30
+
+/** What is wrong with a program; a bug that cannot even be read is noticed by whatever runs. */
+function misread(source: string): string | undefined {
+  try {
+    stripTypeScriptTypes(source)
+    return undefined
+  } catch (cause) {
+    return (cause as Error).message.split('\n', 1)[0]
+  }
+}
+
+const findUnreadable = (plants: readonly Plant[]): readonly string[] =>
+  plants.flatMap(({ bug, file, text, instead }) => {
+    const wrong = /\.(ts|m?js)$/.test(file) ? misread(textOf(file).replace(text, () => instead)) : undefined
+    return wrong === undefined ? [] : [`${bug}: ${file} cannot be read with it: ${wrong}`]
+  })
 
 const findStale = (plants: readonly Plant[]): readonly string[] =>
   plants.flatMap(({ bug, file, text, instead, tests }) => {
@@ -29,6 +46,14 @@ test('every planted bug applies, once', () => {
   expect(findStale(PLANTS)).toEqual([])
   expect(PLANTS.length).toBeGreaterThanOrEqual(PLANTS_MIN)
   expect(new Set(PLANTS.map(({ bug }) => bug)).size).toBe(PLANTS.length)
+})
+
+test('a program can be read with each planted bug', () => {
+  expect(findUnreadable(PLANTS)).toEqual([])
+  const broken = { bug: 'b', file: 'test/mutants/plant.ts', text: 'export', instead: 'export export', tests: [] }
+  expect(findUnreadable([broken])).toEqual([
+    expect.stringMatching(/^b: test\/mutants\/plant\.ts cannot be read with it: ./),
+  ])
 })
 
 test.each([
