@@ -9,8 +9,17 @@ import { createCipheriv, createHash, createPublicKey, verify } from 'node:crypto
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { verifyBundle } from '../../engine/draw/verify/verification.ts'
 import { roundBundle, roundDraw } from '../../engine/store/connection/keys.ts'
-import { Api, expectProblem, type Fields, type Granted, makeCampaign, makeRound, type Round } from '../support/api.ts'
+import {
+  type Api,
+  expectProblem,
+  type Fields,
+  type Granted,
+  makeCampaign,
+  makeRound,
+  type Round,
+} from '../support/api.ts'
 import { KEYS, levelAt, startNode, startTestWorker, type TestNode, type TestWorker } from '../support/engine.ts'
+import { PatientApi } from '../support/patient-api.ts'
 import { type RedisServer, rawRedis, startOwnRedis } from '../support/redis.ts'
 import { openStream, type StreamClient } from '../support/stream-client.ts'
 
@@ -28,8 +37,8 @@ beforeAll(async () => {
     ...levelAt(redis.url),
     LOG_LEVEL: 'fatal',
   })
-  api = new Api(worker.url, KEYS.operator)
-  other = new Api(node.url, KEYS.operator)
+  api = new PatientApi(worker.url, KEYS.operator)
+  other = new PatientApi(node.url, KEYS.operator)
 })
 afterAll(async () => {
   await worker.stop()

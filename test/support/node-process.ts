@@ -24,8 +24,8 @@ import { effort } from './effort.ts'
 import { KEYS } from './engine.ts'
 
 /** Files run at the same time in processes that vitest numbers: each has ports of its own, so none takes another's. */
-const PORTS = 3900
-const FIRST_PORT = 21_000 + PORTS * (Number(process.env.VITEST_POOL_ID ?? 1) % 3)
+const PORTS = 2300
+const FIRST_PORT = 21_000 + PORTS * (Number(process.env.VITEST_POOL_ID ?? 1) % 5)
 /** In the long form the embedded server has hundreds of megabytes to read first. */
 const SAYS_WITHIN_MS = effort(90_000, 180_000)
 const CLI = fileURLToPath(new URL('../../engine/cli.ts', import.meta.url))

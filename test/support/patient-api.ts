@@ -2,12 +2,11 @@
  * A client that asks again whatever the engine sheds: on a busy machine a worker stands still now and then, and refuses for a
  * moment what it certainly did not execute.
  */
-import { Api, type Fields, type Reply } from './api.ts'
+import { Api, patiently, type Reply } from './api.ts'
 
 export class PatientApi extends Api {
-  override async call<Body>(...asked: Parameters<Api['call']>): Promise<Reply<Body>> {
-    const reply = await super.call<Body>(...asked)
-    return (reply.body as Fields).code === 'overloaded' ? this.call(...asked) : reply
+  override call<Body>(...asked: Parameters<Api['call']>): Promise<Reply<Body>> {
+    return patiently(() => super.call<Body>(...asked))
   }
 
   override as(credential: string): Api {
