@@ -40,6 +40,7 @@ export default defineConfig(async () => {
         },
       ],
       pool: 'forks',
+      execArgv: ['--max-semi-space-size=32'],
       maxWorkers: 3,
       retry: 0,
       testTimeout: 120_000,

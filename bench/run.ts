@@ -3,7 +3,8 @@
  *
  * The order is the promise: the verdict is known before a figure is shown, and the engine is stopped whatever happened,
  * an interrupt included (the first one ends the load and still reports; a second one ends the bench). What has ended is
- * written at once. `compare` and `audit` read the folders of earlier runs; `fairness` replays draws without an engine.
+ * written at once. `compare` and `audit` read the folders of earlier runs; `fairness` replays draws without an engine. What only
+ * some runs need (the engine's own modules, other programs) is loaded by those: half of a start is loading.
  * Exit codes: 0 sound, 1 an error, 2 wrong usage, 99 a ✗ stands in the result.
  */
 
@@ -11,10 +12,6 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { causesText } from '../engine/base/causes.ts'
-import { auditFolders } from './audit-again.ts'
-import { compareFolders } from './compare.ts'
-import { playDraw } from './inside/draw-mode.ts'
-import { playInside } from './inside/modes.ts'
 import { pooledLines } from './measure/fairness/run-text.ts'
 import type { Tally } from './measure/fairness/tally.ts'
 import { machineCard } from './measure/machine.ts'
@@ -23,7 +20,6 @@ import { partLines, runLines, sealLines } from './measure/result-text.ts'
 import { treeCard } from './measure/tree-card.ts'
 import { ResultFolder, refuseTaken } from './record/result-folder.ts'
 import { playOrder } from './scenario/arrival-order.ts'
-import { playAutocannon } from './scenario/autocannon.ts'
 import { playRedeem } from './scenario/redeem.ts'
 import { playRelease } from './scenario/release.ts'
 import { playRounds } from './scenario/rounds.ts'
@@ -50,7 +46,9 @@ const SCENES: Readonly<Record<Exclude<ScenarioName, 'order'>, (stage: Stage) => 
   rounds: playRounds,
   viewers: playViewers,
   redeem: playRedeem,
-  autocannon: playAutocannon,
+  autocannon: async function* (stage) {
+    yield* (await import('./scenario/autocannon.ts')).playAutocannon(stage)
+  },
 }
 
 /** Viewers need sockets, and a process has only so many files: the system spreads them over the workers, not evenly. */
@@ -72,9 +70,10 @@ interface Playing {
 
 /** Plays the scenario, and gives each part when it has ended. */
 async function* play(options: Options, { live, interrupted }: Playing): AsyncGenerator<MeasuredPart> {
-  if (options.mode === 'script' || options.mode === 'engine') return yield* await playInside(options, options.mode)
-  if (options.mode === 'draw') return yield* await playDraw(options)
-  const { scenario } = options
+  const { scenario, mode } = options
+  if (mode === 'script' || mode === 'engine')
+    return yield* await (await import('./inside/modes.ts')).playInside(options, mode)
+  if (mode === 'draw') return yield* await (await import('./inside/draw-mode.ts')).playDraw(options)
   const scratch = await mkdtemp(join(tmpdir(), 'fairgrab-load-'))
   try {
     if (scenario === 'order') return yield* playOrder(options, { live, interrupted, scratch })
@@ -157,8 +156,8 @@ const commandOf = (args: readonly string[]): string =>
 
 /** What stands in place of a run: two on earlier results, one on the allocator alone, and one with other programs. */
 const IN_PLACE: Readonly<Record<string, (args: readonly string[]) => Promise<number>>> = {
-  compare: compareFolders,
-  audit: auditFolders,
+  compare: async args => (await import('./compare.ts')).compareFolders(args),
+  audit: async args => (await import('./audit-again.ts')).auditFolders(args),
   fairness: async args => (await import('./fairness.ts')).replayDraws(args),
   peers: async args => (await import('./peers/run.ts')).comparePeers(args),
 }

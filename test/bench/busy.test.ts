@@ -45,7 +45,7 @@ test('claims that a busy engine sheds are right answers: the run is sound, and s
   timeout: BENCH_PATIENCE_MS,
 }, async () => {
   let frozen = false
-  const flags = ['--scenario', 'drain', '--scale', '2', '--connections', '8', '--window', '16']
+  const flags = ['--scenario', 'drain', '--scale', '1', '--connections', '8', '--window', '16']
   const { code, stdout } = await room.run([...flags, '--out', room.path('frozen')], (text, bench) => {
     if (frozen || !/[1-9]\d* answered/.test(text)) return
     frozen = true

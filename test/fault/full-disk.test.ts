@@ -13,7 +13,7 @@
 import { expect, test } from 'vitest'
 import { Api, type Fields } from '../support/api.ts'
 import { BadDisk, noBadDisk } from '../support/bad-disk.ts'
-import { ANSWER_MS_MAX, openRound } from '../support/crowd.ts'
+import { ANSWER_MS_MAX, openRound, RESTING } from '../support/crowd.ts'
 import { effort, PATIENCE_MS } from '../support/effort.ts'
 import { tell } from '../support/figures.ts'
 import { startNodeProcess } from '../support/node-process.ts'
@@ -23,7 +23,7 @@ import { Witness } from '../support/witness/witness.ts'
 
 const ROUNDS = effort(1, 15)
 const PEOPLE = effort(800_000, 3_000_000)
-const FEW = { singles: 400, streams: 1, window: 2, frame: 64 }
+const FEW = { singles: 400, streams: 1, window: 2, frame: 64, ...RESTING }
 const FAILED = 1
 
 type Break = (disk: BadDisk, part: number) => void

@@ -13,7 +13,7 @@
 import { Redis } from 'ioredis'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { BadDisk, noBadDisk } from '../support/bad-disk.ts'
-import { ANSWER_MS_MAX, type Crowd, openRound } from '../support/crowd.ts'
+import { ANSWER_MS_MAX, type Crowd, openRound, RESTING } from '../support/crowd.ts'
 import { effort, PATIENCE_MS } from '../support/effort.ts'
 import { tell } from '../support/figures.ts'
 import { type NodeProcess, startNodeProcess } from '../support/node-process.ts'
@@ -26,7 +26,7 @@ const KILLS = effort(1, 20)
 /** For each of the four renamings. */
 const SWITCHES = effort(1, 5)
 const PEOPLE = effort(800_000, 4_000_000)
-const FEW = { singles: 400, streams: 1, window: 2, frame: 64 }
+const FEW = { singles: 400, streams: 1, window: 2, frame: 64, ...RESTING }
 /** Microseconds a key: a dozen keys take a child long enough for any kill. */
 const SLOW_CHILD = '300000'
 const QUICK_CHILD = '20000'

@@ -13,7 +13,7 @@ import { setTimeout as last } from 'node:timers/promises'
 import { Redis } from 'ioredis'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { Api, expectProblem, type Fields } from '../support/api.ts'
-import { type Crowd, openRound } from '../support/crowd.ts'
+import { type Crowd, openRound, RESTING } from '../support/crowd.ts'
 import { effort, PATIENCE_MS } from '../support/effort.ts'
 import { KEYS } from '../support/engine.ts'
 import { tell } from '../support/figures.ts'
@@ -71,7 +71,7 @@ describe('one node through the outages of its Redis', () => {
     const round = await openRound(node.url, PEOPLE)
     roundId = round.id
     await using witness = await Witness.open({ nodes: [node.url], level: 'always', worst: 'end of Redis' })
-    const few = { people: PEOPLE, singles: 200, streams: 1, window: 2, frame: 32 }
+    const few = { people: PEOPLE, singles: 200, streams: 1, window: 2, frame: 32, ...RESTING }
     const crowd = witness.crowd({ url: node.url, roundId, ...few }, round, PEOPLE)
     const through = async () => {
       for (let time = 0; time < times; time++) {

@@ -12,7 +12,7 @@
 import { Redis } from 'ioredis'
 import { expect, test } from 'vitest'
 import { Api, expectProblem, type Fields } from '../support/api.ts'
-import { ANSWER_MS_MAX, openRound } from '../support/crowd.ts'
+import { ANSWER_MS_MAX, openRound, RESTING } from '../support/crowd.ts'
 import { effort, PATIENCE_MS } from '../support/effort.ts'
 import { KEYS } from '../support/engine.ts'
 import { tell } from '../support/figures.ts'
@@ -25,7 +25,7 @@ const SHORTAGES = effort(1, 20)
 /** More than one lane can ask for in the time until the broken promises are noticed, on any machine. */
 const PEOPLE = effort(400_000, 800_000)
 const NOTICED_MS = 6000
-const ONE = { people: PEOPLE, singles: PEOPLE, singleLanes: 1 }
+const ONE = { people: PEOPLE, singles: PEOPLE, singleLanes: 1, ...RESTING }
 
 const PROMISES = [
   { name: 'maxmemory-policy', broken: 'allkeys-lru', kept: 'noeviction', what: 'holders could be evicted' },

@@ -13,7 +13,7 @@
 import { describe, expect, onTestFinished, test } from 'vitest'
 import { Api, expectProblem } from '../support/api.ts'
 import { type Copy, follow, startCopy, synced } from '../support/copies.ts'
-import { openRound } from '../support/crowd.ts'
+import { openRound, RESTING } from '../support/crowd.ts'
 import { effort, PATIENCE_MS } from '../support/effort.ts'
 import { KEYS } from '../support/engine.ts'
 import { tell } from '../support/figures.ts'
@@ -50,7 +50,7 @@ async function startPair(level: Level, worst: Worst) {
   onTestFinished(() => witness[Symbol.asyncDispose]())
   // Replication runs behind: a replica that had not even heard of the round would be fenced for ever, not short of grants.
   await synced(primary)
-  const few = { singles: 200, streams: 1, window: 2, frame: 64 }
+  const few = { singles: 200, streams: 1, window: 2, frame: 64, ...RESTING }
   const crowd = witness.crowd({ url: node.url, roundId: id, people: PEOPLE, ...few }, round, PEOPLE)
   onTestFinished(() => crowd[Symbol.dispose]())
   return { primary, replica, proxy, stream, node, id, crowd, witness }

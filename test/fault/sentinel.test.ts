@@ -5,7 +5,7 @@
  */
 import { expect, onTestFinished, test } from 'vitest'
 import { type Copy, follow, startCopy } from '../support/copies.ts'
-import { openRound } from '../support/crowd.ts'
+import { openRound, RESTING } from '../support/crowd.ts'
 import { effort, PATIENCE_MS } from '../support/effort.ts'
 import { tell } from '../support/figures.ts'
 import { launchNode } from '../support/node-process.ts'
@@ -34,7 +34,7 @@ test(
     await node.serves()
     const round = await openRound(node.url, PEOPLE)
     await using witness = await Witness.open({ nodes: [node.url], level: 'fenced', worst: 'fail-over', dense: true })
-    const few = { people: PEOPLE, singles: 100, streams: 1, window: 1, frame: 32 }
+    const few = { people: PEOPLE, singles: 100, streams: 1, window: 1, frame: 32, ...RESTING }
     using crowd = witness.crowd({ url: node.url, roundId: round.id, ...few }, round, PEOPLE)
     let slowest = 0
     const through = async () => {

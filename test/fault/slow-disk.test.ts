@@ -18,7 +18,7 @@ import { ROOT } from '../repo/tree.ts'
 import { Api, type Granted } from '../support/api.ts'
 import { BadDisk, noBadDisk } from '../support/bad-disk.ts'
 import { bareEnv } from '../support/bare-env.ts'
-import { ANSWER_MS_MAX, openRound } from '../support/crowd.ts'
+import { ANSWER_MS_MAX, openRound, RESTING } from '../support/crowd.ts'
 import { effort, PATIENCE_MS } from '../support/effort.ts'
 import { KEYS } from '../support/engine.ts'
 import { tell } from '../support/figures.ts'
@@ -35,7 +35,7 @@ const PEOPLE = effort(200_000, 4_000_000)
 const LOSSES = effort(1, 10)
 /** What is written is one file that only grows, so that a loss of power is a shorter file. */
 const ONE_FILE = ['--auto-aof-rewrite-percentage', '0']
-const FEW = { singles: 400, streams: 1, window: 2, frame: 64 }
+const FEW = { singles: 400, streams: 1, window: 2, frame: 64, ...RESTING }
 
 const run = promisify(execFile)
 

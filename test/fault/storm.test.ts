@@ -15,7 +15,7 @@ import { monotonicUs } from '../../bench/load/recorder.ts'
 import { answerTimes } from '../support/answer-times.ts'
 import { Api, type Round } from '../support/api.ts'
 import { Audience } from '../support/audience.ts'
-import { ANSWER_MS_MAX, type Crowd, openRound } from '../support/crowd.ts'
+import { ANSWER_MS_MAX, type Crowd, openRound, RESTING } from '../support/crowd.ts'
 import { effort, PATIENCE_MS } from '../support/effort.ts'
 import { KEYS } from '../support/engine.ts'
 import { tell } from '../support/figures.ts'
@@ -63,7 +63,7 @@ async function claimThrough(through: (crowd: Crowd) => Promise<void>): Promise<C
   const round = await openRound(node.url, PEOPLE)
   roundId = round.id
   await using witness = await Witness.open({ nodes: [node.url], level: 'always', worst: 'nothing' })
-  const many = { people: PEOPLE, singles: 2000, streams: 1, window: 2, frame: 32 }
+  const many = { people: PEOPLE, singles: 2000, streams: 1, window: 2, frame: 32, ...RESTING }
   using crowd = witness.crowd({ url: node.url, roundId, ...many }, round, PEOPLE)
   const act = async () => {
     await crowd.told(500)

@@ -9,7 +9,8 @@
  */
 import { monotonicUs } from '../../../bench/load/recorder.ts'
 import { benchUsers } from '../../../bench/load/user-id.ts'
-import { Crowd, type CrowdOptions } from '../crowd.ts'
+import { Crowd } from '../crowd.ts'
+import type { CrowdOptions } from '../crowd-lanes.ts'
 import { effort } from '../effort.ts'
 import { tell } from '../figures.ts'
 import { random } from '../seed.ts'
