@@ -13,7 +13,11 @@
 import { execFile } from 'node:child_process'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { Redis } from 'ioredis'
+import { afterAll, beforeAll, describe, expect, onTestFinished, test, vi } from 'vitest'
+import { realClock } from '../../engine/base/clock.ts'
+import { realRandom } from '../../engine/base/random.ts'
+import { Link } from '../../engine/store/connection/link.ts'
 import { ROOT } from '../repo/tree.ts'
 import { Api, type Granted } from '../support/api.ts'
 import { BadDisk, noBadDisk } from '../support/bad-disk.ts'
@@ -125,6 +129,36 @@ describe('always', () => {
     PATIENCE_MS,
   )
 })
+
+test.skipIf(noBadDisk)(
+  'what is read of a killed Redis is on its disk before anybody learns it (needs a C compiler)',
+  async () => {
+    using disk = new BadDisk()
+    await using redis = await startLocalRedis({ env: disk.env, args: ONE_FILE })
+    const link = new Link({ url: redis.url, scripts: {}, clock: realClock, random: realRandom, syncs: true })
+    onTestFinished(() => link.close())
+    const read = async () => {
+      await vi.waitUntil(() => link.ready)
+      return link.request(client => client.get('kept'))
+    }
+    expect(await read()).toBe(null)
+    for (let loss = 0; loss < LOSSES; loss++) {
+      disk.syncMs = 10_000
+      const writer = new Redis({ path: redis.socketPath as string, retryStrategy: () => null }).on('error', () => {})
+      void writer.set('kept', String(loss)).catch(() => undefined)
+      await disk.until(({ syncing }) => syncing > 0)
+      await redis.kill()
+      disk.mend()
+      await redis.restart()
+      expect(await read()).toBe(String(loss))
+      await redis.kill()
+      disk.losePower(redis.dir)
+      await redis.restart()
+      expect(await read()).toBe(String(loss))
+    }
+  },
+  PATIENCE_MS,
+)
 
 test.skipIf(noBadDisk)(
   'everysec does lose what was acknowledged during a slow sync: warned of, and the audit sees it (needs a C compiler)',
