@@ -1,8 +1,8 @@
 /**
- * How tests run: three files at a time, every one exactly once; those that leave nothing behind share a process.
+ * How tests run: five files at a time, every one exactly once; those that leave nothing behind share a process.
  *
- * Three workers on the two cores of the build machine, because half of the time of a test that has a browser, a disk or
- * a fail-over is waiting (test/support/node-process.ts has ports for three); forks because a test may end its process
+ * Five workers on the two cores of the build machine, because half of the time of a test that has a browser, a disk or
+ * a fail-over is waiting (test/support/node-process.ts has ports for five); forks because a test may end its process
  * and because uWebSockets.js does not survive being unloaded from a thread. A failed test is
  * never tried again: an answer that changes from run to run is itself the failure.
  *
@@ -41,7 +41,7 @@ export default defineConfig(async () => {
       ],
       pool: 'forks',
       execArgv: ['--max-semi-space-size=32'],
-      maxWorkers: 3,
+      maxWorkers: 5,
       retry: 0,
       testTimeout: 120_000,
       hookTimeout: 120_000,

@@ -6,6 +6,7 @@
  */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { FRAME_BYTES_MAX, STOCK_FRAMES_PER_S_MAX, TOPICS_PER_SOCKET_MAX } from '../../engine/base/limits.ts'
+import { roundState } from '../../engine/store/connection/keys.ts'
 import { textOf } from '../repo/tree.ts'
 import { Api, type Fields, type Granted, makeRound, pack, type Round } from '../support/api.ts'
 import { KEYS, startTestWorker, type TestWorker } from '../support/engine.ts'
@@ -327,6 +328,20 @@ test('browsers may come from pages of this host and from those that are allowed'
   ]
   for (const [origin, status] of rows)
     expect([origin, await upgradeStatus(worker.url, { headers: { origin } })]).toEqual([origin, status])
+})
+
+test('a read that failed is shared by those who asked with it, and by nobody later', async () => {
+  const { id } = await makeRound(api)
+  const admin = rawRedis(redis.url)
+  const socket = await openStream(other.url)
+  const subscribe = () => socket.ask({ op: 'subscribe', id: 1, topics: [`stock:${id}`] })
+  const [whole, aside] = [roundState(id), `${roundState(id)}:aside`]
+  await admin.rename(whole, aside)
+  expect(await subscribe()).toMatchObject({ op: 'error' })
+  await admin.rename(aside, whole)
+  await expect.poll(subscribe, { timeout: 20_000 }).toMatchObject({ op: 'subscribed' })
+  await socket.close()
+  admin.disconnect()
 })
 
 test('those who subscribe at once share a read of the round, and each is told what it read', async () => {

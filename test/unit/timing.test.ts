@@ -62,15 +62,17 @@ describe('rates', () => {
     expect(passed(new RateLimits({ user: 0, address: 0, key: 0 }, new HandClock()), user('a'), 9)).toBe(9)
   })
 
-  test('behind a standstill nobody passes before the rates were read again, also who had none', () => {
+  test.each([
+    { user: 0, address: 0, key: 2 },
+    { user: 2, address: 0, key: 0 },
+  ])('behind a standstill nobody passes before the rates were read again, also who had none: %o', rates => {
     let late = true
-    const rates = { user: 0, address: 0, key: 2 }
     const limits = new RateLimits(rates, new HandClock(), 0, () => late)
     for (const caller of [user('a'), anonymous, platform])
       expect(limits.take(caller, nobody)).toMatchObject({ allowed: false, late: true })
     late = false
     for (const caller of [user('a'), anonymous, platform])
-      expect(passed(limits, caller, 9)).toBe(caller.role === 'platform' ? 2 : 9)
+      expect(passed(limits, caller, 9)).toBe({ platform: rates.key, user: rates.user }[caller.role as string] || 9)
   })
 
   test('wrong codes have a bucket of their own, by caller, and right ones take nothing from it', () => {
