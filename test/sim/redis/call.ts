@@ -50,6 +50,10 @@ export class Call {
     return this.#keys.text(key)
   }
 
+  slice(key: string, from: number, to: number): string {
+    return this.#keys.slice(key, from, to)
+  }
+
   stream(key: string) {
     return this.#keys.stream(key)
   }

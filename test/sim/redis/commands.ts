@@ -80,7 +80,7 @@ const put = (call: Call, key: string, words: readonly string[]): number => {
 /** GETRANGE between two places from the front, which is how stores ask. */
 const getrange: Command = (call, [key = '', from = '', to = '']) => {
   if (!/^\d+$/.test(from) || !/^\d+$/.test(to)) throw new Refused('ERR value is not an integer or out of range')
-  return (call.text(key) ?? '').slice(Number(from), Number(to) + 1)
+  return call.slice(key, Number(from), Number(to) + 1)
 }
 
 /** A set is a hash of members without values here. */

@@ -71,6 +71,12 @@ export class Keyspace {
     return Buffer.isBuffer(value) ? value.toString('latin1') : (value as string | undefined)
   }
 
+  /** Part of a text, without making all of it. */
+  slice(key: string, from: number, to: number): string {
+    const value = this.#keys.get(key) ?? ''
+    return Buffer.isBuffer(value) ? value.toString('latin1', from, to) : (value as string).slice(from, to)
+  }
+
   /** The names of all keys. */
   names(): Iterable<string> {
     return this.#keys.keys()
