@@ -61,9 +61,16 @@ export class DrawStory {
   readonly #options: DrawStoryOptions
   readonly #people = new Map<number, Person>()
   readonly #problems: string[] = []
+  readonly #secrets: RoundSecrets
 
   constructor(options: DrawStoryOptions) {
     this.#options = options
+    this.#secrets = new RoundSecrets(options.drawSecret, options.id)
+  }
+
+  /** How many were told that they won. */
+  get grants(): number {
+    return [...this.#people.values()].filter(({ granted }) => granted !== undefined).length
   }
 
   /** How many hold a receipt. */
@@ -116,10 +123,10 @@ export class DrawStory {
   }
 
   #newPerson(user: number, chance: Chance): Person {
-    const { id, userId, drawSecret } = this.#options
+    const { id, userId } = this.#options
     const name = userId(user)
     const [nonce, salt] = [chance.bytes(NONCE_BYTES), chance.bytes(NONCE_BYTES)]
-    const own = new RoundSecrets(drawSecret, id).personOf(name)
+    const own = this.#secrets.personOf(name)
     const tags = [{ nonce, salt }, own].map(made => tagOf(id, made.nonce, commitUser(made.salt, name)).toString('hex'))
     return {
       ...{ nonce: nonce.toString('hex'), salt: salt.toString('hex'), tags: tags as [string, string] },

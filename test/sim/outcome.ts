@@ -53,7 +53,7 @@ export function countsOf({ clusters, records, people }: Counted) {
   return {
     ...{ failOvers: of('failOvers'), powerLosses: of('powerLosses'), kills: of('kills'), forgiven },
     claims: sum(people.map(({ claims }) => claims)),
-    grants: sum(records.map(grantsIn)),
+    grants: sum(records.map(record => record.story?.grants ?? grantsIn(record))),
     entries: sum(records.map(({ story }) => story?.entries ?? 0)),
     inOrder: sum(records.map(({ arrivals }) => arrivals?.judged ?? 0)),
   }
