@@ -41,6 +41,9 @@ export interface PeopleOptions {
 
 const OVER = new Set<Code>(['granted', 'replayed', 'sold_out', 'closed', 'limit_reached'])
 const AGAIN_MS = 120
+/** To a strict round so many come in the place of one, within so long. */
+export const BURST = 3
+const BURST_MS = 4
 const SHY_SHARE = 0.2
 const BOT_SHARE = 0.15
 /** A person's way to a node and back takes this long at most, milliseconds. */
@@ -84,9 +87,10 @@ export class People {
     return this.#people.length - this.#next
   }
 
-  /** Some more of them come within a time. */
-  arrive(count: number, withinMs: number): void {
-    const { chance, timeline } = this.#options
+  /** Some more of them come within a time; to a strict round more of them, and nearly at once: else there is no order to keep. */
+  arrive(some: number, ms: number): void {
+    const { chance, timeline, record } = this.#options
+    const [count, withinMs] = record.arrivals ? [some * BURST, chance.between(0, BURST_MS)] : [some, ms]
     for (let i = 0; i < count && this.#next < this.#people.length; i++) {
       const person = this.#people[this.#next++] as Person
       timeline.after(chance.between(0, withinMs), () => this.#ask(person))

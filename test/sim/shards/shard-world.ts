@@ -16,7 +16,7 @@ import { Modes, type ModeWord } from '../modes.ts'
 import { Notices } from '../notices.ts'
 import { Operator } from '../operator.ts'
 import { countsOf, type Outcome } from '../outcome.ts'
-import { People } from '../people.ts'
+import { BURST, People } from '../people.ts'
 import { Readers } from '../readers.ts'
 import { Network } from '../redis/network.ts'
 import type { Server } from '../redis/server.ts'
@@ -262,7 +262,9 @@ export class ShardWorld {
     for (let tries = 0; id === '' || bus.shardOfKey(keys.roundState(id)) !== shard; tries++)
       id = `rnd_day${day}shard${shard}x${tries}`
     const operator = new Operator(this, number, id)
-    const record = await operator.createRound(this.#options.seed + shard, users, this.#modes.next())
+    const mode = this.#modes.next()
+    const most = mode === 'strict' ? users * BURST : users
+    const record = await operator.createRound(this.#options.seed + shard, most, mode)
     const answered = (node: EngineNode, sent: number, code: Code) =>
       calm.answered(node, id, this.#shardsOf(id), [sent, code])
     const people = new People({ timeline, chance, record, node: this.anyNode, answered })
