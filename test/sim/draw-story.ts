@@ -36,6 +36,8 @@ interface Person {
   /** The tag with their own nonce, and the one that the engine makes. */
   readonly tags: readonly [string, string]
   receipt: Receipt | undefined
+  /** When the receipt came, by the world's time. */
+  enteredAt: number
   granted: { readonly sequence: number; readonly pool: number } | undefined
   isRefused: boolean
 }
@@ -85,16 +87,17 @@ export class DrawStory {
     return chance.happens(0.5) ? { nonce: known.nonce, salt: known.salt } : {}
   }
 
-  /** A person was answered. */
-  told(user: number, code: Code, ask: SingleAsk | undefined): void {
+  /** A person was answered; what was asked before the receipt came may have been decided before they entered. */
+  told(user: number, [sent, at]: readonly [number, number], [code, ask]: readonly [Code, SingleAsk | undefined]): void {
     const person = this.#people.get(user)
     if (!person) return
     const name = this.#options.userId(user)
-    if (person.receipt && !MAY_BE_TOLD.has(code)) this.#tell(`${name} holds a receipt and is told ${code}`)
+    if (person.enteredAt < sent && !MAY_BE_TOLD.has(code)) this.#tell(`${name} holds a receipt and is told ${code}`)
     const { receipt } = ask ?? {}
     if (code === 'entered' && !receipt) this.#tell(`${name} entered and has no receipt`)
     if (receipt && promiseOf(person.receipt ?? receipt) !== promiseOf(receipt))
       this.#tell(`${name} has two receipts: ${promiseOf(person.receipt as Receipt)} and ${promiseOf(receipt)}`)
+    if (receipt && !person.receipt) person.enteredAt = at
     if (receipt) person.receipt ??= receipt
     if (code === 'sold_out') person.isRefused = true
     if (!ask?.holds) return
@@ -130,7 +133,7 @@ export class DrawStory {
     const tags = [{ nonce, salt }, own].map(made => tagOf(id, made.nonce, commitUser(made.salt, name)).toString('hex'))
     return {
       ...{ nonce: nonce.toString('hex'), salt: salt.toString('hex'), tags: tags as [string, string] },
-      ...{ receipt: undefined, granted: undefined, isRefused: false },
+      ...{ receipt: undefined, enteredAt: Number.POSITIVE_INFINITY, granted: undefined, isRefused: false },
     }
   }
 

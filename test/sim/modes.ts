@@ -57,6 +57,6 @@ export function allocationOf(mode: Mode, chance: Chance, closesAt: number): Allo
     waitlist: chance.below(5),
     may_end_early: true,
   } as const
-  if (mode === 'window') return { mode, window_ms: chance.pick([300, 1000, 3000]), ...choices }
+  if (mode === 'window') return { mode, window_ms: chance.pick([500, 1000, 3000]), ...choices }
   return { mode, draws_at: new Date(closesAt + chance.below(500)).toISOString(), ...choices }
 }

@@ -127,8 +127,17 @@ export class Operator {
     await this.#working
     await this.#insist(node => node.lifecycle.turn(this.#id, 'open'))
     await this.#insist(node => node.lifecycle.turn(this.#id, 'resume'))
-    // What nobody closes is never drawn.
-    if (this.#record?.story) await this.#insist(node => node.lifecycle.turn(this.#id, 'close'))
+    if (this.#record?.story) await this.#closes()
+  }
+
+  /** What nobody closes is never drawn; while a window is being drawn nobody may, and comes again. */
+  async #closes(): Promise<void> {
+    const over = async (node: EngineNode) => {
+      const { view } = await node.lifecycle.round(this.#id)
+      if (view.notice.state !== 'closed' && view.notice.state !== 'drawn') await node.lifecycle.turn(this.#id, 'close')
+    }
+    for (let tries = 0; tries < TRIES_MAX && (await this.#try(over)) !== undefined; tries++)
+      await this.#world.passes(AGAIN_MS)
   }
 
   /** Gives back what is quarantined, where something is: the engine that could tell of it lost its journal. */

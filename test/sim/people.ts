@@ -159,7 +159,7 @@ export class People {
       sequence: holds ? ask.sequence : 0,
       vouchers: holds ? voucherHash(ask.codes, rfc3339(ask.at)) : tagHash(ask),
     })
-    this.#options.record.story?.told(person.user, code, ask)
+    this.#options.record.story?.told(person.user, [sent, this.#options.timeline.now], [code, ask])
     if (holds) this.#options.told?.(ask.sequence, ask.codes)
     this.#asking--
     person.asking--
