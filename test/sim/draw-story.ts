@@ -142,7 +142,8 @@ export class DrawStory {
     const { id } = this.#options
     const draw = redis.hash(keys.roundDraw(id))
     const entries = Number(draw?.get('entries') ?? 0)
-    if (!draw || (entries > 0 && draw.get('phase') !== 'done'))
+    const isDrawn = draw && (draw.get('phase') === 'done' || Number(draw.get('first')) === entries)
+    if (!isDrawn)
       this.#tell(`the round is ${draw?.get('phase') ?? 'without a draw'} at the end, with ${entries} entries`)
     const firsts = [...(draw ?? [])].flatMap(([field, first]) =>
       field.startsWith('first ') ? [[Number(field.slice(6)), Number(first)] as const] : [],

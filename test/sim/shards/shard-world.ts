@@ -188,7 +188,10 @@ export class ShardWorld {
     const to = chance.below(shards.length)
     const way = chance.happens(0.5) ? 'keyByKey' : 'atOnce'
     const rounds = this.#plays.filter(play => clusterSlotOf(keys.roundState(play.id)) === slot)
-    const hasAll = rounds.every(play => this.#primaryOf(play.id).keys.has(keys.roundHolders(play.id)))
+    // A script that names a key which is not there waits for as long as the slot is open.
+    const hasAll = rounds.every(
+      ({ id: own, record }) => record.options.mode === 'first' && this.#primaryOf(own).keys.has(keys.roundHolders(own)),
+    )
     const openMs = hasAll && chance.happens(openShare) ? chance.between(0, OPEN_MS) : chance.span(10)
     if (bus.migrations.has(slot) || this.#locked.has(to) || this.#locked.has(bus.shardOfSlot(slot))) return
     this.#moving++
