@@ -17,7 +17,7 @@ import { openScriptRoom, packUsers } from '../support/script-room.ts'
 import { EPOCH, type Words } from '../support/script-twins.ts'
 import { seed } from '../support/seed.ts'
 
-const RUNS = effort(30, 3000)
+const RUNS = effort(15, 3000)
 const STEPS_MIN = 8
 const POOLS = 2
 const STAMPS_FROM = 1_764_000_000_000_000
@@ -270,11 +270,13 @@ function finishing(rules: string, isLate = false, epoch = EPOCH): Step {
 const finishStep = fc.tuple(fc.constantFrom('', 'rules'), fc.boolean(), epochs).map(words => finishing(...words))
 
 /** The window's time is over, or the lease of who has its draw in hand. */
-const ending = (ended: 'closes' | 'until'): Step => ({
-  text: `${ended} is over`,
-  run: sides => sides.move(roundDraw(sides.id), field => (field === ended ? '1' : undefined)),
+const ending = (ended: 'closes' | 'until', at = '1'): Step => ({
+  text: `${ended} is ${at}`,
+  run: sides => sides.move(roundDraw(sides.id), field => (field === ended ? at : undefined)),
 })
-const overStep = fc.constantFrom('closes' as const, 'closes' as const, 'until' as const).map(ending)
+const overStep = fc
+  .constantFrom(['closes'] as const, ['closes'] as const, ['until'] as const, ['until', '8000000000000'] as const)
+  .map(([ended, at]) => ending(ended, at))
 
 /** A list that is about to leave its chunk. */
 async function lengthen(sides: Sides): Promise<void> {

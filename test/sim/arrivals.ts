@@ -69,7 +69,7 @@ export class Arrivals<Node extends object> {
     let [last, opened, next] = [{ sequence: 0, stamp: 0 }, Number.NEGATIVE_INFINITY, 0]
     const borders = changes.toSorted((a, b) => a - b)
     for (const served of inOrder) {
-      let isBehindChange = next === 0
+      let isBehindChange = served === inOrder[0]
       for (; next < borders.length && (borders[next] as number) < served.sequence; next++) isBehindChange = true
       if (isBehindChange) opened = served.at
       const isJudged = served.isSure && served.sent > opened

@@ -115,7 +115,7 @@ export const PLANTS: readonly Plant[] = [
     name: 'no-mark',
     bug: 'nothing is written behind a batch, so that WAIT speaks for an older write',
     level: 'replicated',
-    seed: 3,
+    seed: 52,
     plant: {
       execute: (call, name, words, keyCount) =>
         name === 'set' && words[0] === replicationMark() ? 'OK' : execute(call, name, words, keyCount),

@@ -8,12 +8,16 @@
  */
 import { parseArgs } from 'node:util'
 import { addForgiven, type Forgiven, LENIENCIES, LENIENCY_NAMES, nothingForgiven } from './leniency.ts'
+import { MODE_PLANTS } from './mode-plants.ts'
 import { MODE_WORDS, type ModeWord } from './modes.ts'
 import type { Outcome } from './outcome.ts'
 import { PLANTS, type Plant } from './plants.ts'
 import { SHARD_PLANTS } from './shards/shard-plants.ts'
 import { ShardWorld } from './shards/shard-world.ts'
 import { LEVELS, type Level, World } from './world.ts'
+
+/** Bugs of clusters. */
+const OF_SHARDS = [...SHARD_PLANTS, ...MODE_PLANTS]
 
 /** A cluster with fewer has no majority when one is lost. */
 const SHARDS_MIN = 3
@@ -32,7 +36,7 @@ const HELP = `npm run sim -- [options]      simulated worlds: Redis with replica
   --mode M       how rounds give their packs away: first (come), strict, drawn or all (default: all; at fenced, and with a
                  planted bug where it names no other, first)
   --plant P      plant a bug and see it found: ${PLANTS.map(({ name }) => name).join(', ')};
-                 of a cluster: ${SHARD_PLANTS.map(({ name }) => name).join(', ')}
+                 of a cluster: ${OF_SHARDS.map(({ name }) => name).join(', ')}
   --json         the totals as JSON
 
   npm run sim -- --hours 0.5 --level replicated      half an hour of fail-overs
@@ -109,7 +113,7 @@ function readRequest(args: readonly string[]): Request | undefined {
     },
   })
   if (values.help) return undefined
-  const ofShards = SHARD_PLANTS.find(({ name }) => name === values.plant)
+  const ofShards = OF_SHARDS.find(({ name }) => name === values.plant)
   const plant = PLANTS.find(({ name }) => name === values.plant) ?? ofShards
   const shards = shardsOf(values.shards, { isPlant: plant !== undefined, isOfShards: ofShards !== undefined })
   if (values.plant !== undefined && !plant) throw new Wrong(`--plant: there is no ${values.plant}`)
@@ -134,7 +138,7 @@ function readRequest(args: readonly string[]): Request | undefined {
   }
 }
 
-const isModeWord = (word: string): word is ModeWord => word in MODE_WORDS
+const isModeWord = (word: string): word is ModeWord => Object.hasOwn(MODE_WORDS, word)
 
 function play(
   { plant, shards, mode }: Request,

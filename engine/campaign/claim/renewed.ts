@@ -2,7 +2,7 @@
  * A question that names the epoch of its round, asked once more where the round turns out to be in another one by now: a
  * fail-over or a move began it, and no event has said so yet. `fenced` is certain, so nothing is done twice.
  *
- * First come does the same without a promise more (claim-queue.ts). Rejected: telling people to come again, who would be told
+ * First come does the same without a promise more (claim-queue.ts). Rejected: asking people to come again, who would get
  * `fenced` until somebody reads the round.
  */
 import { Fault } from '../../base/assert.ts'

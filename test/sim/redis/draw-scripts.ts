@@ -57,8 +57,10 @@ const take: Script = (
       call.hset(drawKey, 'phase', 'done')
       return [NUMBER.replayed, noticeOf(round)]
     }
-  } else if (draw.get('owner') !== owner && round.now < Number(draw.get('until')))
-    return [NUMBER.wrong_state, noticeOf(round)]
+  } else if (draw.get('owner') !== owner) {
+    const left = Number(draw.get('until')) - round.clock
+    if (left > 0 && left <= Number(lease)) return [NUMBER.wrong_state, noticeOf(round)]
+  }
   if (phase === 'open') {
     phase = 'closed'
     base = round.sequence
@@ -68,7 +70,7 @@ const take: Script = (
     logChange(call, log, round, [`draw ${window}`, '', Math.min(Number(draw.get('opened') ?? 0), round.now)])
     writeRound(call, round, channel, ['state', DRAWING])
   }
-  call.hset(drawKey, 'owner', owner, 'until', round.now + Number(lease))
+  call.hset(drawKey, 'owner', owner, 'until', round.clock + Number(lease))
   return [NUMBER.granted, noticeOf(round), window, phase, first, entries, base, round.now]
 }
 
@@ -104,7 +106,7 @@ const grant: Script = (
   round.sequence = last
   call.hset(holders, ...puts)
   call.xadd(log, round.sequence, 'at', round.now, 'users', packed, 'pools', pools)
-  call.hset(drawKey, 'until', round.now + Number(lease))
+  call.hset(drawKey, 'until', round.clock + Number(lease))
   const counts = round.granted.flatMap((count, pool) => [`g${pool}`, count])
   return [NUMBER.granted, writeRound(call, round, channel, ['sequence', round.sequence, ...counts])]
 }
