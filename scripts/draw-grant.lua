@@ -33,7 +33,7 @@ end
 round.sequence = first + #users - 1
 redis.call('HSET', KEYS[2], unpack(puts))
 redis.call('XADD', KEYS[3], round.sequence .. '-*', 'at', round.now, 'users', ARGV[5], 'pools', pools)
-redis.call('HSET', KEYS[4], 'until', round.now + tonumber(ARGV[3]))
+redis.call('HSET', KEYS[4], 'until', round.clock + tonumber(ARGV[3]))
 local counts = { 'sequence', round.sequence }
 for pool = 0, round.pools - 1 do
   counts[#counts + 1], counts[#counts + 2] = 'g' .. pool, granted[pool]

@@ -11,6 +11,12 @@ const UNIT = 'unit/draw-times'
 
 export const DRAW_PLANTS: readonly Plant[] = [
   plant(
+    'a hold of a draw that was taken before the clock was set back lasts until the clock is there again',
+    'scripts/draw-take.lua',
+    ['if left > 0 and left <= tonumber(ARGV[4]) then', 'if left > 0 then'],
+    'script/draw',
+  ),
+  plant(
     'the times of a window: an early end passes',
     TIMES,
     ['const isEarly = ended < closes', 'const isEarly = ended < opens'],

@@ -117,6 +117,18 @@ export const PLANTS: readonly Plant[] = [
     'unit/arrival-queue',
   ),
   plant(
+    'a strict round that is in another epoch stays fenced',
+    'engine/campaign/claim/arrival-queue.ts',
+    ['epoch: () => events.epoch(), renew }', 'epoch: () => events.epoch(), renew: undefined }'],
+    'unit/arrival-queue',
+  ),
+  plant(
+    'a doubt is asked again in another epoch',
+    'engine/campaign/claim/renewed.ts',
+    [" || fault.code !== 'fenced'", ''],
+    'unit/renewed',
+  ),
+  plant(
     'the epoch is not compared',
     'scripts/lib/round.lua',
     [" or (epoch ~= '' and f[1] ~= epoch)", ''],

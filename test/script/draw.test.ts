@@ -51,6 +51,21 @@ async function drawnRound(totals: readonly number[], people: number): Promise<st
   return id
 }
 
+test('the hold of a worker that died ends although the clock was set back: nobody can hold a draw for longer than the lease', async () => {
+  const id = await room.newDrawnRound([2])
+  await enter(id, 1)
+  await endWindow(id)
+  expect((await take(room.draws, id)).draw).toMatchObject({ phase: 'closed' })
+  expect((await take(other, id)).code).toBe('wrong_state')
+  const ahead = (await room.now()) + 3_600_000
+  await room.setState(id, 'last', ahead)
+  await room.link.request(client => client.hset(keys.roundDraw(id), 'until', ahead + 5000))
+  expect((await take(other, id)).draw, 'it was taken by a clock that was an hour ahead').toMatchObject({
+    phase: 'closed',
+  })
+  expect((await take(room.draws, id)).code, 'the new hold is by the clock as it is').toBe('wrong_state')
+})
+
 test('rules are published once; only an empty window whose time is over gets new ones', async () => {
   const id = await room.newRound({ totals: [5] })
   const open = async (window: number, rules: string, closes: number, isNew: boolean, latest = 4e12) =>

@@ -16,8 +16,9 @@ import { FencedRounds } from '../../engine/campaign/fenced/fenced-rounds.ts'
 import { Journal } from '../../engine/campaign/fenced/journal.ts'
 import { Commitments } from '../../engine/campaign/money/commitments.ts'
 import { Lifecycle } from '../../engine/campaign/operator/lifecycle.ts'
+import type { ClaimRequest } from '../../engine/campaign/round/asks.ts'
 import { Campaigns } from '../../engine/campaign/round/campaigns.ts'
-import type { SingleAsk } from '../../engine/campaign/round/round.ts'
+import type { RoundEvents, SingleAsk } from '../../engine/campaign/round/round.ts'
 import type { RoundView } from '../../engine/campaign/round/round-view.ts'
 import { Rounds } from '../../engine/campaign/round/rounds.ts'
 import { BEAT_MS, Controls, READ_MS } from '../../engine/campaign/voucher/controls.ts'
@@ -41,7 +42,7 @@ import type { Timeline } from './timeline.ts'
 export const SCRIPTS = loadScripts()
 export const SHARDED = loadScripts(true)
 const ONE_URL = 'redis://primary'
-const SECRET = Buffer.alloc(32, 7)
+export const SECRET = Buffer.alloc(32, 7)
 const TICK_MS = 100
 /** Between two looks for money of which nobody knows what came of it. */
 const SETTLE_MS = 5000
@@ -55,7 +56,7 @@ const NO_LIMITS = { user: 0, address: 0, key: 0 }
 export class ProcessClock implements Clock {
   aheadMs = 0
   alive = true
-  readonly originMs = EPOCH_MS
+  readonly originMs: number
   readonly #timeline: Timeline
   readonly #bornAt: number
   #stillUntil = 0
@@ -64,6 +65,7 @@ export class ProcessClock implements Clock {
   constructor(timeline: Timeline) {
     this.#timeline = timeline
     this.#bornAt = timeline.now
+    this.originMs = EPOCH_MS + timeline.now - 1
   }
 
   wallMs(): number {
@@ -133,6 +135,10 @@ export interface NodeOptions {
   readonly plant: NodePlant
   /** Whether vouchers are redeemed in this world. */
   readonly hasTills: boolean
+  /** Whether rounds are drawn in this world; then it looks after their draws. */
+  readonly hasDraws: boolean
+  /** Gets what becomes of claims that were stamped at their arrival; left out where no round is strict. */
+  readonly arrived?: RoundEvents['arrived']
   /** At the level fenced: its disk of journals. */
   readonly journal: JournalStore | undefined
 }
@@ -157,6 +163,7 @@ export class EngineNode {
   readonly rounds: Rounds
   readonly lifecycle: Lifecycle
   readonly store: Store
+  readonly draws: Draws
   readonly vouchers: Vouchers
   readonly redemption: Redemption
   readonly controls: Controls
@@ -194,6 +201,7 @@ export class EngineNode {
       healthGate: this.#health.gate,
       events: {
         ...{ changed: () => {}, decided: () => {}, refused: () => {}, drawn: () => {}, begun: () => {} },
+        ...(options.arrived ? { arrived: options.arrived } : {}),
         failed: () => {
           this.#faults++
         },
@@ -202,6 +210,8 @@ export class EngineNode {
     const serverTimeMs = () => this.rounds.serverTimeMs()
     const campaigns = new Campaigns({ store: this.store, clock, random, serverTimeMs })
     const draws = new Draws({ store: this.store, rounds: this.rounds, clock, failed: () => {} })
+    this.draws = draws
+    if (options.hasDraws) this.#drawDue(draws)
     const commitments = new Commitments({ store, serverTimeMs, failed: () => {} })
     this.lifecycle = new Lifecycle({
       ...{ store: this.store, rounds: this.rounds, campaigns, commitments, draws, clock, random },
@@ -219,6 +229,15 @@ export class EngineNode {
     if (cluster) this.#health.watch(() => this.#lookAtRounds(cluster))
     void this.#health.start()
     this.#tick(commitments)
+  }
+
+  #drawDue(draws: Draws): void {
+    every(
+      this.clock,
+      TICK_MS,
+      () => draws.tick(),
+      () => {},
+    )
   }
 
   /** What it does by the clock. */
@@ -251,7 +270,7 @@ export class EngineNode {
   /** Asks as POST /v1/rounds/{id}/claims does; `lost` when the node ends before it answers. */
   claim(
     roundId: string,
-    request: { readonly userId: string; readonly slot: number; readonly pool: number },
+    request: ClaimRequest,
     told: { readonly answered: (code: Code, ask: SingleAsk | undefined) => void; readonly lost: () => void },
   ): void {
     this.#waiting.add(told.lost)

@@ -8,6 +8,7 @@
 import type { Code } from '../../engine/base/codes.ts'
 import type { RoundConfig } from '../../engine/campaign/round/round-config.ts'
 import { codeOfFailure, type EngineNode } from './engine-node.ts'
+import { allocationOf, isDrawnMode, type Mode } from './modes.ts'
 import { RoundRecord } from './round-record.ts'
 import type { Chance, Timeline } from './timeline.ts'
 
@@ -53,17 +54,14 @@ export class Operator {
   }
 
   /** Makes the round of the day and everybody who may come to it. */
-  async createRound(seed: number, users: number): Promise<RoundRecord> {
+  async createRound(seed: number, users: number, mode: Mode = 'first'): Promise<RoundRecord> {
     const { chance } = this.#world
     const pools = chance.happens(0.3) ? ['general', 'assisted'] : ['general']
-    const perUser = chance.happens(0.2) ? 2 : 1
+    const perUser = chance.happens(0.2) && !isDrawnMode(mode) ? 2 : 1
     const stock = Math.floor(users * perUser * chance.between(0.4, 1.2))
     const totals = pools.length === 1 ? [stock] : [stock - 5, 5]
     const opens = chance.pick(['now', 'soon', 'by hand'] as const)
-    const config: RoundConfig = {
-      ...{ id: this.#id, campaign_id: CAMPAIGN, number: this.#number, currency: 'CNY', allocation: { mode: 'fcfs' } },
-      ...{ pools, per_user: perUser, pack: PACK, created_at: '2026-11-01T00:00:00.000Z' },
-    }
+    const config = { pools, per_user: perUser, pack: PACK, created_at: '2026-11-01T00:00:00.000Z' }
     const campaign = {
       id: CAMPAIGN,
       currency: 'CNY',
@@ -73,18 +71,10 @@ export class Operator {
       on_expiry: 'returned',
     }
     await this.#insist(async node => {
-      const now = this.#world.redisMs(this.#id)
+      const opensAt = { now: 1, soon: this.#world.redisMs(this.#id) + 60, 'by hand': 0 }[opens]
       if (this.#world.hasTills) await node.store.ledger.create(CAMPAIGN, 0)
       await node.store.rounds.createCampaign(CAMPAIGN, JSON.stringify(campaign))
-      await node.store.rounds.createRound({
-        ...{ id: this.#id, campaignId: CAMPAIGN, number: this.#number, totals, config: JSON.stringify(config) },
-        ...{
-          epoch: chance.bytes(8).toString('hex'),
-          closesAt: chance.happens(0.2) ? now + 1000 + chance.below(30_000) : 0,
-        },
-        fenced: this.#world.isFenced,
-        opensAt: { now: 1, soon: now + 60, 'by hand': 0 }[opens],
-      })
+      await this.#make(node, config, { totals, opensAt, mode })
       await node.store.rounds.enlist({ id: this.#id, campaignId: CAMPAIGN, number: this.#number })
     })
     if (opens === 'by hand') void this.#insist(node => node.lifecycle.turn(this.#id, 'open'))
@@ -96,8 +86,33 @@ export class Operator {
       pools,
       totals,
       opensByClock: opens === 'soon',
+      mode,
     })
     return this.#record
+  }
+
+  /** As Lifecycle makes a round, under the id that the world wants. */
+  async #make(
+    node: EngineNode,
+    rules: Pick<RoundConfig, 'pools' | 'per_user' | 'pack' | 'created_at'>,
+    { totals, opensAt, mode }: { readonly totals: readonly number[]; readonly opensAt: number; readonly mode: Mode },
+  ): Promise<void> {
+    const { chance, isFenced } = this.#world
+    const own = { id: this.#id, number: this.#number }
+    const now = this.#world.redisMs(this.#id)
+    const epoch = chance.bytes(8).toString('hex')
+    let closesAt = chance.happens(0.2) ? now + 1000 + chance.below(30_000) : 0
+    if (mode === 'lottery') closesAt = now + 1000 + chance.below(8000)
+    const allocation = allocationOf(mode, chance, closesAt)
+    const config: RoundConfig = { ...own, campaign_id: CAMPAIGN, currency: 'CNY', allocation, ...rules }
+    if (isDrawnMode(mode)) {
+      await node.store.draws.announce(this.#id)
+      await node.draws.announce(this.#id)
+    }
+    await node.store.rounds.createRound({
+      ...{ ...own, campaignId: CAMPAIGN, totals, config: JSON.stringify(config) },
+      ...{ epoch, closesAt, opensAt, fenced: isFenced },
+    })
   }
 
   /** Does this and that until `stops`. */
@@ -112,6 +127,17 @@ export class Operator {
     await this.#working
     await this.#insist(node => node.lifecycle.turn(this.#id, 'open'))
     await this.#insist(node => node.lifecycle.turn(this.#id, 'resume'))
+    if (this.#record?.story) await this.#closes()
+  }
+
+  /** What nobody closes is never drawn; while a window is being drawn nobody may, and comes again. */
+  async #closes(): Promise<void> {
+    const over = async (node: EngineNode) => {
+      const { view } = await node.lifecycle.round(this.#id)
+      if (view.notice.state !== 'closed' && view.notice.state !== 'drawn') await node.lifecycle.turn(this.#id, 'close')
+    }
+    for (let tries = 0; tries < TRIES_MAX && (await this.#try(over)) !== undefined; tries++)
+      await this.#world.passes(AGAIN_MS)
   }
 
   /** Gives back what is quarantined, where something is: the engine that could tell of it lost its journal. */

@@ -25,6 +25,9 @@ export interface Outcome {
   readonly reads: number
   /** On a cluster: claims of rounds whose shard was well, which have to be answered for certain. */
   readonly calmClaims: number
+  /** People who hold a receipt of an entry, and grants of strict rounds whose order was judged. */
+  readonly entries: number
+  readonly inOrder: number
   /** What the judge forgave, counted by its name. */
   readonly forgiven: Forgiven
   /** In words; empty when nothing was broken. */
@@ -50,6 +53,8 @@ export function countsOf({ clusters, records, people }: Counted) {
   return {
     ...{ failOvers: of('failOvers'), powerLosses: of('powerLosses'), kills: of('kills'), forgiven },
     claims: sum(people.map(({ claims }) => claims)),
-    grants: sum(records.map(grantsIn)),
+    grants: sum(records.map(record => record.story?.grants ?? grantsIn(record))),
+    entries: sum(records.map(({ story }) => story?.entries ?? 0)),
+    inOrder: sum(records.map(({ arrivals }) => arrivals?.judged ?? 0)),
   }
 }

@@ -41,10 +41,17 @@ export interface PeopleOptions {
 
 const OVER = new Set<Code>(['granted', 'replayed', 'sold_out', 'closed', 'limit_reached'])
 const AGAIN_MS = 120
+/** To a strict round so many come in the place of one, within so long. */
+export const BURST = 3
+const BURST_MS = 4
 const SHY_SHARE = 0.2
 const BOT_SHARE = 0.15
 /** A person's way to a node and back takes this long at most, milliseconds. */
 const WAY_MS = 2
+
+/** What stands for a receipt in the record, 0 for none. */
+const tagHash = (ask: SingleAsk | undefined): number =>
+  ask?.receipt ? Number.parseInt(ask.receipt.tag.slice(0, 8), 16) : 0
 
 export class People {
   readonly #options: PeopleOptions
@@ -53,6 +60,8 @@ export class People {
   #asking = 0
   #claims = 0
   #resting = false
+  /** Who entered asks until the draw is over. */
+  #ending = false
 
   constructor(options: PeopleOptions) {
     this.#options = options
@@ -78,9 +87,10 @@ export class People {
     return this.#people.length - this.#next
   }
 
-  /** Some more of them come within a time. */
-  arrive(count: number, withinMs: number): void {
-    const { chance, timeline } = this.#options
+  /** Some more of them come within a time; to a strict round more of them, and nearly at once: else there is no order to keep. */
+  arrive(some: number, ms: number): void {
+    const { chance, timeline, record } = this.#options
+    const [count, withinMs] = record.arrivals ? [some * BURST, chance.between(0, BURST_MS)] : [some, ms]
     for (let i = 0; i < count && this.#next < this.#people.length; i++) {
       const person = this.#people[this.#next++] as Person
       timeline.after(chance.between(0, withinMs), () => this.#ask(person))
@@ -98,6 +108,7 @@ export class People {
 
   /** Everybody who ever asked and did not leave for good asks once more, and until he is told for certain. */
   askAgain(): void {
+    this.#ending = true
     for (const person of this.#people) {
       if (!person.asked || person.gone) continue
       person.final = false
@@ -125,13 +136,15 @@ export class People {
     const told = {
       answered: (code: Code, ask: SingleAsk | undefined) => {
         this.#options.answered?.(node, sent, code)
+        record.arrivals?.answered(node, [sent, timeline.now], [code, ask], record.wellSince(node))
         timeline.after(chance.between(0, WAY_MS), () => this.#told(person, sent, code, ask))
       },
       lost: () => this.#lost(person, sent),
     }
     const userId = record.users.userId(user)
     timeline.after(chance.between(0, WAY_MS), () => {
-      if (node.clock.alive) node.claim(record.options.id, { userId, slot, pool }, told)
+      const brought = record.story?.bring(user, chance)
+      if (node.clock.alive) node.claim(record.options.id, { userId, slot, pool, ...brought }, told)
       else this.#lost(person, sent)
     })
   }
@@ -144,12 +157,15 @@ export class People {
       ...{ sent: sent * 1000, answered: this.#options.timeline.now * 1000, outcome, connection: 0 },
       ...{ user: person.user, slot: person.slot, pool: holds ? ask.pool : person.pool },
       sequence: holds ? ask.sequence : 0,
-      vouchers: holds ? voucherHash(ask.codes, rfc3339(ask.at)) : 0,
+      vouchers: holds ? voucherHash(ask.codes, rfc3339(ask.at)) : tagHash(ask),
     })
+    this.#options.record.story?.told(person.user, [sent, this.#options.timeline.now], [code, ask])
     if (holds) this.#options.told?.(ask.sequence, ask.codes)
     this.#asking--
     person.asking--
-    if (OVER.has(code)) return this.#over(person)
+    // Who entered waits for the draw.
+    if (code === 'entered') person.doubts = true
+    if (OVER.has(code) || (code === 'entered' && !this.#ending)) return this.#over(person)
     if (MEANINGS[outcome] !== REFUSAL) person.doubts = true
     else if (person.shy && !person.doubts && person.asking === 0) {
       person.gone = true

@@ -12,6 +12,7 @@ import { CODES } from '../../engine/base/codes.ts'
 import { HOLDER_BYTES_MAX, holdersIn, writeArrayHead, writeHolder } from '../../engine/base/holder.ts'
 import { replicationMark, syncMark } from '../../engine/store/connection/keys.ts'
 import type { Decision } from '../../engine/store/data/claim-store.ts'
+import type { ModeWord } from './modes.ts'
 import type { Call } from './redis/call.ts'
 import { execute, type Raw } from './redis/commands.ts'
 import type { Level, WorldPlant } from './world.ts'
@@ -22,6 +23,8 @@ export interface Plant {
   readonly level: Level
   /** A world that shows it. */
   readonly seed: number
+  /** How the rounds of its worlds give their packs away; first come where it is left out. */
+  readonly modes?: ModeWord
   readonly plant: WorldPlant
 }
 

@@ -17,14 +17,19 @@ import { seededUsers } from '../../bench/audit/users.ts'
 import { auditRun } from '../../bench/audit/verdict.ts'
 import { CODES, type Code } from '../../engine/base/codes.ts'
 import { holderOf, holdersIn, partsOf } from '../../engine/base/holder.ts'
+import type { RoundEvents } from '../../engine/campaign/round/round.ts'
 import * as keys from '../../engine/store/connection/keys.ts'
+import { Arrivals } from './arrivals.ts'
+import { DrawStory } from './draw-story.ts'
+import { type EngineNode, SECRET } from './engine-node.ts'
 import { type Leniency, leniencyOf, NOT_OPEN_US, nothingForgiven } from './leniency.ts'
+import { isDrawnMode, type Mode } from './modes.ts'
 import type { Keyspace } from './redis/keyspace.ts'
 
 /** All that a claim may be told beside a grant. */
 const EXPECTED = new Set<Code>([
   ...(['sold_out', 'limit_reached', 'paused', 'not_open', 'closed'] as const),
-  ...(['fenced', 'overloaded', 'unknown', 'unavailable'] as const),
+  ...(['fenced', 'overloaded', 'unknown', 'unavailable', 'entered'] as const),
 ])
 const STARTED_MS = Date.UTC(2026, 10, 1)
 const EXAMPLES = 2
@@ -54,6 +59,7 @@ export interface RoundOptions {
   /** By pool: the stock that the operator ordered. */
   readonly totals: readonly number[]
   readonly opensByClock: boolean
+  readonly mode: Mode
 }
 
 export class RoundRecord {
@@ -67,9 +73,20 @@ export class RoundRecord {
   /** The clock of a server jumped: where it passed an opening, `not_open` may be said until every worker has heard of that. */
   clockJumped = false
 
+  /** Of a strict round: the order in which claims arrived and were served. */
+  readonly arrivals: Arrivals<EngineNode> | undefined
+  /** Of a drawn round: who entered, and what became of it. */
+  readonly story: DrawStory | undefined
+  /** Since when a node is well, as the world knows; undefined while it is not. */
+  wellSince: (node: EngineNode) => number | undefined = () => undefined
+
   constructor(options: RoundOptions) {
+    const { id, pools, mode } = options
     this.options = options
     this.users = seededUsers(options.seed, options.users)
+    this.arrivals = mode === 'strict' ? new Arrivals() : undefined
+    const userId = (user: number) => this.users.userId(user)
+    this.story = isDrawnMode(mode) ? new DrawStory({ id, pools, userId, drawSecret: SECRET }) : undefined
   }
 
   /** What the judge forgave, counted. */
@@ -95,13 +112,13 @@ export class RoundRecord {
     })
     const total = counts.reduce((sum, pool) => sum + pool.total, 0)
     const granted = counts.reduce((sum, pool) => sum + pool.granted, 0)
-    const { ledger, problems, applied, moved } = this.#readLog(redis)
+    const { ledger, problems, applied, moved, changes } = this.#readLog(redis)
     const aside = setAsideIn(state.get('ranges') ?? '')
     const quarantined = counts.reduce((sum, pool) => sum + pool.quarantined, 0)
     const noted = this.#withoutNoted(state)
     const history = this.clockJumped && this.options.opensByClock ? this.#withoutEarly(noted) : noted
     const run: Run = {
-      ...{ history, users: this.users, ledger, perUser, mode: 'fcfs', expected: EXPECTED },
+      ...{ history, users: this.users, ledger, perUser, mode: this.story ? 'drawn' : 'fcfs', expected: EXPECTED },
       round: { stock: { total, granted, remaining: total - granted - quarantined, quarantined }, pools: counts },
       ordered: this.options.totals,
       ...{ changes: [...this.#changes(applied), ...moved], frames: new Frames(1), setAside: aside },
@@ -116,6 +133,8 @@ export class RoundRecord {
     return [
       ...problems,
       ...this.#soldTwice(ledger),
+      ...(this.arrivals?.problems(changes) ?? []),
+      ...(this.story?.judge(redis) ?? []),
       ...untrue.flatMap(({ id: check, title, examples }) => [
         `${check} NOT TRUE: ${title}`,
         ...examples.slice(0, EXAMPLES),
@@ -152,11 +171,13 @@ export class RoundRecord {
   #readLog(redis: Keyspace) {
     const { id } = this.options
     const holders = redis.hash(keys.roundHolders(id))
+    const tags = this.story?.owners
     const ledger = new Ledger(Math.max(1, holders?.size ?? 1))
     const [problems, applied]: [string[], Set<string>] = [[], new Set()]
-    const moved: StockChange[] = []
+    const [moved, changes]: [StockChange[], number[]] = [[], []]
     for (const { id: entry, fields } of redis.stream(keys.roundLog(id))?.entries ?? []) {
       const kind = fields[3] ?? ''
+      if (fields[2] === 'kind') changes.push(Number.parseInt(entry, 10))
       if (fields[2] === 'kind' && kind.startsWith('restock')) applied.add(`${kind} ${fields[7]}`)
       if (kind === 'moved' && fields[2] === 'kind') moved.push(...movesIn(fields[5] ?? ''))
       if (fields[2] !== 'users') continue
@@ -166,25 +187,37 @@ export class RoundRecord {
         const sequence = Number.parseInt(entry, 10) - names.length + 1 + i
         const pool = pools.charCodeAt(pools.length === 1 ? 0 : i)
         const grant = Buffer.from(holders?.get(holder) ?? '', 'latin1')
-        if (grant.length !== 5 || grant.readUInt32BE(0) !== sequence || grant[4] !== pool)
+        if (grant.length !== this.#grantBytes || grant.readUInt32BE(0) !== sequence || grant[4] !== pool)
           problems.push(
             `the log gives ${holder} sequence ${sequence} of pool ${pool}, the holders ${grant.toString('hex')}`,
           )
-        const { userId, slot } = partsOf(holder)
-        const user = this.users.indexOf(userId)
-        ledger.push({ grantedAt, sequence, user: user < 0 ? STRANGER : user, slot, pool })
+        ledger.push({ grantedAt, sequence, ...this.#ownerOf(holder, tags), pool })
       }
     }
     for (const member of redis.hash(keys.roundRestored(id))?.keys() ?? []) {
       const [sequence, pool, at, holder = ''] = member.split(' ')
-      const { userId, slot } = partsOf(holder)
-      const user = this.users.indexOf(userId)
       const grantedAt = Number(at) - STARTED_MS
-      ledger.push({ grantedAt, sequence: Number(sequence), user: user < 0 ? STRANGER : user, slot, pool: Number(pool) })
+      ledger.push({ grantedAt, sequence: Number(sequence), ...this.#ownerOf(holder, tags), pool: Number(pool) })
     }
     if (holders && holders.size !== ledger.length)
       problems.push(`there are ${holders.size} holders and ${ledger.length} grants in the log`)
-    return { ledger, problems: problems.slice(0, EXAMPLES), applied, moved }
+    return { ledger, problems: problems.slice(0, EXAMPLES), applied, moved, changes }
+  }
+
+  /** A strict round keeps with each grant whose claim won it, and when. */
+  get #grantBytes(): number {
+    return this.arrivals ? 21 : 5
+  }
+
+  /** Whose a holder key is: a user's, or their tag's. */
+  #ownerOf(
+    holder: string,
+    tags: ReadonlyMap<string, number> | undefined,
+  ): { readonly user: number; readonly slot: number } {
+    if (tags) return { user: tags.get(holder) ?? STRANGER, slot: 1 }
+    const { userId, slot } = partsOf(holder)
+    const user = this.users.indexOf(userId)
+    return { user: user < 0 ? STRANGER : user, slot }
   }
 
   /**
@@ -227,6 +260,15 @@ export class RoundRecord {
   #changes(applied: ReadonlySet<string>): readonly StockChange[] {
     return this.restocks.filter(({ pool, add }) => applied.has(`restock ${pool} ${add}`))
   }
+}
+
+/** An engine decided claims that it had stamped: for the round that they are of. */
+export function arrivedIn(
+  records: readonly RoundRecord[],
+  ...arrived: Parameters<NonNullable<RoundEvents['arrived']>>
+) {
+  const [roundId, stamp, run] = arrived
+  records.find(({ options }) => options.id === roundId)?.arrivals?.decided(stamp, run)
 }
 
 /** The same record, where some answers never came. */

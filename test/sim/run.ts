@@ -8,11 +8,16 @@
  */
 import { parseArgs } from 'node:util'
 import { addForgiven, type Forgiven, LENIENCIES, LENIENCY_NAMES, nothingForgiven } from './leniency.ts'
+import { MODE_PLANTS } from './mode-plants.ts'
+import { MODE_WORDS, type ModeWord } from './modes.ts'
 import type { Outcome } from './outcome.ts'
-import { PLANTS } from './plants.ts'
+import { PLANTS, type Plant } from './plants.ts'
 import { SHARD_PLANTS } from './shards/shard-plants.ts'
 import { ShardWorld } from './shards/shard-world.ts'
-import { LEVELS, type Level, World, type WorldPlant } from './world.ts'
+import { LEVELS, type Level, World } from './world.ts'
+
+/** Bugs of clusters. */
+const OF_SHARDS = [...SHARD_PLANTS, ...MODE_PLANTS]
 
 /** A cluster with fewer has no majority when one is lost. */
 const SHARDS_MIN = 3
@@ -28,8 +33,10 @@ const HELP = `npm run sim -- [options]      simulated worlds: Redis with replica
   --level L      ${LEVELS.join(', ')} (default: all of them in turn)
   --faults K     no more faults than K in a world: the shortest history of a violation
   --shards N     a Redis Cluster of N shards in place of one Redis, ${SHARDS_MIN} to ${SHARDS_MAX}: slots move, too (not at ${UNSHARDED})
+  --mode M       how rounds give their packs away: first (come), strict, drawn or all (default: all; at fenced, and with a
+                 planted bug where it names no other, first)
   --plant P      plant a bug and see it found: ${PLANTS.map(({ name }) => name).join(', ')};
-                 of a cluster: ${SHARD_PLANTS.map(({ name }) => name).join(', ')}
+                 of a cluster: ${OF_SHARDS.map(({ name }) => name).join(', ')}
   --json         the totals as JSON
 
   npm run sim -- --hours 0.5 --level replicated      half an hour of fail-overs
@@ -38,7 +45,7 @@ const HELP = `npm run sim -- [options]      simulated worlds: Redis with replica
 `
 
 const TOTALS = [
-  ...(['worlds', 'days', 'claims', 'grants', 'reads'] as const),
+  ...(['worlds', 'days', 'claims', 'grants', 'entries', 'inOrder', 'reads'] as const),
   ...(['calmClaims', 'failOvers', 'moves', 'kills', 'powerLosses', 'cuts', 'faults'] as const),
 ] as const
 type Totals = Record<(typeof TOTALS)[number], number> & { readonly forgiven: Forgiven }
@@ -47,6 +54,8 @@ const TITLES: Readonly<Record<(typeof TOTALS)[number], string>> = {
   days: 'simulated days',
   claims: 'claims',
   grants: 'grants told',
+  entries: 'receipts told',
+  inOrder: 'orders judged',
   reads: 'states judged',
   calmClaims: 'calm claims',
   failOvers: 'fail-overs',
@@ -66,7 +75,9 @@ interface Request {
   readonly faults: number | undefined
   /** Of a cluster; undefined with one Redis. */
   readonly shards: number | undefined
-  readonly plant: { readonly name: string; readonly plant: WorldPlant } | undefined
+  /** How rounds give their packs away. */
+  readonly mode: ModeWord
+  readonly plant: Plant | undefined
   readonly json: boolean
 }
 
@@ -97,12 +108,12 @@ function readRequest(args: readonly string[]): Request | undefined {
   const { values } = parseArgs({
     args: [...args],
     options: {
-      ...{ hours: text, runs: text, seed: text, level: text, faults: text, plant: text, shards: text },
+      ...{ hours: text, runs: text, seed: text, level: text, faults: text, plant: text, shards: text, mode: text },
       ...{ json: { type: 'boolean' }, help: { type: 'boolean', short: 'h' } },
     },
   })
   if (values.help) return undefined
-  const ofShards = SHARD_PLANTS.find(({ name }) => name === values.plant)
+  const ofShards = OF_SHARDS.find(({ name }) => name === values.plant)
   const plant = PLANTS.find(({ name }) => name === values.plant) ?? ofShards
   const shards = shardsOf(values.shards, { isPlant: plant !== undefined, isOfShards: ofShards !== undefined })
   if (values.plant !== undefined && !plant) throw new Wrong(`--plant: there is no ${values.plant}`)
@@ -111,20 +122,31 @@ function readRequest(args: readonly string[]): Request | undefined {
     throw new Wrong(`--level: "${values.level}" is not one of ${LEVELS.join(', ')}`)
   if (shards !== undefined && level === UNSHARDED)
     throw new Wrong(`--level: ${UNSHARDED} is not kept on a cluster; leave --shards out, or take another level`)
+  const mode = values.mode ?? (plant ? (plant.modes ?? 'first') : 'all')
+  if (!isModeWord(mode)) throw new Wrong(`--mode: "${mode}" is not one of ${Object.keys(MODE_WORDS).join(', ')}`)
+  if (level === UNSHARDED && values.mode !== undefined && mode !== 'first')
+    throw new Wrong(`--mode: at ${UNSHARDED} all rounds are first come; leave --mode out`)
   const [hours, seed] = [numberOf('hours', values.hours), numberOf('seed', values.seed)]
   const runs =
     numberOf('runs', values.runs) ?? (hours === undefined ? (seed === undefined ? 100 : 1) : Number.POSITIVE_INFINITY)
   const all = shards === undefined ? LEVELS : LEVELS.filter(each => each !== UNSHARDED)
   const levels = plant ? [plant.level] : level ? [level] : all
   return {
-    ...{ levels, runs: level || plant ? runs : runs * levels.length, shards, json: values.json === true },
+    ...{ levels, runs: level || plant ? runs : runs * levels.length, shards, mode, json: values.json === true },
     ...{ seed: seed ?? Math.floor(Date.now() / 1000), faults: numberOf('faults', values.faults), plant },
     untilMs: hours === undefined ? Number.POSITIVE_INFINITY : performance.now() + hours * 3_600_000,
   }
 }
 
-function play({ plant, shards }: Request, seed: number, level: Level, faults: number | undefined): Promise<Outcome> {
-  const options = { seed, level, faults, plant: plant?.plant }
+const isModeWord = (word: string): word is ModeWord => Object.hasOwn(MODE_WORDS, word)
+
+function play(
+  { plant, shards, mode }: Request,
+  seed: number,
+  level: Level,
+  faults: number | undefined,
+): Promise<Outcome> {
+  const options = { seed, level, faults, plant: plant?.plant, modes: mode }
   return shards === undefined ? new World(options).play() : new ShardWorld({ ...options, shards }).play()
 }
 
@@ -141,8 +163,13 @@ async function shorten(request: Request, level: Level, found: Outcome): Promise<
 }
 
 function tellViolation(request: Request, level: Level, { seed, faults, violations }: Outcome): void {
-  const { plant, shards } = request
-  const more = [shards === undefined ? '' : ` --shards ${shards}`, plant ? ` --plant ${plant.name}` : '']
+  const { plant, shards, mode } = request
+  const isUsual = mode === (plant ? (plant.modes ?? 'first') : 'all')
+  const more = [
+    isUsual ? '' : ` --mode ${mode}`,
+    shards === undefined ? '' : ` --shards ${shards}`,
+    plant ? ` --plant ${plant.name}` : '',
+  ]
   console.error(`\nseed ${seed} at the level ${level} breaks a promise; ${faults} faults are enough to show it:`)
   for (const violation of violations) console.error(`  ${violation}`)
   console.error(`play it again: npm run sim -- --seed ${seed} --level ${level} --faults ${faults}${more.join('')}`)

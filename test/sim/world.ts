@@ -13,6 +13,7 @@ import { EngineNode, type NodePlant, SCRIPTS, SHARDED } from './engine-node.ts'
 import { drawFault, type Family } from './faults.ts'
 import { JournalStore } from './journal-store.ts'
 import { ledgerProblems } from './ledger-story.ts'
+import { Modes, type ModeWord } from './modes.ts'
 import { Notices } from './notices.ts'
 import { CAMPAIGN, Operator } from './operator.ts'
 import { countsOf, type Outcome } from './outcome.ts'
@@ -22,7 +23,7 @@ import type { Keyspace } from './redis/keyspace.ts'
 import { Network } from './redis/network.ts'
 import type { Server } from './redis/server.ts'
 import type { ServerPlant, Sync } from './redis/server-options.ts'
-import type { RoundRecord } from './round-record.ts'
+import { arrivedIn, type RoundRecord } from './round-record.ts'
 import { Shops } from './shops.ts'
 import { Chance, Timeline } from './timeline.ts'
 
@@ -34,6 +35,8 @@ export interface WorldOptions {
   /** After so many faults no more come; all of them where it is left out. */
   readonly faults?: number | undefined
   readonly plant?: WorldPlant | undefined
+  /** How its rounds give their packs away; first come alone where it is left out. */
+  readonly modes?: ModeWord | undefined
 }
 
 /** Bugs that may be planted in a world, to see whether it notices. */
@@ -87,6 +90,7 @@ export class World {
   readonly shops: Shops | undefined
   cuts = 0
   readonly #options: WorldOptions
+  readonly #modes: Modes
   readonly #kind: Kind
   readonly #replicas: number
   readonly #behind = new Map<string, Server>()
@@ -104,6 +108,7 @@ export class World {
 
   constructor(options: WorldOptions) {
     this.#options = options
+    this.#modes = new Modes(options.seed, options.level, options.modes)
     this.#kind = KINDS[options.level]
     const { timeline } = this
     const [chance, notices] = [new Chance(options.seed), new Notices()]
@@ -206,7 +211,8 @@ export class World {
     const { level, plant = {} } = this.#options
     return new EngineNode({
       ...{ name, timeline, network, durability: level, replicas: this.#replicas, subscribed: cluster.subscribed },
-      hasTills: this.shops !== undefined,
+      ...{ hasTills: this.shops !== undefined, hasDraws: this.#modes.hasDrawn },
+      ...(this.#modes.hasStrict ? { arrived: (...arrived) => arrivedIn(this.records, ...arrived) } : {}),
       resolve: () => this.#behind.get(name) ?? cluster.primary,
       plant,
       journal: level === 'fenced' ? this.#journalOf(name) : undefined,
@@ -257,7 +263,8 @@ export class World {
     const { timeline, chance } = this
     const operator = new Operator(this, day + 1, `rnd_day${day}`)
     const faults = 20 + chance.below(80)
-    const record = await operator.createRound(this.#options.seed, 10 + faults * 3)
+    const record = await operator.createRound(this.#options.seed, 10 + faults * 3, this.#modes.next())
+    record.wellSince = node => this.#calmFor(node)
     const { id } = record.options
     const told = this.shops && ((sequence: number, codes: readonly string[]) => this.shops?.hear(id, sequence, codes))
     const people = new People({ timeline, chance, record, node: this.anyNode, told })

@@ -41,7 +41,12 @@ const turns = async () => {
   for (let turn = 0; turn < 4; turn++) await new Promise(resolve => setImmediate(resolve))
 }
 
-function queueOf(batchClaims = 8) {
+function queueOf(batchClaims = 8, renews?: () => void) {
+  let epoch = 'e'
+  const renew = async () => {
+    renews?.()
+    epoch = 'f'
+  }
   const clock = new HandClock()
   const calls: Call[] = []
   const arrived: string[] = []
@@ -55,7 +60,7 @@ function queueOf(batchClaims = 8) {
             ? [{ index, outcome: CODES[code].number, sequence: code === 'granted' ? index + 1 : 0, pool: 0, at: 7 }]
             : [],
         )
-        resolve({ notice: { epoch: 'e' } as never, frontier, late: 0, decided })
+        resolve({ notice: { epoch } as never, frontier, late: 0, decided })
       }
       calls.push({ mark, claims, answer, fail: reject })
       return promise
@@ -68,8 +73,9 @@ function queueOf(batchClaims = 8) {
     batchClaims,
     worker: 'w',
     secret: 's',
+    ...(renews ? { renew } : {}),
     events: {
-      ...{ epoch: () => 'e', decided: () => {}, allotted: () => {}, finished: () => {} },
+      ...{ epoch: () => epoch, decided: () => {}, allotted: () => {}, finished: () => {} },
       ...{ failed: () => {}, refused: () => {} },
       arrived: (stamp, { outcome, sequence }) => arrived.push(`${stamp - at(0)} ${outcome} ${sequence}`),
     },
@@ -197,4 +203,21 @@ test('after the deadline what was sent is unknown, what was not is overloaded, a
   calls[0]?.answer(at(0), ['granted'])
   await turns()
   expect(said(sent)).toEqual(['unknown'])
+})
+
+test('claims that another epoch refused are asked again in that one, with the same stamps, and nobody is told', async () => {
+  const renewed: string[] = []
+  const { calls, push } = queueOf(8, () => renewed.push('looked'))
+  const ask = push('u1')
+  await turns()
+  const [first] = calls
+  first?.fail(new Fault('fenced', 'another epoch'))
+  await turns()
+  expect([renewed, said(ask)]).toEqual([['looked'], ['']])
+  expect(calls.map(({ mark, claims }) => ({ mark, claims }))).toEqual(
+    [first, first].map(call => ({ mark: call?.mark, claims: call?.claims })),
+  )
+  calls[1]?.answer(first?.mark ?? 0, ['granted'])
+  await turns()
+  expect(said(ask)).toEqual(['granted'])
 })

@@ -26,6 +26,7 @@ import {
 import type { Ask, Run } from '../round/asks.ts'
 import { Backlog, GRACE_MS, stampOf } from './claim-queue.ts'
 import type { Queue, QueueEvents } from './ordered.ts'
+import { askRenewed } from './renewed.ts'
 
 /** Between two calls while a claim waits for another worker's mark. */
 const HEARTBEAT_MS = 1
@@ -51,6 +52,8 @@ export interface ArrivalQueueOptions {
   readonly worker: string
   /** Keys the ties. */
   readonly secret: string
+  /** Resolves when it is known which epoch the round is in now. */
+  readonly renew?: (() => Promise<void>) | undefined
   readonly events: QueueEvents
 }
 
@@ -140,7 +143,7 @@ export class ArrivalQueue implements Queue {
   }
 
   async #send(): Promise<void> {
-    const { store, roundId, events, worker, clock, batchClaims } = this.#options
+    const { store, roundId, events, worker, clock, batchClaims, renew } = this.#options
     this.#heartbeat?.()
     this.#busy = true
     const sent = this.#take(batchClaims)
@@ -153,7 +156,9 @@ export class ArrivalQueue implements Queue {
     const next = this.#fresh[0]
     this.#mark = Math.max(this.#mark, next ? next.stamp - 1 : Math.max(stampOf(clock, sentAt), this.#awaited))
     try {
-      const allotment = await store.allot(roundId, events.epoch(), { worker, mark: this.#mark }, claims)
+      const epochs = { epoch: () => events.epoch(), renew }
+      const own = { worker, mark: this.#mark }
+      const allotment = await askRenewed(epochs, epoch => store.allot(roundId, epoch, own, claims))
       if (allotment.notice.epoch !== events.epoch())
         throw new Fault('unknown', 'it was decided in an epoch that a fail-over ended')
       this.#settle(sent, allotment, sentAt)

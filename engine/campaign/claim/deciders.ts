@@ -29,7 +29,7 @@ export function decidersOf({ store, clock, random, batchClaims, batchesInFlight 
     const { allocation } = config
     if (allocation.mode !== 'fcfs') return new Entries({ ...parts, stores: store, clock, batchClaims, batchesInFlight })
     if (allocation.strict) {
-      const own = { roundId, store: store.allotments, worker, secret: parts.secrets.ties }
+      const own = { roundId, store: store.allotments, worker, secret: parts.secrets.ties, renew: parts.renew }
       return ordered(parts, events => new ArrivalQueue({ ...own, clock, batchClaims, events }))
     }
     const own = { roundId, store: parts.store, renew: parts.renew }

@@ -25,6 +25,7 @@ import type { Answers, ClaimRequest } from '../round/asks.ts'
 import { KnownHolders } from '../round/known-holders.ts'
 import type { Decider, DeciderParts, SingleAsk, Standing } from '../round/round.ts'
 import { Receipts } from './receipts.ts'
+import { askRenewed } from './renewed.ts'
 
 /** Who asks. The tag costs two hashes, and most requests of a rush are repeats that need none. */
 class Entrant {
@@ -245,7 +246,7 @@ export class Entries implements Decider {
   }
 
   async #send(entrants: readonly Entrant[]): Promise<readonly Standing[]> {
-    const { view, stores, clock, events } = this.#options
+    const { view, stores, clock, events, renew } = this.#options
     const sentAt = clock.monotonicMs()
     const fresh = entrants.filter(({ askedAt }) => sentAt - askedAt < ANSWER_DEADLINE_MS)
     const claims = Buffer.allocUnsafe(fresh.length * ENTRY_CLAIM_BYTES)
@@ -255,7 +256,9 @@ export class Entries implements Decider {
       claims[(i + 1) * ENTRY_CLAIM_BYTES - 1] = pool
     }
     if (fresh.length === 0) return entrants.map(() => refused('overloaded'))
-    const decision = await stores.entries.enter(view.id, view.notice.epoch, claims, this.#shed).catch(fault => {
+    const epochs = { epoch: () => view.notice.epoch, renew }
+    const enter = (epoch: string) => stores.entries.enter(view.id, epoch, claims, this.#shed)
+    const decision = await askRenewed(epochs, enter).catch(fault => {
       events.failed(fault, view)
       throw fault
     })

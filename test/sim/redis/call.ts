@@ -14,23 +14,26 @@ export interface Done {
   readonly write: Write
   readonly undo: Undo
   /** What the script that ended with this write published: replicas that apply it publish it, too. */
-  readonly told?: Published | undefined
+  readonly told?: readonly Published[] | undefined
 }
 
 export class Call {
   readonly writes: Done[] = []
   readonly published: Published[] = []
   readonly timeMs: number
+  /** The same in whole microseconds. */
+  readonly timeUs: number
   /** The name of the server's history, its master_replid. */
   readonly server: string
   /** The history that the server was promoted from, its master_replid2; empty where it was not. */
   readonly before: string
   readonly #keys: Keyspace
 
-  /** `timeMs` is the server's clock, whole milliseconds since 1970. */
-  constructor(keys: Keyspace, timeMs: number, server = '', before = '') {
+  /** `timeMs` is the server's clock, whole milliseconds since 1970; `timeUs` its microseconds where they count. */
+  constructor(keys: Keyspace, timeMs: number, server = '', before = '', timeUs = timeMs * 1000) {
     this.#keys = keys
     this.timeMs = timeMs
+    this.timeUs = timeUs
     this.server = server
     this.before = before
   }
@@ -45,6 +48,10 @@ export class Call {
 
   text(key: string): string | undefined {
     return this.#keys.text(key)
+  }
+
+  slice(key: string, from: number, to: number): string {
+    return this.#keys.slice(key, from, to)
   }
 
   stream(key: string) {

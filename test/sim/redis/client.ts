@@ -201,6 +201,8 @@ methods.hset = function (...words) {
 for (const [script, { keys, args }] of Object.entries(SCRIPTS))
   for (const name of (args as readonly string[]).at(-1) === 'dry' ? [script, `${script}-dry`] : [script])
     methods[`${name}Buffer`] = function (...words) {
+      // A script that takes any number of keys is told how many come.
+      if (keys.at(-1)?.endsWith('*')) return this.ask(name, words.slice(1), true, Number(words[0]))
       return this.ask(name, words, true, keys.length)
     }
 

@@ -50,6 +50,16 @@ const xrange: Command = (call, [key = '', from = '', to = '', ...rest]) => {
   return within.map(({ id, fields }) => [id, fields])
 }
 
+/** XREVRANGE as the readers of batches send it: the last ones up to an id. */
+const xrevrange: Command = (call, [key = '', to = '', from = '', ...rest]) => {
+  const [count = Number.MAX_SAFE_INTEGER] = option(rest, 'COUNT', 1)
+  const entries = call.stream(key)?.entries ?? []
+  const isIn = ({ id }: { readonly id: string }) =>
+    isFrom(id, from) && (to === '+' || order(id, to, Number.MAX_SAFE_INTEGER) <= 0)
+  const found = entries.filter(isIn).toReversed().slice(0, Number(count))
+  return found.map(({ id, fields }) => [id, fields])
+}
+
 /** ZRANGEBYSCORE between two numbers. A sorted set is a hash of member to score here; equal scores never meet. */
 const zrangebyscore: Command = (call, [key = '', ...words]) => {
   const [from = Number.NaN, to = Number.NaN] = words.slice(0, 2).map(Number)
@@ -65,6 +75,25 @@ const put = (call: Call, key: string, words: readonly string[]): number => {
   const fresh = new Set(words.filter((field, i) => i % 2 === 0 && !known?.has(field)))
   call.write(['hset', key, words])
   return fresh.size
+}
+
+/** GETRANGE between two places from the front, which is how stores ask. */
+const getrange: Command = (call, [key = '', from = '', to = '']) => {
+  if (!/^\d+$/.test(from) || !/^\d+$/.test(to)) throw new Refused('ERR value is not an integer or out of range')
+  return call.slice(key, Number(from), Number(to) + 1)
+}
+
+/** A set is a hash of members without values here. */
+const sadd: Command = (call, [key = '', ...members]) => {
+  const fresh = [...new Set(members)].filter(member => !call.hash(key)?.has(member))
+  if (fresh.length > 0) call.hset(key, ...fresh.flatMap(member => [member, '']))
+  return fresh.length
+}
+
+const hdel: Command = (call, [key = '', ...fields]) => {
+  const there = [...new Set(fields)].filter(field => call.hash(key)?.has(field))
+  if (there.length > 0) call.write(['hdel', key, there])
+  return there.length
 }
 
 /** What a server that gives a slot away sends to the other one: a key as `dumped` gives it, over whatever is there. */
@@ -106,16 +135,17 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
   hexists: (call, [key = '', field = '']) => (call.hash(key)?.has(field) ? 1 : 0),
   hlen: (call, [key = '']) => call.hash(key)?.size ?? 0,
   hset: (call, [key = '', ...words]) => put(call, key, words),
-  hdel: (call, [key = '', ...fields]) => {
-    const there = [...new Set(fields)].filter(field => call.hash(key)?.has(field))
-    if (there.length > 0) call.write(['hdel', key, there])
-    return there.length
-  },
+  hdel,
   hsetnx: (call, [key = '', field = '', value = '']) => {
     if (call.hash(key)?.has(field)) return 0
     return put(call, key, [field, value])
   },
+  getrange,
+  sadd,
+  srem: hdel,
+  smembers: (call, [key = '']) => [...(call.hash(key)?.keys() ?? [])],
   xrange,
+  xrevrange,
   // Which nodes listen is told on the desk only.
   pubsub: () => [],
   zrangebyscore,
@@ -139,6 +169,9 @@ export const READ_ONLY = new Set([
   'exists',
   'hlen',
   'xrange',
+  'xrevrange',
+  'getrange',
+  'smembers',
   'pubsub',
   'time',
 ])

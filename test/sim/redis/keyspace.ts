@@ -22,7 +22,8 @@ export interface Stream {
 export class Refused extends Error {}
 
 type Hash = Map<string, string>
-type Value = Hash | Stream | string
+/** A text that is written in place, as long lists of entries are, is bytes: a copy a write would fill the memory. */
+type Value = Hash | Stream | string | Buffer
 
 /** A change: what is done, to which key, with which words. */
 export type Write =
@@ -30,6 +31,7 @@ export type Write =
   | readonly [kind: 'hdel', key: string, words: readonly string[]]
   | readonly [kind: 'xadd', key: string, words: readonly string[]]
   | readonly [kind: 'set', key: string, words: readonly [string]]
+  | readonly [kind: 'setrange', key: string, words: readonly [at: string, text: string]]
   | readonly [kind: 'del', key: string, words: readonly []]
   | readonly [kind: 'restore', key: string, words: readonly [string]]
   | readonly [kind: 'flush', key: '', words: readonly []]
@@ -65,7 +67,14 @@ export class Keyspace {
   }
 
   text(key: string): string | undefined {
-    return this.#keys.get(key) as string | undefined
+    const value = this.#keys.get(key)
+    return Buffer.isBuffer(value) ? value.toString('latin1') : (value as string | undefined)
+  }
+
+  /** Part of a text, without making all of it. */
+  slice(key: string, from: number, to: number): string {
+    const value = this.#keys.get(key) ?? ''
+    return Buffer.isBuffer(value) ? value.toString('latin1', from, to) : (value as string).slice(from, to)
   }
 
   /** The names of all keys. */
@@ -75,7 +84,8 @@ export class Keyspace {
 
   /** A key's whole value as a text, from which another server makes it; empty where there is none. */
   dumped(key: string): string {
-    const value = this.#keys.get(key)
+    const kept = this.#keys.get(key)
+    const value = Buffer.isBuffer(kept) ? kept.toString('latin1') : kept
     return value === undefined ? '' : JSON.stringify(value instanceof Map ? { hash: [...value] } : { value })
   }
 
@@ -83,6 +93,7 @@ export class Keyspace {
   dump(): readonly (readonly [string, unknown])[] {
     const plain = (value: Value) => {
       if (typeof value === 'string') return value
+      if (Buffer.isBuffer(value)) return value.toString('latin1')
       return value instanceof Map ? Object.fromEntries([...value].sort()) : value.entries
     }
     return [...this.#keys].map(([key, value]) => [key, plain(value)] as const).sort(([a], [b]) => (a < b ? -1 : 1))
@@ -98,6 +109,8 @@ export class Keyspace {
         return this.#append(key, words)
       case 'set':
         return this.#put(key, words[0])
+      case 'setrange':
+        return this.#setRange(key, Number(words[0]), words[1])
       case 'del':
         return this.#put(key, undefined)
       case 'restore':
@@ -119,6 +132,23 @@ export class Keyspace {
     return () => {
       if (before === undefined) this.#keys.delete(key)
       else this.#keys.set(key, before)
+    }
+  }
+
+  #setRange(key: string, at: number, text: string): Undo {
+    const before = this.#keys.get(key) ?? ''
+    const isShort = at + text.length > (before as string | Buffer).length
+    if (isShort || !Buffer.isBuffer(before)) {
+      const bytes = Buffer.alloc(Math.max(at + text.length, (before as string | Buffer).length))
+      if (Buffer.isBuffer(before)) before.copy(bytes)
+      else bytes.write(before as string, 'latin1')
+      bytes.write(text, at, 'latin1')
+      return this.#put(key, bytes)
+    }
+    const old = Buffer.from(before.subarray(at, at + text.length))
+    before.write(text, at, 'latin1')
+    return () => {
+      old.copy(before, at)
     }
   }
 

@@ -6,6 +6,7 @@
  * the fields of the state are the same to the byte, which test/script/round-model.test.ts compares.
  */
 import { CODES } from '../../../engine/base/codes.ts'
+import { HOLDER_BYTES_MAX, writeHolder } from '../../../engine/base/holder.ts'
 import type { Call } from './call.ts'
 
 export type Answer = number | string
@@ -15,8 +16,8 @@ export const SCHEDULED = 1
 export const OPEN = 2
 export const PAUSED = 3
 export const CLOSED = 4
-const DRAWING = 5
-const DRAWN = 6
+export const DRAWING = 5
+export const DRAWN = 6
 export const NUMBER = Object.fromEntries(Object.entries(CODES).map(([code, { number }]) => [code, number])) as Record<
   keyof typeof CODES,
   number
@@ -82,6 +83,26 @@ export function readRound(call: Call, key: string, epoch: string): Round | undef
     ...{ ranges: state.get('ranges') ?? '', replid },
     reserve: state.has('reserve') ? number('reserve') : undefined,
   }
+}
+
+/** Holder keys as `cmsgpack.pack` writes them: a fixarray up to 15, else array16. */
+export function packHolders(holders: readonly string[]): string {
+  const bytes = Buffer.allocUnsafe(3 + holders.length * HOLDER_BYTES_MAX)
+  let at = 0
+  if (holders.length < 16) bytes[at++] = 0x90 | holders.length
+  else {
+    bytes[at++] = 0xdc
+    at = bytes.writeUInt16BE(holders.length, at)
+  }
+  for (const holder of holders) at = writeHolder(bytes, at, holder)
+  return bytes.toString('latin1', 0, at)
+}
+
+/** An unsigned number in big endian. */
+export const word = (number: number, bytes: number): string => {
+  let text = ''
+  for (let shift = 8 * (bytes - 1); shift >= 0; shift -= 8) text += String.fromCharCode((number >>> shift) & 255)
+  return text
 }
 
 export const sum = (numbers: readonly number[]): number => numbers.reduce((total, number) => total + number, 0)

@@ -7,8 +7,11 @@
  * the Lua's words so that a reader can hold one against the other. Outcomes are numbers of the one table. Rejected:
  * a Lua interpreter in here, since two runs of one text would agree on every mistake.
  */
-import { HOLDER_BYTES_MAX, holdersIn, writeHolder } from '../../../engine/base/holder.ts'
+import { holdersIn } from '../../../engine/base/holder.ts'
+import { allot } from './allot-script.ts'
 import type { Call } from './call.ts'
+import { DRAWS } from './draw-scripts.ts'
+import { enter } from './enter-script.ts'
 import { admitted, FENCE } from './fence-scripts.ts'
 import {
   CLOSED,
@@ -20,6 +23,7 @@ import {
   noticeOf,
   OPEN,
   PAUSED,
+  packHolders,
   type Round,
   readRound,
   remaining,
@@ -28,6 +32,7 @@ import {
   type Script,
   shutOutcome,
   told,
+  word,
   writeRound,
 } from './round-state.ts'
 
@@ -144,25 +149,6 @@ const history: Script = (call, [state = ''], [channel = '', epoch = '', version,
   return [NUMBER.replayed, noticeOf(round)]
 }
 
-/** Holder keys as `cmsgpack.pack` writes them: a fixarray up to 15, else array16. */
-function pack(holders: readonly string[]): string {
-  const bytes = Buffer.allocUnsafe(3 + holders.length * HOLDER_BYTES_MAX)
-  let at = 0
-  if (holders.length < 16) bytes[at++] = 0x90 | holders.length
-  else {
-    bytes[at++] = 0xdc
-    at = bytes.writeUInt16BE(holders.length, at)
-  }
-  for (const holder of holders) at = writeHolder(bytes, at, holder)
-  return bytes.toString('latin1', 0, at)
-}
-
-const word = (number: number, bytes: number): string => {
-  let text = ''
-  for (let shift = 8 * (bytes - 1); shift >= 0; shift -= 8) text += String.fromCharCode((number >>> shift) & 255)
-  return text
-}
-
 interface Batch {
   exceptions: string
   readonly holders: string[]
@@ -219,7 +205,7 @@ const claim: Script = (
     return [NUMBER.granted, told(call, round, channel), first, rest, batch.exceptions, ...reserve]
   const whole = batch.holders.length === users.length
   call.hset(holders, ...batch.holders.flatMap((user, i) => [user, batch.grants[i] as string]))
-  const logged = whole ? [packed, pools] : [pack(batch.holders), batch.pools]
+  const logged = whole ? [packed, pools] : [packHolders(batch.holders), batch.pools]
   call.xadd(log, round.sequence, 'at', round.now, 'users', logged[0] as string, 'pools', logged[1] as string)
   const counts = ['sequence', round.sequence, ...round.granted.flatMap((count, pool) => [`g${pool}`, count])]
   return [NUMBER.granted, writeRound(call, round, channel, counts), first, rest, batch.exceptions, ...reserve]
@@ -260,5 +246,8 @@ export const SIMULATED: Readonly<Record<string, Script>> = {
   restock,
   'hold-end': endHold,
   budget,
+  allot,
+  enter,
+  ...DRAWS,
   ...FENCE,
 }

@@ -80,6 +80,10 @@ export class Server {
     return Math.floor(EPOCH_MS + this.#options.timeline.now + this.aheadMs)
   }
 
+  get timeUs(): number {
+    return Math.floor((EPOCH_MS + this.#options.timeline.now + this.aheadMs) * 1000)
+  }
+
   get isAttached(): boolean {
     return this.#attached
   }
@@ -245,7 +249,7 @@ export class Server {
     if (name === 'config') return configOf(this.#facts)
     if (this.primary && !READ_ONLY.has(name))
       return new Refused("READONLY You can't write against a read only replica.")
-    const call = new Call(this.keys, this.timeMs, this.replid, this.before)
+    const call = new Call(this.keys, this.timeMs, this.replid, this.before, this.timeUs)
     try {
       return (this.#options.plant.execute ?? execute)(call, name, words, keyCount)
     } catch (cause) {
@@ -261,7 +265,8 @@ export class Server {
 
   #publish(told: Published): void {
     this.#unsaid.push(told)
-    this.log.push({ ...(this.log.pop() as Done), told })
+    const done = this.log.pop() as Done
+    this.log.push({ ...done, told: [...(done.told ?? []), told] })
     this.#options.noted(this, told, this.log.length - 1)
   }
 
@@ -292,7 +297,7 @@ export class Server {
     for (let at = this.offset; at < Math.min(upTo, primary.offset); at++) {
       const { write, told } = primary.log[at] as Done
       this.log.push({ write, undo: this.keys.apply(write), told })
-      if (told) said.push(told)
+      if (told) said.push(...told)
     }
     if (this.sync === 'everysec') this.#writeBehind()
     const sync = this.sync === 'always' ? this.syncMs : 0

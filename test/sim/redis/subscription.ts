@@ -6,9 +6,8 @@
  * means, notices an ended server at once and a moved address only when its connection ends, and tries again.
  */
 import type { Clock } from '../../../engine/base/clock.ts'
-import type { EventListener } from '../../../engine/store/connection/events.ts'
+import { type EventListener, receive } from '../../../engine/store/connection/events.ts'
 import { channelRound } from '../../../engine/store/connection/keys.ts'
-import { parseNotice } from '../../../engine/store/data/notice.ts'
 import type { Network } from './network.ts'
 import type { Server } from './server.ts'
 
@@ -44,9 +43,7 @@ export class Subscription {
     const { network, name, clock } = this.#options
     if (server !== this.#server || server.life !== this.#life || this.#closed) return
     network.timeline.after(network.delay(), () =>
-      network.pass(server.name, name, () =>
-        clock.within(() => this.listener.received(channelRound(channel), parseNotice(text))),
-      ),
+      network.pass(server.name, name, () => clock.within(() => receive(this.listener, channelRound(channel), text))),
     )
   }
 

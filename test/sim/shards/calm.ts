@@ -62,6 +62,13 @@ export class Calm {
     return trouble.now > 0 ? undefined : trouble.endedAt
   }
 
+  /** Since when nothing troubles a node, a round and its shards; undefined while something does. */
+  wellSince(node: EngineNode, roundId: string, shards: ReadonlySet<number>): number | undefined {
+    const troubles = [...[...shards].map(shard => this.#shards.get(shard)), this.#rounds.get(roundId)]
+    if (troubles.some(trouble => (trouble?.now ?? 0) > 0)) return undefined
+    return Math.max(this.#nodes.get(node) ?? 0, ...troubles.map(trouble => trouble?.endedAt ?? 0))
+  }
+
   /** A claim of a round was answered. */
   answered(
     node: EngineNode,

@@ -14,7 +14,7 @@ type Method = (...words: never[]) => unknown
 type Methods<Class, Name extends keyof Class> = Class[Name] extends Method ? Class[Name] : never
 
 /** Puts another method in a class's place; what is returned puts the old one back. */
-function instead<Class extends object, Name extends keyof Class & string>(
+export function instead<Class extends object, Name extends keyof Class & string>(
   { prototype }: { readonly prototype: Class },
   name: Name,
   made: (method: Methods<Class, Name>) => Methods<Class, Name>,

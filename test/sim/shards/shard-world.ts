@@ -12,14 +12,15 @@ import * as keys from '../../../engine/store/connection/keys.ts'
 import { Cluster } from '../cluster.ts'
 import { EngineNode } from '../engine-node.ts'
 import type { Family } from '../faults.ts'
+import { Modes, type ModeWord } from '../modes.ts'
 import { Notices } from '../notices.ts'
 import { Operator } from '../operator.ts'
 import { countsOf, type Outcome } from '../outcome.ts'
-import { People } from '../people.ts'
+import { BURST, People } from '../people.ts'
 import { Readers } from '../readers.ts'
 import { Network } from '../redis/network.ts'
 import type { Server } from '../redis/server.ts'
-import type { RoundRecord } from '../round-record.ts'
+import { arrivedIn, type RoundRecord } from '../round-record.ts'
 import { Chance, Timeline } from '../timeline.ts'
 import { DAY_MS, KINDS, type Level, NAMES, type WorldPlant } from '../world.ts'
 import { Bus } from './bus.ts'
@@ -34,6 +35,8 @@ export interface ShardWorldOptions {
   /** After so many faults no more come; all of them where it is left out. */
   readonly faults?: number | undefined
   readonly plant?: WorldPlant | undefined
+  /** How its rounds give their packs away; first come alone where it is left out. */
+  readonly modes?: ModeWord | undefined
 }
 
 /** One round of a day, with who comes to it. */
@@ -71,6 +74,7 @@ export class ShardWorld {
   readonly hasTills = false
   cuts = 0
   readonly #options: ShardWorldOptions
+  readonly #modes: Modes
   readonly #replicas: number
   readonly #notices = new Notices()
   readonly #plays: Play[] = []
@@ -89,6 +93,7 @@ export class ShardWorld {
 
   constructor(options: ShardWorldOptions) {
     this.#options = options
+    this.#modes = new Modes(options.seed, options.level, options.modes)
     const { timeline } = this
     const { family, sync, servers: sizes } = KINDS[options.level]
     const chance = new Chance(options.seed ^ 0x5a17)
@@ -183,7 +188,10 @@ export class ShardWorld {
     const to = chance.below(shards.length)
     const way = chance.happens(0.5) ? 'keyByKey' : 'atOnce'
     const rounds = this.#plays.filter(play => clusterSlotOf(keys.roundState(play.id)) === slot)
-    const hasAll = rounds.every(play => this.#primaryOf(play.id).keys.has(keys.roundHolders(play.id)))
+    // A script that names a key which is not there waits for as long as the slot is open.
+    const hasAll = rounds.every(
+      ({ id: own, record }) => record.options.mode === 'first' && this.#primaryOf(own).keys.has(keys.roundHolders(own)),
+    )
     const openMs = hasAll && chance.happens(openShare) ? chance.between(0, OPEN_MS) : chance.span(10)
     if (bus.migrations.has(slot) || this.#locked.has(to) || this.#locked.has(bus.shardOfSlot(slot))) return
     this.#moving++
@@ -218,6 +226,8 @@ export class ShardWorld {
     const shardOf = (server: Server) => shards[bus.shardOf(server)] as Cluster
     const node = new EngineNode({
       ...{ name, timeline, network, plant, durability: level, replicas: this.#replicas, hasTills: false },
+      hasDraws: this.#modes.hasDrawn,
+      ...(this.#modes.hasStrict ? { arrived: (...arrived) => arrivedIn(this.records, ...arrived) } : {}),
       resolve: address => bus.serverAt(address),
       subscribed: (subscription, server) => shardOf(server as Server).subscribed(subscription),
       journal: undefined,
@@ -255,11 +265,18 @@ export class ShardWorld {
     for (let tries = 0; id === '' || bus.shardOfKey(keys.roundState(id)) !== shard; tries++)
       id = `rnd_day${day}shard${shard}x${tries}`
     const operator = new Operator(this, number, id)
-    const record = await operator.createRound(this.#options.seed + shard, users)
+    const mode = this.#modes.next()
+    const most = mode === 'strict' ? users * BURST : users
+    const record = await operator.createRound(this.#options.seed + shard, most, mode)
     const answered = (node: EngineNode, sent: number, code: Code) =>
       calm.answered(node, id, this.#shardsOf(id), [sent, code])
     const people = new People({ timeline, chance, record, node: this.anyNode, answered })
-    const readers = this.#readersOf(id)
+    const calmSince = this.#calmSinceOf(id)
+    record.wellSince = node => {
+      const [own, shared] = [calm.wellSince(node, id, this.#shardsOf(id)), calmSince(node)]
+      return own === undefined || shared === undefined ? undefined : Math.max(own, shared)
+    }
+    const readers = this.#readersOf(id, calmSince)
     readers.turnTo(id)
     const play = { id, record, people, operator, readers }
     this.#plays.push(play)
@@ -278,10 +295,11 @@ export class ShardWorld {
     return shards
   }
 
-  #readersOf(roundId: string): Readers {
-    const { chance, timeline, bus, calm } = this
+  /** Since when nothing keeps a node from a round's primary; undefined while something does. */
+  #calmSinceOf(roundId: string): (node: EngineNode) => number | undefined {
+    const { timeline, bus, calm } = this
     const apart = new WeakMap<EngineNode, number>()
-    const calmSince = (node: EngineNode): number | undefined => {
+    return node => {
       const primary = this.#primaryOf(roundId)
       if (!node.reaches(primary) || !bus.isWhole) apart.set(node, timeline.now)
       const since = calm.calmSince(bus.shardOfKey(keys.roundState(roundId)))
@@ -289,6 +307,10 @@ export class ShardWorld {
       if (since === undefined || clock.isStill || primary.state !== 'up') return undefined
       return Math.max(since, this.network.resumesAt, clock.stillUntil, apart.get(node) ?? 0)
     }
+  }
+
+  #readersOf(roundId: string, calmSince: (node: EngineNode) => number | undefined): Readers {
+    const { chance, timeline } = this
     return new Readers({
       ...{ notices: this.#notices, anyNode: this.anyNode, nodes: this.nodes, happens: share => chance.happens(share) },
       ...{ primary: () => this.#primaryOf(roundId), now: () => timeline.now, calmSince },
