@@ -177,8 +177,9 @@ export async function up(
   const env = {
     PORT: String(port),
     HOST: host,
-    REDIS_URL: isEmbedded ? embeddedUrl(config.dataDir) : config.redisUrl,
-    FAIRGRAB_KEYS: madeKey ? `operator:${madeKey}` : config.keys,
+    // What was set, in a variable or in a file, the workers read themselves.
+    ...(isEmbedded ? { REDIS_URL: embeddedUrl(config.dataDir) } : {}),
+    ...(madeKey === undefined ? {} : { FAIRGRAB_KEYS: `operator:${madeKey}` }),
     // The server library reads it from the environment when it is loaded.
     UWS_HTTP_MAX_HEADERS_SIZE: String(config.headBytes),
   }

@@ -93,6 +93,12 @@ export const EDGE_PLANTS: readonly Plant[] = [
     'server/proxies',
   ),
   plant(
+    'keys in a file are handed to workers that read the file, too',
+    'engine/processes/supervisor.ts',
+    ['(madeKey === undefined ? {} :', '(madeKey === undefined ? { FAIRGRAB_KEYS: config.keys } :'],
+    'server/starting',
+  ),
+  plant(
     'the edge: a setting of any bytes is taken',
     'engine/config.ts',
     ['value.includes(GARBLED)', "value === 'GARBLED'"],

@@ -8,8 +8,9 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect, onTestFinished, test } from 'vitest'
-import { ConfigError, distance, nearest, readConfig, readTarget, SETTINGS, settingsGiven } from '../../engine/config.ts'
+import { ConfigError, distance, nearest, readConfig, readTarget, settingsGiven } from '../../engine/config.ts'
 import { checkStart } from '../../engine/main/start-check.ts'
+import { SETTINGS } from '../../engine/settings.ts'
 import { clusterAddress, redisCli, redisOptions } from '../../engine/store/connection/address.ts'
 
 const MESSAGES: readonly (readonly [Record<string, string>, string])[] = [
