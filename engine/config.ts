@@ -40,6 +40,8 @@ export interface Config {
   readonly redisTls: { readonly ca?: string; readonly cert?: string; readonly key?: string }
   readonly dataDir: string
   readonly keys: string
+  /** Who may read the metrics. */
+  readonly metrics: 'public' | 'key' | 'off'
   readonly jwtSecret: string
   readonly jwtSecretPrevious: string
   readonly jwtIssuer: string
@@ -137,9 +139,9 @@ function checked(setting: Row, given: Given): string {
   const wrong = (why: string) => new ConfigError(`${setting.name}: "${value}" (${source}) ${why}. ${setting.sentence}`)
   if (value.includes(GARBLED))
     throw new ConfigError(`${setting.name} (${source}) is not UTF-8; write bytes as hex. ${setting.sentence}`)
-  if (setting.choices && !setting.choices.includes(value))
+  if (setting.choices && ![setting.default, ...setting.choices].includes(value))
     throw wrong(
-      `is not one of ${setting.choices.join(', ')}; set it to one of them, or unset it for ${setting.default}`,
+      `is not one of ${setting.choices.join(', ')}; set it to one of them, or unset it${setting.default && ` for ${setting.default}`}`,
     )
   if (setting.min === undefined) return value
   const number = Number(value)
@@ -225,6 +227,7 @@ export function readConfig(env: NodeJS.ProcessEnv = process.env): Config {
     redisTls: redisTlsIn(text),
     dataDir: text('FAIRGRAB_DATA_DIR'),
     keys: text('FAIRGRAB_KEYS'),
+    metrics: (text('FAIRGRAB_METRICS') || (text('FAIRGRAB_KEYS') === '' ? 'public' : 'key')) as Config['metrics'],
     jwtSecret: text('FAIRGRAB_JWT_SECRET').trimEnd(),
     jwtSecretPrevious: text('FAIRGRAB_JWT_SECRET_PREVIOUS').trimEnd(),
     jwtIssuer: text('FAIRGRAB_JWT_ISSUER'),

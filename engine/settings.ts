@@ -41,6 +41,13 @@ export const SETTINGS = [
     'Where the embedded redis-server and the journals of the level fenced live.',
   ),
   row('FAIRGRAB_KEYS', 'role:key,…', '', 'API keys: operator, platform, merchant or viewer, a colon, the key.'),
+  row(
+    'FAIRGRAB_METRICS',
+    'who',
+    '',
+    'Who may read /metrics: everybody, keys of operators and viewers, or nobody; unset is key with FAIRGRAB_KEYS, else public.',
+    { choices: ['public', 'key', 'off'] },
+  ),
   row('FAIRGRAB_JWT_SECRET', 'text', '', 'Verifies user tokens signed with HS256; at least 32 bytes.'),
   row('FAIRGRAB_JWT_SECRET_PREVIOUS', 'text', '', 'The secret before it, while tokens that it signed are about.'),
   row('FAIRGRAB_JWT_ISSUER', 'text', '', 'What the claim iss of user tokens has to be; unset takes any.'),

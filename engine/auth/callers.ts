@@ -12,7 +12,10 @@ import type { UserClaims, UserTokens } from './user-tokens.ts'
 
 export type Role = 'operator' | 'platform' | 'merchant' | 'viewer' | 'user' | 'anonymous'
 
-/** What may be done, one word a right. `claim-any` is for any user, `claim-own` for the token's, `look-up` finds a voucher by its code. */
+/**
+ * What may be done, one word a right. `claim-any` is for any user, `claim-own` for the token's, `look-up` finds a voucher by its
+ * code, `measure` reads the node's metrics.
+ */
 export type Right =
   | 'operate'
   | 'claim-any'
@@ -20,15 +23,16 @@ export type Right =
   | 'redeem'
   | 'reverse'
   | 'look-up'
+  | 'measure'
   | 'read'
   | 'read-own'
   | 'public'
 
 export const RIGHTS: Readonly<Record<Role, readonly Right[]>> = {
-  operator: ['operate', 'claim-any', 'redeem', 'reverse', 'look-up', 'read', 'public'],
+  operator: ['operate', 'claim-any', 'redeem', 'reverse', 'look-up', 'measure', 'read', 'public'],
   platform: ['claim-any', 'redeem', 'look-up', 'read', 'public'],
   merchant: ['redeem', 'reverse', 'look-up', 'public'],
-  viewer: ['look-up', 'read', 'public'],
+  viewer: ['look-up', 'measure', 'read', 'public'],
   user: ['claim-own', 'read-own', 'public'],
   anonymous: ['public'],
 }

@@ -110,6 +110,7 @@ export function servicesOf(
     underWay: { requests: 0 },
     kept: () => kept(parts),
     health: () => health.report,
+    metricsFor: config.metrics,
     metricsText: () => metricsText(own),
   }
   const { origins, sockets: socketsMax, socketsAddress: socketsAddressMax } = config

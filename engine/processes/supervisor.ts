@@ -177,6 +177,8 @@ export async function up(
   const env = {
     PORT: String(port),
     HOST: host,
+    // While the node makes its own key, everybody on this machine may read them.
+    FAIRGRAB_METRICS: config.metrics,
     // What was set, in a variable or in a file, the workers read themselves.
     ...(isEmbedded ? { REDIS_URL: embeddedUrl(config.dataDir) } : {}),
     ...(madeKey === undefined ? {} : { FAIRGRAB_KEYS: `operator:${madeKey}` }),

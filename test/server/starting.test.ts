@@ -92,7 +92,8 @@ test('a node whose secrets are all in files serves, and its workers read them, t
     ...inFile('FAIRGRAB_KEYS', `operator:${KEYS.operator}`),
     ...inFile('FAIRGRAB_VOUCHER_SECRET', 'ab'.repeat(32)),
   })
-  await makeRound(new Api(node.url, KEYS.operator))
+  const { campaign_id } = await makeRound(new Api(node.url, KEYS.operator))
+  expect(campaign_id).toMatch(/^cmp_/)
 })
 
 test('a data folder that is a file ends the start and is named', async () => {

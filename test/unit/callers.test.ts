@@ -56,10 +56,10 @@ test('the header needs the scheme and one credential; none at all is anonymous',
 
 test('what each role may, as a table', () => {
   const rows: readonly [Role, readonly Right[]][] = [
-    ['operator', ['operate', 'claim-any', 'redeem', 'reverse', 'look-up', 'read', 'public']],
+    ['operator', ['operate', 'claim-any', 'redeem', 'reverse', 'look-up', 'measure', 'read', 'public']],
     ['platform', ['claim-any', 'redeem', 'look-up', 'read', 'public']],
     ['merchant', ['redeem', 'reverse', 'look-up', 'public']],
-    ['viewer', ['look-up', 'read', 'public']],
+    ['viewer', ['look-up', 'measure', 'read', 'public']],
     ['user', ['claim-own', 'read-own', 'public']],
     ['anonymous', ['public']],
   ]

@@ -63,6 +63,10 @@ const MESSAGES: readonly (readonly [Record<string, string>, string])[] = [
     'FAIRGRAB_DURABILITY: "fsync" (from the environment) is not one of memory, everysec, always, replicated, fenced; set it to one of them, or unset it for always. What Redis must have done before a grant is acknowledged.',
   ],
   [
+    { FAIRGRAB_METRICS: 'yes' },
+    'FAIRGRAB_METRICS: "yes" (from the environment) is not one of public, key, off; set it to one of them, or unset it. Who may read /metrics: everybody, keys of operators and viewers, or nobody; unset is key with FAIRGRAB_KEYS, else public.',
+  ],
+  [
     { LOG_LEVEL: 'verbose' },
     'LOG_LEVEL: "verbose" (from the environment) is not one of trace, debug, info, warn, error, fatal, silent; set it to one of them, or unset it for info. The least level that is logged.',
   ],
@@ -205,6 +209,14 @@ test('an empty environment gives the defaults, and an empty value is no value', 
     origins: [],
   })
   expect(config.workers).toBeGreaterThanOrEqual(1)
+})
+
+test('with keys the metrics need one, without keys they need none, unless it is told', () => {
+  expect([readConfig({}).metrics, readConfig({ FAIRGRAB_KEYS: 'operator:some-long-key' }).metrics]).toEqual([
+    'public',
+    'key',
+  ])
+  expect(readConfig({ FAIRGRAB_METRICS: 'off' }).metrics).toBe('off')
 })
 
 test('with keys it listens everywhere, without them on this machine only, unless it is told', () => {

@@ -69,7 +69,8 @@ export interface Services {
   /** Resolves when what is not found in Redis was not lost with everything; else throws Fault `fenced`. */
   readonly kept: () => Promise<void>
   readonly health: () => HealthReport
-  /** The metrics of all workers of this node, as Prometheus's text. */
+  /** Who may read the metrics of all workers of this node, Prometheus's text. */
+  readonly metricsFor: 'public' | 'key' | 'off'
   readonly metricsText: () => Promise<string>
 }
 
