@@ -47,6 +47,8 @@ export interface Config {
   readonly jwtIssuer: string
   readonly jwtAudience: string
   readonly jwtPublicKey: string
+  /** A file or an address; whether it can be used is seen at the start (main/key-source.ts). */
+  readonly jwks: string
   readonly voucherSecret: string
   readonly drawSecret: string
   readonly durability: 'memory' | 'everysec' | 'always' | 'replicated' | 'fenced'
@@ -233,6 +235,7 @@ export function readConfig(env: NodeJS.ProcessEnv = process.env): Config {
     jwtIssuer: text('FAIRGRAB_JWT_ISSUER'),
     jwtAudience: text('FAIRGRAB_JWT_AUDIENCE'),
     jwtPublicKey: text('FAIRGRAB_JWT_PUBLIC_KEY').replaceAll('\\n', '\n'),
+    jwks: text('FAIRGRAB_JWKS'),
     voucherSecret: text('FAIRGRAB_VOUCHER_SECRET').trimEnd(),
     drawSecret: text('FAIRGRAB_DRAW_SECRET').trimEnd(),
     durability: text('FAIRGRAB_DURABILITY') as Config['durability'],

@@ -15,6 +15,7 @@ import type { Round, RoundEvents } from './campaign/round/round.ts'
 import { BEAT_MS, Controls, type Rates, READ_MS } from './campaign/voucher/controls.ts'
 import type { Config } from './config.ts'
 import { agree } from './main/agreement.ts'
+import { publishedKeysOf } from './main/key-source.ts'
 import { eventsOf, roundsOf } from './main/rounds.ts'
 import { drawnFeed, openServer, type Parts, servicesOf, stockFeed } from './main/server.ts'
 import { ArrivalRecord } from './ops/arrival-record.ts'
@@ -80,12 +81,15 @@ export async function startWorker({ config, log, place = 0, checkMs, metricsText
   const draws = new Draws({ store, rounds, clock, failed: reporter('draw') })
   const limits = limitsOf(config, log, store, clock)
   const money = { campaigns, commitments, sweep: new Sweep(store, campaigns) }
-  const parts = { ...common, ...limits, ...money, agreement, rounds, draws, clock, random, fenced: fence !== undefined }
+  const published = publishedKeysOf(config.jwks, clock, log)
+  const made = { ...common, ...limits, ...money, agreement, rounds, draws, published, clock, random }
+  const parts = { ...made, fenced: fence !== undefined }
   const { services, stream, own } = servicesOf(config, parts, metricsText)
   const publish: Server['publish'] = (...frame) => server.publish(...frame)
   const feed = stockFeed(parts, stream, publish)
   const drawn = drawnFeed(parts, publish, reporter('drawn'))
   await readControls(limits)()
+  void published?.start()
   const server = await openServer(config, services, stream)
   void fence?.begin(id => rounds.get(id)).catch(reporter('journal'))
   const stops = startTicks(parts, log, reporter)
@@ -98,6 +102,7 @@ export async function startWorker({ config, log, place = 0, checkMs, metricsText
       stream.restart()
       server.stopListening()
       for (const stop of stops) stop()
+      published?.close()
       feed.close()
       health.stop()
       rounds.close()

@@ -53,6 +53,12 @@ export const SETTINGS = [
   row('FAIRGRAB_JWT_ISSUER', 'text', '', 'What the claim iss of user tokens has to be; unset takes any.'),
   row('FAIRGRAB_JWT_AUDIENCE', 'text', '', 'What the claim aud of user tokens has to name; unset takes any.'),
   row('FAIRGRAB_JWT_PUBLIC_KEY', 'PEM', '', 'Verifies user tokens signed with EdDSA (Ed25519).'),
+  row(
+    'FAIRGRAB_JWKS',
+    'file or address',
+    '',
+    'Published keys that verify user tokens (RS256, ES256, EdDSA): a file, or an https:// address.',
+  ),
   row('FAIRGRAB_VOUCHER_SECRET', 'hex', '', 'What voucher codes derive from, 32 bytes; unset keeps one in Redis.'),
   row(
     'FAIRGRAB_DRAW_SECRET',

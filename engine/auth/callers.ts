@@ -130,6 +130,16 @@ export class Callers {
     return caller
   }
 
+  /** For a credential that names nobody: what to wait for if that may change, `away` where nobody can say (user-tokens.ts). */
+  missing(credential: string): Promise<void> | 'away' | undefined {
+    return this.#tokens.missing(credential)
+  }
+
+  /** The same of an Authorization header. */
+  headerMissing(header: string): Promise<void> | 'away' | undefined {
+    return this.missing(bearerIn(header) ?? '')
+  }
+
   /** What is wrong with a credential that names nobody, for whoever sent it. */
   complaint(credential: string): string {
     const claim = this.#tokens.complaint(credential)
