@@ -40,6 +40,8 @@ export interface Config {
   readonly redisTls: { readonly ca?: string; readonly cert?: string; readonly key?: string }
   readonly dataDir: string
   readonly keys: string
+  /** The file that they are in, which is read again while a node runs; empty where it is none. */
+  readonly keysFile: string
   /** Who may read the metrics. */
   readonly metrics: 'public' | 'key' | 'off'
   readonly jwtSecret: string
@@ -105,7 +107,7 @@ class Given {
   /** Empty where it is not set. Throws ConfigError for a file that cannot be used, and for a secret that is set twice. */
   value(name: string): string {
     const value = this.#env[name] ?? ''
-    const path = this.#pathOf(name)
+    const path = this.pathOf(name)
     if (path === '') return value
     if (value === '') return secretIn(fileOf(name), path)
     throw new ConfigError(`${name} and ${fileOf(name)} (from the environment) are both set; unset one of them`)
@@ -113,16 +115,17 @@ class Given {
 
   /** For the person at the terminal. */
   source(name: string): string {
-    return this.#pathOf(name) === '' ? 'from the environment' : `from the file of ${fileOf(name)}`
+    return this.pathOf(name) === '' ? 'from the environment' : `from the file of ${fileOf(name)}`
   }
 
-  #pathOf(name: string): string {
+  /** The file of a secret; empty where there is none. */
+  pathOf(name: string): string {
     return isSecret(name) ? (this.#env[fileOf(name)] ?? '') : ''
   }
 }
 
 /** The text of a file without the white space at its end, which editors and `echo` leave there. */
-function secretIn(setting: string, path: string): string {
+export function secretIn(setting: string, path: string): string {
   const wrong = (why: string) => new ConfigError(`${setting}: "${path}" (from the environment) ${why}`)
   let text: string | undefined
   try {
@@ -229,6 +232,7 @@ export function readConfig(env: NodeJS.ProcessEnv = process.env): Config {
     redisTls: redisTlsIn(text),
     dataDir: text('FAIRGRAB_DATA_DIR'),
     keys: text('FAIRGRAB_KEYS'),
+    keysFile: given.pathOf('FAIRGRAB_KEYS'),
     metrics: (text('FAIRGRAB_METRICS') || (text('FAIRGRAB_KEYS') === '' ? 'public' : 'key')) as Config['metrics'],
     jwtSecret: text('FAIRGRAB_JWT_SECRET').trimEnd(),
     jwtSecretPrevious: text('FAIRGRAB_JWT_SECRET_PREVIOUS').trimEnd(),

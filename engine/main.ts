@@ -3,6 +3,7 @@
  * knows nothing of other workers; what they must share is in Redis.
  */
 import { hostname } from 'node:os'
+import { parseKeys } from './auth/callers.ts'
 import { type Clock, every, realClock } from './base/clock.ts'
 import { CorrectedClock } from './base/corrected-clock.ts'
 import { jitter, realRandom } from './base/random.ts'
@@ -50,6 +51,8 @@ export interface WorkerOptions {
 export interface Worker {
   readonly port: number
   readonly metrics: () => Promise<object[]>
+  /** Other keys from now on, checked; sockets of those that are gone are closed. */
+  setKeys(keys: string): void
   /**
    * Turns `readyz`, goes on listening for `noticeMs` so that probes see it, answers what is under way, says goodbye to
    * the sockets, and closes everything.
@@ -81,7 +84,7 @@ export async function startWorker({ config, log, place = 0, checkMs, metricsText
   const draws = new Draws({ store, rounds, clock, failed: reporter('draw') })
   const limits = limitsOf(config, log, store, clock)
   const money = { campaigns, commitments, sweep: new Sweep(store, campaigns) }
-  const published = publishedKeysOf(config.jwks, clock, log)
+  const published = publishedKeysOf(config.jwks, clock, log, () => stream.recheck())
   const made = { ...common, ...limits, ...money, agreement, rounds, draws, published, clock, random }
   const parts = { ...made, fenced: fence !== undefined }
   const { services, stream, own } = servicesOf(config, parts, metricsText)
@@ -96,6 +99,10 @@ export async function startWorker({ config, log, place = 0, checkMs, metricsText
   return {
     port: server.port,
     metrics: own,
+    setKeys: keys => {
+      services.callers.replaceKeys(parseKeys(keys))
+      stream.recheck()
+    },
     drain: async noticeMs => {
       health.drain()
       await drained(() => rounds.unanswered + services.underWay.requests, clock, noticeMs)

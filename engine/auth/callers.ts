@@ -98,7 +98,7 @@ function same(text: string, given: string): boolean {
 }
 
 export class Callers {
-  readonly #keys: readonly ApiKey[]
+  #keys: readonly ApiKey[]
   readonly #tokens: UserTokens
   /** Headers that named a key before. Found by a seeded hash, so a guess learns nothing from the time it takes. */
   readonly #headers = new Map<string, Caller>()
@@ -106,6 +106,12 @@ export class Callers {
   constructor(keys: readonly ApiKey[], tokens: UserTokens) {
     this.#keys = keys
     this.#tokens = tokens
+  }
+
+  /** Other keys from now on. Requests that were admitted go on as who they were. */
+  replaceKeys(keys: readonly ApiKey[]): void {
+    this.#keys = keys
+    this.#headers.clear()
   }
 
   /** The caller of a bare credential; undefined when it is not valid. An empty one is nobody. */

@@ -79,11 +79,15 @@ export function checkKeySource(setting: string): void {
   }
 }
 
-/** The keys of the setting; undefined where it is not set. Nothing is read before their `start`. */
+/**
+ * The keys of the setting; undefined where it is not set. Nothing is read before their `start`, and `changed` is called when others
+ * than before are in force.
+ */
 export function publishedKeysOf(
   setting: string,
   clock: Clock,
   log: Pick<Log, 'info' | 'warn' | 'error'>,
+  changed: () => void,
 ): PublishedKeys | undefined {
   if (setting === '') return undefined
   const url = addressIn(setting)
@@ -104,6 +108,7 @@ export function publishedKeysOf(
     clock,
     loaded: (count, isNew, skipped) => {
       if (isNew) log.info({ keys: count }, 'the published keys of user tokens are in force')
+      if (isNew) changed()
       tell(skipped.join('; '), () => {
         for (const why of skipped) log.warn(`FAIRGRAB_JWKS: ${why}; it is not used`)
       })

@@ -93,9 +93,9 @@ export const EDGE_PLANTS: readonly Plant[] = [
     'server/proxies',
   ),
   plant(
-    'keys in a file are handed to workers that read the file, too',
+    'an address in a file is handed to workers that read the file, too',
     'engine/processes/supervisor.ts',
-    ['(madeKey === undefined ? {} :', '(madeKey === undefined ? { FAIRGRAB_KEYS: config.keys } :'],
+    ['embeddedUrl(config.dataDir) } : {})', 'embeddedUrl(config.dataDir) } : { REDIS_URL: config.redisUrl })'],
     'server/starting',
   ),
   plant(

@@ -129,6 +129,45 @@ const PUBLISHED_PLANTS: readonly Plant[] = [
   ),
 ]
 
+const [FILE, OF_FILE, OF_NODE] = ['engine/main/key-file.ts', 'unit/key-file', 'server/key-file']
+
+const FILE_PLANTS: readonly Plant[] = [
+  plant('key file: half of a file holds', FILE, ['    if (isSame) this.#take', '    this.#take'], OF_FILE),
+  plant('key file: keys that are wrong hold', FILE, ['parseKeys(keys)', 'keys.split()'], OF_FILE),
+  plant('key file: what is wrong is said each second', FILE, ['    this.#said = message\n', ''], OF_FILE),
+  plant(
+    'key file: headers of keys that are gone are known',
+    'engine/auth/callers.ts',
+    ['    this.#headers.clear()\n', ''],
+    'unit/callers',
+  ),
+  plant('key file: sockets outlive their key', 'engine/main.ts', ['      stream.recheck()\n', ''], OF_NODE),
+  plant(
+    'key file: a socket keeps the role of its key',
+    'engine/server/stream/stream.ts',
+    ['now?.id !== caller.id', 'now === undefined'],
+    OF_NODE,
+  ),
+  plant(
+    'key file: a worker that comes later has the first keys',
+    'engine/processes/supervisor.ts',
+    ['    this.#env = { ...this.#env, FAIRGRAB_KEYS: keys }\n', ''],
+    OF_NODE,
+  ),
+  plant(
+    'key file: SIGHUP ends the node',
+    'engine/processes/supervisor.ts',
+    ["  process.on('SIGHUP', take)\n", ''],
+    OF_NODE,
+  ),
+  plant(
+    'published keys: sockets outlive the key of their token',
+    'engine/main/key-source.ts',
+    ['      if (isNew) changed()\n', ''],
+    OF_SERVER,
+  ),
+]
+
 export const KEY_PLANTS: readonly Plant[] = [
   plant('metrics: nobody needs a key', ROUTES, ["    right: 'measure',\n", "    right: 'public',\n"], READERS),
   plant(
@@ -158,4 +197,5 @@ export const KEY_PLANTS: readonly Plant[] = [
     'browser/desk',
   ),
   ...PUBLISHED_PLANTS,
+  ...FILE_PLANTS,
 ]

@@ -82,6 +82,21 @@ test('a token of each algorithm claims over HTTP and the stream, beside keys and
   expectProblem(await claimBy(url, round, rsa.token('ada'), { user_id: 'bob' }), 'forbidden')
 })
 
+test('the sockets of users end with the key that signed their tokens', async () => {
+  const server = await useServer()
+  server.publish(rsa, ec)
+  const worker = await useWorker(server.url)
+  const [goes, stays] = await Promise.all(
+    [rsa, ec].map(key => openStream(worker.url, { credential: key.token('ada') })),
+  )
+  server.publish(ec)
+  // A key that nobody knows has them read.
+  expect(await upgradeStatus(worker.url, { credential: next.token('bob') })).toBe(401)
+  expect(await goes?.closed).toBe(4401)
+  expect(await stays?.ask({ op: 'ping', id: 1 })).toMatchObject({ op: 'pong' })
+  await stays?.close()
+})
+
 test('keys in a file verify, too', async () => {
   const folder = mkdtempSync(join(tmpdir(), 'fg-keys-'))
   onTestFinished(() => rmSync(folder, { recursive: true }))
@@ -198,7 +213,7 @@ test.each(HOSTILE)('a server that %s changes nothing, and the log says what it d
   const told: string[] = []
   const tell = (...words: unknown[]) => void told.push(String(words.at(-1)))
   const clock = new HandClock()
-  const published = publishedKeysOf(server.url, clock, { info: tell, warn: tell, error: tell })
+  const published = publishedKeysOf(server.url, clock, { info: tell, warn: tell, error: tell }, () => {})
   await published?.start()
   server.answer = answer
   clock.advance(600_000)

@@ -54,6 +54,14 @@ test('the header needs the scheme and one credential; none at all is anonymous',
     expect(callers().ofHeader(header), header).toBeUndefined()
 })
 
+test('keys that are replaced are nobody’s, by their headers neither', () => {
+  const all = callers()
+  expect(all.ofHeader('Bearer viewer-key')?.role).toBe('viewer')
+  all.replaceKeys(parseKeys('operator:operator-key,merchant:second-key'))
+  expect([all.ofHeader('Bearer viewer-key'), all.of('viewer-key')]).toEqual([undefined, undefined])
+  expect([all.ofHeader('Bearer second-key')?.role, all.of('operator-key')?.role]).toEqual(['merchant', 'operator'])
+})
+
 test('what each role may, as a table', () => {
   const rows: readonly [Role, readonly Right[]][] = [
     ['operator', ['operate', 'claim-any', 'redeem', 'reverse', 'look-up', 'measure', 'read', 'public']],

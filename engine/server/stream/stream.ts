@@ -194,6 +194,15 @@ export class Stream implements StreamHandler {
     this.#sessions.delete(socket)
   }
 
+  /** Ends the sockets whose credential is no longer good, or is somebody else's now. */
+  recheck(): void {
+    for (const [socket, { caller }] of [...this.#sessions]) {
+      if (caller.role === 'anonymous') continue
+      const now = this.#options.callers.of(socket.credential)
+      if (now?.id !== caller.id || now.merchant !== caller.merchant) this.#end(socket, 'unauthorized')
+    }
+  }
+
   /** Ends every socket with "service restart", which asks clients to come back. */
   restart(): void {
     for (const socket of [...this.#sessions.keys()]) this.#end(socket, 'restart')
