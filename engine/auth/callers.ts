@@ -44,6 +44,8 @@ export interface Caller {
   readonly user?: UserClaims
   /** The one merchant that a merchant's key acts for, when it is bound to one. */
   readonly merchant?: string
+  /** The scope of the key: who acts by it, as it is written with what they do. */
+  readonly via?: string
 }
 
 export const ANONYMOUS: Caller = { role: 'anonymous', id: 'anonymous' }
@@ -58,13 +60,16 @@ interface ApiKey {
   readonly caller: Caller
 }
 
-/** Reads `role:key,…`, for a merchant also `merchant:key:id`; throws with what to do. No word of an entry is part of a message: it could be the key. */
+/**
+ * Reads `role:key,…`, each with a scope behind it or without, which for a merchant is its id; throws with what to do. No word of
+ * an entry is part of a message: it could be the key.
+ */
 export function parseKeys(setting: string): ApiKey[] {
   const entries = setting.split(',').map(entry => entry.trim())
   const keys = entries.filter(Boolean).map((entry, i) => {
     const colon = entry.indexOf(':')
     const role = KEY_ROLES.find(known => known === entry.slice(0, colon < 0 ? undefined : colon))
-    const [text = '', merchant, ...rest] = colon < 0 ? [] : entry.slice(colon + 1).split(':')
+    const [text = '', scope, ...rest] = colon < 0 ? [] : entry.slice(colon + 1).split(':')
     if (!role)
       throw new Error(
         `FAIRGRAB_KEYS: entry ${i + 1} has no role; write one of ${KEY_ROLES.join(', ')}, a colon and the key`,
@@ -75,12 +80,17 @@ export function parseKeys(setting: string): ApiKey[] {
       throw new Error(
         `FAIRGRAB_KEYS: the key of entry ${i + 1} (${role}) has a character that no header carries; use ASCII`,
       )
-    if (rest.length > 0 || (merchant !== undefined && (role !== 'merchant' || !isMerchantId(merchant))))
+    if (scope !== undefined && !isMerchantId(scope))
       throw new Error(
-        `FAIRGRAB_KEYS: entry ${i + 1} (${role}) has a colon in its key; only merchant:KEY:ID may have one more`,
+        `FAIRGRAB_KEYS: entry ${i + 1} (${role}) has a scope that is none, or a colon in its key; write ${role}:KEY or ${role}:KEY:SCOPE, the scope 1 to 64 of A–Z a–z 0–9 . _ @ -`,
+      )
+    if (rest.length > 0)
+      throw new Error(
+        `FAIRGRAB_KEYS: entry ${i + 1} (${role}) has more behind its scope; a key cannot be limited to campaigns, write ${role}:KEY:SCOPE`,
       )
     const id = `${role}:${createHash('sha256').update(text).digest('hex').slice(0, 16)}`
-    return { text, caller: { role, id, ...(merchant === undefined ? {} : { merchant }) } }
+    const scoped = scope === undefined ? {} : { via: scope, ...(role === 'merchant' ? { merchant: scope } : {}) }
+    return { text, caller: { role, id, ...scoped } }
   })
   for (const [i, { text }] of keys.entries()) {
     const first = keys.findIndex(key => key.text === text)

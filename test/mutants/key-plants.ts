@@ -168,6 +168,33 @@ const FILE_PLANTS: readonly Plant[] = [
   ),
 ]
 
+const SCOPE_PLANTS: readonly Plant[] = [
+  plant(
+    'scopes: a redemption does not say who acted',
+    'engine/campaign/voucher/redemption.ts',
+    ['      ...(via === undefined ? {} : { via }),\n', ''],
+    'server/scoped-keys',
+  ),
+  plant(
+    'scopes: the audit log does not say who acted',
+    'engine/server/http/gateway.ts',
+    ['via === undefined ? id :', 'via !== undefined ? id :'],
+    'server/scoped-keys',
+  ),
+  plant(
+    'scopes: every scope is a merchant',
+    'engine/auth/callers.ts',
+    ["role === 'merchant' ? { merchant: scope } : {}", 'role ? { merchant: scope } : {}'],
+    'unit/callers',
+  ),
+  plant(
+    'scopes: a limit to campaigns is passed over',
+    'engine/auth/callers.ts',
+    ['rest.length > 0', 'false'],
+    'unit/callers',
+  ),
+]
+
 export const KEY_PLANTS: readonly Plant[] = [
   plant('metrics: nobody needs a key', ROUTES, ["    right: 'measure',\n", "    right: 'public',\n"], READERS),
   plant(
@@ -198,4 +225,5 @@ export const KEY_PLANTS: readonly Plant[] = [
   ),
   ...PUBLISHED_PLANTS,
   ...FILE_PLANTS,
+  ...SCOPE_PLANTS,
 ]

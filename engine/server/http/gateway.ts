@@ -338,8 +338,9 @@ function targetOf({ path }: Route, params: readonly string[]): string {
 
 /** Handles what an operator asks, and has it written down before and after. */
 async function audited(services: Services, route: Route, call: Call): Promise<Answer | undefined> {
+  const { id, via } = call.caller
   const end = await services.changeLog.begin({
-    who: call.caller.id,
+    who: via === undefined ? id : `${id}:${via}`,
     action: `${route.method.toUpperCase()} ${route.path}`,
     target: targetOf(route, call.params),
     body: call.body,

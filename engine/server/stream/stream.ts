@@ -199,7 +199,7 @@ export class Stream implements StreamHandler {
     for (const [socket, { caller }] of [...this.#sessions]) {
       if (caller.role === 'anonymous') continue
       const now = this.#options.callers.of(socket.credential)
-      if (now?.id !== caller.id || now.merchant !== caller.merchant) this.#end(socket, 'unauthorized')
+      if (now?.id !== caller.id || now.via !== caller.via) this.#end(socket, 'unauthorized')
     }
   }
 
