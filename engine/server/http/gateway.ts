@@ -157,7 +157,6 @@ export interface Entry {
 
 /** Answers a credential that names nobody, or lets it wait while the key that it names may have been published. */
 function refuseStranger(services: Services, exchange: Exchange, { again }: Entry): void {
-  if (exchange.garbled) return refuseGarbled(exchange)
   const { callers, underWay } = services
   const missing = callers.headerMissing(exchange.authorization)
   if (missing === undefined) return refuse(exchange, 'unauthorized', callers.headerComplaint(exchange.authorization))
@@ -181,7 +180,8 @@ export function admit(services: Services, exchange: Exchange, entry: Entry): Adm
   const { right, isApi } = entry
   const caller = services.callers.ofHeader(exchange.authorization)
   if (!caller) {
-    refuseStranger(services, exchange, entry)
+    if (exchange.garbled) refuseGarbled(exchange)
+    else refuseStranger(services, exchange, entry)
     return undefined
   }
   if (!may(caller, right)) {
