@@ -2,8 +2,7 @@
  * Where published keys come from (FAIRGRAB_JWKS): a file, or an address that is asked by https, on the loopback by http too. An
  * address has five seconds for a set of 256 kB, and a redirect is no answer: the keys are those of whom the operator named.
  */
-import { readFileSync } from 'node:fs'
-import { open } from 'node:fs/promises'
+import { createReadStream, readFileSync } from 'node:fs'
 import { readKeySet } from '../auth/key-set.ts'
 import { PublishedKeys } from '../auth/published-keys.ts'
 import type { Clock } from '../base/clock.ts'
@@ -54,8 +53,7 @@ async function readAddress(url: URL): Promise<string> {
 }
 
 async function readFile(path: string): Promise<string> {
-  await using file = await open(path)
-  return await within(file.createReadStream({ autoClose: false }))
+  return within(createReadStream(path))
 }
 
 /** What went wrong, in the words of whatever said it. */
@@ -91,11 +89,11 @@ export function publishedKeysOf(
 ): PublishedKeys | undefined {
   if (setting === '') return undefined
   const url = addressIn(setting)
-  let told = ''
+  let logged = ''
   /** What is as it was is not said again. */
   const tell = (words: string, say: () => void) => {
-    if (words !== told) say()
-    told = words
+    if (words !== logged) say()
+    logged = words
   }
   return new PublishedKeys({
     read: async () => {

@@ -14,6 +14,7 @@ import { checkKeySource, publishedKeysOf } from '../../engine/main/key-source.ts
 import { Api, expectProblem, makeRound, type Round } from '../support/api.ts'
 import { KEYS, startTestWorker, type TestWorker } from '../support/engine.ts'
 import { HandClock } from '../support/hand-clock.ts'
+import { PatientApi } from '../support/patient-api.ts'
 import { ALGORITHMS, KeyServer, keySet, PlatformKey } from '../support/platform-keys.ts'
 import { RawConnection } from '../support/raw-http.ts'
 import { type RedisServer, startRedis } from '../support/redis.ts'
@@ -65,7 +66,7 @@ function gate(server: KeyServer): { readonly asked: Promise<void>; open: () => v
 }
 
 const claimBy = (url: string, round: Round, token: string, body: object = {}) =>
-  new Api(url, token).post(`/v1/rounds/${round.id}/claims`, body)
+  new PatientApi(url, token).post(`/v1/rounds/${round.id}/claims`, body)
 
 test('a token of each algorithm claims over HTTP and the stream, beside keys and HS256; a forged one does not', async () => {
   const { url, round } = await use(rsa, ec, ed)
@@ -131,7 +132,8 @@ test('a rotation under load: no good token is refused, no bad one accepted, and 
     expect([old?.status, fresh?.status]).toEqual([201, 201])
     for (const each of bad) expectProblem(each, 'unauthorized')
   }
-  expect(await (await stream).ask({ op: 'claim', id: 1, round_id: round.id })).toMatchObject({ outcome: 'granted' })
+  const claim = { op: 'claim', id: 1, round_id: round.id }
+  expect(await (await stream).askUntilTaken(claim)).toMatchObject({ outcome: 'granted' })
   await (await stream).close()
   expect(server.asked).toBe(before + 1)
 })

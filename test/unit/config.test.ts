@@ -290,7 +290,7 @@ test('each secret may be in a file, without the white space at its end, and is s
   const files = Object.fromEntries(
     Object.entries(secrets).map(([name, text]) => [`${name}_FILE`, file(`${text}\r\n `)]),
   )
-  expect(readConfig(files)).toEqual(readConfig(secrets))
+  expect(readConfig(files)).toEqual({ ...readConfig(secrets), keysFile: files.FAIRGRAB_KEYS_FILE })
   expect(settingsGiven(files)).toEqual(Object.entries(files).map(([name, value]) => ({ name, value })))
   expect(settingsGiven(secrets).map(({ value }) => value)).toEqual(Array(5).fill('set'))
   expect(readTarget({ FAIRGRAB_KEY_FILE: file('a key\n'), FAIRGRAB_KEYS_FILE: '/nowhere' }).key).toBe('a key')

@@ -42,7 +42,7 @@ import type { Exchange, Headers } from '../uws/exchange.ts'
 import { type ParameterName, readQuery } from './query.ts'
 import type { RateLimits } from './rate-limits.ts'
 
-/** What somebody is told whose token can be judged by nobody now. */
+/** The answer to somebody whose token can be judged by nobody now. */
 export const KEYS_AWAY = 'the published keys of user tokens cannot be read now; ask again'
 
 /** What the routes and the stream may use: the parts that main.ts put together, and nothing else. */
