@@ -9,8 +9,9 @@ import { fileURLToPath } from 'node:url'
 import { causesText } from './base/causes.ts'
 import { shownLines } from './base/shown-text.ts'
 import type { Command } from './cli/command.ts'
-import { ConfigError, nearest, readConfig, SETTINGS } from './config.ts'
+import { ConfigError, nearest, readConfig } from './config.ts'
 import type { StartedNode } from './processes/supervisor.ts'
+import { SETTINGS } from './settings.ts'
 
 const HELP = `fairgrab: the engine in front of a flash release of coupons
 

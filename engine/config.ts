@@ -1,128 +1,12 @@
 /**
- * Every setting, once: name, unit, default, bounds, sentence. This is the only file that reads the environment.
+ * The settings (engine/settings.ts) as the environment gives them. This is the only file that reads it.
  * A start-up error names the value, where it came from and how to correct it; an unknown FAIRGRAB_ variable stops the
  * start and names the nearest known one, because a misspelt limit that is silently ignored is found at 20:00:00.
- * docs/config.md has a row for each setting; a test compares them.
  */
 import { readFileSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
 import { GARBLED, utf8Text } from './base/text.ts'
-
-interface Row {
-  readonly name: string
-  readonly unit: string
-  readonly default: string
-  readonly min?: number
-  readonly max?: number
-  readonly choices?: readonly string[]
-  readonly sentence: string
-}
-
-const row = (name: string, unit: string, fallback: string, sentence: string, more: Partial<Row> = {}): Row => ({
-  name,
-  unit,
-  default: fallback,
-  sentence,
-  ...more,
-})
-const count = (name: string, unit: string, fallback: number, [min, max]: readonly [number, number], sentence: string) =>
-  row(name, unit, String(fallback), sentence, { min, max })
-
-export const SETTINGS = [
-  count('PORT', 'port', 8080, [0, 65535], 'Where HTTP and the stream listen; 0 takes a free one.'),
-  row('HOST', 'address', '', 'The address to listen on; all of them, or 127.0.0.1 while FAIRGRAB_KEYS is unset.'),
-  row(
-    'REDIS_URL',
-    'address',
-    '',
-    'redis://, rediss://, redis+sentinel://, redis+cluster:// or unix://; unset starts an embedded redis-server.',
-  ),
-  row('FAIRGRAB_REDIS_CA', 'file', '', 'PEM of the authority that signed the certificate of a rediss:// server.'),
-  row('FAIRGRAB_REDIS_CERT', 'file', '', 'PEM of the certificate that the engine shows to a rediss:// server.'),
-  row('FAIRGRAB_REDIS_KEY', 'file', '', 'PEM of the private key of that certificate.'),
-  row(
-    'FAIRGRAB_DATA_DIR',
-    'folder',
-    './data',
-    'Where the embedded redis-server and the journals of the level fenced live.',
-  ),
-  row('FAIRGRAB_KEYS', 'role:key,…', '', 'API keys: operator, platform, merchant or viewer, a colon, the key.'),
-  row('FAIRGRAB_JWT_SECRET', 'text', '', 'Verifies user tokens signed with HS256; at least 32 bytes.'),
-  row('FAIRGRAB_JWT_SECRET_PREVIOUS', 'text', '', 'The secret before it, while tokens that it signed are about.'),
-  row('FAIRGRAB_JWT_ISSUER', 'text', '', 'What the claim iss of user tokens has to be; unset takes any.'),
-  row('FAIRGRAB_JWT_AUDIENCE', 'text', '', 'What the claim aud of user tokens has to name; unset takes any.'),
-  row('FAIRGRAB_JWT_PUBLIC_KEY', 'PEM', '', 'Verifies user tokens signed with EdDSA (Ed25519).'),
-  row('FAIRGRAB_VOUCHER_SECRET', 'hex', '', 'What voucher codes derive from, 32 bytes; unset keeps one in Redis.'),
-  row(
-    'FAIRGRAB_DRAW_SECRET',
-    'hex',
-    '',
-    'What tags, receipts and beacons derive from, 32 bytes; unset keeps one in Redis.',
-  ),
-  row('FAIRGRAB_DURABILITY', 'level', 'always', 'What Redis must have done before a grant is acknowledged.', {
-    choices: ['memory', 'everysec', 'always', 'replicated', 'fenced'],
-  }),
-  row(
-    'FAIRGRAB_DURABILITY_DECLARED',
-    'yes or no',
-    'no',
-    'Grants also where the server lets nobody read whether it gives the level: its provider promises it.',
-    { choices: ['no', 'yes'] },
-  ),
-  count('FAIRGRAB_REPLICAS', 'replicas', 0, [0, 16], 'At replicated and fenced: all replicas that may be promoted.'),
-  count('FAIRGRAB_WORKERS', 'processes', 0, [0, 64], 'Workers that share the port; 0 is the cores less one.'),
-  count('FAIRGRAB_BATCH_CLAIMS', 'claims', 512, [1, 512], 'The most claims one script call decides.'),
-  count('FAIRGRAB_BATCHES_IN_FLIGHT', 'batches', 4, [1, 4], 'Script calls of one round under way at once.'),
-  count('FAIRGRAB_SOCKETS', 'sockets', 18000, [1, 1_000_000], 'Stream sockets one worker accepts.'),
-  count(
-    'FAIRGRAB_SOCKETS_ADDRESS',
-    'sockets',
-    0,
-    [0, 1_000_000],
-    'Stream sockets one worker accepts of one address without a credential; 0 is no limit.',
-  ),
-  count(
-    'FAIRGRAB_HEAD_BYTES',
-    'bytes',
-    16_384,
-    [4096, 65_536],
-    'The longest head of a request, its first line and its headers with their cookies.',
-  ),
-  count('FAIRGRAB_RATE_USER', 'requests/s', 20, [0, 1_000_000], 'What one user token may ask; 0 is no limit.'),
-  count(
-    'FAIRGRAB_RATE_ADDRESS',
-    'requests/s',
-    200,
-    [0, 1_000_000],
-    'What one address may ask without a key; 0 is no limit.',
-  ),
-  count('FAIRGRAB_RATE_KEY', 'requests/s', 0, [0, 10_000_000], 'What one API key may ask; 0 is no limit.'),
-  count(
-    'FAIRGRAB_RATE_WRONG_CODES',
-    'codes/s',
-    0,
-    [0, 1_000_000],
-    'Voucher codes that do not exist one caller may ask for; 0 is no limit.',
-  ),
-  row(
-    'FAIRGRAB_ORIGINS',
-    'origins',
-    '',
-    'Origins whose pages may call the engine and open the stream besides its own, comma separated.',
-  ),
-  row(
-    'FAIRGRAB_TRUSTED_PROXIES',
-    'networks',
-    '',
-    'Proxies whose X-Forwarded-For says who asks: addresses and networks (10.0.0.0/8), comma separated.',
-  ),
-  row('FAIRGRAB_ARRIVALS', 'folder', '', 'Where each worker records when each decided claim arrived; for measuring.'),
-  row('LOG_LEVEL', 'level', 'info', 'The least level that is logged.', {
-    choices: ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'],
-  }),
-] as const satisfies readonly Row[]
-
-export type SettingName = (typeof SETTINGS)[number]['name']
+import { type Row, SETTINGS, type SettingName } from './settings.ts'
 
 /** Of what must not be shown only whether it is set is shown; and it may be in a file. */
 const SECRETS = [
@@ -156,11 +40,17 @@ export interface Config {
   readonly redisTls: { readonly ca?: string; readonly cert?: string; readonly key?: string }
   readonly dataDir: string
   readonly keys: string
+  /** The file that they are in, which is read again while a node runs; empty where it is none. */
+  readonly keysFile: string
+  /** Who may read the metrics. */
+  readonly metrics: 'public' | 'key' | 'off'
   readonly jwtSecret: string
   readonly jwtSecretPrevious: string
   readonly jwtIssuer: string
   readonly jwtAudience: string
   readonly jwtPublicKey: string
+  /** A file or an address; whether it can be used is seen at the start (main/key-source.ts). */
+  readonly jwks: string
   readonly voucherSecret: string
   readonly drawSecret: string
   readonly durability: 'memory' | 'everysec' | 'always' | 'replicated' | 'fenced'
@@ -217,7 +107,7 @@ class Given {
   /** Empty where it is not set. Throws ConfigError for a file that cannot be used, and for a secret that is set twice. */
   value(name: string): string {
     const value = this.#env[name] ?? ''
-    const path = this.#pathOf(name)
+    const path = this.pathOf(name)
     if (path === '') return value
     if (value === '') return secretIn(fileOf(name), path)
     throw new ConfigError(`${name} and ${fileOf(name)} (from the environment) are both set; unset one of them`)
@@ -225,16 +115,17 @@ class Given {
 
   /** For the person at the terminal. */
   source(name: string): string {
-    return this.#pathOf(name) === '' ? 'from the environment' : `from the file of ${fileOf(name)}`
+    return this.pathOf(name) === '' ? 'from the environment' : `from the file of ${fileOf(name)}`
   }
 
-  #pathOf(name: string): string {
+  /** The file of a secret; empty where there is none. */
+  pathOf(name: string): string {
     return isSecret(name) ? (this.#env[fileOf(name)] ?? '') : ''
   }
 }
 
 /** The text of a file without the white space at its end, which editors and `echo` leave there. */
-function secretIn(setting: string, path: string): string {
+export function secretIn(setting: string, path: string): string {
   const wrong = (why: string) => new ConfigError(`${setting}: "${path}" (from the environment) ${why}`)
   let text: string | undefined
   try {
@@ -253,9 +144,9 @@ function checked(setting: Row, given: Given): string {
   const wrong = (why: string) => new ConfigError(`${setting.name}: "${value}" (${source}) ${why}. ${setting.sentence}`)
   if (value.includes(GARBLED))
     throw new ConfigError(`${setting.name} (${source}) is not UTF-8; write bytes as hex. ${setting.sentence}`)
-  if (setting.choices && !setting.choices.includes(value))
+  if (setting.choices && ![setting.default, ...setting.choices].includes(value))
     throw wrong(
-      `is not one of ${setting.choices.join(', ')}; set it to one of them, or unset it for ${setting.default}`,
+      `is not one of ${setting.choices.join(', ')}; set it to one of them, or unset it${setting.default && ` for ${setting.default}`}`,
     )
   if (setting.min === undefined) return value
   const number = Number(value)
@@ -341,11 +232,14 @@ export function readConfig(env: NodeJS.ProcessEnv = process.env): Config {
     redisTls: redisTlsIn(text),
     dataDir: text('FAIRGRAB_DATA_DIR'),
     keys: text('FAIRGRAB_KEYS'),
+    keysFile: given.pathOf('FAIRGRAB_KEYS'),
+    metrics: (text('FAIRGRAB_METRICS') || (text('FAIRGRAB_KEYS') === '' ? 'public' : 'key')) as Config['metrics'],
     jwtSecret: text('FAIRGRAB_JWT_SECRET').trimEnd(),
     jwtSecretPrevious: text('FAIRGRAB_JWT_SECRET_PREVIOUS').trimEnd(),
     jwtIssuer: text('FAIRGRAB_JWT_ISSUER'),
     jwtAudience: text('FAIRGRAB_JWT_AUDIENCE'),
     jwtPublicKey: text('FAIRGRAB_JWT_PUBLIC_KEY').replaceAll('\\n', '\n'),
+    jwks: text('FAIRGRAB_JWKS'),
     voucherSecret: text('FAIRGRAB_VOUCHER_SECRET').trimEnd(),
     drawSecret: text('FAIRGRAB_DRAW_SECRET').trimEnd(),
     durability: text('FAIRGRAB_DURABILITY') as Config['durability'],

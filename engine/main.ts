@@ -3,6 +3,7 @@
  * knows nothing of other workers; what they must share is in Redis.
  */
 import { hostname } from 'node:os'
+import { parseKeys } from './auth/callers.ts'
 import { type Clock, every, realClock } from './base/clock.ts'
 import { CorrectedClock } from './base/corrected-clock.ts'
 import { jitter, realRandom } from './base/random.ts'
@@ -15,6 +16,7 @@ import type { Round, RoundEvents } from './campaign/round/round.ts'
 import { BEAT_MS, Controls, type Rates, READ_MS } from './campaign/voucher/controls.ts'
 import type { Config } from './config.ts'
 import { agree } from './main/agreement.ts'
+import { publishedKeysOf } from './main/key-source.ts'
 import { eventsOf, roundsOf } from './main/rounds.ts'
 import { drawnFeed, openServer, type Parts, servicesOf, stockFeed } from './main/server.ts'
 import { ArrivalRecord } from './ops/arrival-record.ts'
@@ -49,6 +51,8 @@ export interface WorkerOptions {
 export interface Worker {
   readonly port: number
   readonly metrics: () => Promise<object[]>
+  /** Other keys from now on, checked; sockets of those that are gone are closed. */
+  setKeys(keys: string): void
   /**
    * Turns `readyz`, goes on listening for `noticeMs` so that probes see it, answers what is under way, says goodbye to
    * the sockets, and closes everything.
@@ -80,24 +84,32 @@ export async function startWorker({ config, log, place = 0, checkMs, metricsText
   const draws = new Draws({ store, rounds, clock, failed: reporter('draw') })
   const limits = limitsOf(config, log, store, clock)
   const money = { campaigns, commitments, sweep: new Sweep(store, campaigns) }
-  const parts = { ...common, ...limits, ...money, agreement, rounds, draws, clock, random, fenced: fence !== undefined }
+  const published = publishedKeysOf(config.jwks, clock, log, () => stream.recheck())
+  const made = { ...common, ...limits, ...money, agreement, rounds, draws, published, clock, random }
+  const parts = { ...made, fenced: fence !== undefined }
   const { services, stream, own } = servicesOf(config, parts, metricsText)
   const publish: Server['publish'] = (...frame) => server.publish(...frame)
   const feed = stockFeed(parts, stream, publish)
   const drawn = drawnFeed(parts, publish, reporter('drawn'))
   await readControls(limits)()
+  void published?.start()
   const server = await openServer(config, services, stream)
   void fence?.begin(id => rounds.get(id)).catch(reporter('journal'))
   const stops = startTicks(parts, log, reporter)
   return {
     port: server.port,
     metrics: own,
+    setKeys: keys => {
+      services.callers.replaceKeys(parseKeys(keys))
+      stream.recheck()
+    },
     drain: async noticeMs => {
       health.drain()
       await drained(() => rounds.unanswered + services.underWay.requests, clock, noticeMs)
       stream.restart()
       server.stopListening()
       for (const stop of stops) stop()
+      published?.close()
       feed.close()
       health.stop()
       rounds.close()

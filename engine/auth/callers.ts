@@ -12,7 +12,10 @@ import type { UserClaims, UserTokens } from './user-tokens.ts'
 
 export type Role = 'operator' | 'platform' | 'merchant' | 'viewer' | 'user' | 'anonymous'
 
-/** What may be done, one word a right. `claim-any` is for any user, `claim-own` for the token's, `look-up` finds a voucher by its code. */
+/**
+ * What may be done, one word a right. `claim-any` is for any user, `claim-own` for the token's, `look-up` finds a voucher by its
+ * code, `measure` reads the node's metrics.
+ */
 export type Right =
   | 'operate'
   | 'claim-any'
@@ -20,15 +23,16 @@ export type Right =
   | 'redeem'
   | 'reverse'
   | 'look-up'
+  | 'measure'
   | 'read'
   | 'read-own'
   | 'public'
 
 export const RIGHTS: Readonly<Record<Role, readonly Right[]>> = {
-  operator: ['operate', 'claim-any', 'redeem', 'reverse', 'look-up', 'read', 'public'],
+  operator: ['operate', 'claim-any', 'redeem', 'reverse', 'look-up', 'measure', 'read', 'public'],
   platform: ['claim-any', 'redeem', 'look-up', 'read', 'public'],
   merchant: ['redeem', 'reverse', 'look-up', 'public'],
-  viewer: ['look-up', 'read', 'public'],
+  viewer: ['look-up', 'measure', 'read', 'public'],
   user: ['claim-own', 'read-own', 'public'],
   anonymous: ['public'],
 }
@@ -40,6 +44,8 @@ export interface Caller {
   readonly user?: UserClaims
   /** The one merchant that a merchant's key acts for, when it is bound to one. */
   readonly merchant?: string
+  /** The scope of the key: who acts by it, as it is written with what they do. */
+  readonly via?: string
 }
 
 export const ANONYMOUS: Caller = { role: 'anonymous', id: 'anonymous' }
@@ -54,13 +60,16 @@ interface ApiKey {
   readonly caller: Caller
 }
 
-/** Reads `role:key,…`, for a merchant also `merchant:key:id`; throws with what to do. No word of an entry is part of a message: it could be the key. */
+/**
+ * Reads `role:key,…`, each with a scope behind it or without, which for a merchant is its id; throws with what to do. No word of
+ * an entry is part of a message: it could be the key.
+ */
 export function parseKeys(setting: string): ApiKey[] {
   const entries = setting.split(',').map(entry => entry.trim())
   const keys = entries.filter(Boolean).map((entry, i) => {
     const colon = entry.indexOf(':')
     const role = KEY_ROLES.find(known => known === entry.slice(0, colon < 0 ? undefined : colon))
-    const [text = '', merchant, ...rest] = colon < 0 ? [] : entry.slice(colon + 1).split(':')
+    const [text = '', scope, ...rest] = colon < 0 ? [] : entry.slice(colon + 1).split(':')
     if (!role)
       throw new Error(
         `FAIRGRAB_KEYS: entry ${i + 1} has no role; write one of ${KEY_ROLES.join(', ')}, a colon and the key`,
@@ -71,12 +80,17 @@ export function parseKeys(setting: string): ApiKey[] {
       throw new Error(
         `FAIRGRAB_KEYS: the key of entry ${i + 1} (${role}) has a character that no header carries; use ASCII`,
       )
-    if (rest.length > 0 || (merchant !== undefined && (role !== 'merchant' || !isMerchantId(merchant))))
+    if (scope !== undefined && !isMerchantId(scope))
       throw new Error(
-        `FAIRGRAB_KEYS: entry ${i + 1} (${role}) has a colon in its key; only merchant:KEY:ID may have one more`,
+        `FAIRGRAB_KEYS: entry ${i + 1} (${role}) has a scope that is none, or a colon in its key; write ${role}:KEY or ${role}:KEY:SCOPE, the scope 1 to 64 of A–Z a–z 0–9 . _ @ -`,
+      )
+    if (rest.length > 0)
+      throw new Error(
+        `FAIRGRAB_KEYS: entry ${i + 1} (${role}) has more behind its scope; a key cannot be limited to campaigns, write ${role}:KEY:SCOPE`,
       )
     const id = `${role}:${createHash('sha256').update(text).digest('hex').slice(0, 16)}`
-    return { text, caller: { role, id, ...(merchant === undefined ? {} : { merchant }) } }
+    const scoped = scope === undefined ? {} : { via: scope, ...(role === 'merchant' ? { merchant: scope } : {}) }
+    return { text, caller: { role, id, ...scoped } }
   })
   for (const [i, { text }] of keys.entries()) {
     const first = keys.findIndex(key => key.text === text)
@@ -94,7 +108,7 @@ function same(text: string, given: string): boolean {
 }
 
 export class Callers {
-  readonly #keys: readonly ApiKey[]
+  #keys: readonly ApiKey[]
   readonly #tokens: UserTokens
   /** Headers that named a key before. Found by a seeded hash, so a guess learns nothing from the time it takes. */
   readonly #headers = new Map<string, Caller>()
@@ -102,6 +116,12 @@ export class Callers {
   constructor(keys: readonly ApiKey[], tokens: UserTokens) {
     this.#keys = keys
     this.#tokens = tokens
+  }
+
+  /** Other keys from now on. Requests that were admitted go on as who they were. */
+  replaceKeys(keys: readonly ApiKey[]): void {
+    this.#keys = keys
+    this.#headers.clear()
   }
 
   /** The caller of a bare credential; undefined when it is not valid. An empty one is nobody. */
@@ -124,6 +144,16 @@ export class Callers {
     const caller = credential === undefined ? undefined : this.of(credential)
     if (caller && KEY_ROLES.includes(caller.role) && this.#headers.size < HEADERS_MAX) this.#headers.set(header, caller)
     return caller
+  }
+
+  /** For a credential that names nobody: what to wait for if that may change, `away` where nobody can say (user-tokens.ts). */
+  missing(credential: string): Promise<void> | 'away' | undefined {
+    return this.#tokens.missing(credential)
+  }
+
+  /** The same of an Authorization header. */
+  headerMissing(header: string): Promise<void> | 'away' | undefined {
+    return this.missing(bearerIn(header) ?? '')
   }
 
   /** What is wrong with a credential that names nobody, for whoever sent it. */

@@ -1,9 +1,10 @@
 /**
  * User tokens: JWTs that the platform signs and the engine only verifies (RFC 7519, with the advice of RFC 8725).
- * The algorithm is fixed by which key the operator gave, never taken from the token: HS256 for a secret, EdDSA for a
- * public key. A verified token is remembered by the SHA-256 of all its bytes, and its expiry is checked at each use.
- * Written on node:crypto because it is one HMAC and a few checks (1.7 µs), and a library brings algorithms that we
- * would have to forbid again.
+ * The algorithm is fixed by the key, never taken from the token: HS256 for a secret, EdDSA for a public key, and for published
+ * keys (published-keys.ts) what each of them is. Of a token's header `jku`, `x5u` and `jwk` are not read.
+ * A verified token is remembered by the SHA-256 of all its bytes; its expiry, and whether its key is still published, are
+ * checked at each use. Written on node:crypto because it is one HMAC and a few checks (1.7 µs), and a library brings
+ * algorithms that we would have to forbid again.
  */
 import { createHmac, createPublicKey, hash, type KeyObject, timingSafeEqual, verify } from 'node:crypto'
 import type { Clock } from '../base/clock.ts'
@@ -11,6 +12,8 @@ import { isUserId } from '../base/holder.ts'
 import { CREDENTIAL_BYTES_MAX, TOKENS_CACHED_MAX } from '../base/limits.ts'
 import { repeatedName } from '../base/repeated-name.ts'
 import { hasLoneSurrogate, utf8Text } from '../base/text.ts'
+import type { Algorithm, PublishedKey } from './key-set.ts'
+import type { PublishedKeys } from './published-keys.ts'
 
 export interface UserClaims {
   readonly userId: string
@@ -30,7 +33,27 @@ export interface TokenKeys {
   /** What `iss` has to be, and what `aud` has to name; left out or empty for anything. */
   readonly issuer?: string
   readonly audience?: string
+  /** The keys that the platform publishes; left out for none. */
+  readonly published?: PublishedKeys | undefined
 }
+
+/** What a token proves, and the published key that verified it. */
+interface Verified {
+  readonly claims: UserClaims
+  readonly key: PublishedKey | undefined
+}
+
+/** A token taken apart; nothing is proved yet. */
+interface TokenParts {
+  readonly algorithm: unknown
+  /** Null where it is no text: that names no published key, and the other keys never look at it. */
+  readonly kid: string | undefined | null
+  readonly signed: string
+  readonly signature: Buffer
+  readonly body: string
+}
+
+const PUBLISHED: readonly unknown[] = ['RS256', 'ES256', 'EdDSA'] satisfies readonly Algorithm[]
 
 /** Why a token whose signature is good proves nothing: the claim, and what is wrong with it. */
 export type Complaint = `${'sub' | 'exp' | 'nbf' | 'iss' | 'aud' | 'region' | 'cohort'} ${string}`
@@ -66,19 +89,34 @@ const optionalText = (value: unknown): value is string | undefined =>
 /** Media types have no case, and `application/` may stand before the names of these (RFC 7515, 4.1.9). */
 const isTokenType = (type: unknown): boolean => typeof type === 'string' && /^(application\/)?(at\+)?jwt$/i.test(type)
 
+function partsIn(token: string): TokenParts | undefined {
+  const parts = token.split('.')
+  if (parts.length !== 3) return undefined
+  const [head, body, signature] = parts as [string, string, string]
+  const header = decode(head)
+  if (!isRecord(header) || header.crit !== undefined) return undefined
+  const { typ, alg: algorithm, kid } = header
+  if (typ !== undefined && !isTokenType(typ)) return undefined
+  if (!/^[A-Za-z0-9_-]+$/.test(signature)) return undefined
+  const named = kid === undefined || typeof kid === 'string' ? kid : null
+  return { algorithm, kid: named, signed: `${head}.${body}`, signature: Buffer.from(signature, 'base64url'), body }
+}
+
 export class UserTokens {
   readonly #secrets: readonly string[]
   readonly #issuer: string
   readonly #audience: string
   readonly #publicKey: KeyObject | undefined
   readonly #clock: Clock
-  readonly #cache = new Map<string, UserClaims>()
+  readonly #published: PublishedKeys | undefined
+  readonly #cache = new Map<string, Verified>()
 
   /** Throws when the public key is not an Ed25519 key. */
   constructor(keys: TokenKeys, clock: Clock) {
     this.#secrets = [keys.secret, keys.secretPrevious ?? ''].filter(secret => secret !== '')
     this.#issuer = keys.issuer ?? ''
     this.#audience = keys.audience ?? ''
+    this.#published = keys.published
     this.#clock = clock
     if (keys.publicKey === '') return
     this.#publicKey = readKey(keys.publicKey)
@@ -92,48 +130,67 @@ export class UserTokens {
   verify(token: string): UserClaims | undefined {
     if (token.length > CREDENTIAL_BYTES_MAX) return undefined
     const digest = hash('sha256', token, 'base64')
-    const known = this.#cache.get(digest) ?? this.#check(token)
-    if (!known || typeof known === 'string' || this.#isOver(known)) return undefined
+    const remembered = this.#cache.get(digest)
+    const known = remembered && !remembered.key?.isGone ? remembered : this.#check(token)
+    if (!known || typeof known === 'string' || this.#isOver(known.claims)) return undefined
     this.#remember(digest, known)
-    return known
+    return known.claims
+  }
+
+  /**
+   * For a token that proves nothing: what to wait for, if its key may be published by now; `away` where nobody can say, undefined
+   * where waiting would not help.
+   */
+  missing(token: string): Promise<void> | 'away' | undefined {
+    if (!this.#published || token.length > CREDENTIAL_BYTES_MAX) return undefined
+    const parts = partsIn(token)
+    if (!parts || parts.kid === null || !PUBLISHED.includes(parts.algorithm)) return undefined
+    const isKnown = this.#published.find(parts.kid, parts.algorithm as Algorithm)
+    return isKnown ? undefined : this.#published.missing(parts.kid)
   }
 
   /** Which claim of a token is wrong whose signature is good; undefined for every other one. */
   complaint(token: string): Complaint | undefined {
     const found = token.length > CREDENTIAL_BYTES_MAX ? undefined : this.#check(token)
     if (typeof found === 'string') return found
-    return found && this.#isOver(found) ? 'exp is over' : undefined
+    return found && this.#isOver(found.claims) ? 'exp is over' : undefined
   }
 
   #isOver({ expiresAt }: UserClaims): boolean {
     return expiresAt + LEEWAY_MS <= this.#clock.wallMs()
   }
 
-  #remember(digest: string, claims: UserClaims): void {
+  #remember(digest: string, verified: Verified): void {
     if (this.#cache.size >= TOKENS_CACHED_MAX) this.#cache.delete(this.#cache.keys().next().value as string)
-    this.#cache.set(digest, claims)
+    this.#cache.set(digest, verified)
   }
 
-  #check(token: string): UserClaims | Complaint | undefined {
-    const parts = token.split('.')
-    if (parts.length !== 3) return undefined
-    const [head, body, signature] = parts as [string, string, string]
-    const header = decode(head)
-    if (!isRecord(header) || header.crit !== undefined) return undefined
-    if (header.typ !== undefined && !isTokenType(header.typ)) return undefined
-    if (!/^[A-Za-z0-9_-]+$/.test(signature) || !this.#signed(header.alg, `${head}.${body}`, signature)) return undefined
-    return this.#claims(decode(body))
+  #check(token: string): Verified | Complaint | undefined {
+    const parts = partsIn(token)
+    if (!parts) return undefined
+    const key = this.#isSigned(parts) ? undefined : this.#publishedKeyOf(parts)
+    if (key === null) return undefined
+    const claims = this.#claims(decode(parts.body))
+    return typeof claims === 'object' ? { claims, key } : claims
   }
 
-  #signed(algorithm: unknown, signed: string, signature: string): boolean {
-    const given = Buffer.from(signature, 'base64url')
+  /** Whether one of the keys that were set signed it. */
+  #isSigned({ algorithm, signed, signature }: TokenParts): boolean {
     if (algorithm === 'HS256')
       return this.#secrets.some(secret => {
         const made = createHmac('sha256', secret).update(signed).digest()
-        return given.length === made.length && timingSafeEqual(given, made)
+        return signature.length === made.length && timingSafeEqual(signature, made)
       })
-    if (algorithm === 'EdDSA' && this.#publicKey) return verify(null, Buffer.from(signed), this.#publicKey, given)
-    return false
+    return algorithm === 'EdDSA' && this.#publicKey !== undefined
+      ? verify(null, Buffer.from(signed), this.#publicKey, signature)
+      : false
+  }
+
+  /** The published key that signed it; null where none did. */
+  #publishedKeyOf({ algorithm, kid, signed, signature }: TokenParts): PublishedKey | null {
+    if (!this.#published || kid === null || !PUBLISHED.includes(algorithm)) return null
+    const key = this.#published.find(kid, algorithm as Algorithm)
+    return key?.verifies(signed, signature) ? key : null
   }
 
   #claims(body: unknown): UserClaims | Complaint | undefined {

@@ -51,7 +51,7 @@ export const CODES = {
   rate_limited: row(28, 429, 'Too many requests from this caller', 'no', true),
   overloaded: row(29, 503, 'The engine sheds load; certainly not executed', 'no', true),
   unknown: row(30, 504, 'It may have been executed; ask again', 'maybe', true),
-  unavailable: row(31, 503, 'Redis cannot be asked now; nothing was executed', 'no', true),
+  unavailable: row(31, 503, 'What the answer needs cannot be asked now; nothing was executed', 'no', true),
   internal: row(32, 500, 'A bug in the engine', 'maybe', true),
 
   // 40..59 rounds and campaigns.

@@ -134,5 +134,12 @@ export const LOCK_TTL_S_MAX = 3600
 /** Addresses and users a rate limiter remembers; the oldest are forgotten first (they start with a full bucket). */
 export const RATE_BUCKETS_MAX = 100_000
 
+/** Keys of a published set that are read, and the bytes of its text: a set has a handful, and each key costs a reading of it. */
+export const PUBLISHED_KEYS_MAX = 64
+export const KEY_SET_BYTES_MAX = 256 * 1024
+
+/** Requests of a worker that may wait for a key that their token names, each with a body of its own. */
+export const WAITING_FOR_KEYS_MAX = 1024
+
 /** Verified user tokens a worker remembers by their SHA-256. */
 export const TOKENS_CACHED_MAX = 50_000

@@ -5,6 +5,7 @@
 
 import { Networks } from '../auth/addresses.ts'
 import { Callers, parseKeys } from '../auth/callers.ts'
+import type { PublishedKeys } from '../auth/published-keys.ts'
 import { type TokenKeys, UserTokens } from '../auth/user-tokens.ts'
 import type { Clock } from '../base/clock.ts'
 import { FRAME_BYTES_MAX, SOCKET_IDLE_S } from '../base/limits.ts'
@@ -61,9 +62,11 @@ export interface Parts {
   readonly rates: RateLimits
   readonly controls: Controls
   readonly agreement: Pick<Agreement, 'assertKept'>
+  readonly published: PublishedKeys | undefined
 }
 
-const tokenKeysOf = (config: Config): TokenKeys => ({
+const tokenKeysOf = (config: Config, published: PublishedKeys | undefined): TokenKeys => ({
+  published,
   secret: config.jwtSecret,
   secretPrevious: config.jwtSecretPrevious,
   publicKey: config.jwtPublicKey,
@@ -78,7 +81,7 @@ export function servicesOf(
   metricsText: (own: () => Promise<object[]>) => Promise<string>,
 ): { readonly services: Services; readonly stream: Stream; readonly own: () => Promise<object[]> } {
   const { store, rounds, health, metrics, clock } = parts
-  const tokens = new UserTokens(tokenKeysOf(config), clock)
+  const tokens = new UserTokens(tokenKeysOf(config, parts.published), clock)
   const callers = new Callers(parseKeys(config.keys), tokens)
   const gauges: Gauges = {
     unanswered: () => rounds.unanswered,
@@ -107,9 +110,10 @@ export function servicesOf(
     ...campaignParts(parts),
     changeLog: parts.changeLog,
     metrics,
-    underWay: { requests: 0 },
+    underWay: { requests: 0, waiting: 0 },
     kept: () => kept(parts),
     health: () => health.report,
+    metricsFor: config.metrics,
     metricsText: () => metricsText(own),
   }
   const { origins, sockets: socketsMax, socketsAddress: socketsAddressMax } = config

@@ -10,6 +10,7 @@ import { realClock } from '../base/clock.ts'
 import { type Config, ConfigError } from '../config.ts'
 import { checkAddress } from '../store/connection/address.ts'
 import { checkTlsFiles } from '../store/connection/tls-files.ts'
+import { checkKeySource } from './key-source.ts'
 
 function checkProxies(entries: readonly string[]): void {
   try {
@@ -29,6 +30,7 @@ export function checkStart(config: Config): void {
     if (redisUrl !== '') checkAddress(redisUrl)
     checkTlsFiles(redisUrl, redisTls)
     new UserTokens({ secret, publicKey }, realClock)
+    checkKeySource(config.jwks)
     checkProxies(config.trustedProxies)
   } catch (cause) {
     throw new ConfigError((cause as Error).message)

@@ -4,6 +4,8 @@
  */
 export type FromSupervisor =
   | { readonly kind: 'drain' }
+  /** Keys that are in force from now on. */
+  | { readonly kind: 'keys'; readonly keys: string }
   | { readonly kind: 'collect'; readonly id: number }
   | { readonly kind: 'answer'; readonly id: number; readonly text: string }
 

@@ -6,9 +6,11 @@
 import { type ChildProcess, fork } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { fileURLToPath } from 'node:url'
+import { realClock } from '../base/clock.ts'
 import { type Config, ConfigError, childEnvironment } from '../config.ts'
+import { KeyFile } from '../main/key-file.ts'
 import { checkStart } from '../main/start-check.ts'
-import { openLog } from '../ops/log.ts'
+import { type Log, openLog } from '../ops/log.ts'
 import { verifyBinary } from '../server/http/binary.ts'
 import { embeddedUrl } from '../store/server/embedded.ts'
 import { checkFolders, ownFolder } from './folder-owner.ts'
@@ -46,7 +48,7 @@ function tell(worker: ChildProcess, message: FromSupervisor): void {
 
 class Crew {
   readonly #hands: Hand[] = []
-  readonly #env: Readonly<Record<string, string>>
+  #env: Readonly<Record<string, string>>
   readonly #say: Say
   readonly #collecting = new Map<number, (json: object[]) => void>()
   #stopping = false
@@ -71,6 +73,12 @@ class Crew {
 
   get pids(): number[] {
     return this.#hands.flatMap(({ process: { pid } }) => (pid === undefined ? [] : [pid]))
+  }
+
+  /** Other keys from now on, for those who are there and for those who come. */
+  setKeys(keys: string): void {
+    this.#env = { ...this.#env, FAIRGRAB_KEYS: keys }
+    for (const { process: hand } of this.#hands) tell(hand, { kind: 'keys', keys })
   }
 
   async stop(): Promise<void> {
@@ -149,6 +157,19 @@ class Crew {
   }
 }
 
+/** Keys that are in a file may change while the node runs: by themselves within two seconds, by SIGHUP at once. */
+function followKeys({ keysFile: path, keys }: Config, log: Log, changed: (keys: string) => void): () => void {
+  if (path === '') return () => {}
+  const file = new KeyFile({ path, keys, log, changed })
+  const unfollow = file.follow(realClock)
+  const take = () => file.take()
+  process.on('SIGHUP', take)
+  return () => {
+    unfollow()
+    process.off('SIGHUP', take)
+  }
+}
+
 export interface StartedNode {
   readonly url: string
   /** Set when none was configured: a random operator key, to be shown once. */
@@ -177,15 +198,22 @@ export async function up(
   const env = {
     PORT: String(port),
     HOST: host,
-    REDIS_URL: isEmbedded ? embeddedUrl(config.dataDir) : config.redisUrl,
-    FAIRGRAB_KEYS: madeKey ? `operator:${madeKey}` : config.keys,
+    // While the node makes its own key, everybody on this machine may read them.
+    FAIRGRAB_METRICS: config.metrics,
+    // What was set, in a variable or in a file, the workers read themselves.
+    ...(isEmbedded ? { REDIS_URL: embeddedUrl(config.dataDir) } : {}),
+    ...(madeKey === undefined ? {} : { FAIRGRAB_KEYS: `operator:${madeKey}` }),
+    // The file of keys is read here alone, so that all workers have the same ones, also one that comes while the file is wrong.
+    ...(config.keysFile === '' ? {} : { FAIRGRAB_KEYS: config.keys, FAIRGRAB_KEYS_FILE: '' }),
     // The server library reads it from the environment when it is loaded.
     UWS_HTTP_MAX_HEADERS_SIZE: String(config.headBytes),
   }
   // The workers load while Redis starts; they wait for it as they wait for any Redis that is away.
   const redis = isEmbedded ? new KeptRedis(config, log) : undefined
   const crew = new Crew(env, config.workers, (level, message) => log[level](message))
+  const unfollow = followKeys(config, log, keys => crew.setKeys(keys))
   const stop = async () => {
+    unfollow()
     await crew.stop()
     await redis?.stop()
   }

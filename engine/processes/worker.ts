@@ -27,6 +27,14 @@ process.on('uncaughtException', die)
 process.on('unhandledRejection', die)
 process.on('SIGINT', () => {})
 process.on('SIGTERM', () => {})
+process.on('SIGHUP', () => {})
+
+/** Keys that came while this worker started. */
+let keys: string | undefined
+const keepKeys = (message: FromSupervisor) => {
+  if (message.kind === 'keys') keys = message.keys
+}
+process.on('message', keepKeys)
 
 /** A worker that still waits for Redis does not keep its supervisor from ending. */
 const leaveEarly = ({ kind }: FromSupervisor) => kind === 'drain' && process.exit(0)
@@ -47,6 +55,9 @@ const worker = await startWorker({
   process.exit(1)
 })
 
+process.off('message', keepKeys)
+if (keys !== undefined) worker.setKeys(keys)
+
 let draining = false
 const drain = () => {
   if (draining) return
@@ -56,6 +67,7 @@ const drain = () => {
 process.off('message', leaveEarly)
 process.on('message', (message: FromSupervisor) => {
   if (message.kind === 'drain') drain()
+  if (message.kind === 'keys') worker.setKeys(message.keys)
   if (message.kind === 'collect')
     worker.metrics().then(json => report({ kind: 'collected', id: message.id, json }), die)
 })

@@ -70,6 +70,26 @@ test('all that a browser loads is small, and comes from the engine', () => {
   expect(watched.requests.filter(address => !address.includes(own) && !address.startsWith('data:'))).toEqual([])
 })
 
+test('figures come with a key that may read the metrics; without one the node’s health is shown, and a refused key asks once', async () => {
+  const readings = () => watched.requests.filter(address => address.endsWith('/metrics')).length
+  const keyIs = async (key: string) => {
+    await page.getByLabel('Key', { exact: true }).fill(key)
+    await page.keyboard.press('Enter')
+  }
+  await shows(page.locator('#figures-note'), /key of an operator or a viewer/)
+  await shows(page.locator('#durability'), 'Always')
+  await shows(page.locator('#redis'), 'Sound')
+  expect([await page.locator('#workers').textContent(), readings(), problems()]).toEqual(['–', 0, []])
+  await keyIs(KEYS.merchant)
+  await page.waitForResponse(/\/metrics$/)
+  for (let health = 0; health < 3; health++) await page.waitForResponse(/\/readyz/)
+  expect(readings()).toBe(1)
+  expect(problems().every(problem => problem.includes('status of 403'))).toBe(true)
+  await keyIs(KEYS.operator)
+  await page.locator('#figures-note').waitFor({ state: 'hidden' })
+  expect(await page.locator('#metrics-link').isVisible()).toBe(false)
+})
+
 test('shows what the node does: rates by outcome, time of a decision, viewers, workers, durability, Redis', async () => {
   await shows(page.locator('#workers'), '1 of 1')
   await shows(page.locator('#durability'), 'Always')

@@ -45,7 +45,8 @@ function ask(url: string, path: string, body: object, key: string): Promise<numb
   })
 }
 
-const metricsOf = async ({ url }: NodeProcess): Promise<string> => (await fetch(`${url}/metrics`)).text()
+const metricsOf = async ({ url }: NodeProcess): Promise<string> =>
+  String((await new Api(url, KEYS.operator).get('/metrics')).body)
 
 /** Alive and not only unburied: its parent is dead, and whoever inherits it may take a moment. */
 function runs(pid: number): boolean {

@@ -17,9 +17,11 @@
 import { setTimeout as last } from 'node:timers/promises'
 import { Redis } from 'ioredis'
 import { expect, test } from 'vitest'
+import { Api } from '../support/api.ts'
 import { Audience } from '../support/audience.ts'
 import { ANSWER_MS_MAX, openRound } from '../support/crowd.ts'
 import { effort } from '../support/effort.ts'
+import { KEYS } from '../support/engine.ts'
 import { tell } from '../support/figures.ts'
 import { readMetrics, sumOf } from '../support/metrics.ts'
 import { type NodeProcess, startNodeProcess } from '../support/node-process.ts'
@@ -119,10 +121,14 @@ async function playRound(room: Room, faults: readonly Fault[], counts: Map<Fault
 /** The engine hears a moment later than they do that people have gone. */
 const allLeft = ({ url }: NodeProcess) =>
   expect
-    .poll(async () => sumOf(readMetrics(await (await fetch(`${url}/metrics`)).text()), 'fairgrab_stream_sockets'), {
-      timeout: LEFT_WITHIN_MS,
-      interval: 20,
-    })
+    .poll(
+      async () =>
+        sumOf(readMetrics(String((await new Api(url, KEYS.operator).get('/metrics')).body)), 'fairgrab_stream_sockets'),
+      {
+        timeout: LEFT_WITHIN_MS,
+        interval: 20,
+      },
+    )
     .toBe(0)
 
 /** Least squares: how many MiB more for one more of `x`. */

@@ -93,6 +93,12 @@ export const EDGE_PLANTS: readonly Plant[] = [
     'server/proxies',
   ),
   plant(
+    'an address in a file is handed to workers that read the file, too',
+    'engine/processes/supervisor.ts',
+    ['embeddedUrl(config.dataDir) } : {})', 'embeddedUrl(config.dataDir) } : { REDIS_URL: config.redisUrl })'],
+    'server/starting',
+  ),
+  plant(
     'the edge: a setting of any bytes is taken',
     'engine/config.ts',
     ['value.includes(GARBLED)', "value === 'GARBLED'"],

@@ -14,6 +14,7 @@ import { COMMAND_PLANTS } from './command-plants.ts'
 import { DRAW_PLANTS } from './draw-plants.ts'
 import { EDGE_PLANTS } from './edge-plants.ts'
 import { FENCE_PLANTS } from './fence-plants.ts'
+import { KEY_PLANTS } from './key-plants.ts'
 import { OPERATOR_PLANTS } from './operator-plants.ts'
 import { type Plant, plant } from './plant.ts'
 import { SECURITY_PLANTS } from './security-plants.ts'
@@ -30,6 +31,7 @@ export const PLANTS: readonly Plant[] = [
   ...SECURITY_PLANTS,
   ...STREAM_PLANTS,
   ...EDGE_PLANTS,
+  ...KEY_PLANTS,
   ...DRAW_PLANTS,
   ...WITNESS_PLANTS,
   ...COMMAND_PLANTS,

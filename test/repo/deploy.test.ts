@@ -11,7 +11,7 @@ import { spawnSync } from 'node:child_process'
 import { expect, test } from 'vitest'
 import { parse } from 'yaml'
 import { z } from 'zod'
-import { SETTINGS } from '../../engine/config.ts'
+import { SETTINGS } from '../../engine/settings.ts'
 import { readTree, textOf } from './tree.ts'
 
 interface Instruction {

@@ -55,7 +55,7 @@ function compareRoutes(markdown: string, routes: readonly Row[]): readonly strin
 }
 
 test('docs/config.md lists the settings', async () => {
-  const settings = await importRows('engine/config.ts', 'SETTINGS')
+  const settings = await importRows('engine/settings.ts', 'SETTINGS')
   expect(compareTable(textOf('docs/config.md'), 'docs/config.md', settings, wordsOfSetting)).toEqual([])
 })
 

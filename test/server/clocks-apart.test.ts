@@ -82,7 +82,7 @@ test.skipIf(noShiftedClock)('a node whose clock is wrong says so and is ready; a
   }
   for (const { shift, says, url } of wrong) {
     expect(await warningsOf(url)).toEqual([expect.stringMatching(says)])
-    const metrics = readMetrics(await (await fetch(`${url}/metrics`)).text())
+    const metrics = readMetrics(String((await operatorOf({ url }).get('/metrics')).body))
     const apart = sumOf(metrics, 'fairgrab_redis_clock_apart_seconds')
     expect(Math.abs(apart - Math.abs(shift))).toBeLessThan(2)
   }

@@ -200,7 +200,7 @@ test('a server without the promised durability is not ready, grants nothing, and
 
 test('/metrics is Prometheus text, has the whole table, and counts each claim once', async () => {
   const claimsBy = async () => {
-    const { body } = await api.as('').get('/metrics')
+    const { body } = await api.as(KEYS.viewer).get('/metrics')
     return readMetrics(String(body))
   }
   const before = await claimsBy()

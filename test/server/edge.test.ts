@@ -152,6 +152,7 @@ const ALL: readonly Role[] = ROLES
 const READERS: readonly Role[] = ['operator', 'platform', 'viewer']
 /** Who may, by method and path; everybody else is 401 without a credential and 403 with one. */
 const MAY: Readonly<Record<string, readonly Role[]>> = {
+  'get /metrics': ['operator', 'viewer'],
   'post /v1/campaigns': ['operator'],
   'get /v1/campaigns': READERS,
   'get /v1/campaigns/{id}': READERS,

@@ -80,6 +80,22 @@ test('an append only file that cannot be read ends the start with the reason and
   expect(ms).toBeLessThan(ENDS_WITHIN_MS)
 })
 
+test('a node whose secrets are all in files serves, and its workers read them, too', async () => {
+  await using redis = await startLocalRedis()
+  const dir = folder()
+  const inFile = (name: string, text: string) => {
+    writeFileSync(join(dir, name), `${text}\n`)
+    return { [name]: '', [`${name}_FILE`]: join(dir, name) }
+  }
+  await using node = await startNodeProcess({
+    ...inFile('REDIS_URL', redis.url),
+    ...inFile('FAIRGRAB_KEYS', `operator:${KEYS.operator}`),
+    ...inFile('FAIRGRAB_VOUCHER_SECRET', 'ab'.repeat(32)),
+  })
+  const { campaign_id } = await makeRound(new Api(node.url, KEYS.operator))
+  expect(campaign_id).toMatch(/^cmp_/)
+})
+
 test('a data folder that is a file ends the start and is named', async () => {
   const file = join(folder(), 'data')
   writeFileSync(file, '')

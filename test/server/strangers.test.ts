@@ -31,7 +31,7 @@ beforeAll(async () => {
 })
 
 const counted = async (name: string, url = worker.url): Promise<number> =>
-  sumOf(readMetrics(String((await new Api(url).get<string>('/metrics')).body)), name)
+  sumOf(readMetrics(String((await new Api(url, KEYS.operator).get<string>('/metrics')).body)), name)
 
 const HOSTILE: readonly string[] = [
   ...[

@@ -124,7 +124,7 @@ test('a claim with a query is refused and claims nothing', async () => {
 
 test('pages and probes ignore what strangers append', async () => {
   for (const path of ['/', `/try/${round.id}`, '/livez', '/readyz', '/metrics', '/openapi.json'])
-    expect((await fetch(`${node.url}${path}?from=wechat&fbclid=7`)).status).toBe(200)
+    expect((await new Api(node.url, KEYS.viewer).get(`${path}?from=wechat&fbclid=7`)).status).toBe(200)
 })
 
 /** HEAD by Node's own client, which fails when a body follows; then GET on the same connection. */

@@ -54,12 +54,20 @@ test('the header needs the scheme and one credential; none at all is anonymous',
     expect(callers().ofHeader(header), header).toBeUndefined()
 })
 
+test('keys that are replaced are nobody’s, by their headers neither', () => {
+  const all = callers()
+  expect(all.ofHeader('Bearer viewer-key')?.role).toBe('viewer')
+  all.replaceKeys(parseKeys('operator:operator-key,merchant:second-key'))
+  expect([all.ofHeader('Bearer viewer-key'), all.of('viewer-key')]).toEqual([undefined, undefined])
+  expect([all.ofHeader('Bearer second-key')?.role, all.of('operator-key')?.role]).toEqual(['merchant', 'operator'])
+})
+
 test('what each role may, as a table', () => {
   const rows: readonly [Role, readonly Right[]][] = [
-    ['operator', ['operate', 'claim-any', 'redeem', 'reverse', 'look-up', 'read', 'public']],
+    ['operator', ['operate', 'claim-any', 'redeem', 'reverse', 'look-up', 'measure', 'read', 'public']],
     ['platform', ['claim-any', 'redeem', 'look-up', 'read', 'public']],
     ['merchant', ['redeem', 'reverse', 'look-up', 'public']],
-    ['viewer', ['look-up', 'read', 'public']],
+    ['viewer', ['look-up', 'measure', 'read', 'public']],
     ['user', ['claim-own', 'read-own', 'public']],
     ['anonymous', ['public']],
   ]
@@ -101,7 +109,16 @@ test("keys may stand among spaces, empty entries do not count, and a merchant's 
   expect(spaced.of('merchant-key')).toMatchObject({ role: 'merchant', merchant: 'm-1.a' })
   expect(spaced.of('merchant-key:m-1.a')).toBeUndefined()
   expect(spaced.of('another-key')).not.toHaveProperty('merchant')
+  expect(spaced.of('another-key')).not.toHaveProperty('via')
   expect(parseKeys('')).toEqual([])
+})
+
+test('a key of any role may have a scope, which is no part of its name', () => {
+  const scoped = callers('platform:platform-key:alipay,operator:operator-key:ada,merchant:merchant-key:m1')
+  expect(scoped.of('platform-key')).toEqual({ ...callers().of('platform-key'), via: 'alipay' })
+  expect(scoped.of('operator-key')).toEqual({ ...callers().of('operator-key'), via: 'ada' })
+  expect(scoped.of('merchant-key')).toEqual({ ...callers().of('merchant-key'), via: 'm1', merchant: 'm1' })
+  expect(scoped.of('platform-key:alipay')).toBeUndefined()
 })
 
 test.each([
@@ -117,9 +134,9 @@ test.each([
   ['operator:short', 'FAIRGRAB_KEYS: the key of entry 1 (operator) is shorter than 8 characters'],
   ['operator:', 'FAIRGRAB_KEYS: the key of entry 1 (operator) is shorter than 8 characters'],
   ['viewer:some-long-key,platform', 'FAIRGRAB_KEYS: the key of entry 2 (platform) is shorter than 8 characters'],
-  ['operator:some-long-key:m1', 'FAIRGRAB_KEYS: entry 1 (operator) has a colon in its key'],
-  ['merchant:some-long-key:m1:m2', 'FAIRGRAB_KEYS: entry 1 (merchant) has a colon in its key'],
-  ['merchant:some-long-key:', 'FAIRGRAB_KEYS: entry 1 (merchant) has a colon in its key'],
+  ['operator:some-long-key:a b', 'FAIRGRAB_KEYS: entry 1 (operator) has a scope that is none, or a colon in its key'],
+  ['merchant:some-long-key:', 'FAIRGRAB_KEYS: entry 1 (merchant) has a scope that is none, or a colon in its key'],
+  ['platform:some-long-key:ali:cmp_1', 'FAIRGRAB_KEYS: entry 1 (platform) has more behind its scope; a key cannot be'],
   [
     'operator:ключ-some-long-key',
     'FAIRGRAB_KEYS: the key of entry 1 (operator) has a character that no header carries',

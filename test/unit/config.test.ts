@@ -8,9 +8,10 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect, onTestFinished, test } from 'vitest'
-import { ConfigError, distance, nearest, readConfig, readTarget, SETTINGS, settingsGiven } from '../../engine/config.ts'
+import { ConfigError, distance, nearest, readConfig, readTarget, settingsGiven } from '../../engine/config.ts'
 import { checkStart } from '../../engine/main/start-check.ts'
 import { clusterAddress, redisCli, redisOptions, serverUrl } from '../../engine/store/connection/address.ts'
+import { SETTINGS } from '../../engine/settings.ts'
 
 const MESSAGES: readonly (readonly [Record<string, string>, string])[] = [
   [
@@ -60,6 +61,10 @@ const MESSAGES: readonly (readonly [Record<string, string>, string])[] = [
   [
     { FAIRGRAB_DURABILITY: 'fsync' },
     'FAIRGRAB_DURABILITY: "fsync" (from the environment) is not one of memory, everysec, always, replicated, fenced; set it to one of them, or unset it for always. What Redis must have done before a grant is acknowledged.',
+  ],
+  [
+    { FAIRGRAB_METRICS: 'yes' },
+    'FAIRGRAB_METRICS: "yes" (from the environment) is not one of public, key, off; set it to one of them, or unset it. Who may read /metrics: everybody, keys of operators and viewers, or nobody; unset is key with FAIRGRAB_KEYS, else public.',
   ],
   [
     { LOG_LEVEL: 'verbose' },
@@ -216,6 +221,14 @@ test('an empty environment gives the defaults, and an empty value is no value', 
   expect(config.workers).toBeGreaterThanOrEqual(1)
 })
 
+test('with keys the metrics need one, without keys they need none, unless it is told', () => {
+  expect([readConfig({}).metrics, readConfig({ FAIRGRAB_KEYS: 'operator:some-long-key' }).metrics]).toEqual([
+    'public',
+    'key',
+  ])
+  expect(readConfig({ FAIRGRAB_METRICS: 'off' }).metrics).toBe('off')
+})
+
 test('with keys it listens everywhere, without them on this machine only, unless it is told', () => {
   expect(readConfig({ FAIRGRAB_KEYS: 'operator:some-long-key' }).host).toBe('')
   expect(readConfig({ HOST: '::1', FAIRGRAB_KEYS: 'operator:some-long-key' }).host).toBe('::1')
@@ -287,7 +300,7 @@ test('each secret may be in a file, without the white space at its end, and is s
   const files = Object.fromEntries(
     Object.entries(secrets).map(([name, text]) => [`${name}_FILE`, file(`${text}\r\n `)]),
   )
-  expect(readConfig(files)).toEqual(readConfig(secrets))
+  expect(readConfig(files)).toEqual({ ...readConfig(secrets), keysFile: files.FAIRGRAB_KEYS_FILE })
   expect(settingsGiven(files)).toEqual(Object.entries(files).map(([name, value]) => ({ name, value })))
   expect(settingsGiven(secrets).map(({ value }) => value)).toEqual(Array(5).fill('set'))
   expect(readTarget({ FAIRGRAB_KEY_FILE: file('a key\n'), FAIRGRAB_KEYS_FILE: '/nowhere' }).key).toBe('a key')

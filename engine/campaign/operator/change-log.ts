@@ -13,6 +13,9 @@ import type { AuditFields, AuditStore } from '../../store/data/audit-store.ts'
 /** A longer body is kept by its length: the log is about who did what, and a campaign keeps its own rules. */
 const BODY_CHARS_MAX = 4096
 
+/** A caller's id, and behind it the scope of their key. */
+const SCOPED = /^[^:]+:[^:]+:(.+)$/
+
 export interface OperatorChange extends Pick<AuditFields, 'who' | 'action' | 'target'> {
   readonly body: unknown
 }
@@ -50,8 +53,9 @@ export class ChangeLog {
   async *rows(after: number) {
     for await (const { number, at, request, who, ...rest } of this.#options.store.entries()) {
       if (Number(number) <= after) continue
-      const { action, target, body, outcome, chain } = rest
-      yield { number: Number(number), at: rfc3339(Number(at)), request, who, action, target, body, outcome, chain }
+      const via = SCOPED.exec(who)?.[1]
+      const by = { request, who, ...(via === undefined ? {} : { via }) }
+      yield { number: Number(number), at: rfc3339(Number(at)), ...by, ...rest }
     }
   }
 

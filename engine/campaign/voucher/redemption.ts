@@ -21,10 +21,17 @@ import type { Controls } from './controls.ts'
 import type { Merchants } from './merchants.ts'
 import type { Voucher, VoucherState, Vouchers } from './vouchers.ts'
 
-/** Who asks: a name that is harmless to store, and the one merchant that the key is bound to, if it is. */
+/** Who asks: a name that is harmless to store, the one merchant that the key is bound to, if it is, and the key's scope. */
 export interface Actor {
   readonly id: string
   readonly merchant?: string | undefined
+  readonly via?: string | undefined
+}
+
+/** A redemption that is asked for, under its key. */
+interface AskedRedemption extends KeyedRequest {
+  readonly bound: boolean
+  readonly via: string | undefined
 }
 
 export interface RedemptionRequest {
@@ -119,7 +126,7 @@ export class Redemption {
       throw new Refusal('not_eligible', 'this voucher is another user’s')
     const rule = refusedBy(request, voucher, campaign)
     if (rule) throw rule
-    const asked = { ...keyed, bound: actor.merchant !== undefined }
+    const asked = { ...keyed, bound: actor.merchant !== undefined, via: actor.via }
     return this.#decide(campaign, voucher, this.#callOf(campaign, voucher, request, asked))
   }
 
@@ -198,7 +205,7 @@ export class Redemption {
     return this.#options.store.vouchers.isKnown(campaignId, keyed)
   }
 
-  #callOf(campaign: Campaign, voucher: Voucher, request: RedemptionRequest, asked: KeyedRequest & { bound: boolean }) {
+  #callOf(campaign: Campaign, voucher: Voucher, request: RedemptionRequest, { via, ...asked }: AskedRedemption) {
     const { order, merchant_id, store_id } = request
     const { template, facts, userId: user, pool } = voucher
     const discount = discountOf(template.discount, order.amount)
@@ -210,6 +217,7 @@ export class Redemption {
       order_id: order.id,
       merchant_id,
       ...(store_id === undefined ? {} : { store_id }),
+      ...(via === undefined ? {} : { via }),
       discount_amount: discount,
       payer_amount: order.amount - discount,
       merchant_receivable: order.amount,

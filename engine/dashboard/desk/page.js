@@ -38,7 +38,7 @@ let connection = { state: 'connecting' }
 let isListed = false
 let drawing = false
 let key = ''
-const board = new PulseBoard()
+const board = new PulseBoard(() => key)
 const dialog = new LeverDialog(() => key)
 const levers = new Levers(dialog)
 const deskLevers = new DeskLevers(dialog, () => key)

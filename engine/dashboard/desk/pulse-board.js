@@ -31,6 +31,11 @@ const DURABILITY = {
   always: 'synced to disk before each answer',
 }
 
+const NOTES = {
+  key: 'Claims, decisions and viewers are shown with the key of an operator or a viewer.',
+  off: 'This node shows its metrics to nobody (FAIRGRAB_METRICS is off).',
+}
+
 const numbers = new Intl.NumberFormat(undefined, { maximumFractionDigits: 0 })
 
 export const milliseconds = seconds => {
@@ -48,9 +53,16 @@ export class PulseBoard {
   #latencyChart = new TimeChart($('latency-chart'), ['p50', 'p99'], false)
   #legend = new Map()
   #health
+  #isRead = false
+  #isShut = false
   #words
+  #key
+  /** The key that may not read the metrics. */
+  #refused
 
-  constructor() {
+  /** `key` gives the key that is typed in now. */
+  constructor(key) {
+    this.#key = key
     for (const [outcome, word] of Object.entries(OUTCOMES)) {
       const row = document.createElement('li')
       row.className = `series-${outcome}`
@@ -74,10 +86,11 @@ export class PulseBoard {
   /** Reads once. `isCurrent`: whether the stream is there; a page that is not read counts as a gap too. */
   async read(isCurrent) {
     const texts = isCurrent ? await this.#ask() : undefined
-    if (texts) {
-      this.#now = this.#pulse.take(texts.metrics, performance.now())
-      this.#health = texts.health
-    } else {
+    this.#isRead = texts !== undefined
+    this.#isShut = this.#isRead && texts.metrics === undefined
+    if (texts) this.#health = texts.health
+    if (texts?.metrics !== undefined) this.#now = this.#pulse.take(texts.metrics, performance.now())
+    else {
       this.#pulse.forget()
       this.#now = undefined
     }
@@ -90,14 +103,22 @@ export class PulseBoard {
   async #ask() {
     try {
       const signal = AbortSignal.timeout(3000)
-      const [metrics, health] = await Promise.all(
-        ['/metrics', '/readyz?verbose'].map(path => fetchAgain(path, { signal })),
-      )
-      if (!metrics.ok) return undefined
-      return { metrics: await metrics.text(), health: await health.json() }
+      const health = await (await fetchAgain('/readyz?verbose', { signal })).json()
+      return { health, metrics: await this.#askMetrics(health.metrics, signal) }
     } catch {
       return undefined
     }
+  }
+
+  /** The node's metrics; undefined where this page may not read them. A key that was refused is not shown again. */
+  async #askMetrics(readers, signal) {
+    const key = readers === 'key' ? this.#key() : ''
+    if (readers !== 'public' && (key === '' || key === this.#refused)) return undefined
+    const answer = await fetchAgain('/metrics', { signal, headers: key ? { Authorization: `Bearer ${key}` } : {} })
+    if (answer.ok) return answer.text()
+    if (answer.status !== 401 && answer.status !== 403) throw new Error(`/metrics: ${answer.status}`)
+    this.#refused = key
+    return undefined
   }
 
   #push(points, point) {
@@ -117,8 +138,17 @@ export class PulseBoard {
     setText($('p50'), milliseconds(now?.p50))
     setText($('p99'), milliseconds(now?.p99))
     setText($('workers'), now ? `${now.ready} of ${now.workers}` : '–')
+    this.#drawReaders()
     this.#drawHealth()
     this.#drawCharts(all)
+  }
+
+  /** Why there are no figures, where that is by a setting. */
+  #drawReaders() {
+    const note = this.#isShut ? NOTES[this.#health?.metrics] : undefined
+    $('figures-note').hidden = note === undefined
+    setText($('figures-note'), note ?? '')
+    $('metrics-link').hidden = this.#health?.metrics !== 'public'
   }
 
   #figure(id, value) {
@@ -154,10 +184,10 @@ export class PulseBoard {
     } = this.#health ?? {}
     const megabytes = `${((redisMemoryBytes ?? 0) / 1e6).toFixed(1)} MB`
     const oversold = this.#now?.oversold ?? 0
-    setText($('nodes'), this.#now && nodes > 0 ? numbers.format(nodes) : '–')
+    setText($('nodes'), this.#isRead && nodes > 0 ? numbers.format(nodes) : '–')
     setText($('durability'), durability ? durability[0].toUpperCase() + durability.slice(1) : '–')
     setText($('durability-words'), declared ? 'declared by you, not verified' : (DURABILITY[durability] ?? ''))
-    const isKnown = this.#now && redisVersion
+    const isKnown = this.#isRead && redisVersion
     setText($('redis'), isKnown ? (problems.length > 0 ? 'Fenced' : 'Sound') : '–')
     setText($('redis-words'), isKnown ? `${redisVersion}, ${megabytes}` : '')
     const sold = { what: `${numbers.format(oversold)} packs are oversold`, mend: 'pause every round and keep the data' }

@@ -8,7 +8,7 @@ import { splitCode } from '../../auth/voucher-codes.ts'
 import { Fault, Refusal } from '../../base/assert.ts'
 import type { Clock } from '../../base/clock.ts'
 import type { Code } from '../../base/codes.ts'
-import { BODY_BYTES_MAX } from '../../base/limits.ts'
+import { BODY_BYTES_MAX, WAITING_FOR_KEYS_MAX } from '../../base/limits.ts'
 import type { Draws } from '../../campaign/drawing/draws.ts'
 import type { FinalLists } from '../../campaign/drawing/final-lists.ts'
 import type { Ledger } from '../../campaign/money/ledger.ts'
@@ -42,6 +42,9 @@ import type { Exchange, Headers } from '../uws/exchange.ts'
 import { type ParameterName, readQuery } from './query.ts'
 import type { RateLimits } from './rate-limits.ts'
 
+/** The answer to somebody whose token can be judged by nobody now. */
+export const KEYS_AWAY = 'the published keys of user tokens cannot be read now; ask again'
+
 /** What the routes and the stream may use: the parts that main.ts put together, and nothing else. */
 export interface Services {
   readonly clock: Clock
@@ -65,11 +68,16 @@ export interface Services {
   readonly merchants: Merchants
   readonly metrics: Metrics
   /** What a drain waits for besides claims: requests that a route has not answered yet. */
-  readonly underWay: { requests: number }
+  readonly underWay: {
+    requests: number
+    /** Those of them that wait for the keys of user tokens. */
+    waiting: number
+  }
   /** Resolves when what is not found in Redis was not lost with everything; else throws Fault `fenced`. */
   readonly kept: () => Promise<void>
   readonly health: () => HealthReport
-  /** The metrics of all workers of this node, as Prometheus's text. */
+  /** Who may read the metrics of all workers of this node, Prometheus's text. */
+  readonly metricsFor: 'public' | 'key' | 'off'
   readonly metricsText: () => Promise<string>
 }
 
@@ -139,15 +147,41 @@ export interface RefuseExtra {
   readonly extra?: Readonly<Record<string, unknown>>
 }
 
-/**
- * The caller of an exchange when they may do this now; else the exchange is answered and this is undefined. What is outside of
- * the API (probes, metrics, pages) is answered also by a worker that stood still.
- */
-export function admit(services: Services, exchange: Exchange, right: Right, isApi = true): Admitted | undefined {
+/** What somebody wants to enter, and what handles the exchange anew when keys that its caller waited for were read. */
+export interface Entry {
+  readonly right: Right
+  /** What is outside of the API (probes, metrics, pages) is answered also by a worker that stood still. */
+  readonly isApi: boolean
+  readonly again: (services: Services, exchange: Exchange) => void
+}
+
+/** Answers a credential that names nobody, or lets it wait while the key that it names may have been published. */
+function refuseStranger(services: Services, exchange: Exchange, { again }: Entry): void {
+  const { callers, underWay } = services
+  const missing = callers.headerMissing(exchange.authorization)
+  if (missing === undefined) return refuse(exchange, 'unauthorized', callers.headerComplaint(exchange.authorization))
+  if (missing === 'away' || underWay.waiting >= WAITING_FOR_KEYS_MAX || !exchange.hold())
+    return refuse(exchange, 'unavailable', KEYS_AWAY)
+  underWay.waiting++
+  underWay.requests++
+  void missing.then(() => {
+    underWay.waiting--
+    underWay.requests--
+    try {
+      if (exchange.open) again(services, exchange)
+    } catch (cause) {
+      fail(services, exchange, cause)
+    }
+  })
+}
+
+/** The caller of an exchange when they may do this now; else the exchange is answered, or waits, and this is undefined. */
+export function admit(services: Services, exchange: Exchange, entry: Entry): Admitted | undefined {
+  const { right, isApi } = entry
   const caller = services.callers.ofHeader(exchange.authorization)
   if (!caller) {
     if (exchange.garbled) refuseGarbled(exchange)
-    else refuse(exchange, 'unauthorized', services.callers.headerComplaint(exchange.authorization))
+    else refuseStranger(services, exchange, entry)
     return undefined
   }
   if (!may(caller, right)) {
@@ -173,10 +207,16 @@ export interface Admitted {
   readonly headers: Headers
 }
 
+const againOf =
+  (route: Route): Entry['again'] =>
+  (services, exchange) =>
+    handle(services, route, exchange)
+
 /** Handles one request of a route from its first byte to its answer. */
 export function handle(services: Services, route: Route, exchange: Exchange): void {
   if (exchange.garbled) return refuseGarbled(exchange)
-  const admitted = admit(services, exchange, route.right, route.path.startsWith('/v1/'))
+  const entry = { right: route.right, isApi: route.path.startsWith('/v1/'), again: againOf(route) }
+  const admitted = admit(services, exchange, entry)
   if (!admitted) return
   const query = queryOf(services, route, exchange)
   if (!query) return
@@ -298,8 +338,9 @@ function targetOf({ path }: Route, params: readonly string[]): string {
 
 /** Handles what an operator asks, and has it written down before and after. */
 async function audited(services: Services, route: Route, call: Call): Promise<Answer | undefined> {
+  const { id, via } = call.caller
   const end = await services.changeLog.begin({
-    who: call.caller.id,
+    who: via === undefined ? id : `${id}:${via}`,
     action: `${route.method.toUpperCase()} ${route.path}`,
     target: targetOf(route, call.params),
     body: call.body,

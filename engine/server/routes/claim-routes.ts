@@ -19,6 +19,7 @@ import {
   type Admitted,
   admit,
   type Call,
+  type Entry,
   fail,
   type Route,
   refuse,
@@ -38,9 +39,11 @@ function writerOf(round: Round): ClaimJson {
   return known
 }
 
+const CLAIM_ENTRY: Entry = { right: 'public', isApi: true, again: (services, exchange) => claimOne(services, exchange) }
+
 /** POST /v1/rounds/{id}/claims, from bytes to answer. */
 export function claimOne(services: Services, exchange: Exchange): void {
-  const admitted = admit(services, exchange, 'public')
+  const admitted = admit(services, exchange, CLAIM_ENTRY)
   if (!admitted) return
   const { caller } = admitted
   if (exchange.query !== '')

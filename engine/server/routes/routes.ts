@@ -19,6 +19,8 @@ import { VOUCHER_ROUTES } from './voucher-routes.ts'
 export const VERSION = '0.1.0'
 const TEXT = 'text/plain; version=0.0.4; charset=utf-8'
 
+const METRICS_PATH = '/metrics'
+
 const CLAIM: Omit<Route, 'handle'> = {
   method: 'post',
   path: '/v1/rounds/{id}/claims',
@@ -46,8 +48,8 @@ const SERVED: readonly Route[] = [
     path: '/readyz',
     right: 'public',
     summary: 'Whether this node may be sent traffic; ?verbose says why not',
-    handle: ({ health }, { query }) => {
-      const report = health()
+    handle: ({ health, metricsFor }, { query }) => {
+      const report = { ...health(), metrics: metricsFor }
       const status = report.ready ? 200 : 503
       if (query.has('verbose')) return { status, body: report }
       return { status, text: { type: TEXT, content: report.ready ? 'ok\n' : 'not ready\n' } }
@@ -55,8 +57,8 @@ const SERVED: readonly Route[] = [
   },
   {
     method: 'get',
-    path: '/metrics',
-    right: 'public',
+    path: METRICS_PATH,
+    right: 'measure',
     summary: "The node's metrics as Prometheus reads them",
     handle: async ({ metricsText }) => ({ status: 200, text: { type: TEXT, content: await metricsText() } }),
   },
@@ -99,10 +101,18 @@ export function httpRoutes(services: Services): HttpRoute[] {
     ...SERVED.map(route => ({
       method: route.method,
       path: route.path,
-      handle: guarded(services, exchange => handle(services, route, exchange)),
+      handle: guarded(services, answering(services, route)),
     })),
     ...[...PATTERNS.keys()].map(path => ({ method: 'options' as const, path, handle: preflight })),
   ]
+}
+
+/** What answers a route; whom the metrics are for is a setting, and the table has the one for keys. */
+function answering(services: Services, route: Route): (exchange: Exchange) => void {
+  const { metricsFor } = services
+  const [isMetrics, open] = [route.path === METRICS_PATH, { ...route, right: 'public' as const }]
+  if (isMetrics && metricsFor === 'off') return nothingHere
+  return exchange => handle(services, isMetrics && metricsFor === 'public' ? open : route, exchange)
 }
 
 /** A handler that throws must not end the process: the exchange gets `internal`, the log gets the bug. */
@@ -141,12 +151,14 @@ function preflight(exchange: Exchange): void {
   ])
 }
 
+const nothingHere = (exchange: Exchange) =>
+  refuse(exchange, 'not_found', `${exchange.path}: ${CODES.not_found.title.toLowerCase()}`)
+
 /** What matches no route: another method of a path that exists, or nothing. */
 export function noRoute(exchange: Exchange): void {
   if (exchange.framing === 'ambiguous') return refuseAmbiguous(exchange)
   if (exchange.garbled) return refuseGarbled(exchange)
   const methods = methodsOf(exchange.path)
-  if (methods.length === 0)
-    return refuse(exchange, 'not_found', `${exchange.path}: ${CODES.not_found.title.toLowerCase()}`)
+  if (methods.length === 0) return nothingHere(exchange)
   refuse(exchange, 'method_not_allowed', `use ${methods.join(', ')}`, { headers: [['Allow', methods.join(', ')]] })
 }

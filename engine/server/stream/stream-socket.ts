@@ -33,6 +33,8 @@ export interface RefusedUpgrade {
   /** Of HTTP. */
   readonly status: number
   readonly detail: string
+  /** When it has resolved, the same request may not be refused any more. */
+  readonly wait?: Promise<void>
 }
 
 export interface StreamHandler {

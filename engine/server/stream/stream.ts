@@ -23,7 +23,7 @@ import { complaint, type StreamFrame, streamFrame } from '../../wire/schemas.ts'
 import type { EncodedFrame } from '../../wire/stock-frame.ts'
 import { claimRequest, countUnread, enteredAnswer, poolOf, refusalFields } from '../answers/claim.ts'
 import { stockFrame } from '../answers/round-answers.ts'
-import { type Services, surely } from '../http/gateway.ts'
+import { KEYS_AWAY, type Services, surely } from '../http/gateway.ts'
 import { readQuery } from '../http/query.ts'
 import type { RefusedUpgrade, StreamHandler, StreamSocket, UpgradeRequest } from './stream-socket.ts'
 
@@ -133,8 +133,17 @@ export class Stream implements StreamHandler {
     const wrong = wrongQuery(request.query)
     if (wrong) return { status: CODES[wrong.code].status, detail: wrong.message }
     const code = this.#refusal(request)
-    const detail = code === 'unauthorized' ? this.#options.callers.complaint(request.credential) : ''
-    return code && { status: CODES[code].status, detail }
+    if (code === 'unauthorized') return this.#stranger(request)
+    return code && { status: CODES[code].status, detail: '' }
+  }
+
+  /** A credential that names nobody: refused, or for as long as the key that it names may have been published. */
+  #stranger({ credential }: UpgradeRequest): RefusedUpgrade {
+    const { callers } = this.#options
+    const missing = callers.missing(credential)
+    if (missing === undefined) return { status: CODES.unauthorized.status, detail: callers.complaint(credential) }
+    const refused = { status: CODES.unavailable.status, detail: KEYS_AWAY }
+    return missing === 'away' ? refused : { ...refused, wait: missing }
   }
 
   #refusal({ origin, host, credential, address }: UpgradeRequest): Code | undefined {
@@ -183,6 +192,15 @@ export class Stream implements StreamHandler {
     for (const roundId of session.topics) count(this.#viewers, roundId, -1)
     if (session.caller.role === 'anonymous') count(this.#nobodys, networkOf(socket.address), -1)
     this.#sessions.delete(socket)
+  }
+
+  /** Ends the sockets whose credential is no longer good, or is somebody else's now. */
+  recheck(): void {
+    for (const [socket, { caller }] of [...this.#sessions]) {
+      if (caller.role === 'anonymous') continue
+      const now = this.#options.callers.of(socket.credential)
+      if (now?.id !== caller.id || now.via !== caller.via) this.#end(socket, 'unauthorized')
+    }
   }
 
   /** Ends every socket with "service restart", which asks clients to come back. */

@@ -6,12 +6,17 @@
 import type * as uws from 'uWebSockets.js'
 import { callerAddress, type Networks } from '../../auth/addresses.ts'
 import type { Clock } from '../../base/clock.ts'
+import { BODY_BYTES_MAX } from '../../base/limits.ts'
 import { GARBLED, utf8Text } from '../../base/text.ts'
+import { HeldBody } from './held-body.ts'
 import { statusLine } from './status-line.ts'
 
 /** How long a streamed answer waits for a reader who seems slow before it looks again; doubled while they are. */
 const WRITABLE_MS = 10
 const WRITABLE_MS_MAX = 1000
+
+/** A request waits for one reading of keys that began before it and for one of its own, and no longer. */
+export const WAITS_MAX = 2
 
 export type Headers = readonly (readonly [name: string, value: string])[]
 
@@ -94,6 +99,9 @@ export class Exchange {
   /** Of an ambiguous one who stands in front may see another end: it has to be refused, and its answer ends the connection. */
   readonly framing: ReturnType<typeof framingOf>
   #open = true
+  /** Where the body is kept while its caller is waited for, and how often that was. */
+  #held: HeldBody | undefined
+  #waits = 0
 
   /**
    * `count` is the number of the path's parts. Each read of the request is a call into the library; a `lean` exchange leaves
@@ -179,8 +187,20 @@ export class Exchange {
     this.#res.writeHeader('Access-Control-Expose-Headers', EXPOSED)
   }
 
+  /** Keeps its body for whoever reads it later; false when it has waited often enough, or nobody waits any more. */
+  hold(): boolean {
+    if (!this.#open || this.#waits >= WAITS_MAX) return false
+    this.#waits++
+    if (this.#held) return true
+    const held = new HeldBody(BODY_BYTES_MAX)
+    this.#held = held
+    this.#res.onData((chunk, isLast) => held.take(chunk, isLast))
+    return true
+  }
+
   /** Gives `done` the body, which is its own, or `tooLarge` when it passes `most` bytes. */
   read(most: number, done: (body: Buffer) => void, tooLarge: () => void): void {
+    if (this.#held) return this.#held.read(most, done, tooLarge)
     let chunks: Buffer[] | undefined
     let size = 0
     let ended = false

@@ -7,8 +7,8 @@ import { callerAddress } from '../../auth/addresses.ts'
 import { CLOSE_CODES } from '../../base/codes.ts'
 import { BACKPRESSURE_BYTES_MAX, OWED_BYTES_MAX } from '../../base/limits.ts'
 import { GARBLED } from '../../base/text.ts'
-import type { StreamHandler, StreamSocket } from '../stream/stream-socket.ts'
-import { type Edge, forwardedIn, framingOf, isGarbledHeader, socketAddress } from './exchange.ts'
+import type { RefusedUpgrade, StreamHandler, StreamSocket } from '../stream/stream-socket.ts'
+import { type Edge, forwardedIn, framingOf, isGarbledHeader, socketAddress, WAITS_MAX } from './exchange.ts'
 import { statusLine } from './status-line.ts'
 
 const SUBPROTOCOLS = ['fairgrab.msgpack.v1', 'fairgrab.json.v1']
@@ -137,12 +137,38 @@ function upgrade(
   const asking = { origin: req.getHeader('origin'), host: req.getHeader('host'), query, credential, address }
   const garbled = credential.includes(GARBLED) || isGarbledHeader(header)
   const refused = garbled ? { status: 400, detail: '' } : handler.refuses(asking)
-  if (refused) {
-    res.cork(() => res.writeStatus(statusLine(refused.status, 'text/plain')).end(refused.detail))
-    return
-  }
   const msgpack = protocol === 'fairgrab.msgpack.v1'
   const data: SocketData = { socket: undefined, msgpack, credential, address }
   const key = req.getHeader('sec-websocket-key')
-  res.upgrade(data, key, protocol, req.getHeader('sec-websocket-extensions'), context)
+  const extensions = req.getHeader('sec-websocket-extensions')
+  const open = () => res.upgrade(data, key, protocol, extensions, context)
+  if (!refused) return open()
+  decide(res, { refused, again: () => handler.refuses(asking), open })
+}
+
+interface Upgrade {
+  readonly refused: RefusedUpgrade | undefined
+  readonly again: () => RefusedUpgrade | undefined
+  readonly open: () => void
+}
+
+/** Answers an upgrade, when what it waits for is over. */
+function decide(res: uws.HttpResponse, { refused, again, open }: Upgrade, waits = WAITS_MAX): void {
+  if (refused?.wait && waits > 0)
+    return later(res, refused.wait, () => decide(res, { refused: again(), again, open }, waits - 1))
+  res.cork(() => {
+    if (refused) res.writeStatus(statusLine(refused.status, 'text/plain')).end(refused.detail)
+    else open()
+  })
+}
+
+/** Goes on when a wait is over, unless who asked has gone. */
+function later(res: uws.HttpResponse, wait: Promise<void>, go: () => void): void {
+  let isGone = false
+  res.onAborted(() => {
+    isGone = true
+  })
+  void wait.then(() => {
+    if (!isGone) go()
+  })
 }

@@ -1,0 +1,84 @@
+/**
+ * Keys with a scope: it is written with redemptions and with entries of the audit log as `via`, under the chain that was there before,
+ * and a key without one writes none.
+ */
+import { createHash } from 'node:crypto'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { Api, expectProblem, type Fields, type Granted, makeRound, type Round } from '../support/api.ts'
+import { KEYS, startTestWorker, type TestWorker } from '../support/engine.ts'
+import { type RedisServer, startRedis } from '../support/redis.ts'
+
+const [ADA, ALIPAY, SHOP] = ['operator-key-of-ada', 'platform-key-of-alipay', 'merchant-key-of-m1']
+
+let redis: RedisServer
+let worker: TestWorker
+let api: Api
+let round: Round
+let codes: string[]
+
+beforeAll(async () => {
+  redis = await startRedis({ appendfsync: 'no' })
+  const plain = `operator:${KEYS.operator},platform:${KEYS.platform}`
+  worker = await startTestWorker(redis.url, {
+    FAIRGRAB_KEYS: `${plain},operator:${ADA}:ada,platform:${ALIPAY}:alipay,merchant:${SHOP}:m1`,
+  })
+  api = new Api(worker.url, KEYS.operator)
+  round = await makeRound(api, { stock: 10 })
+  codes = []
+  for (const user_id of ['u1', 'u2', 'u3']) {
+    const { body } = await api.post<Granted>(`/v1/rounds/${round.id}/claims`, { user_id })
+    codes.push(body.vouchers[0]?.code as string)
+  }
+})
+
+afterAll(async () => {
+  await worker?.stop()
+  await redis?.stop()
+})
+
+const redeem = (key: string, code: string) =>
+  api
+    .as(key)
+    .post(
+      '/v1/redemptions',
+      { code, order: { id: `o-${code}`, amount: 5000, currency: 'CNY' }, merchant_id: 'm1' },
+      { 'idempotency-key': `k-${code}` },
+    )
+
+test('a redemption has the scope of the key that asked, the same bytes when it is asked again, and none without a scope', async () => {
+  const [first, second, third] = codes as [string, string, string]
+  for (const [key, code, via] of [
+    [ALIPAY, first, 'alipay'],
+    [SHOP, second, 'm1'],
+  ] as const) {
+    const made = await redeem(key, code)
+    expect([made.status, made.body.via]).toEqual([201, via])
+    const again = await redeem(key, code)
+    expect([again.status, again.bytes.toString()]).toEqual([200, made.bytes.toString()])
+  }
+  const plain = await redeem(KEYS.platform, third)
+  expect(plain.status).toBe(201)
+  expect(plain.body).not.toHaveProperty('via')
+})
+
+test('the audit log has the scope of an operator’s key with what it changed, in its chain', async () => {
+  expect((await api.as(ADA).post(`/v1/rounds/${round.id}/pause`)).status).toBe(200)
+  expect((await api.post(`/v1/rounds/${round.id}/resume`)).status).toBe(200)
+  expectProblem(await api.as(ALIPAY).post(`/v1/rounds/${round.id}/pause`), 'forbidden')
+  const { body } = await api.get<{ data: (Fields & { via?: string })[] }>('/v1/audit')
+  const turns = body.data.filter(({ action }) => /pause|resume/.test(String(action)))
+  expect(turns.map(({ action, via, outcome }) => [String(action).slice(-6), via, outcome])).toEqual([
+    ['/pause', 'ada', 'asked'],
+    ['/pause', 'ada', '200'],
+    ['resume', undefined, 'asked'],
+    ['resume', undefined, '200'],
+  ])
+  expect(turns[0]?.who).toMatch(/^operator:[0-9a-f]{16}:ada$/)
+  expect(turns[2]?.who).toMatch(/^operator:[0-9a-f]{16}$/)
+  let before = ''
+  for (const { number, at, request, who, action, target, body: asked, outcome, chain } of body.data) {
+    const words = [before, number, Date.parse(String(at)), request, who, action, target, asked, outcome].join('\n')
+    expect(chain).toBe(createHash('sha1').update(words).digest('hex'))
+    before = String(chain)
+  }
+})
