@@ -97,5 +97,6 @@ const ADVICE: Readonly<Record<string, string>> = {
   unauthorized: '; give --key or set FAIRGRAB_KEY',
   forbidden: '; give a key of another role with --key or FAIRGRAB_KEY',
   not_found: '; fairgrab round list and fairgrab campaign list name what there is',
-  unknown: '; a claim or a redemption may be asked again, any other change may count twice: look first',
+  unknown:
+    '; what has an idempotency key may be asked again, and a claim; any other change may count twice: look first',
 }

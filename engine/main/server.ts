@@ -18,6 +18,7 @@ import { Settlements } from '../campaign/money/settlement.ts'
 import type { Sweep } from '../campaign/money/sweep.ts'
 import type { ChangeLog } from '../campaign/operator/change-log.ts'
 import { Lifecycle } from '../campaign/operator/lifecycle.ts'
+import { Requests } from '../campaign/operator/requests.ts'
 import type { Campaigns } from '../campaign/round/campaigns.ts'
 import type { RoundView } from '../campaign/round/round-view.ts'
 import type { Rounds } from '../campaign/round/rounds.ts'
@@ -157,13 +158,14 @@ async function kept({ rounds, agreement }: Parts): Promise<void> {
 function campaignParts(parts: Parts) {
   const { store, rounds, draws, campaigns, commitments, sweep, clock, random, secret, controls, fenced } = parts
   const vouchers = new Vouchers(store, rounds, random)
-  const merchants = new Merchants(store.ledger, clock)
+  const merchants = new Merchants({ ledger: store.ledger, controls: store.controls, clock })
   const serverTimeMs = () => rounds.serverTimeMs()
   const redemption = new Redemption({ store, campaigns, vouchers, merchants, controls, random, serverTimeMs })
   const lifecycle = new Lifecycle({ store, rounds, draws, campaigns, commitments, clock, random, fenced })
   return {
     draws,
     lifecycle,
+    requests: new Requests(store),
     vouchers,
     userClaims: new UserClaims(store, rounds, vouchers),
     histories: new Histories(store, vouchers),

@@ -4,6 +4,7 @@
  */
 import { z } from 'zod'
 import { CODES } from '../base/codes.ts'
+import { KEY_BYTES_MAX } from '../base/limits.ts'
 import { MEDIA_TYPES } from './encoding.ts'
 import { claim, streamFrame } from './schemas.ts'
 
@@ -39,8 +40,17 @@ const PROBLEM = {
   },
 }
 
+/** What makes an operator's change one, however often it is asked for. */
+const KEY = {
+  name: 'Idempotency-Key',
+  in: 'header',
+  required: false,
+  description: 'Asked again with the same key, a change is made once',
+  schema: { type: 'string', maxLength: KEY_BYTES_MAX },
+}
+
 function operation(
-  { path, right, summary, query = [], body }: ContractRoute,
+  { method, path, right, summary, query = [], body }: ContractRoute,
   claimPath: boolean,
   shared: Record<string, unknown>,
 ): object {
@@ -55,7 +65,7 @@ function operation(
   const parameter = (name: string) => ({ name, in: 'query', required: false, schema: { type: 'string' } })
   return {
     summary,
-    parameters: [...parameters, ...query.map(parameter)],
+    parameters: [...parameters, ...query.map(parameter), ...(method !== 'get' && right === 'operate' ? [KEY] : [])],
     security: right === 'public' && !claimPath ? [{}] : [{ bearer: [] }],
     ...(json === undefined
       ? {}

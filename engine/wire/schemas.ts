@@ -140,6 +140,12 @@ export const restock = z
       .max(STOCK_MAX)
       .refine(add => add !== 0, 'must not be 0'),
     pool: poolName.default('general'),
+    if_total: z
+      .int()
+      .min(0)
+      .max(STOCK_MAX)
+      .optional()
+      .meta({ description: 'What the pool’s total has to be now; else nothing changes' }),
   })
   .meta({ id: 'Restock' })
 

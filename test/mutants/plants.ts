@@ -14,6 +14,7 @@ import { COMMAND_PLANTS } from './command-plants.ts'
 import { DRAW_PLANTS } from './draw-plants.ts'
 import { EDGE_PLANTS } from './edge-plants.ts'
 import { FENCE_PLANTS } from './fence-plants.ts'
+import { KEYED_PLANTS } from './keyed-plants.ts'
 import { OPERATOR_PLANTS } from './operator-plants.ts'
 import { type Plant, plant } from './plant.ts'
 import { SECURITY_PLANTS } from './security-plants.ts'
@@ -34,6 +35,7 @@ export const PLANTS: readonly Plant[] = [
   ...WITNESS_PLANTS,
   ...COMMAND_PLANTS,
   ...OPERATOR_PLANTS,
+  ...KEYED_PLANTS,
   ...BENCH_PLANTS,
   plant(
     'a holder is granted again',

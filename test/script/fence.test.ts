@@ -138,7 +138,10 @@ test('on another server nothing is granted, turned, restocked or raised until th
   for (const [change, dry] of [
     [room.rounds.turn(id, room.epoch, 'pause', 'r1'), room.rounds.dryTurn(id, room.epoch, 'pause')],
     [room.rounds.restock(id, room.epoch, restock), room.rounds.dryRestock(id, room.epoch, restock)],
-    [room.fence.release(id, room.epoch, { most: 9999, request: 'r3' }), room.fence.dryRelease(id, room.epoch, 9999)],
+    [
+      room.fence.release(id, room.epoch, { most: 9999, request: 'r3' }),
+      room.fence.dryRelease(id, room.epoch, { most: 9999 }),
+    ],
   ] as const) {
     const told = await change.catch(cause => cause)
     expect(told).toMatchObject(fencedFault)

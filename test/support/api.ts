@@ -174,7 +174,7 @@ export interface Granted {
   }[]
 }
 
-const LONG_AGO = '2020-01-01T00:00:00.000Z'
+export const LONG_AGO = '2020-01-01T00:00:00.000Z'
 
 /** A campaign of one small pack; fields given here replace those of the default. */
 export async function makeCampaign(api: Api, rules: Fields = {}): Promise<string> {

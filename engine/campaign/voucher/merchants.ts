@@ -7,6 +7,7 @@
 import { Refusal } from '../../base/assert.ts'
 import type { Clock } from '../../base/clock.ts'
 import type { Lease } from '../../store/connection/dated-read.ts'
+import type { ControlStore } from '../../store/data/control-store.ts'
 import type { LedgerStore } from '../../store/data/ledger-store.ts'
 import { KEPT_MS, leaseOf, SETTLES_MS } from './controls.ts'
 
@@ -35,27 +36,33 @@ export interface Acceptance {
   readonly lease: Lease
 }
 
+export interface MerchantsOptions {
+  readonly ledger: LedgerStore
+  readonly controls: ControlStore
+  readonly clock: Clock
+}
+
 export class Merchants {
-  readonly #store: LedgerStore
-  readonly #clock: Clock
+  readonly #options: MerchantsOptions
   readonly #kept = new Map<string, Kept>()
 
-  constructor(store: LedgerStore, clock: Clock) {
-    this.#store = store
-    this.#clock = clock
+  constructor(options: MerchantsOptions) {
+    this.#options = options
   }
 
-  async put(id: string, rules: MerchantRules): Promise<Merchant> {
-    const merchant = { id, ...rules }
-    await this.#store.putMerchant(id, JSON.stringify(merchant))
-    this.#kept.delete(id)
-    await new Promise<void>(resolve => this.#clock.after(SETTLES_MS, resolve))
-    return merchant
+  /** Keeps merchants; resolves when it holds everywhere, with whether the same request did it before. */
+  async put(merchants: readonly Merchant[], request?: string): Promise<boolean> {
+    const { controls, clock } = this.#options
+    const rows = merchants.map(merchant => [merchant.id, JSON.stringify(merchant)])
+    const isReplayed = await controls.putMerchants(Object.fromEntries(rows), request)
+    for (const { id } of merchants) this.#kept.delete(id)
+    await new Promise<void>(resolve => clock.after(SETTLES_MS, resolve))
+    return isReplayed
   }
 
   /** Throws `not_found`. */
   async get(id: string): Promise<Merchant> {
-    const { value: json } = await this.#store.merchant(id)
+    const { value: json } = await this.#options.ledger.merchant(id)
     if (!json) throw new Refusal('not_found', `there is no merchant ${id}`)
     return JSON.parse(json) as Merchant
   }
@@ -73,15 +80,15 @@ export class Merchants {
 
   /** The tags of several merchants, by id. */
   async tagsOf(ids: readonly string[]): Promise<Map<string, readonly string[]>> {
-    const rows = await this.#store.merchants(ids)
+    const rows = await this.#options.ledger.merchants(ids)
     return new Map(ids.map((id, i) => [id, rows[i] ? (JSON.parse(rows[i]) as Merchant).tags : []]))
   }
 
   async #known(id: string): Promise<Kept> {
-    const now = this.#clock.monotonicMs()
+    const now = this.#options.clock.monotonicMs()
     const known = this.#kept.get(id)
     if (known && now - known.readAt < KEPT_MS) return known
-    const { value: json, at } = await this.#store.merchant(id)
+    const { value: json, at } = await this.#options.ledger.merchant(id)
     const merchant = json ? (JSON.parse(json) as Merchant) : undefined
     const read = { merchant, lease: leaseOf(at), readAt: now }
     if (this.#kept.size >= KEPT) this.#kept.clear()

@@ -4,11 +4,12 @@
  */
 import { Refusal } from '../../base/assert.ts'
 import { isMerchantId } from '../../base/holder.ts'
+import { nameOf } from '../../campaign/operator/requests.ts'
 import type { RateChange } from '../../campaign/voucher/controls.ts'
 import { merchantHold, rates } from '../../wire/schemas.ts'
 import { type Answer, type Call, isDryRun, type Route, type Services } from '../http/gateway.ts'
 
-async function setRates({ controls }: Services, { body, query }: Call): Promise<Answer> {
+async function setRates({ controls }: Services, { body, query, seed }: Call): Promise<Answer> {
   const change = body as RateChange
   const { configured } = controls
   if (isDryRun(query)) {
@@ -16,7 +17,8 @@ async function setRates({ controls }: Services, { body, query }: Call): Promise<
     const after = controls.ratesAfter(change)
     return { status: 200, body: { dry_run: true, before: controls.rates, after, configured } }
   }
-  return { status: 200, body: { rates: await controls.setRates(change), configured } }
+  const isReplayed = await controls.setRates(change, seed && nameOf(seed))
+  return { status: 200, body: { rates: controls.rates, configured }, isReplayed }
 }
 
 function merchantOf({ params }: Call): string {
@@ -34,7 +36,8 @@ async function holdMerchant({ controls, clock }: Services, call: Call): Promise<
     const after = { merchant_id: merchant, reason, by, at: new Date(clock.wallMs()).toISOString() }
     return { status: 200, body: { dry_run: true, before: controls.heldMerchant(merchant) ?? null, after } }
   }
-  return { status: 200, body: { merchant_id: merchant, held: await controls.hold(merchant, { reason, by }) } }
+  const isReplayed = await controls.hold(merchant, { reason, by, request: call.seed && nameOf(call.seed) })
+  return { ...standing(controls, merchant), isReplayed }
 }
 
 async function releaseMerchant({ controls }: Services, call: Call): Promise<Answer> {
@@ -43,9 +46,15 @@ async function releaseMerchant({ controls }: Services, call: Call): Promise<Answ
     await controls.fresh()
     return { status: 200, body: { dry_run: true, before: controls.heldMerchant(merchant) ?? null, after: null } }
   }
-  await controls.release(merchant)
-  return { status: 200, body: { merchant_id: merchant, held: null } }
+  const isReplayed = await controls.release(merchant, call.seed && nameOf(call.seed))
+  return { ...standing(controls, merchant), isReplayed }
 }
+
+/** A merchant as they stand now. */
+const standing = (controls: Services['controls'], merchant: string) => ({
+  status: 200,
+  body: { merchant_id: merchant, held: controls.heldMerchant(merchant) ?? null },
+})
 
 export const CONTROL_ROUTES: readonly Route[] = [
   {

@@ -4,6 +4,7 @@
  */
 import { Refusal } from '../../base/assert.ts'
 import { isMerchantId } from '../../base/holder.ts'
+import { nameOf } from '../../campaign/operator/requests.ts'
 import type { MerchantRules } from '../../campaign/voucher/merchants.ts'
 import { accepts } from '../../wire/encoding.ts'
 import { hold, merchant, settlement } from '../../wire/schemas.ts'
@@ -60,14 +61,20 @@ async function holdMerchant(services: Services, call: Call) {
     const redemptions = await services.ledger.holdable(campaign, merchant_id)
     return { status: 200, body: { dry_run: true, campaign_id: campaign.id, merchant_id, redemptions } }
   }
-  const held = await services.ledger.hold(campaign, merchant_id, { by: call.caller.id, note: reason })
+  const held = await services.ledger.hold(campaign, merchant_id, {
+    by: call.caller.id,
+    note: reason,
+    upTo: call.seed && (await services.requests.placeOf(call.seed, () => services.ledger.end(campaign))),
+  })
   return { status: 200, body: { campaign_id: campaign.id, merchant_id, reason, redemptions: held } }
 }
 
-async function putMerchant({ merchants }: Services, { params, body }: Call) {
+async function putMerchant({ merchants }: Services, { params, body, seed }: Call) {
   const id = params[0] as string
   if (!isMerchantId(id)) throw new Refusal('invalid', 'id: must be 1..64 of A-Z a-z 0-9 . _ @ -')
-  return { status: 200, body: await merchants.put(id, body as MerchantRules) }
+  const merchant = { id, ...(body as MerchantRules) }
+  const isReplayed = await merchants.put([merchant], seed && nameOf(seed))
+  return { status: 200, body: isReplayed ? await merchants.get(id) : merchant, isReplayed }
 }
 
 /** A key that is bound to a merchant reads that one only. */
@@ -102,6 +109,7 @@ export const LEDGER_ROUTES: readonly Route[] = [
     path: '/v1/campaigns/{id}/settlements',
     right: 'operate',
     summary: 'Settles a business day that is over; asked again it gives the same',
+    isLasting: true,
     body: settlement,
     handle: async (services, call) => {
       const { business_date } = call.body as { business_date: string }
@@ -122,6 +130,7 @@ export const LEDGER_ROUTES: readonly Route[] = [
     query: ['dry_run'],
     right: 'operate',
     summary: 'Deactivates all redemptions of a merchant that are not settled',
+    isLasting: true,
     body: hold,
     handle: holdMerchant,
   },

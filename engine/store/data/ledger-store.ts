@@ -165,13 +165,17 @@ export class LedgerStore {
     }
   }
 
+  /** The id of the last entry; a ledger has one from its beginning. */
+  async lastId(campaignId: string): Promise<string> {
+    const [last] = await this.#reads.request(client =>
+      client.xrevrange(keys.campaignLedger(campaignId), '+', '-', 'COUNT', 1),
+    )
+    return last?.[0] ?? '0-0'
+  }
+
   /** A merchant's JSON, and since when by Redis's clock that is known. */
   merchant(id: string): Promise<Dated<string | null>> {
     return datedRead(this.#reads, client => client.hget(keys.merchants(), id))
-  }
-
-  async putMerchant(id: string, json: string): Promise<void> {
-    await this.#changes.request(client => client.hset(keys.merchants(), id, json))
   }
 
   /** The JSON of several merchants, in their order. */
