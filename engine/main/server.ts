@@ -25,6 +25,7 @@ import type { Rounds } from '../campaign/round/rounds.ts'
 import { COHORTS, StockFeed } from '../campaign/round/stock-feed.ts'
 import type { Controls } from '../campaign/voucher/controls.ts'
 import { Histories } from '../campaign/voucher/histories.ts'
+import { KeptRedemptions } from '../campaign/voucher/kept-redemptions.ts'
 import { Merchants } from '../campaign/voucher/merchants.ts'
 import { Promotions } from '../campaign/voucher/promotions.ts'
 import { Redemption } from '../campaign/voucher/redemption.ts'
@@ -171,6 +172,7 @@ function campaignParts(parts: Parts) {
     histories: new Histories(store, vouchers),
     merchants,
     redemption,
+    keptRedemptions: new KeptRedemptions(store.ledger, campaigns),
     finalLists: new FinalLists(store, clock),
     promotions: new Promotions({ store, rounds, campaigns, vouchers, redemption }),
     ledger: new Ledger(store),

@@ -6,6 +6,7 @@ import { z } from 'zod'
 import { CODES } from '../base/codes.ts'
 import { KEY_BYTES_MAX } from '../base/limits.ts'
 import { MEDIA_TYPES } from './encoding.ts'
+import { LINES_TYPE } from './lines.ts'
 import { claim, streamFrame } from './schemas.ts'
 
 export interface ContractRoute {
@@ -15,6 +16,7 @@ export interface ContractRoute {
   readonly summary: string
   readonly query?: readonly string[]
   readonly body?: unknown
+  readonly lines?: { readonly schema: unknown }
 }
 
 /** A schema whose named parts went to `shared`, the document's own `components.schemas`, where its references lead. */
@@ -50,11 +52,12 @@ const KEY = {
 }
 
 function operation(
-  { method, path, right, summary, query = [], body }: ContractRoute,
+  { method, path, right, summary, query = [], body, lines }: ContractRoute,
   claimPath: boolean,
   shared: Record<string, unknown>,
 ): object {
-  const schema = claimPath ? claim : body
+  const schema = claimPath ? claim : (body ?? lines?.schema)
+  const types = lines ? [LINES_TYPE] : Object.values(MEDIA_TYPES)
   const json = schema === undefined ? undefined : schemaOf(schema, shared)
   const parameters = [...path.matchAll(/\{(\w+)\}/g)].map(match => ({
     name: match[1],
@@ -72,7 +75,7 @@ function operation(
       : {
           requestBody: {
             required: true,
-            content: Object.fromEntries(Object.values(MEDIA_TYPES).map(type => [type, { schema: json }])),
+            content: Object.fromEntries(types.map(type => [type, { schema: json }])),
           },
         }),
     responses: {

@@ -198,6 +198,9 @@ export const merchant = z
   .strictObject({ name, tags: z.array(tag).max(32).default([]), stores: z.array(opaque).max(1000).default([]) })
   .meta({ id: 'Merchant' })
 
+/** A merchant on a line of its own. */
+export const merchantLine = z.strictObject({ id: merchantId, ...merchant.shape }).meta({ id: 'MerchantLine' })
+
 export const hold = z.strictObject({ merchant_id: merchantId, reason }).meta({ id: 'Hold' })
 
 const rate = z.int().min(0).max(10_000_000).nullable().optional()

@@ -28,12 +28,6 @@ export const KEYED_PLANTS: readonly Plant[] = [
     SERVER,
   ),
   plant(
-    'the order of its fields makes a body another one',
-    REQUESTS,
-    ['.sort(([a], [b]) => (a < b ? -1 : 1))', ''],
-    SERVER,
-  ),
-  plant(
     'a round that was made under a key is judged again before it is found',
     LIFECYCLE,
     [
@@ -132,5 +126,47 @@ export const KEYED_PLANTS: readonly Plant[] = [
     'engine/server/http/gateway.ts',
     ['if (isDryRun(call.query)) return route.handle(services, call)\n  return audited', 'return audited'],
     SERVER,
+  ),
+  plant(
+    'a line of merchants that is wrong refuses all of them',
+    'engine/wire/lines.ts',
+    ['if (!(cause instanceof Malformed)) throw cause', 'throw cause'],
+    'server/merchants',
+  ),
+  plant(
+    'the second line of a merchant replaces the first without a word',
+    'engine/server/routes/merchant-routes.ts',
+    ['if (before !== undefined)', 'if (false)'],
+    'server/merchants',
+  ),
+  plant(
+    'only the first 500 merchants of a request are kept',
+    'engine/campaign/voucher/merchants.ts',
+    ['Math.ceil(merchants.length / A_CALL)', '1'],
+    'server/merchants',
+  ),
+  plant(
+    'all parts of an import are one request',
+    'engine/campaign/voucher/merchants.ts',
+    ['request && `${request} ${part}`', 'request'],
+    'server/merchants',
+  ),
+  plant(
+    'a bound key reads the redemption of another merchant',
+    'engine/campaign/voucher/kept-redemptions.ts',
+    [' || (merchant !== undefined && found.merchant_id !== merchant)', ''],
+    'server/kept-redemptions',
+  ),
+  plant(
+    "a bound key lists another merchant's order",
+    'engine/server/routes/lookup-routes.ts',
+    ['if (caller.merchant !== undefined && caller.merchant !== merchant)', 'if (false)'],
+    'server/kept-redemptions',
+  ),
+  plant(
+    'a redemption is shown as it was and not as it is',
+    'engine/campaign/voucher/kept-redemptions.ts',
+    ['  state,\n', ''],
+    'server/kept-redemptions',
   ),
 ]

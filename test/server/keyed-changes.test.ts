@@ -250,8 +250,15 @@ test('the same fields in another order and encoding are the same body', async ()
   expect([again.status, isReplayed(again), again.body.stock.total]).toEqual([200, true, 2])
 })
 
-test('a key is one of its path: the same one on another round is another change', async () => {
+test('a key is one of its path: the same one on another round or campaign is another change', async () => {
   const key = under(freshKey())
+  const rounds = await Promise.all(
+    [await makeCampaign(api), await makeCampaign(api)].map(campaign =>
+      api.post<Round>(`/v1/campaigns/${campaign}/rounds`, { stock: 1 }, key),
+    ),
+  )
+  expect(rounds.map(({ status }) => status)).toEqual([201, 201])
+  expect(new Set(rounds.map(({ body }) => body.id)).size).toBe(2)
   for (const _ of ['one', 'two']) {
     const { id } = await makeRound(api, { stock: 1 })
     const made = await api.post<Round>(`/v1/rounds/${id}/stock`, { add: 1 }, key)

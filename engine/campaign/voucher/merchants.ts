@@ -22,6 +22,8 @@ export interface Merchant extends MerchantRules {
 }
 
 const KEPT = 10_000
+/** Merchants that one call keeps: under 2 ms of Redis's time. */
+const A_CALL = 500
 
 interface Kept {
   readonly merchant: Merchant | undefined
@@ -53,8 +55,11 @@ export class Merchants {
   /** Keeps merchants; resolves when it holds everywhere, with whether the same request did it before. */
   async put(merchants: readonly Merchant[], request?: string): Promise<boolean> {
     const { controls, clock } = this.#options
-    const rows = merchants.map(merchant => [merchant.id, JSON.stringify(merchant)])
-    const isReplayed = await controls.putMerchants(Object.fromEntries(rows), request)
+    const parts = Array.from({ length: Math.ceil(merchants.length / A_CALL) }, (_, part) => {
+      const rows = merchants.slice(part * A_CALL, (part + 1) * A_CALL).map(each => [each.id, JSON.stringify(each)])
+      return controls.putMerchants(Object.fromEntries(rows), request && `${request} ${part}`)
+    })
+    const isReplayed = (await Promise.all(parts)).every(Boolean)
     for (const { id } of merchants) this.#kept.delete(id)
     await new Promise<void>(resolve => clock.after(SETTLES_MS, resolve))
     return isReplayed
@@ -65,6 +70,14 @@ export class Merchants {
     const { value: json } = await this.#options.ledger.merchant(id)
     if (!json) throw new Refusal('not_found', `there is no merchant ${id}`)
     return JSON.parse(json) as Merchant
+  }
+
+  /** The merchants whose ids come behind one, in the order of their ids; all of them behind an empty one. */
+  async behind(id: string): Promise<Merchant[]> {
+    const kept: Merchant[] = []
+    for (const [name, json] of await this.#options.ledger.allMerchants())
+      if (name > id) kept.push(JSON.parse(json) as Merchant)
+    return kept.sort((a, b) => (a.id < b.id ? -1 : 1))
   }
 
   /** Whether a merchant may accept what is for these tags. */

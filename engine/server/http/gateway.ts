@@ -21,6 +21,7 @@ import type { Requests } from '../../campaign/operator/requests.ts'
 import type { Rounds } from '../../campaign/round/rounds.ts'
 import type { Controls } from '../../campaign/voucher/controls.ts'
 import type { Histories } from '../../campaign/voucher/histories.ts'
+import type { KeptRedemptions } from '../../campaign/voucher/kept-redemptions.ts'
 import type { Merchants } from '../../campaign/voucher/merchants.ts'
 import type { Promotions } from '../../campaign/voucher/promotions.ts'
 import type { Redemption } from '../../campaign/voucher/redemption.ts'
@@ -38,6 +39,7 @@ import {
   Malformed,
   MEDIA_TYPES,
 } from '../../wire/encoding.ts'
+import { isLines, LINES_TYPE, type LineSchema, linesIn } from '../../wire/lines.ts'
 import { PROBLEM_TYPES, problem } from '../../wire/problem.ts'
 import { complaint } from '../../wire/schemas.ts'
 import type { Exchange, Headers } from '../uws/exchange.ts'
@@ -63,6 +65,7 @@ export interface Services {
   readonly userClaims: UserClaims
   readonly histories: Histories
   readonly redemption: Redemption
+  readonly keptRedemptions: KeptRedemptions
   readonly ledger: Ledger
   readonly settlements: Settlements
   readonly reports: Reports
@@ -103,12 +106,7 @@ export interface Answer {
   readonly isReplayed?: boolean
 }
 
-/** As much of a zod schema as the gateway needs. */
-export interface Schema {
-  safeParse(
-    value: unknown,
-  ): { success: true; data: unknown } | { success: false; error: Parameters<typeof complaint>[0] }
-}
+export type Schema = LineSchema
 
 export interface Route {
   readonly method: 'get' | 'post' | 'put'
@@ -116,6 +114,8 @@ export interface Route {
   readonly right: Right
   readonly summary: string
   readonly body?: Schema
+  /** Its body is lines, each of this schema; the route gets them, the wrong ones, too (wire/lines.ts). */
+  readonly lines?: { readonly schema: LineSchema; readonly most: number }
   readonly bodyBytesMax?: number
   /** The query parameters that it knows; below /v1 any other is refused. */
   readonly query?: readonly ParameterName[]
@@ -192,6 +192,7 @@ export function handle(services: Services, route: Route, exchange: Exchange): vo
   if (!query) return
   const takesNone = route.method === 'get' && !(exchange.framing === 'body' && route.path.startsWith('/v1/'))
   if (takesNone) return void run(services, route, exchange, { ...admitted, query, body: undefined })
+  if (route.lines) return readLines(services, route, exchange, { ...admitted, query })
   const encoding = encodingOf(exchange.contentType)
   if (route.body && !encoding)
     return refuse(exchange, 'unsupported_type', 'send application/json or application/vnd.msgpack')
@@ -204,6 +205,18 @@ export function handle(services: Services, route: Route, exchange: Exchange): vo
       const body = route.body ? validated(exchange, route.body, bytes, encoding as Encoding) : { value: undefined }
       if (body) void run(services, route, exchange, { ...admitted, query, body: body.value })
     },
+    () => refuse(exchange, 'too_large', `the body is over ${most} bytes`),
+  )
+}
+
+/** Reads a body of lines; what is wrong with one of them is the route's to say. */
+function readLines(services: Services, route: Route, exchange: Exchange, read: Omit<Read, 'body'>): void {
+  const { lines, bodyBytesMax: most = BODY_BYTES_MAX } = route
+  if (!lines) return
+  if (!isLines(exchange.contentType)) return refuse(exchange, 'unsupported_type', `send ${LINES_TYPE}`)
+  exchange.read(
+    most,
+    bytes => void run(services, route, exchange, { ...read, body: linesIn(bytes, lines.schema, lines.most) }),
     () => refuse(exchange, 'too_large', `the body is over ${most} bytes`),
   )
 }
