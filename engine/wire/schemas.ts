@@ -109,6 +109,7 @@ const seed = z.string().regex(/^[0-9a-f]{32}$/, 'must be 32 lower case hexadecim
 
 export const newRound = z
   .strictObject({
+    name: z.string().min(1).max(100).optional().meta({ description: 'Public; for people and for fairgrab apply' }),
     stock: z.int().min(1).max(STOCK_MAX),
     opens_at: moment.nullable().default(null),
     closes_at: moment.nullable().default(null),

@@ -128,6 +128,39 @@ export const KEYED_PLANTS: readonly Plant[] = [
     SERVER,
   ),
   plant(
+    'a plan that is applied again makes another round',
+    'engine/cli/apply.ts',
+    ['const standing = rows.find(isOf(name))', 'const standing = rows.find(isOf(name.toUpperCase()))'],
+    'server/apply',
+  ),
+  plant(
+    'a line of a plan that was applied once is not applied again after another change',
+    'engine/cli/apply.ts',
+    ['lines.map(({ id }) => standing.get(id) ?? null)', 'null'],
+    'server/apply',
+  ),
+  plant(
+    'what differs ends a plan as if all was well',
+    'engine/cli/apply.ts',
+    ['return isOff ? FAILED : 0', 'return 0'],
+    'server/apply',
+  ),
+  plant(
+    'a dry run of a plan keeps its merchants',
+    'engine/cli/apply.ts',
+    ['if (lines.length > 0 && !isDry(given))', 'if (lines.length > 0)'],
+    'server/apply',
+  ),
+  plant(
+    'a field that a plan has and the campaign lacks is no difference',
+    'engine/cli/apply-plan.ts',
+    [
+      'if (wanted === undefined || isDeepStrictEqual(is, wanted)) return []',
+      'if (is === undefined || wanted === undefined || isDeepStrictEqual(is, wanted)) return []',
+    ],
+    'server/apply',
+  ),
+  plant(
     'a line of merchants that is wrong refuses all of them',
     'engine/wire/lines.ts',
     ['if (!(cause instanceof Malformed)) throw cause', 'throw cause'],
@@ -148,7 +181,7 @@ export const KEYED_PLANTS: readonly Plant[] = [
   plant(
     'all parts of an import are one request',
     'engine/campaign/voucher/merchants.ts',
-    ['request && `${request} ${part}`', 'request'],
+    ["request && [request, part].join(' ')", 'request'],
     'server/merchants',
   ),
   plant(

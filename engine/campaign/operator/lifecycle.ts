@@ -156,6 +156,7 @@ export class Lifecycle {
     const config: RoundConfig = {
       id,
       campaign_id: campaign.id,
+      ...(rules.name === undefined ? {} : { name: rules.name }),
       number,
       currency: campaign.currency,
       allocation: rules.allocation,

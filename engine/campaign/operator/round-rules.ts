@@ -13,6 +13,7 @@ import { type Allocation, isDrawn } from '../round/round-config.ts'
 import { endOf, type RoundView } from '../round/round-view.ts'
 
 export interface RoundRules {
+  readonly name?: string | undefined
   readonly stock: number
   readonly opens_at: string | null
   readonly closes_at: string | null

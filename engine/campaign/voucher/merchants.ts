@@ -57,7 +57,7 @@ export class Merchants {
     const { controls, clock } = this.#options
     const parts = Array.from({ length: Math.ceil(merchants.length / A_CALL) }, (_, part) => {
       const rows = merchants.slice(part * A_CALL, (part + 1) * A_CALL).map(each => [each.id, JSON.stringify(each)])
-      return controls.putMerchants(Object.fromEntries(rows), request && `${request} ${part}`)
+      return controls.putMerchants(Object.fromEntries(rows), request && [request, part].join(' '))
     })
     const isReplayed = (await Promise.all(parts)).every(Boolean)
     for (const { id } of merchants) this.#kept.delete(id)
