@@ -162,8 +162,8 @@ export const KEYED_PLANTS: readonly Plant[] = [
   ),
   plant(
     'a line of merchants that is wrong refuses all of them',
-    'engine/wire/lines.ts',
-    ['if (!(cause instanceof Malformed)) throw cause', 'throw cause'],
+    'engine/server/routes/merchant-routes.ts',
+    ["if (!('value' in line)) return line", "if (!('value' in line)) throw new Refusal('invalid', line.detail)"],
     'server/merchants',
   ),
   plant(

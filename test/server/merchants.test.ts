@@ -62,7 +62,8 @@ test('the most that a request may have is kept within a wait, and listed by id, 
     seen.push(...page.body.data.map(({ id }) => id))
     cursor = page.body.next_cursor ?? ''
   } while (cursor !== '')
-  expect(seen).toEqual(many(MERCHANTS_PER_REQUEST_MAX).map(({ id }) => id))
+  const wrong = many(MERCHANTS_PER_REQUEST_MAX).filter(({ id }, i) => seen[i] !== id)
+  expect([seen.length, wrong.slice(0, 3)]).toEqual([MERCHANTS_PER_REQUEST_MAX, []])
   const all = await api.get('/v1/merchants?cursor=m09997', { accept: 'application/x-ndjson' })
   expect(
     all.bytes
