@@ -20,6 +20,7 @@ const HELP = `fairgrab: the engine in front of a flash release of coupons
   fairgrab report CAMPAIGN    what became of a campaign; --html FILE, --csv FILE, --json, --url, --key
   fairgrab draw COMMAND       the proof of a draw: export, verify, check; fairgrab draw --help
   fairgrab doctor             whether machine, settings and Redis are sound; --rounds, --json
+  fairgrab apply FILE         make what a file has: a campaign, its rounds, merchants, rates; twice is once
   fairgrab campaign …         list, show and create campaigns
   fairgrab round …            list, show, create and turn rounds: open, pause, resume, close, stock
   fairgrab claim ROUND USER   claim a pack for a user
@@ -120,6 +121,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<number>>> = {
   report: row('REPORT', () => import('./cli/report.ts')),
   draw: async () => (await import('./cli/draw.ts')).drawCommand(process.argv.slice(3)),
   doctor: row('DOCTOR', () => import('./cli/doctor.ts')),
+  apply: row('APPLY', () => import('./cli/apply.ts')),
   campaign: row('CAMPAIGN', release),
   round: row('ROUND', release),
   claim: row('CLAIM', user),

@@ -7,10 +7,10 @@
 -- @arg epoch    the epoch the engine believes in
 -- @arg most     what no sequence may pass
 -- @arg hold     what the hold that begins is named by, empty where no worker may go on refusing
--- @arg request  the caller's request id: asked again after a lost answer, it is answered as the first time
+-- @arg request  the caller's request id: asked again, it changes nothing more
 -- @arg dry      1 asks what would be and writes nothing; else empty
--- @reply [outcome, notice]: granted, wrong_state when nothing is quarantined, invalid (over the most) or fenced; dry
---        [granted, the notice as it would be, as it is] or the refusal
+-- @reply [outcome, notice]: granted, replayed where this request did it before, wrong_state when nothing is quarantined, invalid
+--        (over the most) or fenced; dry [granted, the notice as it would be, as it is] or the same
 -- @cost one HSET, one XADD, one PUBLISH; dry nothing
 -- @include round
 -- @include notice
@@ -19,7 +19,7 @@
 -- @include aside
 local round = round_read(KEYS[1], ARGV[2])
 if not round or redis.call('EXISTS', KEYS[2]) == 0 then return { CODE.fenced } end
-if redis.call('HEXISTS', KEYS[1], 'request ' .. ARGV[5]) == 1 then return { CODE.granted, round_notice(round) } end
+if redis.call('HEXISTS', KEYS[1], 'request ' .. ARGV[5]) == 1 then return { CODE.replayed, round_notice(round) } end
 local dry, before, left, held = ARGV[6] == '1', round_notice(round), round_remaining(round), 0
 for pool = 0, round.pools - 1 do held = held + round.quarantined[pool] end
 if held == 0 then return { CODE.wrong_state, before } end

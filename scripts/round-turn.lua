@@ -6,9 +6,10 @@
 -- @arg epoch    the epoch the engine believes in
 -- @arg verb     open, pause, resume or close
 -- @arg hold     what the hold that begins is named by, empty where no worker may go on refusing
--- @arg request  the caller's request id: asked again after a lost answer, it is answered as the first time
+-- @arg request  the caller's request id: asked again, it changes nothing more
 -- @arg dry      1 asks what would be and writes nothing; else empty
--- @reply [outcome, notice]: granted, wrong_state or fenced; dry [granted, the notice as it would be, as it is] or the refusal
+-- @reply [outcome, notice]: granted, replayed where this request did it before, wrong_state or fenced; dry [granted, the notice as
+--        it would be, as it is] or the same
 -- @cost one HSET, one XADD, one PUBLISH; dry nothing
 -- @include round
 -- @include notice
@@ -22,7 +23,7 @@ local TURNS = {
 }
 local round = round_read(KEYS[1], ARGV[2])
 if not round or redis.call('EXISTS', KEYS[2]) == 0 then return { CODE.fenced } end
-if redis.call('HEXISTS', KEYS[1], 'request ' .. ARGV[5]) == 1 then return { CODE.granted, round_notice(round) } end
+if redis.call('HEXISTS', KEYS[1], 'request ' .. ARGV[5]) == 1 then return { CODE.replayed, round_notice(round) } end
 local before, to = round_notice(round), TURNS[ARGV[3]][round.state]
 if not to then return { CODE.wrong_state, before } end
 if to == OPEN then shut_hold(round, ARGV[4]) end

@@ -58,6 +58,7 @@ export const CODES = {
   wrong_state: row(40, 409, 'The round is not in a state that allows this'),
   below_granted: row(41, 409, 'Stock cannot go below what is granted'),
   budget_exceeded: row(42, 422, "The packs could exceed the campaign's budget"),
+  changed: row(43, 409, 'It is not what the change was to be made to'),
 
   // 60..89 vouchers and redemption.
   already_redeemed: row(60, 409, 'The voucher was redeemed'),

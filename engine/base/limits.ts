@@ -73,6 +73,9 @@ export const PACK_VOUCHERS_MAX = 64
 /** Money: minor units a script may add without losing a digit; Lua numbers are doubles (exact to 2^53). */
 export const AMOUNT_MAX = 2 ** 52
 
+/** Merchants of one request, a line each: 20 calls of a script that each keep 500. */
+export const MERCHANTS_PER_REQUEST_MAX = 10_000
+
 /** Rows of a list answer. */
 export const LIST_ROWS_MAX = 1000
 export const LIST_ROWS_DEFAULT = 100

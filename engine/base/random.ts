@@ -2,7 +2,7 @@
  * Randomness as an argument, and the ids made of it. Ids are opaque: a type prefix and 16 characters of Crockford's
  * base32 (80 bits), so two of them never meet and none can be guessed. Crockford's alphabet has no I, L, O, U.
  */
-import { randomBytes } from 'node:crypto'
+import { createHmac, randomBytes } from 'node:crypto'
 
 export interface Random {
   bytes(length: number): Buffer
@@ -50,6 +50,15 @@ export type IdPrefix = 'cmp' | 'rnd' | 'rdm' | 'rev' | 'lck' | 'req'
 /** A new id, for example `rnd_8GK2…` in lower case. */
 export function newId(random: Random, prefix: IdPrefix): string {
   return `${prefix}_${crockford(random.bytes(10)).toLowerCase()}`
+}
+
+/** What ids are derived from: of one request the same whenever it is asked again. */
+export type Seed = Uint8Array
+
+/** An id that follows from a seed: the same for the same words, and as hard to guess as a new one for whoever lacks the seed. */
+export function derivedId(seed: Seed, prefix: IdPrefix, words: string): string {
+  const digest = createHmac('sha256', seed).update(`${prefix} ${words}`).digest()
+  return `${prefix}_${crockford(digest.subarray(0, 10)).toLowerCase()}`
 }
 
 /** A delay with full jitter: uniform in [ms/2, ms). */

@@ -6,6 +6,7 @@
 import { causesText } from '../base/causes.ts'
 import { ask, NoAnswer } from '../client/fresh-request.ts'
 import { ConfigError, readTarget } from '../config.ts'
+import { LINES_TYPE } from '../wire/lines.ts'
 
 export interface Target {
   readonly url?: string | undefined
@@ -30,8 +31,10 @@ export class EngineRefusal extends Error {
 
 /** What is asked besides the path; a GET where nothing is said. */
 export interface Asked {
-  readonly method?: 'GET' | 'POST'
+  readonly method?: 'GET' | 'POST' | 'PUT'
   readonly body?: unknown
+  /** A body of lines, in place of `body`. */
+  readonly lines?: readonly unknown[]
   readonly headers?: Readonly<Record<string, string>>
 }
 
@@ -44,7 +47,8 @@ function addressOf(target: Target): string {
 }
 
 async function askEngine(target: Target, path: string, asked: Asked): Promise<Buffer> {
-  const { method = 'GET', body, headers = {} } = asked
+  const { method = 'GET', headers = {} } = asked
+  const sent = bodyOf(asked)
   const url = addressOf(target)
   const key = target.key ?? readTarget().key
   const { ok, status, ...answer } = await ask({
@@ -54,10 +58,10 @@ async function askEngine(target: Target, path: string, asked: Asked): Promise<Bu
     headers: {
       accept: 'application/json',
       ...(key === '' ? {} : { authorization: `Bearer ${key}` }),
-      ...(body === undefined ? {} : { 'content-type': 'application/json' }),
+      ...(sent ? { 'content-type': sent.type } : {}),
       ...headers,
     },
-    ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+    ...(sent ? { body: sent.text } : {}),
   }).catch((error: Error) => {
     if (error instanceof NoAnswer && error.reached) throw error
     throw new Error(`no engine answers at ${url} (${causesText(error.cause ?? error)}); ${START}`)
@@ -69,9 +73,14 @@ async function askEngine(target: Target, path: string, asked: Asked): Promise<Bu
   throw new EngineRefusal(code, `${code}: ${detail}${ADVICE[code] ?? ''}`)
 }
 
+function bodyOf({ body, lines }: Asked): { readonly type: string; readonly text: string } | undefined {
+  if (lines) return { type: LINES_TYPE, text: lines.map(line => `${JSON.stringify(line)}\n`).join('') }
+  return body === undefined ? undefined : { type: 'application/json', text: JSON.stringify(body) }
+}
+
 /** A claim, and what brings an Idempotency-Key, is the same when it is asked twice; another change may not be. */
 const isRepeatable = (path: string, { method, headers = {} }: Asked): boolean =>
-  method === 'POST' && ('idempotency-key' in headers || /^\/v1\/rounds\/[^/]+\/claims$/.test(path))
+  'idempotency-key' in headers || (method === 'POST' && /^\/v1\/rounds\/[^/]+\/claims$/.test(path))
 
 function wordsOf(body: Buffer): ProblemFields {
   try {
@@ -97,5 +106,6 @@ const ADVICE: Readonly<Record<string, string>> = {
   unauthorized: '; give --key or set FAIRGRAB_KEY',
   forbidden: '; give a key of another role with --key or FAIRGRAB_KEY',
   not_found: '; fairgrab round list and fairgrab campaign list name what there is',
-  unknown: '; a claim or a redemption may be asked again, any other change may count twice: look first',
+  unknown:
+    '; what has an idempotency key may be asked again, and a claim; any other change may count twice: look first',
 }

@@ -19,12 +19,14 @@ import { Settlements } from '../campaign/money/settlement.ts'
 import type { Sweep } from '../campaign/money/sweep.ts'
 import type { ChangeLog } from '../campaign/operator/change-log.ts'
 import { Lifecycle } from '../campaign/operator/lifecycle.ts'
+import { Requests } from '../campaign/operator/requests.ts'
 import type { Campaigns } from '../campaign/round/campaigns.ts'
 import type { RoundView } from '../campaign/round/round-view.ts'
 import type { Rounds } from '../campaign/round/rounds.ts'
 import { COHORTS, StockFeed } from '../campaign/round/stock-feed.ts'
 import type { Controls } from '../campaign/voucher/controls.ts'
 import { Histories } from '../campaign/voucher/histories.ts'
+import { KeptRedemptions } from '../campaign/voucher/kept-redemptions.ts'
 import { Merchants } from '../campaign/voucher/merchants.ts'
 import { Promotions } from '../campaign/voucher/promotions.ts'
 import { Redemption } from '../campaign/voucher/redemption.ts'
@@ -161,18 +163,20 @@ async function kept({ rounds, agreement }: Parts): Promise<void> {
 function campaignParts(parts: Parts) {
   const { store, rounds, draws, campaigns, commitments, sweep, clock, random, secret, controls, fenced } = parts
   const vouchers = new Vouchers(store, rounds, random)
-  const merchants = new Merchants(store.ledger, clock)
+  const merchants = new Merchants({ ledger: store.ledger, controls: store.controls, clock })
   const serverTimeMs = () => rounds.serverTimeMs()
   const redemption = new Redemption({ store, campaigns, vouchers, merchants, controls, random, serverTimeMs })
   const lifecycle = new Lifecycle({ store, rounds, draws, campaigns, commitments, clock, random, fenced })
   return {
     draws,
     lifecycle,
+    requests: new Requests(store),
     vouchers,
     userClaims: new UserClaims(store, rounds, vouchers),
     histories: new Histories(store, vouchers),
     merchants,
     redemption,
+    keptRedemptions: new KeptRedemptions(store.ledger, campaigns),
     finalLists: new FinalLists(store, clock),
     promotions: new Promotions({ store, rounds, campaigns, vouchers, redemption }),
     ledger: new Ledger(store),

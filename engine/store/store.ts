@@ -205,6 +205,7 @@ export function openStore(options: StoreOptions): Store {
   const leaseMs = options.leaseMs ?? LEASE_MS
   const events = new Subscribed()
   const soon: Clock['soon'] = run => clock.soon(run)
+  const calendarMs = options.calendarMs ?? (() => clock.wallMs())
   return {
     // What is only read waits for no replica where a missing one does not stop the grants.
     claims: new ClaimStore(claims, fenced ? server : reads, scripts),
@@ -219,13 +220,10 @@ export function openStore(options: StoreOptions): Store {
     budgets: new BudgetStore(reads, scripts),
     histories: new HistoryStore(server, scripts),
     fence: new FenceStore({ claims, copied }, scripts, new RoundStore(claims, scripts, leaseMs)),
-    vouchers: new VoucherStore(changes, reads, scripts, {
-      soon,
-      calendarMs: options.calendarMs ?? (() => clock.wallMs()),
-    }),
+    vouchers: new VoucherStore(changes, reads, scripts, { soon, calendarMs }),
     ledger: new LedgerStore(changes, reads, scripts),
     audit: new AuditStore(changes, reads, scripts),
-    controls: new ControlStore(changes, reads),
+    controls: new ControlStore({ changes, reads, scripts, random, calendarMs }),
     ready: () => claims.ready && changes.ready && reads.ready,
     listen: listener => {
       const listening = { node, listener, random, tls: options.tls, refused: events.refused }

@@ -99,3 +99,14 @@ export function answerEncoding(accept: string, contentType: string): Encoding {
   }
   return encodingOf(contentType) === 'msgpack' ? 'msgpack' : 'json'
 }
+
+/** No bytes, or an empty object in either encoding, which some clients send with each POST. */
+export function isNothing(bytes: Buffer, encoding: Encoding): boolean {
+  if (bytes.length === 0) return true
+  try {
+    const value = decode(bytes, encoding)
+    return typeof value === 'object' && value !== null && !Array.isArray(value) && Object.keys(value).length === 0
+  } catch {
+    return false
+  }
+}

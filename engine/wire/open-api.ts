@@ -4,7 +4,9 @@
  */
 import { z } from 'zod'
 import { CODES } from '../base/codes.ts'
+import { KEY_BYTES_MAX } from '../base/limits.ts'
 import { MEDIA_TYPES } from './encoding.ts'
+import { LINES_TYPE } from './lines.ts'
 import { claim, streamFrame } from './schemas.ts'
 
 export interface ContractRoute {
@@ -14,6 +16,7 @@ export interface ContractRoute {
   readonly summary: string
   readonly query?: readonly string[]
   readonly body?: unknown
+  readonly lines?: { readonly schema: unknown }
 }
 
 /** A schema whose named parts went to `shared`, the document's own `components.schemas`, where its references lead. */
@@ -39,12 +42,22 @@ const PROBLEM = {
   },
 }
 
+/** What makes an operator's change one, however often it is asked for. */
+const KEY = {
+  name: 'Idempotency-Key',
+  in: 'header',
+  required: false,
+  description: 'Asked again with the same key, a change is made once',
+  schema: { type: 'string', maxLength: KEY_BYTES_MAX },
+}
+
 function operation(
-  { path, right, summary, query = [], body }: ContractRoute,
+  { method, path, right, summary, query = [], body, lines }: ContractRoute,
   claimPath: boolean,
   shared: Record<string, unknown>,
 ): object {
-  const schema = claimPath ? claim : body
+  const schema = claimPath ? claim : (body ?? lines?.schema)
+  const types = lines ? [LINES_TYPE] : Object.values(MEDIA_TYPES)
   const json = schema === undefined ? undefined : schemaOf(schema, shared)
   const parameters = [...path.matchAll(/\{(\w+)\}/g)].map(match => ({
     name: match[1],
@@ -55,14 +68,14 @@ function operation(
   const parameter = (name: string) => ({ name, in: 'query', required: false, schema: { type: 'string' } })
   return {
     summary,
-    parameters: [...parameters, ...query.map(parameter)],
+    parameters: [...parameters, ...query.map(parameter), ...(method !== 'get' && right === 'operate' ? [KEY] : [])],
     security: right === 'public' && !claimPath ? [{}] : [{ bearer: [] }],
     ...(json === undefined
       ? {}
       : {
           requestBody: {
             required: true,
-            content: Object.fromEntries(Object.values(MEDIA_TYPES).map(type => [type, { schema: json }])),
+            content: Object.fromEntries(types.map(type => [type, { schema: json }])),
           },
         }),
     responses: {

@@ -7,6 +7,7 @@ import { rfc3339 } from '../base/clock.ts'
 export interface RoundFacts {
   readonly id: string
   readonly campaignId: string
+  readonly name?: string | undefined
   readonly state: string
   /** Milliseconds since 1970, 0 for none. */
   readonly opensAt: number
@@ -44,6 +45,7 @@ export function roundAnswer(round: RoundFacts) {
   return {
     id: round.id,
     campaign_id: round.campaignId,
+    ...(round.name === undefined ? {} : { name: round.name }),
     state: round.state,
     opens_at: moment(round.opensAt),
     closes_at: moment(round.closesAt),

@@ -109,6 +109,7 @@ const seed = z.string().regex(/^[0-9a-f]{32}$/, 'must be 32 lower case hexadecim
 
 export const newRound = z
   .strictObject({
+    name: z.string().min(1).max(100).optional().meta({ description: 'Public; for people and for fairgrab apply' }),
     stock: z.int().min(1).max(STOCK_MAX),
     opens_at: moment.nullable().default(null),
     closes_at: moment.nullable().default(null),
@@ -140,6 +141,12 @@ export const restock = z
       .max(STOCK_MAX)
       .refine(add => add !== 0, 'must not be 0'),
     pool: poolName.default('general'),
+    if_total: z
+      .int()
+      .min(0)
+      .max(STOCK_MAX)
+      .optional()
+      .meta({ description: 'What the pool’s total has to be now; else nothing changes' }),
   })
   .meta({ id: 'Restock' })
 
@@ -191,6 +198,9 @@ export const reversal = z
 export const merchant = z
   .strictObject({ name, tags: z.array(tag).max(32).default([]), stores: z.array(opaque).max(1000).default([]) })
   .meta({ id: 'Merchant' })
+
+/** A merchant on a line of its own. */
+export const merchantLine = z.strictObject({ id: merchantId, ...merchant.shape }).meta({ id: 'MerchantLine' })
 
 export const hold = z.strictObject({ merchant_id: merchantId, reason }).meta({ id: 'Hold' })
 

@@ -52,6 +52,7 @@ export const ROWS = [
   { name: 'soak', what: 'mixed faults over many rounds: what grows and what stays', minutes: SOAK_MINUTES + 15 },
   { name: 'draw-kills', what: 'kill -9 at every step of a draw', minutes: 10 },
   { name: 'claim-redeem', what: 'claims redeemed at once at a node that is far from Redis', minutes: 60 },
+  { name: 'operator-cuts', what: "operators' changes cut at each step and asked again", minutes: 60 },
   { name: 'link', what: 'the link over a broken network, byte by byte', minutes: 5 },
 ] as const
 

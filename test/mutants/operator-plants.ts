@@ -30,7 +30,7 @@ export const OPERATOR_PLANTS: readonly Plant[] = [
     'a closed round asks the budget first',
     LIFECYCLE,
     [
-      "if (turned.code !== 'granted') throw restockRefused(turned, round.view, restock)\n    return { restock",
+      'if (!isDone(turned)) throw restockRefused(turned, round.view, restock)\n      return { restock',
       'return { restock',
     ],
     'server/dry-runs',
@@ -39,15 +39,15 @@ export const OPERATOR_PLANTS: readonly Plant[] = [
     'the dry run of stock asks the budget first, and the change the state',
     LIFECYCLE,
     [
-      'const { campaign, turned } = await this.#restockable(round, poolName, add)',
-      'await this.#options.commitments.dry(await this.campaign(round.view.config.campaign_id), add)\n    const { campaign, turned } = await this.#restockable(round, poolName, add)',
+      'const { campaign, turned } = await this.#restockable(round, change)',
+      'await this.#options.commitments.dry(await this.campaign(round.view.config.campaign_id), change.add)\n    const { campaign, turned } = await this.#restockable(round, change)',
     ],
     'server/dry-runs',
   ),
   plant(
     'a dry call is not refused by the state that refuses the change',
     'scripts/restock.lua',
-    ['if round.state == CLOSED and add > 0 then', "if round.state == CLOSED and add > 0 and ARGV[8] ~= '1' then"],
+    ['if round.state == CLOSED and add > 0 then', "if round.state == CLOSED and add > 0 and ARGV[9] ~= '1' then"],
     'server/dry-runs',
   ),
   plant(

@@ -15,6 +15,7 @@ import { DRAW_PLANTS } from './draw-plants.ts'
 import { EDGE_PLANTS } from './edge-plants.ts'
 import { FENCE_PLANTS } from './fence-plants.ts'
 import { KEY_PLANTS } from './key-plants.ts'
+import { KEYED_PLANTS } from './keyed-plants.ts'
 import { OPERATOR_PLANTS } from './operator-plants.ts'
 import { type Plant, plant } from './plant.ts'
 import { SECURITY_PLANTS } from './security-plants.ts'
@@ -36,6 +37,7 @@ export const PLANTS: readonly Plant[] = [
   ...WITNESS_PLANTS,
   ...COMMAND_PLANTS,
   ...OPERATOR_PLANTS,
+  ...KEYED_PLANTS,
   ...BENCH_PLANTS,
   plant(
     'a holder is granted again',

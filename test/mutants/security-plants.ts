@@ -191,7 +191,7 @@ export const SECURITY_PLANTS: readonly Plant[] = [
   ),
   plant(
     'a bound key reads another merchant',
-    'engine/server/routes/ledger-routes.ts',
+    'engine/server/routes/merchant-routes.ts',
     ['caller.merchant !== undefined && caller.merchant !== id', 'caller.merchant === id'],
     'server/after-claim',
   ),

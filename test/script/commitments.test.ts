@@ -42,6 +42,9 @@ beforeEach(() => {
   })
 })
 
+/** A change that nobody else is under way with. */
+const alone = (commitment: Commitment) => ({ commitment, packs: 1, isShared: false })
+
 const committedOf = async (campaignId: string) =>
   Number(await room.link.request(client => client.hget(keys.campaignBudget(campaignId), 'sum')))
 const committed = () => committedOf(campaign.id)
@@ -82,7 +85,7 @@ const kinds = Object.entries(CHANGES)
 
 test.each(kinds)('%s counts when it is made, and nothing waits', async (_, begin) => {
   const { commitment, make } = await begin()
-  await commitments.around(campaign, commitment, 1, make)
+  await commitments.around(campaign, alone(commitment), make)
   expect([await committed(), await unsettled()]).toEqual([commitment.amount, []])
 })
 
@@ -90,7 +93,7 @@ test.each(kinds)('%s that was refused or failed costs nothing, and its late byte
   for (const cause of [new Refusal('wrong_state', 'closed'), away()]) {
     const { commitment, make } = await begin()
     const failing = () => Promise.reject(cause)
-    await expect(commitments.around(campaign, commitment, 1, failing)).rejects.toBe(cause)
+    await expect(commitments.around(campaign, alone(commitment), failing)).rejects.toBe(cause)
     expect([await committed(), await unsettled()]).toEqual([0, []])
     if (cause instanceof Fault) await expect(make()).rejects.toMatchObject({ code: 'unavailable' })
   }
@@ -103,7 +106,7 @@ test.each(kinds)('%s that was made while its answer was lost stays paid for', as
     await make()
     throw lost
   }
-  await expect(commitments.around(campaign, commitment, 1, change)).rejects.toBe(lost)
+  await expect(commitments.around(campaign, alone(commitment), change)).rejects.toBe(lost)
   expect([await committed(), await unsettled()]).toEqual([commitment.amount, []])
 })
 
@@ -152,12 +155,12 @@ test('before a budget refuses it has back what belongs to nobody, and of its own
     await room.budgets.note(commitment, 1_800_000_000_000)
     await room.budgets.commit(commitment, MOST)
   }
-  await expect(commitments.around(campaign, mine.commitment, 1, mine.make)).rejects.toMatchObject({
+  await expect(commitments.around(campaign, alone(mine.commitment), mine.make)).rejects.toMatchObject({
     code: 'budget_exceeded',
   })
   later = UNSETTLED_MS
   const again = creation(100)
-  await commitments.around(campaign, again.commitment, 1, again.make)
+  await commitments.around(campaign, alone(again.commitment), again.make)
   expect([await committed(), await committedOf(other.campaignId)]).toEqual([100, 60])
 })
 
@@ -179,7 +182,7 @@ test('a round that was made and whose money cannot be settled now is answered un
   const { commitment, make } = creation(60)
   const settle = room.budgets.settle.bind(room.budgets)
   room.budgets.settle = () => Promise.reject(away())
-  await expect(commitments.around(campaign, commitment, 1, make)).rejects.toMatchObject({
+  await expect(commitments.around(campaign, alone(commitment), make)).rejects.toMatchObject({
     code: 'unknown',
     message: expect.stringContaining('the change was made'),
   })
@@ -205,4 +208,38 @@ test('every outcome that round-void names was answered', async () => {
   expect(await room.budgets.fate({ ...commitment, roundId: 'rnd_nowhere' })).toBe('lost')
   const { named, seen } = room.outcomes('round-void')
   expect(seen).toEqual(named)
+})
+
+/** A change under a key, that another node may be under way with. */
+const shared = (commitment: Commitment) => ({ commitment, packs: 1, isShared: true })
+
+test.each(kinds)('%s that two are under way with is paid for once, though one of them is refused', async (_, begin) => {
+  const { commitment, make } = await begin()
+  const refused = async () => {
+    await commitments.around(campaign, shared(commitment), make)
+    throw new Refusal('wrong_state', 'closed')
+  }
+  await expect(commitments.around(campaign, shared(commitment), refused)).rejects.toMatchObject({ code: 'wrong_state' })
+  expect([await committed(), await unsettled()]).toEqual([commitment.amount, []])
+})
+
+test.each(kinds)('%s that was refused under a key is void, so that nobody makes it without money', async (_, begin) => {
+  const { commitment, make } = await begin()
+  const refused = () => Promise.reject(new Refusal('wrong_state', 'closed'))
+  await expect(commitments.around(campaign, shared(commitment), refused)).rejects.toMatchObject({ code: 'wrong_state' })
+  await expect(commitments.around(campaign, shared(commitment), make)).rejects.toMatchObject({ code: 'unavailable' })
+  expect([await committed(), await unsettled()]).toEqual([0, []])
+})
+
+test('a repetition settles what its own change left, and nothing that others are under way with', async () => {
+  const [mine, theirs] = [await restocking(30), await restocking(40)]
+  const other = { ...theirs.commitment, roundId: mine.commitment.roundId }
+  for (const commitment of [mine.commitment, other]) {
+    await room.budgets.note(commitment, 1_800_000_000_000)
+    await room.budgets.commit(commitment, MOST)
+  }
+  await mine.make()
+  await commitments.finish(mine.commitment)
+  expect((await unsettled()).map(({ request }) => request)).toEqual([other.request])
+  expect(await committed()).toBe(70)
 })

@@ -127,6 +127,7 @@ const fencedPlan = fc.array(
           fc.nat(POOLS - 1),
           fc.constantFrom(-2, 1, 3),
           fc.constant(MOST),
+          fc.constantFrom('', '', 3),
           fc.constantFrom(...HOLDS),
           fc.constantFrom('s1', 's2', 's3'),
         ),

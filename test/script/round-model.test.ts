@@ -77,10 +77,17 @@ const turnStep = drySteps(
 const restockStep = drySteps(
   'restock',
   fc
-    .record({ pool: fc.nat(POOLS - 1), add: fc.integer({ min: -4, max: 4 }), request: fc.nat(20), epoch: epochs })
+    .record({
+      pool: fc.nat(POOLS - 1),
+      add: fc.integer({ min: -4, max: 4 }),
+      request: fc.nat(20),
+      total: fc.nat(30),
+      epoch: epochs,
+    })
     .filter(({ add }) => add !== 0)
-    .map(({ pool, add, request, epoch }) => {
-      return [epoch, pool, add, MOST, request % 3 === 0 ? '' : `s${request}`, `s${request}`]
+    .map(({ pool, add, request, total, epoch }) => {
+      const wanted = total > 12 ? '' : total
+      return [epoch, pool, add, MOST, wanted, request % 3 === 0 ? '' : `s${request}`, `s${request}`]
     }),
 )
 
@@ -159,24 +166,26 @@ const WALK: readonly (readonly [Name, Words, Code])[] = [
   ['round-turn', [other, 'open', '', 'a'], 'fenced'],
   ['round-turn', [EPOCH, 'resume', '', 'a'], 'wrong_state'],
   ['round-turn', [EPOCH, 'open', 'h', 'a'], 'granted'],
-  ['round-turn', [EPOCH, 'open', 'h', 'a'], 'granted'],
+  ['round-turn', [EPOCH, 'open', 'h', 'a'], 'replayed'],
   ['hold-end', [other, 'h'], 'fenced'],
   ['hold-end', [EPOCH, 'x'], 'granted'],
   ['hold-end', [EPOCH, 'hold'], 'granted'],
-  ['restock', [other, 0, 1, MOST, '', 'b'], 'fenced'],
-  ['restock', [EPOCH, 0, -6, MOST, '', 'b'], 'below_granted'],
-  ['restock', [EPOCH, 0, MOST, MOST, '', 'b'], 'invalid'],
-  ['restock', [EPOCH, 0, 1, MOST, '', 'b'], 'granted'],
+  ['restock', [other, 0, 1, MOST, '', '', 'b'], 'fenced'],
+  ['restock', [EPOCH, 0, -6, MOST, '', '', 'b'], 'below_granted'],
+  ['restock', [EPOCH, 0, MOST, MOST, '', '', 'b'], 'invalid'],
+  ['restock', [EPOCH, 0, 1, MOST, 4, '', 'b'], 'changed'],
+  ['restock', [EPOCH, 0, 1, MOST, 5, '', 'b'], 'granted'],
+  ['restock', [EPOCH, 0, 1, MOST, 5, '', 'b'], 'replayed'],
   ['round-void', ['b'], 'replayed'],
   ['round-void', ['g'], 'granted'],
-  ['restock', [EPOCH, 0, 1, MOST, '', 'g'], 'unavailable'],
+  ['restock', [EPOCH, 0, 1, MOST, '', '', 'g'], 'unavailable'],
   ['round-void', ['g'], 'granted'],
   ['round-void', [''], 'replayed'],
   ['budget', ['c', 100, 100, ''], 'granted'],
   ['budget', ['d', 1, 100, ''], 'budget_exceeded'],
   ['budget', ['d', 1, 100, '1'], 'granted'],
   ['round-turn', [EPOCH, 'close', '', 'e'], 'granted'],
-  ['restock', [EPOCH, 0, 1, MOST, '', 'f'], 'wrong_state'],
+  ['restock', [EPOCH, 0, 1, MOST, '', '', 'f'], 'wrong_state'],
   ['round-read', [], 'granted'],
   ['round-history', [EPOCH, 1, other], 'replayed'],
   ['round-history', [other, 999, 'cc'], 'replayed'],

@@ -6,6 +6,7 @@
  * were made meanwhile: another worker's change may lie between a request and its repeat.
  */
 import { afterAll, beforeAll, expect, test } from 'vitest'
+import { newId, realRandom } from '../../engine/base/random.ts'
 import * as keys from '../../engine/store/connection/keys.ts'
 import type { TurnVerb } from '../../engine/store/data/round-store.ts'
 import { openScriptRoom } from '../support/script-room.ts'
@@ -60,7 +61,8 @@ test('a round that stands is not made again, not even with other words', async (
   await room.claim(id, ['a'])
   const before = await room.state(id)
   const again = { id, campaignId: 'cmp_test', number: 9, opensAt: 1, closesAt: 2, config: '{"other":1}', totals: [99] }
-  const notice = await room.rounds.createRound({ ...again, epoch: 'ffffffffffffffff' })
+  const { code, notice } = await room.rounds.createRound({ ...again, epoch: 'ffffffffffffffff' })
+  expect(code).toBe('replayed')
   expect(notice).toMatchObject({ epoch: room.epoch, sequence: 1, pools: [{ total: 3, granted: 1 }] })
   expect(await room.state(id)).toEqual(before)
 })
@@ -128,10 +130,10 @@ test('a paused round closes at its time', async () => {
 test('a turn that is asked again is answered as the first time, also after other turns', async () => {
   const id = await room.newRound()
   const first = await turn(id, 'pause', 'mine')
-  expect(await turn(id, 'pause', 'mine')).toMatchObject({ code: 'granted', notice: { version: first.notice.version } })
+  expect(await turn(id, 'pause', 'mine')).toMatchObject({ code: 'replayed', notice: { version: first.notice.version } })
   await turn(id, 'resume', 'theirs')
   const late = await turn(id, 'pause', 'mine')
-  expect(late).toMatchObject({ code: 'granted', notice: { state: 'open' } })
+  expect(late).toMatchObject({ code: 'replayed', notice: { state: 'open' } })
   expect((await room.log(id)).filter(({ fields }) => fields.request === 'mine')).toHaveLength(1)
 })
 
@@ -141,10 +143,41 @@ test('stock that is asked for again is added once, also after other changes', as
   await restock(id, 10, { by: 'mine' })
   expect((await room.notice(id)).pools).toEqual([{ total: 15, granted: 0 }])
   await restock(id, 1, { by: 'theirs' })
-  expect(await restock(id, 10, { by: 'mine' })).toMatchObject({ code: 'granted' })
+  expect(await restock(id, 10, { by: 'mine' })).toMatchObject({ code: 'replayed' })
   expect((await room.notice(id)).pools).toEqual([{ total: 16, granted: 0 }])
   const logged = (await room.log(id)).filter(({ fields }) => fields.kind === 'restock 0')
   expect(logged.map(({ fields }) => `${fields.request} ${fields.amount}`)).toEqual(['mine 10', 'theirs 1'])
+})
+
+test('stock changes only where its total is what it was thought to be', async () => {
+  const id = await room.newRound({ totals: [5, 3] })
+  const thought = (ifTotal: number, pool = 0) =>
+    room.rounds.restock(id, room.epoch, { pool, add: 10, most: 1000, ifTotal, request: newId(realRandom, 'req') })
+  expect(await thought(8)).toMatchObject({ code: 'changed', notice: { pools: [{ total: 5 }, { total: 3 }] } })
+  expect(await thought(5)).toMatchObject({ code: 'granted', notice: { pools: [{ total: 15 }, { total: 3 }] } })
+  expect(await thought(5)).toMatchObject({ code: 'changed' })
+  expect(await thought(3, 1)).toMatchObject({ code: 'granted', notice: { pools: [{ total: 15 }, { total: 13 }] } })
+})
+
+test('what a request did is known to a dry call, and what was given up', async () => {
+  const id = await room.newRound({ totals: [5] })
+  const dry = (request: string) => room.rounds.dryRestock(id, room.epoch, { pool: 0, add: 1, most: 99, request })
+  expect(await dry('mine')).toMatchObject({ code: 'granted' })
+  await restock(id, 1, { by: 'mine' })
+  expect(await dry('mine')).toMatchObject({ code: 'replayed' })
+  await room.budgets.fate({ campaignId: 'c', roundId: id, request: 'gone', amount: 1 })
+  expect(await dry('gone')).toMatchObject({ code: 'unavailable' })
+  await turn(id, 'pause', 'paused')
+  expect(await room.rounds.dryTurn(id, room.epoch, 'pause', 'paused')).toMatchObject({ code: 'replayed' })
+  expect(await room.rounds.dryTurn(id, room.epoch, 'pause', 'other')).toMatchObject({ code: 'wrong_state' })
+})
+
+test('a round is made, void, or nothing yet', async () => {
+  const id = await room.newRound({ totals: [5] })
+  expect(await room.rounds.standing(id)).toBe('made')
+  expect(await room.rounds.standing('rnd_never')).toBe('none')
+  await room.budgets.fate({ campaignId: 'c', roundId: 'rnd_never', request: 'create', amount: 1 })
+  expect(await room.rounds.standing('rnd_never')).toBe('void')
 })
 
 test('unsold stock can be taken back down to what is granted, pool by pool', async () => {
@@ -230,7 +263,7 @@ test('what was given up before it came is never made, and what was made cannot b
   expect(await change('late')).toMatchObject({ code: 'unavailable', notice: { pools: [{ total: 3 }] } })
   expect(await change('made')).toMatchObject({ code: 'granted', notice: { pools: [{ total: 4 }] } })
   expect(await room.budgets.fate({ ...given, roundId: id, request: 'made' })).toBe('made')
-  expect(await change('made')).toMatchObject({ code: 'granted', notice: { pools: [{ total: 4 }] } })
+  expect(await change('made')).toMatchObject({ code: 'replayed', notice: { pools: [{ total: 4 }] } })
   expect(await room.budgets.fate({ ...given, roundId: id, request: 'create' })).toBe('made')
 })
 

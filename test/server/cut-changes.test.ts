@@ -55,6 +55,21 @@ async function cutAt<Body>(script: ScriptName, id: string, ask: () => Promise<Re
   return reply
 }
 
+/** The same, but what was kept back is lost for good. */
+async function lostAt(script: ScriptName, id: string, ask: () => Promise<Reply<object>>): Promise<Reply> {
+  const asked = asks(script)
+  const there = proxy.keepBack(bytes => asked(bytes) && bytes.includes(id))
+  const answer = ask()
+  await there
+  proxy.way = 'black hole'
+  const reply = await answer
+  proxy.disconnect()
+  proxy.way = 'pass'
+  proxy.letGo()
+  await ready()
+  return reply as Reply
+}
+
 async function ready(): Promise<void> {
   while ((await api.get('/readyz')).status !== 200) await new Promise(resolve => setImmediate(resolve))
 }
@@ -113,6 +128,67 @@ test('stock that is taken back frees its money, though the answer was cut off be
   expect([await budgetOf(campaign_id), (await api.get<Round>(`/v1/rounds/${id}`)).body.stock.total]).toEqual([
     12_000, 6,
   ])
+})
+
+const under = (key: string) => ({ 'idempotency-key': key })
+const unsettled = () => client.hlen(unsettledBudgets())
+
+test('a new round that was given up is made by whoever asks again under its key, and paid for once', async () => {
+  const campaign = await makeCampaign(api, BUDGET)
+  const path = `/v1/campaigns/${campaign}/rounds`
+  const ask = () => api.post<Round>(path, { stock: 10 }, under('given-up'))
+  expectProblem(await lostAt('round-create', campaign, ask), 'unknown')
+  await patienceEnds()
+  expect(await budgetOf(campaign)).toBe(0)
+  const made = await ask()
+  expect([made.status, made.headers.get('idempotent-replayed')]).toEqual([201, null])
+  const again = await ask()
+  expect([again.status, again.headers.get('idempotent-replayed'), again.body.id]).toEqual([200, 'true', made.body.id])
+  expect([await budgetOf(campaign), await unsettled()]).toEqual([20_000, 0])
+})
+
+test('a new round that was cut off is made by a repetition before anybody gives it up', async () => {
+  const campaign = await makeCampaign(api, BUDGET)
+  const ask = () => api.post<Round>(`/v1/campaigns/${campaign}/rounds`, { stock: 10 }, under('cut-off'))
+  expectProblem(await lostAt('round-create', campaign, ask), 'unknown')
+  expect((await ask()).status).toBe(201)
+  await patienceEnds()
+  expect([await budgetOf(campaign), await unsettled()]).toEqual([20_000, 0])
+})
+
+test('what was left of a round that was made is finished by a repetition at once', async () => {
+  const campaign = await makeCampaign(api, BUDGET)
+  const path = `/v1/campaigns/${campaign}/rounds`
+  const first = proxy.forwarded('request', asks('round-create'))
+  const cut = first.then(async () => {
+    await proxy.keepBack(asks('budget'))
+    proxy.way = 'black hole'
+  })
+  const answer = api.post<Round>(path, { stock: 10 }, under('left'))
+  await cut
+  expectProblem((await answer) as Reply<object> as Reply, 'unknown')
+  proxy.disconnect()
+  proxy.way = 'pass'
+  proxy.letGo()
+  await ready()
+  expect([(await api.get<{ data: Round[] }>(path)).body.data, await unsettled()]).toEqual([[], 1])
+  const again = await api.post<Round>(path, { stock: 10 }, under('left'))
+  expect([again.status, again.headers.get('idempotent-replayed')]).toEqual([200, 'true'])
+  const { body } = await api.get<{ data: Round[] }>(path)
+  expect([body.data.map(({ id }) => id), await unsettled()]).toEqual([[again.body.id], 0])
+})
+
+test('stock that was given up is added by whoever asks again under its key, and paid for once', async () => {
+  const { id, campaign_id } = await makeRound(api, { stock: 4 }, BUDGET)
+  const ask = () => api.post<Round>(`/v1/rounds/${id}/stock`, { add: 6 }, under('stock'))
+  expectProblem(await lostAt('restock', id, ask), 'unknown')
+  await patienceEnds()
+  expect(await budgetOf(campaign_id)).toBe(8000)
+  const made = await ask()
+  expect([made.status, made.headers.get('idempotent-replayed'), made.body.stock.total]).toEqual([200, null, 10])
+  const again = await ask()
+  expect([again.headers.get('idempotent-replayed'), again.body.stock.total]).toEqual(['true', 10])
+  expect([await budgetOf(campaign_id), await unsettled()]).toEqual([20_000, 0])
 })
 
 test.each(['open', 'resume'] as const)('%s that was made and whose hold cannot be ended is unknown', async verb => {

@@ -33,6 +33,9 @@ const PRINTS: readonly (readonly RegExp[])[] = [
   [/"total":4/, /"user_id":"di".*"sequence":4,/],
   [/"replayed":true.*"user_id":"ada".*"sequence":1,/, /"granted":4,"remaining":0/],
   [/sold_out +0 left of 4/, /then {2}rnd_\w+ {2}paused/, /entries, the chain holds/],
+  [
+    /nothing was changed: this was a dry run\n\+ campaign From a file {2}cmp_\w+\n\+ round evening[^!~]*= campaign From a file/,
+  ],
 ]
 
 const folder = mkdtempSync(join(tmpdir(), 'fg-quickstart-'))

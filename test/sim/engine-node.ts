@@ -221,7 +221,7 @@ export class EngineNode {
     this.vouchers = new Vouchers(store, this.rounds, random)
     this.redemption = new Redemption({
       ...{ store, campaigns, random, serverTimeMs, vouchers: this.vouchers, controls: this.controls },
-      merchants: new Merchants(store.ledger, clock),
+      merchants: new Merchants({ ledger: store.ledger, controls: store.controls, clock }),
     })
     if (plant.trusting) this.controls.fresh = () => Promise.resolve()
     if (options.hasTills) this.#readControls()

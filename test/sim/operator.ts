@@ -174,7 +174,7 @@ export class Operator {
     }
     record.restocks.push(change)
     const name = record.options.pools[pool] as string
-    const code = await this.#try(node => node.lifecycle.restock(this.#id, name, change.add))
+    const code = await this.#try(node => node.lifecycle.restock(this.#id, { pool: name, add: change.add }))
     if (code === undefined) change.answered = timeline.now * 1000
   }
 

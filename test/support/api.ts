@@ -174,7 +174,7 @@ export interface Granted {
   }[]
 }
 
-const LONG_AGO = '2020-01-01T00:00:00.000Z'
+export const LONG_AGO = '2020-01-01T00:00:00.000Z'
 
 /** Asks again what is shed by a worker that stood still: on a busy machine any may, and it certainly executed nothing. */
 export async function patiently<Body>(ask: () => Promise<Reply<Body>>): Promise<Reply<Body>> {

@@ -8,12 +8,15 @@ import { startTestWorker, type TestWorker } from './engine.ts'
 import { type RedisServer, startRedis } from './redis.ts'
 
 /** A worker and its Redis for all tests of a file; the addresses are there when the first test begins. */
-export function useWorker(): { readonly url: string; readonly redisUrl: string } {
+export function useWorker(settings: Readonly<Record<string, string>> = {}): {
+  readonly url: string
+  readonly redisUrl: string
+} {
   let redis: RedisServer
   let worker: TestWorker
   beforeAll(async () => {
     redis = await startRedis({ appendfsync: 'no' })
-    worker = await startTestWorker(redis.url)
+    worker = await startTestWorker(redis.url, settings)
   })
   afterAll(async () => {
     await worker?.stop()

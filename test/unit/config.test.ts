@@ -10,8 +10,8 @@ import { join } from 'node:path'
 import { expect, onTestFinished, test } from 'vitest'
 import { ConfigError, distance, nearest, readConfig, readTarget, settingsGiven } from '../../engine/config.ts'
 import { checkStart } from '../../engine/main/start-check.ts'
-import { clusterAddress, redisCli, redisOptions, serverUrl } from '../../engine/store/connection/address.ts'
 import { SETTINGS } from '../../engine/settings.ts'
+import { clusterAddress, redisCli, redisOptions, serverUrl } from '../../engine/store/connection/address.ts'
 
 const MESSAGES: readonly (readonly [Record<string, string>, string])[] = [
   [

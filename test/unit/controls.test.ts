@@ -146,7 +146,11 @@ test('tags are kept for as long as they may be judged on, and their lease begins
   const clock = new HandClock()
   let [tags, reads]: [readonly string[], number] = [['food'], 0]
   const merchant = async () => ({ value: JSON.stringify({ id: 'm', tags }), at: REDIS_MS + ++reads })
-  const merchants = new Merchants({ merchant } as unknown as LedgerStore, clock)
+  const merchants = new Merchants({
+    ledger: { merchant } as unknown as LedgerStore,
+    controls: {} as ControlStore,
+    clock,
+  })
   const asked = async () => {
     const { accepts, lease } = await merchants.acceptance('m', ['food'])
     return [accepts, lease.from - REDIS_MS]

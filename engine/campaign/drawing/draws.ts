@@ -104,14 +104,19 @@ export class Draws {
     }
   }
 
-  /** Publishes the public beacon that a committed list waits for. Throws `wrong_state`, or `invalid` when it is not that. */
-  async reveal({ view }: Round, { round, signature }: DrandBeacon): Promise<void> {
+  /**
+   * Publishes the public beacon that a committed list waits for. Throws `wrong_state`, or `invalid` when it is not that. Where it
+   * may be a repetition, the same beacon that stands already is none of them.
+   */
+  async reveal({ view }: Round, { round, signature }: DrandBeacon, isRepeatable: boolean): Promise<void> {
     const { store } = this.#options
     const state = await store.draws.state(view.id)
     const files = state ? await store.draws.files(view.id, state.window) : {}
+    const beacon = { kind: 'drand', round, signature } as const
+    const bytes = writeBeacon(beacon)
+    if (isRepeatable && files['beacon.json']?.equals(bytes)) return
     if (state?.phase !== 'committed')
       throw new Refusal('wrong_state', 'no committed list of this round waits for its beacon', { state: view.state })
-    const beacon = { kind: 'drand', round, signature } as const
     try {
       const { commit } = parseCommit(files['commit.json'] as Buffer)
       verifyBeacon(parseRules(files['rules.json'] as Buffer).beacon, beacon, commit.committed_at)
@@ -119,7 +124,7 @@ export class Draws {
       if (cause instanceof BundleError) throw new Refusal('invalid', cause.message)
       throw cause
     }
-    const published = { 'beacon.json': writeBeacon(beacon) }
+    const published = { 'beacon.json': bytes }
     await store.draws.write(view.id, { window: state.window, from: 'committed', to: 'beacon', files: published })
   }
 

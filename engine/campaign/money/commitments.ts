@@ -7,6 +7,9 @@
  * so the money that goes back is never needed after all (scripts/round-void.lua). A round that was made, and whose answer got lost,
  * is put into the index, so that its operator finds it.
  *
+ * A change that came with an Idempotency-Key may be under way twice, on two nodes, under one commitment. Then not even a refusal
+ * of one says what the other came to, so whoever is refused asks the round, too.
+ *
  * Rejected: a lease by a clock (two slots may have two servers' clocks, and nodes thaw), and the round first without a
  * stock (it would be listed and claimed before it is funded).
  */
@@ -26,6 +29,14 @@ export interface CommitmentsOptions {
   readonly serverTimeMs: () => number
   /** Receives a fault that leaves something to be settled later. */
   readonly failed: (fault: unknown) => void
+}
+
+/** A change that commits money. */
+export interface CommittedChange {
+  readonly commitment: Commitment
+  readonly packs: number
+  /** Others may be under way with the same change: it came with an Idempotency-Key. */
+  readonly isShared: boolean
 }
 
 /** What is committed of a campaign's budget before and after a change, minor units. */
@@ -50,7 +61,8 @@ export class Commitments {
   }
 
   /** Makes a change whose packs are committed before; a Refusal of the change is certain. Throws `budget_exceeded`. */
-  async around<T>(campaign: Campaign, commitment: Commitment, packs: number, change: () => Promise<T>): Promise<T> {
+  async around<T>(campaign: Campaign, what: CommittedChange, change: () => Promise<T>): Promise<T> {
+    const { commitment, packs, isShared } = what
     const { store, serverTimeMs } = this.#options
     await store.budgets.note(commitment, serverTimeMs())
     const commit = async (most: number) => (await store.budgets.commit(commitment, most)) || undefined
@@ -59,7 +71,7 @@ export class Commitments {
       return change()
     }
     const made = await committed().catch(async (cause: unknown) => {
-      const isCertain = cause instanceof Refusal
+      const isCertain = cause instanceof Refusal && !isShared
       await this.#later(isCertain ? this.#settle(commitment, false) : this.#find(commitment))
       throw cause
     })
@@ -74,6 +86,12 @@ export class Commitments {
     const after = await this.#within(campaign, most => budgets.dryCommit(campaign.id, amount, most))
     if (after === undefined) throw exceeds(campaign, packs, amount)
     return { currency: campaign.currency, before: after - amount, after, max_amount: budgetOf(campaign) }
+  }
+
+  /** Settles what whoever made a change did not come to, for a request that finds it made. Throws Fault. */
+  async finish({ roundId, request }: Pick<Commitment, 'roundId' | 'request'>): Promise<void> {
+    for (const commitment of await this.#options.store.budgets.unsettled())
+      if (commitment.roundId === roundId && commitment.request === request) await this.#find(commitment)
   }
 
   /** Settles what others left unsettled. Throws Fault. */

@@ -19,6 +19,14 @@ export interface Balances {
   readonly balances: Readonly<Record<string, number>>
 }
 
+/** Who holds and why. */
+export interface HoldOf {
+  readonly by: string
+  readonly note: string
+  /** The id of the last entry of the ledger that it reaches; all of them where it is left out. */
+  readonly upTo?: string | undefined
+}
+
 const ACCOUNTS = ['sponsor_funds', 'available', 'allocated', 'reserved', 'returned']
 
 export class Ledger {
@@ -53,13 +61,21 @@ export class Ledger {
       yield shown(entry)
   }
 
-  /** Deactivates what a merchant redeemed on days that are not settled; resolves with how many redemptions. */
-  async hold(campaign: Campaign, merchant: string, { by, note }: { by: string; note: string }): Promise<number> {
+  /** The id of the last entry. */
+  end(campaign: Campaign): Promise<string> {
+    return this.#store.ledger.lastId(campaign.id)
+  }
+
+  /**
+   * Deactivates what a merchant redeemed on days that are not settled; resolves with how many redemptions. A hold that may be a
+   * repetition gives the entry up to which it was meant: what came later is not held by it, and what it held before counts.
+   */
+  async hold(campaign: Campaign, merchant: string, { by, note, upTo }: HoldOf): Promise<number> {
     let held = 0
-    for await (const redemption of this.#unsettled(campaign, merchant)) {
+    for await (const redemption of this.#unsettled(campaign, merchant, upTo)) {
       const call = { redemption, unused: campaign.on_expiry, by, note }
       const { code } = await this.#store.vouchers.deactivate(campaign.id, call)
-      if (code === 'granted') held++
+      if (code === 'granted' || (code === 'replayed' && upTo !== undefined)) held++
     }
     return held
   }
@@ -75,10 +91,10 @@ export class Ledger {
   }
 
   /** The ids of a merchant's redemptions on days that are not settled, whatever became of them. */
-  async *#unsettled(campaign: Campaign, merchant: string): AsyncGenerator<string> {
+  async *#unsettled(campaign: Campaign, merchant: string, upTo?: string): AsyncGenerator<string> {
     const settled = new Map<string, boolean>()
     const dayOf = daysInOrder(campaign.timezone)
-    for await (const entry of this.#store.ledger.entries(campaign.id)) {
+    for await (const entry of this.#store.ledger.entries(campaign.id, '-', upTo)) {
       if (entry.kind !== 'redeem' || entry.merchant !== merchant) continue
       const { date } = dayOf(Number(entry.at))
       if (!settled.has(date)) settled.set(date, (await this.#store.ledger.settled(campaign.id, date)) !== undefined)

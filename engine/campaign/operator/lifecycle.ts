@@ -6,25 +6,27 @@
  * Each has its dry run beside it: what would be, or the refusal that would come, and nothing is written. There is no second
  * state machine for that, the same scripts answer before their first write. Refusals have one order, dry and real: the
  * request, the round's state, the budget. Since money is committed before a round is changed, whoever adds stock
- * makes the dry call first. What a dry run says is true for the moment of asking: claims go on, and another operator may
+ * makes the dry call first. A change under a seed (requests.ts) finds what was made under it before, whatever would refuse it
+ * now; what was given up, so that its money could go back, has spent its id, and the change goes on under the next one. What a dry run says is true for the moment of asking: claims go on, and another operator may
  * be quicker.
  */
-import { Refusal } from '../../base/assert.ts'
+import { Fault, Refusal } from '../../base/assert.ts'
 import { type Clock, rfc3339 } from '../../base/clock.ts'
 import { VOUCHERS_PER_ROUND_MAX } from '../../base/limits.ts'
-import { newId, type Random } from '../../base/random.ts'
+import { newId, type Random, type Seed } from '../../base/random.ts'
 import { CREATE } from '../../store/data/budget-store.ts'
 import type { Notice } from '../../store/data/notice.ts'
-import type { DryTurned, Restock, TurnVerb } from '../../store/data/round-store.ts'
+import { type DryTurned, lostRound, type Restock, type Turned, type TurnVerb } from '../../store/data/round-store.ts'
 import type { Store } from '../../store/store.ts'
 import type { Draws } from '../drawing/draws.ts'
 import { behindChange } from '../money/behind-change.ts'
 import type { BudgetEffect, Commitments } from '../money/commitments.ts'
-import type { Campaign, CampaignRules, Campaigns } from '../round/campaigns.ts'
+import type { Campaign, CampaignRules, Campaigns, MadeCampaign } from '../round/campaigns.ts'
 import type { Round } from '../round/round.ts'
 import { isDrawn, isFencible, packAmount, type RoundConfig, vouchersOf } from '../round/round-config.ts'
 import { endOf, type RoundView } from '../round/round-view.ts'
 import type { Rounds } from '../round/rounds.ts'
+import { idsOf } from './requests.ts'
 import {
   closesOf,
   momentOf,
@@ -54,6 +56,19 @@ export interface LifecycleOptions {
 /** As much of a round as its public face is made of. */
 export type RoundFace = Pick<RoundView, 'id' | 'config' | 'notice' | 'state'>
 
+/** A round that was changed, now or by an earlier request with the same Idempotency-Key. */
+export interface ChangedRound {
+  readonly round: Round
+  readonly isReplayed: boolean
+}
+
+/** What is added to a pool, or taken back; only where its total is `ifTotal`, if that is given. */
+export interface StockChange {
+  readonly pool: string
+  readonly add: number
+  readonly ifTotal?: number | undefined
+}
+
 /** What a change would do. */
 export interface RoundEffect {
   readonly before: RoundFace
@@ -68,8 +83,8 @@ export class Lifecycle {
     this.#options = options
   }
 
-  createCampaign(rules: CampaignRules): Promise<Campaign> {
-    return this.#options.campaigns.create(rules)
+  createCampaign(rules: CampaignRules, seed?: Seed): Promise<MadeCampaign> {
+    return this.#options.campaigns.create(rules, seed)
   }
 
   /** Throws `not_found`. */
@@ -81,15 +96,33 @@ export class Lifecycle {
     return this.#options.campaigns.all()
   }
 
-  async createRound(campaignId: string, rules: RoundRules): Promise<Round> {
+  /** Makes a round; under a seed the one that was made under it before is found, and what was left undone of it is done. */
+  async createRound(campaignId: string, rules: RoundRules, seed?: Seed): Promise<ChangedRound> {
     const campaign = await this.campaign(campaignId)
+    const { id, isMade } = await this.#place(seed)
+    if (isMade) {
+      await behindChange(this.#options.commitments.finish({ roundId: id, request: CREATE }))
+      return { round: await behindChange(this.#begun(id)), isReplayed: true }
+    }
     const closesAt = await this.#refuseRound(campaign, rules)
-    const id = newId(this.#options.random, 'rnd')
     const amount = rules.stock * packAmount(campaign.pack)
     const commitment = { campaignId: campaign.id, roundId: id, request: CREATE, amount }
+    const what = { commitment, packs: rules.stock, isShared: seed !== undefined }
     const make = () => this.#make(campaign, { id, rules, closesAt })
-    await this.#options.commitments.around(campaign, commitment, rules.stock, make)
-    return behindChange(this.#begun(id))
+    const made = await this.#options.commitments.around(campaign, what, make)
+    return { round: await behindChange(this.#begun(id)), isReplayed: seed !== undefined && isReplay(made) }
+  }
+
+  /** The id of a new round, or of the one that was made under a seed. */
+  async #place(seed: Seed | undefined): Promise<{ id: string; isMade: boolean }> {
+    const { random, store } = this.#options
+    if (!seed) return { id: newId(random, 'rnd'), isMade: false }
+    for (const id of idsOf(seed, 'rnd', CREATE)) {
+      const standing = await store.rounds.standing(id)
+      if (standing === 'none' && (await store.rounds.isKnown(id))) throw lostRound(id)
+      if (standing !== 'void') return { id, isMade: standing === 'made' }
+    }
+    throw spent()
   }
 
   /** What a new round would commit. */
@@ -115,7 +148,7 @@ export class Lifecycle {
   }
 
   /** Writes a round's state. */
-  async #make(campaign: Campaign, round: { id: string; rules: RoundRules; closesAt: number }): Promise<void> {
+  async #make(campaign: Campaign, round: { id: string; rules: RoundRules; closesAt: number }): Promise<Turned> {
     const { id, rules, closesAt } = round
     const number = await this.#options.store.rounds.nextNumber()
     refuseNumber(number)
@@ -123,6 +156,7 @@ export class Lifecycle {
     const config: RoundConfig = {
       id,
       campaign_id: campaign.id,
+      ...(rules.name === undefined ? {} : { name: rules.name }),
       number,
       currency: campaign.currency,
       allocation: rules.allocation,
@@ -132,7 +166,7 @@ export class Lifecycle {
       created_at: rfc3339(this.#options.clock.wallMs()),
     }
     if (config.allocation.mode !== 'fcfs') await this.#options.draws.announce(id)
-    await this.#options.store.rounds.createRound({
+    return this.#options.store.rounds.createRound({
       id,
       campaignId: campaign.id,
       number,
@@ -145,11 +179,18 @@ export class Lifecycle {
     })
   }
 
-  /** A round that was just made; one that is drawn at a time that is known is opened to entries. */
+  /** A round that was made; one that is drawn at a time that is known is opened to entries. */
   async #begun(id: string): Promise<Round> {
     const round = await this.round(id)
-    if (isDrawn(round.view.config) && round.view.notice.opensAt > 0) await this.#options.draws.begin(round)
+    if (round.view.notice.opensAt > 0) await this.#beginDraw(round)
     return round
+  }
+
+  /** Opens a drawn round to entries, unless it was. */
+  async #beginDraw(round: Round): Promise<void> {
+    const { store, draws } = this.#options
+    if (!isDrawn(round.view.config) || (await store.draws.state(round.view.id))?.phase !== 'new') return
+    await draws.begin(round)
   }
 
   /** A round as it stands now; throws `not_found`. */
@@ -165,15 +206,26 @@ export class Lifecycle {
     return this.#options.store.rounds.roundIds(campaignId)
   }
 
-  async turn(id: string, verb: TurnVerb): Promise<Round> {
+  async turn(id: string, verb: TurnVerb, seed?: Seed): Promise<ChangedRound> {
     const round = await this.round(id)
+    const { rounds } = this.#options.store
     const { epoch } = round.view.notice
-    const turned = await this.#options.store.rounds.turn(id, epoch, verb, newId(this.#options.random, 'req'))
+    const request = this.#requestOf(seed, verb)
+    const turned = await onceOnly(seed, {
+      looks: () => rounds.dryTurn(id, epoch, verb, request),
+      turns: () => rounds.turn(id, epoch, verb, request),
+    })
     this.#options.rounds.take(id, turned.notice)
-    if (turned.code !== 'granted') throw turnRefused(turned, verb)
-    if (verb === 'open' && isDrawn(round.view.config)) await behindChange(this.#options.draws.begin(round))
+    if (!isDone(turned)) throw turnRefused(turned, verb)
+    if (verb === 'open') await behindChange(this.#beginDraw(round))
     if (RESUMES.includes(verb)) await behindChange(this.#options.rounds.reopened(id))
-    return round
+    return { round, isReplayed: seed !== undefined && isReplay(turned) }
+  }
+
+  /** The id of a request; under a seed always the same one. */
+  #requestOf(seed: Seed | undefined, words: string): string {
+    const [derived] = seed ? idsOf(seed, 'req', words) : []
+    return derived ?? newId(this.#options.random, 'req')
   }
 
   async dryTurn(id: string, verb: TurnVerb): Promise<RoundEffect> {
@@ -183,64 +235,101 @@ export class Lifecycle {
     return effectOf(view, turned)
   }
 
-  async restock(id: string, poolName: string, add: number): Promise<Round> {
+  async restock(id: string, change: StockChange, seed?: Seed): Promise<ChangedRound> {
     const round = await this.round(id)
-    const { epoch } = round.view.notice
-    const { campaign, restock } = await this.#restockable(round, poolName, add)
-    const { request } = restock
+    const { commitments, rounds } = this.#options
+    const { campaign, restock, turned } = await this.#restockable(round, change, seed)
+    const { request, add } = restock
+    const isFound = turned.code === 'replayed'
+    if (isFound) {
+      rounds.take(id, turned.notice)
+      await behindChange(commitments.finish({ roundId: id, request }))
+    }
+    const made = isFound ? turned : await this.#restocked(campaign, round, restock, seed !== undefined)
+    if (add > 0) await behindChange(rounds.reopened(id))
+    return { round, isReplayed: seed !== undefined && isReplay(made) }
+  }
+
+  #restocked(campaign: Campaign, round: Round, restock: Restock, isShared: boolean): Promise<Turned> {
+    const { commitments, rounds, store } = this.#options
+    const { id, notice } = round.view
+    const { request, add } = restock
     const amount = add * packAmount(campaign.pack)
     const commitment = { campaignId: campaign.id, roundId: id, request, amount }
-    await this.#options.commitments.around(campaign, commitment, add, async () => {
-      const turned = await this.#options.store.rounds.restock(id, epoch, restock)
-      this.#options.rounds.take(id, turned.notice)
-      if (turned.code !== 'granted') throw restockRefused(turned, round.view, restock)
+    return commitments.around(campaign, { commitment, packs: add, isShared }, async () => {
+      const turned = await store.rounds.restock(id, notice.epoch, restock)
+      rounds.take(id, turned.notice)
+      if (!isDone(turned)) throw restockRefused(turned, round.view, restock)
+      return turned
     })
-    if (add > 0) await behindChange(this.#options.rounds.reopened(id))
-    return round
   }
 
-  async dryRestock(id: string, poolName: string, add: number): Promise<RoundEffect> {
+  async dryRestock(id: string, change: StockChange): Promise<RoundEffect> {
     const round = await this.round(id)
-    const { campaign, turned } = await this.#restockable(round, poolName, add)
-    return { ...effectOf(round.view, turned), budget: await this.#options.commitments.dry(campaign, add) }
+    const { campaign, turned } = await this.#restockable(round, change)
+    return { ...effectOf(round.view, turned), budget: await this.#options.commitments.dry(campaign, change.add) }
   }
 
-  /** Everything about a change of stock but its money, by a dry call; throws the refusal. */
-  async #restockable(round: Round, poolName: string, add: number) {
+  /** Everything about a change of stock but its money, by a dry call; throws the refusal. Under a seed it may be `replayed`. */
+  async #restockable(round: Round, { pool: name, add, ifTotal }: StockChange, seed?: Seed) {
     const { id, config, notice, vouchers } = round.view
-    const pool = restockPool(round, poolName)
-    const restock: Restock = {
-      pool,
-      add,
-      most: mostPacks(vouchers.length),
-      request: newId(this.#options.random, 'req'),
+    const pool = restockPool(round, name)
+    const most = mostPacks(vouchers.length)
+    const requests = seed ? idsOf(seed, 'req', 'stock') : [newId(this.#options.random, 'req')]
+    for (const request of requests) {
+      const restock: Restock = { pool, add, most, ifTotal, request }
+      const turned = await this.#options.store.rounds.dryRestock(id, notice.epoch, restock)
+      // Its money went back, so it never will be made under this id.
+      if (turned.code === 'unavailable') continue
+      if (!isDone(turned)) throw restockRefused(turned, round.view, restock)
+      return { restock, turned, campaign: await this.campaign(config.campaign_id) }
     }
-    const turned = await this.#options.store.rounds.dryRestock(id, notice.epoch, restock)
-    if (turned.code !== 'granted') throw restockRefused(turned, round.view, restock)
-    return { restock, turned, campaign: await this.campaign(config.campaign_id) }
+    throw spent()
   }
 
   /** Gives what a fail-over quarantined back to the stock: nobody comes any more who holds some of it. */
-  async release(id: string): Promise<Round> {
+  async release(id: string, seed?: Seed): Promise<ChangedRound> {
     const round = await this.round(id)
+    const { fence } = this.#options.store
     const { notice, vouchers } = round.view
-    const request = newId(this.#options.random, 'req')
+    const request = this.#requestOf(seed, 'release')
     const most = mostPacks(vouchers.length)
-    const released = await this.#options.store.fence.release(id, notice.epoch, { most, request })
+    const released = await onceOnly(seed, {
+      looks: () => fence.dryRelease(id, notice.epoch, { most, request }),
+      turns: () => fence.release(id, notice.epoch, { most, request }),
+    })
     this.#options.rounds.take(id, released.notice)
-    if (released.code !== 'granted') throw releaseRefused(released, most)
+    if (!isDone(released)) throw releaseRefused(released, most)
     await behindChange(this.#options.rounds.reopened(id))
-    return round
+    return { round, isReplayed: seed !== undefined && isReplay(released) }
   }
 
   async dryRelease(id: string): Promise<RoundEffect> {
     const { view } = await this.round(id)
     const most = mostPacks(view.vouchers.length)
-    const released = await this.#options.store.fence.dryRelease(id, view.notice.epoch, most)
+    const released = await this.#options.store.fence.dryRelease(id, view.notice.epoch, { most })
     if (released.code !== 'granted') throw releaseRefused(released, most)
     return effectOf(view, released)
   }
 }
+
+/** The change was made, now or before. */
+const isDone = ({ code }: Turned): boolean => code === 'granted' || code === 'replayed'
+
+/** It was made before, and not by an earlier copy of the same sending. */
+const isReplay = ({ code, again = false }: Turned): boolean => code === 'replayed' && !again
+
+/** Under a seed it is first looked whether the change was made, since what was made before is never a refusal. */
+async function onceOnly(
+  seed: Seed | undefined,
+  { looks, turns }: { readonly looks: () => Promise<Turned>; readonly turns: () => Promise<Turned> },
+): Promise<Turned> {
+  const found = seed ? await looks() : undefined
+  return found?.code === 'replayed' ? found : turns()
+}
+
+const spent = (): Fault =>
+  new Fault('unavailable', 'this Idempotency-Key was given up too often; nothing was made under it, so take a new one')
 
 function refuseNumber(number: number): void {
   if (number > ROUND_NUMBER_MAX) throw new Refusal('invalid', 'this Redis has given out all its round numbers')

@@ -13,6 +13,7 @@ import { type Allocation, isDrawn } from '../round/round-config.ts'
 import { endOf, type RoundView } from '../round/round-view.ts'
 
 export interface RoundRules {
+  readonly name?: string | undefined
   readonly stock: number
   readonly opens_at: string | null
   readonly closes_at: string | null
@@ -69,6 +70,7 @@ export function restockRefused({ code, notice }: Turned, { config }: RoundView, 
   const state = endOf(notice)
   if (code === 'below_granted')
     return new Refusal(code, `${granted} are granted of ${total} in ${config.pools[pool]}; take back less than ${-add}`)
+  if (code === 'changed') return new Refusal(code, `the total of ${config.pools[pool]} is ${total} now`, { total })
   if (code === 'wrong_state')
     return new Refusal(code, `the round is ${state}; stock cannot be added any more`, { state })
   if (code === 'unavailable') return new Refusal(code, 'this took too long and was given up; nothing was executed')

@@ -7,7 +7,7 @@ import { Refusal } from '../../base/assert.ts'
 import { type BusinessDay, dayOf } from '../../base/business-day.ts'
 import { type Clock, rfc3339 } from '../../base/clock.ts'
 import { AMOUNT_MAX } from '../../base/limits.ts'
-import { newId, type Random } from '../../base/random.ts'
+import { derivedId, newId, type Random, type Seed } from '../../base/random.ts'
 import type { Unused } from '../../store/data/voucher-store.ts'
 import type { Store } from '../../store/store.ts'
 import type { Template } from './round-config.ts'
@@ -28,6 +28,12 @@ export interface CampaignRules {
 export interface Campaign extends CampaignRules {
   readonly id: string
   readonly created_at: string
+}
+
+/** A campaign that was made now, or by an earlier request with the same Idempotency-Key. */
+export interface MadeCampaign {
+  readonly campaign: Campaign
+  readonly isReplayed: boolean
 }
 
 const KEPT = 4096
@@ -56,13 +62,18 @@ export class Campaigns {
     options.store.onRenewed(() => this.#kept.clear())
   }
 
-  async create(rules: CampaignRules): Promise<Campaign> {
+  /** Makes a campaign; under a seed the one that was made under it before is found. */
+  async create(rules: CampaignRules, seed?: Seed): Promise<MadeCampaign> {
     const { store, random, clock } = this.#options
-    const id = newId(random, 'cmp')
-    const campaign = { id, ...rules, created_at: rfc3339(clock.wallMs()) }
+    const id = seed ? derivedId(seed, 'cmp', '') : newId(random, 'cmp')
+    const before = seed ? await store.rounds.campaign(id) : null
+    if (before !== null) return { campaign: JSON.parse(before) as Campaign, isReplayed: true }
+    const json = JSON.stringify({ id, ...rules, created_at: rfc3339(clock.wallMs()) })
     await store.ledger.create(id, rules.budget?.max_amount ?? 0)
-    await store.rounds.createCampaign(id, JSON.stringify(campaign))
-    return campaign
+    await store.rounds.createCampaign(id, json)
+    // Of two that make it at once the first to write its row is right about when.
+    const kept = seed ? ((await store.rounds.campaign(id)) ?? json) : json
+    return { campaign: JSON.parse(kept) as Campaign, isReplayed: kept !== json }
   }
 
   /** Throws `not_found`. */

@@ -50,6 +50,8 @@ export type Allocation = ArrivalAllocation | DrawnAllocation
 export interface RoundConfig {
   readonly id: string
   readonly campaign_id: string
+  /** For people; where its operator gave one. */
+  readonly name?: string
   /** 1..2^20−1, the first four characters of its voucher codes. */
   readonly number: number
   readonly currency: string

@@ -33,6 +33,13 @@ export interface HeldMerchant {
   readonly at: string
 }
 
+export interface HoldRequest {
+  readonly reason: string
+  readonly by: string
+  /** The name of a request that holds them once, however often it is asked. */
+  readonly request?: string | undefined
+}
+
 /** Between two reads of a worker. */
 export const READ_MS = 250
 /** What was read is judged on for so long, by the worker's monotonic clock, */
@@ -191,15 +198,14 @@ export class Controls {
     return this.#ratesWith(fields)
   }
 
-  /** Sets rates on every node; resolves when they hold there. */
-  async setRates(change: RateChange): Promise<Rates> {
+  /** Sets rates on every node; resolves when they hold there, with whether the same request did it before. */
+  async setRates(change: RateChange, request?: string): Promise<boolean> {
     const changes = asked(change)
     const set = changes.flatMap(([name, rate]) => (rate === null ? [] : [[rateField(name), String(rate)]]))
     const cleared = changes.flatMap(([name, rate]) => (rate === null ? [rateField(name)] : []))
-    if (set.length > 0) await this.#options.store.set(Object.fromEntries(set))
-    if (cleared.length > 0) await this.#options.store.clear(cleared)
+    const isReplayed = await this.#options.store.set({ set: Object.fromEntries(set), cleared, request })
     await this.#settle(RATES_SETTLE_MS)
-    return this.rates
+    return isReplayed
   }
 
   /** Why a merchant is held, or undefined. */
@@ -211,21 +217,22 @@ export class Controls {
     return [...this.#held.values()]
   }
 
-  /** Holds a merchant on every node; resolves when no node lets them redeem. A second hold replaces the reason. */
-  async hold(
-    merchant: string,
-    { reason, by }: { readonly reason: string; readonly by: string },
-  ): Promise<HeldMerchant> {
+  /**
+   * Holds a merchant on every node; resolves when no node lets them redeem, with whether the same request did it before. A second
+   * hold replaces the reason.
+   */
+  async hold(merchant: string, { reason, by, request }: HoldRequest): Promise<boolean> {
     const held = { merchant_id: merchant, reason, by, at: rfc3339(this.#options.clock.wallMs()) }
-    await this.#options.store.set({ [HELD + merchant]: JSON.stringify(held) })
+    const isReplayed = await this.#options.store.set({ set: { [HELD + merchant]: JSON.stringify(held) }, request })
     await this.#settle()
-    return held
+    return isReplayed
   }
 
-  /** Releases a merchant, also one that is not held; resolves when every node lets them redeem. */
-  async release(merchant: string): Promise<void> {
-    await this.#options.store.clear([HELD + merchant])
+  /** Releases a merchant, also one that is not held; resolves when every node lets them redeem, as `hold` does. */
+  async release(merchant: string, request?: string): Promise<boolean> {
+    const isReplayed = await this.#options.store.set({ cleared: [HELD + merchant], request })
     await this.#settle()
+    return isReplayed
   }
 
   #ratesWith(fields: Readonly<Record<string, string>>): Rates {

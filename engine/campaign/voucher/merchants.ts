@@ -7,6 +7,7 @@
 import { Refusal } from '../../base/assert.ts'
 import type { Clock } from '../../base/clock.ts'
 import type { Lease } from '../../store/connection/dated-read.ts'
+import type { ControlStore } from '../../store/data/control-store.ts'
 import type { LedgerStore } from '../../store/data/ledger-store.ts'
 import { KEPT_MS, leaseOf, SETTLES_MS } from './controls.ts'
 
@@ -21,6 +22,8 @@ export interface Merchant extends MerchantRules {
 }
 
 const KEPT = 10_000
+/** Merchants that one call keeps: under 2 ms of Redis's time. */
+const A_CALL = 500
 
 interface Kept {
   readonly merchant: Merchant | undefined
@@ -35,29 +38,46 @@ export interface Acceptance {
   readonly lease: Lease
 }
 
+export interface MerchantsOptions {
+  readonly ledger: LedgerStore
+  readonly controls: ControlStore
+  readonly clock: Clock
+}
+
 export class Merchants {
-  readonly #store: LedgerStore
-  readonly #clock: Clock
+  readonly #options: MerchantsOptions
   readonly #kept = new Map<string, Kept>()
 
-  constructor(store: LedgerStore, clock: Clock) {
-    this.#store = store
-    this.#clock = clock
+  constructor(options: MerchantsOptions) {
+    this.#options = options
   }
 
-  async put(id: string, rules: MerchantRules): Promise<Merchant> {
-    const merchant = { id, ...rules }
-    await this.#store.putMerchant(id, JSON.stringify(merchant))
-    this.#kept.delete(id)
-    await new Promise<void>(resolve => this.#clock.after(SETTLES_MS, resolve))
-    return merchant
+  /** Keeps merchants; resolves when it holds everywhere, with whether the same request did it before. */
+  async put(merchants: readonly Merchant[], request?: string): Promise<boolean> {
+    const { controls, clock } = this.#options
+    const parts = Array.from({ length: Math.ceil(merchants.length / A_CALL) }, (_, part) => {
+      const rows = merchants.slice(part * A_CALL, (part + 1) * A_CALL).map(each => [each.id, JSON.stringify(each)])
+      return controls.putMerchants(Object.fromEntries(rows), request && [request, part].join(' '))
+    })
+    const isReplayed = (await Promise.all(parts)).every(Boolean)
+    for (const { id } of merchants) this.#kept.delete(id)
+    await new Promise<void>(resolve => clock.after(SETTLES_MS, resolve))
+    return isReplayed
   }
 
   /** Throws `not_found`. */
   async get(id: string): Promise<Merchant> {
-    const { value: json } = await this.#store.merchant(id)
+    const { value: json } = await this.#options.ledger.merchant(id)
     if (!json) throw new Refusal('not_found', `there is no merchant ${id}`)
     return JSON.parse(json) as Merchant
+  }
+
+  /** The merchants whose ids come behind one, in the order of their ids; all of them behind an empty one. */
+  async behind(id: string): Promise<Merchant[]> {
+    const kept: Merchant[] = []
+    for (const [name, json] of await this.#options.ledger.allMerchants())
+      if (name > id) kept.push(JSON.parse(json) as Merchant)
+    return kept.sort((a, b) => (a.id < b.id ? -1 : 1))
   }
 
   /** Whether a merchant may accept what is for these tags. */
@@ -73,15 +93,15 @@ export class Merchants {
 
   /** The tags of several merchants, by id. */
   async tagsOf(ids: readonly string[]): Promise<Map<string, readonly string[]>> {
-    const rows = await this.#store.merchants(ids)
+    const rows = await this.#options.ledger.merchants(ids)
     return new Map(ids.map((id, i) => [id, rows[i] ? (JSON.parse(rows[i]) as Merchant).tags : []]))
   }
 
   async #known(id: string): Promise<Kept> {
-    const now = this.#clock.monotonicMs()
+    const now = this.#options.clock.monotonicMs()
     const known = this.#kept.get(id)
     if (known && now - known.readAt < KEPT_MS) return known
-    const { value: json, at } = await this.#store.merchant(id)
+    const { value: json, at } = await this.#options.ledger.merchant(id)
     const merchant = json ? (JSON.parse(json) as Merchant) : undefined
     const read = { merchant, lease: leaseOf(at), readAt: now }
     if (this.#kept.size >= KEPT) this.#kept.clear()

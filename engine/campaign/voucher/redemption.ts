@@ -18,6 +18,7 @@ import type { Store } from '../../store/store.ts'
 import type { Campaign, Campaigns } from '../round/campaigns.ts'
 import { discountOf } from '../round/round-config.ts'
 import type { Controls } from './controls.ts'
+import { campaignIn } from './kept-redemptions.ts'
 import type { Merchants } from './merchants.ts'
 import type { Voucher, VoucherState, Vouchers } from './vouchers.ts'
 
@@ -193,10 +194,10 @@ export class Redemption {
   }
 
   async #campaignOf(redemption: string): Promise<Campaign> {
-    const [, id] = redemption.match(/^rdm_([0-9a-z]{16})_[0-9a-z]{16}$/) ?? []
+    const id = campaignIn(redemption)
     const unknown = new Refusal('not_found', 'there is no such redemption')
     if (!id) throw unknown
-    return this.#options.campaigns.get(`cmp_${id}`).catch((cause: unknown) => {
+    return this.#options.campaigns.get(id).catch((cause: unknown) => {
       throw cause instanceof Refusal ? unknown : cause
     })
   }

@@ -14,6 +14,7 @@ export function publicRound(view: RoundFace): RoundAnswer {
   return roundAnswer({
     id: view.id,
     campaignId: config.campaign_id,
+    name: config.name,
     state: view.state,
     opensAt: notice.opensAt,
     closesAt: notice.closesAt,

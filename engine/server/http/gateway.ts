@@ -9,6 +9,7 @@ import { Fault, Refusal } from '../../base/assert.ts'
 import type { Clock } from '../../base/clock.ts'
 import type { Code } from '../../base/codes.ts'
 import { BODY_BYTES_MAX, WAITING_FOR_KEYS_MAX } from '../../base/limits.ts'
+import type { Seed } from '../../base/random.ts'
 import type { Draws } from '../../campaign/drawing/draws.ts'
 import type { FinalLists } from '../../campaign/drawing/final-lists.ts'
 import type { Ledger } from '../../campaign/money/ledger.ts'
@@ -16,9 +17,11 @@ import type { Reports } from '../../campaign/money/report.ts'
 import type { Settlements } from '../../campaign/money/settlement.ts'
 import type { ChangeLog } from '../../campaign/operator/change-log.ts'
 import type { Lifecycle } from '../../campaign/operator/lifecycle.ts'
+import type { Requests } from '../../campaign/operator/requests.ts'
 import type { Rounds } from '../../campaign/round/rounds.ts'
 import type { Controls } from '../../campaign/voucher/controls.ts'
 import type { Histories } from '../../campaign/voucher/histories.ts'
+import type { KeptRedemptions } from '../../campaign/voucher/kept-redemptions.ts'
 import type { Merchants } from '../../campaign/voucher/merchants.ts'
 import type { Promotions } from '../../campaign/voucher/promotions.ts'
 import type { Redemption } from '../../campaign/voucher/redemption.ts'
@@ -33,12 +36,15 @@ import {
   type Encoding,
   encode,
   encodingOf,
+  isNothing,
   Malformed,
   MEDIA_TYPES,
 } from '../../wire/encoding.ts'
+import { isLines, LINES_TYPE, type LineSchema, linesIn } from '../../wire/lines.ts'
 import { PROBLEM_TYPES, problem } from '../../wire/problem.ts'
 import { complaint } from '../../wire/schemas.ts'
 import type { Exchange, Headers } from '../uws/exchange.ts'
+import { idempotencyKey, keysOwner, REPLAYED } from './idempotency.ts'
 import { type ParameterName, readQuery } from './query.ts'
 import type { RateLimits } from './rate-limits.ts'
 
@@ -53,6 +59,7 @@ export interface Services {
   readonly store: Store
   readonly rounds: Rounds
   readonly lifecycle: Lifecycle
+  readonly requests: Requests
   readonly draws: Draws
   readonly promotions: Promotions
   readonly finalLists: FinalLists
@@ -62,6 +69,7 @@ export interface Services {
   readonly userClaims: UserClaims
   readonly histories: Histories
   readonly redemption: Redemption
+  readonly keptRedemptions: KeptRedemptions
   readonly ledger: Ledger
   readonly settlements: Settlements
   readonly reports: Reports
@@ -90,6 +98,8 @@ export interface Call {
   /** Validated by the route's schema; undefined where it has none. */
   readonly body: unknown
   readonly encoding: Encoding
+  /** Of an operator's change that came with an Idempotency-Key: what its ids follow from. */
+  readonly seed?: Seed | undefined
 }
 
 /** What a route answers: a value to encode, or text that is encoded already, or nothing when it answered by itself. */
@@ -101,14 +111,11 @@ export interface Answer {
   readonly text?: { readonly type: string; readonly content: string | Uint8Array }
   readonly headers?: Headers
   readonly code?: Code
+  /** It was made by an earlier request with the same Idempotency-Key. */
+  readonly isReplayed?: boolean
 }
 
-/** As much of a zod schema as the gateway needs. */
-export interface Schema {
-  safeParse(
-    value: unknown,
-  ): { success: true; data: unknown } | { success: false; error: Parameters<typeof complaint>[0] }
-}
+export type Schema = LineSchema
 
 export interface Route {
   readonly method: 'get' | 'post' | 'put'
@@ -116,11 +123,15 @@ export interface Route {
   readonly right: Right
   readonly summary: string
   readonly body?: Schema
+  /** Its body is lines, each of this schema; the route gets them, the wrong ones, too (wire/lines.ts). */
+  readonly lines?: { readonly schema: LineSchema; readonly most: number }
   readonly bodyBytesMax?: number
   /** The query parameters that it knows; below /v1 any other is refused. */
   readonly query?: readonly ParameterName[]
   /** Finds a voucher by its code: one that does not exist counts as a guess. */
   readonly byCode?: boolean
+  /** A change that comes to the same whenever it is asked for; a repetition under its Idempotency-Key need only be known as one. */
+  readonly isLasting?: boolean
   readonly handle: (services: Services, call: Call) => Promise<Answer | undefined> | Answer
 }
 
@@ -222,6 +233,7 @@ export function handle(services: Services, route: Route, exchange: Exchange): vo
   if (!query) return
   const takesNone = route.method === 'get' && !(exchange.framing === 'body' && route.path.startsWith('/v1/'))
   if (takesNone) return void run(services, route, exchange, { ...admitted, query, body: undefined })
+  if (route.lines) return readLines(services, route, exchange, { ...admitted, query })
   const encoding = encodingOf(exchange.contentType)
   if (route.body && !encoding)
     return refuse(exchange, 'unsupported_type', 'send application/json or application/vnd.msgpack')
@@ -238,6 +250,18 @@ export function handle(services: Services, route: Route, exchange: Exchange): vo
   )
 }
 
+/** Reads a body of lines; what is wrong with one of them is the route's to say. */
+function readLines(services: Services, route: Route, exchange: Exchange, read: Omit<Read, 'body'>): void {
+  const { lines, bodyBytesMax: most = BODY_BYTES_MAX } = route
+  if (!lines) return
+  if (!isLines(exchange.contentType)) return refuse(exchange, 'unsupported_type', `send ${LINES_TYPE}`)
+  exchange.read(
+    most,
+    bytes => void run(services, route, exchange, { ...read, body: linesIn(bytes, lines.schema, lines.most) }),
+    () => refuse(exchange, 'too_large', `the body is over ${most} bytes`),
+  )
+}
+
 /** The query of a request; else the exchange is answered and this is undefined. Pages and probes take what comes. */
 function queryOf(services: Services, { path, query = [] }: Route, exchange: Exchange): URLSearchParams | undefined {
   if (!path.startsWith('/v1/')) return new URLSearchParams(exchange.query)
@@ -246,17 +270,6 @@ function queryOf(services: Services, { path, query = [] }: Route, exchange: Exch
   } catch (cause) {
     fail(services, exchange, cause)
     return undefined
-  }
-}
-
-/** No bytes, or an empty object in either encoding, which some clients send with each POST. */
-function isNothing(bytes: Buffer, encoding: Encoding): boolean {
-  if (bytes.length === 0) return true
-  try {
-    const value = decode(bytes, encoding)
-    return typeof value === 'object' && value !== null && !Array.isArray(value) && Object.keys(value).length === 0
-  } catch {
-    return false
   }
 }
 
@@ -303,13 +316,26 @@ async function run(services: Services, route: Route, exchange: Exchange, read: R
 /** Whether it is a dry run: it shows what would change and changes nothing. */
 export const isDryRun = (query: URLSearchParams): boolean => query.get('dry_run') === 'true'
 
-/** Lets the route answer; what an operator changes is audited, a dry run is not, since it changes nothing. */
+/** Lets the route answer; what an operator changes is made once for its key and audited; a dry run changes nothing. */
 function perform(services: Services, route: Route, call: Call): ReturnType<Route['handle']> {
-  const isDry = isDryRun(call.query)
   if (route.byCode && !services.rates.mayGuess(call.caller))
     throw new Refusal('rate_limited', 'too many codes that do not exist; wait before you ask for another one')
-  const isAudited = route.method !== 'get' && route.right === 'operate' && !isDry
-  return isAudited ? audited(services, route, call) : route.handle(services, call)
+  if (route.method === 'get' || route.right !== 'operate') return route.handle(services, call)
+  const key = idempotencyKey(call.exchange)
+  if (isDryRun(call.query)) return route.handle(services, call)
+  return audited(services, route, call, key)
+}
+
+/** Lets the route make a change, under its key where it has one. */
+async function change(services: Services, route: Route, call: Call, key: string): Promise<Answer | undefined> {
+  if (key === '') return route.handle(services, call)
+  const { caller, params, body } = call
+  const { method, path } = route
+  const seed = await services.requests.seedOf({ who: keysOwner(caller), method, path, params, key, body })
+  const made = () => Promise.resolve(route.handle(services, { ...call, seed }))
+  if (!route.isLasting) return made()
+  const { made: answer, isReplayed } = await services.requests.finishing(seed, made)
+  return answer && { ...answer, isReplayed }
 }
 
 /** What was thrown is thrown on; before an answer says that something is not there, it is asked whether everything is lost. */
@@ -337,7 +363,7 @@ function targetOf({ path }: Route, params: readonly string[]): string {
 }
 
 /** Handles what an operator asks, and has it written down before and after. */
-async function audited(services: Services, route: Route, call: Call): Promise<Answer | undefined> {
+async function audited(services: Services, route: Route, call: Call, key: string): Promise<Answer | undefined> {
   const { id, via } = call.caller
   const end = await services.changeLog.begin({
     who: via === undefined ? id : `${id}:${via}`,
@@ -346,8 +372,8 @@ async function audited(services: Services, route: Route, call: Call): Promise<An
     body: call.body,
   })
   try {
-    const answer = await route.handle(services, call)
-    await end(String(answer?.status ?? 200))
+    const answer = await change(services, route, call, key)
+    await end(answer?.isReplayed ? 'replayed' : String(answer?.status ?? 200))
     return answer
   } catch (thrown) {
     const cause: unknown = await surely(services, thrown).catch(sure => sure)
@@ -357,7 +383,7 @@ async function audited(services: Services, route: Route, call: Call): Promise<An
 }
 
 function send(exchange: Exchange, encoding: Encoding, answer: Answer, limited: Headers): void {
-  const headers = [...(answer.headers ?? []), ...limited]
+  const headers = [...(answer.headers ?? []), ...(answer.isReplayed ? REPLAYED : []), ...limited]
   if (answer.text) return exchange.answer(answer.status, answer.text.type, answer.text.content, headers)
   if (answer.json !== undefined && encoding === 'json')
     return exchange.answer(answer.status, MEDIA_TYPES.json, answer.json, headers)

@@ -26,6 +26,8 @@ const PARAMETERS = {
   window: { form: /^\d{1,9}$/, says: 'must be a number from 0' },
   tag: { form: /^[0-9a-f]{32}$/, says: 'must be 32 lower case hexadecimal digits' },
   access_token: { form: /^/, says: 'is a credential' },
+  order_id: { form: /^[\s\S]{1,128}$/, says: 'must be 1..128 characters' },
+  merchant_id: { form: /^[\w.@-]{1,64}$/, says: 'must be 1..64 of A-Z a-z 0-9 . _ @ -' },
   user_id: { form: /^[\w.:@-]{1,64}$/, says: 'must be 1..64 of A-Z a-z 0-9 . _ : @ -' },
 } as const satisfies Readonly<Record<string, Parameter>>
 

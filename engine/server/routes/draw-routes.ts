@@ -71,9 +71,9 @@ function trustOf(files: Shown['files']): Trust {
   return !commit || Date.parse(commit.committed_at) < drandTime(beacon.round) ? 'T3' : 'T1'
 }
 
-async function reveal({ lifecycle, draws }: Services, { params, body }: Call) {
+async function reveal({ lifecycle, draws }: Services, { params, body, seed }: Call) {
   const round = await lifecycle.round(params[0] as string)
-  await draws.reveal(round, body as DrandBeacon)
+  await draws.reveal(round, body as DrandBeacon, seed !== undefined)
   return { status: 200, body: { round_id: round.view.id, state: 'beacon' } }
 }
 
@@ -155,6 +155,7 @@ export const DRAW_ROUTES: readonly Route[] = [
     path: '/v1/rounds/{id}/draw/beacon',
     right: 'operate',
     summary: 'The public beacon that a committed list waits for; its signature is verified',
+    isLasting: true,
     body: drandBeacon,
     handle: reveal,
   },
@@ -163,6 +164,7 @@ export const DRAW_ROUTES: readonly Route[] = [
     path: '/v1/rounds/{id}/draw/lapses',
     right: 'operate',
     summary: 'A seat of a lottery lapses and goes to the next of the waitlist',
+    isLasting: true,
     body: lapse,
     handle: lapseSeat,
   },

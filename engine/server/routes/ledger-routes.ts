@@ -1,12 +1,10 @@
 /**
- * Money and what became of it over HTTP: the ledger, settlements with their files, the report, the rows for a study,
- * merchants and fraud holds. The rules are in campaign/; here are only paths, rights and shapes.
+ * Money and what became of it over HTTP: the ledger, settlements with their files, the report, the rows for a study, and
+ * fraud holds. The rules are in campaign/; here are only paths, rights and shapes.
  */
 import { Refusal } from '../../base/assert.ts'
-import { isMerchantId } from '../../base/holder.ts'
-import type { MerchantRules } from '../../campaign/voucher/merchants.ts'
 import { accepts } from '../../wire/encoding.ts'
-import { hold, merchant, settlement } from '../../wire/schemas.ts'
+import { hold, settlement } from '../../wire/schemas.ts'
 import { type Call, isDryRun, type Route, type Services } from '../http/gateway.ts'
 import { listRows } from '../http/lists.ts'
 
@@ -60,22 +58,12 @@ async function holdMerchant(services: Services, call: Call) {
     const redemptions = await services.ledger.holdable(campaign, merchant_id)
     return { status: 200, body: { dry_run: true, campaign_id: campaign.id, merchant_id, redemptions } }
   }
-  const held = await services.ledger.hold(campaign, merchant_id, { by: call.caller.id, note: reason })
+  const held = await services.ledger.hold(campaign, merchant_id, {
+    by: call.caller.id,
+    note: reason,
+    upTo: call.seed && (await services.requests.placeOf(call.seed, () => services.ledger.end(campaign))),
+  })
   return { status: 200, body: { campaign_id: campaign.id, merchant_id, reason, redemptions: held } }
-}
-
-async function putMerchant({ merchants }: Services, { params, body }: Call) {
-  const id = params[0] as string
-  if (!isMerchantId(id)) throw new Refusal('invalid', 'id: must be 1..64 of A-Z a-z 0-9 . _ @ -')
-  return { status: 200, body: await merchants.put(id, body as MerchantRules) }
-}
-
-/** A key that is bound to a merchant reads that one only. */
-async function readMerchant({ merchants }: Services, { params, caller }: Call) {
-  const id = params[0] as string
-  if (caller.merchant !== undefined && caller.merchant !== id)
-    throw new Refusal('forbidden', `this key acts for the merchant ${caller.merchant}`)
-  return { status: 200, body: await merchants.get(id) }
 }
 
 export const LEDGER_ROUTES: readonly Route[] = [
@@ -102,6 +90,7 @@ export const LEDGER_ROUTES: readonly Route[] = [
     path: '/v1/campaigns/{id}/settlements',
     right: 'operate',
     summary: 'Settles a business day that is over; asked again it gives the same',
+    isLasting: true,
     body: settlement,
     handle: async (services, call) => {
       const { business_date } = call.body as { business_date: string }
@@ -122,6 +111,7 @@ export const LEDGER_ROUTES: readonly Route[] = [
     query: ['dry_run'],
     right: 'operate',
     summary: 'Deactivates all redemptions of a merchant that are not settled',
+    isLasting: true,
     body: hold,
     handle: holdMerchant,
   },
@@ -142,20 +132,5 @@ export const LEDGER_ROUTES: readonly Route[] = [
     right: 'operate',
     summary: 'The grants and their use with pseudonyms, for a study',
     handle: listStudy,
-  },
-  {
-    method: 'put',
-    path: '/v1/merchants/{id}',
-    right: 'operate',
-    summary: 'Keeps a merchant: its name, tags and stores',
-    body: merchant,
-    handle: putMerchant,
-  },
-  {
-    method: 'get',
-    path: '/v1/merchants/{id}',
-    right: 'look-up',
-    summary: 'One merchant',
-    handle: readMerchant,
   },
 ]

@@ -1,12 +1,12 @@
 /**
- * One case looked up by the people who answer for it: all claims of a user over all rounds, and the whole history of a
- * voucher. Reading only; a drawn round keeps no names, so there the user's entry is found by what is derived from the id.
+ * One case looked up by the people who answer for it: all claims of a user over all rounds, the redemptions of an order, and
+ * the whole history of a voucher. Reading only; a drawn round keeps no names, so there the user's entry is found by what is derived from the id.
  */
 import { Refusal } from '../../base/assert.ts'
 import { isUserId } from '../../base/holder.ts'
 import type { Round } from '../../campaign/round/round.ts'
 import type { Call, Route, Services } from '../http/gateway.ts'
-import { listRows } from '../http/lists.ts'
+import { behind, listRows } from '../http/lists.ts'
 import { claimOf } from './claim-routes.ts'
 import { unreadable } from './round-routes.ts'
 
@@ -44,6 +44,27 @@ async function readHistory({ vouchers, histories }: Services, { params }: Call) 
   return { status: 200, body: { code: voucher.code, events: await histories.of(voucher) } }
 }
 
+const readRedemption = async ({ keptRedemptions }: Services, { params, caller }: Call) => ({
+  status: 200,
+  body: await keptRedemptions.of(params[0] as string, caller.merchant),
+})
+
+async function listRedemptions(services: Services, call: Call) {
+  const { query, caller } = call
+  const [order, merchant] = [query.get('order_id'), query.get('merchant_id') ?? caller.merchant]
+  if (order === null) throw new Refusal('invalid', 'order_id: is required')
+  if (merchant === undefined) throw new Refusal('invalid', 'merchant_id: is required')
+  if (caller.merchant !== undefined && caller.merchant !== merchant)
+    throw new Refusal('forbidden', `this key acts for the merchant ${caller.merchant}`)
+  const found = await services.keptRedemptions.ofOrder(order, merchant)
+  return listRows(
+    services,
+    call,
+    behind(found, query.get('cursor'), row => row.id),
+    row => row.id,
+  )
+}
+
 export const LOOKUP_ROUTES: readonly Route[] = [
   {
     method: 'get',
@@ -52,6 +73,21 @@ export const LOOKUP_ROUTES: readonly Route[] = [
     right: 'read',
     summary: 'The claims of a user (?user_id=) in all rounds, newest round first',
     handle: listClaimsOf,
+  },
+  {
+    method: 'get',
+    path: '/v1/redemptions/{id}',
+    right: 'look-up',
+    summary: 'A redemption as it stands',
+    handle: readRedemption,
+  },
+  {
+    method: 'get',
+    path: '/v1/redemptions',
+    query: ['order_id', 'merchant_id', 'limit', 'cursor'],
+    right: 'look-up',
+    summary: "The redemptions of a merchant's order, oldest first",
+    handle: listRedemptions,
   },
   {
     method: 'get',

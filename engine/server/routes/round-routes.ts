@@ -5,7 +5,7 @@
 import { Fault, Refusal } from '../../base/assert.ts'
 import { rfc3339 } from '../../base/clock.ts'
 import { overdueSince } from '../../campaign/drawing/draw-due.ts'
-import type { RoundEffect } from '../../campaign/operator/lifecycle.ts'
+import type { ChangedRound, RoundEffect } from '../../campaign/operator/lifecycle.ts'
 import type { RoundRules } from '../../campaign/operator/round-rules.ts'
 import type { CampaignRules } from '../../campaign/round/campaigns.ts'
 import type { Round } from '../../campaign/round/round.ts'
@@ -62,11 +62,17 @@ const turn = (verb: TurnVerb): Route => ({
   query: ['dry_run'],
   right: 'operate',
   summary: `Turns a round: ${verb}`,
-  handle: async ({ lifecycle }, { params, query }) => {
+  handle: async ({ lifecycle }, { params, query, seed }) => {
     const id = params[0] as string
     if (isDryRun(query)) return effectAnswer(await lifecycle.dryTurn(id, verb))
-    return { status: 200, body: publicRound((await lifecycle.turn(id, verb)).view) }
+    return changedAnswer(await lifecycle.turn(id, verb, seed))
   },
+})
+
+const changedAnswer = ({ round, isReplayed }: ChangedRound): Answer => ({
+  status: 200,
+  body: publicRound(round.view),
+  isReplayed,
 })
 
 const effectAnswer = ({ before, after, budget }: RoundEffect): Answer => ({
@@ -74,11 +80,26 @@ const effectAnswer = ({ before, after, budget }: RoundEffect): Answer => ({
   body: { dry_run: true, before: publicRound(before), after: publicRound(after), ...(budget ? { budget } : {}) },
 })
 
-async function createRound({ lifecycle }: Services, { params, body, query }: Call): Promise<Answer> {
+async function createRound({ lifecycle }: Services, { params, body, query, seed }: Call): Promise<Answer> {
   const [campaignId, rules] = [params[0] as string, body as RoundRules]
   if (isDryRun(query))
     return { status: 200, body: { dry_run: true, budget: await lifecycle.dryRound(campaignId, rules) } }
-  return { status: 201, body: publicRound((await lifecycle.createRound(campaignId, rules)).view) }
+  const made = changedAnswer(await lifecycle.createRound(campaignId, rules, seed))
+  return made.isReplayed ? made : { ...made, status: 201 }
+}
+
+async function createCampaign({ lifecycle }: Services, { body, query, seed }: Call): Promise<Answer> {
+  if (isDryRun(query)) return { status: 200, body: { dry_run: true, after: body } }
+  const { campaign, isReplayed } = await lifecycle.createCampaign(body as CampaignRules, seed)
+  return { status: isReplayed ? 200 : 201, body: campaign, isReplayed }
+}
+
+async function restockRound({ lifecycle }: Services, { params, body, query, seed }: Call): Promise<Answer> {
+  const { add, pool, if_total: ifTotal } = body as { add?: number; pool: string; if_total?: number }
+  if (add === undefined) throw new Refusal('invalid', 'add: is required')
+  const [id, change] = [params[0] as string, { pool, add, ifTotal }]
+  if (isDryRun(query)) return effectAnswer(await lifecycle.dryRestock(id, change))
+  return changedAnswer(await lifecycle.restock(id, change, seed))
 }
 
 async function listAudit(services: Services, call: Call) {
@@ -94,10 +115,7 @@ export const ROUND_ROUTES: readonly Route[] = [
     right: 'operate',
     summary: 'Creates a campaign: its pack, limits and budget',
     body: newCampaign,
-    handle: async ({ lifecycle }, { body, query }) =>
-      isDryRun(query)
-        ? { status: 200, body: { dry_run: true, after: body } }
-        : { status: 201, body: await lifecycle.createCampaign(body as CampaignRules) },
+    handle: createCampaign,
   },
   {
     method: 'get',
@@ -173,10 +191,10 @@ export const ROUND_ROUTES: readonly Route[] = [
     query: ['dry_run'],
     right: 'operate',
     summary: 'Gives what a fail-over quarantined back to the stock',
-    handle: async ({ lifecycle }, { params, query }) => {
+    handle: async ({ lifecycle }, { params, query, seed }) => {
       const id = params[0] as string
       if (isDryRun(query)) return effectAnswer(await lifecycle.dryRelease(id))
-      return { status: 200, body: publicRound((await lifecycle.release(id)).view) }
+      return changedAnswer(await lifecycle.release(id, seed))
     },
   },
   {
@@ -186,11 +204,6 @@ export const ROUND_ROUTES: readonly Route[] = [
     right: 'operate',
     summary: 'Adds stock to a pool, or takes unsold stock back',
     body: restock,
-    handle: async ({ lifecycle }, { params, body, query }) => {
-      const { add, pool } = body as { add?: number; pool: string }
-      if (add === undefined) throw new Refusal('invalid', 'add: is required')
-      if (isDryRun(query)) return effectAnswer(await lifecycle.dryRestock(params[0] as string, pool, add))
-      return { status: 200, body: publicRound((await lifecycle.restock(params[0] as string, pool, add)).view) }
-    },
+    handle: restockRound,
   },
 ]

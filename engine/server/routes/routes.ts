@@ -13,6 +13,7 @@ import { DASHBOARD } from './dashboard-files.ts'
 import { DRAW_ROUTES } from './draw-routes.ts'
 import { LEDGER_ROUTES } from './ledger-routes.ts'
 import { LOOKUP_ROUTES } from './lookup-routes.ts'
+import { MERCHANT_ROUTES } from './merchant-routes.ts'
 import { ROUND_ROUTES } from './round-routes.ts'
 import { VOUCHER_ROUTES } from './voucher-routes.ts'
 
@@ -35,6 +36,7 @@ const SERVED: readonly Route[] = [
   ...VOUCHER_ROUTES,
   ...LEDGER_ROUTES,
   ...CONTROL_ROUTES,
+  ...MERCHANT_ROUTES,
   ...LOOKUP_ROUTES,
   {
     method: 'get',

@@ -1,11 +1,10 @@
 /**
  * Vouchers over HTTP: looked up by their code, locked, redeemed exactly once, reversed, deactivated. The rules are in
- * campaign/voucher/redemption.ts; the header Idempotency-Key is checked here because it is HTTP's.
+ * campaign/voucher/redemption.ts, the header Idempotency-Key's in server/http/idempotency.ts.
  */
 import type { Caller } from '../../auth/callers.ts'
 import { Fault, Refusal } from '../../base/assert.ts'
 import { rfc3339 } from '../../base/clock.ts'
-import { KEY_BYTES_MAX } from '../../base/limits.ts'
 import { type KeyedAnswer, type ReversalRequest, timedJson } from '../../campaign/voucher/redemption.ts'
 import type { VoucherLock } from '../../campaign/voucher/vouchers.ts'
 import {
@@ -17,6 +16,7 @@ import {
   voucherUnlock,
 } from '../../wire/schemas.ts'
 import { type Call, isDryRun, type Route, type Services } from '../http/gateway.ts'
+import { idempotencyKey } from '../http/idempotency.ts'
 
 /** A voucher as its caller may see it: a key that is bound to a merchant sees of others' only that it is taken. */
 async function voucherBody({ vouchers }: Services, code: string, { merchant }: Caller) {
@@ -74,22 +74,19 @@ async function deactivate(services: Services, { params, body, caller, query }: C
   return { status: 200, body: await voucherBody(services, code, caller) }
 }
 
-function idempotencyKey({ exchange }: Call): string {
-  const key = exchange.idempotencyKey
+function requiredKey({ exchange }: Call): string {
+  const key = idempotencyKey(exchange)
   if (key === '') throw new Refusal('idempotency_key_required', 'send Idempotency-Key: one value for each request')
-  if (!/^[\x21-\x7e]+$/.test(key) || key.length > KEY_BYTES_MAX)
-    throw new Refusal('invalid', `Idempotency-Key: 1..${KEY_BYTES_MAX} visible characters without spaces`)
   return key
 }
 
-const made = ({ replayed, json }: KeyedAnswer) =>
-  replayed ? { status: 200, json, headers: [['Idempotent-Replayed', 'true'] as const] } : { status: 201, json }
+const made = ({ replayed, json }: KeyedAnswer) => ({ status: replayed ? 200 : 201, json, isReplayed: replayed })
 
 async function redeem({ redemption: rules, metrics, clock }: Services, call: Call) {
   const from = clock.monotonicMs()
   const counted = (outcome: string) => metrics.redeemed(outcome, (clock.monotonicMs() - from) / 1000)
   try {
-    const answer = await rules.redeem(call.caller, idempotencyKey(call), call.body as RedemptionBody)
+    const answer = await rules.redeem(call.caller, requiredKey(call), call.body as RedemptionBody)
     counted(answer.replayed ? 'replayed' : 'granted')
     return made(answer)
   } catch (cause) {
@@ -100,7 +97,7 @@ async function redeem({ redemption: rules, metrics, clock }: Services, call: Cal
 
 async function reverse({ redemption: rules }: Services, call: Call) {
   const id = call.params[0] as string
-  return made(await rules.reverse(call.caller, idempotencyKey(call), id, call.body as ReversalRequest))
+  return made(await rules.reverse(call.caller, requiredKey(call), id, call.body as ReversalRequest))
 }
 
 export const VOUCHER_ROUTES: readonly Route[] = [
@@ -137,6 +134,7 @@ export const VOUCHER_ROUTES: readonly Route[] = [
     query: ['dry_run'],
     right: 'operate',
     summary: 'Takes a voucher out of use',
+    isLasting: true,
     body: deactivation,
     handle: deactivate,
   },

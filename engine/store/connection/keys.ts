@@ -1,6 +1,6 @@
 /**
  * Every key in Redis, one function a key. The braces keep all of a round in one cluster slot; keys without braces are
- * touched by single-key commands only. Nothing here has a TTL unless its line says so: a state key that vanishes by
+ * touched by single-key commands only, and by set-once.lua, whose other keys have them as their tag. Nothing here has a TTL unless its line says so: a state key that vanishes by
  * itself is amnesia. A key string anywhere else fails the build (test/repo).
  */
 
@@ -145,5 +145,11 @@ export const voucherSecret = () => 'fg:voucher-secret'
 /** HASH. Setting to what all nodes of this Redis have, of a secret its fingerprint. By the first start, and `config change`. */
 export const agreed = () => 'fg:agreed'
 
-/** HASH. Idempotency-Key to the fingerprint of its body, all of a caller's of one week. Dies two weeks after. */
+/** STRING. The random value under which the ids of operators' keyed changes follow from their keys. Written once. */
+export const requestSecret = () => 'fg:request-secret'
+
+/**
+ * HASH. Idempotency-Key to the fingerprint of its body, all of a caller's of one week. Dies two weeks after. Operators' are all
+ * one caller's. In the slot of another key, which then stands for the caller: the requests that changed that key.
+ */
 export const callerKeys = (caller: string, week: number) => `fg:{${caller}}:keys:${week}`

@@ -58,7 +58,10 @@ export const SCRIPTS = {
   'hold-end': { keys: ['state'], args: ['channel', 'epoch', 'hold'] },
   'round-read': { keys: ['state'], args: [] },
   'round-history': { keys: ['state'], args: ['channel', 'epoch', 'version', 'next'] },
-  restock: { keys: ['state', 'log'], args: ['channel', 'epoch', 'pool', 'add', 'most', 'hold', 'request', 'dry'] },
+  restock: {
+    keys: ['state', 'log'],
+    args: ['channel', 'epoch', 'pool', 'add', 'most', 'total', 'hold', 'request', 'dry'],
+  },
   'fence-reserve': { keys: ['state'], args: ['epoch', 'engine', 'chunk', 'confirmed'] },
   'fence-restore': {
     keys: ['state', 'holders', 'log', 'restored'],
@@ -93,6 +96,7 @@ export const SCRIPTS = {
     keys: [...BOOK, 'touched', 'budget'],
     args: ['run', 'from', 'to', 'packs', 'quantity', 'worth', 'ends', 'buckets', 'unused'],
   },
+  'set-once': { keys: ['fields', 'this', 'last'], args: ['ttl', 'request', 'cleared'] },
   audit: { keys: ['state', 'log'], args: ['request', 'who', 'action', 'target', 'body', 'outcome'] },
   settle: { keys: [...BOOK, 'settlements'], args: ['date', 'ends', 'part', 'amounts', 'totals', 'by'] },
 } as const satisfies Record<string, Contract>

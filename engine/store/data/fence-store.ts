@@ -138,8 +138,16 @@ export class FenceStore {
     return turnedBy(roundId, await this.#copied.send(this.#scripts['fence-release'], names, args))
   }
 
-  dryRelease(roundId: string, epoch: string, most: number): Promise<DryTurned> {
-    return dryChange(this.#copied, this.#scripts['fence-release-dry'], roundId, [epoch, most])
+  /** What a release would do; `replayed` where the request did it before. */
+  dryRelease(
+    roundId: string,
+    epoch: string,
+    { most, request }: { most: number; request?: string },
+  ): Promise<DryTurned> {
+    return dryChange(this.#copied, this.#scripts['fence-release-dry'], roundId, {
+      args: [epoch, most],
+      ...(request === undefined ? {} : { request }),
+    })
   }
 
   async #reserve(link: Link, { roundId, epoch, engine }: Standing, args: readonly number[]): Promise<number> {

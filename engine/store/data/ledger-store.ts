@@ -56,6 +56,27 @@ export interface SettledPart {
   readonly by: string
 }
 
+/** What is kept of a redemption for its reversal; the words are scripts/lib/redemption.lua's. */
+export interface RedemptionRecord {
+  readonly id: string
+  /** succeeded, partial, reversed or deactivated. */
+  readonly state: string
+  /** Minor units of its discount that were taken back. */
+  readonly reversed: number
+  readonly merchant: string
+  readonly order: string
+}
+
+export interface KeptRedemption extends RedemptionRecord {
+  /** When it was made, milliseconds since 1970. */
+  readonly at: number
+  /** The redemption as JSON without its time. */
+  readonly answer: string
+}
+
+/** Fields that one look at a long HASH asks for: under a millisecond of Redis's time. */
+const SCAN_FIELDS = 1000
+
 export class LedgerStore {
   readonly #changes: Link
   readonly #reads: Link
@@ -165,13 +186,42 @@ export class LedgerStore {
     }
   }
 
+  /** The id of the last entry; a ledger has one from its beginning. */
+  async lastId(campaignId: string): Promise<string> {
+    const [last] = await this.#reads.request(client =>
+      client.xrevrange(keys.campaignLedger(campaignId), '+', '-', 'COUNT', 1),
+    )
+    return last?.[0] ?? '0-0'
+  }
+
   /** A merchant's JSON, and since when by Redis's clock that is known. */
   merchant(id: string): Promise<Dated<string | null>> {
     return datedRead(this.#reads, client => client.hget(keys.merchants(), id))
   }
 
-  async putMerchant(id: string, json: string): Promise<void> {
-    await this.#changes.request(client => client.hset(keys.merchants(), id, json))
+  /** Every merchant's JSON by its id, read a page at a time, so that nobody waits behind many. */
+  async allMerchants(): Promise<ReadonlyMap<string, string>> {
+    const found = new Map<string, string>()
+    for await (const [id, json] of scanned(this.#reads, keys.merchants())) found.set(id, json)
+    return found
+  }
+
+  /** A redemption with what is left of it; undefined where there is none. */
+  async redemption(campaignId: string, id: string): Promise<KeptRedemption | undefined> {
+    const [record, kept] = await this.#reads.request(client =>
+      Promise.all([
+        client.hget(keys.campaignRedemptions(campaignId), id),
+        client.hget(keys.campaignAnswers(campaignId), id),
+      ]),
+    )
+    const [, at, answer] = kept?.match(/^(\d+) (.*)$/s) ?? []
+    return record && at && answer ? { ...recordOf(id, record), at: Number(at), answer } : undefined
+  }
+
+  /** All redemptions of a campaign, in no order; one that is made meanwhile may be missing, and one may come twice. */
+  async *redemptions(campaignId: string): AsyncGenerator<RedemptionRecord> {
+    for await (const [id, record] of scanned(this.#reads, keys.campaignRedemptions(campaignId)))
+      yield recordOf(id, record)
   }
 
   /** The JSON of several merchants, in their order. */
@@ -190,4 +240,22 @@ function entryOf(id: string, flat: readonly string[]): LedgerEntry {
   const entry: Record<string, string> = { id }
   for (let i = 0; i + 1 < flat.length; i += 2) entry[flat[i] as string] = flat[i + 1] as string
   return entry as unknown as LedgerEntry
+}
+
+const RECORD = /^(?:\S+ ){5}(\d+) ([a-z]+) \S+ \S+ (\S+) \S+ (.*)$/s
+
+function recordOf(id: string, record: string): RedemptionRecord {
+  const [, reversed, state = '', merchant = '', order = ''] = record.match(RECORD) ?? []
+  return { id, state, reversed: Number(reversed), merchant, order }
+}
+
+/** The fields of a HASH and their values, a page at a time. */
+async function* scanned(link: Link, key: string): AsyncGenerator<[field: string, value: string]> {
+  let cursor = '0'
+  do {
+    const from = cursor
+    const [next, page] = await link.request(client => client.hscan(key, from, 'COUNT', SCAN_FIELDS))
+    for (let i = 0; i + 1 < page.length; i += 2) yield [page[i] as string, page[i + 1] as string]
+    cursor = next
+  } while (cursor !== '0')
 }

@@ -51,6 +51,8 @@ export type TurnVerb = 'open' | 'pause' | 'resume' | 'close'
 export interface Turned {
   readonly code: Code
   readonly notice: Notice
+  /** Whether it was sent on more than one connection: then `replayed` may be its own doing. */
+  readonly again?: boolean
 }
 
 /** What a dry call of a change says: the notice as it would be, and as it is; of a refusal both are as it is. */
@@ -70,6 +72,8 @@ export interface Restock {
   readonly pool: number
   readonly add: number
   readonly most: number
+  /** What the pool's total has to be now; anything where it is left out. */
+  readonly ifTotal?: number | undefined
   readonly request: string
 }
 
@@ -112,9 +116,9 @@ export class RoundStore {
   }
 
   /** Makes the state of a round; nobody finds it before it is enlisted. Throws Fault `unavailable` when it was given up meanwhile. */
-  async createRound(round: NewRound): Promise<Notice> {
+  async createRound(round: NewRound): Promise<Turned> {
     const { id } = round
-    const [outcome, notice] = await this.#link.script(
+    const { reply, again } = await this.#link.send(
       this.#scripts['round-create'],
       [keys.roundState(id), keys.roundLog(id), keys.roundVoid(id)],
       [
@@ -122,9 +126,9 @@ export class RoundStore {
         round.fenced ? '1' : '',
       ],
     )
-    if (claimCode(outcome as number) === 'unavailable')
-      throw new Fault('unavailable', 'this took too long and was given up; nothing was made')
-    return noticeIn(notice)
+    const code = claimCode(reply[0] as number)
+    if (code === 'unavailable') throw new Fault('unavailable', 'this took too long and was given up; nothing was made')
+    return { code, notice: noticeIn(reply[1]), again }
   }
 
   /** Puts a round into the index. */
@@ -215,16 +219,28 @@ export class RoundStore {
     return this.#change('round-turn', id, [epoch, verb], request)
   }
 
-  restock(id: string, epoch: string, { pool, add, most, request }: Restock): Promise<Turned> {
-    return this.#change('restock', id, [epoch, pool, add, most], request)
+  restock(id: string, epoch: string, { pool, add, most, ifTotal, request }: Restock): Promise<Turned> {
+    return this.#change('restock', id, [epoch, pool, add, most, ifTotal ?? ''], request)
   }
 
-  dryTurn(id: string, epoch: string, verb: TurnVerb): Promise<DryTurned> {
-    return dryChange(this.#link, this.#scripts['round-turn-dry'], id, [epoch, verb])
+  /** What a turn would do; `replayed` where the request did it before. */
+  dryTurn(id: string, epoch: string, verb: TurnVerb, request = ''): Promise<DryTurned> {
+    return dryChange(this.#link, this.#scripts['round-turn-dry'], id, { args: [epoch, verb], request })
   }
 
-  dryRestock(id: string, epoch: string, { pool, add, most }: Omit<Restock, 'request'>): Promise<DryTurned> {
-    return dryChange(this.#link, this.#scripts['restock-dry'], id, [epoch, pool, add, most])
+  dryRestock(id: string, epoch: string, change: Omit<Restock, 'request'> & { request?: string }): Promise<DryTurned> {
+    const { pool, add, most, ifTotal, request = '' } = change
+    const args = [epoch, pool, add, most, ifTotal ?? '']
+    return dryChange(this.#link, this.#scripts['restock-dry'], id, { args, request })
+  }
+
+  /** What became of a round by its keys alone: made, void (it never will be), or nothing yet. */
+  async standing(id: string): Promise<'made' | 'void' | 'none'> {
+    // The state is looked at last: whoever makes a round looks at both in one step, and what is void stays so.
+    const isVoid = await this.#link.request(client => ofPrimary(client, one => one.exists(keys.roundVoid(id))))
+    if (isVoid === 1) return 'void'
+    const isMade = await this.#link.request(client => ofPrimary(client, one => one.exists(keys.roundState(id))))
+    return isMade === 1 ? 'made' : 'none'
   }
 
   /** Ends a hold, when its lease is over for everybody. */
@@ -257,7 +273,7 @@ export function turnedBy(id: string, { reply, again, executed }: Sent): Turned {
   const code = claimCode(reply[0] as number)
   assertCertain({ again: again || (executed && code === 'fenced') }, code, `round ${id}`)
   if (code === 'fenced') throw stateless(id)
-  return { code, notice: noticeIn(reply[1]) }
+  return { code, notice: noticeIn(reply[1]), again }
 }
 
 /** Asks a script what it would do to a round. It writes nothing, so what it refuses is certain on whatever connection. */
@@ -265,10 +281,10 @@ export async function dryChange(
   link: Link,
   script: Script,
   id: string,
-  args: readonly (string | number)[],
+  { args, request = '' }: { readonly args: readonly (string | number)[]; readonly request?: string },
 ): Promise<DryTurned> {
   const names = [keys.roundState(id), keys.roundLog(id)]
-  const reply = await link.script(script, names, [keys.roundChannel(id), ...args, '', '', '1'])
+  const reply = await link.script(script, names, [keys.roundChannel(id), ...args, '', request, '1'])
   const code = claimCode(reply[0] as number)
   if (code === 'fenced') throw stateless(id)
   const notice = noticeIn(reply[1])

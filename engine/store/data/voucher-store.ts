@@ -108,6 +108,10 @@ export interface VoucherRead {
 }
 
 const WEEK_MS = 7 * 86_400_000
+/** After this a week of keys is forgotten, seconds. */
+export const KEYS_TTL_S = (2 * WEEK_MS) / 1000
+/** The week of a moment, which keys of requests are kept by. */
+export const weekOf = (ms: number): number => Math.floor(ms / WEEK_MS)
 /** Redemptions a script call: 64 keep it under 2 ms. */
 const BATCH = 64
 const BATCHES_IN_FLIGHT = 4
@@ -246,10 +250,10 @@ export class VoucherStore {
   }
 
   async #ownKeys(caller: string, requests: readonly KeyedRequest[]): Promise<boolean[]> {
-    const week = Math.floor(this.#calendarMs() / WEEK_MS)
+    const week = weekOf(this.#calendarMs())
     const names = [keys.callerKeys(caller, week), keys.callerKeys(caller, week - 1)]
     const pairs = requests.flatMap(({ key, fingerprint }) => [key, fingerprint])
-    const [, owns] = await this.#changes.script(this.#scripts['key-own'], names, [(2 * WEEK_MS) / 1000, ...pairs])
+    const [, owns] = await this.#changes.script(this.#scripts['key-own'], names, [KEYS_TTL_S, ...pairs])
     return Array.from(text(owns), owned => owned === '1')
   }
 

@@ -61,7 +61,7 @@ const subscriptionsOn = ({ marks }: Link, mark: string): readonly Need[] =>
 
 const ON_KEYS = [
   'exists ttl get incr getrange:0:0 setrange:0: setnx:1 mget smembers hgetall hlen xlen',
-  'sadd:m srem:m hset:f:v hsetnx:f:v hget:f hmget:f hdel:f hexists:f hincrby:f:1',
+  'sadd:m srem:m hset:f:v hsetnx:f:v hget:f hmget:f hdel:f hexists:f hscan:0 hincrby:f:1',
   'xadd:*:f:v xrange:-:+ xrevrange:+:- zadd:1:m zrem:m zcount:0:1 zrange:0:1 zrevrange:0:1 zrangebyscore:0:1',
   'zremrangebyrank:0:1 expire:31536000',
 ].flatMap(row => row.split(' ').map(command => command.split(':')))

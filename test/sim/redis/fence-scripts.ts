@@ -217,7 +217,7 @@ const release: Script = (
 ) => {
   const round = readRound(call, state, epoch)
   if (!round || !call.has(log)) return [NUMBER.fenced]
-  if (call.hash(state)?.has(`request ${request}`)) return [NUMBER.granted, noticeOf(round)]
+  if (call.hash(state)?.has(`request ${request}`)) return [NUMBER.replayed, noticeOf(round)]
   const [before, left, held] = [noticeOf(round), remaining(round), sum(round.quarantined)]
   if (held === 0) return [NUMBER.wrong_state, before]
   if (round.sequence + left + held > Number(most)) return [NUMBER.invalid, before]

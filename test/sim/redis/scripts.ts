@@ -72,7 +72,7 @@ const turn: Script = (
 ) => {
   const round = readRound(call, state, epoch)
   if (!round || !call.has(log)) return [NUMBER.fenced]
-  if (call.hash(state)?.has(`request ${request}`)) return [NUMBER.granted, noticeOf(round)]
+  if (call.hash(state)?.has(`request ${request}`)) return [NUMBER.replayed, noticeOf(round)]
   const [before, to] = [noticeOf(round), TURNS[verb]?.[round.state]]
   if (to === undefined) return [NUMBER.wrong_state, before]
   if (to === OPEN) holdShut(call, round, hold)
@@ -89,15 +89,16 @@ const turn: Script = (
 const restock: Script = (
   call,
   [state = '', log = ''],
-  [channel = '', epoch = '', place, more, most, hold = '', request = '', dry = ''],
+  [channel = '', epoch = '', place, more, most, wanted = '', hold = '', request = '', dry = ''],
 ) => {
   const round = readRound(call, state, epoch)
   if (!round || !call.has(log)) return [NUMBER.fenced]
   const known = call.hash(state)?.get(`request ${request}`)
-  if (known !== undefined) return [known === 'void' ? NUMBER.unavailable : NUMBER.granted, noticeOf(round)]
+  if (known !== undefined) return [known === 'void' ? NUMBER.unavailable : NUMBER.replayed, noticeOf(round)]
   const [pool, add, before] = [Number(place), Number(more), noticeOf(round)]
   const [total = 0, granted = 0] = [round.totals[pool], round.granted[pool]]
   if (round.state === CLOSED && add > 0) return [NUMBER.wrong_state, before]
+  if (wanted !== '' && Number(wanted) !== total) return [NUMBER.changed, before]
   if (room(round, pool) + add < granted) return [NUMBER.below_granted, before]
   if (remaining(round) + round.sequence + add > Number(most)) return [NUMBER.invalid, before]
   if (round.state === OPEN && remaining(round) === 0) holdShut(call, round, hold)
