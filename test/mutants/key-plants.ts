@@ -86,7 +86,7 @@ const PUBLISHED_PLANTS: readonly Plant[] = [
   plant(
     'published keys: a key that is gone stays',
     PUBLISHED,
-    ['if (!now.includes(key)) key.isGone = true', ''],
+    ['if (!now.includes(key)) key.isGone = true', 'void now'],
     OF_KEYS,
   ),
   plant('published keys: a redirect is followed', SOURCE, ["redirect: 'manual'", "redirect: 'follow'"], OF_SERVER),
