@@ -63,9 +63,9 @@ const turnStep = fc
   .map(words => turning(...words))
 
 const restockStep = fc
-  .tuple(fc.nat(POOLS - 1), fc.integer({ min: -2, max: 4 }), fc.nat(20))
-  .map(([pool, add, request]): Step => {
-    const words = [EPOCH, pool, add, 30, request % 3 === 0 ? '' : `s${request}`, `s${request}`]
+  .tuple(fc.nat(POOLS - 1), fc.integer({ min: -2, max: 4 }), fc.constantFrom('', '', '', 5), fc.nat(20))
+  .map(([pool, add, total, request]): Step => {
+    const words = [EPOCH, pool, add, 30, total, request % 3 === 0 ? '' : `s${request}`, `s${request}`]
     return {
       text: `restock ${words}`,
       run: sides => on(sides, 'restock', [roundState, roundLog], [sides.channel, ...words]),
