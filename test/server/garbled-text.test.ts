@@ -8,6 +8,7 @@
  */
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { ROUTES } from '../../engine/server/routes/routes.ts'
+import { LINES_TYPE } from '../../engine/wire/lines.ts'
 import { Api, CAMPAIGN, expectProblem, type Fields, MEDIA, makeRound, pack, type Round } from '../support/api.ts'
 import { KEYS, startTestWorker, type TestWorker } from '../support/engine.ts'
 import { RawConnection } from '../support/raw-http.ts'
@@ -60,12 +61,17 @@ test.each(GARBLED)('%s in a body is malformed in both encodings and under every 
 })
 
 test.each(
-  ROUTES.filter(({ body, method }) => body || method !== 'get').map(({ method, path }) => [method, path] as const),
-)('%s %s takes no text that is no UTF-8, in its body or its path', async (method, path) => {
+  ROUTES.filter(({ body, method }) => body || method !== 'get').map(
+    ({ method, path, lines }) => [method, path, lines] as const,
+  ),
+)('%s %s takes no text that is no UTF-8, in its body or its path', async (method, path, lines) => {
   const target = (part: string) => path.replace('{id}', part).replace(/\{\w+\}/g, 'x')
-  const sent = { body: bytesOf('{"user_id":"\xc4\xe3"}'), headers: { 'idempotency-key': 'k1' } }
-  const { status } = await api.call(method.toUpperCase(), target(round.id), sent)
-  expect([400, 422]).toContain(status)
+  const headers = { 'idempotency-key': 'k1', ...(lines ? { 'content-type': LINES_TYPE } : {}) }
+  const sent = { body: bytesOf('{"user_id":"\xc4\xe3"}'), headers }
+  const { status, body } = await api.call(method.toUpperCase(), target(round.id), sent)
+  // Of a body of lines each one has its own answer.
+  if (lines) expect([status, body]).toMatchObject([200, { results: [{ line: 1, code: 'malformed' }] }])
+  else expect([400, 422]).toContain(status)
   if (!path.includes('{id}')) return
   for (const part of ['%C4%E3', '%ff', 'x%80'])
     expectProblem(await api.call(method.toUpperCase(), target(part), { body: { user_id: 'u1' } }), 'malformed')
