@@ -170,7 +170,7 @@ function campaignParts(parts: Parts) {
   return {
     draws,
     lifecycle,
-    requests: new Requests(store),
+    requests: new Requests(store, random),
     vouchers,
     userClaims: new UserClaims(store, rounds, vouchers),
     histories: new Histories(store, vouchers),

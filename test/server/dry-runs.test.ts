@@ -31,6 +31,8 @@ const STOCK = 10
 const PACK = [{ ...TEST_PACK[0], quantity: 3 }]
 const PACK_AMOUNT = 3000
 const CLAIMED = 3
+/** Moments within so many of now are the one of asking, which is another one for the dry run and for good. */
+const NEAR_MS = 300_000
 
 let redis: RedisProcess
 let client: Redis
@@ -182,9 +184,10 @@ async function play(state: State, budget: Fields, [name, { path, body }]: readon
   }
 }
 
-/** What a dry run and the change have in common: everything but the version, and the moment of opening or closing now. */
+/** What a dry run and the change have in common: everything but the version, and the moment of opening or closing about now. */
 function essence({ stock: { version: _, ...stock }, opens_at, closes_at, ...rest }: Round) {
-  const near = (at: string | null) => (at === null ? null : Math.round(Date.parse(at) / 600_000))
+  const isNear = (at: string) => Math.abs(Date.parse(at) - Date.now()) < NEAR_MS
+  const near = (at: string | null) => (at === null || !isNear(at) ? at : 'about now')
   return { ...rest, stock, opens: near(opens_at), closes: near(closes_at) }
 }
 

@@ -20,7 +20,7 @@
  */
 import { createHash, createHmac } from 'node:crypto'
 import { Refusal } from '../../base/assert.ts'
-import { derivedId, type IdPrefix, type Seed } from '../../base/random.ts'
+import { derivedId, type IdPrefix, type Random, type Seed } from '../../base/random.ts'
 import type { Store } from '../../store/store.ts'
 
 /** How often what a request would make may be given up; each time costs whoever asks one more read. */
@@ -50,9 +50,11 @@ export const nameOf = (seed: Seed): string => derivedId(seed, 'req', '')
 
 export class Requests {
   readonly #store: Pick<Store, 'controls' | 'vouchers'>
+  readonly #random: Random
 
-  constructor(store: Pick<Store, 'controls' | 'vouchers'>) {
+  constructor(store: Pick<Store, 'controls' | 'vouchers'>, random: Random) {
     this.#store = store
+    this.#random = random
   }
 
   /** What the ids of a request follow from. Throws `idempotency_mismatch` when its key came with another body. */
@@ -79,11 +81,12 @@ export class Requests {
     seed: Seed,
     change: () => Promise<T>,
   ): Promise<{ readonly made: T; readonly isReplayed: boolean }> {
-    const done = `${nameOf(seed)} done`
-    const isReplayed = (await this.#store.controls.kept(OPERATORS, done)) !== undefined
+    const { controls } = this.#store
+    const [done, mine] = [`${nameOf(seed)} done`, this.#random.bytes(8).toString('hex')]
+    const before = await controls.kept(OPERATORS, done)
     const made = await change()
-    if (!isReplayed) await this.#store.controls.keepFirst(OPERATORS, done, '1')
-    return { made, isReplayed }
+    // Of two at once the one whose mark is kept made it.
+    return { made, isReplayed: (before ?? (await controls.keepFirst(OPERATORS, done, mine))) !== mine }
   }
 }
 
