@@ -3,6 +3,8 @@
  * on one Redis. A shard that is away stops its own rounds, is named where people look, and stops nothing else; a node
  * starts without it. A slot that moves under load takes its round along, with its viewers.
  */
+import { readdirSync, rmSync } from 'node:fs'
+import { join } from 'node:path'
 import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest'
 import { clusterSlotOf } from '../../engine/store/cluster/slot-table.ts'
 import * as keys from '../../engine/store/connection/keys.ts'
@@ -152,4 +154,26 @@ test('a shard that is away: its rounds stand still, others go on, it is named, a
   await until(async () => (await claim(lost.id, 'cid')).status === 201)
   await until(async () => (await claim(lost.id, 'ada', late)).status === 200)
   await until(async () => (await reportOf()).problems.length === 0)
+})
+
+test('a server that comes back empty has lost its slots: their rounds stand still, nothing ends, and others go on', async () => {
+  const owners = await Promise.all([keys.agreed(), keys.controls()].map(key => redis.ownerOf(key)))
+  const emptied = redis.primaries.find(each => !owners.includes(each)) as ClusterServer
+  const lost = await roundAt(redis, api, emptied)
+  const kept = await roundAt(redis, api, other(emptied))
+  // A server that has just started takes itself for no part of a whole cluster for a moment.
+  await until(async () => (await claim(lost.id, 'ada')).status === 201)
+  await emptied.redis.kill()
+  for (const name of readdirSync(emptied.redis.dir))
+    if (/^nodes|^appendonlydir|rdb$/.test(name)) rmSync(join(emptied.redis.dir, name), { recursive: true })
+  await emptied.redis.restart()
+  const asked = () => other(emptied).admin.cluster('NODES') as Promise<string>
+  await until(async () => /:0@0 .*noaddr/.test(await asked()))
+  await until(async () =>
+    (await reportOf()).problems.some(({ what }) => /^no server is known for \d+ cluster slots/.test(what)),
+  )
+  expect(['fenced', 'unavailable', 'unknown']).toContain((await claim(lost.id, 'bea')).body.code)
+  const going = await claim(kept.id, 'ada')
+  expect(going.status, JSON.stringify(going.body)).toBe(201)
+  expect((await claim(kept.id, 'ada', new Api(second.url, KEYS.operator))).status).toBe(200)
 })

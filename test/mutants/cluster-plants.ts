@@ -133,4 +133,25 @@ export const CLUSTER_PLANTS: readonly Plant[] = [
     ["host === null || host === '' || host === '?' ? askedHost : host", "host ?? ''"],
     'unit/slot-table',
   ),
+  plant(
+    'a server without an address is asked at port 0',
+    'engine/store/cluster/slot-table.ts',
+    ['/.:[1-9]\\d*$/', '/.:\\d+$/'],
+    'unit/slot-table',
+  ),
+  plant(
+    'slots that no server is known for stop nothing',
+    'engine/store/server/cluster-health.ts',
+    [
+      'return server === undefined || this.#stopped.has(server)',
+      'return server !== undefined && this.#stopped.has(server)',
+    ],
+    'cluster/engine',
+  ),
+  plant(
+    'slots that no server is known for are no problem',
+    'engine/store/server/cluster-health.ts',
+    ['if (unserved === 0) return []', 'if (unserved >= 0) return []'],
+    'cluster/engine',
+  ),
 ]

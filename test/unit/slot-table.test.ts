@@ -23,6 +23,9 @@ test('a server that names no host is the one that was asked, and hosts with colo
     [100, 100, ['', 7002, 'id']],
     [101, 199, [null, 7003, 'id']],
     [200, 299, ['::1', 7004, 'id']],
+    // The others lost its address: it is noaddr.
+    [300, 399, ['10.0.0.1', 0, 'id']],
+    [400, 499, ['', 0, 'id']],
   ]
   expect(slotRunsOf(replies, '10.0.0.9')).toEqual([
     [0, 99, '10.0.0.1:7000'],
@@ -53,6 +56,7 @@ test('a table knows its owners, and a slot that moves belongs to another', () =>
   same.move(5, 'b:2')
   expect(table.isSame(same)).toBe(true)
   expect(new SlotTable().ownerOf(1)).toBeUndefined()
+  expect([table.countUnserved(), new SlotTable([[7, 9, 'a:1']]).countUnserved()]).toEqual([0, SLOTS - 3])
 })
 
 test.each([0, 1, 5461, SLOTS - 1])('a tag of slot %i lies in it, and is short', slot => {

@@ -49,6 +49,7 @@ export class Cluster {
   #remarks = 0
   #table = new SlotTable()
   #owners: ReadonlySet<string> = new Set()
+  #unserved = 0
   #client: Redis | undefined
   #turn = 0
   #failures = 0
@@ -79,6 +80,11 @@ export class Cluster {
   /** The servers that have slots. */
   get owners(): ReadonlySet<string> {
     return this.#owners
+  }
+
+  /** How many slots no server is known for, once there is a table. */
+  get unserved(): number {
+    return this.#unserved
   }
 
   urlOf(server: string): string {
@@ -196,6 +202,7 @@ export class Cluster {
 
   #changed(): void {
     this.#owners = this.#table.owners()
+    this.#unserved = this.#table.countUnserved()
     for (const changed of this.#listeners) changed()
   }
 

@@ -11,7 +11,7 @@ import { jitter, type Random } from '../../base/random.ts'
 import type { Line } from '../connection/line.ts'
 import { keyOf, type Request } from '../connection/request.ts'
 import type { Cluster } from './cluster.ts'
-import { addressOf } from './slot-table.ts'
+import { addressOf, isReachable } from './slot-table.ts'
 
 /** Behind "not now" a request waits about so long. */
 const PARK_MS = 40
@@ -106,6 +106,10 @@ export class Shards {
     if (word !== 'MOVED' && word !== 'ASK') return false
     if (isFirst && request.reports) request.writtenTo = undefined
     const server = this.#serverOf(line, where)
+    if (!isReachable(server)) {
+      this.park(request)
+      return true
+    }
     if (word === 'ASK') {
       const other = this.#open(server)
       if (other.ready) this.#options.write(other, request, true)

@@ -20,13 +20,23 @@ const isSlot = (slot: number): boolean => Number.isInteger(slot) && slot >= 0 &&
 /** An address as one word; a host that has colons stands in brackets. */
 export const addressOf = (host: string, port: number): string => `${host.includes(':') ? `[${host}]` : host}:${port}`
 
-/** What CLUSTER SLOTS replied; a server that does not know its own host is the one that was asked. */
+/** Whether an address leads anywhere: of a server that others lost the address of, Redis says port 0. */
+export const isReachable = (address: string): boolean => /.:[1-9]\d*$/.test(address)
+
+/**
+ * What CLUSTER SLOTS replied; a server that does not know its own host is the one that was asked. Slots of a server without an
+ * address are left out: nobody can be asked for them.
+ */
 export function slotRunsOf(reply: unknown, askedHost: string): SlotRun[] {
-  return (reply as readonly [number, number, readonly [string | null, number]][]).map(([from, to, [host, port]]) => [
-    from,
-    to,
-    addressOf(host === null || host === '' || host === '?' ? askedHost : host, port),
-  ])
+  return (reply as readonly [number, number, readonly [string | null, number]][])
+    .map(
+      ([from, to, [host, port]]): SlotRun => [
+        from,
+        to,
+        addressOf(host === null || host === '' || host === '?' ? askedHost : host, port),
+      ],
+    )
+    .filter(([, , address]) => isReachable(address))
 }
 
 export class SlotTable {
@@ -51,6 +61,11 @@ export class SlotTable {
       last = owner
     }
     return owners
+  }
+
+  /** How many slots no server is known for. */
+  countUnserved(): number {
+    return this.#owners.reduce((count, owner) => (owner === undefined ? count + 1 : count), 0)
   }
 
   /** The slots of a server, ascending. */

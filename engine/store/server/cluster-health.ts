@@ -109,11 +109,12 @@ export class ClusterHealth {
     this.#options = options
   }
 
-  /** Whether the shard of a round had a problem at the last check. */
+  /** Whether the shard of a round had a problem at the last check, or no server is known for it. */
   isStopped(roundId: string): boolean {
-    if (this.#stopped.size === 0) return false
-    const server = this.#options.cluster.ownerOf(roundState(roundId))
-    return server !== undefined && this.#stopped.has(server)
+    const { cluster } = this.#options
+    if (this.#stopped.size === 0 && cluster.unserved === 0) return false
+    const server = cluster.ownerOf(roundState(roundId))
+    return server === undefined || this.#stopped.has(server)
   }
 
   /** Reads and judges all shards. Throws Fault when none is known. */
@@ -122,7 +123,7 @@ export class ClusterHealth {
     for (const server of this.#stopped) if (!servers.includes(server)) this.#stopped.delete(server)
     const judged = await Promise.all(servers.map(server => this.#judgeAtOnce(server)))
     const sound = judged.filter(({ problems }) => problems.length === 0)
-    const found = shared(judged, ({ problems }) => problems, this.#named)
+    const found = [...shared(judged, ({ problems }) => problems, this.#named), ...this.#unserved()]
     const healths = judged.flatMap(({ health }) => (health ? [health] : []))
     return {
       problems: sound.length === 0 ? found : [],
@@ -215,6 +216,16 @@ export class ClusterHealth {
         this.#links.delete(server)
         void link.close()
       }
+  }
+
+  /** A server that came back without its memory has lost its slots, and the others know no address for them. */
+  #unserved(): Finding[] {
+    const { unserved } = this.#options.cluster
+    if (unserved === 0) return []
+    const what = `no server is known for ${unserved} cluster slots: their rounds stand still`
+    const mend =
+      'start the server that had them with its own nodes.conf and log, or promote its replica (CLUSTER FAILOVER FORCE); CLUSTER NODES shows it as noaddr'
+    return [{ what, mend }]
   }
 
   #fewShards(primaries: number): Finding[] {
