@@ -147,8 +147,11 @@ test('a request that waits for keys is whole when they come: a body in parts, no
   const head = (user: string, length: number) =>
     `POST /v1/rounds/${round.id}/claims HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ${next.token(user)}\r\n` +
     `Content-Type: application/json\r\nContent-Length: ${length}\r\n\r\n`
-  const [parts, long, left] = [new RawConnection(url), new RawConnection(url), new RawConnection(url)]
+  const [parts, long, left, wrong] = Array.from({ length: 4 }, () => new RawConnection(url)) as [
+    ...[RawConnection, RawConnection, RawConnection, RawConnection],
+  ]
   const answers = [
+    wrong.ask(`${head('wrong', 10)}{"slot":0}`),
     parts.ask(`${head('parts', 10)}{"sl`),
     long.ask(head('long', BODY_BYTES_MAX + 1) + 'x'.repeat(BODY_BYTES_MAX + 1)),
   ]
@@ -160,7 +163,7 @@ test('a request that waits for keys is whole when they come: a body in parts, no
   await parts.send('ot":1}')
   await api.get(`/v1/rounds/${round.id}`)
   held.open()
-  expect((await Promise.all(answers)).map(({ status }) => status)).toEqual([201, 413])
+  expect((await Promise.all(answers)).map(({ status }) => status)).toEqual([422, 201, 413])
   expectProblem(await reads, 'not_found')
   expectProblem(await api.get(`/v1/rounds/${round.id}/claims/left`), 'not_found')
 })
