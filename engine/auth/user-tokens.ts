@@ -102,6 +102,9 @@ function partsIn(token: string): TokenParts | undefined {
   return { algorithm, kid: named, signed: `${head}.${body}`, signature: Buffer.from(signature, 'base64url'), body }
 }
 
+/** Whether a token has ended at a moment of the wall's clock, the leeway included. */
+export const isOver = ({ expiresAt }: UserClaims, nowMs: number): boolean => expiresAt + LEEWAY_MS <= nowMs
+
 export class UserTokens {
   readonly #secrets: readonly string[]
   readonly #issuer: string
@@ -156,8 +159,8 @@ export class UserTokens {
     return found && this.#isOver(found.claims) ? 'exp is over' : undefined
   }
 
-  #isOver({ expiresAt }: UserClaims): boolean {
-    return expiresAt + LEEWAY_MS <= this.#clock.wallMs()
+  #isOver(claims: UserClaims): boolean {
+    return isOver(claims, this.#clock.wallMs())
   }
 
   #remember(digest: string, verified: Verified): void {

@@ -6,6 +6,12 @@ import { type Plant, plant } from './plant.ts'
 
 export const STREAM_PLANTS: readonly Plant[] = [
   plant(
+    'a socket outlives its token',
+    'engine/server/stream/stream.ts',
+    ['if (user && isOver(user, clock.wallMs()))', 'if (false)'],
+    'server/ended-tokens',
+  ),
+  plant(
     'answers pile up for a reader who never reads',
     'engine/server/uws/sockets.ts',
     ['if (this.#owedBytes > this.owedBytesMax)', 'if (this.#owedBytes < 0)'],

@@ -7,6 +7,7 @@
 
 import { networkOf } from '../../auth/addresses.ts'
 import { type Caller, type Callers, may } from '../../auth/callers.ts'
+import { isOver } from '../../auth/user-tokens.ts'
 import { Refusal } from '../../base/assert.ts'
 import { rfc3339 } from '../../base/clock.ts'
 import { CLOSE_CODES, CODES, type Code } from '../../base/codes.ts'
@@ -170,7 +171,10 @@ export class Stream implements StreamHandler {
     const session = this.#sessions.get(socket)
     if (!session) return
     if (message.length > FRAME_BYTES_MAX) return this.#end(socket, 'too_large')
-    const { allowed, late } = this.#options.services.rates.take(session.caller, () => socket.address)
+    const { clock, rates } = this.#options.services
+    const { user } = session.caller
+    if (user && isOver(user, clock.wallMs())) return this.#end(socket, 'unauthorized')
+    const { allowed, late } = rates.take(session.caller, () => socket.address)
     if (!allowed) return this.#error(socket, idOf(socket, message), late ? 'overloaded' : 'rate_limited')
     const frame = socket.msgpack ? scanClaimsFrame(message) : undefined
     if (frame) this.#packedClaims(socket, session, frame)
