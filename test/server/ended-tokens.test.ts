@@ -41,7 +41,9 @@ test.each(['json', 'msgpack'] as const)('a socket claims no longer than its toke
 test('a key has no end, and neither has who shows none', async () => {
   const round = await makeRound(api, { stock: 5 })
   const [keyed, nobody] = [await openStream(worker.url, { credential: KEYS.platform }), await openStream(worker.url)]
-  expect(await keyed.ask({ op: 'claim', id: 1, round_id: round.id, user_id: 'u1' })).toMatchObject({ outcome: 'granted' })
+  expect(await keyed.ask({ op: 'claim', id: 1, round_id: round.id, user_id: 'u1' })).toMatchObject({
+    outcome: 'granted',
+  })
   expect(await nobody.ask({ op: 'ping', id: 2 })).toMatchObject({ op: 'pong' })
   await Promise.all([keyed.close(), nobody.close()])
 })

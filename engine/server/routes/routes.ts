@@ -21,6 +21,7 @@ export const VERSION = '0.1.0'
 const TEXT = 'text/plain; version=0.0.4; charset=utf-8'
 
 const METRICS_PATH = '/metrics'
+export const STREAM_PATH = '/v1/stream'
 
 const CLAIM: Omit<Route, 'handle'> = {
   method: 'post',
@@ -156,10 +157,22 @@ function preflight(exchange: Exchange): void {
 const nothingHere = (exchange: Exchange) =>
   refuse(exchange, 'not_found', `${exchange.path}: ${CODES.not_found.title.toLowerCase()}`)
 
+/** What stands where the stream is served, without its Upgrade: most often a proxy dropped it. */
+function noUpgrade(exchange: Exchange): void {
+  if (exchange.method !== 'get' && exchange.method !== 'head')
+    return refuse(exchange, 'method_not_allowed', 'use GET', { headers: [['Allow', 'GET']] })
+  refuse(
+    exchange,
+    'invalid',
+    `${STREAM_PATH} is a WebSocket, and this request has no Upgrade: open one; behind a proxy, let it pass Upgrade and Connection on`,
+  )
+}
+
 /** What matches no route: another method of a path that exists, or nothing. */
 export function noRoute(exchange: Exchange): void {
   if (exchange.framing === 'ambiguous') return refuseAmbiguous(exchange)
   if (exchange.garbled) return refuseGarbled(exchange)
+  if (exchange.path === STREAM_PATH) return noUpgrade(exchange)
   const methods = methodsOf(exchange.path)
   if (methods.length === 0) return nothingHere(exchange)
   refuse(exchange, 'method_not_allowed', `use ${methods.join(', ')}`, { headers: [['Allow', methods.join(', ')]] })

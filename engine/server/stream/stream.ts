@@ -141,8 +141,8 @@ export class Stream implements StreamHandler {
   /** A credential that names nobody: refused, or for as long as the key that it names may have been published. */
   #stranger({ credential }: UpgradeRequest): RefusedUpgrade {
     const { callers } = this.#options
-    const missing = callers.missing(credential)
-    if (missing === undefined) return { status: CODES.unauthorized.status, detail: callers.complaint(credential) }
+    const missing = callers.missing(credential ?? '')
+    if (missing === undefined) return { status: CODES.unauthorized.status, detail: callers.complaint(credential ?? '') }
     const refused = { status: CODES.unavailable.status, detail: KEYS_AWAY }
     return missing === 'away' ? refused : { ...refused, wait: missing }
   }
@@ -150,7 +150,7 @@ export class Stream implements StreamHandler {
   #refusal({ origin, host, credential, address }: UpgradeRequest): Code | undefined {
     const { callers, origins, socketsMax, socketsAddressMax } = this.#options
     if (!originAllowed(origin, host, origins)) return 'forbidden'
-    const caller = callers.of(credential)
+    const caller = credential === undefined ? undefined : callers.of(credential)
     if (!caller) return 'unauthorized'
     if (this.#sessions.size >= socketsMax) return 'overloaded'
     if (caller.role !== 'anonymous' || socketsAddressMax === 0) return undefined
