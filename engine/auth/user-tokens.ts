@@ -128,6 +128,8 @@ export class UserTokens {
   readonly #clock: Clock
   readonly #published: PublishedKeys | undefined
   readonly #cache = new Map<string, Verified>()
+  /** The token that proved nothing last, and why: who refuses it asks next. */
+  #refused: { readonly token: string; readonly complaint: Complaint | undefined } | undefined
 
   /** Throws when the public key is not one Ed25519 key. */
   constructor(keys: TokenKeys, clock: Clock) {
@@ -145,7 +147,10 @@ export class UserTokens {
     const digest = hash('sha256', token, 'base64')
     const remembered = this.#cache.get(digest)
     const known = remembered && !remembered.key?.isGone ? remembered : this.#check(token)
-    if (!known || typeof known === 'string' || this.#isOver(known.claims)) return undefined
+    if (!known || typeof known === 'string' || isOver(known.claims, this.#clock.wallMs())) {
+      this.#refused = { token, complaint: typeof known === 'object' ? 'exp is over' : known }
+      return undefined
+    }
     this.#remember(digest, known)
     return known.claims
   }
@@ -164,13 +169,8 @@ export class UserTokens {
 
   /** Which claim of a token is wrong whose signature is good; undefined for every other one. */
   complaint(token: string): Complaint | undefined {
-    const found = token.length > CREDENTIAL_BYTES_MAX ? undefined : this.#check(token)
-    if (typeof found === 'string') return found
-    return found && this.#isOver(found.claims) ? 'exp is over' : undefined
-  }
-
-  #isOver(claims: UserClaims): boolean {
-    return isOver(claims, this.#clock.wallMs())
+    if (this.#refused?.token !== token) this.verify(token)
+    return this.#refused?.token === token ? this.#refused.complaint : undefined
   }
 
   #remember(digest: string, verified: Verified): void {

@@ -138,7 +138,7 @@ export const openServer = (config: Config, services: Services, stream: Stream): 
     ...{ host: config.host, port: config.port },
     edge: edgeOf(config),
     routes: httpRoutes(services),
-    fallback: noRoute,
+    fallback: exchange => noRoute(services, exchange),
     streamPath: STREAM_PATH,
     stream,
     frameBytesMax: FRAME_BYTES_MAX,

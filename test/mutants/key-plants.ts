@@ -247,7 +247,7 @@ export const KEY_PLANTS: readonly Plant[] = [
     ["platform: ['claim-any', ", "platform: ['measure', 'claim-any', "],
     READERS,
   ),
-  plant('metrics: off is for keys', ROUTES, ["metricsFor === 'off'", "metricsFor === ('none' as string)"], READERS),
+  plant('metrics: off is for keys', ROUTES, ["isMetrics && metricsFor === 'off'", 'isMetrics && !metricsFor'], READERS),
   plant('metrics: public is for keys', ROUTES, ["metricsFor === 'public' ? open", 'false ? open'], READERS),
   plant(
     'metrics: with keys they are public by themselves',

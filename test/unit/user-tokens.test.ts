@@ -289,6 +289,18 @@ test.each([
   expect(tokens.complaint(text)).toBe(complaint)
 })
 
+test('who asks why a token proved nothing has it verified once', () => {
+  let looks = 0
+  const watched = Object.assign(new HandClock(), { wallMs: () => clock.wallMs() + 0 * looks++ })
+  const tokens = new UserTokens({ secret: SECRET, publicKey: '' }, watched)
+  const early = withBody({ nbf: NOW_S + LEEWAY_S + 1 })
+  expect(tokens.verify(early)).toBeUndefined()
+  expect([tokens.complaint(early), looks]).toEqual(['nbf is still to come', 1])
+  const other = withBody({ nbf: NOW_S + LEEWAY_S + 2 })
+  expect([tokens.complaint(other), looks]).toEqual(['nbf is still to come', 2])
+  expect([tokens.verify(token())?.userId, tokens.complaint(token())]).toEqual(['u1', undefined])
+})
+
 const strict = { publicKey: '', issuer: 'https://id.example', audience: 'shop' }
 
 test.each([

@@ -6,7 +6,7 @@
  */
 
 import { networkOf } from '../../auth/addresses.ts'
-import { type Caller, type Callers, may } from '../../auth/callers.ts'
+import { ANONYMOUS, type Caller, type Callers, may } from '../../auth/callers.ts'
 import { isOver } from '../../auth/user-tokens.ts'
 import { Refusal } from '../../base/assert.ts'
 import { rfc3339 } from '../../base/clock.ts'
@@ -76,6 +76,9 @@ function wrongQuery(query: string): Refusal | undefined {
   }
 }
 
+/** Refusals of an upgrade that count against the rate of their address; the others come of too many or of keys that are away. */
+const COUNTED: readonly number[] = [CODES.unauthorized.status, CODES.forbidden.status, CODES.invalid.status]
+
 /** The id that a frame's answer bears; 0 where it has none. */
 function idIn(frame: unknown): FrameId {
   const id = (frame as { id?: unknown } | null)?.id
@@ -131,6 +134,13 @@ export class Stream implements StreamHandler {
   }
 
   readonly refuses = (request: UpgradeRequest): RefusedUpgrade | undefined => {
+    const refused = this.#refused(request)
+    if (!refused || !COUNTED.includes(refused.status)) return refused
+    const { allowed, late } = this.#options.services.rates.take(ANONYMOUS, () => request.address)
+    return allowed || late ? refused : { status: CODES.rate_limited.status, detail: 'slow down' }
+  }
+
+  #refused(request: UpgradeRequest): RefusedUpgrade | undefined {
     const wrong = wrongQuery(request.query)
     if (wrong) return { status: CODES[wrong.code].status, detail: wrong.message }
     const code = this.#refusal(request)
