@@ -182,6 +182,30 @@ function refuseWeak(config: Config, given: Given): Config {
   return config
 }
 
+/** What checks user tokens does nothing where nothing verifies them, and whoever set it believes that it does. */
+function refuseIdle(config: Config, given: Given): Config {
+  const { jwtSecret, jwtSecretPrevious, jwtPublicKey, jwks } = config
+  for (const [name, value] of [
+    ['FAIRGRAB_JWT_ISSUER', config.jwtIssuer],
+    ['FAIRGRAB_JWT_AUDIENCE', config.jwtAudience],
+  ] as const) {
+    if (value === '' && given.value(name) !== '')
+      throw new ConfigError(`${name} (${given.source(name)}) is white space; write what tokens have there, or unset it`)
+    if (value !== '' && jwtSecret + jwtPublicKey + jwks === '')
+      throw new ConfigError(
+        `${name} (${given.source(name)}) has no effect without FAIRGRAB_JWT_SECRET, FAIRGRAB_JWT_PUBLIC_KEY or FAIRGRAB_JWKS; ` +
+          'set the one that verifies user tokens, or unset it',
+      )
+  }
+  const previous = 'FAIRGRAB_JWT_SECRET_PREVIOUS'
+  if (jwtSecretPrevious !== '' && jwtSecret === '')
+    throw new ConfigError(
+      `${previous} (${given.source(previous)}) is set without FAIRGRAB_JWT_SECRET; ` +
+        `set the secret that signs now as FAIRGRAB_JWT_SECRET, the one before it as ${previous}`,
+    )
+  return config
+}
+
 /** The levels replicated and fenced need replicas to count, and only they count them. */
 function refuseUncounted(config: Config): Config {
   const replicated = config.durability === 'replicated' || config.durability === 'fenced'
@@ -217,6 +241,15 @@ function originsIn(text: string): readonly string[] {
   })
 }
 
+function proxiesIn(text: string): readonly string[] {
+  const entries = text.split(',').flatMap(entry => entry.trim() || [])
+  if (text !== '' && entries.length === 0)
+    throw new ConfigError(
+      `FAIRGRAB_TRUSTED_PROXIES: "${text}" (from the environment) names no proxy; write addresses and networks like 10.0.0.7, 10.0.0.0/8 or fd00::/8, or unset it`,
+    )
+  return entries
+}
+
 /** Reads and checks the environment. Throws ConfigError with a message for people. */
 export function readConfig(env: NodeJS.ProcessEnv = process.env): Config {
   refuseUnknown(env)
@@ -236,8 +269,8 @@ export function readConfig(env: NodeJS.ProcessEnv = process.env): Config {
     metrics: (text('FAIRGRAB_METRICS') || (text('FAIRGRAB_KEYS') === '' ? 'public' : 'key')) as Config['metrics'],
     jwtSecret: text('FAIRGRAB_JWT_SECRET').trimEnd(),
     jwtSecretPrevious: text('FAIRGRAB_JWT_SECRET_PREVIOUS').trimEnd(),
-    jwtIssuer: text('FAIRGRAB_JWT_ISSUER'),
-    jwtAudience: text('FAIRGRAB_JWT_AUDIENCE'),
+    jwtIssuer: text('FAIRGRAB_JWT_ISSUER').trimEnd(),
+    jwtAudience: text('FAIRGRAB_JWT_AUDIENCE').trimEnd(),
     jwtPublicKey: text('FAIRGRAB_JWT_PUBLIC_KEY').replaceAll('\\n', '\n'),
     jwks: text('FAIRGRAB_JWKS'),
     voucherSecret: text('FAIRGRAB_VOUCHER_SECRET').trimEnd(),
@@ -256,13 +289,11 @@ export function readConfig(env: NodeJS.ProcessEnv = process.env): Config {
     rateKey: number('FAIRGRAB_RATE_KEY'),
     rateWrongCodes: number('FAIRGRAB_RATE_WRONG_CODES'),
     origins: originsIn(text('FAIRGRAB_ORIGINS')),
-    trustedProxies: text('FAIRGRAB_TRUSTED_PROXIES')
-      .split(',')
-      .flatMap(entry => entry.trim() || []),
+    trustedProxies: proxiesIn(text('FAIRGRAB_TRUSTED_PROXIES')),
     arrivals: text('FAIRGRAB_ARRIVALS'),
     logLevel: text('LOG_LEVEL'),
   }
-  return refuseUncounted(refuseWeak(config, given))
+  return refuseUncounted(refuseIdle(refuseWeak(config, given), given))
 }
 
 /** The settings that the environment gives, fit to be shown. */

@@ -170,7 +170,7 @@ export class Callers {
 }
 
 /** The credential of an Authorization header; undefined where it is not a bearer's. */
-const bearerIn = (header: string): string | undefined =>
+export const bearerIn = (header: string): string | undefined =>
   header.length >= 8 && header.slice(0, 7).toLowerCase() === 'bearer ' ? header.slice(7) : undefined
 
 export const may = (caller: Caller, right: Right): boolean => RIGHTS[caller.role].includes(right)

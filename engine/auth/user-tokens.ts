@@ -59,6 +59,8 @@ const PUBLISHED: readonly unknown[] = ['RS256', 'ES256', 'EdDSA'] satisfies read
 export type Complaint = `${'sub' | 'exp' | 'nbf' | 'iss' | 'aud' | 'region' | 'cohort'} ${string}`
 
 const LEEWAY_MS = 60_000
+/** The year 5138: an end beyond it was written in milliseconds, and would never come. */
+const EXP_S_MAX = 1e11
 
 const decode = (part: string): unknown => {
   if (!/^[A-Za-z0-9_-]+$/.test(part)) return undefined
@@ -72,19 +74,32 @@ const decode = (part: string): unknown => {
   }
 }
 
-const readKey = (pem: string): KeyObject | undefined => {
+const MAKE_KEY =
+  'make one with: openssl genpkey -algorithm ed25519 -out key.pem, and set what openssl pkey -in key.pem -pubout prints'
+
+/** The key of the setting; throws with what to set instead. A private key is refused unread: it has no business here. */
+function readKey(pem: string): KeyObject {
+  const wrong = (why: string) => new Error(`FAIRGRAB_JWT_PUBLIC_KEY ${why}`)
+  if (/-----BEGIN [A-Z ]*PRIVATE KEY-----/.test(pem))
+    throw wrong('is a private key; set what openssl pkey -in key.pem -pubout prints')
+  if (/-----END [A-Z ]+-----\s*\S/.test(pem))
+    throw wrong('has more behind its first PEM; set one key here, and several with FAIRGRAB_JWKS')
+  let key: KeyObject | undefined
   try {
-    return createPublicKey(pem)
+    key = createPublicKey(pem)
   } catch {
-    return undefined
+    // It is said below, as of a key of another kind.
   }
+  if (key?.asymmetricKeyType !== 'ed25519') throw wrong(`is not an Ed25519 key; ${MAKE_KEY}`)
+  return key
 }
 
 const isRecord = (value: unknown): value is Record<string, unknown> =>
   typeof value === 'object' && value !== null && !Array.isArray(value)
 
-const optionalText = (value: unknown): value is string | undefined =>
-  value === undefined || (typeof value === 'string' && value.length <= 64)
+/** Absent is also null, which is what many libraries write for it. */
+const optionalText = (value: unknown): value is string | null | undefined =>
+  value === undefined || value === null || (typeof value === 'string' && value.length <= 64)
 
 /** Media types have no case, and `application/` may stand before the names of these (RFC 7515, 4.1.9). */
 const isTokenType = (type: unknown): boolean => typeof type === 'string' && /^(application\/)?(at\+)?jwt$/i.test(type)
@@ -102,6 +117,9 @@ function partsIn(token: string): TokenParts | undefined {
   return { algorithm, kid: named, signed: `${head}.${body}`, signature: Buffer.from(signature, 'base64url'), body }
 }
 
+/** Whether a token has ended at a moment of the wall's clock, the leeway included. */
+export const isOver = ({ expiresAt }: UserClaims, nowMs: number): boolean => expiresAt + LEEWAY_MS <= nowMs
+
 export class UserTokens {
   readonly #secrets: readonly string[]
   readonly #issuer: string
@@ -110,20 +128,17 @@ export class UserTokens {
   readonly #clock: Clock
   readonly #published: PublishedKeys | undefined
   readonly #cache = new Map<string, Verified>()
+  /** The token that proved nothing last, and why: who refuses it asks next. */
+  #refused: { readonly token: string; readonly complaint: Complaint | undefined } | undefined
 
-  /** Throws when the public key is not an Ed25519 key. */
+  /** Throws when the public key is not one Ed25519 key. */
   constructor(keys: TokenKeys, clock: Clock) {
     this.#secrets = [keys.secret, keys.secretPrevious ?? ''].filter(secret => secret !== '')
     this.#issuer = keys.issuer ?? ''
     this.#audience = keys.audience ?? ''
     this.#published = keys.published
     this.#clock = clock
-    if (keys.publicKey === '') return
-    this.#publicKey = readKey(keys.publicKey)
-    if (this.#publicKey?.asymmetricKeyType !== 'ed25519')
-      throw new Error(
-        'FAIRGRAB_JWT_PUBLIC_KEY is not an Ed25519 key; make one with: openssl genpkey -algorithm ed25519',
-      )
+    if (keys.publicKey !== '') this.#publicKey = readKey(keys.publicKey)
   }
 
   /** What a token proves, or undefined for one that proves nothing, whatever the reason. */
@@ -132,7 +147,10 @@ export class UserTokens {
     const digest = hash('sha256', token, 'base64')
     const remembered = this.#cache.get(digest)
     const known = remembered && !remembered.key?.isGone ? remembered : this.#check(token)
-    if (!known || typeof known === 'string' || this.#isOver(known.claims)) return undefined
+    if (!known || typeof known === 'string' || isOver(known.claims, this.#clock.wallMs())) {
+      this.#refused = { token, complaint: typeof known === 'object' ? 'exp is over' : known }
+      return undefined
+    }
     this.#remember(digest, known)
     return known.claims
   }
@@ -151,13 +169,8 @@ export class UserTokens {
 
   /** Which claim of a token is wrong whose signature is good; undefined for every other one. */
   complaint(token: string): Complaint | undefined {
-    const found = token.length > CREDENTIAL_BYTES_MAX ? undefined : this.#check(token)
-    if (typeof found === 'string') return found
-    return found && this.#isOver(found.claims) ? 'exp is over' : undefined
-  }
-
-  #isOver({ expiresAt }: UserClaims): boolean {
-    return expiresAt + LEEWAY_MS <= this.#clock.wallMs()
+    if (this.#refused?.token !== token) this.verify(token)
+    return this.#refused?.token === token ? this.#refused.complaint : undefined
   }
 
   #remember(digest: string, verified: Verified): void {
@@ -198,6 +211,7 @@ export class UserTokens {
     const { sub, exp, nbf, iss, aud, region, cohort } = body
     if (!isUserId(sub)) return 'sub is no user id'
     if (typeof exp !== 'number' || !Number.isFinite(exp)) return 'exp is no number'
+    if (exp > EXP_S_MAX) return 'exp is in seconds, and this one is not'
     if (nbf !== undefined && typeof nbf !== 'number') return 'nbf is no number'
     if (nbf !== undefined && nbf * 1000 > this.#clock.wallMs() + LEEWAY_MS) return 'nbf is still to come'
     if (this.#issuer !== '' && iss !== this.#issuer) return 'iss is another one than FAIRGRAB_JWT_ISSUER'
@@ -207,8 +221,8 @@ export class UserTokens {
     return {
       userId: sub,
       expiresAt: exp * 1000,
-      ...(region === undefined ? {} : { region }),
-      ...(cohort === undefined ? {} : { cohort }),
+      ...(typeof region === 'string' ? { region } : {}),
+      ...(typeof cohort === 'string' ? { cohort } : {}),
     }
   }
 }

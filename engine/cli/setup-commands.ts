@@ -94,9 +94,10 @@ export const CONFIG: Command = {
     await hostOf(config.host)
     checkFolders(config)
     const rows = settingsGiven()
+    const width = Math.max(26, ...rows.map(({ name }) => name.length + 2))
     given.print({ ok: true, set: rows }, [
       'the settings are sound',
-      ...rows.map(({ name, value }) => `  ${name.padEnd(26)}${value}`),
+      ...rows.map(({ name, value }) => `  ${name.padEnd(width)}${value}`),
     ])
     return 0
   },

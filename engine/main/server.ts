@@ -38,7 +38,7 @@ import type { Gauges, Metrics } from '../ops/metrics.ts'
 import { stockFrame } from '../server/answers/round-answers.ts'
 import type { Services } from '../server/http/gateway.ts'
 import type { RateLimits } from '../server/http/rate-limits.ts'
-import { httpRoutes, noRoute, VERSION } from '../server/routes/routes.ts'
+import { httpRoutes, noRoute, STREAM_PATH, VERSION } from '../server/routes/routes.ts'
 import { Stream, topicOf } from '../server/stream/stream.ts'
 import type { Edge } from '../server/uws/exchange.ts'
 import { type Server, serve } from '../server/uws/server.ts'
@@ -138,8 +138,8 @@ export const openServer = (config: Config, services: Services, stream: Stream): 
     ...{ host: config.host, port: config.port },
     edge: edgeOf(config),
     routes: httpRoutes(services),
-    fallback: noRoute,
-    streamPath: '/v1/stream',
+    fallback: exchange => noRoute(services, exchange),
+    streamPath: STREAM_PATH,
     stream,
     frameBytesMax: FRAME_BYTES_MAX,
     socketIdleS: SOCKET_IDLE_S,

@@ -12,6 +12,12 @@ import { checkAddress } from '../store/connection/address.ts'
 import { checkTlsFiles } from '../store/connection/tls-files.ts'
 import { checkKeySource } from './key-source.ts'
 
+/** The first and the last address of each family: a network with both is everybody. */
+const ENDS = [
+  ['0.0.0.0', '255.255.255.255'],
+  ['::', 'ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff'],
+] as const
+
 function checkProxies(entries: readonly string[]): void {
   try {
     void new Networks(entries)
@@ -20,6 +26,14 @@ function checkProxies(entries: readonly string[]): void {
       `FAIRGRAB_TRUSTED_PROXIES: "${(cause as Error).message}" (from the environment) is neither an address nor a network; write them like 10.0.0.7, 10.0.0.0/8 or fd00::/8`,
     )
   }
+  const everybody = entries.find(entry => {
+    const network = new Networks([entry])
+    return ENDS.some(([first, last]) => network.has(first) && network.has(last))
+  })
+  if (everybody !== undefined)
+    throw new Error(
+      `FAIRGRAB_TRUSTED_PROXIES: "${everybody}" (from the environment) is everybody, and whoever is trusted may write any address; name your proxies, never a network that clients are in`,
+    )
 }
 
 /** Throws ConfigError with a message for people. */

@@ -43,7 +43,7 @@ export const EDGE_PLANTS: readonly Plant[] = [
   plant(
     'the edge: a token for the stream is of any bytes',
     'engine/server/uws/sockets.ts',
-    ['credential.includes(GARBLED) || isGarbledHeader(header)', 'isGarbledHeader(header)'],
+    ['credential?.includes(GARBLED) || isGarbledHeader(header)', 'isGarbledHeader(header)'],
     GARBLED,
   ),
   plant(
@@ -115,5 +115,29 @@ export const EDGE_PLANTS: readonly Plant[] = [
     'engine/server/http/gateway.ts',
     ["exchange.framing === 'body' &&", 'false &&'],
     'server/unknown-input',
+  ),
+  plant(
+    'the edge: a wrong credential counts against no rate',
+    'engine/server/http/gateway.ts',
+    ['const headers = counted(services, exchange, ANONYMOUS, false)', 'const headers: Headers | undefined = []'],
+    'server/rate-limits',
+  ),
+  plant(
+    'the edge: a path that does not exist counts against the address whoever asks',
+    'engine/server/routes/routes.ts',
+    ['callers.ofHeader(exchange.authorization) ?? ANONYMOUS', 'ANONYMOUS ?? callers'],
+    'server/rate-limits',
+  ),
+  plant(
+    'the edge: an upgrade that is refused counts against no rate',
+    'engine/server/stream/stream.ts',
+    ['return allowed || late ? refused :', 'return allowed || !late ? refused :'],
+    'server/rate-limits',
+  ),
+  plant(
+    'the edge: a token that proves nothing is verified twice',
+    'engine/auth/user-tokens.ts',
+    ['if (this.#refused?.token !== token) this.verify(token)', 'this.verify(token)'],
+    'unit/user-tokens',
   ),
 ]

@@ -15,6 +15,50 @@ const [SET, PUBLISHED, TOKENS, SOURCE] = [
 ]
 const [OF_SET, OF_KEYS, OF_SERVER] = ['unit/key-set', 'unit/published-keys', 'server/published-keys']
 
+const [CONFIG, OF_CONFIG, OF_TOKENS] = ['engine/config.ts', 'unit/config', 'unit/user-tokens']
+
+const SETTING_PLANTS: readonly Plant[] = [
+  plant(
+    'a private key is set as the public one',
+    TOKENS,
+    ["throw wrong('is a private key", "void wrong('is a private key"],
+    OF_TOKENS,
+  ),
+  plant(
+    'a second PEM is left out in silence',
+    TOKENS,
+    ["throw wrong('has more behind", "void wrong('has more behind"],
+    OF_TOKENS,
+  ),
+  plant('an exp in milliseconds never ends', TOKENS, ['if (exp > EXP_S_MAX)', 'if (exp > 1e15)'], OF_TOKENS),
+  plant('a cohort that is null is wrong', TOKENS, ['value === null || ', ''], OF_TOKENS),
+  plant(
+    'an issuer is checked of no token',
+    CONFIG,
+    ["value !== '' && jwtSecret + jwtPublicKey + jwks === ''", 'false'],
+    OF_CONFIG,
+  ),
+  plant(
+    'an audience of white space takes any',
+    CONFIG,
+    ["value === '' && given.value(name) !== ''", 'false'],
+    OF_CONFIG,
+  ),
+  plant(
+    'a secret of before stands alone',
+    CONFIG,
+    ["jwtSecretPrevious !== '' && jwtSecret === ''", 'false'],
+    OF_CONFIG,
+  ),
+  plant('a list of proxies without one is none', CONFIG, ["text !== '' && entries.length === 0", 'false'], OF_CONFIG),
+  plant(
+    'everybody is a trusted proxy',
+    'engine/main/start-check.ts',
+    ['if (everybody !== undefined)', 'if (false)'],
+    OF_CONFIG,
+  ),
+]
+
 const PUBLISHED_PLANTS: readonly Plant[] = [
   plant('published keys: short RSA keys verify', SET, ['modulusLength < least || ', ''], OF_SET),
   plant('published keys: any exponent will do', SET, ['publicExponent < 3n || ', ''], OF_SET),
@@ -203,7 +247,7 @@ export const KEY_PLANTS: readonly Plant[] = [
     ["platform: ['claim-any', ", "platform: ['measure', 'claim-any', "],
     READERS,
   ),
-  plant('metrics: off is for keys', ROUTES, ["metricsFor === 'off'", "metricsFor === ('none' as string)"], READERS),
+  plant('metrics: off is for keys', ROUTES, ["isMetrics && metricsFor === 'off'", 'isMetrics && !metricsFor'], READERS),
   plant('metrics: public is for keys', ROUTES, ["metricsFor === 'public' ? open", 'false ? open'], READERS),
   plant(
     'metrics: with keys they are public by themselves',
@@ -223,6 +267,7 @@ export const KEY_PLANTS: readonly Plant[] = [
     ['    this.#refused = key\n', ''],
     'browser/desk',
   ),
+  ...SETTING_PLANTS,
   ...PUBLISHED_PLANTS,
   ...FILE_PLANTS,
   ...SCOPE_PLANTS,

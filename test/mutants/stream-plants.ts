@@ -6,6 +6,24 @@ import { type Plant, plant } from './plant.ts'
 
 export const STREAM_PLANTS: readonly Plant[] = [
   plant(
+    'a stream takes a credential without its scheme',
+    'engine/server/uws/sockets.ts',
+    [': bearerIn(header)\n', ': (bearerIn(header) ?? header)\n'],
+    'server/stream',
+  ),
+  plant(
+    'who asks for the stream without Upgrade is told that there is none',
+    'engine/server/routes/routes.ts',
+    ['if (exchange.path === STREAM_PATH)', 'if (false)'],
+    'server/edge',
+  ),
+  plant(
+    'a socket outlives its token',
+    'engine/server/stream/stream.ts',
+    ['if (user && isOver(user, clock.wallMs()))', 'if (false)'],
+    'server/ended-tokens',
+  ),
+  plant(
     'answers pile up for a reader who never reads',
     'engine/server/uws/sockets.ts',
     ['if (this.#owedBytes > this.owedBytesMax)', 'if (this.#owedBytes < 0)'],

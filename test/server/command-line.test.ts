@@ -198,6 +198,25 @@ test('every error names the value, where it came from and what to do; exit 2 is 
   expect(ran).toEqual(ERRORS.map(([, code, words]) => ({ code, out: '', err: `fairgrab: ${words}` })))
 })
 
+test('a check of the settings keeps each name apart from its value', async () => {
+  const [secret, previous] = ['x'.repeat(32), 'y'.repeat(32)]
+  const env = { FAIRGRAB_JWT_SECRET: secret, FAIRGRAB_JWT_SECRET_PREVIOUS: previous, FAIRGRAB_WORKERS: '2' }
+  const { code, out } = await fairgrab('config check', env)
+  expect([
+    code,
+    ...out
+      .trim()
+      .split('\n')
+      .map(row => row.trim().split(/ {2,}/)),
+  ]).toEqual([
+    0,
+    ['the settings are sound'],
+    ['FAIRGRAB_JWT_SECRET', 'set'],
+    ['FAIRGRAB_JWT_SECRET_PREVIOUS', 'set'],
+    ['FAIRGRAB_WORKERS', '2'],
+  ])
+})
+
 test('the version is that of the package, however it is asked for', async () => {
   const { version } = JSON.parse(textOf('package.json')) as { version: string }
   const words = `fairgrab ${version} (Node ${process.version}, ${process.platform} ${process.arch})`

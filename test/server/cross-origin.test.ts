@@ -11,7 +11,7 @@ import { type RedisServer, startRedis } from '../support/redis.ts'
 import { openStream } from '../support/stream-client.ts'
 
 const SHOP = 'https://shop.example'
-const RATE = 5
+const RATE = 30
 
 let redis: RedisServer
 let worker: TestWorker

@@ -146,6 +146,18 @@ test('a path that does not exist is 404, another method 405 with Allow', async (
   }
 })
 
+test('the path of the stream says what it is to who asks without Upgrade, as behind a proxy that drops it', async () => {
+  expect((await fetch(`${worker.url}/v1/stream`, { method: 'HEAD' })).status).toBe(422)
+  const reply = await api.as('').get('/v1/stream?access_token=x')
+  expectProblem(reply, 'invalid')
+  expect(reply.body.detail).toBe(
+    '/v1/stream is a WebSocket, and this request has no Upgrade: open one; behind a proxy, let it pass Upgrade and Connection on',
+  )
+  const posted = await api.post('/v1/stream', {})
+  expectProblem(posted, 'method_not_allowed')
+  expect(posted.headers.get('allow')).toBe('GET')
+})
+
 const ROLES = ['operator', 'platform', 'merchant', 'viewer', 'user', 'anonymous'] as const
 type Role = (typeof ROLES)[number]
 const ALL: readonly Role[] = ROLES

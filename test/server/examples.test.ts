@@ -28,7 +28,7 @@ const PRINTS: Readonly<Record<string, readonly RegExp[]>> = {
 
 let node: TestNode
 beforeAll(async () => {
-  node = await startNode()
+  node = await startNode({ FAIRGRAB_JWT_ISSUER: 'login', FAIRGRAB_JWT_AUDIENCE: 'shop' })
 })
 afterAll(() => node?.stop())
 
@@ -44,7 +44,10 @@ async function typed(
 ): Promise<{ readonly code: number | null; readonly out: string; readonly err: string }> {
   const own = line
     .replace(/FAIRGRAB_KEY=\S+/, `FAIRGRAB_KEY=${KEYS.operator}`)
-    .replace(/FAIRGRAB_JWT_SECRET=\S+/, `FAIRGRAB_JWT_SECRET='${JWT_SECRET}'`)
+    .replace(
+      /FAIRGRAB_JWT_SECRET=\S+/,
+      `FAIRGRAB_JWT_SECRET='${JWT_SECRET}' FAIRGRAB_JWT_ISSUER=login FAIRGRAB_JWT_AUDIENCE=shop`,
+    )
   const child = spawn('bash', ['-c', own], {
     cwd: ROOT,
     env: bareEnv({ FAIRGRAB_URL: node.url }),

@@ -11,7 +11,7 @@ import { networkOf } from '../../engine/auth/addresses.ts'
 import { Api, expectProblem, makeRound, type Reply, type Round } from '../support/api.ts'
 import { KEYS, startTestWorker, type TestWorker } from '../support/engine.ts'
 import { type RedisServer, startRedis } from '../support/redis.ts'
-import { openStream } from '../support/stream-client.ts'
+import { openStream, upgradeStatus } from '../support/stream-client.ts'
 import { userToken } from '../support/user-token.ts'
 
 const USER_RATE = 5
@@ -39,13 +39,14 @@ async function untilLimited(
   ask: () => Promise<Reply>,
 ): Promise<{ readonly passed: readonly Reply[]; readonly limited: Reply }> {
   const passed: Reply[] = []
-  for (;;) {
+  for (let tries = 0; tries < 50; tries++) {
     // At once, because on a slow machine one after the other would give the bucket time to fill again.
     const replies = await Promise.all(Array.from({ length: AT_ONCE }, ask))
     passed.push(...replies.filter(({ status }) => status !== 429))
     const limited = replies.find(({ status }) => status === 429)
     if (limited) return { passed, limited }
   }
+  throw new Error(`none of ${passed.length} requests was limited`)
 }
 
 function expectLimit(reply: Reply, rate: number): number {
@@ -98,6 +99,47 @@ test('callers without a credential are limited by address; a socket gets an erro
   await until(1000)
   expect(await socket.ask({ op: 'ping', id: 'later' })).toMatchObject({ op: 'pong' })
   await socket.close()
+})
+
+test.each([
+  ['a wrong key', 401, (nobody: Api) => nobody.as('a wrong key').get(`/v1/rounds/${round.id}`)],
+  ['a forged token', 401, (nobody: Api) => nobody.as('x.y.N').post(`/v1/rounds/${round.id}/claims`, {})],
+  ['no credential where one is needed', 401, (nobody: Api) => nobody.get('/v1/campaigns')],
+  ['a path that does not exist', 404, (nobody: Api) => nobody.get('/v1/no-such-thing')],
+  ['a method that a path does not have', 405, (nobody: Api) => nobody.call('DELETE', '/v1/rounds')],
+  ['the stream without Upgrade', 422, (nobody: Api) => nobody.get('/v1/stream')],
+])('%s counts against its address, and against nobody who shows a good credential', async (_, status, ask) => {
+  await until(1000)
+  const { passed, limited } = await untilLimited(() => ask(api.as('')))
+  expect(passed.length).toBeGreaterThanOrEqual(ADDRESS_RATE)
+  expect(new Set(passed.map(reply => reply.status))).toEqual(new Set([status]))
+  expectProblem(limited, 'rate_limited', { retry_after_s: 1 })
+  expectLimit(limited, ADDRESS_RATE)
+  const user = api.as(userToken(`good ${status}`.replace(' ', '-')))
+  const [good, ...keyed] = await Promise.all([
+    user.get(`/v1/rounds/${round.id}`),
+    ...Array.from({ length: AT_ONCE }, () => api.as(KEYS.viewer).get('/v1/no-such-thing')),
+  ])
+  expect([good?.status, new Set(keyed.map(reply => reply.status))]).toEqual([200, new Set([404])])
+})
+
+test('what a user may not do counts against the user', async () => {
+  const { passed } = await untilLimited(() => api.as(userToken('pushy')).post('/v1/campaigns', {}))
+  expect(passed.length).toBeGreaterThanOrEqual(USER_RATE)
+  expect(new Set(passed.map(({ status }) => status))).toEqual(new Set([403]))
+  expectLimit(passed[0] as Reply, USER_RATE)
+})
+
+test.each([
+  [401, { credential: 'x.y.N' }],
+  [422, { query: '?token=x' }],
+  [403, { headers: { origin: 'https://evil.example' } }],
+] as const)('an upgrade that is refused with %s counts against its address', async (status, options) => {
+  await until(1000)
+  const ask = () => upgradeStatus(worker.url, options)
+  const statuses = await Promise.all(Array.from({ length: AT_ONCE }, ask))
+  expect(new Set(statuses)).toEqual(new Set([status, 429]))
+  expect(await upgradeStatus(worker.url, { credential: KEYS.platform })).toBe(101)
 })
 
 test('keys have no limit by default, and the one of the configuration where there is one', async () => {

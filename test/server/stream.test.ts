@@ -306,6 +306,9 @@ test('a credential comes in the header or as access_token; a wrong one refuses t
     const options = credential === undefined ? { query } : { query, credential }
     expect([query, credential, await upgradeStatus(worker.url, options)]).toEqual([query, credential, status])
   }
+  const schemes = [token, KEYS.platform, `Basic ${token}`, `Bearer${token}`, 'Bearer', `bearer ${token}`]
+  const statuses = schemes.map(authorization => upgradeStatus(worker.url, { headers: { authorization } }))
+  expect(await Promise.all(statuses)).toEqual([401, 401, 401, 401, 401, 101])
   const round = await makeRound(api)
   const byQuery = await openStream(worker.url, { query: `?access_token=${token}` })
   expect(await byQuery.ask({ op: 'claim', id: 1, round_id: round.id })).toMatchObject({ claim: { user_id: 'me' } })

@@ -106,6 +106,25 @@ const MESSAGES: readonly (readonly [Record<string, string>, string])[] = [
     { FAIRGRAB_JWT_SECRET: Buffer.alloc(32, 0xc4).toString() },
     'FAIRGRAB_JWT_SECRET (from the environment) is not UTF-8; write bytes as hex. Verifies user tokens signed with HS256; at least 32 bytes.',
   ],
+  ...['FAIRGRAB_JWT_ISSUER', 'FAIRGRAB_JWT_AUDIENCE'].map(
+    name =>
+      [
+        { [name]: 'shop' },
+        `${name} (from the environment) has no effect without FAIRGRAB_JWT_SECRET, FAIRGRAB_JWT_PUBLIC_KEY or FAIRGRAB_JWKS; set the one that verifies user tokens, or unset it`,
+      ] as const,
+  ),
+  [
+    { FAIRGRAB_JWT_SECRET: 'x'.repeat(32), FAIRGRAB_JWT_AUDIENCE: ' ' },
+    'FAIRGRAB_JWT_AUDIENCE (from the environment) is white space; write what tokens have there, or unset it',
+  ],
+  [
+    { FAIRGRAB_JWT_SECRET_PREVIOUS: 'x'.repeat(32), FAIRGRAB_JWKS: 'keys.json' },
+    'FAIRGRAB_JWT_SECRET_PREVIOUS (from the environment) is set without FAIRGRAB_JWT_SECRET; set the secret that signs now as FAIRGRAB_JWT_SECRET, the one before it as FAIRGRAB_JWT_SECRET_PREVIOUS',
+  ],
+  [
+    { FAIRGRAB_TRUSTED_PROXIES: ' , ' },
+    'FAIRGRAB_TRUSTED_PROXIES: " , " (from the environment) names no proxy; write addresses and networks like 10.0.0.7, 10.0.0.0/8 or fd00::/8, or unset it',
+  ],
   [{ FAIRGRAB_WORKER: '2' }, 'FAIRGRAB_WORKER (from the environment) is not a setting; did you mean FAIRGRAB_WORKERS?'],
   [{ FAIRGRAB_KEYZ: '' }, 'FAIRGRAB_KEYZ (from the environment) is not a setting; did you mean FAIRGRAB_KEYS?'],
   [
@@ -339,4 +358,24 @@ test('a proxy that is neither an address nor a network stops the start by name',
   expect(() => checkStart(readConfig(env))).toThrow(
     'FAIRGRAB_TRUSTED_PROXIES: "proxy.example" (from the environment) is neither an address nor a network; write them like 10.0.0.7, 10.0.0.0/8 or fd00::/8',
   )
+})
+
+test.each(['0.0.0.0/0', '1.2.3.4/0', '::/0', '::ffff:0.0.0.0/96'])(
+  'the proxy %s, which is everybody, stops the start',
+  entry => {
+    const env = { FAIRGRAB_TRUSTED_PROXIES: `10.0.0.1, ${entry}` }
+    expect(() => checkStart(readConfig(env))).toThrow(
+      `FAIRGRAB_TRUSTED_PROXIES: "${entry}" (from the environment) is everybody, and whoever is trusted may write any address; name your proxies, never a network that clients are in`,
+    )
+    expect(() => checkStart(readConfig({ FAIRGRAB_TRUSTED_PROXIES: '10.0.0.0/8, fd00::/8' }))).not.toThrow()
+  },
+)
+
+test('white space behind an issuer and an audience is no part of them', () => {
+  const secret = { FAIRGRAB_JWT_SECRET: 'x'.repeat(32) }
+  const env = { ...secret, FAIRGRAB_JWT_ISSUER: 'https://id.example \n', FAIRGRAB_JWT_AUDIENCE: 'shop\t' }
+  const { jwtIssuer, jwtAudience } = readConfig(env)
+  expect([jwtIssuer, jwtAudience]).toEqual(['https://id.example', 'shop'])
+  for (const key of [{ FAIRGRAB_JWT_PUBLIC_KEY: 'k' }, { FAIRGRAB_JWKS: 'f' }])
+    expect(readConfig({ ...key, FAIRGRAB_JWT_ISSUER: 'i' }).jwtIssuer).toBe('i')
 })

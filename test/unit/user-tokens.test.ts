@@ -166,6 +166,7 @@ const BAD: readonly (readonly [string, string])[] = [
   ['an exp that is a text', withBody({ exp: String(GOOD.exp) })],
   ['an exp that is null', withBody({ exp: null })],
   ['an endless exp', token({ body: '{"sub":"u1","exp":1e999}' })],
+  ['an exp in milliseconds', withBody({ exp: GOOD.exp * 1000 })],
   ['expired', withBody({ exp: NOW_S - LEEWAY_S })],
   ['expired long ago', withBody({ exp: 1 })],
   ['a negative exp', withBody({ exp: -1 })],
@@ -229,8 +230,49 @@ test('a key that is no Ed25519 key stops the start, and says how to make one', (
 })
 
 test.each([
+  [
+    'a private key',
+    privateKey.export({ type: 'pkcs8', format: 'pem' }).toString(),
+    'is a private key; set what openssl',
+  ],
+  [
+    'a private key behind the public one',
+    `${PEM}${privateKey.export({ type: 'pkcs8', format: 'pem' })}`,
+    'is a private',
+  ],
+  [
+    'a private key of another kind',
+    '-----BEGIN RSA PRIVATE KEY-----\nAA==\n-----END RSA PRIVATE KEY-----',
+    'is a private',
+  ],
+  [
+    'two keys',
+    `${PEM}${other.publicKey.export({ type: 'spki', format: 'pem' })}`,
+    'has more behind its first PEM; set one',
+  ],
+  [
+    'words behind the key',
+    `${PEM}\nand more`,
+    'has more behind its first PEM; set one key here, and several with FAIRGRAB_JWKS',
+  ],
+])('FAIRGRAB_JWT_PUBLIC_KEY with %s stops the start', (_, publicKey, message) => {
+  expect(() => new UserTokens({ secret: '', publicKey }, clock)).toThrow(`FAIRGRAB_JWT_PUBLIC_KEY ${message}`)
+})
+
+test('white space around the one key changes nothing', () => {
+  const eddsa = token({ header: { alg: 'EdDSA' }, signer: ed(privateKey) })
+  expect(new UserTokens({ secret: '', publicKey: `\n${PEM} \n\n` }, clock).verify(eddsa)?.userId).toBe('u1')
+})
+
+test('a region or a cohort that is null is absent', () => {
+  const claims = both().verify(withBody({ region: null, cohort: null }))
+  expect(claims).toEqual({ userId: 'u1', expiresAt: GOOD.exp * 1000 })
+})
+
+test.each([
   ['sub is no user id', withBody({ sub: 'u1/2' })],
   ['exp is no number', token({ body: { sub: 'u1' } })],
+  ['exp is in seconds, and this one is not', withBody({ exp: GOOD.exp * 1000 })],
   ['exp is over', withBody({ iss: 'https://id.example', aud: 'shop', exp: NOW_S - LEEWAY_S })],
   ['nbf is no number', withBody({ nbf: '1' })],
   ['nbf is still to come', withBody({ nbf: NOW_S + LEEWAY_S + 1 })],
@@ -245,6 +287,18 @@ test.each([
 ])('what is wrong is said only of a token whose signature is good: %s', (complaint, text) => {
   const tokens = new UserTokens({ ...strict, secret: SECRET }, clock)
   expect(tokens.complaint(text)).toBe(complaint)
+})
+
+test('who asks why a token proved nothing has it verified once', () => {
+  let looks = 0
+  const watched = Object.assign(new HandClock(), { wallMs: () => clock.wallMs() + 0 * looks++ })
+  const tokens = new UserTokens({ secret: SECRET, publicKey: '' }, watched)
+  const early = withBody({ nbf: NOW_S + LEEWAY_S + 1 })
+  expect(tokens.verify(early)).toBeUndefined()
+  expect([tokens.complaint(early), looks]).toEqual(['nbf is still to come', 1])
+  const other = withBody({ nbf: NOW_S + LEEWAY_S + 2 })
+  expect([tokens.complaint(other), looks]).toEqual(['nbf is still to come', 2])
+  expect([tokens.verify(token())?.userId, tokens.complaint(token())]).toEqual(['u1', undefined])
 })
 
 const strict = { publicKey: '', issuer: 'https://id.example', audience: 'shop' }

@@ -3,7 +3,7 @@
  * route answers, and whatever it throws becomes a problem. It is the one place that turns faults into answers.
  */
 import { createHash } from 'node:crypto'
-import { type Caller, type Callers, may, type Right } from '../../auth/callers.ts'
+import { ANONYMOUS, type Caller, type Callers, may, type Right } from '../../auth/callers.ts'
 import { splitCode } from '../../auth/voucher-codes.ts'
 import { Fault, Refusal } from '../../base/assert.ts'
 import type { Clock } from '../../base/clock.ts'
@@ -41,12 +41,12 @@ import {
   MEDIA_TYPES,
 } from '../../wire/encoding.ts'
 import { isLines, LINES_TYPE, type LineSchema, linesIn } from '../../wire/lines.ts'
-import { PROBLEM_TYPES, problem } from '../../wire/problem.ts'
 import { complaint } from '../../wire/schemas.ts'
 import type { Exchange, Headers } from '../uws/exchange.ts'
 import { idempotencyKey, keysOwner, REPLAYED } from './idempotency.ts'
 import { type ParameterName, readQuery } from './query.ts'
 import type { RateLimits } from './rate-limits.ts'
+import { refuse, refuseGarbled } from './refuse.ts'
 
 /** The answer to somebody whose token can be judged by nobody now. */
 export const KEYS_AWAY = 'the published keys of user tokens cannot be read now; ask again'
@@ -135,29 +135,6 @@ export interface Route {
   readonly handle: (services: Services, call: Call) => Promise<Answer | undefined> | Answer
 }
 
-/** Answers with a problem of the outcome table. */
-export function refuse(exchange: Exchange, code: Code, detail?: string, more: RefuseExtra = {}): void {
-  const encoding = answerEncoding(exchange.accept, exchange.contentType)
-  const body = problem(code, detail, more.extra)
-  const retry = body.retry_after_s
-  const hasRetry = more.headers?.some(([name]) => name === 'Retry-After')
-  const headers: Headers = [
-    ...(more.headers ?? []),
-    ...(retry === undefined || hasRetry ? [] : [['Retry-After', String(retry)] as const]),
-    ...(code === 'unauthorized' ? [['WWW-Authenticate', 'Bearer'] as const] : []),
-  ]
-  exchange.answer(body.status, PROBLEM_TYPES[encoding], encode(body, encoding), headers)
-}
-
-/** What is no text names nothing: two names of another encoding would be one. */
-export const refuseGarbled = (exchange: Exchange): void =>
-  refuse(exchange, 'malformed', 'path, query or a header is not UTF-8')
-
-export interface RefuseExtra {
-  readonly headers?: Headers
-  readonly extra?: Readonly<Record<string, unknown>>
-}
-
 /** What somebody wants to enter, and what handles the exchange anew when keys that its caller waited for were read. */
 export interface Entry {
   readonly right: Right
@@ -166,11 +143,27 @@ export interface Entry {
   readonly again: (services: Services, exchange: Exchange) => void
 }
 
+/**
+ * Counts a request against the rate of its caller, whatever becomes of it: the headers to answer with, or undefined when the
+ * exchange is answered because that rate is used up.
+ */
+export function counted({ rates }: Services, exchange: Exchange, who: Caller, isApi: boolean): Headers | undefined {
+  const { allowed, late, headers } = rates.take(who, () => exchange.address)
+  if (allowed || (late && !isApi)) return headers
+  if (late) refuse(exchange, 'overloaded', 'this worker stood still and first reads the rates; ask again')
+  else refuse(exchange, 'rate_limited', 'slow down; the RateLimit header has the rate', { headers })
+  return undefined
+}
+
 /** Answers a credential that names nobody, or lets it wait while the key that it names may have been published. */
 function refuseStranger(services: Services, exchange: Exchange, { again }: Entry): void {
   const { callers, underWay } = services
   const missing = callers.headerMissing(exchange.authorization)
-  if (missing === undefined) return refuse(exchange, 'unauthorized', callers.headerComplaint(exchange.authorization))
+  if (missing === undefined) {
+    const headers = counted(services, exchange, ANONYMOUS, false)
+    const detail = callers.headerComplaint(exchange.authorization)
+    return headers && refuse(exchange, 'unauthorized', detail, { headers })
+  }
   if (missing === 'away' || underWay.waiting >= WAITING_FOR_KEYS_MAX || !exchange.hold())
     return refuse(exchange, 'unavailable', KEYS_AWAY)
   underWay.waiting++
@@ -195,19 +188,12 @@ export function admit(services: Services, exchange: Exchange, entry: Entry): Adm
     else refuseStranger(services, exchange, entry)
     return undefined
   }
+  const headers = counted(services, exchange, caller, isApi)
+  if (!headers) return undefined
   if (!may(caller, right)) {
     const anonymous = caller.role === 'anonymous'
     const detail = anonymous ? 'send Authorization: Bearer <key>' : `the role ${caller.role} may not do this`
-    refuse(exchange, anonymous ? 'unauthorized' : 'forbidden', detail)
-    return undefined
-  }
-  const { allowed, late, headers } = services.rates.take(caller, () => exchange.address)
-  if (late && isApi) {
-    refuse(exchange, 'overloaded', 'this worker stood still and first reads the rates; ask again')
-    return undefined
-  }
-  if (!allowed && !late) {
-    refuse(exchange, 'rate_limited', 'slow down; the RateLimit header has the rate', { headers })
+    refuse(exchange, anonymous ? 'unauthorized' : 'forbidden', detail, { headers })
     return undefined
   }
   return { caller, headers }

@@ -22,13 +22,12 @@ import {
   type Entry,
   fail,
   type Route,
-  refuse,
-  refuseGarbled,
   type Services,
   surely,
   validated,
 } from '../http/gateway.ts'
 import { listRows, placeOf } from '../http/lists.ts'
+import { refuse, refuseGarbled } from '../http/refuse.ts'
 import type { Exchange, Headers } from '../uws/exchange.ts'
 
 const writers = new WeakMap<Round, ClaimJson>()

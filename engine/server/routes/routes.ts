@@ -2,9 +2,11 @@
  * Every route, in one table: method, path, who may, what it does. docs/api.md and /openapi.json are held to it. The
  * claim route stands here for the contract and is served by `claimOne`, past the general gateway.
  */
+import { ANONYMOUS } from '../../auth/callers.ts'
 import { CODES } from '../../base/codes.ts'
 import { asyncApi, openApi } from '../../wire/open-api.ts'
-import { handle, type Route, refuse, refuseGarbled, type Services } from '../http/gateway.ts'
+import { counted, handle, type Route, type Services } from '../http/gateway.ts'
+import { refuse, refuseGarbled } from '../http/refuse.ts'
 import type { Exchange } from '../uws/exchange.ts'
 import type { HttpRoute } from '../uws/server.ts'
 import { CLAIM_ROUTES, claimOne } from './claim-routes.ts'
@@ -21,6 +23,7 @@ export const VERSION = '0.1.0'
 const TEXT = 'text/plain; version=0.0.4; charset=utf-8'
 
 const METRICS_PATH = '/metrics'
+export const STREAM_PATH = '/v1/stream'
 
 const CLAIM: Omit<Route, 'handle'> = {
   method: 'post',
@@ -105,7 +108,7 @@ export function httpRoutes(services: Services): HttpRoute[] {
       path: route.path,
       handle: guarded(services, answering(services, route)),
     })),
-    ...[...PATTERNS.keys()].map(path => ({ method: 'options' as const, path, handle: preflight })),
+    ...[...PATTERNS.keys()].map(path => ({ method: 'options' as const, path, handle: preflight(services) })),
   ]
 }
 
@@ -113,7 +116,7 @@ export function httpRoutes(services: Services): HttpRoute[] {
 function answering(services: Services, route: Route): (exchange: Exchange) => void {
   const { metricsFor } = services
   const [isMetrics, open] = [route.path === METRICS_PATH, { ...route, right: 'public' as const }]
-  if (isMetrics && metricsFor === 'off') return nothingHere
+  if (isMetrics && metricsFor === 'off') return exchange => noRoute(services, exchange)
   return exchange => handle(services, isMetrics && metricsFor === 'public' ? open : route, exchange)
 }
 
@@ -144,8 +147,8 @@ const methodsOf = (asked: string): readonly string[] =>
 const PREFLIGHT_S = 600
 
 /** What a browser asks before a page of another origin may ask; it counts against no rate. */
-function preflight(exchange: Exchange): void {
-  if (exchange.origin === '') return noRoute(exchange)
+const preflight = (services: Services) => (exchange: Exchange) => {
+  if (exchange.origin === '') return noRoute(services, exchange)
   exchange.answerNothing([
     ['Access-Control-Allow-Methods', methodsOf(exchange.path).join(', ')],
     ['Access-Control-Allow-Headers', 'Authorization, Content-Type, Idempotency-Key'],
@@ -156,10 +159,25 @@ function preflight(exchange: Exchange): void {
 const nothingHere = (exchange: Exchange) =>
   refuse(exchange, 'not_found', `${exchange.path}: ${CODES.not_found.title.toLowerCase()}`)
 
+/** What stands where the stream is served, without its Upgrade: most often a proxy dropped it. */
+function noUpgrade(exchange: Exchange): void {
+  if (exchange.method !== 'get' && exchange.method !== 'head')
+    return refuse(exchange, 'method_not_allowed', 'use GET', { headers: [['Allow', 'GET']] })
+  refuse(
+    exchange,
+    'invalid',
+    `${STREAM_PATH} is a WebSocket, and this request has no Upgrade: open one; behind a proxy, let it pass Upgrade and Connection on`,
+  )
+}
+
 /** What matches no route: another method of a path that exists, or nothing. */
-export function noRoute(exchange: Exchange): void {
+export function noRoute(services: Services, exchange: Exchange): void {
   if (exchange.framing === 'ambiguous') return refuseAmbiguous(exchange)
   if (exchange.garbled) return refuseGarbled(exchange)
+  const { callers, metricsFor } = services
+  if (!counted(services, exchange, callers.ofHeader(exchange.authorization) ?? ANONYMOUS, false)) return
+  if (metricsFor === 'off' && exchange.path === METRICS_PATH) return nothingHere(exchange)
+  if (exchange.path === STREAM_PATH) return noUpgrade(exchange)
   const methods = methodsOf(exchange.path)
   if (methods.length === 0) return nothingHere(exchange)
   refuse(exchange, 'method_not_allowed', `use ${methods.join(', ')}`, { headers: [['Allow', methods.join(', ')]] })

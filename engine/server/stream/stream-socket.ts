@@ -25,7 +25,8 @@ export interface UpgradeRequest {
   readonly host: string
   /** Behind the question mark, as it came. */
   readonly query: string
-  readonly credential: string
+  /** Undefined where its header is not a bearer's. */
+  readonly credential: string | undefined
   readonly address: string
 }
 

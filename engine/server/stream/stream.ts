@@ -6,7 +6,8 @@
  */
 
 import { networkOf } from '../../auth/addresses.ts'
-import { type Caller, type Callers, may } from '../../auth/callers.ts'
+import { ANONYMOUS, type Caller, type Callers, may } from '../../auth/callers.ts'
+import { isOver } from '../../auth/user-tokens.ts'
 import { Refusal } from '../../base/assert.ts'
 import { rfc3339 } from '../../base/clock.ts'
 import { CLOSE_CODES, CODES, type Code } from '../../base/codes.ts'
@@ -75,6 +76,9 @@ function wrongQuery(query: string): Refusal | undefined {
   }
 }
 
+/** Refusals of an upgrade that count against the rate of their address; the others come of too many or of keys that are away. */
+const COUNTED: readonly number[] = [CODES.unauthorized.status, CODES.forbidden.status, CODES.invalid.status]
+
 /** The id that a frame's answer bears; 0 where it has none. */
 function idIn(frame: unknown): FrameId {
   const id = (frame as { id?: unknown } | null)?.id
@@ -130,6 +134,13 @@ export class Stream implements StreamHandler {
   }
 
   readonly refuses = (request: UpgradeRequest): RefusedUpgrade | undefined => {
+    const refused = this.#refused(request)
+    if (!refused || !COUNTED.includes(refused.status)) return refused
+    const { allowed, late } = this.#options.services.rates.take(ANONYMOUS, () => request.address)
+    return allowed || late ? refused : { status: CODES.rate_limited.status, detail: 'slow down' }
+  }
+
+  #refused(request: UpgradeRequest): RefusedUpgrade | undefined {
     const wrong = wrongQuery(request.query)
     if (wrong) return { status: CODES[wrong.code].status, detail: wrong.message }
     const code = this.#refusal(request)
@@ -140,8 +151,8 @@ export class Stream implements StreamHandler {
   /** A credential that names nobody: refused, or for as long as the key that it names may have been published. */
   #stranger({ credential }: UpgradeRequest): RefusedUpgrade {
     const { callers } = this.#options
-    const missing = callers.missing(credential)
-    if (missing === undefined) return { status: CODES.unauthorized.status, detail: callers.complaint(credential) }
+    const missing = callers.missing(credential ?? '')
+    if (missing === undefined) return { status: CODES.unauthorized.status, detail: callers.complaint(credential ?? '') }
     const refused = { status: CODES.unavailable.status, detail: KEYS_AWAY }
     return missing === 'away' ? refused : { ...refused, wait: missing }
   }
@@ -149,7 +160,7 @@ export class Stream implements StreamHandler {
   #refusal({ origin, host, credential, address }: UpgradeRequest): Code | undefined {
     const { callers, origins, socketsMax, socketsAddressMax } = this.#options
     if (!originAllowed(origin, host, origins)) return 'forbidden'
-    const caller = callers.of(credential)
+    const caller = credential === undefined ? undefined : callers.of(credential)
     if (!caller) return 'unauthorized'
     if (this.#sessions.size >= socketsMax) return 'overloaded'
     if (caller.role !== 'anonymous' || socketsAddressMax === 0) return undefined
@@ -170,7 +181,10 @@ export class Stream implements StreamHandler {
     const session = this.#sessions.get(socket)
     if (!session) return
     if (message.length > FRAME_BYTES_MAX) return this.#end(socket, 'too_large')
-    const { allowed, late } = this.#options.services.rates.take(session.caller, () => socket.address)
+    const { clock, rates } = this.#options.services
+    const { user } = session.caller
+    if (user && isOver(user, clock.wallMs())) return this.#end(socket, 'unauthorized')
+    const { allowed, late } = rates.take(session.caller, () => socket.address)
     if (!allowed) return this.#error(socket, idOf(socket, message), late ? 'overloaded' : 'rate_limited')
     const frame = socket.msgpack ? scanClaimsFrame(message) : undefined
     if (frame) this.#packedClaims(socket, session, frame)

@@ -4,6 +4,7 @@
  */
 import type * as uws from 'uWebSockets.js'
 import { callerAddress } from '../../auth/addresses.ts'
+import { bearerIn } from '../../auth/callers.ts'
 import { CLOSE_CODES } from '../../base/codes.ts'
 import { BACKPRESSURE_BYTES_MAX, OWED_BYTES_MAX } from '../../base/limits.ts'
 import { GARBLED } from '../../base/text.ts'
@@ -130,15 +131,16 @@ function upgrade(
   const asked = req.getHeader('sec-websocket-protocol').split(/\s*,\s*/)
   const protocol = SUBPROTOCOLS.find(name => asked.includes(name)) ?? ''
   const header = req.getHeader('authorization')
-  const credential = header === '' ? (req.getQuery('access_token') ?? '') : header.replace(/^bearer /i, '')
+  const credential = header === '' ? (req.getQuery('access_token') ?? '') : bearerIn(header)
   const own = socketAddress(res)
   const address = edge?.proxies ? callerAddress(own, forwardedIn(req), edge.proxies) : own
   const query = (req.getQuery() as string | undefined) ?? ''
   const asking = { origin: req.getHeader('origin'), host: req.getHeader('host'), query, credential, address }
-  const garbled = credential.includes(GARBLED) || isGarbledHeader(header)
+  const garbled = credential?.includes(GARBLED) || isGarbledHeader(header)
   const refused = garbled ? { status: 400, detail: '' } : handler.refuses(asking)
   const msgpack = protocol === 'fairgrab.msgpack.v1'
-  const data: SocketData = { socket: undefined, msgpack, credential, address }
+  // One that is no bearer's was refused, and opens nothing.
+  const data: SocketData = { socket: undefined, msgpack, credential: credential as string, address }
   const key = req.getHeader('sec-websocket-key')
   const extensions = req.getHeader('sec-websocket-extensions')
   const open = () => res.upgrade(data, key, protocol, extensions, context)
