@@ -32,11 +32,11 @@ function keyFile(keys: string) {
   return { path, write }
 }
 
-const nodeWith = (path: string): Promise<NodeProcess> =>
+const nodeWith = (path: string, workers = '2'): Promise<NodeProcess> =>
   startNodeProcess({
     FAIRGRAB_KEYS: '',
     FAIRGRAB_KEYS_FILE: path,
-    FAIRGRAB_WORKERS: '2',
+    FAIRGRAB_WORKERS: workers,
     FAIRGRAB_DURABILITY: 'memory',
   })
 
@@ -94,9 +94,10 @@ test('a key that becomes another role’s ends its sockets, and SIGHUP has the f
   expect(await statusesOf(node.url, userToken('nobody'))).toEqual([401])
 })
 
-test('a file that is wrong changes nothing, is said without a key, and a worker that comes meanwhile has the keys that were good', async () => {
+test('a file that is wrong changes nothing, is said without a key, and a worker that comes has the keys that are in force', async () => {
   const file = keyFile(BEFORE)
-  await using node = await nodeWith(file.path)
+  // Alone, so that nobody else answers for it.
+  await using node = await nodeWith(file.path, '1')
   file.write(`${AFTER},platform:short`)
   await node.says(/FAIRGRAB_KEYS: the key of entry 4 \(platform\) is shorter.*stay in force/)
   expect([await statusesOf(node.url, GOES), await statusesOf(node.url, COMES)]).toEqual([[200], [401]])
@@ -108,5 +109,10 @@ test('a file that is wrong changes nothing, is said without a key, and a worker 
   await expect.poll(() => statusesOf(node.url, GOES).catch(() => []), soon).toEqual([200])
   file.write(AFTER)
   await expect.poll(() => statusesOf(node.url, COMES).catch(() => []), soon).toEqual([200])
+  node.forgetWords()
+  node.killWorker()
+  await node.says(/a worker ended/)
+  await expect.poll(() => statusesOf(node.url, COMES).catch(() => []), soon).toEqual([200])
+  expect(await statusesOf(node.url, GOES)).toEqual([401])
   for (const key of [STAYS, GOES, COMES, 'platform:short']) expect(node.words).not.toContain(key)
 })
