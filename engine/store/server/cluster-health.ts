@@ -11,7 +11,7 @@ import type { Cluster } from '../cluster/cluster.ts'
 import { allShardedNodes, roundState, shardedNodeChannel } from '../connection/keys.ts'
 import type { Link } from '../connection/link.ts'
 import { diagnose } from './diagnosis.ts'
-import { checkHealth, facts, type Promised, type StoreHealth, valuesOf } from './health.ts'
+import { checkHealth, facts, type Promised, type StoreHealth, set, valuesOf } from './health.ts'
 import type { ReplicaOptions } from './replica-settings.ts'
 
 /** Primaries below this number have no majority when one is lost, so no replica is promoted. */
@@ -20,8 +20,6 @@ const PRIMARIES_MIN = 3
 const NODE_TIMEOUT_MS_MAX = 5000
 /** How long the first look may wait for the table of slots. */
 const TABLE_MS = 2000
-
-const set = (name: string, value: string) => `redis-cli CONFIG SET ${name} ${value} && redis-cli CONFIG REWRITE`
 
 interface Judged extends Findings {
   readonly server: string

@@ -42,7 +42,12 @@ export interface StoreHealth {
 
 type Facts = Readonly<Record<string, string>>
 
-const set = (name: string, value: string) => `redis-cli CONFIG SET ${name} ${value} && redis-cli CONFIG REWRITE`
+/**
+ * What sets a setting until the server's next start, as a line of a shell. Rejected: CONFIG REWRITE behind it, which writes the
+ * users of an included file into redis.conf a second time, and the server does not start again (Duplicate user).
+ */
+export const set = (name: string, value: string): string =>
+  `redis-cli CONFIG SET ${name} ${value} # and write it into redis.conf`
 
 const PAUSES = 'no-appendfsync-on-rewrite'
 
