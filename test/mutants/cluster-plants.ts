@@ -94,6 +94,18 @@ export const CLUSTER_PLANTS: readonly Plant[] = [
     'cluster/engine',
   ),
   plant(
+    'one shard that is away hides the rounds of all others',
+    'engine/server/routes/round-routes.ts',
+    ['return isAway && store.isStopped ?', 'return isAway && !store.isStopped ?'],
+    'cluster/engine',
+  ),
+  plant(
+    'no metric says that a shard is away',
+    'engine/store/server/cluster-health.ts',
+    ['stoppedShards: judged.length - sound.length', 'stoppedShards: 0'],
+    'cluster/engine',
+  ),
+  plant(
     'rounds of a shard with a problem are claimed',
     'engine/campaign/round/rounds.ts',
     ["if (isStopped?.(view.id)) return 'fenced'", ''],

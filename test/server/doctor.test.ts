@@ -188,8 +188,15 @@ test('a replica whose settings would break the level once it is promoted is name
     ],
   ])
   await weak.admin.config('SET', 'requirepass', 'another-one')
-  const refused = warningsOf((await doctor(settings)).told).find(({ what }) => what.includes(String(weak.port)))
-  expect(refused?.what).toMatch(/cannot be asked from here, .*: NOAUTH/)
+  const refused = await doctor(settings)
+  expect([refused.code, problemsOf(refused.told)]).toEqual([
+    1,
+    expect.stringMatching(new RegExp(`replica 127.0.0.1:${weak.port} refuses the engine's user: NOAUTH.*redis-users`)),
+  ])
+  await weak.redis.kill('SIGSTOP')
+  const silent = warningsOf((await doctor(settings)).told).find(({ what }) => what.includes(String(weak.port)))
+  await weak.redis.kill('SIGCONT')
+  expect(silent?.what).toMatch(/cannot be asked from here, .*silent/)
 })
 
 test('a Redis that nodes agreed nothing on is new or was emptied, and a round without its state is told its way back', async () => {

@@ -125,6 +125,7 @@ export class ClusterHealth {
     return {
       problems: sound.length === 0 ? found : [],
       damages: sound.length === 0 ? [] : found,
+      stoppedShards: judged.length - sound.length,
       warnings: [...shared(judged, ({ warnings }) => warnings, this.#named), ...this.#fewShards(servers.length)],
       declared: healths.some(({ declared }) => declared),
       version: healths[0]?.version ?? 'unknown',

@@ -26,6 +26,8 @@ export interface StoreHealth {
   readonly problems: readonly Finding[]
   /** Of a cluster: problems of single shards, which stop their rounds and no others. */
   readonly damages?: readonly Finding[]
+  /** Of a cluster: how many shards have them. */
+  readonly stoppedShards?: number
   readonly warnings: readonly Finding[]
   /** Whether the level rests on an operator's word in part: what it needs could not be read. */
   readonly declared: boolean
