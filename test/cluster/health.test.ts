@@ -126,7 +126,17 @@ test('the doctor names a server that does not answer, asks a living one about it
 
 test('the doctor names the server that has another password', async () => {
   for (const { admin } of redis.primaries)
-    await admin.call('ACL', 'SETUSER', 'keyed', 'reset', 'on', admin === one.admin ? '>other' : '>same', '~*', '&*', '+@all')
+    await admin.call(
+      'ACL',
+      'SETUSER',
+      'keyed',
+      'reset',
+      'on',
+      admin === one.admin ? '>other' : '>same',
+      '~*',
+      '&*',
+      '+@all',
+    )
   const url = `redis+cluster://keyed:same@${(redis.primaries[1] as ClusterServer).address}`
   const { code, stdout } = await doctor(url)
   expect([code, stdout]).toEqual([

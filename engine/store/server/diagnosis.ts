@@ -144,9 +144,13 @@ async function clockDrift(link: Link, clock: Clock): Promise<Finding[]> {
 
 /** Rights and clock of the one server behind a link, and the settings of its replicas. Throws Fault when it cannot be asked. */
 export async function diagnose(link: Link, options: ReplicaOptions): Promise<Findings> {
-  const replicas = (await allowed(diagnoseReplicas(link, options))) ?? []
+  const replicas = await allowed(diagnoseReplicas(link, options))
   return {
-    problems: [...(await findOtherRights(link)), ...(await clockDrift(link, options.clock))],
-    warnings: [...(await dangerousRights(link)), ...(await openSettings(link)), ...replicas],
+    problems: [
+      ...(await findOtherRights(link)),
+      ...(await clockDrift(link, options.clock)),
+      ...(replicas?.problems ?? []),
+    ],
+    warnings: [...(await dangerousRights(link)), ...(await openSettings(link)), ...(replicas?.warnings ?? [])],
   }
 }

@@ -128,7 +128,7 @@ async function replicaProblems(link: Link, { level, replicas }: Promised, info: 
   if (replicas === 0 || (info.role ?? 'master') !== 'master') return []
   const connected = Number(info.connected_slaves ?? 0)
   if (connected > replicas) {
-    const mend = `set FAIRGRAB_REPLICAS to ${connected}, or take the others away`
+    const mend = `take the others away, or set FAIRGRAB_REPLICAS to ${connected}: on a cluster only when every shard has as many`
     return [{ what: `${connected} replicas are connected, only ${replicas} are waited for`, mend }]
   }
   const copies = await link.copies(replicas)
