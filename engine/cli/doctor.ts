@@ -98,7 +98,7 @@ async function damages({ roundChecks: rounds, isStopped }: Store): Promise<Findi
   for (const id of await rounds.anyIds()) {
     if (isStopped?.(id)) continue
     const damage = await rounds.damage(id)
-    if (damage) found.push({ what: `round ${id}: ${damage.what}`, mend: RESTORE })
+    if (damage) found.push({ what: `round ${id}: ${damage.what}`, mend: damage.mend ?? RESTORE })
   }
   return found
 }

@@ -68,7 +68,7 @@ export const COMMAND_PLANTS: readonly Plant[] = [
   plant(
     'the doctor forgets what is missing when it cannot look at rounds',
     'engine/cli/doctor.ts',
-    ['if (problems.length === 0) throw cause', 'throw cause'],
+    ['if (problems.length + shards.length === 0) throw cause', 'throw cause'],
     'server/managed',
   ),
   plant(
