@@ -159,18 +159,6 @@ export const OPERATOR_PLANTS: readonly Plant[] = [
     'server/damaged-rounds',
   ),
   plant(
-    'a round of another level is named by nobody',
-    'engine/store/data/round-store.ts',
-    ["if (read.binding !== '' && this.#level", "if (read.binding === 'nowhere' && this.#level"],
-    'server/damaged-rounds',
-  ),
-  plant(
-    'a backup is advised for what only a claim has found',
-    'engine/campaign/round/damaged-rounds.ts',
-    ['isMissing: false, mend: NOT_JUDGED }', 'isMissing: false }'],
-    'server/damaged-rounds',
-  ),
-  plant(
     'claims of a round that cannot be read are not counted',
     'engine/server/routes/claim-routes.ts',
     ['countUnread(services.metrics, 1, cause)', ''],

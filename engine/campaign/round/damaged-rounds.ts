@@ -88,7 +88,7 @@ export class DamagedRounds {
     this.#found.set(id, { what, isMissing: false })
   }
 
-  /** A claim was told that it may not be decided; why, the next look says. */
+  /** Redis did not decide a claim of it; why, the next look says. */
   refused(id: string, what: string): void {
     if (!this.#found.get(id)?.isOtherLevel) this.#found.set(id, { what, isMissing: false, mend: NOT_JUDGED })
   }
