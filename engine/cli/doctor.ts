@@ -89,14 +89,16 @@ function examineAddress({ redisUrl }: Config): Findings {
 const urlOf = ({ redisUrl, dataDir }: Config): string => (redisUrl === '' ? embeddedUrl(dataDir) : redisUrl)
 
 const RESTORE = 'restore its keys from a backup'
+const SHARD_FIRST = 'mend its shard, which is named under Redis; then run this again'
 const COMPARE = 'pause it, and compare with your copy of its grants'
 
-/** Rounds that cannot be claimed from; whether all their bytes agree is what --rounds looks for. */
-async function damages(rounds: RoundStore): Promise<Finding[]> {
+/** Rounds that cannot be claimed from, but for those of a shard whose problem is named; whether all their bytes agree is what --rounds looks for. */
+async function damages({ roundChecks: rounds, isStopped }: Store): Promise<Finding[]> {
   const found: Finding[] = []
   for (const id of await rounds.anyIds()) {
+    if (isStopped?.(id)) continue
     const damage = await rounds.damage(id)
-    if (damage) found.push({ what: `round ${id}: ${damage.what}`, mend: RESTORE })
+    if (damage) found.push({ what: `round ${id}: ${damage.what}`, mend: damage.mend ?? RESTORE })
   }
   return found
 }
@@ -128,15 +130,16 @@ async function examineRedis(config: Config): Promise<Findings> {
   try {
     const health = await store.health()
     const { problems, warnings } = await store.diagnosis()
-    const rounds = store.roundChecks
-    const all = async () => [...(await damages(rounds)), ...(await campaignDamages(rounds, store.campaignChecks))]
-    // Where a right is missing, and is named, what rests on it cannot be looked at.
-    const damaged = await all().catch((cause: unknown) => {
-      if (problems.length === 0) throw cause
+    const { damages: shards = [] } = health
+    // Where a right or a shard is missing, and is named, what rests on it cannot be looked at.
+    const orNothing = (cause: unknown): readonly Finding[] => {
+      if (problems.length + shards.length === 0) throw cause
       return []
-    })
+    }
+    const damaged = await damages(store).catch(orNothing)
+    const campaigns = await campaignDamages(store.roundChecks, store.campaignChecks).catch(orNothing)
     const found = {
-      problems: [...health.problems, ...(health.damages ?? []), ...problems, ...damaged],
+      problems: [...health.problems, ...shards, ...problems, ...damaged, ...campaigns],
       warnings: [...health.warnings, ...warnings],
     }
     return withServer(found, config)
@@ -169,9 +172,13 @@ async function examineAgreement(config: Config): Promise<Findings> {
 async function examineRounds(config: Config): Promise<Findings> {
   return withStore(config, async store => {
     const problems: Finding[] = []
+    // On a cluster: which shards do not answer, so that their rounds are not waited for one by one.
+    if (store.isStopped) await store.health()
     for (const id of await store.rounds.anyIds())
-      for (const finding of await checkRound(store, id))
-        problems.push({ what: `round ${id}: ${finding}`, mend: finding.startsWith('the state ') ? RESTORE : COMPARE })
+      if (store.isStopped?.(id)) problems.push({ what: `round ${id}: its shard has a problem`, mend: SHARD_FIRST })
+      else
+        for (const finding of await checkRound(store, id))
+          problems.push({ what: `round ${id}: ${finding}`, mend: finding.startsWith('the state ') ? RESTORE : COMPARE })
     return { problems, warnings: [] }
   })
 }

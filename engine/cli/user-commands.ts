@@ -12,7 +12,7 @@ import { AMOUNT_MAX } from '../base/limits.ts'
 import type { AnsweredClaim } from '../wire/claim-json.ts'
 import type { DamagedRound, RoundAnswer } from '../wire/round-answer.ts'
 import { type Command, countOf, type Given, textOf, wordAt } from './command.ts'
-import { askJson } from './engine-call.ts'
+import { askJson, EngineRefusal } from './engine-call.ts'
 import { roundLine } from './release-commands.ts'
 
 export const CLAIM: Command = {
@@ -87,8 +87,19 @@ type Row = RoundAnswer | DamagedRound
 async function look(given: Given): Promise<readonly Row[]> {
   if (given.words.length === 0)
     return (await askJson<{ data: readonly Row[] }>(given.target, '/v1/rounds?limit=20')).data
-  return Promise.all(given.words.map(id => askJson<RoundAnswer>(given.target, `/v1/rounds/${encodeURIComponent(id)}`)))
+  const path = (id: string) => `/v1/rounds/${encodeURIComponent(id)}`
+  const looked = await Promise.allSettled(given.words.map(id => askJson<RoundAnswer>(given.target, path(id))))
+  const isAnyRead = looked.some(({ status }) => status === 'fulfilled')
+  return looked.map((each, i) => {
+    if (each.status === 'fulfilled') return each.value
+    const cause: unknown = each.reason
+    if (!isAnyRead || !(cause instanceof EngineRefusal && NOT_NOW.includes(cause.code))) throw cause
+    return { id: given.words[i] as string, state: 'fenced', problem: cause.message }
+  })
 }
+
+/** What the engine says of a round that cannot be read now: the others of the line are shown. */
+const NOT_NOW = ['fenced', 'unavailable', 'unknown']
 
 export const WATCH: Command = {
   name: 'watch',

@@ -12,6 +12,7 @@ import type { Finding, Findings } from '../base/finding.ts'
 export interface Checked extends Findings {
   /** On a cluster, problems of single shards, which stop their rounds and nothing else; undefined on one Redis. */
   readonly damages?: readonly Finding[]
+  readonly stoppedShards?: number
   readonly declared: boolean
   readonly version: string
   readonly usedMemoryBytes: number
@@ -45,6 +46,8 @@ export interface HealthReport extends Findings {
   readonly redisCommands: number
   /** How far Redis's clock is ahead of this machine's at least, at the last check. */
   readonly redisAheadMs: number
+  /** Of a cluster: shards with a problem, at the last check. */
+  readonly stoppedShards: number
 }
 
 const CHECK_MS = 5000
@@ -109,6 +112,7 @@ export class Health {
       nodes: 0,
       redisCommands: 0,
       redisAheadMs: 0,
+      stoppedShards: 0,
       problems: [unreachable('not asked yet')],
       warnings: [],
     }
@@ -176,6 +180,7 @@ export class Health {
         nodes: found.nodes,
         redisCommands: found.commands,
         redisAheadMs: found.aheadMs,
+        stoppedShards: found.stoppedShards ?? 0,
         problems: [...problems, ...(found.damages ?? []), ...watched.damages],
         warnings: [...found.warnings, ...watched.warnings],
       }

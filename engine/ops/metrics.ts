@@ -45,6 +45,11 @@ export const METRICS = [
     type: 'gauge',
     help: 'Rounds whose keys in Redis are missing or contradict each other, at the last check; must stay 0.',
   },
+  {
+    name: 'fairgrab_shards_away',
+    type: 'gauge',
+    help: 'Of a Redis Cluster: shards that do not answer or have a problem that stops their rounds, at the last check.',
+  },
   { name: 'fairgrab_oversold', type: 'gauge', help: 'Grants above the stock, all rounds; must stay 0.' },
   {
     name: 'fairgrab_round_viewers',
@@ -135,6 +140,7 @@ const WORST: readonly MetricName[] = [
   'fairgrab_stock_granted',
   'fairgrab_stock_quarantined',
   'fairgrab_rounds_damaged',
+  'fairgrab_shards_away',
   'fairgrab_oversold',
   'fairgrab_redis_memory_bytes',
   'fairgrab_redis_clock_apart_seconds',
@@ -234,6 +240,7 @@ export class Metrics {
     this.#set('fairgrab_redis_memory_bytes', health.redisMemoryBytes)
     this.#set('fairgrab_nodes', health.nodes)
     this.#set('fairgrab_rounds_damaged', gauges.damaged())
+    this.#set('fairgrab_shards_away', health.stoppedShards)
     this.#set('fairgrab_redis_clock_apart_seconds', Math.abs(health.redisAheadMs) / 1000)
     this.#gauges.get('fairgrab_build_info')?.set({ version: gauges.version }, 1)
     // A Redis that started anew counts from 0, and so does this.

@@ -215,7 +215,7 @@ export function openStore(options: StoreOptions): Store {
     entries: new EntryStore(claims, reads, scripts),
     draws: new DrawStore(reads, scripts, random),
     rounds: new RoundStore(reads, scripts, leaseMs),
-    roundChecks: new RoundStore(server, scripts, leaseMs),
+    roundChecks: new RoundStore(server, scripts, leaseMs, options.durability),
     campaignChecks: new CampaignChecks(server),
     budgets: new BudgetStore(reads, scripts),
     histories: new HistoryStore(server, scripts),

@@ -10,6 +10,7 @@ import { clusterSlotOf } from '../../engine/store/cluster/slot-table.ts'
 import * as keys from '../../engine/store/connection/keys.ts'
 import { Api, type Fields, type Granted, type Round } from '../support/api.ts'
 import { KEYS, SOON_MS, startTestWorker, type TestWorker } from '../support/engine.ts'
+import { fairgrab } from '../support/fairgrab.ts'
 import { startNodeProcess } from '../support/node-process.ts'
 import { type ClusterServer, RedisCluster, until } from '../support/redis-cluster.ts'
 import { roundAt, ShardLoad } from '../support/shard-load.ts'
@@ -128,9 +129,30 @@ test('two engines of two workers each decide rounds of all shards as one', async
   expect(acknowledged).toBeGreaterThan(1500)
 })
 
+/** Lists and what is watched have the rounds of shards that answer, and say what is wrong with the others. */
+async function listsAll(lost: string, kept: string): Promise<void> {
+  const problem = expect.stringContaining(`round ${lost}: its shard does not answer`)
+  for (const path of ['/v1/rounds', '/v1/rounds?limit=1000']) {
+    const { status, body } = await api.get<{ data: { id: string; state: string }[] } & Fields>(path)
+    expect([status, body.data.find(({ id }) => id === kept)]).toMatchObject([200, { state: 'open' }])
+    expect(body.data.find(({ id }) => id === lost)).toEqual({ id: lost, state: 'fenced', problem })
+  }
+  const env = { FAIRGRAB_URL: worker.url, FAIRGRAB_KEY: KEYS.operator }
+  const { code, out } = await fairgrab(`watch ${lost} ${kept} --once --json`, env)
+  expect([code, JSON.parse(out)]).toEqual([
+    0,
+    [
+      { id: lost, state: 'fenced', problem: expect.stringMatching(/unavailable|unknown/) },
+      expect.objectContaining({ id: kept, state: 'open' }),
+    ],
+  ])
+}
+
 test('a shard that is away: its rounds stand still, others go on, it is named, and a node starts without it', async () => {
   const owners = await Promise.all([keys.agreed(), keys.controls()].map(key => redis.ownerOf(key)))
   const away = redis.primaries.find(each => !owners.includes(each)) as ClusterServer
+  // Without their index no list is read.
+  await redis.moveSlot(clusterSlotOf(keys.rounds()), other(away))
   const lost = await roundAt(redis, api, away)
   const kept = await roundAt(redis, api, other(away))
   expect((await claim(lost.id, 'ada')).status).toBe(201)
@@ -143,6 +165,9 @@ test('a shard that is away: its rounds stand still, others go on, it is named, a
     return ready && problems.some(({ what }) => what.startsWith(`shard ${away.address}: `))
   })
   expect((await claim(lost.id, 'cid')).body.code).toBe('fenced')
+  await listsAll(lost.id, kept.id)
+  const shardsAway = async () => /^fairgrab_shards_away (\d+)$/m.exec((await api.get<string>('/metrics')).body)?.[1]
+  expect(await shardsAway()).toBe('1')
   const third = await startTestWorker(redis.url, QUIET, SOON_MS)
   onTestFinished(() => third.stop())
   const late = new Api(third.url, KEYS.operator)
@@ -154,6 +179,7 @@ test('a shard that is away: its rounds stand still, others go on, it is named, a
   await until(async () => (await claim(lost.id, 'cid')).status === 201)
   await until(async () => (await claim(lost.id, 'ada', late)).status === 200)
   await until(async () => (await reportOf()).problems.length === 0)
+  expect(await shardsAway()).toBe('0')
 })
 
 test('a server that comes back empty has lost its slots: their rounds stand still, nothing ends, and others go on', async () => {

@@ -101,6 +101,50 @@ test('the doctor looks at every server, and its lines lead to the one that has i
   expect(stdout.match(/the engine is the default user/g)).toHaveLength(1)
 })
 
+async function doctor(url: string, settings: Readonly<Record<string, string>> = {}) {
+  const env = bareEnv({ REDIS_URL: url, FAIRGRAB_KEYS: `operator:${'k'.repeat(32)}`, ...settings })
+  const ran = promisify(execFile)(process.execPath, [CLI, 'doctor', '--rounds'], { env })
+  return ran.then(
+    ({ stdout }) => ({ code: 0, stdout }),
+    (cause: { code: number; stdout: string }) => cause,
+  )
+}
+
+test('the doctor names a server that does not answer, asks a living one about it, and looks at all others', async () => {
+  await configure(one, 'appendfsync', 'everysec')
+  const owner = await redis.ownerOf(keys.rounds())
+  const silent = redis.primaries.find(each => each !== one && each !== owner) as ClusterServer
+  await silent.redis.kill('SIGSTOP')
+  onTestFinished(() => silent.redis.kill('SIGCONT'))
+  const { code, stdout } = await doctor(redis.url)
+  expect(code).toBe(1)
+  expect(stdout).toContain(`shard ${silent.address}: it does not answer`)
+  expect(stdout).toMatch(new RegExp(`redis-cli -h 127.0.0.1 -p (?!${silent.port} )\\d+ CLUSTER NODES`))
+  expect(stdout).toContain(`redis-cli -h 127.0.0.1 -p ${one.port} CONFIG SET appendfsync always`)
+  expect(stdout.match(/the engine is the default user/g)).toHaveLength(2)
+})
+
+test('the doctor names the server that has another password', async () => {
+  for (const { admin } of redis.primaries)
+    await admin.call(
+      'ACL',
+      'SETUSER',
+      'keyed',
+      'reset',
+      'on',
+      admin === one.admin ? '>other' : '>same',
+      '~*',
+      '&*',
+      '+@all',
+    )
+  const url = `redis+cluster://keyed:same@${(redis.primaries[1] as ClusterServer).address}`
+  const { code, stdout } = await doctor(url)
+  expect([code, stdout]).toEqual([
+    1,
+    expect.stringMatching(new RegExp(`shard ${one.address}: it does not answer: .*WRONGPASS.*\n.*its password`)),
+  ])
+})
+
 test('a round whose slot moves key by key, or stays half moved, is no damaged round', async () => {
   const room = new ScriptRoom(redis.url, 0)
   onTestFinished(() => room.link.close())

@@ -94,6 +94,33 @@ export const CLUSTER_PLANTS: readonly Plant[] = [
     'cluster/engine',
   ),
   plant(
+    'one shard that is away hides the rounds of all others',
+    'engine/server/routes/round-routes.ts',
+    ['return isAway && store.isStopped ?', 'return isAway && !store.isStopped ?'],
+    'cluster/engine',
+  ),
+  plant(
+    'a server that is away hides what the doctor finds on the others',
+    'engine/store/server/cluster-health.ts',
+    [
+      'this.#options.replicas)\n    } catch (cause) {\n      if (!(cause instanceof Fault)) throw cause',
+      'this.#options.replicas)\n    } catch (cause) {\n      if (cause) throw cause',
+    ],
+    'cluster/health',
+  ),
+  plant(
+    'who is away is asked of the server that is away',
+    'engine/store/server/cluster-health.ts',
+    ['if (living === undefined) return judged', 'if (living !== null) return judged'],
+    'cluster/health',
+  ),
+  plant(
+    'no metric says that a shard is away',
+    'engine/store/server/cluster-health.ts',
+    ['stoppedShards: judged.length - sound.length', 'stoppedShards: 0'],
+    'cluster/engine',
+  ),
+  plant(
     'rounds of a shard with a problem are claimed',
     'engine/campaign/round/rounds.ts',
     ["if (isStopped?.(view.id)) return 'fenced'", ''],

@@ -48,6 +48,18 @@ export const COMMAND_PLANTS: readonly Plant[] = [
     'server/managed',
   ),
   plant(
+    'a line that mends a setting rewrites redis.conf',
+    'engine/store/server/health.ts',
+    ['# and write it into redis.conf`', '&& redis-cli CONFIG REWRITE`'],
+    'server/doctor',
+  ),
+  plant(
+    'a server whose default user has a password is told of protected-mode',
+    'engine/store/server/diagnosis.ts',
+    ['!(isClosed && name === PROTECTED)', 'isClosed !== null'],
+    'server/doctor',
+  ),
+  plant(
     'the doctor calls a right that is missing a server that is away',
     'engine/cli/doctor.ts',
     ['helpAgainst(message) ?? ', ''],
@@ -56,7 +68,7 @@ export const COMMAND_PLANTS: readonly Plant[] = [
   plant(
     'the doctor forgets what is missing when it cannot look at rounds',
     'engine/cli/doctor.ts',
-    ['if (problems.length === 0) throw cause', 'throw cause'],
+    ['if (problems.length + shards.length === 0) throw cause', 'throw cause'],
     'server/managed',
   ),
   plant(

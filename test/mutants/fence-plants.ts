@@ -10,6 +10,18 @@ const GIVING = 'engine/campaign/fenced/give-back.ts'
 
 export const FENCE_PLANTS: readonly Plant[] = [
   plant(
+    'a round of another level is named by nobody',
+    'engine/store/data/round-store.ts',
+    ["if (read.binding !== '' && this.#level", "if (read.binding === 'nowhere' && this.#level"],
+    'server/damaged-rounds',
+  ),
+  plant(
+    'a backup is advised for what only a claim has found',
+    'engine/campaign/round/damaged-rounds.ts',
+    ['isMissing: false, mend: NOT_JUDGED }', 'isMissing: false }'],
+    'server/damaged-rounds',
+  ),
+  plant(
     'a list that is read again is kept again',
     ROOM,
     ['batches.filter(batch => !this.#kept.has(batch.firstSequence, lastOf(batch)))', 'batches'],

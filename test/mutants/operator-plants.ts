@@ -155,7 +155,7 @@ export const OPERATOR_PLANTS: readonly Plant[] = [
   plant(
     'one damaged round is an error for all lists',
     'engine/server/routes/round-routes.ts',
-    ["return { id, state: 'fenced', problem: unreadable(services, id, cause) }", 'throw cause'],
+    ["return { id, state: 'fenced', problem: problem ?? unreadable(services, id, cause) }", 'throw cause'],
     'server/damaged-rounds',
   ),
   plant(

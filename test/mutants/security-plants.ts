@@ -344,13 +344,25 @@ export const SECURITY_PLANTS: readonly Plant[] = [
   plant(
     'the doctor does not look at replicas',
     'engine/store/server/diagnosis.ts',
-    ['...(await openSettings(link)), ...replicas]', '...(await openSettings(link))]'],
+    ['...(await openSettings(link)), ...(replicas?.warnings ?? [])]', '...(await openSettings(link))]'],
     'server/doctor',
   ),
   plant(
     'a replica that cannot be asked is sound',
     'engine/store/server/replica-settings.ts',
-    ['return [{ what, mend }]', 'return what ? [] : [{ what, mend }]'],
+    [
+      'return { problems: [], warnings: [{ what, mend }] }',
+      'return { problems: [], warnings: what ? [] : [{ what, mend }] }',
+    ],
+    'server/doctor',
+  ),
+  plant(
+    "a replica that refuses the engine's user is only warned of",
+    'engine/store/server/replica-settings.ts',
+    [
+      'return { problems: [{ what, mend: LET_IN }], warnings: [] }',
+      'return { problems: [], warnings: [{ what, mend: LET_IN }] }',
+    ],
     'server/doctor',
   ),
 ]

@@ -111,6 +111,35 @@ test.each([['holders'], ['log']] as const)(
   },
 )
 
+test('a round of the level fenced that nodes of another level cannot claim from is named as that, and wants no backup', async () => {
+  const { id } = await makeRound(api, { stock: 10 })
+  await claim(id, 'ada')
+  // As nodes of the level fenced leave it: bound to the history of its server.
+  const [, server = ''] = /master_replid:(\w+)/.exec(await admin.info('replication')) ?? []
+  await admin.hset(roundState(id), 'replid', server)
+  expectProblem(await claim(id, 'bob'), 'fenced')
+  const { body: first } = await api.get<Fields>(`/v1/rounds/${id}`)
+  expect(first.problem).toMatch(/of another epoch or level/)
+  await expect.poll(told, WAITS).toContain(`round ${id}: it is of the level fenced, this node's is memory`)
+  const { body } = await readyz()
+  expect(body.problems).toEqual([{ what: expect.anything(), mend: expect.stringMatching(/nodes of the level fenced/) }])
+  const round = await api.get<Fields>(`/v1/rounds/${id}`)
+  expect(round.body).toMatchObject({ state: 'fenced', problem: expect.stringMatching(/level fenced.*memory/) })
+  const { out } = await fairgrab('doctor', { REDIS_URL: `unix://${admin.options.path}`, FAIRGRAB_DURABILITY: 'memory' })
+  expect(out).toMatch(new RegExp(`round ${id}: it is of the level fenced, this node's is memory\\n.*level fenced`))
+  // Also when its server was started again, and before this round was ever read here.
+  await admin.hset(roundState(id), 'replid', 'f'.repeat(40))
+  const other = await startTestWorker(`unix://${admin.options.path}`, {}, SOON_MS)
+  onTestFinished(() => other.stop())
+  const late = await new Api(other.url, KEYS.operator).get<Fields>(`/v1/rounds/${id}`)
+  expect(late.body.detail).toMatch(/it is of the level fenced/)
+  for (const said of [first, round.body, late.body, body, out]) expect(JSON.stringify(said)).not.toMatch(/backup/)
+  // What is over is nobody's problem.
+  await admin.hset(roundState(id), 'replid', server)
+  expect((await api.post(`/v1/rounds/${id}/close`)).status).toBe(200)
+  await expect.poll(told, WAITS).toBe('')
+})
+
 test('a damaged round is a row of each list that says so, and no error for the others', async () => {
   const campaign = await makeCampaign(api)
   const make = async () =>

@@ -144,7 +144,19 @@ test('what opens the server to others is reported with what to do: debug, module
   expect(problems).toEqual([
     { what: expect.stringMatching(/Redis's clock is \d+ ms/), mend: expect.stringMatching(/chrony/) },
   ])
-  for (const { mend } of warnings) expect(mend).toMatch(/redis-users\.conf|CONFIG SET|redis\.conf/)
+  for (const { mend } of warnings) expect(mend).toMatch(/redis-users\.conf|redis\.conf/)
+  // Where the default user has no password, that would refuse everybody on another machine, the engine among them.
+  expect(JSON.stringify(warnings)).not.toContain('protected-mode yes')
+})
+
+test('a server whose default user has a password needs no protected mode', async () => {
+  const port = await freePort()
+  await using closed = await startLocalRedis({ port, args: ['--protected-mode', 'no', '--requirepass', 'a-password'] })
+  const { told } = await doctor({ REDIS_URL: `redis://:a-password@127.0.0.1:${port}` })
+  expect([JSON.stringify(told), closed.url]).toEqual([
+    expect.stringMatching(/^(?!.*protected-mode).*the engine is the default user, who may do everything"/),
+    expect.anything(),
+  ])
 })
 
 test('a replica whose settings would break the level once it is promoted is named, and so is one that cannot be asked', async () => {
@@ -176,8 +188,15 @@ test('a replica whose settings would break the level once it is promoted is name
     ],
   ])
   await weak.admin.config('SET', 'requirepass', 'another-one')
-  const refused = warningsOf((await doctor(settings)).told).find(({ what }) => what.includes(String(weak.port)))
-  expect(refused?.what).toMatch(/cannot be asked from here, .*: NOAUTH/)
+  const refused = await doctor(settings)
+  expect([refused.code, problemsOf(refused.told)]).toEqual([
+    1,
+    expect.stringMatching(new RegExp(`replica 127.0.0.1:${weak.port} refuses the engine's user: NOAUTH.*redis-users`)),
+  ])
+  await weak.redis.kill('SIGSTOP')
+  const silent = warningsOf((await doctor(settings)).told).find(({ what }) => what.includes(String(weak.port)))
+  await weak.redis.kill('SIGCONT')
+  expect(silent?.what).toMatch(/cannot be asked from here, .*silent/)
 })
 
 test('a Redis that nodes agreed nothing on is new or was emptied, and a round without its state is told its way back', async () => {
@@ -204,7 +223,9 @@ test('a line that mends Redis leads to the Redis that was asked, and has no pass
   const { stdout } = await doctor({ REDIS_URL: url }, [])
   await admin.config('SET', 'maxmemory-policy', 'noeviction')
   expect(stdout).toContain(`→ redis-cli -h 127.0.0.1 -p ${port} CONFIG SET maxmemory-policy noeviction`)
-  expect(stdout).toContain(`&& redis-cli -h 127.0.0.1 -p ${port} CONFIG REWRITE`)
+  expect(stdout).toContain('CONFIG SET maxmemory-policy noeviction # and write it into redis.conf')
+  // Redis would write a second line of a user who is in an included file, and not start again.
+  expect(stdout).not.toContain('REWRITE')
   expect(stdout).not.toContain(PASSWORD)
 })
 

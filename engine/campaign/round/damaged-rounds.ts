@@ -41,9 +41,12 @@ const LOST: Finding = {
 
 const STATELESS: Wrong = { what: 'its state in Redis is missing', isMissing: true }
 
-const roundFinding = (id: string, { what, isUnlisted }: Wrong): Finding => ({
+/** Until the next check has judged what a claim found. */
+const NOT_JUDGED = 'ask again: within five seconds it is known what helps'
+
+const roundFinding = (id: string, { what, isUnlisted, mend }: Wrong): Finding => ({
   what: `round ${id}: ${what}; ${isUnlisted ? 'its claims go on' : 'its claims are fenced, other rounds go on'}`,
-  mend: `restore its keys from a backup, then fairgrab doctor --rounds`,
+  mend: mend ?? 'restore its keys from a backup, then fairgrab doctor --rounds',
 })
 
 export class DamagedRounds {
@@ -69,12 +72,13 @@ export class DamagedRounds {
   /** What is wrong with a round whose claims are fenced, as far as this worker knows, and what to do. */
   problemOf(id: string): string | undefined {
     const wrong = this.#found.get(id)
-    if (wrong && !wrong.isUnlisted) return `${wrong.what}; restore its keys from a backup`
+    if (wrong && !wrong.isUnlisted) return `${wrong.what}; ${wrong.mend ?? 'restore its keys from a backup'}`
     return this.#lost.has(id) ? LOST.what : undefined
   }
 
   /** In a damaged round nobody gets the answer that they hold nothing. Throws Fault `fenced`. */
   assertSound(id: string): void {
+    if (this.#found.get(id)?.isOtherLevel) return
     const problem = this.problemOf(id)
     if (problem !== undefined) throw new Fault('fenced', `round ${id}: ${problem}; ask again`)
   }
@@ -82,6 +86,11 @@ export class DamagedRounds {
   /** A request found it so; the next look judges it again. */
   found(id: string, what: string): void {
     this.#found.set(id, { what, isMissing: false })
+  }
+
+  /** Redis did not decide a claim of it; why, the next look says. */
+  refused(id: string, what: string): void {
+    if (!this.#found.get(id)?.isOtherLevel) this.#found.set(id, { what, isMissing: false, mend: NOT_JUDGED })
   }
 
   /** Looks at the rounds that are served, and at those that were found damaged. Throws Fault. */

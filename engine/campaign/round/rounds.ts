@@ -41,6 +41,11 @@ export interface RoundsOptions {
 const UNKNOWN_KEPT = 1000
 const UNKNOWN_MS = 50
 
+/** What keeps a round from being read that is bound to another server's history. */
+const UNCERTAIN = 'its state is made certain behind a fail-over; ask again'
+const OTHER_LEVEL =
+  'it is of the level fenced and its server was changed or started again; nodes of that level go on with it'
+
 /** States that the round's end turns. */
 const CAN_CLOSE: readonly StoredState[] = ['scheduled', 'open', 'paused']
 
@@ -239,7 +244,7 @@ export class Rounds {
     const seed = random.bytes(4).readInt32LE(0)
     const fenced = this.#fenceOf(config)
     if (read.binding === 'elsewhere')
-      throw new Fault('fenced', `round ${roundId}: its state is made certain behind a fail-over; ask again`)
+      throw new Fault('fenced', `round ${roundId}: ${this.#options.fence ? UNCERTAIN : OTHER_LEVEL}`)
     const settled = fenced ? undefined : await this.#epochs.settle(roundId)
     const view = new RoundView({
       config,
@@ -305,7 +310,7 @@ export class Rounds {
       failed: (fault, view) => {
         // At the level fenced that is what a fail-over looks like.
         if (view && !this.#fenceOf(view.config) && fault instanceof Fault && fault.code === 'fenced')
-          this.damaged.found(view.id, fault.message)
+          this.damaged.refused(view.id, fault.message)
         events.failed(fault)
       },
     }

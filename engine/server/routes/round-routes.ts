@@ -17,6 +17,10 @@ import { type Answer, type Call, isDryRun, type Route, type Services } from '../
 import { behind, listRows, placeOf } from '../http/lists.ts'
 
 const UNREADABLE = 'its state in Redis cannot be read'
+const STOPPED = 'its shard does not answer: /readyz?verbose names it'
+
+/** Rounds of a list that are read at a time on a cluster. */
+const SIDE_BY_SIDE = 16
 
 /** Why a round cannot be read; throws what concerns more than this round: Redis is away, or there is no such round. */
 export function unreadable({ rounds }: Services, id: string, cause: unknown): string {
@@ -24,6 +28,12 @@ export function unreadable({ rounds }: Services, id: string, cause: unknown): st
   if (cause instanceof Fault || cause instanceof Refusal) throw cause
   rounds.damaged.found(id, UNREADABLE)
   return `round ${id}: ${UNREADABLE}; restore it from a backup`
+}
+
+/** Of a cluster: what keeps one shard from answering, which concerns its rounds and no others; undefined for what is no such thing. */
+function shardAway({ store }: Services, id: string, cause: unknown): string | undefined {
+  const isAway = cause instanceof Fault && (cause.code === 'unavailable' || cause.code === 'unknown')
+  return isAway && store.isStopped ? `round ${id}: its shard does not answer: ${cause.message}` : undefined
 }
 
 /** What shows wherever a round does: the draw that it owes, where it owes one, and what is wrong with its keys. */
@@ -37,17 +47,33 @@ async function wholeRound({ store, rounds }: Services, round: Round) {
   }
 }
 
-/** A round of a list; one that cannot be read is a row, too, and no error for the others. */
-async function listedRound(services: Services, id: string): Promise<RoundAnswer | DamagedRound> {
+/** A round of a list; one that cannot be read is a row, too, and no error for the others. Of a shard that is away it is noted in `away`. */
+async function listedRound(services: Services, id: string, away: Set<string>): Promise<RoundAnswer | DamagedRound> {
   try {
     return await wholeRound(services, await services.lifecycle.round(id))
   } catch (cause) {
-    return { id, state: 'fenced', problem: unreadable(services, id, cause) }
+    const problem = shardAway(services, id, cause)
+    if (problem !== undefined) away.add(id)
+    return { id, state: 'fenced', problem: problem ?? unreadable(services, id, cause) }
   }
 }
 
+/**
+ * The rows of a list. A shard that is away answers nothing until a deadline, so on a cluster rounds are read side by side, and
+ * behind the first one without an answer those are not waited for whose shard had a problem at the last check.
+ */
 async function* publicRounds(services: Services, ids: readonly string[]) {
-  for (const id of ids) yield await listedRound(services, id)
+  const { isStopped } = services.store
+  const together = isStopped ? SIDE_BY_SIDE : 1
+  const away = new Set<string>()
+  for (let from = 0; from < ids.length; from += together) {
+    const isLeftOut = away.size > 0 ? isStopped : undefined
+    const rows = ids.slice(from, from + together).map(async id => {
+      if (!isLeftOut?.(id)) return listedRound(services, id, away)
+      return { id, state: 'fenced', problem: `round ${id}: ${STOPPED}` } as const
+    })
+    yield* await Promise.all(rows)
+  }
 }
 
 async function listRounds(services: Services, call: Call, campaignId?: string) {

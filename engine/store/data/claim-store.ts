@@ -196,7 +196,7 @@ export function logBatch(last: number, fields: readonly Buffer[]): LogBatch | un
 export const keysLost = (roundId: string, again: boolean): Fault =>
   new Fault(
     again ? 'unknown' : 'fenced',
-    `round ${roundId}: its keys in Redis are not all there, or of another epoch; restore a backup`,
+    `round ${roundId}: its keys in Redis are not all there, or of another epoch or level`,
   )
 
 /** The code of an outcome number that a script gave. */

@@ -66,6 +66,10 @@ export interface Damage {
   readonly isMissing: boolean
   /** An index lacks it: it goes on, but lists or codes do not lead to it. */
   readonly isUnlisted?: boolean
+  /** What helps, where its keys want no backup. */
+  readonly mend?: string
+  /** All its keys are there, and nodes of this level cannot claim from it. */
+  readonly isOtherLevel?: boolean
 }
 
 export interface Restock {
@@ -84,9 +88,12 @@ export class RoundStore {
   readonly #scripts: Scripts
   /** For how long a worker may go on refusing after a change that lets grants resume; 0 where there are no workers. */
   readonly leaseMs: number
+  readonly #level: string | undefined
 
-  constructor(link: Link, scripts: Scripts, leaseMs: number) {
+  /** `level` is that of the node, for checks; none is compared where it is left out. */
+  constructor(link: Link, scripts: Scripts, leaseMs: number, level?: string) {
     this.#link = link
+    this.#level = level
     this.leaseMs = leaseMs
     this.#scripts = scripts
   }
@@ -185,6 +192,8 @@ export class RoundStore {
     if (!read) return { what: 'its state in Redis is missing', isMissing: true }
     if (read instanceof Error || !isJson(read.config))
       return { what: 'its state in Redis cannot be read', isMissing: false }
+    if (read.binding !== '' && this.#level !== undefined && this.#level !== 'fenced')
+      return read.notice.state === 'closed' ? undefined : otherLevel(this.#level)
     if (read.binding === 'elsewhere') return undefined
     // Each goes its own way: while a slot of a cluster moves, one may be there already and the other not yet.
     const [holders, log] = await Promise.all([
@@ -290,6 +299,14 @@ export async function dryChange(
   const notice = noticeIn(reply[1])
   return { code, notice, before: reply[2] ? noticeIn(reply[2]) : notice }
 }
+
+/** A round of the level fenced, as nodes of another level find it: they may not claim from it, and nothing leads back. */
+const otherLevel = (level: string): Damage => ({
+  what: `it is of the level fenced, this node's is ${level}`,
+  isMissing: false,
+  isOtherLevel: true,
+  mend: 'claim from it over nodes of the level fenced, or close it and make another round of what is left',
+})
 
 const unlisted = (index: string, row: string): Damage => ({
   what: `the index ${index} in Redis lacks its row (HSET ${index} ${row})`,

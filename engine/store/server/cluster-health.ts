@@ -11,8 +11,8 @@ import type { Cluster } from '../cluster/cluster.ts'
 import { allShardedNodes, roundState, shardedNodeChannel } from '../connection/keys.ts'
 import type { Link } from '../connection/link.ts'
 import { diagnose } from './diagnosis.ts'
-import { checkHealth, facts, type Promised, type StoreHealth, valuesOf } from './health.ts'
-import type { ReplicaOptions } from './replica-settings.ts'
+import { checkHealth, facts, type Promised, type StoreHealth, set, valuesOf } from './health.ts'
+import { LET_IN, NOT_ALLOWED, type ReplicaOptions } from './replica-settings.ts'
 
 /** Primaries below this number have no majority when one is lost, so no replica is promoted. */
 const PRIMARIES_MIN = 3
@@ -21,21 +21,16 @@ const NODE_TIMEOUT_MS_MAX = 5000
 /** How long the first look may wait for the table of slots. */
 const TABLE_MS = 2000
 
-const set = (name: string, value: string) => `redis-cli CONFIG SET ${name} ${value} && redis-cli CONFIG REWRITE`
-
 interface Judged extends Findings {
   readonly server: string
   /** Undefined where it cannot be asked. */
   readonly health?: StoreHealth
 }
 
-/** How Redis says that a server does not know the engine's user, or not what it may do. */
-const NOT_ALLOWED = /NOPERM|WRONGPASS|NOAUTH/
-
 /** What became of a server that could not be judged. */
 function unjudged(cause: Fault): Finding {
   const mend = NOT_ALLOWED.test(cause.message)
-    ? "give the engine's user of Redis its password and its rights on this server, too (deploy/redis-users.conf)"
+    ? LET_IN
     : 'start it, or let the cluster promote a replica of it; redis-cli CLUSTER NODES shows who is away'
   return { what: `it does not answer: ${cause.message}`, mend }
 }
@@ -121,13 +116,14 @@ export class ClusterHealth {
   async check(): Promise<StoreHealth> {
     const servers = await this.#servers()
     for (const server of this.#stopped) if (!servers.includes(server)) this.#stopped.delete(server)
-    const judged = await Promise.all(servers.map(server => this.#judgeAtOnce(server)))
+    const judged = this.#asked(await Promise.all(servers.map(server => this.#judgeAtOnce(server))))
     const sound = judged.filter(({ problems }) => problems.length === 0)
     const found = [...shared(judged, ({ problems }) => problems, this.#named), ...this.#unserved()]
     const healths = judged.flatMap(({ health }) => (health ? [health] : []))
     return {
       problems: sound.length === 0 ? found : [],
       damages: sound.length === 0 ? [] : found,
+      stoppedShards: judged.length - sound.length,
       warnings: [...shared(judged, ({ warnings }) => warnings, this.#named), ...this.#fewShards(servers.length)],
       declared: healths.some(({ declared }) => declared),
       version: healths[0]?.version ?? 'unknown',
@@ -141,13 +137,32 @@ export class ClusterHealth {
   /** Rights, settings and clocks of all shards: what all of them have once, the rest with the shard's name. Throws Fault. */
   async diagnose(): Promise<Findings> {
     const servers = await this.#servers()
-    const judged = await Promise.all(
-      servers.map(async server => ({ server, ...(await diagnose(this.#linkTo(server), this.#options.replicas)) })),
-    )
+    const judged = await Promise.all(servers.map(async server => ({ server, ...(await this.#diagnose(server)) })))
     return {
       problems: shared(judged, ({ problems }) => problems, this.#named),
       warnings: shared(judged, ({ warnings }) => warnings, this.#named),
     }
+  }
+
+  /** One that cannot be asked is named by its check. */
+  async #diagnose(server: string): Promise<Findings> {
+    try {
+      return await diagnose(this.#linkTo(server), this.#options.replicas)
+    } catch (cause) {
+      if (!(cause instanceof Fault)) throw cause
+      return { problems: [], warnings: [] }
+    }
+  }
+
+  /** A line to type about a server that does not answer leads to one that does. */
+  #asked(judged: readonly Judged[]): readonly Judged[] {
+    const living = judged.find(({ health }) => health)?.server
+    if (living === undefined) return judged
+    const asks = ({ what, mend }: Finding): Finding => ({
+      what,
+      mend: mend.replace('redis-cli CLUSTER NODES', () => `${this.#options.replicas.cliOf(living)} CLUSTER NODES`),
+    })
+    return judged.map(each => (each.health ? each : { ...each, problems: each.problems.map(asks) }))
   }
 
   async close(): Promise<void> {

@@ -76,20 +76,23 @@ const allowed = <T>(asked: Promise<T>): Promise<T | undefined> =>
     return undefined
   })
 
-/** Whether the default user has a password; true where that may not be asked, since then it is no default user. */
-async function asksPassword(link: Link): Promise<boolean> {
+/** Whether the default user needs a password; undefined where that may not be asked. */
+async function asksPassword(link: Link): Promise<boolean | undefined> {
   const user = await allowed(link.request(client => client.call('ACL', 'GETUSER', 'default') as Promise<unknown>))
+  if (user === undefined) return undefined
   const fields = Array.isArray(user) ? user : Object.entries(user ?? {}).flat()
   const flags: unknown = fields[fields.indexOf('flags') + 1]
   return !(Array.isArray(flags) && flags.includes('nopass'))
 }
 
 /** Settings that open the server to more than the engine; not reported where they may not be read. */
+const PROTECTED = 'protected-mode'
 const OPEN: Readonly<Record<string, readonly [isOpen: (value: string) => boolean, what: string, mend: string]>> = {
-  'protected-mode': [
+  // No line to type: turned on by itself, it refuses every other machine while the default user has no password.
+  [PROTECTED]: [
     value => value === 'no',
-    'protected-mode is no: a server without a password answers every network',
-    'redis-cli CONFIG SET protected-mode yes, and bind it to a private address',
+    'protected-mode is no: where the default user has no password, every network is answered',
+    'write `user default off` into redis.conf (deploy/redis-users.conf) or give that user a password, or keep the server in a private network',
   ],
   'enable-debug-command': [
     value => value === 'yes',
@@ -104,7 +107,8 @@ const OPEN: Readonly<Record<string, readonly [isOpen: (value: string) => boolean
 }
 
 async function openSettings(link: Link): Promise<Finding[]> {
-  const names = Object.keys(OPEN)
+  const isClosed = await asksPassword(link)
+  const names = Object.keys(OPEN).filter(name => !(isClosed && name === PROTECTED))
   const flat = await allowed(link.request(client => client.call('CONFIG', 'GET', ...names) as Promise<string[]>))
   return (flat ?? []).flatMap((name, i) => {
     const [isOpen, what, mend] = (i % 2 === 0 ? OPEN[name] : undefined) ?? []
@@ -117,7 +121,7 @@ async function dangerousRights(link: Link): Promise<Finding[]> {
   const mend = 'give the engine a user of its own: deploy/redis-users.conf'
   if (user === 'default') {
     const [what, password] = ['the engine is the default user, who may do everything', await asksPassword(link)]
-    return [{ what: password ? what : `${what} and has no password`, mend }]
+    return [{ what: password === false ? `${what} and has no password` : what, mend }]
   }
   if (user === undefined) return []
   const may: string[] = []
@@ -140,9 +144,13 @@ async function clockDrift(link: Link, clock: Clock): Promise<Finding[]> {
 
 /** Rights and clock of the one server behind a link, and the settings of its replicas. Throws Fault when it cannot be asked. */
 export async function diagnose(link: Link, options: ReplicaOptions): Promise<Findings> {
-  const replicas = (await allowed(diagnoseReplicas(link, options))) ?? []
+  const replicas = await allowed(diagnoseReplicas(link, options))
   return {
-    problems: [...(await findOtherRights(link)), ...(await clockDrift(link, options.clock))],
-    warnings: [...(await dangerousRights(link)), ...(await openSettings(link)), ...replicas],
+    problems: [
+      ...(await findOtherRights(link)),
+      ...(await clockDrift(link, options.clock)),
+      ...(replicas?.problems ?? []),
+    ],
+    warnings: [...(await dangerousRights(link)), ...(await openSettings(link)), ...(replicas?.warnings ?? [])],
   }
 }

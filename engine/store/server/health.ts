@@ -26,6 +26,8 @@ export interface StoreHealth {
   readonly problems: readonly Finding[]
   /** Of a cluster: problems of single shards, which stop their rounds and no others. */
   readonly damages?: readonly Finding[]
+  /** Of a cluster: how many shards have them. */
+  readonly stoppedShards?: number
   readonly warnings: readonly Finding[]
   /** Whether the level rests on an operator's word in part: what it needs could not be read. */
   readonly declared: boolean
@@ -42,7 +44,12 @@ export interface StoreHealth {
 
 type Facts = Readonly<Record<string, string>>
 
-const set = (name: string, value: string) => `redis-cli CONFIG SET ${name} ${value} && redis-cli CONFIG REWRITE`
+/**
+ * What sets a setting until the server's next start, as a line of a shell. Rejected: CONFIG REWRITE behind it, which writes the
+ * users of an included file into redis.conf a second time, and the server does not start again (Duplicate user).
+ */
+export const set = (name: string, value: string): string =>
+  `redis-cli CONFIG SET ${name} ${value} # and write it into redis.conf`
 
 const PAUSES = 'no-appendfsync-on-rewrite'
 
@@ -121,7 +128,7 @@ async function replicaProblems(link: Link, { level, replicas }: Promised, info: 
   if (replicas === 0 || (info.role ?? 'master') !== 'master') return []
   const connected = Number(info.connected_slaves ?? 0)
   if (connected > replicas) {
-    const mend = `set FAIRGRAB_REPLICAS to ${connected}, or take the others away`
+    const mend = `take the others away, or set FAIRGRAB_REPLICAS to ${connected}: on a cluster only when every shard has as many`
     return [{ what: `${connected} replicas are connected, only ${replicas} are waited for`, mend }]
   }
   const copies = await link.copies(replicas)

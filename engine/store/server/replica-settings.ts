@@ -7,7 +7,7 @@
  */
 import type { Redis } from 'ioredis'
 import type { Clock } from '../../base/clock.ts'
-import type { Finding } from '../../base/finding.ts'
+import type { Finding, Findings } from '../../base/finding.ts'
 import type { Link } from '../connection/link.ts'
 import { type Durability, facts, problemsOf, valuesOf } from './health.ts'
 
@@ -29,7 +29,24 @@ export const replicasIn = (info: string): readonly string[] =>
     ip.includes(':') ? `[${ip}]:${port}` : `${ip}:${port}`,
   )
 
-async function judge(server: string, { level, clock, dial, cliOf }: ReplicaOptions): Promise<readonly Finding[]> {
+/** How Redis says that a server does not know the engine's user, or not what it may do. */
+export const NOT_ALLOWED = /NOPERM|WRONGPASS|NOAUTH/
+
+export const LET_IN =
+  "give the engine's user of Redis its password and its rights on this server, too (deploy/redis-users.conf)"
+
+/** A replica that gave no answer: it does not let the engine in, or it is not reached from this machine. */
+function unasked(server: string, why: string, cli: string): Findings {
+  if (NOT_ALLOWED.test(why)) {
+    const what = `replica ${server} refuses the engine's user: ${why}; once it is promoted, nothing is granted there`
+    return { problems: [{ what, mend: LET_IN }], warnings: [] }
+  }
+  const what = `replica ${server} cannot be asked from here, so nobody knows what it would keep once it is promoted: ${why}`
+  const mend = `run the doctor where it is reached, or compare by hand: ${cli} CONFIG GET '*append*'`
+  return { problems: [], warnings: [{ what, mend }] }
+}
+
+async function judge(server: string, { level, clock, dial, cliOf }: ReplicaOptions): Promise<Findings> {
   const client = dial(server)
   let why = `it is silent for ${ANSWER_MS} ms`
   client.on('error', ({ message }: Error) => {
@@ -40,14 +57,19 @@ async function judge(server: string, { level, clock, dial, cliOf }: ReplicaOptio
     await client.connect()
     const [info, config] = await Promise.all([client.info(), valuesOf(client, '*append*', 'maxmemory-policy')])
     const promoted = { ...facts(info), role: 'master', loading: '0' }
-    return problemsOf(level, promoted, config).map(({ what, mend }) => ({
-      what: `replica ${server}: ${what}; once it is promoted, grants stop until that is corrected`,
-      mend: mend.replaceAll(/\bredis-cli(?= [A-Z])/g, () => cliOf(server)),
-    }))
-  } catch {
-    const what = `replica ${server} cannot be asked from here, so nobody knows what it would keep once it is promoted: ${why}`
-    const mend = `run the doctor where it is reached, or compare by hand: ${cliOf(server)} CONFIG GET '*append*'`
-    return [{ what, mend }]
+    const warnings = problemsOf(level, promoted, config).map(
+      ({ what, mend }): Finding => ({
+        what: `replica ${server}: ${what}; once it is promoted, grants stop until that is corrected`,
+        mend: mend.replaceAll(/\bredis-cli(?= [A-Z])/g, () => cliOf(server)),
+      }),
+    )
+    return { problems: [], warnings }
+  } catch (cause) {
+    return unasked(
+      server,
+      cause instanceof Error && NOT_ALLOWED.test(cause.message) ? cause.message : why,
+      cliOf(server),
+    )
   } finally {
     cancel()
     client.disconnect()
@@ -55,7 +77,11 @@ async function judge(server: string, { level, clock, dial, cliOf }: ReplicaOptio
 }
 
 /** What is wrong with the replicas of the one server behind a link. Throws Fault when it cannot be asked. */
-export async function diagnoseReplicas(link: Link, options: ReplicaOptions): Promise<readonly Finding[]> {
+export async function diagnoseReplicas(link: Link, options: ReplicaOptions): Promise<Findings> {
   const servers = replicasIn(await link.request(client => client.info('replication')))
-  return (await Promise.all(servers.map(server => judge(server, options)))).flat()
+  const judged = await Promise.all(servers.map(server => judge(server, options)))
+  return {
+    problems: judged.flatMap(({ problems }) => problems),
+    warnings: judged.flatMap(({ warnings }) => warnings),
+  }
 }
