@@ -332,9 +332,12 @@ const STRICT: readonly Step[] = [
   allotting('a', 5, [by('u1', 4), by('u2', 5)]),
   allotting('b', 6, [by('u1', 6, 1)]),
   allotting('b', 6, [], OTHER),
+  // What came is decided once nobody can bring anything that came before it.
   turning('pause', 3),
+  allotting('b', 9, []),
   allotting('a', 9, [by('u3', 8)]),
   turning('close', 6),
+  allotting('b', 12, []),
   allotting('a', 12, [by('u4', 11)]),
 ]
 
