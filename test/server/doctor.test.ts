@@ -24,7 +24,7 @@ import { FLAWS, FLAWS_AS_OF, flawsOf } from '../../engine/store/server/known-fla
 import { ROOT } from '../repo/tree.ts'
 import { Api, type Granted, makeRound } from '../support/api.ts'
 import { bareEnv } from '../support/bare-env.ts'
-import { follow, startCopy } from '../support/copies.ts'
+import { follow, startCopy, synced } from '../support/copies.ts'
 import { Crowd, openRound } from '../support/crowd.ts'
 import { KEYS, SOON_MS, startTestWorker } from '../support/engine.ts'
 import { HandClock } from '../support/hand-clock.ts'
@@ -164,6 +164,7 @@ test('a replica whose settings would break the level once it is promoted is name
   await using weak = await startCopy()
   await using sound = await startCopy(['--appendonly', 'yes'])
   for (const copy of [weak, sound]) await follow(copy, primary)
+  await synced(primary, 2)
   await weak.admin.config('SET', 'appendfsync', 'everysec')
   await weak.admin.config('SET', 'appendonly', 'no')
   const settings = {
