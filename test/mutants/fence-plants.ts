@@ -315,6 +315,12 @@ export const FENCE_PLANTS: readonly Plant[] = [
     'sim/journal-store',
   ),
   plant(
+    'a simulated node that stood still is judged from before it went on',
+    'test/sim/world.ts',
+    ['this.network.resumesAt, clock.stillUntil, apart)', 'this.network.resumesAt, apart)'],
+    'sim/simulation',
+  ),
+  plant(
     "the simulation's servers find nothing where no LIMIT is asked for",
     'test/sim/redis/commands.ts',
     ['[offset = 0, count = Number.MAX_SAFE_INTEGER]', '[offset = 0, count = 0]'],
