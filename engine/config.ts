@@ -42,6 +42,8 @@ export interface Config {
   readonly keys: string
   /** The file that they are in, which is read again while a node runs; empty where it is none. */
   readonly keysFile: string
+  /** Secrets that were read from files, as variables for the workers of a node: of two readings of a file each may be another. */
+  readonly read: Readonly<Record<string, string>>
   /** Who may read the metrics. */
   readonly metrics: 'public' | 'key' | 'off'
   readonly jwtSecret: string
@@ -124,6 +126,14 @@ class Given {
   }
 }
 
+/** Variables that stand for the files of secrets, with what was read from them. */
+function readIn(given: Given, values: Readonly<Record<string, string>>): Readonly<Record<string, string>> {
+  const names = Object.keys(values).filter(name => given.pathOf(name) !== '')
+  return Object.fromEntries(
+    names.flatMap(name => [[name, values[name] as string] as const, [fileOf(name), ''] as const]),
+  )
+}
+
 /** The text of a file without the white space at its end, which editors and `echo` leave there. */
 export function secretIn(setting: string, path: string): string {
   const wrong = (why: string) => new ConfigError(`${setting}: "${path}" (from the environment) ${why}`)
@@ -135,6 +145,7 @@ export function secretIn(setting: string, path: string): string {
   }
   if (text === undefined) throw wrong('is not UTF-8; write bytes as hex')
   if (text === '') throw wrong('is empty; write the secret into it, or unset the setting')
+  if (text.includes('\0')) throw wrong('has a byte of zero, which no variable can have; write bytes as hex')
   return text
 }
 
@@ -266,6 +277,7 @@ export function readConfig(env: NodeJS.ProcessEnv = process.env): Config {
     dataDir: text('FAIRGRAB_DATA_DIR'),
     keys: text('FAIRGRAB_KEYS'),
     keysFile: given.pathOf('FAIRGRAB_KEYS'),
+    read: readIn(given, values),
     metrics: (text('FAIRGRAB_METRICS') || (text('FAIRGRAB_KEYS') === '' ? 'public' : 'key')) as Config['metrics'],
     jwtSecret: text('FAIRGRAB_JWT_SECRET').trimEnd(),
     jwtSecretPrevious: text('FAIRGRAB_JWT_SECRET_PREVIOUS').trimEnd(),

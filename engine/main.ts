@@ -6,6 +6,7 @@ import { hostname } from 'node:os'
 import { parseKeys } from './auth/callers.ts'
 import { type Clock, every, realClock } from './base/clock.ts'
 import { CorrectedClock } from './base/corrected-clock.ts'
+import { DRAIN_MS } from './base/limits.ts'
 import { jitter, realRandom } from './base/random.ts'
 import { Draws } from './campaign/drawing/draws.ts'
 import { Commitments } from './campaign/money/commitments.ts'
@@ -34,7 +35,6 @@ const TICK_MS = 100
 const LOG_MS = 1000
 /** Between two sweeps of one worker, at most: money that time moves is this late. */
 const SWEEP_MS = 30_000
-const DRAIN_MS = 5000
 const START_REPORT_MS = 3000
 
 export interface WorkerOptions {

@@ -99,6 +99,10 @@ export const LEASE_MS = 250
 /** Longest wait for one answer, milliseconds: after it `unknown` (dispatched) or `overloaded` (queued). */
 export const ANSWER_DEADLINE_MS = 2000
 
+/** What a worker that is asked to stop may take to answer what is under way, milliseconds; and to end, before it is killed. */
+export const DRAIN_MS = 5000
+export const STOP_MS = 10_000
+
 /** A claim that would wait in its queue for longer than this, milliseconds, is `overloaded` at once: half of the deadline. */
 export const SHED_WAIT_MS = 1000
 

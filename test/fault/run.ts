@@ -52,6 +52,7 @@ export const ROWS = [
   { name: 'draw-kills', what: 'kill -9 at every step of a draw', minutes: 10 },
   { name: 'claim-redeem', what: 'claims redeemed at once at a node that is far from Redis', minutes: 60 },
   { name: 'operator-cuts', what: "operators' changes cut at each step and asked again", minutes: 60 },
+  { name: 'proxy-reloads', what: 'nginx, HAProxy and Caddy reloaded under load, by both families', minutes: 40 },
   { name: 'link', what: 'the link over a broken network, byte by byte', minutes: 5 },
 ] as const
 

@@ -140,4 +140,52 @@ export const EDGE_PLANTS: readonly Plant[] = [
     ['if (this.#refused?.token !== token) this.verify(token)', 'this.verify(token)'],
     'unit/user-tokens',
   ),
+  plant(
+    'the edge: each worker reads the files of secrets for itself',
+    'engine/processes/supervisor.ts',
+    ['    ...config.read,\n', ''],
+    'server/secret-files',
+  ),
+  plant(
+    'the edge: workers whose settings are wrong are replaced for ever',
+    'engine/processes/worker.ts',
+    ['return fail(cause as Error)', 'throw cause'],
+    'server/secret-files',
+  ),
+  plant(
+    'the edge: a secret has a byte of zero',
+    'engine/config.ts',
+    ["if (text.includes('\\0'))", 'if (false)'],
+    'unit/config',
+  ),
+  plant(
+    'the edge: nginx writes addresses with tokens',
+    'deploy/proxy/nginx.conf',
+    ['error.log crit;', 'error.log;'],
+    'server/proxies',
+  ),
+  plant(
+    'the edge: Caddy writes addresses with tokens',
+    'deploy/proxy/Caddyfile',
+    ['replace access_token -', 'replace another -'],
+    'server/proxies',
+  ),
+  plant(
+    'the edge: nginx takes no long body',
+    'deploy/proxy/nginx.conf',
+    ['client_max_body_size 16m', 'client_max_body_size 1m'],
+    'server/proxies',
+  ),
+  plant(
+    'the edge: HAProxy ends connections at a reload',
+    'deploy/proxy/haproxy.cfg',
+    ['  option idle-close-on-response\n', ''],
+    'fault/proxy-reloads',
+  ),
+  plant(
+    'the edge: Caddy has no IPv4 or IPv6 to listen to',
+    'deploy/proxy/Caddyfile',
+    [':443 {\n', ':443 {\n\tbind 127.0.0.1\n'],
+    'fault/proxy-reloads',
+  ),
 ]

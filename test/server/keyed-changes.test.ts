@@ -17,6 +17,7 @@ import {
   type Round,
 } from '../support/api.ts'
 import { KEYS, startTestWorker, type TestWorker } from '../support/engine.ts'
+import { OperatorChanges } from '../support/operator-changes.ts'
 import { type RedisProcess, startLocalRedis } from '../support/redis.ts'
 
 const CAMPAIGN = {
@@ -116,6 +117,22 @@ test('a drawn round is made once and is open to entries', async () => {
   // Rules that would come too late are made again by whichever worker looks next.
   while ((await api.get(`/v1/rounds/${first?.body.id}/draw`)).status === 404);
   expect((await api.get(`/v1/rounds/${first?.body.id}/draw`)).body).toMatchObject({ state: 'open' })
+})
+
+test('a beacon is published once, also when it is asked for again behind the next window', async () => {
+  const { path, body, check } = await new OperatorChanges(api, client).beacon()
+  const asked = { body, headers: under(freshKey()) }
+  const first = await api.call('POST', path, asked)
+  await check()
+  const draw = keys.roundDraw(path.split('/')[3] as string)
+  await expect.poll(() => client.hget(draw, 'window'), { timeout: 20_000 }).toBe('1')
+  const again = await other.call('POST', path, asked)
+  expect([first, again].map(reply => [reply.status, isReplayed(reply)])).toEqual([
+    [200, false],
+    [200, true],
+  ])
+  expect(again.body).toEqual(first.body)
+  expectProblem(await other.call('POST', path, { body, headers: {} }), 'wrong_state')
 })
 
 test('stock is added once, also where the total was asked for', async () => {

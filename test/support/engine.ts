@@ -91,8 +91,8 @@ export interface TestNode extends Printed {
   stop(): Promise<void>
 }
 
-/** Tells the node to end as soon as this process is gone. */
-function watch(pid: number): ChildProcess {
+/** Tells a process to end as soon as this one is gone. */
+export function watch(pid: number): ChildProcess {
   const watcher = spawn('sh', ['-c', 'cat >/dev/null; kill -TERM "$0" 2>/dev/null', String(pid)], {
     stdio: ['pipe', 'ignore', 'ignore'],
     detached: true,

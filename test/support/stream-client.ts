@@ -8,6 +8,7 @@
 import { once } from 'node:events'
 import { type ClientOptions, type RawData, WebSocket } from 'ws'
 import { type Fields, pack, unpack } from './api.ts'
+import { servername } from './certificates.ts'
 
 export const SUBPROTOCOLS = { json: 'fairgrab.json.v1', msgpack: 'fairgrab.msgpack.v1' } as const
 
@@ -35,6 +36,7 @@ export class StreamClient {
 
   constructor(url: string, { credential, protocols = [], headers = {}, query = '' }: StreamOptions = {}) {
     const options: ClientOptions = {
+      ...(url.startsWith('https:') ? { servername } : {}),
       headers: { ...headers, ...(credential === undefined ? {} : { authorization: `Bearer ${credential}` }) },
     }
     this.socket = new WebSocket(`${url.replace(/^http/, 'ws')}/v1/stream${query}`, [...protocols], options)

@@ -319,7 +319,9 @@ test('each secret may be in a file, without the white space at its end, and is s
   const files = Object.fromEntries(
     Object.entries(secrets).map(([name, text]) => [`${name}_FILE`, file(`${text}\r\n `)]),
   )
-  expect(readConfig(files)).toEqual({ ...readConfig(secrets), keysFile: files.FAIRGRAB_KEYS_FILE })
+  const read = { ...secrets, ...Object.fromEntries(Object.keys(files).map(name => [name, ''])) }
+  expect(readConfig(files)).toEqual({ ...readConfig(secrets), keysFile: files.FAIRGRAB_KEYS_FILE, read })
+  expect(readConfig({ ...files, ...read })).toEqual(readConfig(secrets))
   expect(settingsGiven(files)).toEqual(Object.entries(files).map(([name, value]) => ({ name, value })))
   expect(settingsGiven(secrets).map(({ value }) => value)).toEqual(Array(5).fill('set'))
   expect(readTarget({ FAIRGRAB_KEY_FILE: file('a key\n'), FAIRGRAB_KEYS_FILE: '/nowhere' }).key).toBe('a key')
@@ -338,6 +340,7 @@ test('a secret that is set twice, or in a file that cannot be used, is refused w
     /^FAIRGRAB_KEYS_FILE: "\/nowhere" \(from the environment\) cannot be read: ENOENT.*; name a file that this user may read$/,
   )
   expect(() => readConfig({ FAIRGRAB_JWT_SECRET_FILE: file(Buffer.alloc(32, 0xc4)) })).toThrow('is not UTF-8')
+  expect(() => readConfig({ FAIRGRAB_JWT_SECRET_FILE: file(`${'a'.repeat(40)}\0`) })).toThrow('has a byte of zero')
   expect(() => readConfig({ FAIRGRAB_JWT_SECRET_FILE: file('short') })).toThrow(
     'FAIRGRAB_JWT_SECRET (from the file of FAIRGRAB_JWT_SECRET_FILE) is shorter than 32 bytes',
   )
