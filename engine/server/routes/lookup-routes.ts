@@ -5,6 +5,8 @@
 import { Refusal } from '../../base/assert.ts'
 import { isUserId } from '../../base/holder.ts'
 import type { Round } from '../../campaign/round/round.ts'
+import { userClaim } from '../../wire/answers/claims.ts'
+import { keptRedemption, voucherHistory } from '../../wire/answers/vouchers.ts'
 import type { Call, Route, Services } from '../http/gateway.ts'
 import { behind, listRows } from '../http/lists.ts'
 import { claimOf } from './claim-routes.ts'
@@ -69,6 +71,8 @@ export const LOOKUP_ROUTES: readonly Route[] = [
   {
     method: 'get',
     path: '/v1/claims',
+    operation: 'listClaimsOfUser',
+    rows: userClaim,
     query: ['user_id', 'limit', 'cursor'],
     right: 'read',
     summary: 'The claims of a user (?user_id=) in all rounds, newest round first',
@@ -77,6 +81,8 @@ export const LOOKUP_ROUTES: readonly Route[] = [
   {
     method: 'get',
     path: '/v1/redemptions/{id}',
+    operation: 'readRedemption',
+    answers: { 200: keptRedemption },
     right: 'look-up',
     summary: 'A redemption as it stands',
     handle: readRedemption,
@@ -84,6 +90,8 @@ export const LOOKUP_ROUTES: readonly Route[] = [
   {
     method: 'get',
     path: '/v1/redemptions',
+    operation: 'listRedemptionsOfOrder',
+    rows: keptRedemption,
     query: ['order_id', 'merchant_id', 'limit', 'cursor'],
     right: 'look-up',
     summary: "The redemptions of a merchant's order, oldest first",
@@ -92,6 +100,8 @@ export const LOOKUP_ROUTES: readonly Route[] = [
   {
     method: 'get',
     path: '/v1/vouchers/{code}/history',
+    operation: 'readVoucherHistory',
+    answers: { 200: voucherHistory },
     byCode: true,
     right: 'read',
     summary: 'What became of a voucher, step by step',
