@@ -29,6 +29,7 @@ const HELP = `fairgrab: the engine in front of a flash release of coupons
   fairgrab rates …            what callers may ask a second, set on every node
   fairgrab merchant …         hold and release a merchant, take back what is not settled
   fairgrab voucher …          a voucher with its history; take one out of use
+  fairgrab call OPERATION …   any operation of the API by its name; alone, all of them
   fairgrab audit              who changed what, and whether the chain of it holds
   fairgrab token USER         make a user's token with FAIRGRAB_JWT_SECRET
   fairgrab keys [ROLE …]      make API keys
@@ -130,6 +131,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<number>>> = {
   rates: row('RATES_COMMAND', control),
   merchant: row('MERCHANT', control),
   voucher: row('VOUCHER', control),
+  call: row('CALL', () => import('./cli/call.ts')),
   audit: row('AUDIT', setup),
   token: row('TOKEN', setup),
   keys: row('KEYS', setup),
