@@ -2,6 +2,7 @@
  * What may stand behind a `?`: the parameters of all routes in one table, each with the form that its values must have, the words of
  * the refusal, and its type for /openapi.json. A route names those that it knows.
  */
+import { USER_ID_FORM } from '../base/holder.ts'
 import { LIST_ROWS_DEFAULT, LIST_ROWS_MAX, SLOTS_MAX } from '../base/limits.ts'
 
 interface Parameter {
@@ -62,8 +63,8 @@ export const PARAMETERS = {
     description: 'The id of a merchant; a key that is bound to one may leave it out',
   },
   user_id: {
-    form: /^[\w.:@-]{1,64}$/,
-    says: 'must be 1..64 of A-Z a-z 0-9 . _ : @ -',
+    form: /^[\w.:@|+-]{1,64}$/,
+    says: USER_ID_FORM,
     description: 'The id of a user',
   },
   verbose: { form: /^/, says: 'is a flag', description: 'Also what is wrong, and what to do about it' },

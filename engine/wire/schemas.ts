@@ -4,7 +4,7 @@
  */
 import { z } from 'zod'
 import { isTimeZone } from '../base/business-day.ts'
-import { isMerchantId, isUserId } from '../base/holder.ts'
+import { isMerchantId, isUserId, USER_ID_FORM } from '../base/holder.ts'
 import {
   AMOUNT_MAX,
   CLAIMS_PER_REQUEST_MAX,
@@ -33,8 +33,8 @@ const moment = z.iso
 
 export const userId = z
   .string()
-  .refine(isUserId, 'must be 1..64 of A-Z a-z 0-9 . _ : @ -')
-  .meta({ id: 'UserId', pattern: '^[A-Za-z0-9._:@-]{1,64}$' })
+  .refine(isUserId, USER_ID_FORM)
+  .meta({ id: 'UserId', pattern: '^[A-Za-z0-9._:@|+-]{1,64}$' })
 
 export const merchantId = z
   .string()

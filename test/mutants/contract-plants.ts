@@ -33,4 +33,16 @@ export const CONTRACT_PLANTS: readonly Plant[] = [
     ['required: needsKey,', 'required: true,'],
     'server/contracts',
   ),
+  plant(
+    'a merchant may have a bar in its id',
+    'engine/base/holder.ts',
+    ['!/[:|+]/.test(id)', '!/[:+]/.test(id)'],
+    'server/user-ids',
+  ),
+  plant(
+    'a journal reads no holder with a bar',
+    'engine/campaign/fenced/journal-record.ts',
+    ['/^[A-Za-z0-9._:@|+-]{1,64}(', '/^[A-Za-z0-9._:@+-]{1,64}('],
+    'unit/journal',
+  ),
 ]

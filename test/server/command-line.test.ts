@@ -158,7 +158,7 @@ const ERRORS: readonly (readonly [string, number, string, Env?])[] = [
     { FAIRGRAB_URL: 'http://127.0.0.1:1' },
   ],
   ['keys root', 2, '"root" (from the command line) is no role; give some of operator, platform, merchant, viewer'],
-  ['token a/b', 2, '"a/b" (from the command line) is no user id; give 1 to 64 of A-Z a-z 0-9 . _ : @ -'],
+  ['token a/b', 2, '"a/b" (from the command line) is no user id; it must be 1..64 of A-Z a-z 0-9 . _ : @ | + -'],
   [
     'token ada',
     2,

@@ -48,7 +48,6 @@ const BAD_IDS = [
   'a\x7f',
   'a'.repeat(65),
   '%41',
-  'a+b',
   'a=b',
   '$a',
   '#a',
@@ -69,6 +68,12 @@ const WAYS: Readonly<Record<string, (id: string) => boolean>> = {
   'the owner in a redemption': id => redemption.safeParse({ code: 'c', order, merchant_id: 'm', user_id: id }).success,
   'a merchant': id => isMerchantId(id),
 }
+
+test('a user may have an id as identity providers make them, and a merchant may not', () => {
+  for (const [way, takes] of Object.entries(WAYS))
+    for (const id of ['auth0|5f7c', 'ada+shop@example.org', 'a|b+c'])
+      expect([way, id, takes(id)]).toEqual([way, id, way !== 'a merchant'])
+})
 
 test.each(Object.keys(WAYS))('%s takes an id and no id that could be more', way => {
   const takes = WAYS[way] as (id: string) => boolean

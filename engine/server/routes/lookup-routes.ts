@@ -3,7 +3,7 @@
  * the whole history of a voucher. Reading only; a drawn round keeps no names, so there the user's entry is found by what is derived from the id.
  */
 import { Refusal } from '../../base/assert.ts'
-import { isUserId } from '../../base/holder.ts'
+import { isUserId, USER_ID_FORM } from '../../base/holder.ts'
 import type { Round } from '../../campaign/round/round.ts'
 import { userClaim } from '../../wire/answers/claims.ts'
 import { keptRedemption, voucherHistory } from '../../wire/answers/vouchers.ts'
@@ -36,7 +36,7 @@ async function* claimsOf(services: Services, userId: string, cursor: string | nu
 
 async function listClaimsOf(services: Services, call: Call) {
   const userId = call.query.get('user_id') ?? ''
-  if (!isUserId(userId)) throw new Refusal('invalid', 'user_id: must be 1..64 of A-Z a-z 0-9 . _ : @ -')
+  if (!isUserId(userId)) throw new Refusal('invalid', `user_id: ${USER_ID_FORM}`)
   const rows = claimsOf(services, userId, call.query.get('cursor'))
   return listRows(services, call, rows, row => `${row.round_id}:${row.slot}`)
 }
