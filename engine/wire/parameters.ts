@@ -34,7 +34,7 @@ export const PARAMETERS = {
     schema: { type: 'integer', minimum: 1, maximum: LIST_ROWS_MAX, default: LIST_ROWS_DEFAULT },
   },
   cursor: {
-    form: /^[\w:.-]{1,128}$/,
+    form: /^[\w:.@-]{1,128}$/,
     says: 'take it from next_cursor',
     description: 'Where to go on: next_cursor of the page before',
   },
