@@ -5,6 +5,7 @@
  */
 import './processes/stripped-types.mjs'
 import { spawn } from 'node:child_process'
+import { existsSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { causesText } from './base/causes.ts'
 import { shownLines } from './base/shown-text.ts'
@@ -101,6 +102,8 @@ async function upCommand(): Promise<number> {
 /** The benchmark is a program of its own beside the engine. */
 function benchCommand(): Promise<number> {
   const program = fileURLToPath(new URL('../bench/run.ts', import.meta.url))
+  if (!existsSync(program))
+    throw new ConfigError('the benchmark is no part of the installed command; run npm run bench in a clone')
   const child = spawn(process.execPath, [program, ...process.argv.slice(3)], { stdio: 'inherit' })
   return new Promise(done => child.once('exit', code => done(code ?? 1)))
 }

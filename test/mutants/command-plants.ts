@@ -113,4 +113,10 @@ export const COMMAND_PLANTS: readonly Plant[] = [
     ['const second = await redeem(order, key)', 'const second = await redeem(order, key.slice(1))'],
     'server/examples',
   ),
+  plant(
+    'the installed command asks for TypeScript before anything strips it',
+    'engine/processes/installed.mjs',
+    ["  await import('./stripped-types.mjs')\n", ''],
+    'server/installed',
+  ),
 ]
