@@ -74,12 +74,11 @@ function refuseWords([word = '']: readonly string[]): void {
 }
 
 async function upCommand(): Promise<number> {
-  const args = process.argv.slice(3)
-  if (args.includes('--help') || args.includes('-h')) {
+  if (asksHelp()) {
     console.log(UP_HELP)
     return 0
   }
-  refuseWords(args)
+  refuseWords(process.argv.slice(3))
   const { up } = await import('./processes/supervisor.ts')
   const asked = new Promise<void>(resolve => {
     process.on('SIGTERM', () => resolve())
@@ -143,8 +142,14 @@ const COMMANDS: Readonly<Record<string, () => Promise<number>>> = {
   help: helpCommand,
 }
 
+const asksHelp = (): boolean => ['--help', '-h'].includes(process.argv[3] ?? '')
+
 /** What a report of a fault has to name. */
 async function versionCommand(): Promise<number> {
+  if (asksHelp()) {
+    console.log('fairgrab version: which version this is, and of Node\n\n  fairgrab version')
+    return 0
+  }
   refuseMore('version', process.argv.slice(3))
   const { VERSION } = await import('./server/routes/routes.ts')
   console.log(`fairgrab ${VERSION} (Node ${process.version}, ${process.platform} ${process.arch})`)
@@ -158,7 +163,7 @@ function refuseMore(name: string, [word]: readonly string[]): void {
 
 /** The list of commands, or one command's own help. */
 async function helpCommand(): Promise<number> {
-  const [name, ...more] = process.argv.slice(3)
+  const [name, ...more] = asksHelp() ? [] : process.argv.slice(3)
   const command = name === undefined || name === 'help' ? undefined : COMMANDS[name]
   if (name !== undefined && !command) throw unknownCommand(name)
   refuseMore('help', more)

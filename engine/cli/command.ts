@@ -74,7 +74,7 @@ export function helpOf(command: Command): string {
 function parsed(command: Command, args: readonly string[]) {
   const known = optionsOf(command)
   const options: ParseArgsOptionsConfig = Object.fromEntries(
-    Object.entries(known).map(([name, { type }]) => [name, { type }]),
+    Object.entries(known).map(([name, { type }]) => [name, name === 'help' ? { type, short: 'h' } : { type }]),
   )
   const help = `try fairgrab ${command.name} --help`
   for (const [i, arg] of args.entries()) {

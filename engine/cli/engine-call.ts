@@ -66,7 +66,7 @@ async function askEngine(target: Target, path: string, asked: Asked): Promise<Bu
   const { ok, status, ...answer } = await ask({
     url: url + path,
     method,
-    repeatable: again !== undefined,
+    ...(again === undefined ? {} : { repeatable: true }),
     headers: {
       accept: 'application/json',
       ...(key === '' ? {} : { authorization: `Bearer ${key}` }),

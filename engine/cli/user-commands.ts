@@ -15,6 +15,12 @@ import { type Command, countOf, type Given, textOf, wordAt } from './command.ts'
 import { askJson, EngineRefusal } from './engine-call.ts'
 import { roundLine } from './release-commands.ts'
 
+/** What a drawn round answers. */
+interface Entered {
+  readonly outcome: 'entered'
+  readonly receipt: { readonly tag: string; readonly window: number }
+}
+
 export const CLAIM: Command = {
   name: 'claim',
   usage: ['claim ROUND USER [--pool NAME] [--slot N] [--nonce HEX] [--salt HEX]'],
@@ -32,7 +38,15 @@ export const CLAIM: Command = {
     const { pool, nonce, salt } = given.values
     const slot = given.values.slot === undefined ? undefined : countOf(given, 'slot', [1, SLOTS_MAX])
     const body = { user_id: given.words[1], pool, slot, nonce, salt }
-    const claimed = await askJson<AnsweredClaim>(given.target, `/v1/rounds/${round}/claims`, { method: 'POST', body })
+    const claimed = await askJson<AnsweredClaim | Entered>(given.target, `/v1/rounds/${round}/claims`, {
+      method: 'POST',
+      body,
+    })
+    if (claimed.outcome === 'entered') {
+      const { tag, window } = claimed.receipt
+      given.print(claimed, `entered: tag ${tag}, window ${window}`)
+      return 0
+    }
     const { claim, vouchers, replayed } = claimed
     const head = `${replayed ? 'granted before' : 'granted'}: number ${claim.sequence}, pool ${claim.pool}`
     given.print(claimed, [

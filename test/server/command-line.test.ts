@@ -269,6 +269,17 @@ examples
   fairgrab keys operator platform platform`)
 })
 
+test('every command that there is has --help', async () => {
+  const all = (await fairgrab('help')).out
+  const names = [...new Set([...all.matchAll(/^ {2}fairgrab (\w+)/gm)].map(([, name = '']) => name))]
+  expect(names.length).toBeGreaterThan(18)
+  const lines = [...names.map(name => `${name} --help`), 'round -h']
+  const ran = await Promise.all(lines.map(line => fairgrab(line)))
+  expect(ran.map(({ code, out, err }, i) => [lines[i], code, err, /^fairgrab\b/.test(out)])).toEqual(
+    lines.map(line => [line, 0, '', true]),
+  )
+})
+
 describe('a release from the command line', () => {
   const json = async (line: string, env = operator): Promise<Record<string, never>> => {
     const { code, out, err } = await fairgrab(`${line} --json`, env)

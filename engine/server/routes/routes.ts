@@ -79,6 +79,7 @@ const SERVED: readonly Route[] = [
     method: 'get',
     path: METRICS_PATH,
     operation: 'readMetrics',
+    refusals: ['not_found'],
     files: ['text/plain'],
     right: 'measure',
     summary: "The node's metrics as Prometheus reads them",
