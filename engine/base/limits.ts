@@ -4,7 +4,7 @@
  * machine. Derived numbers are computed from others so that they cannot drift apart.
  */
 
-/** A user id: 1..64 bytes of [A-Za-z0-9._:@-]; no braces (hash tags), no slash (the slot's separator), no CR LF. */
+/** A user id: 1..64 bytes of [A-Za-z0-9._:@|+-]; no braces (hash tags), no slash (the slot's separator), no CR LF. */
 export const USER_ID_BYTES_MAX = 64
 
 /** Slots a user may have in one round (`limits.per_user`). One byte in the holder's key. */

@@ -113,4 +113,28 @@ export const COMMAND_PLANTS: readonly Plant[] = [
     ['const second = await redeem(order, key)', 'const second = await redeem(order, key.slice(1))'],
     'server/examples',
   ),
+  plant(
+    'the installed command asks for TypeScript before anything strips it',
+    'engine/processes/installed.mjs',
+    ["  await import('./stripped-types.mjs')\n", ''],
+    'server/installed',
+  ),
+  plant(
+    'a command sends its change under another key when it asks again',
+    'engine/cli/engine-call.ts',
+    ["return method === 'GET' ? headers :", "return method !== 'PUT' ? headers :"],
+    'unit/fresh-request',
+  ),
+  plant(
+    'a page names every change alike',
+    'engine/dashboard/base/engine-api.js',
+    ['crypto.getRandomValues(new Uint8Array(16))', 'new Uint8Array(16)'],
+    'unit/fresh-request',
+  ),
+  plant(
+    'an option of a new round goes nowhere',
+    'engine/cli/round-options.ts',
+    ["field: 'allocation.may_end_early'", "field: 'may_end_early'"],
+    'server/command-fields',
+  ),
 ]

@@ -22,14 +22,18 @@ interface Closing {
   readonly url: string
   /** What was asked, in order: method, and the number of the connection that it came on. */
   readonly asked: string[]
+  /** Their Idempotency-Keys. */
+  readonly keys: (string | undefined)[]
 }
 
 /** A server that closes the connection of the first `times` requests, after so many bytes of the answer. */
 async function closing(times: number, bytes = 0): Promise<Closing> {
   const connections = new Map<Socket, number>()
   const asked: string[] = []
+  const keys: (string | undefined)[] = []
   const server: Server = createServer((request, response) => {
     asked.push(`${request.method} ${connections.get(request.socket)}`)
+    keys.push(request.headers['idempotency-key'] as string | undefined)
     if (asked.length > times) return void response.end('{"all":"well"}')
     if (bytes > 0) request.socket.write(`HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n${'x'.repeat(bytes)}`)
     request.socket.end()
@@ -41,7 +45,7 @@ async function closing(times: number, bytes = 0): Promise<Closing> {
     server.closeAllConnections()
     server.close()
   })
-  return { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/`, asked }
+  return { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/`, asked, keys }
 }
 
 test('a GET whose connection closes is asked again on another one', async () => {
@@ -53,13 +57,20 @@ test('a GET whose connection closes is asked again on another one', async () => 
   }
 })
 
-test('a page asks again for what it reads, and sends a change once', async () => {
+test('a page asks again for what it reads, and for a change under the same key', async () => {
   const reading = await closing(1)
   expect(await page.ask('GET', reading.url)).toEqual({ status: 200, body: { all: 'well' } })
-  expect(reading.asked).toHaveLength(2)
+  expect([reading.asked.length, reading.keys]).toEqual([2, [undefined, undefined]])
   const changing = await closing(1)
-  expect(await page.ask('POST', changing.url, { body: {} })).toMatchObject({ status: 0, body: { code: 'unknown' } })
-  expect(changing.asked).toHaveLength(1)
+  expect(await page.ask('POST', changing.url, { body: {} })).toMatchObject({ status: 200 })
+  const [first, second] = changing.keys
+  expect([changing.asked.length, second]).toEqual([2, first])
+  expect(first).toMatch(/^page-[0-9a-f]{32}$/)
+  await page.ask('POST', changing.url, { body: {} })
+  expect(changing.keys.at(-1)).not.toBe(first)
+  const away = await closing(2)
+  expect(await page.ask('POST', away.url, { body: {} })).toMatchObject({ status: 0, body: { code: 'unknown' } })
+  expect(away.asked).toHaveLength(2)
 })
 
 test('the bench as an operator keeps no connection, and asks again for claims and readings only', async () => {
@@ -74,16 +85,23 @@ test('the bench as an operator keeps no connection, and asks again for claims an
   expect(changing.asked).toEqual(['POST 1'])
 })
 
-test('the command line asks again for readings, for claims and for what has a key, and for nothing else', async () => {
-  const asking = async (path: string, asked: Parameters<typeof askJson>[2]) => {
-    const { url, asked: came } = await closing(1)
-    await askJson({ url, key: 'key' }, path, asked).catch(() => undefined)
-    return came.length
+test('the command line asks again, for a change under the same key', async () => {
+  const asking = async (path: string, asked: Parameters<typeof askJson>[2], once?: string) => {
+    const { url, keys } = await closing(1)
+    await askJson({ url, key: 'key', once }, path, asked)
+    return keys
   }
-  expect(await asking('/v1/rounds', {})).toBe(2)
-  expect(await asking('/v1/rounds/rnd_1/claims', { method: 'POST', body: {} })).toBe(2)
-  expect(await asking('/v1/redemptions', { method: 'POST', headers: { 'idempotency-key': 'k' } })).toBe(2)
-  expect(await asking('/v1/rounds/rnd_1/stock', { method: 'POST', body: { add: 5 } })).toBe(1)
+  expect(await asking('/v1/rounds', {})).toEqual([undefined, undefined])
+  const keyed = { method: 'POST', headers: { 'idempotency-key': 'k' } } as const
+  expect(await asking('/v1/redemptions', keyed)).toEqual(['k', 'k'])
+  const stock = { method: 'POST', body: { add: 5 } } as const
+  expect(await asking('/v1/rounds/rnd_1/stock', stock, 'mine')).toEqual(['mine', 'mine'])
+  const [first, second] = await asking('/v1/rounds/rnd_1/stock', stock)
+  expect([first, second]).toEqual([second, expect.stringMatching(/^cli-[0-9a-f-]{36}$/)])
+  const never = await closing(9)
+  await expect(askJson({ url: never.url, key: 'key', once: 'mine' }, '/v1/rounds/rnd_1/stock', stock)).rejects.toThrow(
+    'may have been executed: socket hang up (ECONNRESET); ask again with --idempotency-key mine: it is done once',
+  )
 })
 
 test('an export that breaks off is read again from its beginning', async () => {

@@ -10,12 +10,12 @@ const ANSWER_MS = 10_000
 const NO_ANSWER = {
   code: 'unknown',
   title: 'No answer came',
-  detail: 'It may have been executed. Ask again: the same claim answers.',
+  detail: 'It may have been executed. Ask again: it is done once.',
 }
 
 /**
- * `fetch` for what is only read: when the connection closed it asks once more. The engine closes idle connections, and a
- * page that slept for a while finds its own closing. Changes are not for this: theirs may have been executed.
+ * `fetch` for what may be asked twice: when the connection closed it asks once more. The engine closes idle connections, and a
+ * page that slept for a while finds its own closing.
  */
 export function fetchAgain(path, options = {}) {
   return fetch(path, options).catch(cause => {
@@ -25,18 +25,23 @@ export function fetchAgain(path, options = {}) {
   })
 }
 
+/** What names one change: asked for again under it, it is done once. Any page may draw it; randomUUID is for secure ones only. */
+export const newOnce = () =>
+  `page-${[...crypto.getRandomValues(new Uint8Array(16))].map(byte => byte.toString(16).padStart(2, '0')).join('')}`
+
 /**
- * Asks, and gives `{ status, body }`; status 0 when no answer came.
+ * Asks, and gives `{ status, body }`; status 0 when no answer came. A change has an Idempotency-Key: `once`, or a new one.
  * @param {string} method
  * @param {string} path
- * @param {{ key?: string, body?: unknown }} [more]
+ * @param {{ key?: string, body?: unknown, once?: string }} [more]
  */
-export async function ask(method, path, { key, body } = {}) {
+export async function ask(method, path, { key, body, once = newOnce() } = {}) {
   const headers = { Accept: 'application/json' }
   if (key) headers.Authorization = `Bearer ${key}`
   if (body) headers['Content-Type'] = 'application/json'
+  if (method !== 'GET') headers['Idempotency-Key'] = once
   try {
-    const response = await (method === 'GET' ? fetchAgain : fetch)(path, {
+    const response = await fetchAgain(path, {
       method,
       headers,
       signal: AbortSignal.timeout(ANSWER_MS),

@@ -3,8 +3,10 @@
  * the whole history of a voucher. Reading only; a drawn round keeps no names, so there the user's entry is found by what is derived from the id.
  */
 import { Refusal } from '../../base/assert.ts'
-import { isUserId } from '../../base/holder.ts'
+import { isUserId, USER_ID_FORM } from '../../base/holder.ts'
 import type { Round } from '../../campaign/round/round.ts'
+import { userClaim } from '../../wire/answers/claims.ts'
+import { keptRedemption, voucherHistory } from '../../wire/answers/vouchers.ts'
 import type { Call, Route, Services } from '../http/gateway.ts'
 import { behind, listRows } from '../http/lists.ts'
 import { claimOf } from './claim-routes.ts'
@@ -34,7 +36,7 @@ async function* claimsOf(services: Services, userId: string, cursor: string | nu
 
 async function listClaimsOf(services: Services, call: Call) {
   const userId = call.query.get('user_id') ?? ''
-  if (!isUserId(userId)) throw new Refusal('invalid', 'user_id: must be 1..64 of A-Z a-z 0-9 . _ : @ -')
+  if (!isUserId(userId)) throw new Refusal('invalid', `user_id: ${USER_ID_FORM}`)
   const rows = claimsOf(services, userId, call.query.get('cursor'))
   return listRows(services, call, rows, row => `${row.round_id}:${row.slot}`)
 }
@@ -69,6 +71,8 @@ export const LOOKUP_ROUTES: readonly Route[] = [
   {
     method: 'get',
     path: '/v1/claims',
+    operation: 'listClaimsOfUser',
+    rows: userClaim,
     query: ['user_id', 'limit', 'cursor'],
     right: 'read',
     summary: 'The claims of a user (?user_id=) in all rounds, newest round first',
@@ -77,6 +81,8 @@ export const LOOKUP_ROUTES: readonly Route[] = [
   {
     method: 'get',
     path: '/v1/redemptions/{id}',
+    operation: 'readRedemption',
+    answers: { 200: keptRedemption },
     right: 'look-up',
     summary: 'A redemption as it stands',
     handle: readRedemption,
@@ -84,6 +90,8 @@ export const LOOKUP_ROUTES: readonly Route[] = [
   {
     method: 'get',
     path: '/v1/redemptions',
+    operation: 'listRedemptionsOfOrder',
+    rows: keptRedemption,
     query: ['order_id', 'merchant_id', 'limit', 'cursor'],
     right: 'look-up',
     summary: "The redemptions of a merchant's order, oldest first",
@@ -92,6 +100,8 @@ export const LOOKUP_ROUTES: readonly Route[] = [
   {
     method: 'get',
     path: '/v1/vouchers/{code}/history',
+    operation: 'readVoucherHistory',
+    answers: { 200: voucherHistory },
     byCode: true,
     right: 'read',
     summary: 'What became of a voucher, step by step',

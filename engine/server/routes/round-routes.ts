@@ -10,6 +10,8 @@ import type { RoundRules } from '../../campaign/operator/round-rules.ts'
 import type { CampaignRules } from '../../campaign/round/campaigns.ts'
 import type { Round } from '../../campaign/round/round.ts'
 import type { TurnVerb } from '../../store/data/round-store.ts'
+import { auditEntry } from '../../wire/answers/engine.ts'
+import * as shown from '../../wire/answers/rounds.ts'
 import type { DamagedRound, RoundAnswer } from '../../wire/round-answer.ts'
 import { newCampaign, newRound, restock } from '../../wire/schemas.ts'
 import { publicRound } from '../answers/round-answers.ts'
@@ -82,9 +84,15 @@ async function listRounds(services: Services, call: Call, campaignId?: string) {
   return listRows(services, call, publicRounds(services, asked), round => round.id)
 }
 
+/** A lever answers the round, or in a dry run what would become of it. */
+const CHANGED = { 200: shown.changedRound }
+
 const turn = (verb: TurnVerb): Route => ({
   method: 'post',
   path: `/v1/rounds/{id}/${verb}`,
+  operation: `${verb}Round`,
+  answers: CHANGED,
+  refusals: ['wrong_state'],
   query: ['dry_run'],
   right: 'operate',
   summary: `Turns a round: ${verb}`,
@@ -137,6 +145,8 @@ export const ROUND_ROUTES: readonly Route[] = [
   {
     method: 'post',
     path: '/v1/campaigns',
+    operation: 'createCampaign',
+    answers: { 200: shown.madeCampaign, 201: shown.campaign },
     query: ['dry_run'],
     right: 'operate',
     summary: 'Creates a campaign: its pack, limits and budget',
@@ -146,6 +156,8 @@ export const ROUND_ROUTES: readonly Route[] = [
   {
     method: 'get',
     path: '/v1/campaigns',
+    operation: 'listCampaigns',
+    rows: shown.campaign,
     query: ['limit', 'cursor'],
     right: 'read',
     summary: 'The campaigns, oldest first',
@@ -157,6 +169,8 @@ export const ROUND_ROUTES: readonly Route[] = [
   {
     method: 'get',
     path: '/v1/campaigns/{id}',
+    operation: 'readCampaign',
+    answers: { 200: shown.campaign },
     right: 'read',
     summary: 'One campaign',
     handle: async ({ lifecycle }, { params }) => ({ status: 200, body: await lifecycle.campaign(params[0] as string) }),
@@ -164,6 +178,9 @@ export const ROUND_ROUTES: readonly Route[] = [
   {
     method: 'post',
     path: '/v1/campaigns/{id}/rounds',
+    operation: 'createRound',
+    answers: { 200: shown.madeRound, 201: shown.round },
+    refusals: ['budget_exceeded'],
     query: ['dry_run'],
     right: 'operate',
     summary: 'Creates a round of a campaign; it opens at opens_at, or by hand',
@@ -173,6 +190,8 @@ export const ROUND_ROUTES: readonly Route[] = [
   {
     method: 'get',
     path: '/v1/campaigns/{id}/rounds',
+    operation: 'listRoundsOfCampaign',
+    rows: shown.listedRound,
     query: ['limit', 'cursor'],
     right: 'public',
     summary: 'The rounds of a campaign, oldest first',
@@ -181,6 +200,8 @@ export const ROUND_ROUTES: readonly Route[] = [
   {
     method: 'get',
     path: '/v1/rounds',
+    operation: 'listRounds',
+    rows: shown.listedRound,
     query: ['limit', 'cursor'],
     right: 'public',
     summary: 'All rounds with their public state, newest first',
@@ -189,6 +210,8 @@ export const ROUND_ROUTES: readonly Route[] = [
   {
     method: 'get',
     path: '/v1/rounds/{id}',
+    operation: 'readRound',
+    answers: { 200: shown.round },
     right: 'public',
     summary: 'The public state of a round',
     handle: async (services, { params }) => {
@@ -202,6 +225,8 @@ export const ROUND_ROUTES: readonly Route[] = [
   {
     method: 'get',
     path: '/v1/audit',
+    operation: 'listChanges',
+    rows: auditEntry,
     query: ['limit', 'cursor'],
     right: 'operate',
     summary: 'Who changed what, oldest first and chained; as a list or as NDJSON',
@@ -214,6 +239,9 @@ export const ROUND_ROUTES: readonly Route[] = [
   {
     method: 'post',
     path: '/v1/rounds/{id}/release',
+    operation: 'releasePacks',
+    answers: CHANGED,
+    refusals: ['wrong_state'],
     query: ['dry_run'],
     right: 'operate',
     summary: 'Gives what a fail-over quarantined back to the stock',
@@ -226,6 +254,9 @@ export const ROUND_ROUTES: readonly Route[] = [
   {
     method: 'post',
     path: '/v1/rounds/{id}/stock',
+    operation: 'changeStock',
+    answers: CHANGED,
+    refusals: ['wrong_state', 'below_granted', 'changed', 'budget_exceeded'],
     query: ['dry_run'],
     right: 'operate',
     summary: 'Adds stock to a pool, or takes unsold stock back',
