@@ -12,7 +12,7 @@ import type { Answer, Asked, Transport } from './transport.ts'
 export interface Patience {
   /** Ends the waiting: the promise rejects with the signal's reason, and what was asked may have been executed. */
   readonly signal?: AbortSignal | undefined
-  /** For how long to ask, milliseconds; 30,000 unless given. */
+  /** For how long to begin attempts, milliseconds; 30,000 unless given. One that is under way then is waited for. */
   readonly deadlineMs?: number | undefined
   /** For how long to wait for one answer, milliseconds; 10,000 unless given. */
   readonly attemptMs?: number | undefined
@@ -87,7 +87,7 @@ export async function insist(transport: Transport, asked: Asked, patience: Patie
   const end = performance.now() + deadlineMs
   let inDoubt = false
   for (let attempt = 2; ; attempt++) {
-    const answer = await transport.attempt(asked, Math.min(attemptMs, end - performance.now()), signal)
+    const answer = await transport.attempt(asked, attemptMs, signal)
     if (!passes(answer)) return { answer, inDoubt }
     inDoubt ||= isDoubtful(answer)
     const left = end - performance.now()

@@ -44,6 +44,7 @@ export async function* countdown(
 ): AsyncGenerator<number | null> {
   const { opens_at: opensAt } = await readRound(transport, roundId, { signal })
   let state: string | undefined
+  let shown: number | null | undefined
   let failure: unknown
   let wake = () => {}
   const leave = watch.add(roundId, {
@@ -76,7 +77,10 @@ export async function* countdown(
       if (state === undefined) await news()
       else if (state !== 'scheduled' || (left !== null && left <= 0)) return
       else {
-        yield left
+        const second = left === null ? null : Math.ceil(left / SECOND_MS)
+        // A clock that was corrected, or a change that is none of the opening, shows no second twice.
+        if (second !== shown) yield left
+        shown = second
         await news(left === null ? undefined : (left % SECOND_MS) + 1)
       }
     }

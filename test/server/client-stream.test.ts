@@ -3,6 +3,7 @@
  * a gap was, drops what is old, knows another epoch, and leaves no socket behind.
  */
 import { once } from 'node:events'
+import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest'
 import { WebSocket, WebSocketServer } from 'ws'
@@ -112,19 +113,35 @@ test('a signal ends it with its reason', async () => {
   await untilSockets(0)
 })
 
-/** A stream that says what it is told to; only order and epochs are made up here, which no engine can be made to mix. */
-async function saying(frames: readonly object[]) {
-  const server = new WebSocketServer({ host: '127.0.0.1', port: 0 })
-  await once(server, 'listening')
+/** A stream whose order, epochs and clock are made up, which no engine can be made to mix; over HTTP it has a round. */
+async function saying(frames: readonly object[], round: object = {}, clockMs = () => Date.now()) {
+  const web = createServer((_, response) => response.end(JSON.stringify(round)))
+  const server = new WebSocketServer({ server: web })
+  web.listen(0, '127.0.0.1')
+  await once(web, 'listening')
+  const now = () => new Date(clockMs()).toISOString()
   server.on('connection', socket => {
-    socket.send(JSON.stringify({ op: 'welcome', server_time: '2026-12-01T10:00:00.000Z' }))
+    socket.send(JSON.stringify({ op: 'welcome', server_time: now() }))
     socket.on('message', data => {
-      if (String(data).includes('subscribe')) for (const frame of frames) socket.send(JSON.stringify(frame))
+      const { op, id } = JSON.parse(String(data)) as { readonly op: string; readonly id: number }
+      if (op === 'ping') socket.send(JSON.stringify({ op: 'pong', id, server_time: now() }))
+      else for (const frame of frames) socket.send(JSON.stringify(frame))
     })
   })
-  const client = new Fairgrab({ url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`, WebSocket })
-  return { client, stop: () => server.close() }
+  const client = new Fairgrab({ url: `http://127.0.0.1:${(web.address() as AddressInfo).port}`, WebSocket })
+  return { client, stop: () => web.close() }
 }
+
+test('the countdown goes by the engine’s clock where this machine’s is hours apart from it', async () => {
+  const clockMs = () => Date.now() + 7_200_000
+  const round = { id: 'r', opens_at: new Date(clockMs() + 1500).toISOString() }
+  const scheduled = { op: 'stock', round_id: 'r', state: 'scheduled', epoch: 'a', version: 1 }
+  const { client, stop } = await saying([scheduled], round, clockMs)
+  const lefts: (number | null)[] = []
+  for await (const left of client.countdown('r')) lefts.push(left)
+  expect(lefts.map(left => Math.ceil(Number(left) / 1000))).toEqual([2, 1].slice(-lefts.length))
+  stop()
+})
 
 test('a lower version of the same epoch is dropped, another epoch replaces everything', async () => {
   const frame = (epoch: string, version: number) => ({ op: 'stock', round_id: 'r', epoch, version })
@@ -141,7 +158,7 @@ test('a lower version of the same epoch is dropped, another epoch replaces every
   stop()
 })
 
-test('the countdown goes by the engine’s clock, in full seconds, and ends when the round opens', async () => {
+test('the countdown goes on in full seconds, and ends when the round opens', async () => {
   const opens = await makeRound(api, { opens_at: new Date(Date.now() + 2500).toISOString() })
   const lefts: (number | null)[] = []
   for await (const left of fairgrab.countdown(opens.id)) lefts.push(left)

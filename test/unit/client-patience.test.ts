@@ -159,6 +159,36 @@ test('nobody at the address is a doubt like any other, and is found when somebod
   expect(await nobody.claim('rnd_1', { deadlineMs: 300 })).toMatchObject({ outcome: 'unknown', executed: 'maybe' })
 })
 
+const results = (...outcomes: readonly string[]): Reply =>
+  json(200, { results: outcomes.map(outcome => ({ outcome })) })
+
+test('of a batch only what has no certain result is asked again, and a doubt stays one until it is certain', async () => {
+  const { asked, fairgrab } = await answering(
+    results('granted', 'unknown', 'overloaded', 'sold_out', 'forbidden'),
+    results('overloaded', 'fenced'),
+  )
+  const users = ['a', 'b', 'c', 'd', 'e'].map(user => ({ user }))
+  expect(await fairgrab.claimBatch('rnd_1', users, { deadlineMs: 1500 })).toEqual([
+    { outcome: 'granted' },
+    { outcome: 'unknown' },
+    { outcome: 'not_executed', code: 'fenced' },
+    { outcome: 'sold_out' },
+    { outcome: 'refused', code: 'forbidden' },
+  ])
+  expect(new Set(asked.slice(1).map(words => words.replace(/^.*Bearer \S+ /, '')))).toEqual(
+    new Set(['{"claims":[{"user_id":"b"},{"user_id":"c"}]}']),
+  )
+})
+
+test('a batch whose answer was lost leaves a doubt of everything that is not certain behind it', async () => {
+  const { fairgrab } = await answering(breakOff, results('granted', 'overloaded'))
+  const users = ['a', 'b'].map(user => ({ user }))
+  expect(await fairgrab.claimBatch('rnd_1', users, { deadlineMs: 700 })).toEqual([
+    { outcome: 'granted' },
+    { outcome: 'unknown' },
+  ])
+})
+
 test('a redirect is not followed: it would make a read of a claim', async () => {
   const { asked, claim } = await answering(page(302, { location: 'https://elsewhere.example/' }))
   expect(await claim()).toMatchObject({ outcome: 'refused', status: 302, detail: expect.stringContaining('elsewhere') })
