@@ -1,21 +1,18 @@
 /**
  * A running engine as the command line asks it: where it is and the key come from --url and --key, else from the
- * environment. What is not 2xx ends the command with the engine's own words, which say what to do. A connection that closed is
- * replaced where asking twice is safe (client/fresh-request.ts); else the command says that it may have been executed.
+ * environment. What is not 2xx ends the command with the engine's own words, which say what to do. Every change has an
+ * Idempotency-Key, its own or one that is made for it here, so what broke off is asked again (client/three-attempts.ts).
  */
+import { randomUUID } from 'node:crypto'
 import { causesText } from '../base/causes.ts'
-import { ask, NoAnswer } from '../client/fresh-request.ts'
+import { askThrice, isBrokenOff } from '../client/three-attempts.ts'
+import { type Answer, isDone, type Asked as Request, Transport } from '../client/transport.ts'
 import { ConfigError, readTarget } from '../config.ts'
 import { LINES_TYPE } from '../wire/lines.ts'
 
 export interface Target {
   readonly url?: string | undefined
   readonly key?: string | undefined
-}
-
-interface ProblemFields {
-  readonly code?: string
-  readonly detail?: string
 }
 
 /** The engine's refusal: `code` is that of its table, the message is for the terminal. */
@@ -35,7 +32,8 @@ export interface Asked {
   readonly body?: unknown
   /** A body of lines, in place of `body`. */
   readonly lines?: readonly unknown[]
-  readonly headers?: Readonly<Record<string, string>>
+  /** The Idempotency-Key; another command may be given the same. */
+  readonly key?: string
 }
 
 function addressOf(target: Target): string {
@@ -46,58 +44,42 @@ function addressOf(target: Target): string {
   return given.replace(/\/$/, '')
 }
 
-async function askEngine(target: Target, path: string, asked: Asked): Promise<Buffer> {
-  const { method = 'GET', headers = {} } = asked
-  const sent = bodyOf(asked)
+async function askEngine(target: Target, path: string, asked: Asked): Promise<Answer> {
   const url = addressOf(target)
-  const key = target.key ?? readTarget().key
-  const { ok, status, ...answer } = await ask({
-    url: url + path,
-    method,
-    ...(isRepeatable(path, asked) ? { repeatable: true } : {}),
-    headers: {
-      accept: 'application/json',
-      ...(key === '' ? {} : { authorization: `Bearer ${key}` }),
-      ...(sent ? { 'content-type': sent.type } : {}),
-      ...headers,
-    },
-    ...(sent ? { body: sent.text } : {}),
-  }).catch((error: Error) => {
-    if (error instanceof NoAnswer && error.reached) throw error
-    throw new Error(`no engine answers at ${url} (${causesText(error.cause ?? error)}); ${START}`)
-  })
-  if (ok) return answer.body
-  const { location } = answer.headers
-  const moved = location === undefined ? '' : `the engine is not at ${url}, give the address that leads to ${location}`
-  const { code = String(status), detail = moved } = wordsOf(answer.body)
+  const transport = new Transport({ url, key: target.key ?? readTarget().key })
+  const answer = await askThrice(transport, requestOf(path, asked))
+  if (isDone(answer)) return answer
+  if (answer.status === 0) throw new Error(noAnswer(answer, url))
+  const location = answer.headers.get('location')
+  const moved = location === null ? '' : `the engine is not at ${url}, give the address that leads to ${location}`
+  const { code = String(answer.status), detail = moved } = answer.body as { code?: string; detail?: string }
   throw new EngineRefusal(code, `${code}: ${detail}${ADVICE[code] ?? ''}`)
 }
 
-function bodyOf({ body, lines }: Asked): { readonly type: string; readonly text: string } | undefined {
-  if (lines) return { type: LINES_TYPE, text: lines.map(line => `${JSON.stringify(line)}\n`).join('') }
-  return body === undefined ? undefined : { type: 'application/json', text: JSON.stringify(body) }
+/** A claim is the same when it is asked twice, and any other change is under its key. */
+function requestOf(path: string, { method = 'GET', body, lines, key }: Asked): Request {
+  const isKeyed = method !== 'GET' && !/^\/v1\/rounds\/[^/]+\/claims$/.test(path)
+  const named = isKeyed ? { key: key ?? `cli-${randomUUID()}` } : {}
+  if (!lines) return { method, path, body, ...named }
+  const text = lines.map(line => `${JSON.stringify(line)}\n`).join('')
+  return { method, path, body: text, headers: { 'content-type': LINES_TYPE }, ...named }
 }
 
-/** A claim, and what brings an Idempotency-Key, is the same when it is asked twice; another change may not be. */
-const isRepeatable = (path: string, { method, headers = {} }: Asked): boolean =>
-  'idempotency-key' in headers || (method === 'POST' && /^\/v1\/rounds\/[^/]+\/claims$/.test(path))
-
-function wordsOf(body: Buffer): ProblemFields {
-  try {
-    return JSON.parse(body.toString('utf8')) as ProblemFields
-  } catch {
-    return {}
-  }
+function noAnswer({ cause }: Answer, url: string): string {
+  const why = cause instanceof TypeError ? cause.cause : cause
+  if (!isBrokenOff(why)) return `no engine answers at ${url} (${causesText(why)}); ${START}`
+  return `no answer from ${url}, and it may have been executed: ${causesText(why)}${ADVICE.unknown}`
 }
 
 /** Asks a path and gives its JSON. Throws with words for the terminal. */
 export async function askJson<Body>(target: Target, path: string, asked: Asked = {}): Promise<Body> {
-  return JSON.parse((await askEngine(target, path, asked)).toString('utf8')) as Body
+  const { bytes } = await askEngine(target, path, asked)
+  return JSON.parse(new TextDecoder().decode(bytes)) as Body
 }
 
 /** Gets a path's bytes. Throws with words for the terminal. */
-export function getBytes(target: Target, path: string): Promise<Buffer> {
-  return askEngine(target, path, {})
+export async function getBytes(target: Target, path: string): Promise<Buffer> {
+  return Buffer.from((await askEngine(target, path, {})).bytes)
 }
 
 const START = 'start one with fairgrab up, or give --url or FAIRGRAB_URL'
@@ -107,5 +89,5 @@ const ADVICE: Readonly<Record<string, string>> = {
   forbidden: '; give a key of another role with --key or FAIRGRAB_KEY',
   not_found: '; fairgrab round list and fairgrab campaign list name what there is',
   unknown:
-    '; what has an idempotency key may be asked again, and a claim; any other change may count twice: look first',
+    '; a claim, and what has an idempotency key of yours, may be asked again; any other change may count twice: look first',
 }

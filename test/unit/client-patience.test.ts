@@ -155,7 +155,7 @@ test('a server that says nothing is asked again when the time of an attempt is o
 })
 
 test('nobody at the address is a doubt like any other, and is found when somebody is there', async () => {
-  const nobody = new Fairgrab({ url: 'http://127.0.0.1:9', key: 'k' })
+  const nobody = new Fairgrab({ url: 'http://127.0.0.1:2', key: 'k' })
   expect(await nobody.claim('rnd_1', { deadlineMs: 300 })).toMatchObject({ outcome: 'unknown', executed: 'maybe' })
 })
 
