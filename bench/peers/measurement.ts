@@ -12,7 +12,6 @@
  * neither the contender's nor the generator's belongs to others, and a reader must see it.
  */
 import { setTimeout as pause } from 'node:timers/promises'
-import { ask } from '../../engine/client/fresh-request.ts'
 import type { Contender, RoundState } from './contenders.ts'
 import { CORES, readCpu, spent } from './cpu.ts'
 import type { Driven, Pass } from './load.ts'
@@ -131,9 +130,9 @@ async function takeTheOnlyUnit({ url, headers }: Target): Promise<void> {
     ['second', 409],
   ] as const) {
     const json = { ...headers, 'content-type': 'application/json' }
-    const asked = { url, method: 'POST', headers: json, body: JSON.stringify({ user_id: user }) }
-    const answer = await ask(asked)
-    if (answer.status !== status) throw new Error(`the ${user} claim was answered ${answer.status}: ${answer.body}`)
+    const answer = await fetch(url, { method: 'POST', headers: json, body: JSON.stringify({ user_id: user }) })
+    const words = await answer.text()
+    if (answer.status !== status) throw new Error(`the ${user} claim was answered ${answer.status}: ${words}`)
   }
 }
 

@@ -16,7 +16,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
-import { ask } from '../../engine/client/fresh-request.ts'
+import { isDone, Transport } from '../../engine/client/transport.ts'
 import { freePort } from './free-port.ts'
 import type { Options } from './options.ts'
 import type { RedisPlace } from './redis-question.ts'
@@ -56,9 +56,10 @@ export interface RunningEngine {
 
 async function untilReady(url: string, child: ChildProcess): Promise<void> {
   const deadline = Date.now() + READY_WITHIN_MS
+  const transport = new Transport({ url })
   while (Date.now() < deadline) {
     if (child.exitCode !== null) throw new Error(`the engine ended with code ${child.exitCode}`)
-    if ((await ask({ url: `${url}/readyz` }).catch(() => undefined))?.ok) return
+    if (isDone(await transport.attempt({ path: '/readyz' }, READY_WITHIN_MS))) return
     await delay(20)
   }
   throw new Error(`the engine was not ready within ${READY_WITHIN_MS / 1000} s`)

@@ -2,12 +2,15 @@
  * The bench as an operator of the engine: campaigns, rounds, grants and states over the public API, nothing else.
  *
  * What goes wrong here is not a measurement, so every answer that is not 2xx ends the run with the status and the body.
- * Each call has a connection of its own: a run makes a dozen of them, minutes and long computations apart, and one that was
- * kept would be closing just then.
+ * A run makes a dozen calls, minutes and long computations apart, so a kept connection is often closing just then: each may
+ * be asked again (client/three-attempts.ts), a change under a key of its own.
  */
 
-import { CODES, type Code } from '../../engine/base/codes.ts'
-import { type Answered, type Asked, ask, askStreaming, isClosed } from '../../engine/client/fresh-request.ts'
+import { randomUUID } from 'node:crypto'
+import { causesText } from '../../engine/base/causes.ts'
+import type { Code } from '../../engine/base/codes.ts'
+import { askThrice, isBrokenOff } from '../../engine/client/three-attempts.ts'
+import { type Answer, isDone, Transport } from '../../engine/client/transport.ts'
 
 /** What an entrant of a draw keeps. */
 export interface Receipt {
@@ -85,12 +88,10 @@ const PACK_VOUCHERS = 5
 const EXPORT_ATTEMPTS = 3
 
 export class Operator {
-  readonly #url: string
-  readonly #headers: Readonly<Record<string, string>>
+  readonly #transport: Transport
 
   constructor(url: string, key: string) {
-    this.#url = url
-    this.#headers = { authorization: `Bearer ${key}` }
+    this.#transport = new Transport({ url, key })
   }
 
   /** A campaign of one pack of five 40-10 coupons, as in Hangzhou, and a round of it. */
@@ -123,9 +124,8 @@ export class Operator {
 
   /** Closes a round; false when its state does not allow that now, as in the middle of a draw. */
   async closed(roundId: string): Promise<boolean> {
-    const { ok, status, body } = await this.#ask(`/v1/rounds/${roundId}/close`, { method: 'POST' })
-    if (!ok && status !== CODES.wrong_state.status) throw new Error(`close: ${status} ${String(body)}`)
-    return ok
+    const answer = await this.#ask('POST', `/v1/rounds/${roundId}/close`)
+    return answer.code !== 'wrong_state' && isDone(done('close', answer))
   }
 
   /** A window of the draw; without a number the newest whose list is final. */
@@ -135,15 +135,14 @@ export class Operator {
 
   /** A file of a window's proof, byte for byte. */
   async drawFile(roundId: string, window: number, name: string): Promise<Buffer> {
-    const { ok, status, body } = await this.#ask(`/v1/rounds/${roundId}/draw/files/${name}?window=${window}`)
-    if (!ok) throw new Error(`${name} of window ${window}: ${status} ${String(body)}`)
-    return body
+    const answer = await this.#ask('GET', `/v1/rounds/${roundId}/draw/files/${name}?window=${window}`)
+    return Buffer.from(done(`${name} of window ${window}`, answer).bytes)
   }
 
   /** A person's receipt while his window is not drawn; undefined when he has none to show (any more). */
   async receipt(roundId: string, userId: string): Promise<Receipt | undefined> {
-    const { body } = await this.#ask(`/v1/rounds/${roundId}/claims/${userId}`)
-    return (JSON.parse(String(body)) as { receipt?: Receipt }).receipt
+    const { body } = await this.#ask('GET', `/v1/rounds/${roundId}/claims/${userId}`)
+    return (body as { receipt?: Receipt }).receipt
   }
 
   /** Claims of many users again, to hear how each ended. */
@@ -184,32 +183,35 @@ export class Operator {
       try {
         return await read(open())
       } catch (error) {
-        if (left === 0 || !isClosed(error)) throw error
+        if (left === 0 || !isBrokenOff(error)) throw error
       }
     }
   }
 
   async *#export(path: string): AsyncGenerator<Uint8Array> {
-    const headers = { ...this.#headers, accept: 'application/x-ndjson' }
-    const { ok, status, body } = await askStreaming({ url: this.#url + path, headers })
-    if (!ok) throw new Error(`GET ${path}: ${status}`)
+    const { ok, status, body } = await this.#transport.open({ path, headers: { accept: 'application/x-ndjson' } })
+    if (!ok || !body) throw new Error(`GET ${path}: ${status}`)
     yield* body
   }
 
-  /** Claims are the same claims when they are asked again. */
-  async #claim<T>(path: string, userIds: readonly string[]): Promise<T> {
-    return this.#call('POST', path, { claims: userIds.map(user_id => ({ user_id })) }, true)
+  #claim<T>(path: string, userIds: readonly string[]): Promise<T> {
+    return this.#call('POST', path, { claims: userIds.map(user_id => ({ user_id })) })
   }
 
-  async #call<T>(method: string, path: string, sent?: unknown, repeatable = false): Promise<T> {
-    const json = { headers: { 'content-type': 'application/json' }, body: JSON.stringify(sent) }
-    const asked = { method, ...(repeatable ? { repeatable } : {}), ...(sent === undefined ? {} : json) }
-    const { ok, status, body } = await this.#ask(path, asked)
-    if (!ok) throw new Error(`${method} ${path}: ${status} ${String(body)}`)
-    return JSON.parse(String(body)) as T
+  async #call<T>(method: 'GET' | 'POST', path: string, sent?: unknown): Promise<T> {
+    return done(`${method} ${path}`, await this.#ask(method, path, sent)).body as T
   }
 
-  #ask(path: string, { headers, ...asked }: Omit<Asked, 'url'> = {}): Promise<Answered> {
-    return ask({ url: this.#url + path, headers: { ...this.#headers, ...headers }, ...asked })
+  /** A claim needs no key. */
+  #ask(method: 'GET' | 'POST', path: string, body?: unknown): Promise<Answer> {
+    const key = method === 'GET' || path.includes('/claims') ? {} : { key: `bench-${randomUUID()}` }
+    return askThrice(this.#transport, { method, path, body, ...key })
   }
+}
+
+/** An answer that says that it was done; throws with what it says instead. */
+function done(what: string, answer: Answer): Answer {
+  if (isDone(answer)) return answer
+  const { status, bytes, cause } = answer
+  throw new Error(`${what}: ${status === 0 ? causesText(cause) : `${status} ${new TextDecoder().decode(bytes)}`}`)
 }

@@ -66,7 +66,7 @@ async function listed<Row>(given: Given, path: string): Promise<Row[]> {
 
 /** Asks for a change under a key; in a dry run, what it would do. */
 const change = <Body>(given: Given, path: string, key: string, asked: Asked): Promise<Body> =>
-  askJson<Body>(given.target, leverPath(given, path), { method: 'POST', ...asked, headers: { 'idempotency-key': key } })
+  askJson<Body>(given.target, leverPath(given, path), { method: 'POST', ...asked, key })
 
 async function applyCampaign(given: Given, wanted: NonNullable<Plan['campaign']>): Promise<Applied> {
   const { name } = wanted

@@ -1,11 +1,12 @@
 /**
  * A running engine as the command line asks it: where it is and the key come from --url and --key, else from the
- * environment. What is not 2xx ends the command with the engine's own words, which say what to do. A connection that closed is
- * replaced, since a GET, a claim and what has an Idempotency-Key is the same when it is asked twice (client/fresh-request.ts).
+ * environment. What is not 2xx ends the command with the engine's own words, which say what to do. Every change has an
+ * Idempotency-Key, its own or one that is made for it here, so what broke off is asked again (client/three-attempts.ts).
  */
 import { randomUUID } from 'node:crypto'
 import { causesText } from '../base/causes.ts'
-import { ask, NoAnswer } from '../client/fresh-request.ts'
+import { askThrice, isBrokenOff } from '../client/three-attempts.ts'
+import { type Answer, isDone, type Asked as Request, Transport } from '../client/transport.ts'
 import { ConfigError, readTarget } from '../config.ts'
 import { LINES_TYPE } from '../wire/lines.ts'
 
@@ -14,11 +15,6 @@ export interface Target {
   readonly key?: string | undefined
   /** The Idempotency-Key of a change; one is made where it is left out. */
   readonly once?: string | undefined
-}
-
-interface ProblemFields {
-  readonly code?: string
-  readonly detail?: string
 }
 
 /** The engine's refusal: `code` is that of its table, the message is for the terminal. */
@@ -45,6 +41,8 @@ export interface Asked {
   readonly lines?: readonly unknown[]
   /** A body that is text already, in place of both. */
   readonly sent?: Sent | undefined
+  /** The Idempotency-Key of this change, in place of the command's. */
+  readonly key?: string
   readonly headers?: Readonly<Record<string, string>>
 }
 
@@ -56,62 +54,49 @@ function addressOf(target: Target): string {
   return given.replace(/\/$/, '')
 }
 
-async function askEngine(target: Target, path: string, asked: Asked): Promise<Buffer> {
-  const { method = 'GET' } = asked
-  const headers = keyed(target, asked)
-  const again = headers['idempotency-key']
-  const sent = bodyOf(asked)
+async function askEngine(target: Target, path: string, asked: Asked): Promise<Answer> {
   const url = addressOf(target)
-  const key = target.key ?? readTarget().key
-  const { ok, status, ...answer } = await ask({
-    url: url + path,
-    method,
-    ...(again === undefined ? {} : { repeatable: true }),
-    headers: {
-      accept: 'application/json',
-      ...(key === '' ? {} : { authorization: `Bearer ${key}` }),
-      ...(sent ? { 'content-type': sent.type } : {}),
-      ...headers,
-    },
-    ...(sent ? { body: sent.text } : {}),
-  }).catch((error: Error) => {
-    if (error instanceof NoAnswer && error.reached) throw new Error(`${causesText(error)}${adviceOf('unknown', again)}`)
-    throw new Error(`no engine answers at ${url} (${causesText(error.cause ?? error)}); ${START}`)
-  })
-  if (ok) return answer.body
-  const { location } = answer.headers
-  const moved = location === undefined ? '' : `the engine is not at ${url}, give the address that leads to ${location}`
-  const { code = String(status), detail = moved } = wordsOf(answer.body)
-  throw new EngineRefusal(code, `${code}: ${detail}${adviceOf(code, again)}`)
+  const transport = new Transport({ url, key: target.key ?? readTarget().key })
+  const request = requestOf(target, path, asked)
+  const answer = await askThrice(transport, request)
+  if (isDone(answer)) return answer
+  if (answer.status === 0) throw new Error(noAnswer(answer, url, request.key))
+  const location = answer.headers.get('location')
+  const moved = location === null ? '' : `the engine is not at ${url}, give the address that leads to ${location}`
+  const { code = String(answer.status), detail = moved } = answer.body as { code?: string; detail?: string }
+  throw new EngineRefusal(code, `${code}: ${detail}${adviceOf(code, request.key)}`)
 }
 
-function bodyOf({ body, lines, sent }: Asked): Sent | undefined {
-  if (sent) return sent
-  if (lines) return { type: LINES_TYPE, text: lines.map(line => `${JSON.stringify(line)}\n`).join('') }
-  return body === undefined ? undefined : { type: 'application/json', text: JSON.stringify(body) }
+/** A claim is the same when it is asked twice, and any other change is under its key. */
+function requestOf({ once }: Target, path: string, asked: Asked): Request {
+  const { method = 'GET', body, key = once, headers } = asked
+  const isKeyed = method !== 'GET' && !/^\/v1\/rounds\/[^/]+\/claims$/.test(path)
+  const named = isKeyed ? { key: key ?? `cli-${randomUUID()}` } : {}
+  const sent = sentOf(asked)
+  if (!sent) return { method, path, body, headers, ...named }
+  return { method, path, body: sent.text, headers: { 'content-type': sent.type, ...headers }, ...named }
 }
 
-/** The headers of a request; a change has an Idempotency-Key, so that it is done once however often it is asked for. */
-function keyed({ once }: Target, { method = 'GET', headers = {} }: Asked): Readonly<Record<string, string>> {
-  return method === 'GET' ? headers : { 'idempotency-key': once ?? `cli-${randomUUID()}`, ...headers }
+function sentOf({ lines, sent }: Asked): Sent | undefined {
+  if (!lines) return sent
+  return { type: LINES_TYPE, text: lines.map(line => `${JSON.stringify(line)}\n`).join('') }
 }
 
-function wordsOf(body: Buffer): ProblemFields {
-  try {
-    return JSON.parse(body.toString('utf8')) as ProblemFields
-  } catch {
-    return {}
-  }
+function noAnswer({ cause }: Answer, url: string, again: string | undefined): string {
+  const why = cause instanceof TypeError ? cause.cause : cause
+  if (!isBrokenOff(why)) return `no engine answers at ${url} (${causesText(why)}); ${START}`
+  return `no answer from ${url}, and it may have been executed: ${causesText(why)}${adviceOf('unknown', again)}`
 }
 
 /** Asks a path and gives its JSON. Throws with words for the terminal. */
 export async function askJson<Body>(target: Target, path: string, asked: Asked = {}): Promise<Body> {
-  return JSON.parse((await askEngine(target, path, asked)).toString('utf8')) as Body
+  const { bytes } = await askEngine(target, path, asked)
+  return JSON.parse(new TextDecoder().decode(bytes)) as Body
 }
 
 /** Asks a path and gives its bytes. Throws with words for the terminal. */
-export function askBytes(target: Target, path: string, asked: Asked = {}): Promise<Buffer> {
-  return askEngine(target, path, asked)
+export async function askBytes(target: Target, path: string, asked: Asked = {}): Promise<Buffer> {
+  return Buffer.from((await askEngine(target, path, asked)).bytes)
 }
 
 const START = 'start one with fairgrab up, or give --url or FAIRGRAB_URL'
@@ -120,6 +105,7 @@ const ADVICE: Readonly<Record<string, string>> = {
   unauthorized: '; give --key or set FAIRGRAB_KEY',
   forbidden: '; give a key of another role with --key or FAIRGRAB_KEY',
   not_found: '; fairgrab round list and fairgrab campaign list name what there is',
+  unknown: '; ask again, a claim is the same however often it is asked',
 }
 
 /** What helps against a refusal; `again` is the key of the request. */

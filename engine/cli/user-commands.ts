@@ -94,8 +94,7 @@ export const REDEEM: Command = {
     const body = { code, order, merchant_id: textOf(given, 'merchant', 'm1'), store_id, user_id }
     const made = createHash('sha256').update(`${code} ${order.id}`).digest('hex').slice(0, 32)
     const key = given.values['idempotency-key'] ?? `cli-${made}`
-    const headers = { 'idempotency-key': String(key) }
-    const done = await askJson<Redeemed>(given.target, '/v1/redemptions', { method: 'POST', body, headers })
+    const done = await askJson<Redeemed>(given.target, '/v1/redemptions', { method: 'POST', body, key: String(key) })
     given.print(
       done,
       `${done.id}: ${moneyText(done.discount_amount, order.currency)} off, the customer pays ${moneyText(done.payer_amount, order.currency)} ${order.currency}`,

@@ -53,6 +53,7 @@ export const ROWS = [
   { name: 'claim-redeem', what: 'claims redeemed at once at a node that is far from Redis', minutes: 60 },
   { name: 'operator-cuts', what: "operators' changes cut at each step and asked again", minutes: 60 },
   { name: 'proxy-reloads', what: 'nginx, HAProxy and Caddy reloaded under load, by both families', minutes: 40 },
+  { name: 'client', what: 'the client behind proxies, cuts, freezes and restarts', minutes: 20 },
   { name: 'link', what: 'the link over a broken network, byte by byte', minutes: 5 },
 ] as const
 

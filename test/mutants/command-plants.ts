@@ -120,16 +120,10 @@ export const COMMAND_PLANTS: readonly Plant[] = [
     'server/installed',
   ),
   plant(
-    'a command sends its change under another key when it asks again',
-    'engine/cli/engine-call.ts',
-    ["return method === 'GET' ? headers :", "return method !== 'PUT' ? headers :"],
-    'unit/fresh-request',
-  ),
-  plant(
     'a page names every change alike',
     'engine/dashboard/base/engine-api.js',
     ['crypto.getRandomValues(new Uint8Array(16))', 'new Uint8Array(16)'],
-    'unit/fresh-request',
+    'unit/three-attempts',
   ),
   plant(
     'an option of a new round goes nowhere',

@@ -9,6 +9,7 @@
  * Rejected: mutations by a tool. Thousands of them take hours here, and most survivors say nothing about a promise.
  */
 import { BENCH_PLANTS } from './bench-plants.ts'
+import { CLIENT_PLANTS } from './client-plants.ts'
 import { CLUSTER_PLANTS } from './cluster-plants.ts'
 import { COMMAND_PLANTS } from './command-plants.ts'
 import { CONTRACT_PLANTS } from './contract-plants.ts'
@@ -40,6 +41,7 @@ export const PLANTS: readonly Plant[] = [
   ...OPERATOR_PLANTS,
   ...KEYED_PLANTS,
   ...CONTRACT_PLANTS,
+  ...CLIENT_PLANTS,
   ...BENCH_PLANTS,
   plant(
     'a holder is granted again',

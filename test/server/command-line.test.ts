@@ -51,7 +51,7 @@ const ERRORS: readonly (readonly [string, number, string, Env?])[] = [
     2,
     '"workers=2" (from the command line) is nothing that fairgrab up takes: settings come from the environment, like FAIRGRAB_WORKERS=… fairgrab up; try fairgrab up --help',
   ],
-  ...['doctor --url http://127.0.0.1:1', 'config check --key k', 'keys --url=x', 'token ada --key k'].map(line => {
+  ...['doctor --url http://127.0.0.1:2', 'config check --key k', 'keys --url=x', 'token ada --key k'].map(line => {
     const [name = '', option = ''] = [line.split(' ')[0], /--\w+/.exec(line)?.[0]]
     const words = `${option} (from the command line) is of no use to fairgrab ${name}, which asks no engine; try fairgrab ${name} --help`
     return [line, 2, words] as const
@@ -154,8 +154,8 @@ const ERRORS: readonly (readonly [string, number, string, Env?])[] = [
   [
     'round list',
     1,
-    'no engine answers at http://127.0.0.1:1 (connect ECONNREFUSED 127.0.0.1:1); start one with fairgrab up, or give --url or FAIRGRAB_URL',
-    { FAIRGRAB_URL: 'http://127.0.0.1:1' },
+    'no engine answers at http://127.0.0.1:2 (connect ECONNREFUSED 127.0.0.1:2); start one with fairgrab up, or give --url or FAIRGRAB_URL',
+    { FAIRGRAB_URL: 'http://127.0.0.1:2' },
   ],
   ['keys root', 2, '"root" (from the command line) is no role; give some of operator, platform, merchant, viewer'],
   ['token a/b', 2, '"a/b" (from the command line) is no user id; it must be 1..64 of A-Z a-z 0-9 . _ : @ | + -'],

@@ -204,8 +204,8 @@ test('export says what is missing: a result, whole bytes, an engine', async () =
   expect(open).toMatchObject({ code: 1, err: expect.stringContaining('rnd_open is open and has no result yet') })
   const broken = await run('export', 'rnd_broken', join(folder, 'none'), '--url', url)
   expect(broken).toMatchObject({ code: 1, err: expect.stringContaining('rules.json arrived with SHA-256') })
-  const nobody = await run('export', 'rnd_golden', join(folder, 'none'), '--url', 'http://127.0.0.1:1')
-  expect(nobody).toMatchObject({ code: 1, err: expect.stringContaining('no engine answers at http://127.0.0.1:1') })
+  const nobody = await run('export', 'rnd_golden', join(folder, 'none'), '--url', 'http://127.0.0.1:2')
+  expect(nobody).toMatchObject({ code: 1, err: expect.stringContaining('no engine answers at http://127.0.0.1:2') })
 })
 
 test('check finds an entry in a folder and at an engine, with the same answer', async () => {

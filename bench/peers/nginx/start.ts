@@ -11,7 +11,6 @@
 import { randomBytes } from 'node:crypto'
 import { chownSync, copyFileSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { ask } from '../../../engine/client/fresh-request.ts'
 import { freePort } from '../../stage/free-port.ts'
 import { SCRIPT_SHA, startRedis } from '../redis.ts'
 import type { StartPeer } from '../target.ts'
@@ -51,7 +50,7 @@ export function nginx(workers: number): StartPeer {
       program: 'nginx',
       args: ['-p', folder, '-e', 'stderr', '-c', file],
       ready: () =>
-        ask({ url, method: 'POST' }).then(
+        fetch(url, { method: 'POST' }).then(
           ({ status }) => status === 401,
           () => false,
         ),

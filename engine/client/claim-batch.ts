@@ -1,0 +1,99 @@
+/**
+ * Claims of many users at once, for a platform's own server: up to 4,096 go as one request, and what has no certain result yet
+ * is asked again, alone, until the deadline. Results come in the order asked.
+ *
+ * A claim whose answer was once in doubt stays in doubt until it is certain, whatever a busy engine says later. Rejected:
+ * asking the whole batch again. It would be right, and ten thousand certain answers would be paid for twice.
+ */
+import { type ClaimOptions, claimBody, claimPath, type Granted, type NotNow, type RoundSays, SAYS } from './claim.ts'
+import { type NotDone, notDone } from './ending.ts'
+import { DEADLINE_MS, insist, LEAST_MS, type Patience, pause, waitBefore } from './patience.ts'
+import { type Answer, isDone, type Transport } from './transport.ts'
+
+/** One of the claims. */
+export type BatchClaim = Pick<ClaimOptions, 'pool' | 'slot'> & { readonly user: string }
+
+/** What became of one: a grant with its vouchers, or how it ended. A draw's receipt comes with `claim`. */
+export type BatchResult =
+  | Granted
+  | { readonly outcome: 'entered' | RoundSays['outcome'] | NotNow['outcome'] }
+  | { readonly outcome: NotDone['outcome']; readonly code?: string | undefined }
+
+const BATCH_MAX = 4096
+const NOT_EXECUTED = ['overloaded', 'fenced', 'unavailable', 'rate_limited']
+const DOUBTFUL = ['unknown', 'internal']
+
+interface Item {
+  readonly outcome: string
+}
+
+/** A result that is certain, or undefined. */
+function certain(item: Item): BatchResult | undefined {
+  const { outcome } = item
+  if (outcome === 'granted' || outcome === 'entered' || SAYS.includes(outcome)) return item as BatchResult
+  return NOT_EXECUTED.includes(outcome) || DOUBTFUL.includes(outcome)
+    ? undefined
+    : { outcome: 'refused', code: outcome }
+}
+
+class Batch {
+  readonly #claims: readonly BatchClaim[]
+  readonly results: BatchResult[]
+  /** The places of those without a certain result, and of those that may have been executed. */
+  pending: readonly number[]
+  readonly #doubted = new Set<number>()
+
+  constructor(claims: readonly BatchClaim[]) {
+    this.#claims = claims
+    this.results = claims.map(() => ({ outcome: 'not_executed' }))
+    this.pending = claims.map((_, place) => place)
+  }
+
+  /** One request for all that is pending. True when it was answered one by one. */
+  async ask(transport: Transport, round: string, patience: Patience): Promise<boolean> {
+    const claims = this.pending.map(place => claimBody(this.#claims[place] as BatchClaim))
+    const path = `${claimPath(round)}/batch?vouchers=true`
+    const expects = ({ results }: Answer['body']) => Array.isArray(results) && results.length === claims.length
+    const settled = await insist(transport, { method: 'POST', path, body: { claims }, expects }, patience)
+    const { answer, inDoubt } = settled
+    if (!isDone(answer)) {
+      const { outcome } = notDone(settled)
+      for (const place of this.pending) this.#end(place, { outcome, code: answer.code })
+      return false
+    }
+    const asked = this.pending
+    this.pending = asked.filter((place, i) => {
+      const item = (answer.body.results as Item[])[i] as Item
+      if (inDoubt || DOUBTFUL.includes(item.outcome)) this.#doubted.add(place)
+      const result = certain(item)
+      this.#end(place, result ?? { outcome: 'not_executed', code: item.outcome })
+      return result === undefined
+    })
+    return this.pending.length > 0
+  }
+
+  #end(place: number, result: BatchResult): void {
+    const isOpen = result.outcome === 'not_executed' && this.#doubted.has(place)
+    this.results[place] = isOpen ? { outcome: 'unknown' } : result
+  }
+}
+
+/** Claims for users; the deadline is that of each 4,096. */
+export async function claimBatch(
+  transport: Transport,
+  round: string,
+  claims: readonly BatchClaim[],
+  patience: Patience = {},
+): Promise<readonly BatchResult[]> {
+  const end = performance.now() + (patience.deadlineMs ?? DEADLINE_MS)
+  const batch = new Batch(claims.slice(0, BATCH_MAX))
+  const left = () => end - performance.now()
+  for (let attempt = 2; batch.pending.length > 0; attempt++) {
+    if (!(await batch.ask(transport, round, { ...patience, deadlineMs: left() }))) break
+    const waitMs = waitBefore(attempt, undefined)
+    if (left() - waitMs < LEAST_MS) break
+    await pause(waitMs, patience.signal)
+  }
+  if (claims.length <= BATCH_MAX) return batch.results
+  return [...batch.results, ...(await claimBatch(transport, round, claims.slice(BATCH_MAX), patience))]
+}

@@ -1,0 +1,88 @@
+/**
+ * A claim, asked until its answer is certain, and its result as a union that a `switch` over `outcome` has to cover.
+ *
+ * (round, user, slot) is the claim's key, so every attempt is the same bytes and comes to the same claim; nothing else is ever
+ * asked. Bodies are those of the API, field by field.
+ * Rejected: a thrown error for `sold_out`. It is what most people get, and a `catch` can be forgotten.
+ */
+import { type NotDone, notDone } from './ending.ts'
+import { insist, type Patience } from './patience.ts'
+import { Receipt, type ReceiptFields } from './receipt.ts'
+import type { Answer, Transport } from './transport.ts'
+
+export interface ClaimOptions extends Patience {
+  /** For whom, with a key; a user's token names its own. */
+  readonly user?: string | undefined
+  readonly pool?: string | undefined
+  /** Which of a user's packs, where the campaign gives more than one; 1 unless given. */
+  readonly slot?: number | undefined
+}
+
+export interface Claim {
+  readonly id: string
+  readonly round_id: string
+  readonly user_id: string
+  readonly pool: string
+  readonly slot: number
+  readonly sequence: number
+  readonly granted_at: string
+}
+
+export interface Voucher {
+  readonly code: string
+  readonly template: string
+  readonly state: string
+  readonly expires_at: string
+}
+
+/** The pack is the user's; asked again it is the same one. */
+export interface Granted {
+  readonly outcome: 'granted'
+  readonly replayed?: true
+  readonly claim: Claim
+  readonly vouchers: readonly Voucher[]
+}
+
+/** In the draw; keep the receipt, which proves it. */
+export interface Entered {
+  readonly outcome: 'entered'
+  readonly receipt: Receipt
+}
+
+/** What a round says to this user. `not_eligible` is for good; `sold_out` may change when stock is added. */
+export interface RoundSays {
+  readonly outcome: 'sold_out' | 'limit_reached' | 'closed' | 'not_eligible'
+  readonly detail: string
+}
+
+/** The round is not giving anything out now: watch it with `stock` or `countdown`, and claim then. */
+export interface NotNow {
+  readonly outcome: 'paused' | 'not_open'
+  readonly detail: string
+  readonly retry_after_ms: number
+  /** Of `not_open`: when it opens, null by hand. */
+  readonly opens_at?: string | null
+  readonly server_time?: string
+}
+
+export type ClaimResult = Granted | Entered | RoundSays | NotNow | NotDone
+
+/** A round's own answers to a claim. */
+export const SAYS: readonly string[] = ['sold_out', 'limit_reached', 'closed', 'not_eligible', 'paused', 'not_open']
+
+export const claimPath = (round: string): string => `/v1/rounds/${encodeURIComponent(round)}/claims`
+
+/** The parts of a claim as the API names them. */
+export const claimBody = ({ user, pool, slot }: ClaimOptions) => ({ user_id: user, pool, slot })
+
+export async function claim(transport: Transport, round: string, options: ClaimOptions = {}): Promise<ClaimResult> {
+  const expects = ({ claim, receipt }: Answer['body']) => Boolean(claim ?? receipt)
+  const asked = { method: 'POST', path: claimPath(round), body: claimBody(options), expects } as const
+  const settled = await insist(transport, asked, options)
+  const { body, code } = settled.answer
+  if (body.claim) return body as unknown as Granted
+  if (body.receipt)
+    return { outcome: 'entered', receipt: new Receipt(body.receipt as ReceiptFields, transport, options.user) }
+  if (code === undefined || !SAYS.includes(code)) return notDone(settled)
+  return { ...body, outcome: code } as unknown as RoundSays | NotNow
+}
