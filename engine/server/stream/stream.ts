@@ -6,7 +6,7 @@
  */
 
 import { networkOf } from '../../auth/addresses.ts'
-import { ANONYMOUS, type Caller, type Callers, may } from '../../auth/callers.ts'
+import { ANONYMOUS, type Caller, type Callers, isSame, may, reaches } from '../../auth/callers.ts'
 import { isOver } from '../../auth/user-tokens.ts'
 import { Refusal } from '../../base/assert.ts'
 import { rfc3339 } from '../../base/clock.ts'
@@ -212,8 +212,7 @@ export class Stream implements StreamHandler {
   recheck(): void {
     for (const [socket, { caller }] of [...this.#sessions]) {
       if (caller.role === 'anonymous') continue
-      const now = this.#options.callers.of(socket.credential)
-      if (now?.id !== caller.id || now.via !== caller.via) this.#end(socket, 'unauthorized')
+      if (!isSame(caller, this.#options.callers.of(socket.credential))) this.#end(socket, 'unauthorized')
     }
   }
 
@@ -278,6 +277,8 @@ export class Stream implements StreamHandler {
       read => {
         // Other frames of this socket may have taken the place while the rounds were read.
         if (tooMany()) return
+        const other = read.find(({ round }) => !reaches(session.caller, round.view.config.campaign_id))
+        if (other) return this.#error(socket, id, 'not_found', `there is no round ${other.round.view.id}`)
         for (const { view } of read.map(({ round }) => round)) {
           if (!socket.open || session.topics.has(view.id)) continue
           socket.subscribe(topicOf(view.id, session.cohort, socket.msgpack))
