@@ -28,7 +28,8 @@ async function assertWithin({ lifecycle, vouchers }: Services, route: Route, cal
   const code = path.startsWith('/v1/vouchers/{code}') ? id : (body as { code?: string } | undefined)?.code
   if (route.byCode && code !== undefined)
     return assertReached(caller, (await vouchers.of(code)).campaignId, 'such voucher')
-  if (right === 'operate') throw new Refusal('forbidden', 'this key is limited to campaigns, and this is of none of them')
+  if (right === 'operate')
+    throw new Refusal('forbidden', 'this key is limited to campaigns, and this is of none of them')
 }
 
 /** A route that knows of such keys. */
