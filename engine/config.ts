@@ -238,15 +238,20 @@ function redisTlsIn(text: (name: SettingName) => string): Config['redisTls'] {
   return Object.fromEntries(named.filter(([, path]) => path !== ''))
 }
 
+/** The origin of an app that shows pages of its own; a scheme that names what a browser shows without one is none. */
+const APP_ORIGIN = /^((?!https?:|wss?:|ftp:|file:)[a-z][a-z0-9+.-]*:\/\/[a-z0-9.-]+(?::\d{1,5})?)\/?$/i
+
 /** Origins as browsers send them: a trailing slash and a default port are left out, anything more is refused. */
 function originsIn(text: string): readonly string[] {
   return text.split(',').flatMap(entry => {
     const given = entry.trim()
     if (given === '') return []
+    const app = APP_ORIGIN.exec(given)?.[1]?.toLowerCase()
+    if (app !== undefined) return [app]
     const url = URL.canParse(given) ? new URL(given) : undefined
     if (!url || !/^https?:$/.test(url.protocol) || url.href !== `${url.origin}/` || given.includes('*'))
       throw new ConfigError(
-        `FAIRGRAB_ORIGINS: "${given}" (from the environment) is not an origin; write scheme and host and no path, like https://shop.example`,
+        `FAIRGRAB_ORIGINS: "${given}" (from the environment) is not an origin; write scheme and host and no path, like https://shop.example or capacitor://localhost`,
       )
     return [url.origin]
   })

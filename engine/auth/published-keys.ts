@@ -28,6 +28,7 @@ export class PublishedKeys {
   #keys: readonly PublishedKey[] | undefined
   #reading: Promise<void> | undefined
   #isAway = false
+  #why = ''
   #askedAt = Number.NEGATIVE_INFINITY
   #stop = () => {}
   #stopped = false
@@ -43,6 +44,11 @@ export class PublishedKeys {
       this.#stop = this.#source.clock.after(this.#isAway ? AGAIN_WHILE_AWAY_MS : AGAIN_MS, () => void this.start())
     }
     return this.#read().then(again)
+  }
+
+  /** Why they could not be read the last time, and whether a set is in force all the same; undefined while all is well. */
+  get trouble(): { readonly why: string; readonly inForce: boolean } | undefined {
+    return this.#isAway ? { why: this.#why, inForce: this.#keys !== undefined } : undefined
   }
 
   close(): void {
@@ -81,6 +87,7 @@ export class PublishedKeys {
       .then(text => this.#take(text))
       .catch((cause: Error) => {
         this.#isAway = true
+        this.#why = cause.message
         this.#source.failed(cause.message)
       })
       .finally(() => {

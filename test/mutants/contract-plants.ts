@@ -5,6 +5,7 @@
 import { type Plant, plant } from './plant.ts'
 
 const OPEN_API = 'engine/wire/open-api.ts'
+const LIMITS = 'engine/server/http/campaign-limits.ts'
 const VOUCHERS = 'engine/server/routes/voucher-routes.ts'
 
 export const CONTRACT_PLANTS: readonly Plant[] = [
@@ -44,5 +45,29 @@ export const CONTRACT_PLANTS: readonly Plant[] = [
     'engine/campaign/fenced/journal-record.ts',
     ['/^[A-Za-z0-9._:@|+-]{1,64}(', '/^[A-Za-z0-9._:@+-]{1,64}('],
     'unit/journal',
+  ),
+  plant(
+    'a limited key finds the vouchers of other campaigns',
+    LIMITS,
+    ['if (route.byCode && code !== undefined)', 'if (route.byCode && code === undefined)'],
+    'server/campaign-keys',
+  ),
+  plant(
+    'a limited key claims in other campaigns over the stream',
+    'engine/server/answers/claim.ts',
+    ['if (!reaches(caller, campaign)) return notThere(round)\n', ''],
+    'server/campaign-keys',
+  ),
+  plant(
+    'a limited key lists the rounds of other campaigns',
+    LIMITS,
+    ['return ids.filter(id => own.has(id))', 'return own.size > 0 ? ids : []'],
+    'server/campaign-keys',
+  ),
+  plant(
+    'a limited key sets what holds for all campaigns',
+    LIMITS,
+    ["if (right === 'operate') throw", "if (right === 'operate' && path.includes('{')) throw"],
+    'server/campaign-keys',
   ),
 ]

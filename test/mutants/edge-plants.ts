@@ -188,4 +188,22 @@ export const EDGE_PLANTS: readonly Plant[] = [
     [':443 {\n', ':443 {\n\tbind 127.0.0.1\n'],
     'fault/proxy-reloads',
   ),
+  plant(
+    'a refused upgrade does not say when to ask again',
+    'engine/server/stream/stream.ts',
+    ['retryAfterS: problem(code).retry_after_s,', ''],
+    'server/socket-limits',
+  ),
+  plant(
+    'the origin of an app stops the start',
+    'engine/config.ts',
+    ['if (app !== undefined) return [app]\n', ''],
+    'unit/config',
+  ),
+  plant(
+    'health keeps quiet about published keys that are away',
+    'engine/main/key-source.ts',
+    ['if (!trouble) return', 'if (trouble) return'],
+    'server/published-keys',
+  ),
 ]

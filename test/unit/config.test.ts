@@ -289,6 +289,22 @@ test('origins are as browsers send them, and what is no origin stops the start',
     'https://b.example',
     'http://c.example:8080',
   ])
+  // Apps that show pages of their own have origins of their own.
+  expect(origins('capacitor://localhost, ionic://LOCALHOST/,tauri://app.example:99')).toEqual([
+    'capacitor://localhost',
+    'ionic://localhost',
+    'tauri://app.example:99',
+  ])
+  for (const wrong of [
+    'capacitor://',
+    'capacitor://*',
+    'capacitor://a/b',
+    'capacitor://u@a',
+    'file://a',
+    'data:a',
+    'app:a',
+  ])
+    expect(() => origins(wrong)).toThrow(`FAIRGRAB_ORIGINS: "${wrong}" (from the environment)`)
   for (const wrong of ['a.example', '*', 'https://*.example', 'https://a.example/shop', 'null', 'ftp://a.example'])
     expect(() => origins(`https://b.example,${wrong}`)).toThrow(`FAIRGRAB_ORIGINS: "${wrong}" (from the environment)`)
 })

@@ -2,11 +2,14 @@
  * One case looked up by the people who answer for it: all claims of a user over all rounds, the redemptions of an order, and
  * the whole history of a voucher. Reading only; a drawn round keeps no names, so there the user's entry is found by what is derived from the id.
  */
+import { reaches } from '../../auth/callers.ts'
 import { Refusal } from '../../base/assert.ts'
 import { isUserId, USER_ID_FORM } from '../../base/holder.ts'
 import type { Round } from '../../campaign/round/round.ts'
+import { campaignIn } from '../../campaign/voucher/kept-redemptions.ts'
 import { userClaim } from '../../wire/answers/claims.ts'
 import { keptRedemption, voucherHistory } from '../../wire/answers/vouchers.ts'
+import { roundIdsFor } from '../http/campaign-limits.ts'
 import type { Call, Route, Services } from '../http/gateway.ts'
 import { behind, listRows } from '../http/lists.ts'
 import { claimOf } from './claim-routes.ts'
@@ -20,8 +23,9 @@ async function* claimsIn(services: Services, round: Round, userId: string, from:
   }
 }
 
-async function* claimsOf(services: Services, userId: string, cursor: string | null) {
-  const ids = (await services.lifecycle.roundIds()).toReversed()
+async function* claimsOf(services: Services, { caller, query }: Call, userId: string) {
+  const cursor = query.get('cursor')
+  const ids = (await roundIdsFor(services, caller)).toReversed()
   const [, last = '', slot = '0'] = cursor?.match(/^(rnd_[0-9a-z]+):(\d{1,3})$/) ?? []
   const start = cursor === null ? 0 : ids.indexOf(last)
   if (start < 0) throw new Refusal('invalid', 'cursor: take it from next_cursor')
@@ -37,7 +41,7 @@ async function* claimsOf(services: Services, userId: string, cursor: string | nu
 async function listClaimsOf(services: Services, call: Call) {
   const userId = call.query.get('user_id') ?? ''
   if (!isUserId(userId)) throw new Refusal('invalid', `user_id: ${USER_ID_FORM}`)
-  const rows = claimsOf(services, userId, call.query.get('cursor'))
+  const rows = claimsOf(services, call, userId)
   return listRows(services, call, rows, row => `${row.round_id}:${row.slot}`)
 }
 
@@ -58,7 +62,8 @@ async function listRedemptions(services: Services, call: Call) {
   if (merchant === undefined) throw new Refusal('invalid', 'merchant_id: is required')
   if (caller.merchant !== undefined && caller.merchant !== merchant)
     throw new Refusal('forbidden', `this key acts for the merchant ${caller.merchant}`)
-  const found = await services.keptRedemptions.ofOrder(order, merchant)
+  const all = await services.keptRedemptions.ofOrder(order, merchant)
+  const found = all.filter(({ id }) => reaches(caller, campaignIn(id) as string))
   return listRows(
     services,
     call,

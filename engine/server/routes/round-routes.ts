@@ -2,6 +2,7 @@
  * Campaigns and rounds over HTTP: made and turned by operators; a round's public state is everybody's. The rules are in
  * campaign/operator/lifecycle.ts; here are only paths, rights and shapes.
  */
+import { reaches } from '../../auth/callers.ts'
 import { Fault, Refusal } from '../../base/assert.ts'
 import { rfc3339 } from '../../base/clock.ts'
 import { overdueSince } from '../../campaign/drawing/draw-due.ts'
@@ -15,6 +16,7 @@ import * as shown from '../../wire/answers/rounds.ts'
 import type { DamagedRound, RoundAnswer } from '../../wire/round-answer.ts'
 import { newCampaign, newRound, restock } from '../../wire/schemas.ts'
 import { publicRound } from '../answers/round-answers.ts'
+import { roundIdsFor } from '../http/campaign-limits.ts'
 import { type Answer, type Call, isDryRun, type Route, type Services } from '../http/gateway.ts'
 import { behind, listRows, placeOf } from '../http/lists.ts'
 
@@ -79,7 +81,7 @@ async function* publicRounds(services: Services, ids: readonly string[]) {
 }
 
 async function listRounds(services: Services, call: Call, campaignId?: string) {
-  const ids = await services.lifecycle.roundIds(campaignId)
+  const ids = campaignId ? await services.lifecycle.roundIds(campaignId) : await roundIdsFor(services, call.caller)
   const asked = behind(campaignId ? ids : ids.toReversed(), call.query.get('cursor'), id => id)
   return listRows(services, call, publicRounds(services, asked), round => round.id)
 }
@@ -162,7 +164,8 @@ export const ROUND_ROUTES: readonly Route[] = [
     right: 'read',
     summary: 'The campaigns, oldest first',
     handle: async (services, call) => {
-      const rows = behind(await services.lifecycle.campaigns(), call.query.get('cursor'), row => row.id)
+      const own = (await services.lifecycle.campaigns()).filter(({ id }) => reaches(call.caller, id))
+      const rows = behind(own, call.query.get('cursor'), row => row.id)
       return listRows(services, call, rows, row => row.id)
     },
   },

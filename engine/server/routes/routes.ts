@@ -9,6 +9,7 @@ import { contract, readiness } from '../../wire/answers/engine.ts'
 import { asyncApi } from '../../wire/async-api.ts'
 import { openApi } from '../../wire/open-api.ts'
 import { claim } from '../../wire/schemas.ts'
+import { limited } from '../http/campaign-limits.ts'
 import { counted, handle, type Route, type Services } from '../http/gateway.ts'
 import { refuse, refuseGarbled } from '../http/refuse.ts'
 import type { Exchange } from '../uws/exchange.ts'
@@ -41,7 +42,7 @@ const CLAIM: Omit<Route, 'handle'> = {
   onlyFor: ['claim-any', 'claim-own'],
 }
 
-const SERVED: readonly Route[] = [
+const ALL: readonly Route[] = [
   ...ROUND_ROUTES,
   ...CLAIM_ROUTES,
   ...DRAW_ROUTES,
@@ -113,6 +114,8 @@ const SERVED: readonly Route[] = [
     }),
   ),
 ]
+
+const SERVED = ALL.map(limited)
 
 export const ROUTES: readonly Omit<Route, 'handle'>[] = [CLAIM, ...SERVED]
 

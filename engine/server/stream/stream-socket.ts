@@ -34,6 +34,8 @@ export interface RefusedUpgrade {
   /** Of HTTP. */
   readonly status: number
   readonly detail: string
+  /** Seconds after which asking again makes sense. */
+  readonly retryAfterS?: number | undefined
   /** When it has resolved, the same request may not be refused any more. */
   readonly wait?: Promise<void>
 }

@@ -6,7 +6,7 @@
  */
 
 import { networkOf } from '../../auth/addresses.ts'
-import { ANONYMOUS, type Caller, type Callers, may } from '../../auth/callers.ts'
+import { ANONYMOUS, type Caller, type Callers, isSame, may, reaches } from '../../auth/callers.ts'
 import { isOver } from '../../auth/user-tokens.ts'
 import { Refusal } from '../../base/assert.ts'
 import { rfc3339 } from '../../base/clock.ts'
@@ -20,6 +20,7 @@ import type { Notice } from '../../store/data/notice.ts'
 import { claimAnswer } from '../../wire/claim-json.ts'
 import { type ClaimsFrame, packResults, replayedPlaces, scanClaimsFrame, WORDS } from '../../wire/claims-frame.ts'
 import { decode, encode, Malformed } from '../../wire/encoding.ts'
+import { problem } from '../../wire/problem.ts'
 import { complaint, type StreamFrame, streamFrame } from '../../wire/schemas.ts'
 import type { EncodedFrame } from '../../wire/stock-frame.ts'
 import { claimRequest, countUnread, enteredAnswer, poolOf, refusalFields } from '../answers/claim.ts'
@@ -77,6 +78,13 @@ function wrongQuery(query: string): Refusal | undefined {
 }
 
 /** Refusals of an upgrade that count against the rate of their address; the others come of too many or of keys that are away. */
+/** A refused upgrade says what a refused request says, but for its body. */
+const refusedBy = (code: Code, detail = ''): RefusedUpgrade => ({
+  status: CODES[code].status,
+  detail,
+  retryAfterS: problem(code).retry_after_s,
+})
+
 const COUNTED: readonly number[] = [CODES.unauthorized.status, CODES.forbidden.status, CODES.invalid.status]
 
 /** The id that a frame's answer bears; 0 where it has none. */
@@ -137,23 +145,23 @@ export class Stream implements StreamHandler {
     const refused = this.#refused(request)
     if (!refused || !COUNTED.includes(refused.status)) return refused
     const { allowed, late } = this.#options.services.rates.take(ANONYMOUS, () => request.address)
-    return allowed || late ? refused : { status: CODES.rate_limited.status, detail: 'slow down' }
+    return allowed || late ? refused : refusedBy('rate_limited', 'slow down')
   }
 
   #refused(request: UpgradeRequest): RefusedUpgrade | undefined {
     const wrong = wrongQuery(request.query)
-    if (wrong) return { status: CODES[wrong.code].status, detail: wrong.message }
+    if (wrong) return refusedBy(wrong.code, wrong.message)
     const code = this.#refusal(request)
     if (code === 'unauthorized') return this.#stranger(request)
-    return code && { status: CODES[code].status, detail: '' }
+    return code && refusedBy(code)
   }
 
   /** A credential that names nobody: refused, or for as long as the key that it names may have been published. */
   #stranger({ credential }: UpgradeRequest): RefusedUpgrade {
     const { callers } = this.#options
     const missing = callers.missing(credential ?? '')
-    if (missing === undefined) return { status: CODES.unauthorized.status, detail: callers.complaint(credential ?? '') }
-    const refused = { status: CODES.unavailable.status, detail: KEYS_AWAY }
+    if (missing === undefined) return refusedBy('unauthorized', callers.complaint(credential ?? ''))
+    const refused = refusedBy('unavailable', KEYS_AWAY)
     return missing === 'away' ? refused : { ...refused, wait: missing }
   }
 
@@ -212,8 +220,7 @@ export class Stream implements StreamHandler {
   recheck(): void {
     for (const [socket, { caller }] of [...this.#sessions]) {
       if (caller.role === 'anonymous') continue
-      const now = this.#options.callers.of(socket.credential)
-      if (now?.id !== caller.id || now.via !== caller.via) this.#end(socket, 'unauthorized')
+      if (!isSame(caller, this.#options.callers.of(socket.credential))) this.#end(socket, 'unauthorized')
     }
   }
 
@@ -278,6 +285,8 @@ export class Stream implements StreamHandler {
       read => {
         // Other frames of this socket may have taken the place while the rounds were read.
         if (tooMany()) return
+        const other = read.find(({ round }) => !reaches(session.caller, round.view.config.campaign_id))
+        if (other) return this.#error(socket, id, 'not_found', `there is no round ${other.round.view.id}`)
         for (const { view } of read.map(({ round }) => round)) {
           if (!socket.open || session.topics.has(view.id)) continue
           socket.subscribe(topicOf(view.id, session.cohort, socket.msgpack))

@@ -159,8 +159,10 @@ function decide(res: uws.HttpResponse, { refused, again, open }: Upgrade, waits 
   if (refused?.wait && waits > 0)
     return later(res, refused.wait, () => decide(res, { refused: again(), again, open }, waits - 1))
   res.cork(() => {
-    if (refused) res.writeStatus(statusLine(refused.status, 'text/plain')).end(refused.detail)
-    else open()
+    if (!refused) return open()
+    res.writeStatus(statusLine(refused.status, 'text/plain'))
+    if (refused.retryAfterS !== undefined) res.writeHeader('Retry-After', String(refused.retryAfterS))
+    res.end(refused.detail)
   })
 }
 
