@@ -28,7 +28,7 @@ const STOCK = 100_000_000
 interface Front {
   url(family: Family): string
   reload(): Promise<void>
-  stop(): Promise<void>
+  stop(): Promise<unknown>
 }
 
 const trusted = new Trusted()

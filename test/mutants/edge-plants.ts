@@ -180,7 +180,7 @@ export const EDGE_PLANTS: readonly Plant[] = [
     'the edge: HAProxy ends connections at a reload',
     'deploy/proxy/haproxy.cfg',
     ['  option idle-close-on-response\n', ''],
-    'fault/proxy-reloads',
+    'server/proxies',
   ),
   plant(
     'the edge: Caddy has no IPv4 or IPv6 to listen to',

@@ -212,11 +212,20 @@ test(`a subscriber who says nothing is pinged within ${PINGED_WITHIN_S} s, also 
   for (const [who, seconds] of told) expect(seconds, who).toBeLessThan(PINGED_WITHIN_S)
 })
 
+test('a connection that is idle while HAProxy is reloaded gets one more answer, which says that it is the last', async () => {
+  const connection = new RawConnection(proxyOf('HAProxy').url('IPv4'))
+  const live = () => connection.ask('GET /livez HTTP/1.1\r\nHost: x\r\n\r\n')
+  expect((await live()).head).not.toMatch(/^connection: close$/im)
+  await proxyOf('HAProxy').reload()
+  expect(await live()).toMatchObject({ status: 200, head: expect.stringMatching(/^connection: close$/im) })
+})
+
 test('a token in the address of a stream is in no log, also when the engine is away', async () => {
   await node.stop()
   const query = '?access_token=secret-of-somebody'
-  for (const proxy of proxies.values()) {
-    expect(await upgradeStatus(proxy.url('IPv4'), { query }), proxy.name).toBeGreaterThan(499)
-    expect(proxy.words, proxy.name).not.toContain('secret-of-somebody')
+  for (const [name, proxy] of proxies) {
+    expect(await upgradeStatus(proxy.url('IPv4'), { query }), name).toBeGreaterThan(499)
+    proxies.delete(name)
+    expect(await proxy.stop(), name).not.toContain('secret-of-somebody')
   }
 })

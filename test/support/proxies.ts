@@ -160,8 +160,7 @@ export class FrontProxy {
     return addressOf(family, scheme === 'https' ? port : plain, scheme)
   }
 
-  /** What it wrote, to its terminal and into files. */
-  get words(): string {
+  get #written(): string {
     const { folder } = this.#places
     const files = readdirSync(folder).filter(name => name.endsWith('.log'))
     return [this.#words, ...files.map(name => readFileSync(join(folder, name), 'utf8'))].join('\n')
@@ -180,14 +179,17 @@ export class FrontProxy {
     await this.#serves()
   }
 
-  async stop(): Promise<void> {
+  /** Resolves with all that it wrote, to its terminal and into files, when it has ended. */
+  async stop(): Promise<string> {
     if (this.#child.exitCode === null) {
-      const ended = once(this.#child, 'exit')
+      const ended = once(this.#child, 'close')
       this.#child.kill('SIGTERM')
       await ended
     }
     this.#watcher.kill('SIGKILL')
+    const written = this.#written
     await rm(this.#places.folder, { recursive: true, force: true })
+    return written
   }
 
   get #file(): string {
@@ -211,7 +213,7 @@ export class FrontProxy {
     for (const family of FAMILIES)
       while ((await generationOf(this.url(family))) !== String(this.#generation)) {
         if (this.#child.exitCode !== null || performance.now() > until)
-          throw new Error(`${this.name} does not serve ${this.url(family)}: ${this.words}`)
+          throw new Error(`${this.name} does not serve ${this.url(family)}: ${this.#written}`)
         await delay(10)
       }
   }
