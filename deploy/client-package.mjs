@@ -3,8 +3,9 @@
  *
  *   node deploy/client-package.mjs      then: npm publish the folder that it prints
  *
- * The folder has one module to read and debug (fairgrab.js), the same made small for a page without a bundler
- * (fairgrab.min.js), and the declarations. Rejected: a bundle in the repository. It would be a second source.
+ * The folder lies in node_modules, so that examples/ find the package by its name. It has one module to read and debug
+ * (fairgrab.js), the same made small for a page without a bundler (fairgrab.min.js), and the declarations. Rejected: a bundle in
+ * the repository. It would be a second source.
  */
 import { execFileSync } from 'node:child_process'
 import { cpSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
@@ -29,7 +30,7 @@ function writeDeclarations(folder) {
 }
 
 /** Builds the package; gives its folder. */
-export async function buildPackage(folder = join(ROOT, 'node_modules/.cache/fairgrab-client')) {
+export async function buildPackage(folder = join(ROOT, 'node_modules/fairgrab-client')) {
   rmSync(folder, { recursive: true, force: true })
   mkdirSync(folder, { recursive: true })
   const bundle = await rolldown({ input: join(SOURCE, 'fairgrab.ts'), transform: { target: TARGET } })

@@ -1,79 +1,88 @@
 /**
- * A till that redeems a voucher and loses the answer: it sends the same request again, and the money moves once.
+ * A till that locks a voucher for an order, redeems it, loses the answer, redeems again, and takes it back when the goods return.
  *
  *   FAIRGRAB_KEY=your-operator-key node_modules/.bin/node examples/till.ts
  *
- * FAIRGRAB_URL says where the engine is, else http://127.0.0.1:8080. The idea to take home: make the Idempotency-Key at the
- * till, write it down before you send, and use it again after every fault. A new key would be another redemption.
+ * FAIRGRAB_URL says where the engine is, else http://127.0.0.1:8080. Here, type `node deploy/client-package.mjs` once before; in
+ * a project of your own, npm install fairgrab-client. The idea to take home: make the key of a change at the till, write it down before
+ * you send, and use it again after every fault. A new key would be another redemption.
  */
-import { request } from 'node:http'
-import { setTimeout as wait } from 'node:timers/promises'
+import { appendFileSync, mkdtempSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { Fairgrab, type NotDone } from 'fairgrab-client'
 
-const { FAIRGRAB_URL = 'http://127.0.0.1:8080', FAIRGRAB_KEY = '' } = process.env
-const TRIES = 10
+const { FAIRGRAB_URL: url = 'http://127.0.0.1:8080', FAIRGRAB_KEY: key = '' } = process.env
 
-interface Problem {
-  readonly code: string
-  readonly retry_after_ms?: number
+/** What this till gave out before it sent anything; after a loss of power it goes on from here. */
+const book = join(mkdtempSync(join(tmpdir(), 'fairgrab-example-')), 'till-7.ndjson')
+const written = (change: string): string => {
+  const name = `till-7-${change}-${Date.now()}`
+  appendFileSync(book, `${JSON.stringify({ key: name })}\n`)
+  return name
 }
 
-const headers = { authorization: `Bearer ${FAIRGRAB_KEY}`, 'content-type': 'application/json' }
-
-async function post<Body>(path: string, body: object, more: Readonly<Record<string, string>> = {}): Promise<Body> {
-  const init = { method: 'POST', headers: { ...headers, ...more }, body: JSON.stringify(body) }
-  const answer = await fetch(FAIRGRAB_URL + path, init)
-  if (!answer.ok) throw new Error(`${path}: ${await answer.text()}`)
-  return (await answer.json()) as Body
+/** A network that carries a request and loses its answer, as any network may. */
+let isLosing = false
+const losing: typeof fetch = async (address, init) => {
+  const answer = await fetch(address, init)
+  if (!isLosing) return answer
+  isLosing = false
+  console.log('sent, and the connection broke before the answer')
+  throw new Error('the network is gone')
 }
 
-/** Redeems, and asks again while nobody knows what happened or waiting can help. Gives the answer's text. */
-async function redeem(order: object, key: string): Promise<string> {
-  for (let tries = 1; tries <= TRIES; tries++) {
-    const init = { method: 'POST', headers: { ...headers, 'idempotency-key': key }, body: JSON.stringify(order) }
-    const answer = await fetch(`${FAIRGRAB_URL}/v1/redemptions`, init).catch(() => undefined)
-    const text = await answer?.text().catch(() => undefined)
-    if (answer?.ok && text !== undefined) return text
-    const problem = text === undefined ? undefined : (JSON.parse(text) as Problem)
-    // 429, 503 and 504 can end differently later; every other refusal is final (docs/errors.md).
-    if (answer && ![429, 503, 504].includes(answer.status)) throw new Error(`not redeemed: ${problem?.code}`)
-    await wait(problem?.retry_after_ms ?? 200 * tries)
+const till = new Fairgrab({ url, key, fetch: losing })
+
+/** What the cashier reads when it was not done. */
+function words(result: NotDone): string {
+  switch (result.outcome) {
+    case 'refused':
+      return `not accepted: ${result.code ?? result.status}`
+    case 'not_executed':
+      return 'the engine is busy; nothing happened, try again'
+    case 'unknown':
+      return 'nobody knows yet: keep the key and ask again, also tomorrow'
   }
-  throw new Error(`no answer after ${TRIES} tries: keep the key ${key} and go on later`)
 }
 
-/** Sends the request and drops the connection before the answer, as a network may at any time. */
-function redeemAndLoseTheAnswer(order: object, key: string): Promise<void> {
-  return new Promise(done => {
-    const sent = request(`${FAIRGRAB_URL}/v1/redemptions`, {
-      method: 'POST',
-      headers: { ...headers, 'idempotency-key': key },
-    })
-    sent.on('error', () => done())
-    sent.end(JSON.stringify(order), () => sent.destroy(new Error('the network is gone')))
-  })
-}
-
+// Once, by the platform: a campaign, a round, and ada's pack.
 const discount = { type: 'amount_off', amount_off: 1000, minimum_amount: 4000 }
-const campaign = await post<{ id: string }>('/v1/campaigns', {
+const create = (path: string, body: object) =>
+  till.request<{ id: string }>({ method: 'POST', path, body, key: written('set-up') })
+const campaign = await create('/v1/campaigns', {
   ...{ name: 'Example: till', currency: 'CNY' },
   pack: [{ template: '40-10', valid_for_s: 604_800, discount }],
 })
-const round = await post<{ id: string }>(`/v1/campaigns/${campaign.id}/rounds`, { stock: 1 })
-await post(`/v1/rounds/${round.id}/open`, {})
-const { vouchers } = await post<{ vouchers: { code: string }[] }>(`/v1/rounds/${round.id}/claims`, { user_id: 'ada' })
+const round = await create(`/v1/campaigns/${campaign.id}/rounds`, { stock: 1 })
+await till.request({ method: 'POST', path: `/v1/rounds/${round.id}/open`, key: written('open') })
+const claim = await till.claim(round.id, { user: 'ada' })
+if (claim.outcome !== 'granted') throw new Error(`ada holds nothing: ${claim.outcome}`)
+const code = claim.vouchers[0]?.code as string
 
-const code = vouchers[0]?.code
+// The voucher is scanned: it is this order's while the customer pays.
+const locked = await till.lock(code, { order_id: 'o1', ttl_s: 60 })
+console.log(locked.outcome === 'locked' ? `locked for ${locked.body.lock.order_id}` : words(locked))
+const other = await till.lock(code, { order_id: 'o2' })
+console.log(`another order: ${other.outcome === 'locked' ? 'LOCKED, TOO' : words(other)}`)
+
+// Paid: redeem. The client asks again by itself, under the key that stands in the book.
 const order = { code, merchant_id: 'm1', order: { id: 'o1', amount: 5000, currency: 'CNY' } }
-const key = `till-7-receipt-1001-${Date.now()}`
+const receipt = written('receipt-1001')
+isLosing = true
+const redeemed = await till.redeem(order, { key: receipt })
+if (redeemed.outcome !== 'redeemed') throw new Error(words(redeemed))
+const { id, discount_amount: off, payer_amount: pays } = redeemed.body
+console.log(`redeemed${redeemed.replayed ? ', by the attempt whose answer was lost' : ''}: ${off} off, ${pays} to pay`)
 
-await redeemAndLoseTheAnswer(order, key)
-console.log('sent, and the connection broke before the answer')
-const first = await redeem(order, key)
-console.log(`asked again: ${first}`)
-const second = await redeem(order, key)
-console.log(`and again: ${second === first ? 'the same bytes' : 'ANOTHER ANSWER'}`)
+// The goods come back: the same care for the reversal.
+const refund = written('refund-1001')
+isLosing = true
+const reversed = await till.reverse(id, { type: 'full', reason: 'refund' }, { key: refund })
+if (reversed.outcome !== 'reversed') throw new Error(words(reversed))
+console.log(`taken back: ${reversed.body.amount}, the voucher is ${reversed.body.voucher_state} again`)
 
-const ledger = await fetch(`${FAIRGRAB_URL}/v1/campaigns/${campaign.id}/ledger`, { headers })
-const { balances } = (await ledger.json()) as { balances: Readonly<Record<string, number>> }
+const ledger = { path: `/v1/campaigns/${campaign.id}/ledger` }
+const { balances } = await till.request<{ balances: Readonly<Record<string, number>> }>(ledger)
 console.log(`owed to the merchant: ${balances['payable:m1']}`)
-process.exitCode = second === first && balances['payable:m1'] === 1000 ? 0 : 1
+process.exitCode = redeemed.replayed && reversed.replayed && balances['payable:m1'] === 0 ? 0 : 1

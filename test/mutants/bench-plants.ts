@@ -32,7 +32,7 @@ export const BENCH_PLANTS: readonly Plant[] = [
   plant(
     'an engine that is not there is asked again',
     'engine/client/three-attempts.ts',
-    ['if (left === 0 || !isBrokenOff(answer.cause))', 'if (left === 0 || answer.status !== 0)'],
+    ['left === 0 || !isBrokenOff(answer.cause)', 'left === 0 || answer.status !== 0'],
     'unit/three-attempts',
   ),
   plant(

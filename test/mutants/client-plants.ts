@@ -1,4 +1,7 @@
-/** Bugs of the client: what it asks again and in which words, what it says of a doubt, and what it shows of the stock. */
+/**
+ * Bugs of the client: what it asks again and in which words, what it says of a doubt, and what it shows of the stock and of
+ * the time until a round opens.
+ */
 import { type Plant, plant } from './plant.ts'
 
 const PATIENCE = 'engine/client/patience.ts'

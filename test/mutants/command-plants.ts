@@ -108,9 +108,9 @@ export const COMMAND_PLANTS: readonly Plant[] = [
     'server/dev',
   ),
   plant(
-    'an example redeems again under another key',
-    'examples/till.ts',
-    ['const second = await redeem(order, key)', 'const second = await redeem(order, key.slice(1))'],
+    'an example forgets who has an answer',
+    'examples/backend.ts',
+    ['filter(user => !this.ended.has(user))', 'filter(() => true)'],
     'server/examples',
   ),
   plant(

@@ -30,6 +30,7 @@ const NEEDED = [
   'docs',
   'examples',
   'deploy',
+  'LICENSE',
   'package-lock.json',
   'package.json',
   'tsconfig.json',

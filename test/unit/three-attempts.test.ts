@@ -67,9 +67,16 @@ test('a change is asked again in the same words under the same key', async () =>
 })
 
 test('an engine that refuses connections is not asked again', async () => {
-  const { status, cause } = await thrice('http://127.0.0.1:2')
-  expect([status, isBrokenOff(cause), causesText(cause)]).toEqual([
+  let attempts = 0
+  const counting: typeof fetch = (...asked) => {
+    attempts++
+    return fetch(...asked)
+  }
+  const transport = new Transport({ url: 'http://127.0.0.1:2', fetch: counting })
+  const { status, cause } = await askThrice(transport, { path: '/' })
+  expect([status, attempts, isBrokenOff(cause), causesText(cause)]).toEqual([
     0,
+    1,
     false,
     'fetch failed: connect ECONNREFUSED 127.0.0.1:2',
   ])
