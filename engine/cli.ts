@@ -73,6 +73,16 @@ function refuseWords([word = '']: readonly string[]): void {
   )
 }
 
+/** Resolves when the node shall end. A terminal that closes ends it, too, unless SIGHUP means that keys are read again. */
+function stopAsked(readsKeys: boolean): Promise<void> {
+  // From the first moment on, before there is anything to read again.
+  if (readsKeys) process.on('SIGHUP', () => {})
+  const { promise, resolve } = Promise.withResolvers<void>()
+  for (const signal of readsKeys ? (['SIGTERM', 'SIGINT'] as const) : (['SIGTERM', 'SIGINT', 'SIGHUP'] as const))
+    process.on(signal, () => resolve())
+  return promise
+}
+
 async function upCommand(): Promise<number> {
   if (asksHelp()) {
     console.log(UP_HELP)
@@ -80,15 +90,13 @@ async function upCommand(): Promise<number> {
   }
   refuseWords(process.argv.slice(3))
   const { up } = await import('./processes/supervisor.ts')
-  const asked = new Promise<void>(resolve => {
-    process.on('SIGTERM', () => resolve())
-    process.on('SIGINT', () => resolve())
-  })
+  const config = readConfig()
+  const asked = stopAsked(config.keysFile !== '')
   const serving = ({ url, madeKey, redis }: StartedNode) => {
     console.log(`fairgrab serves ${url}   (Redis: ${redis})`)
     if (madeKey) console.log(`operator key, shown once: ${madeKey}`)
   }
-  const node = await up(readConfig(), serving, asked)
+  const node = await up(config, serving, asked)
   if (!node) return 0
   await Promise.race([asked, node.failed]).catch(async (cause: Error) => {
     await node.stop()

@@ -7,7 +7,7 @@
  */
 import { createHash } from 'node:crypto'
 import { isMerchantId } from '../base/holder.ts'
-import { CREDENTIAL_BYTES_MAX } from '../base/limits.ts'
+import { CREDENTIAL_BYTES_MAX, KEYS_MAX } from '../base/limits.ts'
 import type { UserClaims, UserTokens } from './user-tokens.ts'
 
 export type Role = 'operator' | 'platform' | 'merchant' | 'viewer' | 'user' | 'anonymous'
@@ -68,7 +68,7 @@ interface ApiKey {
  * limited to; throws with what to do. No word of an entry is part of a message: it could be the key.
  */
 export function parseKeys(setting: string): ApiKey[] {
-  const entries = setting.split(',').map(entry => entry.trim())
+  const entries = setting.split(/[,\n]/).map(entry => entry.trim())
   const keys = entries.filter(Boolean).map((entry, i) => {
     const colon = entry.indexOf(':')
     const role = KEY_ROLES.find(known => known === entry.slice(0, colon < 0 ? undefined : colon))
@@ -96,10 +96,16 @@ export function parseKeys(setting: string): ApiKey[] {
     const scoped = scope === undefined ? {} : { via: scope, ...(role === 'merchant' ? { merchant: scope } : {}) }
     return { text, caller: { role, id, ...scoped, ...(campaigns ? { campaigns } : {}) } }
   })
+  if (keys.length > KEYS_MAX)
+    throw new Error(
+      `FAIRGRAB_KEYS: there are ${keys.length} keys, and ${KEYS_MAX} is the most; people need tokens, not keys`,
+    )
+  const places = new Map<string, number>()
   for (const [i, { text }] of keys.entries()) {
-    const first = keys.findIndex(key => key.text === text)
-    if (first < i)
+    const first = places.get(text)
+    if (first !== undefined)
       throw new Error(`FAIRGRAB_KEYS: entries ${first + 1} and ${i + 1} have the same key; give each its own`)
+    places.set(text, i)
   }
   return keys
 }

@@ -39,11 +39,7 @@ export class PublishedKeys {
 
   /** Reads them now and from time to time, until `close`. */
   start(): Promise<void> {
-    const again = () => {
-      if (this.#stopped) return
-      this.#stop = this.#source.clock.after(this.#isAway ? AGAIN_WHILE_AWAY_MS : AGAIN_MS, () => void this.start())
-    }
-    return this.#read().then(again)
+    return this.#read()
   }
 
   /** Why they could not be read the last time, and whether a set is in force all the same; undefined while all is well. */
@@ -92,8 +88,16 @@ export class PublishedKeys {
       })
       .finally(() => {
         this.#reading = undefined
+        this.#readAgain()
       })
     return this.#reading
+  }
+
+  /** The next reading is counted from the last one, whoever asked for that. */
+  #readAgain(): void {
+    this.#stop()
+    if (this.#stopped) return
+    this.#stop = this.#source.clock.after(this.#isAway ? AGAIN_WHILE_AWAY_MS : AGAIN_MS, () => void this.#read())
   }
 
   #take(text: string): void {

@@ -132,6 +132,9 @@ export const QUARANTINE_RETRY_S_MAX = 30
 /** Credentials: longest bearer token and longest header line we look at, bytes. */
 export const CREDENTIAL_BYTES_MAX = 8192
 
+/** API keys of a node; each credential that is seen for the first time is compared with all of them, at 0.1 µs each. */
+export const KEYS_MAX = 1000
+
 /** Idempotency keys, order, merchant and store ids, bytes. */
 export const KEY_BYTES_MAX = 128
 

@@ -17,11 +17,13 @@ const LOOPBACK = /^(localhost|127\.\d+\.\d+\.\d+|\[::1\])$/
 /** The address of the setting; undefined for the path of a file. Throws with what to write. */
 function addressIn(setting: string): URL | undefined {
   if (!/^[a-z][a-z\d+.-]*:\/\//i.test(setting)) return undefined
-  const wrong = (why: string) => new Error(`FAIRGRAB_JWKS: "${setting}" (from the environment) ${why}`)
+  // An address with a password is not repeated.
+  const wrong = (why: string, shown = ` "${setting}"`) =>
+    new Error(`FAIRGRAB_JWKS:${shown} (from the environment) ${why}`)
   if (!URL.canParse(setting)) throw wrong('is no address; write https://host/path, or the path of a file')
   const url = new URL(setting)
   if (url.username !== '' || url.password !== '' || url.hash !== '')
-    throw wrong('has a name, a password or a "#"; write https://host/path')
+    throw wrong('the address has a name, a password or a "#"; write https://host/path', '')
   if (url.protocol === 'https:' || (url.protocol === 'http:' && LOOPBACK.test(url.hostname))) return url
   throw wrong('is neither https:// nor http:// on the loopback; keys that anybody on the way may change prove nothing')
 }

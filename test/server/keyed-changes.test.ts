@@ -4,7 +4,7 @@
  */
 
 import { Redis } from 'ioredis'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
 import * as keys from '../../engine/store/connection/keys.ts'
 import {
   Api,
@@ -18,6 +18,7 @@ import {
 } from '../support/api.ts'
 import { KEYS, startTestWorker, type TestWorker } from '../support/engine.ts'
 import { OperatorChanges } from '../support/operator-changes.ts'
+import { RawConnection } from '../support/raw-http.ts'
 import { type RedisProcess, startLocalRedis } from '../support/redis.ts'
 
 const CAMPAIGN = {
@@ -299,6 +300,23 @@ test('a key that no header should carry is refused, also of a dry run, which spe
   const key = under(freshKey())
   expect((await api.post(`/v1/rounds/${id}/stock?dry_run=true`, { add: 7 }, key)).status).toBe(200)
   expect((await api.post<Round>(`/v1/rounds/${id}/stock`, { add: 1 }, key)).body.stock.total).toBe(2)
+})
+
+test.each([
+  ['without a value', 'Idempotency-Key:\r\n'],
+  ['of spaces', 'Idempotency-Key:   \r\n'],
+  ['twice', 'Idempotency-Key: a\r\nIdempotency-Key: b\r\n'],
+  ['twice, once without a value', 'Idempotency-Key:\r\nidempotency-key: b\r\n'],
+])('a key that stands there %s is no key, and is not taken for none', async (_, lines) => {
+  const { id } = await makeRound(api, { stock: 1 })
+  const raw = new RawConnection(worker.url)
+  onTestFinished(() => raw.close())
+  const head = `POST /v1/rounds/${id}/stock HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ${KEYS.operator}\r\n`
+  const { status, body } = await raw.ask(
+    `${head}Content-Type: application/json\r\nContent-Length: 9\r\n${lines}\r\n{"add":1}`,
+  )
+  expect([status, body]).toEqual([422, expect.stringContaining('Idempotency-Key: 1..128 visible characters')])
+  expect((await api.get<Round>(`/v1/rounds/${id}`)).body.stock.total).toBe(1)
 })
 
 test('two at once, at two nodes, make one round, one campaign and one change of stock', async () => {
