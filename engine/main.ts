@@ -17,7 +17,7 @@ import type { Round, RoundEvents } from './campaign/round/round.ts'
 import { BEAT_MS, Controls, type Rates, READ_MS } from './campaign/voucher/controls.ts'
 import type { Config } from './config.ts'
 import { agree } from './main/agreement.ts'
-import { keyWarnings, publishedKeysOf } from './main/key-source.ts'
+import { publishedKeysOf, startKeys } from './main/key-source.ts'
 import { eventsOf, roundsOf } from './main/rounds.ts'
 import { drawnFeed, openServer, type Parts, servicesOf, stockFeed } from './main/server.ts'
 import { ArrivalRecord } from './ops/arrival-record.ts'
@@ -92,8 +92,7 @@ export async function startWorker({ config, log, place = 0, checkMs, metricsText
   const feed = stockFeed(parts, stream, publish)
   const drawn = drawnFeed(parts, publish, reporter('drawn'))
   await readControls(limits)()
-  void published?.start()
-  if (published) health.watch(async () => keyWarnings(config.jwks, published))
+  if (published) startKeys(published, config.jwks, health)
   const server = await openServer(config, services, stream)
   void fence?.begin(id => rounds.get(id)).catch(reporter('journal'))
   const stops = startTicks(parts, log, reporter)

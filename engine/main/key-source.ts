@@ -6,9 +6,9 @@ import { createReadStream, readFileSync } from 'node:fs'
 import { readKeySet } from '../auth/key-set.ts'
 import { PublishedKeys } from '../auth/published-keys.ts'
 import type { Clock } from '../base/clock.ts'
-import type { Finding } from '../base/finding.ts'
 import { KEY_SET_BYTES_MAX } from '../base/limits.ts'
 import { utf8Text } from '../base/text.ts'
+import type { Health } from '../ops/health.ts'
 import type { Log } from '../ops/log.ts'
 
 const ANSWER_MS = 5000
@@ -80,19 +80,18 @@ export function checkKeySource(setting: string): void {
   }
 }
 
-/** What health says of keys that cannot be read: a warning, since grants need no token. */
-export function keyWarnings(setting: string, published: PublishedKeys): { readonly warnings: readonly Finding[] } {
-  const { trouble } = published
-  if (!trouble) return { warnings: [] }
-  const state = trouble.inForce ? 'cannot be read, and those of the last reading stay in force' : 'were never read'
-  return {
-    warnings: [
-      {
-        what: `FAIRGRAB_JWKS: the published keys ${state}: "${setting}" ${trouble.why}`,
-        mend: 'correct the address, or what answers there; it is read again every ten seconds',
-      },
-    ],
-  }
+/** Reads the keys from now on; while they cannot be read health warns, and no more: grants need no token. */
+export function startKeys(published: PublishedKeys, setting: string, health: Pick<Health, 'watch'>): void {
+  void published.start()
+  health.watch(async () => {
+    const { trouble } = published
+    if (!trouble) return { warnings: [] }
+    const state = trouble.inForce ? 'cannot be read, and those of the last reading stay in force' : 'were never read'
+    const what = `FAIRGRAB_JWKS: the published keys ${state}: "${setting}" ${trouble.why}`
+    return {
+      warnings: [{ what, mend: 'correct the address, or what answers there; it is read again every ten seconds' }],
+    }
+  })
 }
 
 /**

@@ -190,7 +190,7 @@ export const EDGE_PLANTS: readonly Plant[] = [
   ),
   plant(
     'a refused upgrade does not say when to ask again',
-    'engine/server/stream/stream.ts',
+    'engine/server/stream/stream-socket.ts',
     ['retryAfterS: problem(code).retry_after_s,', ''],
     'server/socket-limits',
   ),

@@ -15,7 +15,8 @@ import { afterAll, beforeAll, expect, test } from 'vitest'
 import { KEYS } from '../support/engine.ts'
 import { useWorker } from '../support/use-worker.ts'
 
-const PACKAGES = fileURLToPath(new URL('../../node_modules', import.meta.url))
+/** The folder of all packages, where the client's one is, too. */
+const PACKAGES = fileURLToPath(new URL('../..', import.meta.resolve('openapi-fetch')))
 const COMPILER = import.meta.resolve('typescript-5')
 
 const PROGRAM = `import createClient from 'openapi-fetch'

@@ -136,7 +136,7 @@ test.each([
   ['viewer:some-long-key,platform', 'FAIRGRAB_KEYS: the key of entry 2 (platform) is shorter than 8 characters'],
   ['operator:some-long-key:a b', 'FAIRGRAB_KEYS: entry 1 (operator) has a scope that is none, or a colon in its key'],
   ['merchant:some-long-key:', 'FAIRGRAB_KEYS: entry 1 (merchant) has a scope that is none, or a colon in its key'],
-  ['platform:some-long-key:ali:cmp_1', 'FAIRGRAB_KEYS: entry 1 (platform) has something behind its scope'],
+  ['platform:some-long-key:ali:cmp_1', 'FAIRGRAB_KEYS: entry 1 (platform) has something behind its scope that is no'],
   [
     'operator:ключ-some-long-key',
     'FAIRGRAB_KEYS: the key of entry 1 (operator) has a character that no header carries',

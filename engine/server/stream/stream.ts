@@ -20,14 +20,20 @@ import type { Notice } from '../../store/data/notice.ts'
 import { claimAnswer } from '../../wire/claim-json.ts'
 import { type ClaimsFrame, packResults, replayedPlaces, scanClaimsFrame, WORDS } from '../../wire/claims-frame.ts'
 import { decode, encode, Malformed } from '../../wire/encoding.ts'
-import { problem } from '../../wire/problem.ts'
 import { complaint, type StreamFrame, streamFrame } from '../../wire/schemas.ts'
 import type { EncodedFrame } from '../../wire/stock-frame.ts'
 import { claimRequest, countUnread, enteredAnswer, poolOf, refusalFields } from '../answers/claim.ts'
 import { stockFrame } from '../answers/round-answers.ts'
 import { KEYS_AWAY, type Services, surely } from '../http/gateway.ts'
 import { readQuery } from '../http/query.ts'
-import type { RefusedUpgrade, StreamHandler, StreamSocket, UpgradeRequest } from './stream-socket.ts'
+import {
+  originAllowed,
+  type RefusedUpgrade,
+  refusedBy,
+  type StreamHandler,
+  type StreamSocket,
+  type UpgradeRequest,
+} from './stream-socket.ts'
 
 type FrameOf<Op extends StreamFrame['op']> = Extract<StreamFrame, { op: Op }>
 type FrameId = StreamFrame['id']
@@ -60,12 +66,6 @@ const frameNow = ({ round, notice, frame }: Read): EncodedFrame =>
 export const topicOf = (roundId: string, cohort: number, msgpack: boolean): string =>
   `${msgpack ? 'm' : 'j'}:${cohort}:${roundId}`
 
-/** Whether a browser from `origin` may open the stream: pages of this host, and those that the operator named. */
-export function originAllowed(origin: string, host: string, allowed: readonly string[]): boolean {
-  if (origin === '') return true
-  return origin === `http://${host}` || origin === `https://${host}` || allowed.includes(origin)
-}
-
 /** What is wrong with the query of an upgrade: a credential under a misspelt name would be none. */
 function wrongQuery(query: string): Refusal | undefined {
   try {
@@ -78,13 +78,6 @@ function wrongQuery(query: string): Refusal | undefined {
 }
 
 /** Refusals of an upgrade that count against the rate of their address; the others come of too many or of keys that are away. */
-/** A refused upgrade says what a refused request says, but for its body. */
-const refusedBy = (code: Code, detail = ''): RefusedUpgrade => ({
-  status: CODES[code].status,
-  detail,
-  retryAfterS: problem(code).retry_after_s,
-})
-
 const COUNTED: readonly number[] = [CODES.unauthorized.status, CODES.forbidden.status, CODES.invalid.status]
 
 /** The id that a frame's answer bears; 0 where it has none. */
