@@ -16,6 +16,7 @@ import { effort, PATIENCE_MS } from '../support/effort.ts'
 import { KEYS, startTestWorker, type TestWorker } from '../support/engine.ts'
 import { tell } from '../support/figures.ts'
 import { type Change, fresh, OperatorChanges } from '../support/operator-changes.ts'
+import { PatientApi } from '../support/patient-api.ts'
 import { type RedisProcess, startLocalRedis } from '../support/redis.ts'
 import { random } from '../support/seed.ts'
 import { TcpProxy } from '../support/tcp-proxy.ts'
@@ -42,7 +43,7 @@ beforeAll(async () => {
   client = new Redis(redis.url)
   direct = await startTestWorker(redis.url)
   api = new Api(direct.url, KEYS.operator)
-  changes = new OperatorChanges(api, client)
+  changes = new OperatorChanges(new PatientApi(direct.url, KEYS.operator), client)
   for (let i = 0; i < LANES; i++) {
     const proxy = await TcpProxy.open({ path: redis.socketPath as string }, { remembers: false })
     const worker = await startTestWorker(proxy.url, { LOG_LEVEL: 'silent' })

@@ -16,6 +16,7 @@ import { effort, PATIENCE_MS } from '../support/effort.ts'
 import { KEYS } from '../support/engine.ts'
 import { tell } from '../support/figures.ts'
 import { type NodeProcess, startNodeProcess } from '../support/node-process.ts'
+import { PatientApi } from '../support/patient-api.ts'
 import { addressOf, FAMILIES, type Family, FrontProxy, PROXIES, type ProxyName, Trusted } from '../support/proxies.ts'
 import { beginExport, EXPORTED, LANES, type Lane } from '../support/reload-lanes.ts'
 
@@ -43,7 +44,7 @@ beforeAll(async () => {
     ...{ HOST: '', FAIRGRAB_KEYS: '', FAIRGRAB_KEYS_FILE: keyFile, FAIRGRAB_WORKERS: '2' },
     ...{ FAIRGRAB_DURABILITY: 'memory', FAIRGRAB_TRUSTED_PROXIES: '127.0.0.1' },
   })
-  api = new Api(node.url, KEYS.operator)
+  api = new PatientApi(node.url, KEYS.operator)
   full = await makeFull()
 })
 afterAll(async () => {

@@ -121,7 +121,7 @@ test('a drawn round is made once and is open to entries', async () => {
 })
 
 test('a beacon is published once, also when it is asked for again behind the next window', async () => {
-  const { path, body, check } = await new OperatorChanges(api, client).beacon()
+  const { path, body, check } = await new OperatorChanges(api, client).beacon(5000)
   const asked = { body, headers: under(freshKey()) }
   const first = await api.call('POST', path, asked)
   await check()

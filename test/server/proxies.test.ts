@@ -16,6 +16,7 @@ import { CLAIMS_PER_REQUEST_MAX, MERCHANTS_PER_REQUEST_MAX, USER_ID_BYTES_MAX } 
 import { Api, type Fields, makeRound, type Round } from '../support/api.ts'
 import { servername } from '../support/certificates.ts'
 import { KEYS, startNode, type TestNode } from '../support/engine.ts'
+import { PatientApi } from '../support/patient-api.ts'
 import { FAMILIES, type Family, FrontProxy, PROXIES, type ProxyName, Trusted } from '../support/proxies.ts'
 import { RawConnection } from '../support/raw-http.ts'
 import { openStream, upgradeStatus } from '../support/stream-client.ts'
@@ -130,7 +131,7 @@ describe.each(PROXIES)('%s, by TLS', proxy => {
   const url = () => proxyOf(proxy).url('IPv4')
 
   test('the longest bodies go through', async () => {
-    const api = new Api(url(), KEYS.operator)
+    const api = new PatientApi(url(), KEYS.operator)
     const longest = (i: number) => `${proxy}-${i}-`.padEnd(USER_ID_BYTES_MAX, 'x')
     const claims = Array.from({ length: CLAIMS_PER_REQUEST_MAX }, (_, i) => ({ user_id: longest(i), pool: 'general' }))
     const { body } = await api.post<{ results: Fields[] }>(`/v1/rounds/${round.id}/claims/batch`, { claims })

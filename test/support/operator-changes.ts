@@ -168,9 +168,9 @@ export class OperatorChanges {
     return { method: 'POST', path: `/v1/rounds/${id}/release`, marks: [id], check }
   }
 
-  /** A committed list that waits for its beacon; its round goes on to the next window behind it. */
-  async beacon(): Promise<Change> {
-    const allocation = { mode: 'window', window_ms: 1000, beacon: { kind: 'drand' } }
+  /** A committed list that waits for its beacon, of a round that was closed, or of one that goes on with its next window. */
+  async beacon(windowMs?: number): Promise<Change> {
+    const allocation = { mode: 'window', window_ms: windowMs ?? 60_000, beacon: { kind: 'drand' } }
     const { id } = await makeRound(this.#api, { stock: 2, allocation }, BUDGET)
     const file = keys.roundBundle(id, 0)
     const rules = JSON.parse(String(await this.#client.hget(file, 'rules.json')))
@@ -178,6 +178,7 @@ export class OperatorChanges {
     rules.beacon.round = ROUND_1000.round
     await this.#client.hset(file, 'rules.json', JSON.stringify(rules))
     expect((await this.#api.post(`/v1/rounds/${id}/claims`, { user_id: 'only' })).status).toBe(202)
+    if (windowMs === undefined) await this.#api.post(`/v1/rounds/${id}/close`)
     await expect.poll(() => this.#client.hget(keys.roundDraw(id), 'phase'), DRAWN).toBe('committed')
     const check = async () => {
       const claim = () => this.#api.get<Granted>(`/v1/rounds/${id}/claims/only`)

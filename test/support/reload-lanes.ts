@@ -36,8 +36,10 @@ export interface Tally {
   readonly lost: string[]
 }
 
+/** What is answered to what is certainly not executed. */
+const SHED = 'overloaded'
+
 interface Answer {
-  readonly status: number
   readonly text: string
   readonly generation: unknown
 }
@@ -73,7 +75,7 @@ class Connection {
     this.#agent = new (url.startsWith('https:') ? Agent : PlainAgent)({ keepAlive: true, maxSockets: 1 })
   }
 
-  /** Sends a request, again when nobody took it; resolves with the beginning of its answer. */
+  /** Sends a request, again when nobody took it or a worker that stood still shed it; resolves with the beginning of its answer. */
   async begin(method: string, path: string, headers: Fields, body?: string): Promise<IncomingMessage> {
     const ask = this.#url.startsWith('https:') ? request : plainRequest
     const named = { agent: this.#agent, servername }
@@ -84,14 +86,16 @@ class Connection {
       asked.once('error', cause => (isEnded(cause) ? resolve(undefined) : reject(cause)))
       asked.end(body)
       const answer = await promise
-      if (answer) return answer
-      this.#tally.untaken++
+      if (answer && answer.statusCode !== 503) return answer
+      const refusal = answer && (await textOf(answer))
+      if (refusal?.includes(SHED) === false) throw new Error(refusal)
+      if (!answer) this.#tally.untaken++
     }
   }
 
   async ask(method: string, path: string, headers: Fields = {}, body?: string): Promise<Answer> {
     const answer = await this.begin(method, path, headers, body)
-    return { status: answer.statusCode ?? 0, generation: answer.headers[GENERATION], text: await textOf(answer) }
+    return { generation: answer.headers[GENERATION], text: await textOf(answer) }
   }
 
   close(): void {
@@ -102,8 +106,6 @@ class Connection {
 /** The next user ids of all lanes, so that nobody was granted before. */
 let named = 0
 const freshUsers = (count: number): string[] => Array.from({ length: count }, () => `person-${++named}`)
-
-const isOverloaded = (text: string): boolean => text.includes('"overloaded"')
 
 /** Asks on and on; what is not as it should be goes into the tally. */
 export abstract class Lane {
@@ -151,6 +153,32 @@ export abstract class Lane {
   }
 }
 
+/** An answer to several claims, in their order. */
+interface Outcomes {
+  readonly outcomes: readonly string[]
+  /** The places of those that were granted before. */
+  readonly replayed: readonly number[]
+}
+
+/** Claims for so many people as one, and again for those who were certainly not executed; tells what else they were answered. */
+async function grantAll(
+  count: number,
+  tally: Tally,
+  claim: (users: readonly string[]) => Promise<Outcomes>,
+): Promise<void> {
+  let users = freshUsers(count)
+  tally.users += count
+  while (users.length > 0) {
+    const before = tally.interrupted
+    const { outcomes, replayed } = await claim(users)
+    const strange = outcomes.filter(outcome => outcome !== 'granted' && outcome !== SHED)
+    if (outcomes.length !== users.length) strange.push(`${outcomes.length} answers to ${users.length} claims`)
+    if (tally.interrupted === before) strange.push(...replayed.map(place => `${users[place]} was granted before`))
+    tally.lost.push(...strange)
+    users = users.filter((_, place) => outcomes[place] === SHED)
+  }
+}
+
 class HttpLane extends Lane {
   protected readonly connection: Connection
 
@@ -159,21 +187,18 @@ class HttpLane extends Lane {
     this.connection = new Connection(url, this.tally)
   }
 
-  protected async step(): Promise<void> {
-    const [user_id] = freshUsers(1)
-    const { status, text } = await this.claim('', { user_id })
-    if (status !== 201) this.tally.lost.push(text)
-    this.tally.users++
+  protected step(): Promise<void> {
+    return grantAll(1, this.tally, async ([user_id]) => {
+      const { code, outcome, replayed } = await this.claim('', { user_id })
+      return { outcomes: [String(outcome ?? code)], replayed: replayed ? [0] : [] }
+    })
   }
 
-  /** Claims, again while it is certainly not executed. */
-  protected async claim(path: string, body: Fields): Promise<Answer> {
-    for (;;) {
-      const asked = JSON.stringify(body)
-      const answer = await this.connection.ask('POST', `/v1/rounds/${this.rounds.open}/claims${path}`, {}, asked)
-      this.generation = answer.generation
-      if (!isOverloaded(answer.text)) return answer
-    }
+  protected async claim(path: string, body: Fields): Promise<Fields> {
+    const asked = JSON.stringify(body)
+    const answer = await this.connection.ask('POST', `/v1/rounds/${this.rounds.open}/claims${path}`, {}, asked)
+    this.generation = answer.generation
+    return JSON.parse(answer.text)
   }
 
   protected close(): void {
@@ -182,12 +207,15 @@ class HttpLane extends Lane {
 }
 
 class BatchLane extends HttpLane {
-  protected override async step(): Promise<void> {
-    const claims = freshUsers(CLAIMS_PER_REQUEST_MAX).map(user_id => ({ user_id }))
-    const { status, text } = await this.claim('/batch', { claims })
-    const granted = text.match(/"outcome":"granted"/g)?.length
-    if (status !== 200 || granted !== claims.length || text.includes('"replayed"')) this.tally.lost.push(text)
-    this.tally.users += claims.length
+  protected override step(): Promise<void> {
+    return grantAll(CLAIMS_PER_REQUEST_MAX, this.tally, async users => {
+      const { results, code } = await this.claim('/batch', { claims: users.map(user_id => ({ user_id })) })
+      const rows = (results ?? users.map(() => ({ outcome: code }))) as readonly Fields[]
+      return {
+        outcomes: rows.map(({ outcome }) => String(outcome)),
+        replayed: rows.flatMap(({ replayed }, place) => (replayed ? [place] : [])),
+      }
+    })
   }
 }
 
@@ -205,23 +233,20 @@ class StreamLane extends Lane {
   #socket: StreamClient | undefined
   #frames = 0
 
-  protected async step(): Promise<void> {
-    const frame = { op: 'claims', id: ++this.#frames, round_id: this.rounds.open, user_ids: freshUsers(USERS_A_FRAME) }
-    const before = this.tally.interrupted
-    const answer = await this.#insist(frame)
-    const outcomes = (answer.outcomes ?? []) as readonly string[]
-    const isWhole = outcomes.length === USERS_A_FRAME && outcomes.every(outcome => outcome === 'granted')
-    const isFirst = answer.replayed === undefined || this.tally.interrupted > before
-    if (!isWhole || !isFirst) this.tally.lost.push(JSON.stringify(answer))
-    this.tally.users += USERS_A_FRAME
+  protected step(): Promise<void> {
+    return grantAll(USERS_A_FRAME, this.tally, async user_ids => {
+      const frame = { op: 'claims', id: ++this.#frames, round_id: this.rounds.open, user_ids }
+      const { outcomes = [], replayed = [] } = (await this.#insist(frame)) as Partial<Outcomes>
+      return { outcomes, replayed }
+    })
   }
 
+  /** The answer to a frame, over the next socket when one ended. */
   async #insist(frame: Fields): Promise<Fields> {
     for (;;) {
       this.#socket ??= await this.#open()
       const answer = await this.#socket?.askUntilTaken(frame).catch(() => undefined)
-      if (answer && !isOverloaded(JSON.stringify(answer))) return answer
-      if (answer) continue
+      if (answer) return answer
       if (this.#socket) this.tally.interrupted++
       this.#socket = undefined
     }
