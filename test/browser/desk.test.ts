@@ -61,10 +61,13 @@ afterAll(async () => {
   await node?.stop()
 })
 
-test('all that a browser loads is small, and comes from the engine', () => {
+test('all that a browser loads is small, and comes from the engine', async () => {
   const bytes = readdirSync(FOLDER, { recursive: true, withFileTypes: true })
     .filter(entry => entry.isFile())
     .map(({ parentPath, name }) => gzipSync(readFileSync(`${parentPath}/${name}`)).length)
+  const ofClient = new Set(watched.requests.filter(address => address.includes('/client/')))
+  expect(ofClient.size).toBeGreaterThan(3)
+  for (const address of ofClient) bytes.push(gzipSync(await (await fetch(address)).arrayBuffer()).length)
   expect(bytes.reduce((sum, each) => sum + each, 0)).toBeLessThan(PAGE_BYTES_MAX)
   const own = proxy.url.replace(/^redis:/, '')
   expect(watched.requests.filter(address => !address.includes(own) && !address.startsWith('data:'))).toEqual([])

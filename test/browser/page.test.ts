@@ -283,7 +283,7 @@ describe('the page', () => {
     ['1006: later each time', [1006, 3, 0.5], 2000],
     ['1006: at most 15 s', [1006, 60, 1], 15_000],
   ])('comes back by close code; %s', async (_, given, delay) => {
-    const asked = `import('/base/stock-stream.js').then(({ reconnectAfter }) => reconnectAfter(${given}) ?? null)`
+    const asked = `import('/client/stream.ts').then(({ reconnectAfter }) => reconnectAfter(${given}) ?? null)`
     expect(await page.evaluate(asked)).toBe(delay)
   })
 

@@ -176,7 +176,7 @@ describe('first come, first served', () => {
       [5, null, 0],
       [50, null, 1],
     ]
-    const waits = await page.evaluate(`import('/grab/claim-asking.js').then(({ waitBefore }) =>
+    const waits = await page.evaluate(`import('/client/patience.ts').then(({ waitBefore }) =>
       ${JSON.stringify(given)}.map(([attempt, told, random]) => waitBefore(attempt, told ?? undefined, random)))`)
     expect(waits).toEqual([3750, 250, 2000, 7500])
     expect(problems()).toEqual([])

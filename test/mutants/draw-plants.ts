@@ -151,7 +151,7 @@ export const DRAW_PLANTS: readonly Plant[] = [
   plant(
     'the times of a window: the browser lets an early end pass',
     BROWSER,
-    ['require(ended >= closes || early,', 'require(ended >= closes || early !== undefined,'],
+    ['need(ended >= closes || early,', 'need(ended >= closes || early !== undefined,'],
     UNIT,
   ),
   plant(
@@ -163,7 +163,7 @@ export const DRAW_PLANTS: readonly Plant[] = [
   plant(
     'the times of a window: the browser lets a late opening pass',
     BROWSER,
-    ['require(began <= opens + late,', 'require(began <= closes,'],
+    ['need(began <= opens + late,', 'need(began <= closes,'],
     UNIT,
   ),
   plant(

@@ -28,7 +28,7 @@ const ROOMS: Readonly<Record<string, readonly string[]>> = {
   campaign: ['base', 'store', 'wire', 'auth', 'ops', 'draw'],
   server: ['base', 'store', 'wire', 'auth', 'ops', 'draw', 'config', 'campaign'],
   client: ['base', 'wire'],
-  dashboard: [],
+  dashboard: ['client'],
   main: ['base', 'store', 'wire', 'auth', 'ops', 'draw', 'settings', 'config', 'campaign', 'server'],
   processes: ['base', 'store', 'ops', 'config', 'server', 'main'],
   cli: [

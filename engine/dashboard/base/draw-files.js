@@ -6,13 +6,13 @@
  * undefined; the list of entries is never asked for. Rejected: asking for everything when the page opens. A million
  * people look at a round and few of them check it, and the frame that brings a result has all that a person's own result needs.
  */
-import { ask, fetchAgain, succeeded } from './engine-api.js'
+import { ask, succeeded } from './engine-api.js'
 
 const pathOf = (roundId, rest) => `/v1/rounds/${encodeURIComponent(roundId)}/draw${rest}`
 
 async function bytesOf(roundId, window, name) {
-  const response = await fetchAgain(pathOf(roundId, `/files/${name}?window=${window}`)).catch(() => undefined)
-  return response?.ok ? new Uint8Array(await response.arrayBuffer()) : undefined
+  const answer = await ask('GET', pathOf(roundId, `/files/${name}?window=${window}`))
+  return succeeded(answer) ? answer.bytes : undefined
 }
 
 const read = bytes => bytes && JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes))

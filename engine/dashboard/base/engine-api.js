@@ -1,10 +1,13 @@
 /**
- * The public API over HTTP as this page needs it: one function that asks, one that puts an answer into words.
+ * The public API over HTTP as these pages need it: one function that asks, one that puts an answer into words.
  *
- * What is public is asked without the key, so that a wrong key never hides the stock. An answer that did not come is an
- * answer too, with the code `unknown`: the request may have been executed, and asking again is safe. Rejected: throwing
- * on a refusal. It is an expected answer, and its words are for the person in front of the page.
+ * What is public is asked without the key, so that a wrong key never hides the stock. A connection that broke off is asked once
+ * more, because a page that slept finds its own closing: a change is under an Idempotency-Key, so it is made once. An answer that did
+ * not come is an answer too, with the code `unknown`. Rejected: waiting for an engine that is busy or stopped (client/patience.ts). Its
+ * words are for the person in front of the page, who decides.
  */
+import { isDone, Transport } from '../../client/transport.ts'
+
 const ANSWER_MS = 10_000
 
 const NO_ANSWER = {
@@ -13,47 +16,31 @@ const NO_ANSWER = {
   detail: 'It may have been executed. Ask again: it is done once.',
 }
 
-/**
- * `fetch` for what may be asked twice: when the connection closed it asks once more. The engine closes idle connections, and a
- * page that slept for a while finds its own closing.
- */
-export function fetchAgain(path, options = {}) {
-  return fetch(path, options).catch(cause => {
-    // Whoever gave up waiting does not want to wait again.
-    if (!(cause instanceof TypeError) || options.signal?.aborted) throw cause
-    return fetch(path, options)
-  })
-}
-
 /** What names one change: asked for again under it, it is done once. Any page may draw it; randomUUID is for secure ones only. */
 export const newOnce = () =>
   `page-${[...crypto.getRandomValues(new Uint8Array(16))].map(byte => byte.toString(16).padStart(2, '0')).join('')}`
 
 /**
- * Asks, and gives `{ status, body }`; status 0 when no answer came. A change has an Idempotency-Key: `once`, or a new one.
- * @param {string} method
+ * Asks, and gives `{ status, body, bytes }`; status 0 when no answer came. A change has an Idempotency-Key: `once`, or a new one.
+ * @param {'GET' | 'POST' | 'PUT'} method
  * @param {string} path
- * @param {{ key?: string, body?: unknown, once?: string }} [more]
+ * @param {{ key?: string, body?: unknown, once?: string, ms?: number }} [more]
+ * @returns {Promise<{ status: number, body: any, bytes: Uint8Array }>}
  */
-export async function ask(method, path, { key, body, once = newOnce() } = {}) {
-  const headers = { Accept: 'application/json' }
-  if (key) headers.Authorization = `Bearer ${key}`
-  if (body) headers['Content-Type'] = 'application/json'
-  if (method !== 'GET') headers['Idempotency-Key'] = once
-  try {
-    const response = await fetchAgain(path, {
-      method,
-      headers,
-      signal: AbortSignal.timeout(ANSWER_MS),
-      ...(body && { body: JSON.stringify(body) }),
-    })
-    return { status: response.status, body: await response.json() }
-  } catch {
-    return { status: 0, body: NO_ANSWER }
-  }
+export async function ask(method, path, { key, body, once = newOnce(), ms = ANSWER_MS } = {}) {
+  const transport = new Transport({ url: '', key })
+  const asked = { method, path, body, ...(method === 'GET' ? {} : { key: once }) }
+  const from = performance.now()
+  const first = await transport.attempt(asked, ms)
+  const left = ms - (performance.now() - from)
+  const answer = first.status === 0 && left > 0 ? await transport.attempt(asked, left) : first
+  return answer.status === 0 ? { ...answer, body: NO_ANSWER } : answer
 }
 
-export const succeeded = ({ status }) => status >= 200 && status < 300
+/** The stream of the engine that served this page. */
+export const streamAddress = () => `${location.protocol === 'https:' ? 'wss' : 'ws'}://${location.host}/v1/stream`
+
+export const succeeded = isDone
 
 /** A refusal in words: what it means, what is wrong here, when to ask again, and the code to look up. */
 export function explain({ body }) {

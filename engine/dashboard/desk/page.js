@@ -7,10 +7,10 @@
  * move. Screen readers speak of the connection and of changes of state, never of a number. The key is kept in this page's
  * memory only: a reload forgets it, so a screen on a wall cannot be left with one.
  */
-import { ask, explain, succeeded } from '../base/engine-api.js'
+import { Stream } from '../../client/stream.ts'
+import { ask, explain, streamAddress, succeeded } from '../base/engine-api.js'
 import { RoundStock } from '../base/round-stock.js'
 import { $, countdown, setIcon, setText, stateWord, textNode } from '../base/screen-text.js'
-import { StockStream, streamAddress } from '../base/stock-stream.js'
 import { CaseLookup } from './case-lookup.js'
 import { DeskLevers } from './desk-levers.js'
 import { readDrawFacts } from './draw-facts.js'
@@ -43,7 +43,7 @@ const dialog = new LeverDialog(() => key)
 const levers = new Levers(dialog)
 const deskLevers = new DeskLevers(dialog, () => key)
 
-const stream = new StockStream({
+const stream = new Stream({
   address: streamAddress(),
   received: frame => {
     const entry = rounds.get(frame.round_id)
@@ -71,7 +71,7 @@ const isCurrent = () => connection.state === 'live' && isListed
 
 const screenTimes = () => ({
   now: performance.now(),
-  serverNow: stream.serverNow(),
+  serverNow: stream.clock.now(),
   isCurrent: isCurrent(),
   isFenced: isCurrent() && board.health?.problems?.length > 0,
 })

@@ -6,10 +6,13 @@
  * place in the stack and in the list below it, which says each by name and number. Rejected: one chart a round for
  * refusals; the engine counts outcomes a node, since a counter a round would cost the claim path.
  */
-import { fetchAgain } from '../base/engine-api.js'
+import { ask, succeeded } from '../base/engine-api.js'
 import { $, setText, textNode } from '../base/screen-text.js'
 import { NodePulse } from './node-pulse.js'
 import { CHART_POINTS, TimeChart } from './time-chart.js'
+
+/** A reading that takes longer is none. */
+const READING_MS = 3000
 
 const OUTCOMES = {
   granted: 'Granted',
@@ -102,20 +105,19 @@ export class PulseBoard {
 
   async #ask() {
     try {
-      const signal = AbortSignal.timeout(3000)
-      const health = await (await fetchAgain('/readyz?verbose', { signal })).json()
-      return { health, metrics: await this.#askMetrics(health.metrics, signal) }
+      const { status, body: health } = await ask('GET', '/readyz?verbose', { ms: READING_MS })
+      return status === 0 ? undefined : { health, metrics: await this.#askMetrics(health.metrics) }
     } catch {
       return undefined
     }
   }
 
   /** The node's metrics; undefined where this page may not read them. A key that was refused is not shown again. */
-  async #askMetrics(readers, signal) {
+  async #askMetrics(readers) {
     const key = readers === 'key' ? this.#key() : ''
     if (readers !== 'public' && (key === '' || key === this.#refused)) return undefined
-    const answer = await fetchAgain('/metrics', { signal, headers: key ? { Authorization: `Bearer ${key}` } : {} })
-    if (answer.ok) return answer.text()
+    const answer = await ask('GET', '/metrics', { key, ms: READING_MS })
+    if (succeeded(answer)) return new TextDecoder().decode(answer.bytes)
     if (answer.status !== 401 && answer.status !== 403) throw new Error(`/metrics: ${answer.status}`)
     this.#refused = key
     return undefined

@@ -6,53 +6,26 @@
  * in an old one, the pairing of a public beacon in all) is shown as not checked and never as right. The list itself is not asked for:
  * leaf and path have some 1,700 bytes among ten million entries. Rejected: a library for the formats, which one would have to believe.
  */
-const TEXT = new TextEncoder()
+import {
+  bytesOf,
+  checkOwner,
+  checkSignature,
+  hexOf,
+  isSigned,
+  judged,
+  need,
+  recordOf,
+  rootOf,
+  sha256,
+  Unchecked,
+} from '../../client/receipt.ts'
+
 const GENERAL = 'general'
 const WAITLIST = 'waitlist'
 const LEAF_RECORDS = 64
 const RECORD_DIGITS = 34
-const ED25519 = { name: 'Ed25519' }
 /** What must have happened before anybody can enter. */
 const OPENINGS = ['create', 'open', 'window']
-
-/** What a browser cannot compute is neither right nor wrong. */
-class Unchecked extends Error {}
-
-const bytesOf = hex => Uint8Array.from(hex.match(/../g) ?? [], pair => Number.parseInt(pair, 16))
-const hexOf = bytes => Array.from(new Uint8Array(bytes), byte => byte.toString(16).padStart(2, '0')).join('')
-
-/** SHA-256 of the parts in a row, in hexadecimal; a part is bytes or a text. */
-async function sha256(...parts) {
-  const whole = await new Blob(parts).arrayBuffer()
-  return hexOf(await crypto.subtle.digest('SHA-256', whole))
-}
-
-function require(holds, words) {
-  if (!holds) throw new Error(words)
-}
-
-async function isSigned(message, signature, publicKey) {
-  let key
-  try {
-    key = await crypto.subtle.importKey('raw', bytesOf(publicKey), ED25519, false, ['verify'])
-  } catch {
-    throw new Unchecked('this browser knows no Ed25519; fairgrab draw check does')
-  }
-  return crypto.subtle.verify(ED25519, key, bytesOf(signature), message)
-}
-
-/** The root that a leaf's records and its path lead to. */
-async function rootOf(records, path) {
-  let node = await sha256(Uint8Array.of(0), bytesOf(records))
-  for (const step of path) {
-    const sibling = step.slice(1)
-    const pair = step[0] === 'L' ? sibling + node : node + sibling
-    node = await sha256(Uint8Array.of(1), bytesOf(pair))
-  }
-  return node
-}
-
-const recordOf = ({ tag, pool }) => tag + pool.toString(16).padStart(2, '0')
 
 /** The score of a tag: one block of AES-256 under the seed. CBC with a first vector of zeros begins with just that. */
 async function scoreOf(seed, tag) {
@@ -69,45 +42,29 @@ export async function standingOf(receipt, { seed, cutoffs }, { pools, quota_orde
   return seats.find(name => typeof cutoffs[name] === 'string' && score <= cutoffs[name])
 }
 
-async function checkSignature({ receipt, keys }) {
-  const { round_id: round, window, at, root, path, key_id: id } = receipt
-  require((await rootOf(recordOf(receipt), path)) ===
-    root, 'Tag, pool and path do not lead to the root of the receipt.')
-  const key = keys.find(known => known.key_id === id)
-  require(key, `The engine publishes no key ${id}.`)
-  require((await sha256(bytesOf(key.public_key))).startsWith(id), `The key ${id} is not the one that its id names.`)
-  const message = TEXT.encode(`fairgrab/receipt/v1\n${round}\n${window}\n${at}\n${root}\n`)
-  require(await isSigned(message, receipt.signature, key.public_key), 'The signature is not the engine’s.')
-  return `Signed by the engine’s key ${id}.`
-}
-
-async function checkOwner({ receipt, userId }) {
-  const { salt, nonce, tag, round_id: round } = receipt
-  if (!salt || !nonce || !userId) throw new Unchecked('the receipt does not say whose it is')
-  const person = await sha256(bytesOf(salt), userId)
-  const own = await sha256('fairgrab/tag/v1', round, bytesOf(nonce), bytesOf(person))
-  require(own.startsWith(tag), `The tag is not that of ${userId}.`)
-  return `The tag is that of ${userId}.`
-}
-
 async function checkCommitment({ files, keys }) {
   const { commit, signature, public_key: key } = files.commit
-  require(JSON.stringify(commit) ===
-    new TextDecoder('utf-8', { fatal: true }).decode(files.commitBytes), 'The two files of it differ.')
-  require(keys.some(known => known.public_key === key), 'It is signed by a key that is not the engine’s.')
-  require((await sha256(files.rulesBytes)) === commit.rules_hash, 'The rules are not those that it names.')
-  require(await isSigned(files.commitBytes, signature, key), 'Its signature does not hold.')
+  need(
+    JSON.stringify(commit) === new TextDecoder('utf-8', { fatal: true }).decode(files.commitBytes),
+    'The two files of it differ.',
+  )
+  need(
+    keys.some(known => known.public_key === key),
+    'It is signed by a key that is not the engine’s.',
+  )
+  need((await sha256(files.rulesBytes)) === commit.rules_hash, 'The rules are not those that it names.')
+  need(await isSigned(files.commitBytes, signature, key), 'Its signature does not hold.')
   const final = new Date(commit.committed_at).toLocaleString()
   return `The list was final at ${final}, with ${commit.n.toLocaleString()} in it.`
 }
 
 async function checkInclusion({ receipt, files, proof }) {
-  require(proof, 'The list lacks your entry: the promise was broken, and the receipt proves it.')
+  need(proof, 'The list lacks your entry: the promise was broken, and the receipt proves it.')
   const { root, n } = files.commit.commit
-  require((await rootOf(proof.leaf, proof.path)) === root, 'Leaf and path do not lead to the committed root.')
+  need((await rootOf(proof.leaf, proof.path)) === root, 'Leaf and path do not lead to the committed root.')
   const from = (proof.index % LEAF_RECORDS) * RECORD_DIGITS
   const stands = proof.index < n && proof.leaf.slice(from, from + RECORD_DIGITS) === recordOf(receipt)
-  require(stands, 'Another entry stands where yours should.')
+  need(stands, 'Another entry stands where yours should.')
   return `Your entry is number ${(proof.index + 1).toLocaleString()} of ${n.toLocaleString()}.`
 }
 
@@ -117,7 +74,7 @@ const clock = ms => new Date(ms).toLocaleString()
 function timesOf(changes) {
   const rows = changes.map(({ at, change }) => ({ at: Date.parse(at), change }))
   const isSound = rows.at(-1)?.change === 'draw' && rows.every(({ at }, i) => i === 0 || at >= rows[i - 1].at)
-  require(isSound, 'Its changes are not those of a window.')
+  need(isSound, 'Its changes are not those of a window.')
   const openings = rows.filter(({ change }) => OPENINGS.includes(change))
   const doors = rows.filter(row => !openings.includes(row))
   const last = doors.findIndex(({ change }) => change === 'close' || change === 'draw')
@@ -133,17 +90,17 @@ async function checkTimes({ files: { rules, commit } }) {
   const { changes } = commit.commit
   const early = rules.may_end_early
   if (!changes && early === undefined) throw new Unchecked('an older engine; its rules promise no times')
-  require(changes, 'It states no times, which its rules demand.')
+  need(changes, 'It states no times, which its rules demand.')
   const { openings, began, ended, pauses } = timesOf(changes)
   const awaited = rules.window > 0 ? ['window'] : OPENINGS
   const isWhole = awaited.every(kind => openings.filter(({ change }) => change === kind).length === 1)
-  require(isWhole, 'It does not say when the window was opened.')
+  need(isWhole, 'It does not say when the window was opened.')
   const [opens, closes] = [Date.parse(rules.opens_at), Date.parse(rules.closes_at)]
   const late = Math.min(1000, Math.max(100, (closes - opens) / 4))
-  require(began <= opens + late, `It opened late: at ${clock(began)} and not at ${clock(opens)}.`)
-  require(ended >= closes || early, `It ended early: at ${clock(ended)} and not at ${clock(closes)}.`)
+  need(began <= opens + late, `It opened late: at ${clock(began)} and not at ${clock(opens)}.`)
+  need(ended >= closes || early, `It ended early: at ${clock(ended)} and not at ${clock(closes)}.`)
   const pause = pauses.find(({ from, to }) => Math.max(from, opens) < Math.min(to, closes, ended))
-  require(!pause, `It was paused at ${clock(pause?.from)}, inside the window.`)
+  need(!pause, `It was paused at ${clock(pause?.from)}, inside the window.`)
   return `Entries were taken from ${clock(began)} to ${clock(Math.min(ended, closes))}, as the rules say.`
 }
 
@@ -152,13 +109,13 @@ const beaconBytes = ({ secret, signature }) => secret ?? signature
 
 async function checkBeacon({ files: { rules, beacon, commit, result } }) {
   const { rules_hash: hash, root, n } = commit.commit
-  const count = new DataView(new ArrayBuffer(8))
-  count.setBigUint64(0, BigInt(n))
+  const count = new Uint8Array(8)
+  new DataView(count.buffer).setBigUint64(0, BigInt(n))
   const seed = await sha256('fairgrab/seed/v1', bytesOf(hash), bytesOf(root), count, bytesOf(beaconBytes(beacon)))
-  require(seed === result.seed, 'The seed does not follow from rules, list and beacon.')
+  need(seed === result.seed, 'The seed does not follow from rules, list and beacon.')
   if (beacon.kind === 'drand')
     throw new Unchecked('the seed follows from it; fairgrab draw check verifies drand’s signature')
-  require((await sha256(bytesOf(beacon.secret))) === rules.beacon.hash, 'The secret is not the one promised.')
+  need((await sha256(bytesOf(beacon.secret))) === rules.beacon.hash, 'The secret is not the one promised.')
   return 'The secret was fixed before anybody entered, and the seed follows from it.'
 }
 
@@ -168,7 +125,10 @@ async function tellResult({ receipt, files }) {
   return standing === WAITLIST ? 'Your score is on the waitlist.' : `Your score won a seat of ${standing}.`
 }
 
-const RECEIPT_CHECKS = { Receipt: checkSignature, Owner: checkOwner }
+const RECEIPT_CHECKS = {
+  Receipt: ({ receipt, keys }) => checkSignature(receipt, keys),
+  Owner: ({ receipt, userId }) => checkOwner(receipt, userId),
+}
 const DRAW_CHECKS = {
   Commitment: checkCommitment,
   Entry: checkInclusion,
@@ -184,12 +144,8 @@ const DRAW_CHECKS = {
 export async function checkProof(evidence) {
   const checks = { ...RECEIPT_CHECKS, ...(evidence.files ? DRAW_CHECKS : {}) }
   const rows = Object.entries(checks).map(async ([name, check]) => {
-    try {
-      return { name, verdict: 'holds', words: await check(evidence) }
-    } catch (cause) {
-      const verdict = cause instanceof Unchecked ? 'not checked' : 'fails'
-      return { name, verdict, words: /** @type {Error} */ (cause).message }
-    }
+    const { verdict, why } = await judged(check(evidence))
+    return { name, verdict: verdict === 'unchecked' ? 'not checked' : verdict, words: why }
   })
   return Promise.all(rows)
 }

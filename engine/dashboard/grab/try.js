@@ -6,12 +6,13 @@
  * runs by the engine's clock, which the stream has, because phones are minutes wrong. After a draw each browser computes
  * from one frame whether its receipt won, and only winners ask for their vouchers: a million losers cost nothing.
  */
+import { claim as claimAt } from '../../client/claim.ts'
+import { Stream } from '../../client/stream.ts'
+import { Transport } from '../../client/transport.ts'
 import { drawnFiles, keysOf, rulesOf } from '../base/draw-files.js'
-import { ask, explain, succeeded } from '../base/engine-api.js'
+import { ask, explain, streamAddress, succeeded } from '../base/engine-api.js'
 import { RoundStock } from '../base/round-stock.js'
 import { $, buttonNode, setText, stateWord, textNode } from '../base/screen-text.js'
-import { StockStream, streamAddress } from '../base/stock-stream.js'
-import { askForClaim } from './claim-asking.js'
 import { checkProof, standingOf } from './draw-proof.js'
 import { NOT_DRAWN, REFUSED, wordsFor } from './try-words.js'
 
@@ -36,15 +37,14 @@ let isUnknown = false
 const isToken = credential => credential.split('.').length === 3
 
 /** Who claims: a credential, and what the body says of the user. A platform puts its own session here. */
-/** @returns {{ credential: string, body: { user_id?: string, pool?: string } }} */
+/** @returns {{ credential: string, user?: string, pool?: string }} */
 function signIn() {
   const credential = $('credential').value.trim()
   const pool = $('pool-field').hidden ? undefined : $('pool').value
-  if (isToken(credential)) return { credential, body: {} }
-  return { credential, body: { user_id: $('user').value.trim(), ...(pool && { pool }) } }
+  return isToken(credential) ? { credential } : { credential, user: $('user').value.trim(), pool }
 }
 
-const stream = new StockStream({
+const stream = new Stream({
   address: streamAddress(),
   received: frame => {
     if (frame.round_id === roundId) take(() => round.takeStock(frame, performance.now()))
@@ -91,7 +91,7 @@ function take(news) {
 function draw() {
   if (!round.stock) return
   const { state, total, remaining } = round.stock
-  const words = wordsFor(round, stream.serverNow(), { windowEnds })
+  const words = wordsFor(round, stream.clock.now(), { windowEnds })
   $('round').dataset.state = state
   setText($('state'), stateWord(state, round.isDrawn))
   setText($('big'), words.big[0])
@@ -123,28 +123,34 @@ async function claim() {
   isAsking = true
   $('button').setAttribute('aria-busy', 'true')
   draw()
-  const asking = ({ attempt, waitMs }) =>
+  const waiting = ({ attempt, waitMs }) =>
     show(textNode('p', `No certain answer yet; asking again in ${Math.ceil(waitMs / 1000)} s (attempt ${attempt}).`))
-  const answer = await askForClaim({ roundId, ...signIn() }, asking)
+  const { credential, user, pool } = signIn()
+  const result = await claimAt(new Transport({ url: '', key: credential }), roundId, { user, pool, waiting })
   isAsking = false
   $('button').removeAttribute('aria-busy')
   draw()
-  await showAnswer(answer)
+  await showResult(result)
 }
 
-async function showAnswer(answer) {
-  const { body } = answer
-  isIn = succeeded(answer)
+/** @param {import('../../client/claim.ts').ClaimResult} result */
+async function showResult(result) {
+  isIn = result.outcome === 'granted' || result.outcome === 'entered'
   draw()
-  if (!isIn) {
-    const isLost = body.code === 'sold_out' && round.isDrawn
-    if (isLost) settle()
-    const words = isLost ? NOT_DRAWN : (REFUSED[body.code] ?? explain(answer))
-    return show(textNode('p', words, 'refused'))
+  if (result.outcome === 'entered') return keepReceipt(result.receipt.fields)
+  if (result.outcome === 'granted') {
+    settle()
+    return showVouchers(result)
   }
-  if (body.outcome === 'entered') return keepReceipt(body.receipt)
-  settle()
-  showVouchers(body)
+  const isLost = result.outcome === 'sold_out' && round.isDrawn
+  if (isLost) settle()
+  show(textNode('p', isLost ? NOT_DRAWN : refusalWords(result), 'refused'))
+}
+
+/** What a refusal means for the person; other codes are shown as the engine words them. */
+function refusalWords(result) {
+  const code = result.code ?? result.outcome
+  return REFUSED[code] ?? explain({ body: result.body ?? { code, title: result.detail } })
 }
 
 function show(...nodes) {
@@ -188,11 +194,11 @@ async function keepReceipt(given) {
 
 /** The receipt's owner is known where a key named them, and in a token. */
 async function evidenceOf(given) {
-  const { credential, body } = signIn()
+  const { credential, user } = signIn()
   const claims = isToken(credential)
     ? JSON.parse(atob(credential.split('.')[1].replace(/-/g, '+').replace(/_/g, '/')))
     : {}
-  return { receipt: given, userId: given.user_id ?? body.user_id ?? claims.sub, keys: await keysOf(roundId) }
+  return { receipt: given, userId: given.user_id ?? user ?? claims.sub, keys: await keysOf(roundId) }
 }
 
 function showChecks(id, rows) {
@@ -270,7 +276,7 @@ function start() {
   onSubmit('identity', () => {})
   onSubmit('kept-form', checkKept)
   $('copy-receipt').addEventListener('click', () => {
-    const { user_id: user } = signIn().body
+    const { user } = signIn()
     void copy(JSON.stringify(user ? { ...receipt, user_id: user } : receipt), $('copy-receipt'))
   })
   $('check-draw').addEventListener('click', () => void checkAll(receipt, 'checks', 'proof-answer'))
