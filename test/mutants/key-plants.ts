@@ -19,6 +19,18 @@ const [CONFIG, OF_CONFIG, OF_TOKENS] = ['engine/config.ts', 'unit/config', 'unit
 
 const SETTING_PLANTS: readonly Plant[] = [
   plant(
+    'published keys are asked for again only behind readings that were due',
+    'engine/auth/published-keys.ts',
+    ['        this.#readAgain()\n', ''],
+    'unit/published-keys',
+  ),
+  plant(
+    'a terminal that closes leaves the Redis of a node behind',
+    'engine/cli.ts',
+    ["['SIGTERM', 'SIGINT', 'SIGHUP'] as const", "['SIGTERM', 'SIGINT'] as const"],
+    'server/drain',
+  ),
+  plant(
     'a private key is set as the public one',
     TOKENS,
     ["throw wrong('is a private key", "void wrong('is a private key"],

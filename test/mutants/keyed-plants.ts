@@ -10,6 +10,12 @@ const SERVER = 'server/keyed-changes'
 
 export const KEYED_PLANTS: readonly Plant[] = [
   plant(
+    'a key without a value is taken for none',
+    'engine/server/uws/exchange.ts',
+    ["key = key === '' && value !== '' ? value : ' '", 'key ||= value'],
+    'server/keyed-changes',
+  ),
+  plant(
     'a key of one round is the key of all of them',
     REQUESTS,
     ['[who, method, path, ...params, key]', '[who, method, path, key]'],
