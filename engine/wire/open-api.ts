@@ -62,7 +62,7 @@ const rightsOf = ({ right, onlyFor }: ContractRoute) => onlyFor ?? [right]
 const needsCaller = (route: ContractRoute) => !rightsOf(route).includes('public')
 
 /** The codes of a route: those of its row, and those that what it is brings with it. */
-function refusalsOf(route: ContractRoute): readonly Code[] {
+export function refusalsOf(route: ContractRoute): readonly Code[] {
   const { method, path, body, lines, needsKey, refusals = [] } = route
   const codes: Code[] = [...refusals, 'malformed', 'unauthorized', 'rate_limited', 'unavailable', 'internal']
   if (isVersioned(route)) codes.push('invalid', 'overloaded', 'fenced', 'unknown')
