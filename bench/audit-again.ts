@@ -13,6 +13,7 @@ import { type AuditedPart, auditPart } from './kept-part.ts'
 import { treeCard, treeText } from './measure/tree-card.ts'
 import { type Opened, openResult } from './record/seal.ts'
 import { UsageError } from './stage/options.ts'
+import { EXIT, type Terminal } from './terminal.ts'
 
 const HELP = `fairgrab bench audit: holds a kept result against its seal, and audits its record again.
 
@@ -110,11 +111,11 @@ function wordsOf(args: readonly string[]) {
   }
 }
 
-export async function auditFolders(args: readonly string[]): Promise<number> {
+export async function auditFolders(args: readonly string[], { out }: Terminal): Promise<number> {
   const { values, positionals } = wordsOf(args)
   if (values.help) {
-    process.stdout.write(`${HELP}\n`)
-    return 0
+    out(`${HELP}\n`)
+    return EXIT.sound
   }
   const [folder, ...more] = positionals
   if (folder === undefined || more.length > 0)
@@ -122,11 +123,11 @@ export async function auditFolders(args: readonly string[]): Promise<number> {
   const results: AuditedResult[] = []
   for (const run of await runFolders(folder)) results.push(await auditResult(await openResult(run)))
   const text = values.json ? JSON.stringify(results, null, 2) : results.flatMap(resultLines).join('\n')
-  process.stdout.write(`${text}\n`)
-  if (!results.every(({ ok }) => ok)) return 99
+  out(`${text}\n`)
+  if (!results.every(({ ok }) => ok)) return EXIT.unsound
   if (results.every(({ parts }) => parts.every(({ audit }) => audit === undefined)))
     throw new UsageError(
       `no part of ${folder} kept a record, so there is nothing to audit again; run with --record keep`,
     )
-  return 0
+  return EXIT.sound
 }

@@ -14,6 +14,7 @@ import { median, ratioOfMedians } from './measure/bootstrap.ts'
 import type { Figure, Summary } from './measure/result.ts'
 import { type Opened, openResult } from './record/seal.ts'
 import { UsageError } from './stage/options.ts'
+import { EXIT, type Terminal } from './terminal.ts'
 
 const RUNS_MIN = 5
 const NAME_WIDTH = 46
@@ -92,16 +93,16 @@ function wordsOf(args: readonly string[]) {
   }
 }
 
-function refuse(reasons: readonly string[], why: string): number {
-  process.stderr.write(`${reasons.map(reason => `✗ ${reason}`).join('\n')}\n${why}\n`)
-  return 99
+function refuse({ err }: Terminal, reasons: readonly string[], why: string): number {
+  err(`${reasons.map(reason => `✗ ${reason}`).join('\n')}\n${why}\n`)
+  return EXIT.unsound
 }
 
-export async function compareFolders(args: readonly string[]): Promise<number> {
+export async function compareFolders(args: readonly string[], terminal: Terminal): Promise<number> {
   const { values, positionals } = wordsOf(args)
   if (values.help) {
-    process.stdout.write(`${HELP}\n`)
-    return 0
+    terminal.out(`${HELP}\n`)
+    return EXIT.sound
   }
   const [before, after, ...rest] = positionals
   if (before === undefined || after === undefined || rest.length > 0) {
@@ -109,11 +110,11 @@ export async function compareFolders(args: readonly string[]): Promise<number> {
   }
   const [one, other] = [await openRuns(before), await openRuns(after)]
   const edits = [...one, ...other].flatMap(run => run.edits)
-  if (edits.length > 0) return refuse(edits, 'an edited result is not compared')
+  if (edits.length > 0) return refuse(terminal, edits, 'an edited result is not compared')
   const { refused, said } = remarksOn(one, other)
-  if (refused.length > 0) return refuse(refused, 'a ratio of such runs means nothing: not compared')
+  if (refused.length > 0) return refuse(terminal, refused, 'a ratio of such runs means nothing: not compared')
   const { lines, worse } = compareSummaries(summariesOf(one), summariesOf(other))
   const comparison = { lines: [...said.map(remark => `! ${remark}`), ...lines], worse }
-  process.stdout.write(`${values.json ? JSON.stringify(comparison, null, 2) : comparison.lines.join('\n')}\n`)
-  return worse ? 99 : 0
+  terminal.out(`${values.json ? JSON.stringify(comparison, null, 2) : comparison.lines.join('\n')}\n`)
+  return worse ? EXIT.unsound : EXIT.sound
 }

@@ -29,9 +29,8 @@ import { playViewers } from './scenario/viewers.ts'
 import { engineOf, foreignEngine, type RunningEngine, startEngine } from './stage/engine-process.ts'
 import { LiveLine } from './stage/live-line.ts'
 import { Operator } from './stage/operator.ts'
-import { helpText, type Options, parseOptions, type ScenarioName, UsageError } from './stage/options.ts'
-
-const EXIT = { sound: 0, error: 1, usage: 2, unsound: 99 } as const
+import { helpText, type Options, parseOptions, type ScenarioName } from './stage/options.ts'
+import { EXIT, exitOf, TERMINAL } from './terminal.ts'
 
 /** Under the 20,000 open files that a process may have on many systems. */
 const SOCKETS_A_WORKER = 18_000
@@ -156,31 +155,22 @@ const commandOf = (args: readonly string[]): string =>
 
 /** What stands in place of a run: two on earlier results, one on the allocator alone, and one with other programs. */
 const IN_PLACE: Readonly<Record<string, (args: readonly string[]) => Promise<number>>> = {
-  compare: async args => (await import('./compare.ts')).compareFolders(args),
-  audit: async args => (await import('./audit-again.ts')).auditFolders(args),
+  compare: async args => (await import('./compare.ts')).compareFolders(args, TERMINAL),
+  audit: async args => (await import('./audit-again.ts')).auditFolders(args, TERMINAL),
   fairness: async args => (await import('./fairness.ts')).replayDraws(args),
   peers: async args => (await import('./peers/run.ts')).comparePeers(args),
 }
 
 async function main(args: readonly string[]): Promise<number> {
-  try {
-    const inPlace = IN_PLACE[args[0] ?? '']
-    if (inPlace !== undefined) return await inPlace(args.slice(1))
-    const options = parseOptions(args, process.env)
-    if (options.help) {
-      process.stdout.write(`${helpText()}\n`)
-      return EXIT.sound
-    }
-    await refuseTaken(options)
-    return await bench(options, commandOf(args))
-  } catch (error) {
-    process.stderr.write(`${error instanceof UsageError ? error.message : failureText(error)}\n`)
-    return error instanceof UsageError ? EXIT.usage : EXIT.error
+  const inPlace = IN_PLACE[args[0] ?? '']
+  if (inPlace !== undefined) return inPlace(args.slice(1))
+  const options = parseOptions(args, process.env)
+  if (options.help) {
+    TERMINAL.out(`${helpText()}\n`)
+    return EXIT.sound
   }
+  await refuseTaken(options)
+  return bench(options, commandOf(args))
 }
 
-/** What went wrong with everything behind it, then where. */
-const failureText = (error: unknown): string =>
-  error instanceof Error ? `${causesText(error)}\n${error.stack}` : String(error)
-
-process.exitCode = await main(process.argv.slice(2))
+process.exitCode = await exitOf(() => main(process.argv.slice(2)), TERMINAL)

@@ -2,7 +2,7 @@
  * The set-up step of `npm start`, `npm test` and `npm run bench`: installs what is missing, one plain line each.
  *
  * It looks for the npm packages (a stamp in node_modules holds the hash of the lock file they came from), for a
- * redis-server or valkey-server unless REDIS_URL names one, with `--test` for a Chromium, wrk, nginx, HAProxy and openssl, and with
+ * redis-server or valkey-server unless REDIS_URL names one, with `--test` for a Chromium, wrk, nginx, HAProxy, Caddy and openssl, and with
  * `--peers` for the benchmark's rivals. What is missing comes from the system's package manager; what cannot be installed ends in
  * exit 1 and the words to type.
  *
@@ -35,7 +35,7 @@ const CHROMIUM = [
 ]
 const WRK = ['wrk']
 const OPENSSL = ['openssl']
-const PROXIES = ['nginx', 'haproxy']
+const PROXIES = ['nginx', 'haproxy', 'caddy']
 
 /** What to type, by package manager; the first manager on PATH is the system's. */
 const MANAGERS = [
@@ -48,7 +48,7 @@ const MANAGERS = [
     openssl: 'apt-get update -q && apt-get install -y -q --no-install-recommends openssl',
     // With the modules of the comparison, which takes an nginx that is there for a whole one.
     proxies:
-      'apt-get update -q && apt-get install -y -q --no-install-recommends nginx haproxy libnginx-mod-http-lua lua-nginx-redis',
+      'apt-get update -q && apt-get install -y -q --no-install-recommends nginx haproxy caddy libnginx-mod-http-lua lua-nginx-redis',
     peers:
       'apt-get update -q && apt-get install -y -q --no-install-recommends redis-server wrk nginx libnginx-mod-http-lua lua-nginx-redis',
   },
@@ -59,7 +59,7 @@ const MANAGERS = [
     chromium: 'dnf install -y chromium',
     wrk: 'dnf install -y wrk',
     openssl: 'dnf install -y openssl',
-    proxies: 'dnf install -y nginx haproxy',
+    proxies: 'dnf install -y nginx haproxy caddy',
   },
   {
     name: 'apk',
@@ -68,7 +68,7 @@ const MANAGERS = [
     chromium: 'apk add chromium',
     wrk: 'apk add wrk',
     openssl: 'apk add openssl',
-    proxies: 'apk add nginx haproxy',
+    proxies: 'apk add nginx haproxy caddy',
   },
   {
     name: 'pacman',
@@ -76,7 +76,7 @@ const MANAGERS = [
     redis: 'pacman -Sy --noconfirm valkey',
     chromium: 'pacman -Sy --noconfirm chromium',
     openssl: 'pacman -Sy --noconfirm openssl',
-    proxies: 'pacman -Sy --noconfirm nginx haproxy',
+    proxies: 'pacman -Sy --noconfirm nginx haproxy caddy',
   },
   {
     name: 'brew',
@@ -85,7 +85,7 @@ const MANAGERS = [
     chromium: 'brew install --cask chromium',
     wrk: 'brew install wrk',
     openssl: 'brew install openssl',
-    proxies: 'brew install nginx haproxy',
+    proxies: 'brew install nginx haproxy caddy',
   },
 ]
 
@@ -99,7 +99,7 @@ const WITHOUT_SERVICE = `
     printf '#!/bin/sh\\nexit 101\\n' > "$0" && chmod 755 "$0"
   fi
   eval "$1" || exit 1
-  if [ -d /run/systemd/system ]; then systemctl disable redis-server nginx haproxy >/dev/null 2>&1 || true; fi
+  if [ -d /run/systemd/system ]; then systemctl disable redis-server nginx haproxy caddy >/dev/null 2>&1 || true; fi
 `
 
 const say = line => console.log(`set-up: ${line}`)

@@ -5,6 +5,7 @@
  */
 import './processes/stripped-types.mjs'
 import { spawn } from 'node:child_process'
+import { existsSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { causesText } from './base/causes.ts'
 import { shownLines } from './base/shown-text.ts'
@@ -29,6 +30,7 @@ const HELP = `fairgrab: the engine in front of a flash release of coupons
   fairgrab rates …            what callers may ask a second, set on every node
   fairgrab merchant …         hold and release a merchant, take back what is not settled
   fairgrab voucher …          a voucher with its history; take one out of use
+  fairgrab call OPERATION …   any operation of the API by its name; alone, all of them
   fairgrab audit              who changed what, and whether the chain of it holds
   fairgrab token USER         make a user's token with FAIRGRAB_JWT_SECRET
   fairgrab keys [ROLE …]      make API keys
@@ -71,23 +73,30 @@ function refuseWords([word = '']: readonly string[]): void {
   )
 }
 
+/** Resolves when the node shall end. A terminal that closes ends it, too, unless SIGHUP means that keys are read again. */
+function stopAsked(readsKeys: boolean): Promise<void> {
+  // From the first moment on, before there is anything to read again.
+  if (readsKeys) process.on('SIGHUP', () => {})
+  const { promise, resolve } = Promise.withResolvers<void>()
+  for (const signal of readsKeys ? (['SIGTERM', 'SIGINT'] as const) : (['SIGTERM', 'SIGINT', 'SIGHUP'] as const))
+    process.on(signal, () => resolve())
+  return promise
+}
+
 async function upCommand(): Promise<number> {
-  const args = process.argv.slice(3)
-  if (args.includes('--help') || args.includes('-h')) {
+  if (asksHelp()) {
     console.log(UP_HELP)
     return 0
   }
-  refuseWords(args)
+  refuseWords(process.argv.slice(3))
   const { up } = await import('./processes/supervisor.ts')
-  const asked = new Promise<void>(resolve => {
-    process.on('SIGTERM', () => resolve())
-    process.on('SIGINT', () => resolve())
-  })
+  const config = readConfig()
+  const asked = stopAsked(config.keysFile !== '')
   const serving = ({ url, madeKey, redis }: StartedNode) => {
     console.log(`fairgrab serves ${url}   (Redis: ${redis})`)
     if (madeKey) console.log(`operator key, shown once: ${madeKey}`)
   }
-  const node = await up(readConfig(), serving, asked)
+  const node = await up(config, serving, asked)
   if (!node) return 0
   await Promise.race([asked, node.failed]).catch(async (cause: Error) => {
     await node.stop()
@@ -100,6 +109,8 @@ async function upCommand(): Promise<number> {
 /** The benchmark is a program of its own beside the engine. */
 function benchCommand(): Promise<number> {
   const program = fileURLToPath(new URL('../bench/run.ts', import.meta.url))
+  if (!existsSync(program))
+    throw new ConfigError('the benchmark is no part of the installed command; run npm run bench in a clone')
   const child = spawn(process.execPath, [program, ...process.argv.slice(3)], { stdio: 'inherit' })
   return new Promise(done => child.once('exit', code => done(code ?? 1)))
 }
@@ -130,6 +141,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<number>>> = {
   rates: row('RATES_COMMAND', control),
   merchant: row('MERCHANT', control),
   voucher: row('VOUCHER', control),
+  call: row('CALL', () => import('./cli/call.ts')),
   audit: row('AUDIT', setup),
   token: row('TOKEN', setup),
   keys: row('KEYS', setup),
@@ -138,8 +150,14 @@ const COMMANDS: Readonly<Record<string, () => Promise<number>>> = {
   help: helpCommand,
 }
 
+const asksHelp = (): boolean => ['--help', '-h'].includes(process.argv[3] ?? '')
+
 /** What a report of a fault has to name. */
 async function versionCommand(): Promise<number> {
+  if (asksHelp()) {
+    console.log('fairgrab version: which version this is, and of Node\n\n  fairgrab version')
+    return 0
+  }
   refuseMore('version', process.argv.slice(3))
   const { VERSION } = await import('./server/routes/routes.ts')
   console.log(`fairgrab ${VERSION} (Node ${process.version}, ${process.platform} ${process.arch})`)
@@ -153,7 +171,7 @@ function refuseMore(name: string, [word]: readonly string[]): void {
 
 /** The list of commands, or one command's own help. */
 async function helpCommand(): Promise<number> {
-  const [name, ...more] = process.argv.slice(3)
+  const [name, ...more] = asksHelp() ? [] : process.argv.slice(3)
   const command = name === undefined || name === 'help' ? undefined : COMMANDS[name]
   if (name !== undefined && !command) throw unknownCommand(name)
   refuseMore('help', more)

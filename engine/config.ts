@@ -42,6 +42,8 @@ export interface Config {
   readonly keys: string
   /** The file that they are in, which is read again while a node runs; empty where it is none. */
   readonly keysFile: string
+  /** Secrets that were read from files, as variables for the workers of a node: of two readings of a file each may be another. */
+  readonly read: Readonly<Record<string, string>>
   /** Who may read the metrics. */
   readonly metrics: 'public' | 'key' | 'off'
   readonly jwtSecret: string
@@ -124,6 +126,14 @@ class Given {
   }
 }
 
+/** Variables that stand for the files of secrets, with what was read from them. */
+function readIn(given: Given, values: Readonly<Record<string, string>>): Readonly<Record<string, string>> {
+  const names = Object.keys(values).filter(name => given.pathOf(name) !== '')
+  return Object.fromEntries(
+    names.flatMap(name => [[name, values[name] as string] as const, [fileOf(name), ''] as const]),
+  )
+}
+
 /** The text of a file without the white space at its end, which editors and `echo` leave there. */
 export function secretIn(setting: string, path: string): string {
   const wrong = (why: string) => new ConfigError(`${setting}: "${path}" (from the environment) ${why}`)
@@ -135,6 +145,7 @@ export function secretIn(setting: string, path: string): string {
   }
   if (text === undefined) throw wrong('is not UTF-8; write bytes as hex')
   if (text === '') throw wrong('is empty; write the secret into it, or unset the setting')
+  if (text.includes('\0')) throw wrong('has a byte of zero, which no variable can have; write bytes as hex')
   return text
 }
 
@@ -227,15 +238,20 @@ function redisTlsIn(text: (name: SettingName) => string): Config['redisTls'] {
   return Object.fromEntries(named.filter(([, path]) => path !== ''))
 }
 
+/** The origin of an app that shows pages of its own; a scheme that names what a browser shows without one is none. */
+const APP_ORIGIN = /^((?!https?:|wss?:|ftp:|file:)[a-z][a-z0-9+.-]*:\/\/[a-z0-9.-]+(?::\d{1,5})?)\/?$/i
+
 /** Origins as browsers send them: a trailing slash and a default port are left out, anything more is refused. */
 function originsIn(text: string): readonly string[] {
   return text.split(',').flatMap(entry => {
     const given = entry.trim()
     if (given === '') return []
+    const app = APP_ORIGIN.exec(given)?.[1]?.toLowerCase()
+    if (app !== undefined) return [app]
     const url = URL.canParse(given) ? new URL(given) : undefined
     if (!url || !/^https?:$/.test(url.protocol) || url.href !== `${url.origin}/` || given.includes('*'))
       throw new ConfigError(
-        `FAIRGRAB_ORIGINS: "${given}" (from the environment) is not an origin; write scheme and host and no path, like https://shop.example`,
+        `FAIRGRAB_ORIGINS: "${given}" (from the environment) is not an origin; write scheme and host and no path, like https://shop.example or capacitor://localhost`,
       )
     return [url.origin]
   })
@@ -266,6 +282,7 @@ export function readConfig(env: NodeJS.ProcessEnv = process.env): Config {
     dataDir: text('FAIRGRAB_DATA_DIR'),
     keys: text('FAIRGRAB_KEYS'),
     keysFile: given.pathOf('FAIRGRAB_KEYS'),
+    read: readIn(given, values),
     metrics: (text('FAIRGRAB_METRICS') || (text('FAIRGRAB_KEYS') === '' ? 'public' : 'key')) as Config['metrics'],
     jwtSecret: text('FAIRGRAB_JWT_SECRET').trimEnd(),
     jwtSecretPrevious: text('FAIRGRAB_JWT_SECRET_PREVIOUS').trimEnd(),

@@ -6,6 +6,7 @@ import { hostname } from 'node:os'
 import { parseKeys } from './auth/callers.ts'
 import { type Clock, every, realClock } from './base/clock.ts'
 import { CorrectedClock } from './base/corrected-clock.ts'
+import { DRAIN_MS } from './base/limits.ts'
 import { jitter, realRandom } from './base/random.ts'
 import { Draws } from './campaign/drawing/draws.ts'
 import { Commitments } from './campaign/money/commitments.ts'
@@ -16,7 +17,7 @@ import type { Round, RoundEvents } from './campaign/round/round.ts'
 import { BEAT_MS, Controls, type Rates, READ_MS } from './campaign/voucher/controls.ts'
 import type { Config } from './config.ts'
 import { agree } from './main/agreement.ts'
-import { publishedKeysOf } from './main/key-source.ts'
+import { publishedKeysOf, startKeys } from './main/key-source.ts'
 import { eventsOf, roundsOf } from './main/rounds.ts'
 import { drawnFeed, openServer, type Parts, servicesOf, stockFeed } from './main/server.ts'
 import { ArrivalRecord } from './ops/arrival-record.ts'
@@ -34,7 +35,6 @@ const TICK_MS = 100
 const LOG_MS = 1000
 /** Between two sweeps of one worker, at most: money that time moves is this late. */
 const SWEEP_MS = 30_000
-const DRAIN_MS = 5000
 const START_REPORT_MS = 3000
 
 export interface WorkerOptions {
@@ -92,7 +92,7 @@ export async function startWorker({ config, log, place = 0, checkMs, metricsText
   const feed = stockFeed(parts, stream, publish)
   const drawn = drawnFeed(parts, publish, reporter('drawn'))
   await readControls(limits)()
-  void published?.start()
+  if (published) startKeys(published, config.jwks, health)
   const server = await openServer(config, services, stream)
   void fence?.begin(id => rounds.get(id)).catch(reporter('journal'))
   const stops = startTicks(parts, log, reporter)

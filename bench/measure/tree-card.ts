@@ -27,7 +27,7 @@ function git(...args: readonly string[]): string | undefined {
   }
 }
 
-export function treeCard(): TreeCard {
+function readTree(): TreeCard {
   const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as {
     version: string
   }
@@ -35,6 +35,14 @@ export function treeCard(): TreeCard {
   const commit = git('rev-parse', '--show-prefix') === '' ? (git('rev-parse', 'HEAD') ?? null) : null
   const changes = commit === null ? undefined : git('--no-optional-locks', 'status', '--porcelain')
   return { version, commit, dirty: changes === undefined ? null : changes !== '' }
+}
+
+let card: TreeCard | undefined
+
+/** The card of this program's tree, as it was when it was first asked for: git takes longer than a small audit. */
+export function treeCard(): TreeCard {
+  card ??= readTree()
+  return card
 }
 
 /** For a reader: the version and the commit. */

@@ -7,7 +7,7 @@
  */
 import { createHash } from 'node:crypto'
 import { isMerchantId } from '../base/holder.ts'
-import { CREDENTIAL_BYTES_MAX } from '../base/limits.ts'
+import { CREDENTIAL_BYTES_MAX, KEYS_MAX } from '../base/limits.ts'
 import type { UserClaims, UserTokens } from './user-tokens.ts'
 
 export type Role = 'operator' | 'platform' | 'merchant' | 'viewer' | 'user' | 'anonymous'
@@ -46,12 +46,15 @@ export interface Caller {
   readonly merchant?: string
   /** The scope of the key: who acts by it, as it is written with what they do. */
   readonly via?: string
+  /** The only campaigns that are there for the key; all where it is left out. */
+  readonly campaigns?: readonly string[]
 }
 
 export const ANONYMOUS: Caller = { role: 'anonymous', id: 'anonymous' }
 
 const KEY_ROLES: readonly Role[] = ['operator', 'platform', 'merchant', 'viewer']
 const KEY_CHARS_MIN = 8
+const CAMPAIGN = /^cmp_[0-9a-z]{16}$/
 /** A key in the few ways to write its header: the case of `Bearer` is free. */
 const HEADERS_MAX = 256
 
@@ -61,11 +64,11 @@ interface ApiKey {
 }
 
 /**
- * Reads `role:key,…`, each with a scope behind it or without, which for a merchant is its id; throws with what to do. No word of
- * an entry is part of a message: it could be the key.
+ * Reads `role:key,…`, each with a scope behind it or without, which for a merchant is its id, and behind that the campaigns that it is
+ * limited to; throws with what to do. No word of an entry is part of a message: it could be the key.
  */
 export function parseKeys(setting: string): ApiKey[] {
-  const entries = setting.split(',').map(entry => entry.trim())
+  const entries = setting.split(/[,\n]/).map(entry => entry.trim())
   const keys = entries.filter(Boolean).map((entry, i) => {
     const colon = entry.indexOf(':')
     const role = KEY_ROLES.find(known => known === entry.slice(0, colon < 0 ? undefined : colon))
@@ -84,18 +87,25 @@ export function parseKeys(setting: string): ApiKey[] {
       throw new Error(
         `FAIRGRAB_KEYS: entry ${i + 1} (${role}) has a scope that is none, or a colon in its key; write ${role}:KEY or ${role}:KEY:SCOPE, the scope 1 to 64 of A–Z a–z 0–9 . _ @ -`,
       )
-    if (rest.length > 0)
+    const campaigns = rest[0]?.split('/')
+    if (rest.length > 1 || campaigns?.some(campaign => !CAMPAIGN.test(campaign)))
       throw new Error(
-        `FAIRGRAB_KEYS: entry ${i + 1} (${role}) has more behind its scope; a key cannot be limited to campaigns, write ${role}:KEY:SCOPE`,
+        `FAIRGRAB_KEYS: entry ${i + 1} (${role}) has something behind its scope that is no list of campaigns; write ${role}:KEY:SCOPE:cmp_…/cmp_…`,
       )
     const id = `${role}:${createHash('sha256').update(text).digest('hex').slice(0, 16)}`
     const scoped = scope === undefined ? {} : { via: scope, ...(role === 'merchant' ? { merchant: scope } : {}) }
-    return { text, caller: { role, id, ...scoped } }
+    return { text, caller: { role, id, ...scoped, ...(campaigns ? { campaigns } : {}) } }
   })
+  if (keys.length > KEYS_MAX)
+    throw new Error(
+      `FAIRGRAB_KEYS: there are ${keys.length} keys, and ${KEYS_MAX} is the most; people need tokens, not keys`,
+    )
+  const places = new Map<string, number>()
   for (const [i, { text }] of keys.entries()) {
-    const first = keys.findIndex(key => key.text === text)
-    if (first < i)
+    const first = places.get(text)
+    if (first !== undefined)
       throw new Error(`FAIRGRAB_KEYS: entries ${first + 1} and ${i + 1} have the same key; give each its own`)
+    places.set(text, i)
   }
   return keys
 }
@@ -174,3 +184,11 @@ export const bearerIn = (header: string): string | undefined =>
   header.length >= 8 && header.slice(0, 7).toLowerCase() === 'bearer ' ? header.slice(7) : undefined
 
 export const may = (caller: Caller, right: Right): boolean => RIGHTS[caller.role].includes(right)
+
+/** Whether a campaign is there for a caller. */
+export const reaches = ({ campaigns }: Caller, campaign: string): boolean =>
+  campaigns === undefined || campaigns.includes(campaign)
+
+/** Whether two callers are the same one, and may the same. */
+export const isSame = (one: Caller, other: Caller | undefined): boolean =>
+  other?.id === one.id && other.via === one.via && other.campaigns?.join('/') === one.campaigns?.join('/')

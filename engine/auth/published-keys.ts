@@ -28,6 +28,7 @@ export class PublishedKeys {
   #keys: readonly PublishedKey[] | undefined
   #reading: Promise<void> | undefined
   #isAway = false
+  #why = ''
   #askedAt = Number.NEGATIVE_INFINITY
   #stop = () => {}
   #stopped = false
@@ -38,11 +39,12 @@ export class PublishedKeys {
 
   /** Reads them now and from time to time, until `close`. */
   start(): Promise<void> {
-    const again = () => {
-      if (this.#stopped) return
-      this.#stop = this.#source.clock.after(this.#isAway ? AGAIN_WHILE_AWAY_MS : AGAIN_MS, () => void this.start())
-    }
-    return this.#read().then(again)
+    return this.#read()
+  }
+
+  /** Why they could not be read the last time, and whether a set is in force all the same; undefined while all is well. */
+  get trouble(): { readonly why: string; readonly inForce: boolean } | undefined {
+    return this.#isAway ? { why: this.#why, inForce: this.#keys !== undefined } : undefined
   }
 
   close(): void {
@@ -81,12 +83,21 @@ export class PublishedKeys {
       .then(text => this.#take(text))
       .catch((cause: Error) => {
         this.#isAway = true
+        this.#why = cause.message
         this.#source.failed(cause.message)
       })
       .finally(() => {
         this.#reading = undefined
+        this.#readAgain()
       })
     return this.#reading
+  }
+
+  /** The next reading is counted from the last one, whoever asked for that. */
+  #readAgain(): void {
+    this.#stop()
+    if (this.#stopped) return
+    this.#stop = this.#source.clock.after(this.#isAway ? AGAIN_WHILE_AWAY_MS : AGAIN_MS, () => void this.#read())
   }
 
   #take(text: string): void {

@@ -12,13 +12,16 @@
  */
 import { USER_ID_BYTES_MAX } from './limits.ts'
 
-/** 1 for every byte that a user id may have: [A-Za-z0-9._:@-]. */
+/** 1 for every byte that a user id may have: [A-Za-z0-9._:@|+-]. Identity providers make `auth0|5f7c` and `ada+shop@example.org`. */
 const ALLOWED = new Uint8Array(256)
-for (const char of 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._:@-')
+for (const char of 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._:@|+-')
   ALLOWED[char.charCodeAt(0)] = 1
 
 /** The longest key: an id of 64 bytes, a slash and three digits, behind two bytes of str8. */
 export const HOLDER_BYTES_MAX = USER_ID_BYTES_MAX + 4 + 2
+
+/** The alphabet of user ids, in words. */
+export const USER_ID_FORM = 'must be 1..64 of A-Z a-z 0-9 . _ : @ | + -'
 
 /** Whether a user id is well formed: 1..64 characters of the alphabet. */
 export function isUserId(id: unknown): id is string {
@@ -29,7 +32,7 @@ export function isUserId(id: unknown): id is string {
 
 /** Whether a merchant's id is well formed: one word of an account's name and of a setting, so without a colon. */
 export function isMerchantId(id: unknown): id is string {
-  return isUserId(id) && !id.includes(':')
+  return isUserId(id) && !/[:|+]/.test(id)
 }
 
 /** The key of (user, slot) as text. */

@@ -4,7 +4,7 @@
  * machine. Derived numbers are computed from others so that they cannot drift apart.
  */
 
-/** A user id: 1..64 bytes of [A-Za-z0-9._:@-]; no braces (hash tags), no slash (the slot's separator), no CR LF. */
+/** A user id: 1..64 bytes of [A-Za-z0-9._:@|+-]; no braces (hash tags), no slash (the slot's separator), no CR LF. */
 export const USER_ID_BYTES_MAX = 64
 
 /** Slots a user may have in one round (`limits.per_user`). One byte in the holder's key. */
@@ -99,6 +99,10 @@ export const LEASE_MS = 250
 /** Longest wait for one answer, milliseconds: after it `unknown` (dispatched) or `overloaded` (queued). */
 export const ANSWER_DEADLINE_MS = 2000
 
+/** What a worker that is asked to stop may take to answer what is under way, milliseconds; and to end, before it is killed. */
+export const DRAIN_MS = 5000
+export const STOP_MS = 10_000
+
 /** A claim that would wait in its queue for longer than this, milliseconds, is `overloaded` at once: half of the deadline. */
 export const SHED_WAIT_MS = 1000
 
@@ -127,6 +131,9 @@ export const QUARANTINE_RETRY_S_MAX = 30
 
 /** Credentials: longest bearer token and longest header line we look at, bytes. */
 export const CREDENTIAL_BYTES_MAX = 8192
+
+/** API keys of a node; each credential that is seen for the first time is compared with all of them, at 0.1 µs each. */
+export const KEYS_MAX = 1000
 
 /** Idempotency keys, order, merchant and store ids, bytes. */
 export const KEY_BYTES_MAX = 128

@@ -6,16 +6,15 @@
  * so what differs there is named, with what to do, and not changed. Rejected: a state file beside the plan; it would be one more
  * thing that can be lost or be another one's, and names say enough.
  */
-import { readFile } from 'node:fs/promises'
 import { isDeepStrictEqual } from 'node:util'
 import { parse as parseYaml } from 'yaml'
 import { z } from 'zod'
 import { MERCHANTS_PER_REQUEST_MAX } from '../base/limits.ts'
-import { utf8Text } from '../base/text.ts'
 import type { Rates } from '../campaign/voucher/controls.ts'
 import { ConfigError } from '../config.ts'
 import type { RoundAnswer } from '../wire/round-answer.ts'
 import { complaint, merchantLine, newCampaign, newRound, rates } from '../wire/schemas.ts'
+import { textFile } from './command.ts'
 
 const namedRound = newRound.refine(({ name }) => name !== undefined, {
   path: ['name'],
@@ -51,11 +50,7 @@ export interface Difference {
 /** Reads a plan; `-` is the input. Throws ConfigError with what is wrong and where. */
 export async function readPlan(path: string): Promise<Plan> {
   const from = `${path} (from the command line)`
-  const bytes = await readFile(path === '-' ? '/dev/stdin' : path).catch((cause: Error) => {
-    throw new ConfigError(`${from} cannot be read (${cause.message}); give a file of YAML, or - for the input`)
-  })
-  const text = utf8Text(bytes)
-  if (text === undefined) throw new ConfigError(`${from} is not UTF-8; save it as UTF-8, or names would be lost`)
+  const text = await textFile(path, 'YAML')
   const parsed = plan.safeParse(contentOf(text, from))
   if (!parsed.success)
     throw new ConfigError(`${from}: ${complaint(parsed.error)}; docs/api.md has what each field may be`)

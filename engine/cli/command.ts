@@ -6,9 +6,10 @@
  * and the fix; what the engine refuses ends with 1. Rejected: a library for arguments; Node's own reads them, and the
  * words are what matters.
  */
+import { readFile } from 'node:fs/promises'
 import { type ParseArgsOptionsConfig, parseArgs } from 'node:util'
 import { shownJson, shownText } from '../base/shown-text.ts'
-import { GARBLED } from '../base/text.ts'
+import { GARBLED, utf8Text } from '../base/text.ts'
 import { ConfigError, nearest } from '../config.ts'
 import type { Target } from './engine-call.ts'
 
@@ -38,6 +39,10 @@ const TARGET: Command['options'] = {
 }
 /** Of every lever. */
 export const DRY_RUN = { type: 'boolean', says: 'show what it would change, and change nothing' } as const
+/** Of every change. */
+export const ONCE = {
+  'idempotency-key': { type: 'string', says: 'asked again with the same key it is done once; else a new one' },
+} as const
 
 const COMMON: Command['options'] = {
   json: { type: 'boolean', says: 'the answer as one line of JSON' },
@@ -69,7 +74,7 @@ export function helpOf(command: Command): string {
 function parsed(command: Command, args: readonly string[]) {
   const known = optionsOf(command)
   const options: ParseArgsOptionsConfig = Object.fromEntries(
-    Object.entries(known).map(([name, { type }]) => [name, { type }]),
+    Object.entries(known).map(([name, { type }]) => [name, name === 'help' ? { type, short: 'h' } : { type }]),
   )
   const help = `try fairgrab ${command.name} --help`
   for (const [i, arg] of args.entries()) {
@@ -121,7 +126,11 @@ export async function runCommand(command: Command, args: readonly string[]): Pro
   }
   refuseMore(command, positionals)
   return command.run({
-    target: { url: values.url as string | undefined, key: values.key as string | undefined },
+    target: {
+      url: values.url as string | undefined,
+      key: values.key as string | undefined,
+      once: values['idempotency-key'] as string | undefined,
+    },
     words: positionals,
     values: values as Given['values'],
     print: (answer, shown) =>
@@ -172,4 +181,18 @@ export function countOf(given: Given, name: string, [min, max]: readonly [number
       `--${name}: "${text}" (from the command line) is not a whole number from ${min} to ${max}; give one`,
     )
   return value
+}
+
+/**
+ * A file that somebody names on the command line, as text; `-` is the input, `holds` what should be in it. What is not UTF-8 is
+ * refused: read as something else, names would be lost.
+ */
+export async function textFile(path: string, holds: string): Promise<string> {
+  const from = `${path} (from the command line)`
+  const bytes = await readFile(path === '-' ? '/dev/stdin' : path).catch((cause: Error) => {
+    throw new ConfigError(`${from} cannot be read (${cause.message}); give a file of ${holds}, or - for the input`)
+  })
+  const text = utf8Text(bytes)
+  if (text === undefined) throw new ConfigError(`${from} is not UTF-8; save it as UTF-8, or names would be lost`)
+  return text
 }

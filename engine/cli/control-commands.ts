@@ -13,6 +13,7 @@ import {
   isDry,
   leverPath,
   nowThen,
+  ONCE,
   textOf,
   verbOf,
   wordAt,
@@ -55,6 +56,7 @@ export const RATES_COMMAND: Command = {
     'per-key': { type: 'string', says: 'what one API key may ask, yours among them' },
     reset: { type: 'boolean', says: "take back what was set: each node's configuration holds again" },
     'dry-run': DRY_RUN,
+    ...ONCE,
   },
   run: async given => {
     if (verbOf(RATES_COMMAND, given, ['show', 'set']) === 'show') {
@@ -115,6 +117,7 @@ export const MERCHANT: Command = {
     reason,
     campaign: { type: 'string', says: 'the campaign whose redemptions are taken back' },
     'dry-run': DRY_RUN,
+    ...ONCE,
   },
   run: async given => {
     const verb = verbOf(MERCHANT, given, ['list', 'hold', 'release', 'take-back'])
@@ -150,7 +153,7 @@ export const VOUCHER: Command = {
   usage: ['voucher show CODE', 'voucher deactivate CODE --reason TEXT [--dry-run]'],
   sentence: 'a voucher with its whole history; take one out of use',
   examples: ['fairgrab voucher show CODE', 'fairgrab voucher deactivate CODE --reason "lost phone" --dry-run'],
-  options: { reason, 'dry-run': DRY_RUN },
+  options: { reason, 'dry-run': DRY_RUN, ...ONCE },
   run: async given => {
     const verb = verbOf(VOUCHER, given, ['show', 'deactivate'])
     const path = `/v1/vouchers/${wordAt(given, 1, 'voucher', `voucher ${verb} CODE`)}`

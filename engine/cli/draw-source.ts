@@ -17,7 +17,7 @@ import { sha256 } from '../draw/digest.ts'
 import { checkShape } from '../draw/json-file.ts'
 import { BUNDLE_FILES, type BundleFiles } from '../draw/verify/bundle.ts'
 import { type InclusionProof, readProof } from '../draw/verify/receipt-check.ts'
-import { askJson, EngineRefusal, getBytes, type Target } from './engine-call.ts'
+import { askBytes, askJson, EngineRefusal, type Target } from './engine-call.ts'
 
 const listingSchema = z.object({
   round_id: z.string(),
@@ -56,7 +56,7 @@ export async function getFiles(draw: RemoteDraw, listing: Listing, names: readon
     throw new Error(`${draw.roundId} is ${listing.state} and has no result yet; ask again when it is drawn`)
   const files = new Map<string, Buffer>()
   for (const { name, sha256: promised } of listing.files.filter(file => names.includes(file.name))) {
-    const bytes = await getBytes(draw.target, pathOf(draw, `/files/${name}`))
+    const bytes = await askBytes(draw.target, pathOf(draw, `/files/${name}`))
     const found = sha256(bytes).toString('hex')
     if (found !== promised)
       throw new Error(`${name} arrived with SHA-256 ${found}, and the listing has ${promised}; get it again`)

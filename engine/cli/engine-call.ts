@@ -13,6 +13,8 @@ import { LINES_TYPE } from '../wire/lines.ts'
 export interface Target {
   readonly url?: string | undefined
   readonly key?: string | undefined
+  /** The Idempotency-Key of a change; one is made where it is left out. */
+  readonly once?: string | undefined
 }
 
 /** The engine's refusal: `code` is that of its table, the message is for the terminal. */
@@ -26,14 +28,22 @@ export class EngineRefusal extends Error {
   }
 }
 
+interface Sent {
+  readonly type: string
+  readonly text: string
+}
+
 /** What is asked besides the path; a GET where nothing is said. */
 export interface Asked {
   readonly method?: 'GET' | 'POST' | 'PUT'
   readonly body?: unknown
   /** A body of lines, in place of `body`. */
   readonly lines?: readonly unknown[]
-  /** The Idempotency-Key; another command may be given the same. */
+  /** A body that is text already, in place of both. */
+  readonly sent?: Sent | undefined
+  /** The Idempotency-Key of this change, in place of the command's. */
   readonly key?: string
+  readonly headers?: Readonly<Record<string, string>>
 }
 
 function addressOf(target: Target): string {
@@ -47,28 +57,35 @@ function addressOf(target: Target): string {
 async function askEngine(target: Target, path: string, asked: Asked): Promise<Answer> {
   const url = addressOf(target)
   const transport = new Transport({ url, key: target.key ?? readTarget().key })
-  const answer = await askThrice(transport, requestOf(path, asked))
+  const request = requestOf(target, path, asked)
+  const answer = await askThrice(transport, request)
   if (isDone(answer)) return answer
-  if (answer.status === 0) throw new Error(noAnswer(answer, url))
+  if (answer.status === 0) throw new Error(noAnswer(answer, url, request.key))
   const location = answer.headers.get('location')
   const moved = location === null ? '' : `the engine is not at ${url}, give the address that leads to ${location}`
   const { code = String(answer.status), detail = moved } = answer.body as { code?: string; detail?: string }
-  throw new EngineRefusal(code, `${code}: ${detail}${ADVICE[code] ?? ''}`)
+  throw new EngineRefusal(code, `${code}: ${detail}${adviceOf(code, request.key)}`)
 }
 
 /** A claim is the same when it is asked twice, and any other change is under its key. */
-function requestOf(path: string, { method = 'GET', body, lines, key }: Asked): Request {
+function requestOf({ once }: Target, path: string, asked: Asked): Request {
+  const { method = 'GET', body, key = once, headers } = asked
   const isKeyed = method !== 'GET' && !/^\/v1\/rounds\/[^/]+\/claims$/.test(path)
   const named = isKeyed ? { key: key ?? `cli-${randomUUID()}` } : {}
-  if (!lines) return { method, path, body, ...named }
-  const text = lines.map(line => `${JSON.stringify(line)}\n`).join('')
-  return { method, path, body: text, headers: { 'content-type': LINES_TYPE }, ...named }
+  const sent = sentOf(asked)
+  if (!sent) return { method, path, body, headers, ...named }
+  return { method, path, body: sent.text, headers: { 'content-type': sent.type, ...headers }, ...named }
 }
 
-function noAnswer({ cause }: Answer, url: string): string {
+function sentOf({ lines, sent }: Asked): Sent | undefined {
+  if (!lines) return sent
+  return { type: LINES_TYPE, text: lines.map(line => `${JSON.stringify(line)}\n`).join('') }
+}
+
+function noAnswer({ cause }: Answer, url: string, again: string | undefined): string {
   const why = cause instanceof TypeError ? cause.cause : cause
   if (!isBrokenOff(why)) return `no engine answers at ${url} (${causesText(why)}); ${START}`
-  return `no answer from ${url}, and it may have been executed: ${causesText(why)}${ADVICE.unknown}`
+  return `no answer from ${url}, and it may have been executed: ${causesText(why)}${adviceOf('unknown', again)}`
 }
 
 /** Asks a path and gives its JSON. Throws with words for the terminal. */
@@ -77,9 +94,9 @@ export async function askJson<Body>(target: Target, path: string, asked: Asked =
   return JSON.parse(new TextDecoder().decode(bytes)) as Body
 }
 
-/** Gets a path's bytes. Throws with words for the terminal. */
-export async function getBytes(target: Target, path: string): Promise<Buffer> {
-  return Buffer.from((await askEngine(target, path, {})).bytes)
+/** Asks a path and gives its bytes. Throws with words for the terminal. */
+export async function askBytes(target: Target, path: string, asked: Asked = {}): Promise<Buffer> {
+  return Buffer.from((await askEngine(target, path, asked)).bytes)
 }
 
 const START = 'start one with fairgrab up, or give --url or FAIRGRAB_URL'
@@ -88,6 +105,11 @@ const ADVICE: Readonly<Record<string, string>> = {
   unauthorized: '; give --key or set FAIRGRAB_KEY',
   forbidden: '; give a key of another role with --key or FAIRGRAB_KEY',
   not_found: '; fairgrab round list and fairgrab campaign list name what there is',
-  unknown:
-    '; a claim, and what has an idempotency key of yours, may be asked again; any other change may count twice: look first',
+  unknown: '; ask again, a claim is the same however often it is asked',
+}
+
+/** What helps against a refusal; `again` is the key of the request. */
+function adviceOf(code: string, again: string | undefined): string {
+  if (code !== 'unknown' || again === undefined) return ADVICE[code] ?? ''
+  return `; ask again with --idempotency-key ${again}: it is done once`
 }

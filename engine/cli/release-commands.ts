@@ -3,15 +3,25 @@
  * With --dry-run a lever shows what it would change and changes nothing. A campaign is read from a file, because its
  * pack has too many parts for a line; a round fits one.
  */
-import { readFile } from 'node:fs/promises'
 import { moneyText } from '../base/currency.ts'
 import { AMOUNT_MAX, STOCK_MAX } from '../base/limits.ts'
-import { utf8Text } from '../base/text.ts'
 import type { BudgetEffect } from '../campaign/money/commitments.ts'
 import { ConfigError } from '../config.ts'
 import type { DamagedRound, RoundAnswer } from '../wire/round-answer.ts'
-import { type Command, countOf, DRY_RUN, type Given, leverPath, nowThen, textOf, verbOf, wordAt } from './command.ts'
+import {
+  type Command,
+  countOf,
+  DRY_RUN,
+  type Given,
+  leverPath,
+  nowThen,
+  ONCE,
+  textFile,
+  verbOf,
+  wordAt,
+} from './command.ts'
 import { askJson } from './engine-call.ts'
+import { newRound, roundOptions } from './round-options.ts'
 
 interface CampaignRow {
   readonly id: string
@@ -74,14 +84,7 @@ async function printWhole(given: Given, path: string): Promise<number> {
 const wholeOf = (answer: unknown): readonly string[] => JSON.stringify(answer, null, 2).split('\n')
 
 async function jsonFile(path: string): Promise<unknown> {
-  const bytes = await readFile(path === '-' ? '/dev/stdin' : path).catch((cause: Error) => {
-    throw new ConfigError(
-      `${path} (from the command line) cannot be read (${cause.message}); give a file of JSON, or - for the input`,
-    )
-  })
-  const text = utf8Text(bytes)
-  if (text === undefined)
-    throw new ConfigError(`${path} (from the command line) is not UTF-8; save it as UTF-8, or names would be lost`)
+  const text = await textFile(path, 'JSON')
   try {
     return JSON.parse(text)
   } catch (cause) {
@@ -96,7 +99,7 @@ export const CAMPAIGN: Command = {
   usage: ['campaign list', 'campaign show CAMPAIGN', 'campaign create FILE [--dry-run]'],
   sentence: 'list, show and create campaigns',
   examples: ['fairgrab campaign list', 'fairgrab campaign create spring.json --dry-run'],
-  options: { 'dry-run': DRY_RUN },
+  options: { 'dry-run': DRY_RUN, ...ONCE },
   run: async given => {
     const verb = verbOf(CAMPAIGN, given, ['list', 'show', 'create'])
     const none = 'there is no campaign yet; fairgrab campaign create FILE makes one'
@@ -117,47 +120,6 @@ export const CAMPAIGN: Command = {
 const LEVERS = ['open', 'pause', 'resume', 'close', 'release'] as const
 const VERBS = ['list', 'show', 'create', ...LEVERS, 'stock'] as const
 
-const poolOf = (text: string) => {
-  const [, name, stock] = /^([a-z0-9_-]+)=(\d+)$/.exec(text) ?? []
-  if (name === undefined)
-    throw new ConfigError(
-      `--pool: "${text}" (from the command line) is not a pool; give its name and its packs, like assisted=500`,
-    )
-  return { name, stock: Number(stock) }
-}
-
-const MODES = ['fcfs', 'window', 'lottery'] as const
-
-/** How a new round is given out; what does not belong to its mode is refused here, before the engine is asked. */
-function allocationOf(given: Given) {
-  const { allocation: mode = 'fcfs', 'window-ms': length, waitlist } = given.values
-  if (!MODES.some(known => known === mode))
-    throw new ConfigError(`--allocation: "${mode}" (from the command line) is no mode; give one of ${MODES.join(', ')}`)
-  const belongs = { 'window-ms': ['window'], 'draws-at': ['lottery'], waitlist: ['window', 'lottery'] }
-  for (const [name, modes] of Object.entries(belongs))
-    if (given.values[name] !== undefined && !modes.includes(String(mode)))
-      throw new ConfigError(`--${name} does not fit --allocation ${mode}; it is for ${modes.join(' and ')}`)
-  const waits = waitlist === undefined ? {} : { waitlist: countOf(given, 'waitlist', [0, STOCK_MAX]) }
-  if (mode === 'lottery') return { mode, draws_at: textOf(given, 'draws-at', '2026-12-01T20:00:00.000Z'), ...waits }
-  if (mode === 'fcfs') return { mode }
-  return {
-    mode,
-    ...(length === undefined ? {} : { window_ms: countOf(given, 'window-ms', [1, 86_400_000]) }),
-    ...waits,
-  }
-}
-
-function newRound(given: Given) {
-  const { pool, 'opens-at': opens, 'closes-at': closes } = given.values
-  return {
-    allocation: allocationOf(given),
-    stock: countOf(given, 'stock', [1, STOCK_MAX]),
-    opens_at: typeof opens === 'string' ? opens : null,
-    closes_at: typeof closes === 'string' ? closes : null,
-    ...(typeof pool === 'string' ? { pools: pool.split(',').map(poolOf) } : {}),
-  }
-}
-
 async function createRound(given: Given): Promise<number> {
   const campaign = wordAt(given, 1, 'campaign', 'round create CAMPAIGN --stock N')
   const path = leverPath(given, `/v1/campaigns/${campaign}/rounds`)
@@ -166,10 +128,18 @@ async function createRound(given: Given): Promise<number> {
   return 0
 }
 
+function stockChange(given: Given) {
+  const { pool, 'if-total': total } = given.values
+  return {
+    add: countOf(given, 'add', [-STOCK_MAX, STOCK_MAX]),
+    ...(pool === undefined ? {} : { pool }),
+    ...(total === undefined ? {} : { if_total: countOf(given, 'if-total', [0, STOCK_MAX]) }),
+  }
+}
+
 async function pull(given: Given, verb: string): Promise<number> {
   const id = wordAt(given, 1, 'round', `round ${verb} ROUND${verb === 'stock' ? ' --add N' : ''}`)
-  const pool = typeof given.values.pool === 'string' ? { pool: given.values.pool } : {}
-  const body = verb === 'stock' ? { add: countOf(given, 'add', [-STOCK_MAX, STOCK_MAX]), ...pool } : undefined
+  const body = verb === 'stock' ? stockChange(given) : undefined
   const path = leverPath(given, `/v1/rounds/${id}/${verb}`)
   const answer = await askJson<RoundAnswer | Effect>(given.target, path, { method: 'POST', ...(body ? { body } : {}) })
   given.print(
@@ -184,10 +154,11 @@ export const ROUND: Command = {
   usage: [
     'round list',
     'round show ROUND',
-    'round create CAMPAIGN --stock N [--opens-at TIME] [--closes-at TIME] [--pool NAME=N,…] [--dry-run]',
-    'round create CAMPAIGN --stock N --allocation window|lottery [--window-ms N] [--draws-at TIME] [--waitlist N]',
+    'round create CAMPAIGN --stock N [--name TEXT] [--opens-at TIME] [--closes-at TIME] [--pool NAME=N,…] [--strict] [--dry-run]',
+    'round create CAMPAIGN --stock N --allocation window [--window-ms N] [--beacon drand] [--quota-order pool-first] [--waitlist N] [--may-end-early]',
+    'round create CAMPAIGN --stock N --allocation lottery --draws-at TIME [--beacon drand] [--quota-order pool-first] [--waitlist N] [--may-end-early]',
     'round open|pause|resume|close|release ROUND [--dry-run]',
-    'round stock ROUND --add N [--pool NAME] [--dry-run]',
+    'round stock ROUND --add N [--pool NAME] [--if-total N] [--dry-run]',
   ],
   sentence: 'list, show, create and turn rounds',
   examples: [
@@ -195,16 +166,11 @@ export const ROUND: Command = {
     'fairgrab round pause rnd_… --dry-run',
   ],
   options: {
-    stock: { type: 'string', says: 'packs of a new round' },
-    'opens-at': { type: 'string', says: 'RFC 3339; without it an operator opens it' },
-    'closes-at': { type: 'string', says: 'RFC 3339; without it an operator closes it' },
-    pool: { type: 'string', says: 'NAME=N,… of a new round; NAME of the stock to change' },
-    allocation: { type: 'string', says: 'fcfs, window or lottery; else fcfs' },
-    'window-ms': { type: 'string', says: 'length of a window, else 3000' },
-    'draws-at': { type: 'string', says: 'the hour of a lottery, RFC 3339' },
-    waitlist: { type: 'string', says: 'places behind the last seat of a draw, else 0' },
+    ...roundOptions,
     add: { type: 'string', says: 'packs to add; a negative number takes unsold ones back (--add=-5)' },
+    'if-total': { type: 'string', says: "what the pool's total has to be now; else nothing changes" },
     'dry-run': DRY_RUN,
+    ...ONCE,
   },
   run: async given => {
     const verb = verbOf(ROUND, given, VERBS)

@@ -6,7 +6,7 @@
  * audit log is checked here again from its words alone, link by link.
  */
 import { createHash, createHmac, randomBytes } from 'node:crypto'
-import { isUserId } from '../base/holder.ts'
+import { isUserId, USER_ID_FORM } from '../base/holder.ts'
 import { ConfigError, readConfig, settingsGiven } from '../config.ts'
 import { checkStart } from '../main/start-check.ts'
 import { checkFolders } from '../processes/folder-owner.ts'
@@ -50,8 +50,7 @@ export const TOKEN: Command = {
   run: async given => {
     wordAt(given, 0, 'user', TOKEN.usage[0] as string)
     const sub = given.words[0] as string
-    if (!isUserId(sub))
-      throw new ConfigError(`"${sub}" (from the command line) is no user id; give 1 to 64 of A-Z a-z 0-9 . _ : @ -`)
+    if (!isUserId(sub)) throw new ConfigError(`"${sub}" (from the command line) is no user id; it ${USER_ID_FORM}`)
     const { jwtSecret } = readConfig()
     if (jwtSecret === '')
       throw new ConfigError(

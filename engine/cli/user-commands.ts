@@ -8,25 +8,45 @@
 import { createHash } from 'node:crypto'
 import { setTimeout as wait } from 'node:timers/promises'
 import { moneyText } from '../base/currency.ts'
-import { AMOUNT_MAX } from '../base/limits.ts'
+import { AMOUNT_MAX, SLOTS_MAX } from '../base/limits.ts'
 import type { AnsweredClaim } from '../wire/claim-json.ts'
 import type { DamagedRound, RoundAnswer } from '../wire/round-answer.ts'
 import { type Command, countOf, type Given, textOf, wordAt } from './command.ts'
 import { askJson, EngineRefusal } from './engine-call.ts'
 import { roundLine } from './release-commands.ts'
 
+/** What a drawn round answers. */
+interface Entered {
+  readonly outcome: 'entered'
+  readonly receipt: { readonly tag: string; readonly window: number }
+}
+
 export const CLAIM: Command = {
   name: 'claim',
-  usage: ['claim ROUND USER [--pool NAME]'],
+  usage: ['claim ROUND USER [--pool NAME] [--slot N] [--nonce HEX] [--salt HEX]'],
   sentence: 'claim a pack for a user; asked again it is the same claim',
   examples: ['fairgrab claim rnd_… ada', 'fairgrab claim rnd_… ada --pool assisted --json'],
-  options: { pool: { type: 'string', says: 'the pool, else general' } },
+  options: {
+    pool: { type: 'string', says: 'the pool, else general' },
+    slot: { type: 'string', says: 'which of their packs, else 1' },
+    nonce: { type: 'string', says: 'of an entry: 32 hexadecimal digits; else the engine makes them' },
+    salt: { type: 'string', says: 'of an entry: 32 hexadecimal digits; else the engine makes them' },
+  },
   run: async given => {
     const round = wordAt(given, 0, 'round', CLAIM.usage[0] as string)
     wordAt(given, 1, 'user', CLAIM.usage[0] as string)
-    const pool = typeof given.values.pool === 'string' ? { pool: given.values.pool } : {}
-    const body = { user_id: given.words[1], ...pool }
-    const claimed = await askJson<AnsweredClaim>(given.target, `/v1/rounds/${round}/claims`, { method: 'POST', body })
+    const { pool, nonce, salt } = given.values
+    const slot = given.values.slot === undefined ? undefined : countOf(given, 'slot', [1, SLOTS_MAX])
+    const body = { user_id: given.words[1], pool, slot, nonce, salt }
+    const claimed = await askJson<AnsweredClaim | Entered>(given.target, `/v1/rounds/${round}/claims`, {
+      method: 'POST',
+      body,
+    })
+    if (claimed.outcome === 'entered') {
+      const { tag, window } = claimed.receipt
+      given.print(claimed, `entered: tag ${tag}, window ${window}`)
+      return 0
+    }
     const { claim, vouchers, replayed } = claimed
     const head = `${replayed ? 'granted before' : 'granted'}: number ${claim.sequence}, pool ${claim.pool}`
     given.print(claimed, [
@@ -45,7 +65,9 @@ interface Redeemed {
 
 export const REDEEM: Command = {
   name: 'redeem',
-  usage: ['redeem CODE --order ID --amount N --currency CNY --merchant ID [--idempotency-key KEY]'],
+  usage: [
+    'redeem CODE --order ID --amount N --currency CNY --merchant ID [--store ID] [--user ID] [--idempotency-key KEY]',
+  ],
   sentence: 'redeem a voucher for an order',
   examples: [
     'fairgrab redeem CODE --order o1 --amount 5000 --currency CNY --merchant m1',
@@ -56,6 +78,8 @@ export const REDEEM: Command = {
     amount: { type: 'string', says: 'its amount in minor units' },
     currency: { type: 'string', says: 'three capital letters' },
     merchant: { type: 'string', says: "the merchant's id" },
+    store: { type: 'string', says: 'the store of the merchant' },
+    user: { type: 'string', says: 'whose voucher it has to be' },
     'idempotency-key': { type: 'string', says: 'else one made of the code and the order' },
   },
   run: async given => {
@@ -66,7 +90,8 @@ export const REDEEM: Command = {
       amount: countOf(given, 'amount', [0, AMOUNT_MAX]),
       currency: textOf(given, 'currency', 'CNY'),
     }
-    const body = { code, order, merchant_id: textOf(given, 'merchant', 'm1') }
+    const { store: store_id, user: user_id } = given.values
+    const body = { code, order, merchant_id: textOf(given, 'merchant', 'm1'), store_id, user_id }
     const made = createHash('sha256').update(`${code} ${order.id}`).digest('hex').slice(0, 32)
     const key = given.values['idempotency-key'] ?? `cli-${made}`
     const done = await askJson<Redeemed>(given.target, '/v1/redemptions', { method: 'POST', body, key: String(key) })

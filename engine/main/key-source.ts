@@ -8,6 +8,7 @@ import { PublishedKeys } from '../auth/published-keys.ts'
 import type { Clock } from '../base/clock.ts'
 import { KEY_SET_BYTES_MAX } from '../base/limits.ts'
 import { utf8Text } from '../base/text.ts'
+import type { Health } from '../ops/health.ts'
 import type { Log } from '../ops/log.ts'
 
 const ANSWER_MS = 5000
@@ -16,11 +17,13 @@ const LOOPBACK = /^(localhost|127\.\d+\.\d+\.\d+|\[::1\])$/
 /** The address of the setting; undefined for the path of a file. Throws with what to write. */
 function addressIn(setting: string): URL | undefined {
   if (!/^[a-z][a-z\d+.-]*:\/\//i.test(setting)) return undefined
-  const wrong = (why: string) => new Error(`FAIRGRAB_JWKS: "${setting}" (from the environment) ${why}`)
+  // An address with a password is not repeated.
+  const wrong = (why: string, shown = ` "${setting}"`) =>
+    new Error(`FAIRGRAB_JWKS:${shown} (from the environment) ${why}`)
   if (!URL.canParse(setting)) throw wrong('is no address; write https://host/path, or the path of a file')
   const url = new URL(setting)
   if (url.username !== '' || url.password !== '' || url.hash !== '')
-    throw wrong('has a name, a password or a "#"; write https://host/path')
+    throw wrong('the address has a name, a password or a "#"; write https://host/path', '')
   if (url.protocol === 'https:' || (url.protocol === 'http:' && LOOPBACK.test(url.hostname))) return url
   throw wrong('is neither https:// nor http:// on the loopback; keys that anybody on the way may change prove nothing')
 }
@@ -75,6 +78,20 @@ export function checkKeySource(setting: string): void {
       `FAIRGRAB_JWKS: "${setting}" (from the environment) ${reasonOf(cause)}; name a file with a JSON Web Key Set`,
     )
   }
+}
+
+/** Reads the keys from now on; while they cannot be read health warns, and no more: grants need no token. */
+export function startKeys(published: PublishedKeys, setting: string, health: Pick<Health, 'watch'>): void {
+  void published.start()
+  health.watch(async () => {
+    const { trouble } = published
+    if (!trouble) return { warnings: [] }
+    const state = trouble.inForce ? 'cannot be read, and those of the last reading stay in force' : 'were never read'
+    const what = `FAIRGRAB_JWKS: the published keys ${state}: "${setting}" ${trouble.why}`
+    return {
+      warnings: [{ what, mend: 'correct the address, or what answers there; it is read again every ten seconds' }],
+    }
+  })
 }
 
 /**

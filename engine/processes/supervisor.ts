@@ -7,6 +7,7 @@ import { type ChildProcess, fork } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { fileURLToPath } from 'node:url'
 import { realClock } from '../base/clock.ts'
+import { STOP_MS } from '../base/limits.ts'
 import { type Config, ConfigError, childEnvironment } from '../config.ts'
 import { KeyFile } from '../main/key-file.ts'
 import { checkStart } from '../main/start-check.ts'
@@ -22,8 +23,6 @@ const WORKER = fileURLToPath(new URL('./worker.ts', import.meta.url))
 const STRIPPED_TYPES = new URL('stripped-types.mjs', import.meta.url).href
 const COLLECT_MS = 1000
 const RESTART_MS_MAX = 5000
-/** More than a drain takes: a worker that stands still is killed then, so that a stop always ends. */
-const STOP_MS = 10_000
 
 export interface Node {
   readonly url: string
@@ -88,6 +87,7 @@ class Crew {
         if (hand.exitCode !== null || hand.signalCode !== null) return undefined
         const gone = new Promise(done => hand.once('exit', done))
         tell(hand, { kind: 'drain' })
+        // One that stands still is killed, so that a stop always ends.
         const late = setTimeout(() => hand.kill('SIGKILL'), STOP_MS)
         return gone.finally(() => clearTimeout(late))
       }),
@@ -200,11 +200,11 @@ export async function up(
     HOST: host,
     // While the node makes its own key, everybody on this machine may read them.
     FAIRGRAB_METRICS: config.metrics,
-    // What was set, in a variable or in a file, the workers read themselves.
+    // Other variables are the workers' as they are; a file is read here alone, so that all workers have the same, also one that
+    // comes when the file has changed, is wrong or is gone.
+    ...config.read,
     ...(isEmbedded ? { REDIS_URL: embeddedUrl(config.dataDir) } : {}),
     ...(madeKey === undefined ? {} : { FAIRGRAB_KEYS: `operator:${madeKey}` }),
-    // The file of keys is read here alone, so that all workers have the same ones, also one that comes while the file is wrong.
-    ...(config.keysFile === '' ? {} : { FAIRGRAB_KEYS: config.keys, FAIRGRAB_KEYS_FILE: '' }),
     // The server library reads it from the environment when it is loaded.
     UWS_HTTP_MAX_HEADERS_SIZE: String(config.headBytes),
   }

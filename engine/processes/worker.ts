@@ -6,13 +6,29 @@
  * and who starts it again needs its port and its journal. What was under way is asked again, as after every death of a
  * worker. Rejected: a drain, which goes on redeeming until nobody asks for ten milliseconds.
  */
-import { ConfigError, readConfig } from '../config.ts'
+import { type Config, ConfigError, readConfig } from '../config.ts'
 import { startWorker } from '../main.ts'
 import { helpAgainst } from '../ops/health.ts'
 import { openLog } from '../ops/log.ts'
 import { askSupervisor, type FromSupervisor, report } from './messages.ts'
 
-const config = readConfig()
+/** The supervisor says it at its terminal, and does not replace who can never start. */
+function fail(cause: Error): never {
+  const isSetting = cause instanceof ConfigError
+  const help = isSetting ? undefined : helpAgainst(cause.message)
+  report({ kind: 'failed', reason: [cause.message, help ?? []].flat().join('; '), isSetting })
+  process.exit(1)
+}
+
+function read(): Config {
+  try {
+    return readConfig()
+  } catch (cause) {
+    return fail(cause as Error)
+  }
+}
+
+const config = read()
 const log = openLog(config.logLevel, 'worker')
 
 /** How long a draining worker goes on listening, so that probes see it and send traffic elsewhere. */
@@ -48,12 +64,7 @@ const worker = await startWorker({
   log,
   place: Number(process.argv[2] ?? 0),
   metricsText: () => askSupervisor('metrics'),
-}).catch((cause: Error) => {
-  const isSetting = cause instanceof ConfigError
-  const help = isSetting ? undefined : helpAgainst(cause.message)
-  report({ kind: 'failed', reason: [cause.message, help ?? []].flat().join('; '), isSetting })
-  process.exit(1)
-})
+}).catch(fail)
 
 process.off('message', keepKeys)
 if (keys !== undefined) worker.setKeys(keys)

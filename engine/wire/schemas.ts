@@ -4,7 +4,7 @@
  */
 import { z } from 'zod'
 import { isTimeZone } from '../base/business-day.ts'
-import { isMerchantId, isUserId } from '../base/holder.ts'
+import { isMerchantId, isUserId, USER_ID_FORM } from '../base/holder.ts'
 import {
   AMOUNT_MAX,
   CLAIMS_PER_REQUEST_MAX,
@@ -33,10 +33,10 @@ const moment = z.iso
 
 export const userId = z
   .string()
-  .refine(isUserId, 'must be 1..64 of A-Z a-z 0-9 . _ : @ -')
-  .meta({ id: 'UserId', pattern: '^[A-Za-z0-9._:@-]{1,64}$' })
+  .refine(isUserId, USER_ID_FORM)
+  .meta({ id: 'UserId', pattern: '^[A-Za-z0-9._:@|+-]{1,64}$' })
 
-const merchantId = z
+export const merchantId = z
   .string()
   .refine(isMerchantId, 'must be 1..64 of A-Z a-z 0-9 . _ @ -')
   .meta({ id: 'MerchantId', pattern: '^[A-Za-z0-9._@-]{1,64}$' })
@@ -60,6 +60,22 @@ const template = z.strictObject({
   merchant_tags: z.array(tag).max(32).optional(),
 })
 
+const SPRING = {
+  name: 'Spring',
+  sponsor: 'city',
+  currency: 'CNY',
+  budget: { max_amount: 7_500_000_000 },
+  pack: [
+    {
+      template: '40-10',
+      quantity: 5,
+      discount: { type: 'amount_off', amount_off: 1000, minimum_amount: 4000 },
+      valid_for_s: 604_800,
+    },
+  ],
+  limits: { per_user: 1 },
+}
+
 export const newCampaign = z
   .strictObject({
     name,
@@ -78,7 +94,7 @@ export const newCampaign = z
       .refine(pack => new Set(pack.map(each => each.template)).size === pack.length, 'must name each template once'),
     limits: z.strictObject({ per_user: z.int().min(1).max(SLOTS_MAX).default(1) }).default({ per_user: 1 }),
   })
-  .meta({ id: 'NewCampaign' })
+  .meta({ id: 'NewCampaign', examples: [SPRING] })
 
 const drawChoices = {
   beacon: z
@@ -131,7 +147,10 @@ export const newRound = z
     path: ['closes_at'],
     message: 'must be later than opens_at',
   })
-  .meta({ id: 'NewRound' })
+  .meta({
+    id: 'NewRound',
+    examples: [{ stock: 100_000, opens_at: '2026-12-01T10:00:00.000Z', pools: [{ name: 'assisted', stock: 5000 }] }],
+  })
 
 export const restock = z
   .strictObject({
@@ -148,7 +167,7 @@ export const restock = z
       .optional()
       .meta({ description: 'What the pool’s total has to be now; else nothing changes' }),
   })
-  .meta({ id: 'Restock' })
+  .meta({ id: 'Restock', examples: [{ add: 1000, pool: 'general' }] })
 
 export const claim = z
   .strictObject({
@@ -158,7 +177,7 @@ export const claim = z
     nonce: seed.optional(),
     salt: seed.optional(),
   })
-  .meta({ id: 'ClaimRequest' })
+  .meta({ id: 'ClaimRequest', examples: [{ user_id: 'u1', pool: 'general', slot: 1 }] })
 
 export const claimsBatch = z
   .strictObject({
@@ -167,7 +186,7 @@ export const claimsBatch = z
       .min(1)
       .max(CLAIMS_PER_REQUEST_MAX),
   })
-  .meta({ id: 'ClaimsBatch' })
+  .meta({ id: 'ClaimsBatch', examples: [{ claims: [{ user_id: 'u1' }, { user_id: 'u2', slot: 2 }] }] })
 
 export const redemption = z
   .strictObject({
@@ -177,52 +196,74 @@ export const redemption = z
     store_id: opaque.optional(),
     user_id: userId.optional(),
   })
-  .meta({ id: 'RedemptionRequest' })
+  .meta({
+    id: 'RedemptionRequest',
+    examples: [
+      {
+        code: '0001P97Q5931GQ975ZP0',
+        order: { id: 'o1', amount: 5000, currency: 'CNY' },
+        merchant_id: 'm1',
+        store_id: 's1',
+      },
+    ],
+  })
 
 export const voucherLock = z
   .strictObject({ order_id: opaque, ttl_s: z.int().min(1).max(LOCK_TTL_S_MAX).default(30) })
-  .meta({ id: 'LockRequest' })
+  .meta({ id: 'LockRequest', examples: [{ order_id: 'o1', ttl_s: 30 }] })
 
-export const voucherUnlock = z.strictObject({ order_id: opaque }).meta({ id: 'UnlockRequest' })
+export const voucherUnlock = z
+  .strictObject({ order_id: opaque })
+  .meta({ id: 'UnlockRequest', examples: [{ order_id: 'o1' }] })
 
-export const deactivation = z.strictObject({ reason }).meta({ id: 'Deactivation' })
+export const deactivation = z
+  .strictObject({ reason })
+  .meta({ id: 'Deactivation', examples: [{ reason: 'reported as stolen' }] })
 
 export const reversal = z
-  .strictObject({ type: z.enum(['full', 'partial']), amount: amount.min(1).optional(), reason: reason.default('') })
+  .strictObject({ type: z.enum(['full', 'partial']), amount: amount.min(1).optional(), reason: reason.optional() })
   .refine(({ type, amount: part }) => (type === 'partial') === (part !== undefined), {
     path: ['amount'],
     message: 'is what a partial reversal needs and a full one must not have',
   })
-  .meta({ id: 'ReversalRequest' })
+  .meta({ id: 'ReversalRequest', examples: [{ type: 'full', reason: 'refund' }] })
 
 export const merchant = z
   .strictObject({ name, tags: z.array(tag).max(32).default([]), stores: z.array(opaque).max(1000).default([]) })
-  .meta({ id: 'Merchant' })
+  .meta({ id: 'Merchant', examples: [{ name: 'Corner shop', tags: ['small_shop'], stores: ['s1'] }] })
 
 /** A merchant on a line of its own. */
-export const merchantLine = z.strictObject({ id: merchantId, ...merchant.shape }).meta({ id: 'MerchantLine' })
+export const merchantLine = z
+  .strictObject({ id: merchantId, ...merchant.shape })
+  .meta({ id: 'MerchantLine', examples: [{ id: 'm1', name: 'Corner shop', tags: ['small_shop'] }] })
 
-export const hold = z.strictObject({ merchant_id: merchantId, reason }).meta({ id: 'Hold' })
+export const hold = z
+  .strictObject({ merchant_id: merchantId, reason })
+  .meta({ id: 'Hold', examples: [{ merchant_id: 'm1', reason: 'complaint 4711' }] })
 
 const rate = z.int().min(0).max(10_000_000).nullable().optional()
-export const rates = z.strictObject({ user: rate, address: rate, key: rate }).meta({ id: 'RateChange' })
+export const rates = z
+  .strictObject({ user: rate, address: rate, key: rate })
+  .meta({ id: 'RateChange', examples: [{ user: 5, address: null }] })
 
-export const merchantHold = z.strictObject({ reason }).meta({ id: 'MerchantHold' })
+export const merchantHold = z
+  .strictObject({ reason })
+  .meta({ id: 'MerchantHold', examples: [{ reason: 'complaint 4711' }] })
 
 export const settlement = z
   .strictObject({ business_date: z.iso.date().meta({ description: 'A business day that is over' }) })
-  .meta({ id: 'SettlementRequest' })
+  .meta({ id: 'SettlementRequest', examples: [{ business_date: '2026-12-01' }] })
 
 export const lapse = z
   .strictObject({ tag: z.string().regex(/^[0-9a-f]{32}$/, 'must be 32 lower case hexadecimal digits') })
-  .meta({ id: 'Lapse' })
+  .meta({ id: 'Lapse', examples: [{ tag: '9b1c0f5ad3e84b7796a2c4d85e0f1324' }] })
 
 export const drandBeacon = z
   .strictObject({
     round: z.int().min(1),
     signature: z.string().regex(/^[0-9a-f]{96}$/, 'must be 96 lower case hexadecimal digits'),
   })
-  .meta({ id: 'DrandBeacon' })
+  .meta({ id: 'DrandBeacon', examples: [{ round: 4_735_000, signature: 'a0'.repeat(48) }] })
 
 const id = z.union([z.int(), z.string().max(64)])
 const topics = z.array(z.string().max(80)).min(1).max(TOPICS_PER_SOCKET_MAX)

@@ -1,6 +1,6 @@
 /**
  * Which runs `bench compare` refuses, and what it says beside a ratio: runs are made by hand, sealed as the bench seals
- * them, and compared by the program.
+ * them, and compared; that the program does as much is shown in truth.test.ts.
  */
 import { mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -69,21 +69,21 @@ test.each<[string, Partial<Summary>, string]>([
   ['no part in common', partly({ name: 'else' }), 'no part was run before and after'],
 ])('%s is refused by name, on either side', async (what, change, words) => {
   const [sound, other] = [await written(`${what} sound`, RUN), await written(`${what} other`, change)]
-  expect(await room.run(['compare', sound, other])).toMatchObject({
+  expect(await room.look(['compare', sound, other])).toMatchObject({
     ...{ code: 99, stdout: '' },
     stderr: expect.stringContaining(words),
   })
-  expect(await room.run(['compare', other, sound])).toMatchObject({ code: 99, stdout: '' })
+  expect(await room.look(['compare', other, sound])).toMatchObject({ code: 99, stdout: '' })
 })
 
 test('one run that stands for five is refused', async () => {
   const seeds = [1, 2, 3, 4].map(seed => ({ seed }))
   const [sound, other] = [await written('five', ...seeds, { seed: 5 }), await written('copied', ...seeds, { seed: 4 })]
-  expect(await room.run(['compare', sound, other])).toMatchObject({
+  expect(await room.look(['compare', sound, other])).toMatchObject({
     code: 99,
     stderr: expect.stringMatching(/run-5 is .*run-4 once more/),
   })
-  expect((await room.run(['compare', sound, sound])).code).toBe(0)
+  expect((await room.look(['compare', sound, sound])).code).toBe(0)
 })
 
 test('what only colours a ratio is said in a line each, and nothing is said of runs that are alike', async () => {
@@ -97,7 +97,7 @@ test('what only colours a ratio is said in a line each, and nothing is said of r
       { ...PART, name: 'else' },
     ],
   })
-  const { code, stdout } = await room.run(['compare', sound, coloured])
+  const { code, stdout } = await room.look(['compare', sound, coloured])
   const run = join(coloured, 'run-1')
   expect([code, stdout.split('\n').filter(line => line.startsWith('!'))]).toEqual([
     0,
@@ -115,5 +115,5 @@ test('what only colours a ratio is said in a line each, and nothing is said of r
   ])
   expect(stdout).toContain('×1.000')
   const alike = await written('alike', { command: 'fairgrab bench --scale 0.1 --out alike --repeat 1' })
-  expect((await room.run(['compare', sound, alike])).stdout).not.toContain('!')
+  expect((await room.look(['compare', sound, alike])).stdout).not.toContain('!')
 })

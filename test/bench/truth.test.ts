@@ -14,7 +14,9 @@ import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vit
 import { treeOf } from '../../bench/measure/process-cost.ts'
 import type { Summary } from '../../bench/measure/result.ts'
 import { treeCard } from '../../bench/measure/tree-card.ts'
+import { refuseTaken } from '../../bench/record/result-folder.ts'
 import { sealed } from '../../bench/record/seal.ts'
+import { parseOptions } from '../../bench/stage/options.ts'
 import { roundState } from '../../engine/store/connection/keys.ts'
 import { ROOT } from '../repo/tree.ts'
 import { BENCH_PATIENCE_MS, BenchRoom } from '../support/bench-room.ts'
@@ -136,7 +138,7 @@ describe('a kept result', () => {
     ])
     if (existsSync(join(ROOT, '.git'))) expect(tree.commit).toMatch(/^[0-9a-f]{40}$/)
     for (const folder of [sound, drawn, redeemed]) {
-      const { code, stdout } = await room.run(['audit', folder, '--json'])
+      const { code, stdout } = await room.look(['audit', folder, '--json'])
       const [result] = JSON.parse(stdout) as [
         { ok: boolean; edits: string[]; parts: { audit?: { ok: boolean }; differences: string[] }[] },
       ]
@@ -145,34 +147,32 @@ describe('a kept result', () => {
     }
     const printed = /^check it: npm run bench -- (audit \S+)$/m.exec(told)?.[1] as string
     expect((await room.run(printed.split(' '))).code).toBe(0)
-    expect((await room.run(['audit', sound])).stdout).toContain('✓ audit: one story')
+    expect((await room.look(['audit', sound])).stdout).toContain('✓ audit: one story')
     expect((await room.run(['compare', sound, sound])).code).toBe(0)
   })
 
   test('is never written over: another run into its folder ends with 2 before it begins', async () => {
     const before = await readFile(join(sound, 'summary.json'), 'utf8')
     await mkdir(room.path('runs/run-1'), { recursive: true })
+    const flags = (folder: string, ...more: string[]) => ['--scale', '0.002', '--out', folder, ...more]
+    const words = (folder: string) => new RegExp(`^${folder} .*; give another --out\n?$`)
+    expect(await room.run(flags(sound))).toEqual({ code: 2, stdout: '', stderr: expect.stringMatching(words(sound)) })
     for (const [folder, more] of [
-      [sound, []],
       [sound, ['--repeat', '2']],
       [room.path('runs'), []],
       [join(sound, 'summary.json'), []],
     ] as const)
-      expect(await room.run(['--scale', '0.002', '--out', folder, ...more])).toEqual({
-        code: 2,
-        stdout: '',
-        stderr: expect.stringMatching(new RegExp(`^${folder} .*; give another --out\n$`)),
-      })
+      await expect(refuseTaken(parseOptions(flags(folder, ...more))), folder).rejects.toThrow(words(folder))
     expect(await readFile(join(sound, 'summary.json'), 'utf8')).toBe(before)
   })
 
   test('an empty line more in the summary is told as what it is, and a stray file by its name', async () => {
     const folder = await copyOf('spaced')
     await writeFile(join(folder, 'record-1', 'notes.txt'), 'mine')
-    const stray = await room.run(['audit', folder])
+    const stray = await room.look(['audit', folder])
     expect([stray.code, stray.stdout]).toEqual([0, expect.stringContaining(`! ${folder}/record-1/notes.txt is no`)])
     await appendFile(join(folder, 'summary.json'), '\n')
-    const { code, stdout } = await room.run(['audit', folder])
+    const { code, stdout } = await room.look(['audit', folder])
     expect([code, stdout]).toEqual([99, expect.stringMatching(/✗ \S+ was edited: its bytes are not those .*sealed/)])
   })
 
@@ -180,9 +180,9 @@ describe('a kept result', () => {
     const folder = await copyOf('edited')
     const path = join(folder, 'summary.json')
     await writeFile(path, (await readFile(path, 'utf8')).replace(/"sold_out": \d+/, '"sold_out": 1'))
-    const audited = await room.run(['audit', folder])
+    const audited = await room.look(['audit', folder])
     expect([audited.code, audited.stdout]).toEqual([99, expect.stringContaining(`✗ ${path} was edited`)])
-    const compared = await room.run(['compare', sound, folder])
+    const compared = await room.look(['compare', sound, folder])
     expect([compared.code, compared.stdout, compared.stderr]).toEqual([
       99,
       '',
@@ -204,9 +204,9 @@ describe('a kept result', () => {
       bytes[bytes.length >> 1]! ^= 1
       await writeFile(path, bytes)
     }
-    const { code, stdout } = await room.run(['audit', folder])
+    const { code, stdout } = await room.look(['audit', folder])
     expect([code, stdout]).toEqual([99, expect.stringContaining(`✗ ${path} ${how}`)])
-    expect((await room.run(['compare', sound, folder])).code).toBe(99)
+    expect((await room.look(['compare', sound, folder])).code).toBe(99)
   })
 
   test('a summary that was sealed anew says something else than its record', async () => {
@@ -218,7 +218,7 @@ describe('a kept result', () => {
       join(folder, 'summary.json'),
       sealed({ ...summary, parts: [{ ...part!, figures: figures! }, ...rest] }).text,
     )
-    const { code, stdout } = await room.run(['audit', folder])
+    const { code, stdout } = await room.look(['audit', folder])
     expect([code, stdout]).toEqual([
       99,
       expect.stringContaining('✗ grants: the summary says 1000000, the record gives'),
@@ -234,18 +234,23 @@ describe('a kept result', () => {
     const mark = { bytes: bytes.length, sha256: createHash('sha256').update(bytes).digest('hex') }
     const files = { ...summary.files, 'record-1/grants.ndjson.gz': mark }
     await writeFile(join(folder, 'summary.json'), sealed({ ...summary, files }).text)
-    const { code, stdout } = await room.run(['audit', folder])
+    const { code, stdout } = await room.look(['audit', folder])
     expect([code, stdout]).toEqual([99, expect.stringContaining('✗ I3-acked')])
   })
 
   test('wrong usage ends with 2 and says how', async () => {
-    expect((await room.run(['audit', '--help'])).stdout).toContain('npm run bench -- audit FOLDER')
-    expect((await room.run(['compare', '--help'])).stdout).toContain('npm run bench -- compare BEFORE AFTER')
-    for (const args of [['audit'], ['audit', sound, sound], ['audit', room.path('nowhere')], ['audit', sound, '--jsn']])
-      expect(await room.run(args), args.join(' ')).toMatchObject({ code: 2, stdout: '' })
+    expect((await room.look(['audit', '--help'])).stdout).toContain('npm run bench -- audit FOLDER')
+    expect((await room.look(['compare', '--help'])).stdout).toContain('npm run bench -- compare BEFORE AFTER')
+    for (const args of [
+      ['audit'],
+      ['audit', sound, sound],
+      ['audit', room.path('nowhere')],
+      ['audit', sound, '--jsn'],
+    ] as const)
+      expect(await room.look(args), args.join(' ')).toMatchObject({ code: 2, stdout: '' })
     const folder = await copyOf('older')
     await writeFile(join(folder, 'summary.json'), '{"schema": 2}')
-    expect(await room.run(['compare', sound, folder])).toMatchObject({
+    expect(await room.look(['compare', sound, folder])).toMatchObject({
       code: 2,
       stderr: expect.stringContaining('has schema 2, which was not sealed'),
     })

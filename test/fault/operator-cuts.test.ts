@@ -11,27 +11,18 @@
 import { Redis } from 'ioredis'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import * as keys from '../../engine/store/connection/keys.ts'
-import {
-  Api,
-  type Fields,
-  type Granted,
-  makeCampaign,
-  makeRound,
-  PACK,
-  type Reply,
-  type Round,
-} from '../support/api.ts'
+import { Api, type Reply } from '../support/api.ts'
 import { effort, PATIENCE_MS } from '../support/effort.ts'
 import { KEYS, startTestWorker, type TestWorker } from '../support/engine.ts'
 import { tell } from '../support/figures.ts'
+import { type Change, fresh, OperatorChanges } from '../support/operator-changes.ts'
+import { PatientApi } from '../support/patient-api.ts'
 import { type RedisProcess, startLocalRedis } from '../support/redis.ts'
-import { below, random } from '../support/seed.ts'
+import { random } from '../support/seed.ts'
 import { TcpProxy } from '../support/tcp-proxy.ts'
 
-const CUTS = effort(28, 1000)
-const LANES = 4
-const WORTH = 1000
-const BUDGET = { budget: { max_amount: 100 * WORTH }, pack: [{ ...PACK[0], quantity: 1 }] }
+const CUTS = effort(38, 1000)
+const LANES = 8
 const WAYS = ['lost', 'late', 'unanswered'] as const
 
 /** A node with a way to Redis of its own. */
@@ -41,26 +32,18 @@ interface Lane {
   readonly api: Api
 }
 
-/** A change: what is asked, what its requests to Redis are known by, and whether it was made once. */
-interface Change {
-  readonly method: 'POST' | 'PUT'
-  readonly path: string
-  readonly body?: unknown
-  readonly headers?: Readonly<Record<string, string>>
-  readonly marks: readonly string[]
-  readonly check: () => Promise<void>
-}
-
 let redis: RedisProcess
 let client: Redis
 let direct: TestWorker
 let api: Api
+let changes: OperatorChanges
 const lanes: Lane[] = []
 beforeAll(async () => {
   redis = await startLocalRedis({ appendfsync: 'no' })
   client = new Redis(redis.url)
   direct = await startTestWorker(redis.url)
   api = new Api(direct.url, KEYS.operator)
+  changes = new OperatorChanges(new PatientApi(direct.url, KEYS.operator), client)
   for (let i = 0; i < LANES; i++) {
     const proxy = await TcpProxy.open({ path: redis.socketPath as string }, { remembers: false })
     const worker = await startTestWorker(proxy.url, { LOG_LEVEL: 'silent' })
@@ -77,173 +60,6 @@ afterAll(async () => {
   await redis?.stop()
 })
 
-let count = 0
-const fresh = (what: string): string => `${what}-${++count}`
-
-/** What is committed of a campaign's budget once all of it is settled, though nobody is under way any more. */
-async function settledBudget(campaign: string): Promise<number> {
-  for (const [name, note] of Object.entries(await client.hgetall(keys.unsettledBudgets())))
-    if (name.startsWith(`${campaign} `)) await client.hset(keys.unsettledBudgets(), name, note.replace(/^\d+/, '0'))
-  const refused = await api.post(`/v1/campaigns/${campaign}/rounds?dry_run=true`, { stock: 101 })
-  expect(refused.body.code).toBe('budget_exceeded')
-  return Number(await client.hget(keys.campaignBudget(campaign), 'sum'))
-}
-
-/** How many entries of a kind a round's log has. */
-async function logged(roundId: string, kind: RegExp): Promise<number> {
-  const entries = await client.xrange(keys.roundLog(roundId), '-', '+')
-  return entries.filter(([, fields]) => kind.test(fields[fields.indexOf('kind') + 1] ?? '')).length
-}
-
-/** How many entries of a kind a campaign's ledger has. */
-async function booked(campaign: string, kind: string): Promise<number> {
-  const entries = await client.xrange(keys.campaignLedger(campaign), '-', '+')
-  return entries.filter(([, fields]) => fields[fields.indexOf('kind') + 1] === kind).length
-}
-
-async function newCampaign(): Promise<Change> {
-  const name = fresh('campaign')
-  const check = async () => {
-    const { body } = await api.get<{ data: Fields[] }>('/v1/campaigns?limit=1000')
-    const made = body.data.filter(row => row.name === name)
-    expect(made).toHaveLength(1)
-    expect(await booked(String(made[0]?.id), 'fund')).toBe(1)
-  }
-  return { method: 'POST', path: '/v1/campaigns', body: { name, currency: 'CNY', ...BUDGET }, marks: ['cmp_'], check }
-}
-
-async function newRound(): Promise<Change> {
-  const campaign = await makeCampaign(api, BUDGET)
-  const check = async () => {
-    const { body } = await api.get<{ data: Round[] }>(`/v1/campaigns/${campaign}/rounds`)
-    expect(body.data.map(({ stock }) => stock.total)).toEqual([10])
-    expect(await settledBudget(campaign)).toBe(10 * WORTH)
-  }
-  return {
-    method: 'POST',
-    path: `/v1/campaigns/${campaign}/rounds`,
-    body: { stock: 10 },
-    marks: [campaign, 'rnd_'],
-    check,
-  }
-}
-
-const restock = (add: number) => async (): Promise<Change> => {
-  const { id, campaign_id } = await makeRound(api, { stock: 20 }, BUDGET)
-  const check = async () => {
-    expect((await api.get<Round>(`/v1/rounds/${id}`)).body.stock.total).toBe(20 + add)
-    expect(await logged(id, /^restock/)).toBe(1)
-    expect(await settledBudget(campaign_id)).toBe((20 + add) * WORTH)
-  }
-  return { method: 'POST', path: `/v1/rounds/${id}/stock`, body: { add }, marks: [id, campaign_id], check }
-}
-
-const turn = (verb: 'open' | 'pause' | 'close', state: string) => async (): Promise<Change> => {
-  const { id } = await makeRound(api, verb === 'open' ? { opens_at: null } : {}, BUDGET)
-  const check = async () => {
-    expect((await api.get<Round>(`/v1/rounds/${id}`)).body.state).toBe(state)
-    expect(await logged(id, new RegExp(`^${verb}$`))).toBe(1)
-  }
-  return { method: 'POST', path: `/v1/rounds/${id}/${verb}`, marks: [id], check }
-}
-
-async function putMerchant(): Promise<Change> {
-  const id = fresh('m')
-  const check = async () => expect((await api.get(`/v1/merchants/${id}`)).body).toMatchObject({ name: 'Shop' })
-  return { method: 'PUT', path: `/v1/merchants/${id}`, body: { name: 'Shop' }, marks: [id, keys.merchants()], check }
-}
-
-async function putMerchants(): Promise<Change> {
-  const name = fresh('lines')
-  const lines = Array.from({ length: 600 }, (_, i) => JSON.stringify({ id: `${name}.${i}`, name }))
-  const check = async () => {
-    const { body } = await api.get<{ data: Fields[] }>(`/v1/merchants?limit=1000&cursor=${name}`)
-    expect(body.data.filter(row => row.name === name)).toHaveLength(600)
-  }
-  const headers = { 'content-type': 'application/x-ndjson' }
-  return {
-    method: 'PUT',
-    path: '/v1/merchants',
-    body: Buffer.from(lines.join('\n')),
-    headers,
-    marks: [name, keys.merchants()],
-    check,
-  }
-}
-
-async function holdMerchant(): Promise<Change> {
-  const id = fresh('held')
-  const check = async () => {
-    const { body } = await api.get<{ data: Fields[] }>('/v1/holds')
-    expect(body.data.filter(row => row.merchant_id === id)).toHaveLength(1)
-  }
-  return {
-    method: 'POST',
-    path: `/v1/merchants/${id}/hold`,
-    body: { reason: 'r' },
-    marks: [id, `{${keys.controls()}}`],
-    check,
-  }
-}
-
-/** A round with one voucher that was granted. */
-async function granted() {
-  const round = await makeRound(api, { stock: 5 }, BUDGET)
-  const { body } = await api.post<Granted>(`/v1/rounds/${round.id}/claims`, { user_id: 'u' })
-  return { campaign: round.campaign_id, code: body.vouchers[0]?.code as string }
-}
-
-async function takeBack(): Promise<Change> {
-  const { campaign, code } = await granted()
-  const order = { id: 'o', amount: 5000, currency: 'CNY' }
-  const redeemed = await api.post(
-    '/v1/redemptions',
-    { code, order, merchant_id: 'm' },
-    { 'idempotency-key': fresh('r') },
-  )
-  expect(redeemed.status).toBe(201)
-  const check = async () => {
-    expect((await api.get(`/v1/vouchers/${code}`)).body.state).toBe('deactivated')
-    expect(await booked(campaign, 'hold')).toBe(1)
-  }
-  const body = { merchant_id: 'm', reason: 'r' }
-  return { method: 'POST', path: `/v1/campaigns/${campaign}/holds`, body, marks: [campaign], check }
-}
-
-async function deactivate(): Promise<Change> {
-  const { campaign, code } = await granted()
-  const check = async () => expect(await booked(campaign, 'deactivate')).toBe(1)
-  return { method: 'POST', path: `/v1/vouchers/${code}/deactivate`, body: { reason: 'r' }, marks: [campaign], check }
-}
-
-async function settle(): Promise<Change> {
-  const campaign = await makeCampaign(api, { ...BUDGET, timezone: 'UTC' })
-  const business_date = new Date(Date.now() - 86_400_000).toISOString().slice(0, 10)
-  const check = async () => expect(await booked(campaign, 'settle')).toBe(1)
-  return {
-    method: 'POST',
-    path: `/v1/campaigns/${campaign}/settlements`,
-    body: { business_date },
-    marks: [campaign],
-    check,
-  }
-}
-
-const CHANGES: Readonly<Record<string, () => Promise<Change>>> = {
-  campaign: newCampaign,
-  round: newRound,
-  'more stock': restock(7),
-  'less stock': restock(-7),
-  open: turn('open', 'open'),
-  pause: turn('pause', 'paused'),
-  close: turn('close', 'closed'),
-  merchant: putMerchant,
-  merchants: putMerchants,
-  hold: holdMerchant,
-  'take back': takeBack,
-  deactivate,
-  settle,
-}
 /** What each change has to do with besides its own: its key, and the log of changes. */
 const COMMON = [keys.requestSecret(), '{operators}', keys.auditState()]
 
@@ -305,50 +121,78 @@ async function countSteps(lane: Lane, change: Change): Promise<number> {
   return steps
 }
 
+/** Where a change is cut, and how. */
+interface Cut {
+  readonly name: string
+  readonly place: number
+  readonly way: (typeof WAYS)[number]
+}
+
+/** Every step of every change in every way, by chance, but one change after the other. */
+function planOf(steps: Readonly<Record<string, number>>, next: () => number): readonly Cut[] {
+  const each = Object.entries(steps).map(([name, count]) => {
+    const cuts = Array.from({ length: count }, (_, i) => WAYS.map(way => ({ name, place: i + 1, way }))).flat()
+    return cuts.map(cut => ({ cut, at: next() })).toSorted((a, b) => a.at - b.at)
+  })
+  const most = Math.max(...each.map(({ length }) => length))
+  return Array.from({ length: most }, (_, i) => each.flatMap(cuts => cuts[i]?.cut ?? [])).flat()
+}
+
+const figures = { cuts: 0, answeredBefore: 0, replayed: 0, madeByRepetition: 0 }
+
+/** Cuts one change, asks again and looks at what came of it; resolves with whether it got as far as the cut. */
+async function cutOnce(lane: Lane, { name, place, way }: Cut, elsewhere: boolean): Promise<boolean> {
+  const change = await changes.kinds[name]?.()
+  if (!change) throw new Error(`there is no change ${name}`)
+  const [key, isStep] = [fresh('key'), stepsOf(change)]
+  let seen = 0
+  const disarm = cutAt(lane, way, bytes => isStep(bytes) && ++seen === place)
+  const first = ask(lane.api, change, key)
+  const early = elsewhere ? await insist(api, change, key) : undefined
+  const answer = await first
+  const isCut = disarm()
+  if (isCut) figures.cuts++
+  else figures.answeredBefore++
+  open(lane, way)
+  await ready(lane)
+  const repeated = early ?? (await insist(lane.api, change, key))
+  const what = `${name}, ${way} at step ${place}, asked again ${elsewhere ? 'elsewhere' : 'here'}`
+  expect([repeated.status, answer.status], `${what}: ${JSON.stringify(repeated.body)}`).toEqual([
+    expect.toSatisfy((status: number) => status === 200 || status === 201),
+    expect.toSatisfy((status: number) => status < 300 || status >= 500),
+  ])
+  if (repeated.headers.get('idempotent-replayed') === 'true') figures.replayed++
+  else figures.madeByRepetition++
+  await change.check().catch((cause: Error) => {
+    throw new Error(`${what}: ${cause.message}`, { cause })
+  })
+  const last = await insist(api, change, key)
+  expect([last.status, last.headers.get('idempotent-replayed')], what).toEqual([200, 'true'])
+  return isCut
+}
+
 test(
   `${CUTS} changes that were cut off are made once by whoever asks again`,
   async () => {
     const next = random(16)
     const steps: Record<string, number> = {}
-    for (const [name, begin] of Object.entries(CHANGES)) steps[name] = await countSteps(lanes[0] as Lane, await begin())
-    const names = Object.keys(CHANGES)
-    const figures = { cuts: 0, answeredBefore: 0, replayed: 0, madeByRepetition: 0 }
-    let left = CUTS
+    for (const [name, begin] of Object.entries(changes.kinds))
+      steps[name] = await countSteps(lanes[0] as Lane, await begin())
+    const plan = planOf(steps, next)
+    const reached = new Set<Cut>()
+    let begun = 0
     const drive = async (lane: Lane) => {
-      while (left-- > 0) {
-        const name = names[left % names.length] as string
-        const change = await (CHANGES[name] as () => Promise<Change>)()
-        const [way, key] = [WAYS[below(next, WAYS.length)] as (typeof WAYS)[number], fresh('key')]
-        const [place, elsewhere, isStep] = [1 + below(next, steps[name] as number), next() < 0.5, stepsOf(change)]
-        let seen = 0
-        const disarm = cutAt(lane, way, bytes => isStep(bytes) && ++seen === place)
-        const first = ask(lane.api, change, key)
-        const early = elsewhere ? await insist(api, change, key) : undefined
-        const answer = await first
-        if (disarm()) figures.cuts++
-        else figures.answeredBefore++
-        open(lane, way)
-        await ready(lane)
-        const repeated = early ?? (await insist(lane.api, change, key))
-        const what = `${name}, ${way} at step ${place} of ${steps[name]}, asked again ${elsewhere ? 'elsewhere' : 'here'}`
-        expect([repeated.status, answer.status], `${what}: ${JSON.stringify(repeated.body)}`).toEqual([
-          expect.toSatisfy((status: number) => status === 200 || status === 201),
-          expect.toSatisfy((status: number) => status < 300 || status >= 500),
-        ])
-        if (repeated.headers.get('idempotent-replayed') === 'true') figures.replayed++
-        else figures.madeByRepetition++
-        const last = await insist(api, change, key)
-        expect([last.status, last.headers.get('idempotent-replayed')], what).toEqual([200, 'true'])
-        await change.check().catch((cause: Error) => {
-          throw new Error(`${what}: ${cause.message}`, { cause })
-        })
+      while (begun < CUTS) {
+        const cut = plan[begun++ % plan.length] as Cut
+        if (await cutOnce(lane, cut, next() < 0.5)) reached.add(cut)
       }
     }
     await Promise.all(lanes.map(drive))
     expect(await wrongEnds()).toEqual([])
+    expect(await changes.lotteryEnds()).toEqual([])
     expect(figures.cuts).toBeGreaterThan(CUTS / 2)
     expect(Math.min(figures.replayed, figures.madeByRepetition)).toBeGreaterThan(0)
-    tell({ ...figures, doubled: 0 })
+    tell({ ...figures, steps_reached: reached.size, steps: plan.length, doubled: 0 })
   },
   PATIENCE_MS,
 )

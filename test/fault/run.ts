@@ -1,13 +1,12 @@
 /**
  * `npm run fault`: the whole fault matrix, one row after the other, in the long form, with a summary at its end.
  *
- *   npm run fault                                   every row, long
+ *   npm run fault -- --help                         rows, forms, exit codes
  *   npm run fault -- --effort middle redis-kills    some rows, in the form between smoke and long
- *   SOAK_MINUTES=480 npm run fault -- soak          the soak for a night instead of half an hour
  *
  * A row is one test file; each ends with final reads, the history checker, the audit and the verdict of a witness that
  * knows the public API only (test/support/witness), and tells its figures only after they held. A row that takes longer than its bound is ended and counts as failed, so a run ends. Exit 0 when
- * every row held, 1 when not, 2 for an unknown row. Rejected: one vitest for all of them: its time limit is for a
+ * every row held, 1 when not, 2 for words that are not understood. Rejected: one vitest for all of them: its time limit is for a
  * test, its report comes at the end of hours, and two rows at a time would share the load that they are to bear.
  */
 
@@ -53,6 +52,7 @@ export const ROWS = [
   { name: 'draw-kills', what: 'kill -9 at every step of a draw', minutes: 10 },
   { name: 'claim-redeem', what: 'claims redeemed at once at a node that is far from Redis', minutes: 60 },
   { name: 'operator-cuts', what: "operators' changes cut at each step and asked again", minutes: 60 },
+  { name: 'proxy-reloads', what: 'nginx, HAProxy and Caddy reloaded under load, by both families', minutes: 40 },
   { name: 'client', what: 'the client behind proxies, cuts, freezes and restarts', minutes: 20 },
   { name: 'link', what: 'the link over a broken network, byte by byte', minutes: 5 },
 ] as const
@@ -120,28 +120,73 @@ const spell = ({ name, held, seconds, figures }: Result): string => {
   return `${held ? '✓' : '✗'} ${name.padEnd(16)} ${seconds.toFixed(0).padStart(5)} s   ${counts.join(', ')}`
 }
 
-async function main(): Promise<number> {
+const HELP = `npm run fault: the fault matrix, one row after the other
+
+  npm run fault                               every row, in the long form: hours
+  npm run fault -- replicas sentinel          some rows
+  npm run fault -- --effort middle            a form between the long one and that of npm test: smoke, middle or long
+  npm run fault -- --json                     the results of all rows as JSON, on the last line
+  SOAK_MINUTES=480 npm run fault -- soak      the soak for a night instead of half an hour
+
+Rows:
+${ROWS.map(({ name, what, minutes }) => `  ${name.padEnd(16)} ${what}; ended after ${minutes} min`).join('\n')}
+
+Exit codes: 0 all rows held, 1 one did not, 2 wrong usage.`
+
+const EFFORTS = ['smoke', 'middle', 'long']
+
+interface Order {
+  readonly rows: readonly (typeof ROWS)[number][]
+  readonly effort: string
+  readonly json: boolean
+  readonly help: boolean
+}
+
+/** What the words of a command line ask for. Throws with what is wrong with them. */
+export function readOrder(args: readonly string[], effortSet = 'long'): Order {
   const { values, positionals } = parseArgs({
+    args: [...args],
     allowPositionals: true,
-    options: { effort: { type: 'string', default: process.env.TEST_EFFORT ?? 'long' } },
+    options: {
+      effort: { type: 'string', default: effortSet },
+      json: { type: 'boolean', default: false },
+      help: { type: 'boolean', default: false, short: 'h' },
+    },
   })
   const unknown = positionals.find(wanted => !ROWS.some(({ name }) => name === wanted))
-  if (unknown !== undefined) {
-    console.error(`there is no row ${unknown}; there are ${ROWS.map(({ name }) => name).join(', ')}`)
-    return 2
-  }
+  if (unknown !== undefined) throw new Error(`there is no row ${unknown}`)
+  const { effort, json, help } = values
+  if (!EFFORTS.includes(effort)) throw new Error(`--effort (or TEST_EFFORT) is ${effort}, not ${EFFORTS.join(', ')}`)
   const rows = ROWS.filter(({ name }) => positionals.length === 0 || positionals.includes(name))
+  return { rows, effort, json, help }
+}
+
+async function runRows({ rows, effort, json }: Order): Promise<number> {
   const folder = mkdtempSync(join(tmpdir(), 'fg-fault-'))
   const results: Result[] = []
   for (const [at, row] of rows.entries()) {
-    console.log(`\nrow ${at + 1} of ${rows.length}: ${row.name}, ${row.what} (${values.effort})`)
-    results.push(await runRow(row, values.effort, folder))
+    console.log(`\nrow ${at + 1} of ${rows.length}: ${row.name}, ${row.what} (${effort})`)
+    results.push(await runRow(row, effort, folder))
     console.log(spell(results.at(-1) as Result))
   }
   rmSync(folder, { recursive: true, force: true })
   const held = results.filter(result => result.held).length
-  console.log(`\n${results.map(spell).join('\n')}\n${held} of ${results.length} rows held (${values.effort})`)
+  console.log(`\n${results.map(spell).join('\n')}\n${held} of ${results.length} rows held (${effort})`)
+  if (json) console.log(JSON.stringify({ effort, held, rows: results }))
   return held === results.length ? 0 : 1
 }
 
-if (import.meta.main) process.exitCode = await main()
+async function main(args: readonly string[]): Promise<number> {
+  let order: Order
+  try {
+    order = readOrder(args, process.env.TEST_EFFORT)
+  } catch (cause) {
+    console.error(`${(cause as Error).message}\n\n${HELP}`)
+    return 2
+  }
+  if (!order.help) return runRows(order)
+  console.log(HELP)
+  return 0
+}
+
+if (import.meta.main) process.exitCode = await main(process.argv.slice(2))

@@ -113,4 +113,22 @@ export const COMMAND_PLANTS: readonly Plant[] = [
     ['filter(user => !this.ended.has(user))', 'filter(() => true)'],
     'server/examples',
   ),
+  plant(
+    'the installed command asks for TypeScript before anything strips it',
+    'engine/processes/installed.mjs',
+    ["  await import('./stripped-types.mjs')\n", ''],
+    'server/installed',
+  ),
+  plant(
+    'a page names every change alike',
+    'engine/dashboard/base/engine-api.js',
+    ['crypto.getRandomValues(new Uint8Array(16))', 'new Uint8Array(16)'],
+    'unit/three-attempts',
+  ),
+  plant(
+    'an option of a new round goes nowhere',
+    'engine/cli/round-options.ts',
+    ["field: 'allocation.may_end_early'", "field: 'may_end_early'"],
+    'server/command-fields',
+  ),
 ]

@@ -22,6 +22,12 @@ export const FENCE_PLANTS: readonly Plant[] = [
     'server/damaged-rounds',
   ),
   plant(
+    'a round that the level does not cover is named by nobody',
+    'engine/campaign/round/damaged-rounds.ts',
+    ['(this.#uncovered(id) ? NOT_COVERED : undefined)', '(undefined as Wrong | undefined)'],
+    'server/release',
+  ),
+  plant(
     'a list that is read again is kept again',
     ROOM,
     ['batches.filter(batch => !this.#kept.has(batch.firstSequence, lastOf(batch)))', 'batches'],

@@ -188,8 +188,8 @@ const FILE_PLANTS: readonly Plant[] = [
   plant('key file: sockets outlive their key', 'engine/main.ts', ['      stream.recheck()\n', ''], OF_NODE),
   plant(
     'key file: a socket keeps the role of its key',
-    'engine/server/stream/stream.ts',
-    ['now?.id !== caller.id', 'now === undefined'],
+    'engine/auth/callers.ts',
+    ['other?.id === one.id &&', 'other !== undefined &&'],
     OF_NODE,
   ),
   plant(
@@ -234,8 +234,8 @@ const SCOPE_PLANTS: readonly Plant[] = [
   plant(
     'scopes: a limit to campaigns is passed over',
     'engine/auth/callers.ts',
-    ['rest.length > 0', 'false'],
-    'unit/callers',
+    ['rest.length > 1 ||', ''],
+    'server/campaign-keys',
   ),
 ]
 

@@ -202,4 +202,10 @@ export const KEYED_PLANTS: readonly Plant[] = [
     ['  state,\n', ''],
     'server/kept-redemptions',
   ),
+  plant(
+    'keys: a beacon is looked for in the newest window alone',
+    'engine/campaign/drawing/draws.ts',
+    ['window >= 0; window--', 'window >= newest; window--'],
+    'server/keyed-changes',
+  ),
 ]

@@ -12,6 +12,7 @@ import { BENCH_PLANTS } from './bench-plants.ts'
 import { CLIENT_PLANTS } from './client-plants.ts'
 import { CLUSTER_PLANTS } from './cluster-plants.ts'
 import { COMMAND_PLANTS } from './command-plants.ts'
+import { CONTRACT_PLANTS } from './contract-plants.ts'
 import { DRAW_PLANTS } from './draw-plants.ts'
 import { EDGE_PLANTS } from './edge-plants.ts'
 import { FENCE_PLANTS } from './fence-plants.ts'
@@ -39,6 +40,7 @@ export const PLANTS: readonly Plant[] = [
   ...COMMAND_PLANTS,
   ...OPERATOR_PLANTS,
   ...KEYED_PLANTS,
+  ...CONTRACT_PLANTS,
   ...CLIENT_PLANTS,
   ...BENCH_PLANTS,
   plant(

@@ -111,7 +111,7 @@ export const SECURITY_PLANTS: readonly Plant[] = [
   plant(
     'one of the ways to a code is not counted',
     'engine/server/routes/voucher-routes.ts',
-    ["    path: '/v1/redemptions',\n    byCode: true,\n", "    path: '/v1/redemptions',\n"],
+    ['    needsKey: true,\n    byCode: true,\n', '    needsKey: true,\n'],
     'server/strangers',
   ),
   plant(

@@ -10,9 +10,16 @@ import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { parse, parseAllDocuments } from 'yaml'
 import { z } from 'zod'
-import { ROUTES } from '../../engine/server/routes/routes.ts'
-import { SETTINGS } from '../../engine/settings.ts'
 import { clusterAddress } from '../../engine/store/connection/address.ts'
+import {
+  containerOf,
+  environmentOf,
+  findLooseSelectors,
+  findRefused,
+  findUnfitNode,
+  kindsOf,
+  REFERENCE,
+} from './manifests.ts'
 import { ROOT, textOf } from './tree.ts'
 
 const SERVERS = 6
@@ -65,13 +72,10 @@ const Compose = z.object({
 })
 
 /** What is wrong with the environment of an engine that runs on these servers; `hosts` are their names. */
-function findWrongEnvironment(env: Readonly<Record<string, string>>, hosts: readonly string[]): string[] {
-  const known: readonly string[] = SETTINGS.map(({ name }) => name)
+function findWrongEnvironment(env: Readonly<Record<string, string>>, hosts: readonly string[]): readonly string[] {
   const seeds = clusterAddress(env.REDIS_URL ?? '')?.seeds ?? []
   return [
-    ...Object.keys(env)
-      .filter(name => !known.includes(name))
-      .map(name => `${name} is no setting of the engine`),
+    ...findRefused(env),
     ...seeds.filter(seed => !hosts.includes(seed.replace(/:6379$/, ''))).map(seed => `${seed} is no server`),
     ...(seeds.length >= 3 ? [] : ['REDIS_URL names fewer than three servers of a cluster']),
     ...(env.FAIRGRAB_DURABILITY === 'replicated' && env.FAIRGRAB_REPLICAS === '1'
@@ -79,6 +83,14 @@ function findWrongEnvironment(env: Readonly<Record<string, string>>, hosts: read
       : ['a promoted replica is not counted']),
   ]
 }
+
+/** As it is where nothing else is set. */
+const withDefaults = (environment: Readonly<Record<string, string>>): Readonly<Record<string, string>> => ({
+  ...Object.fromEntries(
+    Object.entries(environment).map(([name, value]) => [name, value.replace(/^\$\{\w+:-(.*)\}$/, '$1')]),
+  ),
+  FAIRGRAB_KEYS: REFERENCE,
+})
 
 function findWrongCompose(text: string): string[] {
   const { services, volumes, networks } = Compose.parse(parse(text, { merge: true }))
@@ -110,72 +122,8 @@ function findWrongCompose(text: string): string[] {
     ...(/^\$\{FAIRGRAB_KEYS:\?.+\}$/.test(environment.FAIRGRAB_KEYS ?? '')
       ? []
       : ['a key stands in the file, or none is asked for']),
-    ...findWrongEnvironment(environment, names),
+    ...findWrongEnvironment(withDefaults(environment), names),
   ]
-}
-
-const Labels = z.record(z.string(), z.string())
-const Variable = z.object({
-  name: z.string(),
-  value: z.string().optional(),
-  valueFrom: z.object({}).loose().optional(),
-})
-const Probe = z.object({ httpGet: z.object({ path: z.string(), port: z.string() }).optional() }).loose()
-const Container = z.object({
-  command: z.array(z.string()).optional(),
-  env: z.array(Variable).optional(),
-  ports: z.array(z.object({ name: z.string(), containerPort: z.number() })).optional(),
-  startupProbe: Probe.optional(),
-  livenessProbe: Probe.optional(),
-  readinessProbe: Probe.optional(),
-})
-const Pod = z.object({
-  metadata: z.object({ labels: Labels }),
-  spec: z.object({
-    securityContext: z.object({ runAsUser: z.number(), runAsNonRoot: z.literal(true) }).loose(),
-    containers: z.array(Container).length(1),
-  }),
-})
-const Kind = z.object({
-  kind: z.string(),
-  metadata: z.object({ name: z.string() }),
-  spec: z
-    .object({
-      replicas: z.number().optional(),
-      serviceName: z.string().optional(),
-      clusterIP: z.string().optional(),
-      publishNotReadyAddresses: z.boolean().optional(),
-      maxUnavailable: z.number().optional(),
-      selector: z.unknown().optional(),
-      podSelector: z.object({ matchLabels: Labels }).optional(),
-      template: Pod.optional(),
-      volumeClaimTemplates: z.array(z.object({}).loose()).optional(),
-    })
-    .loose(),
-})
-type Kinds = ReadonlyMap<string, z.infer<typeof Kind>['spec']>
-
-const kindsOf = (text: string): Kinds =>
-  new Map(
-    parseAllDocuments(text).map(document => {
-      const { kind, metadata, spec } = Kind.parse(document.toJS())
-      return [`${kind} ${metadata.name}`, spec]
-    }),
-  )
-
-const containerOf = (kinds: Kinds, name: string) => kinds.get(name)?.template?.spec.containers[0]
-
-/** Selectors that select nothing of the file. */
-function findLooseSelectors(kinds: Kinds): string[] {
-  const labels = [...kinds.values()].flatMap(({ template }) => (template ? [template.metadata.labels] : []))
-  return [...kinds].flatMap(([name, { selector, podSelector }]) => {
-    const wanted = [selector, podSelector].filter(each => each !== undefined)
-    return wanted.flatMap(each => {
-      const { matchLabels = each } = each as { matchLabels?: unknown }
-      const pairs = Object.entries(Labels.parse(matchLabels))
-      return labels.some(of => pairs.every(([key, value]) => of[key] === value)) ? [] : [`${name} selects nothing`]
-    })
-  })
 }
 
 function findWrongKinds(text: string): string[] {
@@ -183,11 +131,7 @@ function findWrongKinds(text: string): string[] {
   const servers = kinds.get('StatefulSet redis')
   const hosts = Array.from({ length: servers?.replicas ?? 0 }, (_, place) => `redis-${place}.${servers?.serviceName}`)
   const start = containerOf(kinds, 'StatefulSet redis')
-  const engine = containerOf(kinds, 'Deployment fairgrab')
-  const env = Object.fromEntries((engine?.env ?? []).map(({ name, value = 'a reference' }) => [name, value]))
-  const paths = [engine?.startupProbe, engine?.livenessProbe, engine?.readinessProbe].map(
-    probe => probe?.httpGet?.path ?? 'none',
-  )
+  const env = environmentOf(kinds, 'Deployment fairgrab')
   const bus = kinds.get('Service redis')
   return [
     ...(hosts.length === SERVERS ? [] : [`${hosts.length} servers`]),
@@ -205,8 +149,8 @@ function findWrongKinds(text: string): string[] {
     ...(servers?.volumeClaimTemplates?.length === 1 ? [] : ['a server keeps nothing']),
     ...(kinds.get('PodDisruptionBudget redis')?.maxUnavailable === 1 ? [] : ['two servers may be taken away at once']),
     ...(kinds.has('NetworkPolicy redis') ? [] : ['everybody reaches the servers']),
-    ...paths.filter(path => !ROUTES.some(route => route.path === path)).map(path => `${path} is no route`),
-    ...(env.FAIRGRAB_KEYS === 'a reference' ? [] : ['a key stands in the file']),
+    ...(env.FAIRGRAB_KEYS === REFERENCE ? [] : ['a key stands in the file']),
+    ...findUnfitNode(kinds, 'Deployment fairgrab'),
     ...findWrongEnvironment(env, hosts),
     ...findLooseSelectors(kinds),
   ]
@@ -267,7 +211,7 @@ test.each([
   ['"redis-2:/data"', '"redis-1:/data"', 'redis-2 has no volume of its own'],
   ['"redis-5:6379", ', '', 'make-cluster is asked for '],
   ['redis-2:6379,redis-3', 'redis-2:6379,redis-9', 'redis-9:6379 is no server'],
-  ['FAIRGRAB_REPLICAS: "1"', 'FAIRGRAB_REPLICA: "1"', 'FAIRGRAB_REPLICA is no setting of the engine'],
+  ['FAIRGRAB_REPLICAS: "1"', 'FAIRGRAB_REPLICA: "1"', 'did you mean FAIRGRAB_REPLICAS?'],
   ['FAIRGRAB_DURABILITY: replicated', 'FAIRGRAB_DURABILITY: always', 'a promoted replica is not counted'],
   ['service_completed_successfully', 'service_started', 'the engine does not wait'],
   ['${FAIRGRAB_KEYS:?', 'operator:key # ', 'a key stands in the file, or none is asked for'],
@@ -281,7 +225,7 @@ test.each([
   ['"redis-5.redis:6379"', '"redis-5:6379"', 'make.sh does not name the servers'],
   ['publishNotReadyAddresses: true', 'publishNotReadyAddresses: false', 'servers do not find each other'],
   ['value: "$(POD_NAME).redis"', 'value: "$(POD_IP)"', 'a server does not announce its name'],
-  ['path: /readyz', 'path: /healthz', '/healthz is no route'],
+  ['path: /readyz', 'path: /healthz', '/healthz is no route for everybody'],
   ['redis-2.redis:6379" }', 'redis-7.redis:6379" }', 'redis-7.redis:6379 is no server'],
   ['selector: { app: fairgrab }', 'selector: { app: fairgrabs }', 'Service fairgrab selects nothing'],
   ['valueFrom: { secretKeyRef: { name: fairgrab, key: keys } }', 'value: "operator:key"', 'a key stands in the file'],

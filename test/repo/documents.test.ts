@@ -102,7 +102,16 @@ function findWrongScripts(files: readonly SourceFile[], scripts: readonly string
   )
 }
 
-const MODULES = ['apply', 'release-commands', 'user-commands', 'control-commands', 'setup-commands', 'doctor', 'report']
+const MODULES = [
+  'apply',
+  'call',
+  'release-commands',
+  'user-commands',
+  'control-commands',
+  'setup-commands',
+  'doctor',
+  'report',
+]
 const ALWAYS = ['json', 'help', 'url', 'key']
 
 async function commands(): Promise<readonly Command[]> {

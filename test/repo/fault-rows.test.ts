@@ -6,10 +6,11 @@
  * Rejected: a run that takes whatever files there are, because a row also has its bound in minutes.
  */
 
+import { spawnSync } from 'node:child_process'
 import { readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
-import { ROWS } from '../fault/run.ts'
+import { ROWS, readOrder } from '../fault/run.ts'
 import { compareSides, ROOT, textOf } from './tree.ts'
 
 const compare = (files: readonly string[], rows: readonly string[]) =>
@@ -49,4 +50,24 @@ test.each([
   ['/** A row. No witness: nothing has a door. */ x', true],
 ])('a planted row: %s', (text, witnessed) => {
   expect(isWitnessed(text)).toBe(witnessed)
+})
+
+const FAULT = join(ROOT, 'test/fault/run.ts')
+
+test('npm run fault has its rows in its help, and refuses by name what it does not know', () => {
+  const run = (...args: string[]) => spawnSync(process.execPath, [FAULT, ...args], { encoding: 'utf8' })
+  const help = run('--help')
+  expect(help.status).toBe(0)
+  for (const { name } of ROWS) expect(help.stdout).toContain(`  ${name} `)
+  const wrong = run('--efort', 'long')
+  expect(wrong.status).toBe(2)
+  expect(wrong.stderr).toMatch(/--efort[\s\S]*Exit codes/)
+  expect(wrong.stderr).not.toMatch(/\bat .*run\.ts/)
+  expect(() => readOrder(['replica'])).toThrow('there is no row replica')
+  expect(() => readOrder(['--effort', 'lnog', 'replicas'])).toThrow(/lnog, not smoke, middle, long/)
+  expect(readOrder(['replicas', '--json'], 'middle')).toMatchObject({
+    effort: 'middle',
+    json: true,
+    rows: [{ name: 'replicas' }],
+  })
 })

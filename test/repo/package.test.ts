@@ -89,8 +89,15 @@ test('the lock file names no registry and belongs to package.json', () => {
   expect(Lock.parse(JSON.parse(textOf('package-lock.json'))).packages['']).toEqual({ dependencies, devDependencies })
 })
 
-/** `node` fetches the Node that is pinned; the others build faster ways of what works without, and nothing ships of three. */
-const MAY_RUN = ['node', 'msgpackr-extract', 'cpu-features', 'protobufjs', 'ssh2']
+/**
+ * `node` fetches the Node that is pinned; the next build faster ways of what works without, and nothing ships of three. The last,
+ * which comes with a linter, reports what is installed where: package.json says that it may not.
+ */
+const MAY_RUN = ['node', 'msgpackr-extract', 'cpu-features', 'protobufjs', 'ssh2', '@scarf/scarf']
+
+test('no installation is reported to anybody', () => {
+  expect(JSON.parse(textOf('package.json'))).toMatchObject({ scarfSettings: { enabled: false } })
+})
 
 test('each package is locked by its hash, and only known ones run a program when they are installed', () => {
   expect(findLoosePackages(textOf('package-lock.json'), MAY_RUN)).toEqual([])

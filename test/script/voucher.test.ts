@@ -16,6 +16,7 @@ import {
   type ReverseCall,
   type VoucherFacts,
 } from '../../engine/store/data/voucher-store.ts'
+import { effort } from '../support/effort.ts'
 import { expectSoundLedger, heldBy } from '../support/ledger-audit.ts'
 import { openScriptRoom } from '../support/script-room.ts'
 
@@ -343,7 +344,7 @@ test('a campaign that lost a key is fenced, whatever is asked', async () => {
   }
 })
 
-const RACES = 200
+const RACES = effort(40, 200)
 
 test(`of 1,000 redemptions of one voucher at once one succeeds, ${RACES} times`, { timeout: 240_000 }, async () => {
   const { id, voucher, sound } = await campaign({ packs: RACES })

@@ -158,7 +158,7 @@ const ERRORS: readonly (readonly [string, number, string, Env?])[] = [
     { FAIRGRAB_URL: 'http://127.0.0.1:2' },
   ],
   ['keys root', 2, '"root" (from the command line) is no role; give some of operator, platform, merchant, viewer'],
-  ['token a/b', 2, '"a/b" (from the command line) is no user id; give 1 to 64 of A-Z a-z 0-9 . _ : @ -'],
+  ['token a/b', 2, '"a/b" (from the command line) is no user id; it must be 1..64 of A-Z a-z 0-9 . _ : @ | + -'],
   [
     'token ada',
     2,
@@ -267,6 +267,17 @@ options
 examples
   fairgrab keys
   fairgrab keys operator platform platform`)
+})
+
+test('every command that there is has --help', async () => {
+  const all = (await fairgrab('help')).out
+  const names = [...new Set([...all.matchAll(/^ {2}fairgrab (\w+)/gm)].map(([, name = '']) => name))]
+  expect(names.length).toBeGreaterThan(18)
+  const lines = [...names.map(name => `${name} --help`), 'round -h']
+  const ran = await Promise.all(lines.map(line => fairgrab(line)))
+  expect(ran.map(({ code, out, err }, i) => [lines[i], code, err, /^fairgrab\b/.test(out)])).toEqual(
+    lines.map(line => [line, 0, '', true]),
+  )
 })
 
 describe('a release from the command line', () => {

@@ -7,11 +7,12 @@
  * format, line by line, and the claims they count are those that this file asked for.
  */
 import { beforeAll, expect, test } from 'vitest'
-import { z } from 'zod'
 import { CODES } from '../../engine/base/codes.ts'
 import { METRICS } from '../../engine/ops/metrics.ts'
 import { ROUTES } from '../../engine/server/routes/routes.ts'
+import { PARAMETERS, type ParameterName } from '../../engine/wire/parameters.ts'
 import { Api, CAMPAIGN, type Fields, MEDIA, makeRound, type Round } from '../support/api.ts'
+import { parserOf, resolve, standalone } from '../support/contract.ts'
 import { KEYS, levelAt, startTestWorker } from '../support/engine.ts'
 import { readMetrics, sumOf } from '../support/metrics.ts'
 import { startRedis } from '../support/redis.ts'
@@ -24,31 +25,14 @@ beforeAll(() => {
   api = new Api(worker.url, KEYS.operator)
 })
 
-/** What a pointer such as `#/components/schemas/X` leads to. */
-function resolve(document: unknown, pointer: string): unknown {
-  const parts = pointer
-    .replace(/^#\//, '')
-    .split('/')
-    .map(part => part.replaceAll('~1', '/').replaceAll('~0', '~'))
-  return parts.reduce<unknown>((value, part) => (value as Fields | undefined)?.[part], document)
-}
-
 function referencesOf(value: unknown): readonly string[] {
   if (typeof value !== 'object' || value === null) return []
   const own = '$ref' in value && typeof value.$ref === 'string' ? [value.$ref] : []
   return [...own, ...Object.values(value).flatMap(referencesOf)]
 }
 
-/** A schema of a document with its references put in place, so that it can stand alone. */
-function standalone(document: unknown, schema: unknown): unknown {
-  if (typeof schema !== 'object' || schema === null) return schema
-  if (Array.isArray(schema)) return schema.map(item => standalone(document, item))
-  if ('$ref' in schema && typeof schema.$ref === 'string') return standalone(document, resolve(document, schema.$ref))
-  return Object.fromEntries(Object.entries(schema).map(([name, value]) => [name, standalone(document, value)]))
-}
-
 const passes = (document: unknown, schema: unknown, value: unknown): boolean =>
-  z.fromJSONSchema(standalone(document, schema) as Parameters<typeof z.fromJSONSchema>[0]).safeParse(value).success
+  parserOf(standalone(document, schema)).safeParse(value).success
 
 /** The bodies of the contract, by method and path. */
 const EXAMPLES: Readonly<Record<string, Fields>> = {
@@ -76,43 +60,138 @@ const EXAMPLES: Readonly<Record<string, Fields>> = {
 }
 
 interface Operation {
+  readonly operationId: string
   readonly summary: string
+  readonly tags: readonly string[]
   readonly security: readonly Fields[]
   readonly parameters: readonly Fields[]
   readonly requestBody?: { readonly content: Readonly<Record<string, { readonly schema: unknown }>> }
-  readonly responses: Fields
+  readonly responses: Readonly<Record<string, Fields>>
 }
 
-test('/openapi.json has every route, its references lead somewhere, and the examples pass its schemas', async () => {
-  const reply = await api.as('').get<Fields & { paths: Record<string, Record<string, Operation>> }>('/openapi.json')
-  expect([reply.status, reply.headers.get('content-type'), reply.body.openapi]).toEqual([200, MEDIA.json, '3.1.0'])
-  const { paths } = reply.body
-  const told = Object.entries(paths).flatMap(([path, methods]) =>
-    Object.keys(methods).map(method => `${method} ${path}`),
+interface OpenApi extends Fields {
+  readonly paths: Readonly<Record<string, Readonly<Record<string, Operation>>>>
+  readonly tags: readonly { readonly name: string }[]
+}
+
+async function readContract() {
+  const { status, headers, body } = await api.as('').get<OpenApi>('/openapi.json')
+  expect([status, headers.get('content-type'), body.openapi]).toEqual([200, MEDIA.json, '3.1.0'])
+  const operations = Object.entries(body.paths).flatMap(([path, methods]) =>
+    Object.entries(methods).map(([method, operation]) => ({ path, method, route: `${method} ${path}`, ...operation })),
   )
-  expect(told.sort()).toEqual(ROUTES.map(({ method, path }) => `${method} ${path}`).sort())
-  const lost = referencesOf(reply.body).filter(pointer => resolve(reply.body, pointer) === undefined)
-  expect(lost).toEqual([])
-  let checked = 0
-  for (const route of told) {
-    const [method = '', path = ''] = route.split(' ')
-    const { summary, parameters, requestBody, responses } = resolve(
-      { paths },
-      `#/paths/${path.replaceAll('/', '~1')}/${method}`,
-    ) as Operation
-    expect([route, summary.length > 3, Object.keys(responses).length > 0]).toEqual([route, true, true])
+  return { document: body, operations }
+}
+
+test('/openapi.json has every route of the API and no file of the pages, and its references lead somewhere', async () => {
+  const { document, operations } = await readContract()
+  const described = ROUTES.filter(({ operation }) => operation !== undefined)
+  expect(operations.map(({ route }) => route).sort()).toEqual(
+    described.map(({ method, path }) => `${method} ${path}`).sort(),
+  )
+  const left = ROUTES.filter(({ operation }) => operation === undefined).map(({ path }) => path)
+  expect(left.filter(path => !/^\/$|^\/try\/|\.(js|css)$/.test(path))).toEqual([])
+  expect(referencesOf(document).filter(pointer => resolve(document, pointer) === undefined)).toEqual([])
+  expect(new Set(operations.map(({ operationId }) => operationId)).size).toBe(operations.length)
+  const tags = document.tags.map(({ name }) => name)
+  for (const { route, path, summary, parameters, responses, tags: own } of operations) {
+    expect([route, summary.length > 3, own.length === 1 && tags.includes(own[0] as string)]).toEqual([
+      route,
+      true,
+      true,
+    ])
     const named = parameters.filter(({ in: place }) => place === 'path')
     expect(named.map(({ name }) => name)).toEqual([...path.matchAll(/\{(\w+)\}/g)].map(match => match[1]))
-    const example = EXAMPLES[route]
-    if (example === undefined) continue
-    expect([route, Object.keys(requestBody?.content ?? {}).sort()]).toEqual([route, Object.values(MEDIA).sort()])
-    for (const { schema } of Object.values(requestBody?.content ?? {})) {
-      expect([route, passes(reply.body, schema, example)]).toEqual([route, true])
-      expect([route, passes(reply.body, schema, { ...example, unheard_of: 1 })]).toEqual([route, false])
-      checked++
+    expect([route, Object.keys(responses).some(status => status.startsWith('2'))]).toEqual([route, true])
+    for (const response of Object.values(responses)) {
+      const { content } = standalone(document, response) as { content: Fields }
+      expect([route, Object.keys(content).length > 0]).toEqual([route, true])
     }
   }
-  expect(checked).toBeGreaterThanOrEqual(2 * 6)
+})
+
+test('the bodies of the contract and the examples of the document pass its schemas, and spoilt ones do not', async () => {
+  const { document, operations } = await readContract()
+  let checked = 0
+  for (const { route, requestBody } of operations) {
+    for (const [type, { schema }] of Object.entries(requestBody?.content ?? {})) {
+      if (type.endsWith('ndjson')) continue
+      const { examples = [] } = standalone(document, schema) as { examples?: readonly Fields[] }
+      expect([route, examples.length > 0]).toEqual([route, true])
+      for (const example of [...examples, EXAMPLES[route] ?? []].flat()) {
+        expect([route, passes(document, schema, example)]).toEqual([route, true])
+        expect([route, passes(document, schema, { ...example, unheard_of: 1 })]).toEqual([route, false])
+        checked++
+      }
+    }
+  }
+  expect(checked).toBeGreaterThanOrEqual(2 * (17 + Object.keys(EXAMPLES).length))
+  for (const [name, schema] of Object.entries((document.components as { schemas: Record<string, Fields> }).schemas))
+    for (const example of (schema.examples ?? []) as readonly unknown[])
+      expect([name, passes(document, schema, example)]).toEqual([name, true])
+})
+
+test('a parameter of a query has the type that the engine takes, and no other', async () => {
+  const { operations } = await readContract()
+  const values = [
+    'true',
+    'false',
+    'x',
+    '0',
+    '1',
+    '255',
+    '256',
+    '1000',
+    '1001',
+    '12345',
+    'u1',
+    'a/b',
+    'f'.repeat(32),
+    '',
+  ]
+  const types = new Map<string, unknown>()
+  for (const { parameters } of operations) {
+    for (const { name, in: place, schema } of parameters as readonly { name: string; in: string; schema: Fields }[]) {
+      if (place !== 'query' || name === 'verbose') continue
+      types.set(name, schema.type)
+      const parser = parserOf(schema)
+      const typed = (value: string) => {
+        if (schema.type === 'boolean') return value === 'true' ? true : value === 'false' ? false : value
+        return schema.type === 'integer' && /^\d+$/.test(value) ? Number(value) : value
+      }
+      const { form } = PARAMETERS[name as ParameterName]
+      // The form of a number lets pass what the route then refuses by its range.
+      const passed = values.filter(value => parser.safeParse(typed(value)).success)
+      expect([name, passed.filter(value => !form.test(value))]).toEqual([name, []])
+      expect([name, passed.length > 0]).toEqual([name, true])
+      if (schema.type !== 'integer') expect([name, values.filter(value => form.test(value))]).toEqual([name, passed])
+    }
+  }
+  const named = (type: string) =>
+    [...types]
+      .filter(([, is]) => is === type)
+      .map(([name]) => name)
+      .sort()
+  expect([named('boolean'), named('integer')]).toEqual([
+    ['dry_run', 'durability', 'vouchers'],
+    ['limit', 'slot', 'window'],
+  ])
+  expect(named('string')).toEqual(['cursor', 'merchant_id', 'order_id', 'tag', 'user_id'])
+})
+
+test('an Idempotency-Key is required where the document says so, and nowhere else', async () => {
+  const { operations } = await readContract()
+  const keyed = operations.filter(({ parameters }) => parameters.some(({ name }) => name === 'Idempotency-Key'))
+  const required = keyed.filter(({ parameters }) =>
+    parameters.some(({ in: place, required: is }) => place === 'header' && is),
+  )
+  expect(required.map(({ operationId }) => operationId).sort()).toEqual(['redeem', 'reverse'])
+  const examples = EXAMPLES as Readonly<Record<string, Fields | undefined>>
+  for (const { route, path, requestBody } of keyed.filter(({ method }) => method === 'post')) {
+    const body = requestBody && (examples[route] ?? {})
+    const { body: answer } = await api.post(path.replace(/\{\w+\}/g, 'none'), body)
+    expect([route, answer.code === 'idempotency_key_required']).toEqual([route, /redeem|redemptions/.test(path)])
+  }
 })
 
 test('/asyncapi.json has every op, and the frames of a real socket fit it', async () => {

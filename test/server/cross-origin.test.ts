@@ -8,9 +8,10 @@ import { Api, type Asked, makeRound, type Round } from '../support/api.ts'
 import { KEYS, startTestWorker, type TestWorker } from '../support/engine.ts'
 import { RawConnection } from '../support/raw-http.ts'
 import { type RedisServer, startRedis } from '../support/redis.ts'
-import { openStream } from '../support/stream-client.ts'
+import { openStream, upgradeAnswer } from '../support/stream-client.ts'
 
 const SHOP = 'https://shop.example'
+const APP = 'capacitor://localhost'
 const RATE = 30
 
 let redis: RedisServer
@@ -19,7 +20,10 @@ let api: Api
 let round: Round
 beforeAll(async () => {
   redis = await startRedis({ appendfsync: 'no' })
-  const settings = { FAIRGRAB_ORIGINS: `http://other.example, ${SHOP}:443/`, FAIRGRAB_RATE_ADDRESS: String(RATE) }
+  const settings = {
+    FAIRGRAB_ORIGINS: `http://other.example, ${SHOP}:443/, ${APP}`,
+    FAIRGRAB_RATE_ADDRESS: String(RATE),
+  }
   worker = await startTestWorker(redis.url, settings)
   api = new Api(worker.url, KEYS.operator)
   round = await makeRound(api, { stock: 100 })
@@ -70,6 +74,16 @@ test.each(ASKED)('%i, %s: a page that is named may read it, and no other', async
   ])
     expect(said((await ask({ origin })).headers), origin).toEqual({})
   expect(said((await ask({})).headers)).toEqual({})
+})
+
+test('an app whose pages have an origin of its own may be named', async () => {
+  const named = await api.get(`/v1/rounds/${round.id}`, { origin: APP })
+  expect(said(named.headers)).toEqual({ ...READABLE, 'access-control-allow-origin': APP })
+  expect((await upgradeAnswer(worker.url, { headers: { origin: APP } })).status).toBe(101)
+  for (const origin of ['capacitor://localhost.evil.example', 'capacitor://', 'ionic://localhost']) {
+    expect(said((await api.get(`/v1/rounds/${round.id}`, { origin })).headers), origin).toEqual({})
+    expect((await upgradeAnswer(worker.url, { headers: { origin } })).status, origin).toBe(403)
+  }
 })
 
 const preflight = (path: string, origin = SHOP) =>

@@ -1,5 +1,5 @@
 /**
- * The end of a real node: SIGTERM while claims are under way and sockets are open.
+ * The end of a real node: SIGTERM while claims are under way and sockets are open, and a terminal that closes.
  *
  * The embedded redis-server is frozen for a moment, so that a claim is certainly in flight when the signal comes. From
  * then on /readyz says 503, no new claim is taken, the one in flight is answered as soon as Redis is thawed, the
@@ -107,4 +107,14 @@ test('SIGTERM: not ready, everything under way is answered, 1012, exit 0, Redis 
     expect([read.status, read.body.claim.sequence]).toEqual([200, sequence])
   }
   await again.stop()
+})
+
+test('SIGHUP, as a terminal that closes sends it, ends a node as SIGTERM does, its Redis with it', async () => {
+  const node = await startNode()
+  onTestFinished(() => node.stop())
+  const redis = await watchRedis(node.dataDir)
+  node.signal('SIGHUP')
+  expect(await node.ended).toBe(0)
+  await redis.gone
+  await expect.poll(() => isAlive(redis.pid)).toBe(false)
 })

@@ -4,7 +4,7 @@
  */
 
 import { Redis } from 'ioredis'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
 import * as keys from '../../engine/store/connection/keys.ts'
 import {
   Api,
@@ -17,6 +17,8 @@ import {
   type Round,
 } from '../support/api.ts'
 import { KEYS, startTestWorker, type TestWorker } from '../support/engine.ts'
+import { OperatorChanges } from '../support/operator-changes.ts'
+import { RawConnection } from '../support/raw-http.ts'
 import { type RedisProcess, startLocalRedis } from '../support/redis.ts'
 
 const CAMPAIGN = {
@@ -116,6 +118,22 @@ test('a drawn round is made once and is open to entries', async () => {
   // Rules that would come too late are made again by whichever worker looks next.
   while ((await api.get(`/v1/rounds/${first?.body.id}/draw`)).status === 404);
   expect((await api.get(`/v1/rounds/${first?.body.id}/draw`)).body).toMatchObject({ state: 'open' })
+})
+
+test('a beacon is published once, also when it is asked for again behind the next window', async () => {
+  const { path, body, check } = await new OperatorChanges(api, client).beacon(5000)
+  const asked = { body, headers: under(freshKey()) }
+  const first = await api.call('POST', path, asked)
+  await check()
+  const draw = keys.roundDraw(path.split('/')[3] as string)
+  await expect.poll(() => client.hget(draw, 'window'), { timeout: 20_000 }).toBe('1')
+  const again = await other.call('POST', path, asked)
+  expect([first, again].map(reply => [reply.status, isReplayed(reply)])).toEqual([
+    [200, false],
+    [200, true],
+  ])
+  expect(again.body).toEqual(first.body)
+  expectProblem(await other.call('POST', path, { body, headers: {} }), 'wrong_state')
 })
 
 test('stock is added once, also where the total was asked for', async () => {
@@ -282,6 +300,23 @@ test('a key that no header should carry is refused, also of a dry run, which spe
   const key = under(freshKey())
   expect((await api.post(`/v1/rounds/${id}/stock?dry_run=true`, { add: 7 }, key)).status).toBe(200)
   expect((await api.post<Round>(`/v1/rounds/${id}/stock`, { add: 1 }, key)).body.stock.total).toBe(2)
+})
+
+test.each([
+  ['without a value', 'Idempotency-Key:\r\n'],
+  ['of spaces', 'Idempotency-Key:   \r\n'],
+  ['twice', 'Idempotency-Key: a\r\nIdempotency-Key: b\r\n'],
+  ['twice, once without a value', 'Idempotency-Key:\r\nidempotency-key: b\r\n'],
+])('a key that stands there %s is no key, and is not taken for none', async (_, lines) => {
+  const { id } = await makeRound(api, { stock: 1 })
+  const raw = new RawConnection(worker.url)
+  onTestFinished(() => raw.close())
+  const head = `POST /v1/rounds/${id}/stock HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ${KEYS.operator}\r\n`
+  const { status, body } = await raw.ask(
+    `${head}Content-Type: application/json\r\nContent-Length: 9\r\n${lines}\r\n{"add":1}`,
+  )
+  expect([status, body]).toEqual([422, expect.stringContaining('Idempotency-Key: 1..128 visible characters')])
+  expect((await api.get<Round>(`/v1/rounds/${id}`)).body.stock.total).toBe(1)
 })
 
 test('two at once, at two nodes, make one round, one campaign and one change of stock', async () => {

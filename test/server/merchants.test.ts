@@ -153,3 +153,15 @@ test('under a key all lines are kept once, also where the first try came to half
   )
   expect(names).toEqual(['Newer', 'First 500'])
 })
+
+test('a page ends at any id that a merchant may have, and the next one goes on behind it', async () => {
+  const ids = ['z-a', 'z.b', 'z@c', 'z_d', 'zE']
+  await put(ids.map(id => ({ id, name: id })))
+  const seen: string[] = []
+  for (let cursor: string | null = 'y'; cursor !== null; ) {
+    const page: Listed = (await api.get<Listed>(`/v1/merchants?limit=1&cursor=${encodeURIComponent(cursor)}`)).body
+    seen.push(...page.data.map(({ id }) => id))
+    cursor = page.next_cursor
+  }
+  expect(seen.sort()).toEqual(ids.toSorted())
+})

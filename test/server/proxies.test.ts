@@ -1,79 +1,39 @@
 /**
- * The proxies of deploy/proxy in front of a node, as they ship: nginx and HAProxy from the system's packages.
+ * The proxies of deploy/proxy in front of a node, as they ship: nginx, HAProxy and Caddy from the system's packages.
  *
- * What docs/operations.md promises of them is asked through each: heads of a shop's domain, a first line in two packets,
- * two lengths that differ, claims on connections that were idle, a rate and sockets an address of those who ask and not of the
- * proxy, whatever they write themselves, and a subscriber who says nothing and is kept. Only the
- * addresses and the places of files are changed here. The pings are waited for in the background of the other tests.
+ * What docs/operations.md promises of them is asked through each, by TLS: heads of a shop's domain, a first line in two packets,
+ * two lengths that differ, the longest bodies, HTTP/2, both families of addresses, claims on connections that were idle, a rate and
+ * sockets an address of those who ask and not of the proxy, whatever they write themselves, and a subscriber who says nothing and is
+ * kept. The pings are waited for in the background of the other tests. Reloads: test/fault/proxy-reloads.test.ts.
  */
-import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdirSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs'
-import { rm } from 'node:fs/promises'
-import { type IncomingMessage, request } from 'node:http'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
-import { setTimeout as delay } from 'node:timers/promises'
+import type { IncomingMessage } from 'node:http'
+import { connect } from 'node:http2'
+import { request } from 'node:https'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { WebSocket } from 'ws'
-import { ROOT } from '../repo/tree.ts'
-import { Api, makeRound, type Round } from '../support/api.ts'
+import { CLAIMS_PER_REQUEST_MAX, MERCHANTS_PER_REQUEST_MAX, USER_ID_BYTES_MAX } from '../../engine/base/limits.ts'
+import { Api, type Fields, makeRound, type Round } from '../support/api.ts'
+import { servername } from '../support/certificates.ts'
 import { KEYS, startNode, type TestNode } from '../support/engine.ts'
-import { freePort } from '../support/node-process.ts'
+import { PatientApi } from '../support/patient-api.ts'
+import { FAMILIES, type Family, FrontProxy, PROXIES, type ProxyName, Trusted } from '../support/proxies.ts'
 import { RawConnection } from '../support/raw-http.ts'
-import { openStream } from '../support/stream-client.ts'
+import { openStream, upgradeStatus } from '../support/stream-client.ts'
 
 const PINGED_WITHIN_S = 25
-const SERVES_WITHIN_MS = 20_000
-const PROXIES = ['nginx', 'haproxy'] as const
-type Proxy = (typeof PROXIES)[number]
 const RATE = 40
-const SOCKETS = 4
+/** As many as are opened without a credential to wait for a ping. */
+const SOCKETS = 1 + PROXIES.length
 const LIMITS = { FAIRGRAB_RATE_ADDRESS: String(RATE), FAIRGRAB_SOCKETS_ADDRESS: String(SOCKETS) }
 
-const folder = mkdtempSync(join(tmpdir(), 'fg-proxy-'))
-const urls = new Map<Proxy, string>()
-const children: ChildProcess[] = []
+const trusted = new Trusted()
+const proxies = new Map<ProxyName, FrontProxy>()
 let node: TestNode
 let round: Round
 let pings: Promise<readonly (readonly [who: string, seconds: number])[]>
 
-/** The file that ships, between other addresses; nginx keeps what it writes in the test's folder. */
-function configuration(proxy: Proxy, port: number): string {
-  const text = readFileSync(join(ROOT, 'deploy/proxy', proxy === 'nginx' ? 'nginx.conf' : 'haproxy.cfg'), 'utf8')
-  const temporary = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'].map(
-    name => `${name}_temp_path ${folder}/${name};`,
-  )
-  return text
-    .replaceAll('127.0.0.1:8080', new URL(node.url).host)
-    .replace('listen 80;', `listen 127.0.0.1:${port};`)
-    .replace('bind :80', `bind 127.0.0.1:${port}`)
-    .replace('/var/log/nginx', folder)
-    .replace('http {', `http { ${temporary.join(' ')}`)
-}
-
-async function start(proxy: Proxy): Promise<void> {
-  const port = await freePort()
-  const file = join(folder, proxy)
-  writeFileSync(file, configuration(proxy, port))
-  const args =
-    proxy === 'nginx'
-      ? ['-p', folder, '-c', file, '-e', 'stderr', '-g', `daemon off; pid ${folder}/pid;`]
-      : ['-db', '-f', file]
-  const child = spawn(proxy, args, { stdio: ['ignore', 'ignore', 'pipe'] })
-  children.push(child)
-  let words = ''
-  child.stderr.on('data', chunk => {
-    words += chunk
-  })
-  const url = `http://127.0.0.1:${port}`
-  urls.set(proxy, url)
-  const until = performance.now() + SERVES_WITHIN_MS
-  while (!(await answers(url))) {
-    if (child.exitCode !== null || performance.now() > until) throw new Error(`${proxy} does not serve: ${words}`)
-    await delay(20)
-  }
-}
+const proxyOf = (name: ProxyName): FrontProxy => proxies.get(name) as FrontProxy
 
 const answers = (url: string): Promise<boolean> =>
   fetch(`${url}/livez`).then(
@@ -83,7 +43,7 @@ const answers = (url: string): Promise<boolean> =>
 
 /** The status of what an address of this machine asks without a credential. */
 async function statusFor(url: string, localAddress: string, headers: Record<string, string> = {}): Promise<number> {
-  const asked = request(`${url}/v1/rounds/${round.id}`, { localAddress, headers, agent: false })
+  const asked = request(`${url}/v1/rounds/${round.id}`, { localAddress, headers, agent: false, servername })
   asked.end()
   const [answer] = (await once(asked, 'response')) as [IncomingMessage]
   answer.resume()
@@ -103,19 +63,17 @@ async function firstPing(who: string, url: string): Promise<readonly [string, nu
 
 beforeAll(async () => {
   node = await startNode({ ...LIMITS, FAIRGRAB_TRUSTED_PROXIES: '127.0.0.1', FAIRGRAB_DURABILITY: 'memory' })
-  round = await makeRound(new Api(node.url, KEYS.operator), { stock: 1000 })
-  mkdirSync(folder, { recursive: true })
-  await Promise.all(PROXIES.map(start))
-  const all = [['itself', node.url], ...urls] as const
+  round = await makeRound(new Api(node.url, KEYS.operator), { stock: 100_000 })
+  for (const proxy of await Promise.all(PROXIES.map(name => FrontProxy.start(name, node.url, trusted))))
+    proxies.set(proxy.name, proxy)
+  const all = [['itself', node.url], ...PROXIES.map(name => [name, proxyOf(name).url('IPv4')])] as [string, string][]
   pings = Promise.all(all.map(([who, url]) => firstPing(who, url)))
   pings.catch(() => undefined)
 })
 afterAll(async () => {
-  const ended = children.map(child => (child.exitCode === null ? once(child, 'exit') : undefined))
-  for (const child of children) child.kill('SIGTERM')
-  await Promise.all(ended)
+  await Promise.all([...proxies.values()].map(proxy => proxy.stop()))
   await node?.stop()
-  await rm(folder, { recursive: true, force: true })
+  trusted[Symbol.dispose]()
 })
 
 const claimOf = (user: string, more = '') => {
@@ -127,7 +85,7 @@ const claimOf = (user: string, more = '') => {
 }
 
 describe.each(PROXIES)('%s', proxy => {
-  const url = () => urls.get(proxy) as string
+  const url = (family: Family = 'IPv4') => proxyOf(proxy).url(family)
   const ask = async (...packets: readonly string[]) => {
     const connection = new RawConnection(url())
     await connection.open()
@@ -169,16 +127,67 @@ describe.each(PROXIES)('%s', proxy => {
   })
 })
 
+describe.each(PROXIES)('%s, by TLS', proxy => {
+  const url = () => proxyOf(proxy).url('IPv4')
+
+  test('the longest bodies go through', async () => {
+    const api = new PatientApi(url(), KEYS.operator)
+    const longest = (i: number) => `${proxy}-${i}-`.padEnd(USER_ID_BYTES_MAX, 'x')
+    const claims = Array.from({ length: CLAIMS_PER_REQUEST_MAX }, (_, i) => ({ user_id: longest(i), pool: 'general' }))
+    const { body } = await api.post<{ results: Fields[] }>(`/v1/rounds/${round.id}/claims/batch`, { claims })
+    expect(body.results.map(({ outcome }) => outcome)).toEqual(claims.map(() => 'granted'))
+    const merchant = (i: number) => JSON.stringify({ id: longest(i), name: 'x'.repeat(100) })
+    const lines = Buffer.from(Array.from({ length: MERCHANTS_PER_REQUEST_MAX }, (_, i) => merchant(i)).join('\n'))
+    expect(lines.length).toBeGreaterThan(1.5e6)
+    const put = await api.call('PUT', '/v1/merchants', {
+      body: lines,
+      headers: { 'content-type': 'application/x-ndjson' },
+    })
+    expect(put.status).toBe(200)
+  })
+
+  test('HTTP/2 ends at the proxy', async () => {
+    const session = connect(url())
+    const asked = session.request({
+      ':method': 'POST',
+      ':path': `/v1/rounds/${round.id}/claims`,
+      ...{ authorization: `Bearer ${KEYS.platform}`, 'content-type': 'application/json' },
+    })
+    asked.end(JSON.stringify({ user_id: `${proxy}-2` }))
+    const [head] = (await once(asked, 'response')) as [Fields]
+    expect([session.alpnProtocol, head[':status']]).toEqual(['h2', 201])
+    session.destroy()
+  })
+
+  test('pages of its own address may open the stream, others may not', async () => {
+    const from = (origin: string) => upgradeStatus(url(), { credential: KEYS.viewer, headers: { origin } })
+    expect([await from(url()), await from('https://elsewhere.example')]).toEqual([101, 403])
+  })
+
+  test.each(FAMILIES)('without TLS it only says where to go, by %s', async family => {
+    const plain = await fetch(`${proxyOf(proxy).url(family, 'http')}/v1/rounds?limit=1`, { redirect: 'manual' })
+    expect([plain.status, plain.headers.get('location')]).toEqual([
+      308,
+      expect.stringMatching(/^https:.*rounds.limit=1$/),
+    ])
+  })
+})
+
 describe.each(PROXIES)('%s, trusted', proxy => {
-  const url = () => urls.get(proxy) as string
+  const url = (family: Family = 'IPv4') => proxyOf(proxy).url(family)
 
   test('a rate is of who asks, and nobody else pays for it or passes for another', async () => {
     const busy = `127.0.1.${1 + PROXIES.indexOf(proxy)}`
     const idle = `127.0.2.${1 + PROXIES.indexOf(proxy)}`
     const forged = (i: number) => ({ 'x-forwarded-for': `198.51.100.${i}` })
-    const statuses = await Promise.all(Array.from({ length: 3 * RATE }, (_, i) => statusFor(url(), busy, forged(i))))
-    expect(statuses).toContain(429)
-    expect(await statusFor(url(), idle)).toBe(200)
+    for (const [family, address] of [
+      ['IPv4', busy],
+      ['IPv6', '::1'],
+    ] as const) {
+      const asked = Array.from({ length: 3 * RATE }, (_, i) => statusFor(url(family), address, forged(i)))
+      expect(await Promise.all(asked), family).toContain(429)
+      expect(await statusFor(url(), idle)).toBe(200)
+    }
   })
 
   test('so are the sockets of an address', async () => {
@@ -202,4 +211,22 @@ test(`a subscriber who says nothing is pinged within ${PINGED_WITHIN_S} s, also 
   const told = await pings
   expect(told.map(([who]) => who)).toEqual(['itself', ...PROXIES])
   for (const [who, seconds] of told) expect(seconds, who).toBeLessThan(PINGED_WITHIN_S)
+})
+
+test('a connection that is idle while HAProxy is reloaded gets one more answer, which says that it is the last', async () => {
+  const connection = new RawConnection(proxyOf('HAProxy').url('IPv4'))
+  const live = () => connection.ask('GET /livez HTTP/1.1\r\nHost: x\r\n\r\n')
+  expect((await live()).head).not.toMatch(/^connection: close$/im)
+  await proxyOf('HAProxy').reload()
+  expect(await live()).toMatchObject({ status: 200, head: expect.stringMatching(/^connection: close$/im) })
+})
+
+test('a token in the address of a stream is in no log, also when the engine is away', async () => {
+  await node.stop()
+  const query = '?access_token=secret-of-somebody'
+  for (const [name, proxy] of proxies) {
+    expect(await upgradeStatus(proxy.url('IPv4'), { query }), name).toBeGreaterThan(499)
+    proxies.delete(name)
+    expect(await proxy.stop(), name).not.toContain('secret-of-somebody')
+  }
 })

@@ -9,6 +9,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest'
+import type { Finding } from '../../engine/base/finding.ts'
 import { BODY_BYTES_MAX, KEY_SET_BYTES_MAX } from '../../engine/base/limits.ts'
 import { checkKeySource, publishedKeysOf } from '../../engine/main/key-source.ts'
 import { Api, expectProblem, makeRound, type Round } from '../support/api.ts'
@@ -179,10 +180,21 @@ test('away at the start: tokens of its keys are unavailable with a time to ask a
   expect((await new Api(url, KEYS.platform).post(`/v1/rounds/${round.id}/claims`, { user_id: 'p' })).status).toBe(201)
   expectProblem(await claimBy(url, round, 'x.y.z'), 'unauthorized')
   expect((await new Api(url).get('/readyz')).status).toBe(200)
+  const warnings = async () => {
+    const { body } = await new Api(url).get<{ warnings: Finding[] }>('/readyz?verbose')
+    return body.warnings.filter(({ what }) => what.startsWith('FAIRGRAB_JWKS'))
+  }
+  await expect.poll(warnings, { timeout: 30_000 }).toEqual([
+    {
+      what: expect.stringMatching(/^FAIRGRAB_JWKS: the published keys were never read: ".*" .*ECONNREFUSED/),
+      mend: expect.stringContaining('correct the address'),
+    },
+  ])
   const back = await listenAgain()
   onTestFinished(async () => void (await back.close()))
   back.publish(ec)
   await expect.poll(async () => (await claimBy(url, round, ec.token('ada'))).status, { timeout: 30_000 }).toBe(201)
+  await expect.poll(warnings, { timeout: 30_000 }).toEqual([])
 })
 
 const NEVER = () => {}

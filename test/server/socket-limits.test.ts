@@ -17,7 +17,7 @@ import { KEYS, startTestWorker, type TestWorker } from '../support/engine.ts'
 import { readMetrics, sumOf } from '../support/metrics.ts'
 import { RawConnection } from '../support/raw-http.ts'
 import { type RedisServer, startRedis } from '../support/redis.ts'
-import { openStream, type StreamClient, SUBPROTOCOLS, upgradeStatus } from '../support/stream-client.ts'
+import { openStream, type StreamClient, SUBPROTOCOLS, upgradeAnswer, upgradeStatus } from '../support/stream-client.ts'
 
 const SOCKETS = 6
 const SOCKETS_ADDRESS = 3
@@ -92,6 +92,7 @@ test('sockets in total: one more is refused with 503, and let in when one has le
   const all = await open(SOCKETS, KEYS.viewer)
   expect(await status(KEYS.viewer)).toBe(503)
   expect(await status(KEYS.operator)).toBe(503)
+  expect((await upgradeAnswer(worker.url, { credential: KEYS.viewer })).headers['retry-after']).toBe('1')
   await close(all.splice(0, 1))
   await expect.poll(() => status(KEYS.viewer)).toBe(101)
   await close(all)
@@ -101,6 +102,7 @@ test('sockets of one address: only those without a credential count, each addres
   await expect.poll(async () => String((await api.get('/metrics')).body)).toMatch(/^fairgrab_stream_sockets 0$/m)
   const all = await open(SOCKETS_ADDRESS)
   expect(await status()).toBe(429)
+  expect((await upgradeAnswer(worker.url)).headers['retry-after']).toBe('1')
   await close(await open(SOCKETS - SOCKETS_ADDRESS, KEYS.platform))
   const elsewhere = connect({ port: Number(new URL(worker.url).port), host: '127.0.0.1', localAddress: '127.0.0.9' })
   elsewhere.write(

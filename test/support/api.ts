@@ -4,13 +4,14 @@
  * A reply keeps its status, its headers and its body decoded by what its own Content-Type says, so that an answer in
  * the wrong encoding fails where it is read. Bodies go out as the encoding of the client unless they are bytes, which
  * go out as they are: that is how a test sends what no client would. The makers below build the campaign and the
- * round that most tests want, over the API like everybody else.
+ * round that most tests want, over the API like everybody else. Every answer is held to /openapi.json.
  *
  * Rejected: the product's own client. It would hide the statuses and headers that these tests are about.
  */
 import { Packr, Unpackr } from 'msgpackr'
 import { expect } from 'vitest'
 import { CODES, type Code } from '../../engine/base/codes.ts'
+import { misfitOf } from './contract.ts'
 import { KEYS } from './engine.ts'
 
 export type Encoding = 'json' | 'msgpack'
@@ -75,7 +76,10 @@ export class Api {
     })
     const bytes = Buffer.from(await response.arrayBuffer())
     const type = response.headers.get('content-type') ?? ''
-    return { status: response.status, headers: response.headers, body: decoded(bytes, type) as Body, bytes }
+    const answer = decoded(bytes, type)
+    const misfit = misfitOf(method, path, { status: response.status, type, body: answer })
+    if (misfit !== undefined) throw new Error(misfit)
+    return { status: response.status, headers: response.headers, body: answer as Body, bytes }
   }
 
   #encode(body: unknown): string | Uint8Array<ArrayBuffer> {

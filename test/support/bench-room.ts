@@ -11,7 +11,13 @@ import { readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { auditFolders } from '../../bench/audit-again.ts'
+import { compareFolders } from '../../bench/compare.ts'
 import type { Summary } from '../../bench/measure/result.ts'
+import { exitOf, type Terminal } from '../../bench/terminal.ts'
+
+/** Commands that read folders and start nothing. */
+const READING = { audit: auditFolders, compare: compareFolders } as const
 
 const RUN = fileURLToPath(new URL('../../bench/run.ts', import.meta.url))
 
@@ -49,6 +55,21 @@ export class BenchRoom implements AsyncDisposable {
       })
     }
     const [code] = (await once(child, 'close')) as [number | null]
+    return { code, ...said }
+  }
+
+  /** The same of a command that only reads, in this process: what a program is, `run` shows once. */
+  async look([name, ...args]: readonly [keyof typeof READING, ...string[]]): Promise<Ended> {
+    const said = { stdout: '', stderr: '' }
+    const terminal: Terminal = {
+      out: text => {
+        said.stdout += text
+      },
+      err: text => {
+        said.stderr += text
+      },
+    }
+    const code = await exitOf(() => READING[name](args, terminal), terminal)
     return { code, ...said }
   }
 

@@ -41,6 +41,9 @@ export class Certificates implements Disposable {
   }
 }
 
+/** By which name a client looks for such a certificate at an IPv6 address: Node 22 finds none by that. */
+export const servername = 'localhost'
+
 /** How a server is given them; it asks its clients for one as well. */
 export const servedWith = (port: number, { ca, cert, key }: Required<TlsFiles>): readonly string[] => [
   ...['--port', '0', '--tls-port', String(port), '--tls-cert-file', cert, '--tls-key-file', key],

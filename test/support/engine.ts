@@ -91,8 +91,8 @@ export interface TestNode extends Printed {
   stop(): Promise<void>
 }
 
-/** Tells the node to end as soon as this process is gone. */
-function watch(pid: number): ChildProcess {
+/** Tells a process to end as soon as this one is gone. */
+export function watch(pid: number): ChildProcess {
   const watcher = spawn('sh', ['-c', 'cat >/dev/null; kill -TERM "$0" 2>/dev/null', String(pid)], {
     stdio: ['pipe', 'ignore', 'ignore'],
     detached: true,
@@ -123,11 +123,12 @@ function untilServing(child: ChildProcess, makesKey: boolean): Promise<Printed> 
   return promise
 }
 
-/** A node as people start it, with its own environment and nothing of this one's but PATH. */
-export async function startNode(settings: Readonly<Record<string, string>> = {}): Promise<TestNode> {
+const CLI = fileURLToPath(new URL('../../engine/cli.ts', import.meta.url))
+
+/** A node as people start it, with its own environment and nothing of this one's but PATH; `cli` is the program `fairgrab`. */
+export async function startNode(settings: Readonly<Record<string, string>> = {}, cli = CLI): Promise<TestNode> {
   const dataDir = mkdtempSync(join(tmpdir(), 'fg-node-'))
   const env = bareEnv({ ...SETTINGS, FAIRGRAB_WORKERS: '1', FAIRGRAB_DATA_DIR: dataDir, ...settings })
-  const cli = fileURLToPath(new URL('../../engine/cli.ts', import.meta.url))
   const child = spawn(process.execPath, [cli, 'up'], { env, stdio: ['ignore', 'pipe', 'pipe'] })
   const ended = once(child, 'exit').then(([code, signal]) => (code ?? signal) as number | string)
   await once(child, 'spawn')

@@ -44,7 +44,7 @@ async function wholeStream(link: Link, key: string): Promise<[id: string, fields
   }
 }
 
-/** All fields of a hash that nobody writes meanwhile. */
+/** All fields of a hash. */
 async function wholeHash(link: Link, key: string): Promise<Record<string, string>> {
   const all: Record<string, string> = {}
   for (let cursor = '0'; ; ) {
@@ -56,12 +56,21 @@ async function wholeHash(link: Link, key: string): Promise<Record<string, string
   }
 }
 
+/** A campaign's keys of one moment: read again when its ledger moved meanwhile, as it does by the sweep of an engine that runs. */
+async function readLedger(link: Link, campaignId: string) {
+  for (;;) {
+    const before = await link.request(client => client.hget(keys.campaignState(campaignId), 'entries'))
+    const stream = await wholeStream(link, keys.campaignLedger(campaignId))
+    const kept = await wholeHash(link, keys.campaignBalances(campaignId))
+    const records = await wholeHash(link, keys.campaignVouchers(campaignId))
+    const state = await wholeHash(link, keys.campaignState(campaignId))
+    if (before === (state.entries ?? null)) return { stream, kept, records, state }
+  }
+}
+
 /** Reads a campaign's ledger and checks all that must hold of it by itself. */
 export async function expectSoundLedger(link: Link, campaignId: string): Promise<LedgerState> {
-  const stream = await wholeStream(link, keys.campaignLedger(campaignId))
-  const kept = await wholeHash(link, keys.campaignBalances(campaignId))
-  const state = await wholeHash(link, keys.campaignState(campaignId))
-  const records = await wholeHash(link, keys.campaignVouchers(campaignId))
+  const { stream, kept, records, state } = await readLedger(link, campaignId)
   const added: Record<string, bigint> = {}
   let chain = ''
   const entries = stream.map(([id, flat]) => {

@@ -6,6 +6,7 @@
  */
 import { once } from 'node:events'
 import { connect, type Socket } from 'node:net'
+import { connect as connectTls, TLSSocket } from 'node:tls'
 
 export interface RawAnswer {
   /** 0 when the server closed without a word. */
@@ -32,8 +33,9 @@ export class RawConnection {
   #look: () => void = () => undefined
 
   constructor(url: string) {
-    const { hostname, port } = new URL(url)
-    this.#socket = connect({ host: hostname, port: Number(port) })
+    const { hostname: host, port, protocol } = new URL(url)
+    const there = { host, port: Number(port) }
+    this.#socket = protocol === 'https:' ? connectTls(there) : connect(there)
     this.#socket.on('data', chunk => {
       this.#text += chunk.toString('latin1')
       this.#look()
@@ -68,6 +70,7 @@ export class RawConnection {
   /** Resolves when bytes that are written are in the hands of the other side's system, whether its process runs or not. */
   async open(): Promise<void> {
     if (this.#socket.connecting) await once(this.#socket, 'connect')
+    if (this.#socket instanceof TLSSocket && !this.#socket.authorized) await once(this.#socket, 'secureConnect')
   }
 
   /** Resolves when the server has ended the connection. */

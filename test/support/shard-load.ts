@@ -9,6 +9,7 @@ import { join } from 'node:path'
 import { onTestFinished } from 'vitest'
 import * as keys from '../../engine/store/connection/keys.ts'
 import { Api, makeRound, type Round } from './api.ts'
+import { RESTING } from './crowd.ts'
 import { KEYS, SOON_MS, startTestWorker } from './engine.ts'
 import { type ClusterOptions, type ClusterServer, RedisCluster } from './redis-cluster.ts'
 
@@ -20,6 +21,8 @@ const BATCH = 16
 /** Asked in one batch at the end. */
 const TOGETHER = 2048
 const AGAIN_MS = 20
+/** Between an answer and the next batch of its line: what is proved does not grow with how many claim meanwhile. */
+const { restMs: REST_MS } = RESTING
 const SHOWN = 20
 
 /** A round of which a server has the slot. */
@@ -75,7 +78,7 @@ interface BatchAnswer {
   readonly code?: string
 }
 
-const pause = () => new Promise(resume => setTimeout(resume, AGAIN_MS))
+const pause = (ms = AGAIN_MS) => new Promise(resume => setTimeout(resume, ms))
 
 export class ShardLoad {
   readonly #nodes: readonly Api[]
@@ -133,6 +136,7 @@ export class ShardLoad {
       const fresh = Array.from({ length: BATCH - users.length }, () => `u${name}-${next++}`)
       users = await this.#ask(node, round, [...users, ...fresh])
       if (users.length > 0) await pause()
+      else if (REST_MS > 0) await pause(REST_MS)
     }
   }
 

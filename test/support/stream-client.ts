@@ -6,8 +6,10 @@
  * connection itself, which is what a slow reader looks like to the engine.
  */
 import { once } from 'node:events'
+import type { IncomingHttpHeaders } from 'node:http'
 import { type ClientOptions, type RawData, WebSocket } from 'ws'
 import { type Fields, pack, unpack } from './api.ts'
+import { servername } from './certificates.ts'
 
 export const SUBPROTOCOLS = { json: 'fairgrab.json.v1', msgpack: 'fairgrab.msgpack.v1' } as const
 
@@ -35,6 +37,7 @@ export class StreamClient {
 
   constructor(url: string, { credential, protocols = [], headers = {}, query = '' }: StreamOptions = {}) {
     const options: ClientOptions = {
+      ...(url.startsWith('https:') ? { servername } : {}),
       headers: { ...headers, ...(credential === undefined ? {} : { authorization: `Bearer ${credential}` }) },
     }
     this.socket = new WebSocket(`${url.replace(/^http/, 'ws')}/v1/stream${query}`, [...protocols], options)
@@ -108,12 +111,19 @@ export async function openStream(url: string, options: StreamOptions = {}): Prom
 }
 
 /** The status of HTTP that an upgrade got: 101, or the one that refused it. */
-export async function upgradeStatus(url: string, options: StreamOptions = {}): Promise<number> {
+export const upgradeStatus = async (url: string, options: StreamOptions = {}): Promise<number> =>
+  (await upgradeAnswer(url, options)).status
+
+/** What an upgrade is answered with: 101 where it opens. */
+export async function upgradeAnswer(
+  url: string,
+  options: StreamOptions = {},
+): Promise<{ readonly status: number; readonly headers: IncomingHttpHeaders }> {
   const { socket } = new StreamClient(url, options)
-  const { promise, resolve } = Promise.withResolvers<number>()
-  socket.once('open', () => resolve(101))
-  socket.once('unexpected-response', (_request, response) => resolve(response.statusCode ?? 0))
-  const status = await promise
+  const { promise, resolve } = Promise.withResolvers<{ status: number; headers: IncomingHttpHeaders }>()
+  socket.once('open', () => resolve({ status: 101, headers: {} }))
+  socket.once('unexpected-response', (_request, { statusCode: status = 0, headers }) => resolve({ status, headers }))
+  const answer = await promise
   socket.terminate()
-  return status
+  return answer
 }

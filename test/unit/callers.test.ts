@@ -8,7 +8,7 @@
 import { expect, test } from 'vitest'
 import { ANONYMOUS, Callers, may, parseKeys, RIGHTS, type Right, type Role } from '../../engine/auth/callers.ts'
 import { UserTokens } from '../../engine/auth/user-tokens.ts'
-import { CREDENTIAL_BYTES_MAX } from '../../engine/base/limits.ts'
+import { CREDENTIAL_BYTES_MAX, KEYS_MAX } from '../../engine/base/limits.ts'
 import { HandClock } from '../support/hand-clock.ts'
 
 const NO_TOKENS = new UserTokens({ secret: '', publicKey: '' }, new HandClock())
@@ -136,7 +136,7 @@ test.each([
   ['viewer:some-long-key,platform', 'FAIRGRAB_KEYS: the key of entry 2 (platform) is shorter than 8 characters'],
   ['operator:some-long-key:a b', 'FAIRGRAB_KEYS: entry 1 (operator) has a scope that is none, or a colon in its key'],
   ['merchant:some-long-key:', 'FAIRGRAB_KEYS: entry 1 (merchant) has a scope that is none, or a colon in its key'],
-  ['platform:some-long-key:ali:cmp_1', 'FAIRGRAB_KEYS: entry 1 (platform) has more behind its scope; a key cannot be'],
+  ['platform:some-long-key:ali:cmp_1', 'FAIRGRAB_KEYS: entry 1 (platform) has something behind its scope that is no'],
   [
     'operator:ключ-some-long-key',
     'FAIRGRAB_KEYS: the key of entry 1 (operator) has a character that no header carries',
@@ -151,4 +151,22 @@ test.each([
   }
   expect(said).toContain(message)
   for (const secret of ['some-long-key', 'short']) expect(said.replace('is shorter', '')).not.toContain(secret)
+})
+
+test('there is a most of keys', () => {
+  const keys = (count: number) => Array.from({ length: count }, (_, i) => `viewer:some-long-key-${i}`).join(',')
+  expect(parseKeys(keys(KEYS_MAX))).toHaveLength(KEYS_MAX)
+  expect(() => parseKeys(keys(KEYS_MAX + 1))).toThrow(`there are ${KEYS_MAX + 1} keys, and ${KEYS_MAX} is the most`)
+})
+
+test('keys may stand one a line, as a file has them', () => {
+  const keys = parseKeys(
+    'operator:some-long-key\nplatform:other-long-key:ali\r\n\nviewer:third-long-key,merchant:last-long-key:m1\n',
+  )
+  expect(keys.map(({ caller: { role, via } }) => [role, via])).toEqual([
+    ['operator', undefined],
+    ['platform', 'ali'],
+    ['viewer', undefined],
+    ['merchant', 'm1'],
+  ])
 })

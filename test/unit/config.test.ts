@@ -289,6 +289,22 @@ test('origins are as browsers send them, and what is no origin stops the start',
     'https://b.example',
     'http://c.example:8080',
   ])
+  // Apps that show pages of their own have origins of their own.
+  expect(origins('capacitor://localhost, ionic://LOCALHOST/,tauri://app.example:99')).toEqual([
+    'capacitor://localhost',
+    'ionic://localhost',
+    'tauri://app.example:99',
+  ])
+  for (const wrong of [
+    'capacitor://',
+    'capacitor://*',
+    'capacitor://a/b',
+    'capacitor://u@a',
+    'file://a',
+    'data:a',
+    'app:a',
+  ])
+    expect(() => origins(wrong)).toThrow(`FAIRGRAB_ORIGINS: "${wrong}" (from the environment)`)
   for (const wrong of ['a.example', '*', 'https://*.example', 'https://a.example/shop', 'null', 'ftp://a.example'])
     expect(() => origins(`https://b.example,${wrong}`)).toThrow(`FAIRGRAB_ORIGINS: "${wrong}" (from the environment)`)
 })
@@ -319,7 +335,9 @@ test('each secret may be in a file, without the white space at its end, and is s
   const files = Object.fromEntries(
     Object.entries(secrets).map(([name, text]) => [`${name}_FILE`, file(`${text}\r\n `)]),
   )
-  expect(readConfig(files)).toEqual({ ...readConfig(secrets), keysFile: files.FAIRGRAB_KEYS_FILE })
+  const read = { ...secrets, ...Object.fromEntries(Object.keys(files).map(name => [name, ''])) }
+  expect(readConfig(files)).toEqual({ ...readConfig(secrets), keysFile: files.FAIRGRAB_KEYS_FILE, read })
+  expect(readConfig({ ...files, ...read })).toEqual(readConfig(secrets))
   expect(settingsGiven(files)).toEqual(Object.entries(files).map(([name, value]) => ({ name, value })))
   expect(settingsGiven(secrets).map(({ value }) => value)).toEqual(Array(5).fill('set'))
   expect(readTarget({ FAIRGRAB_KEY_FILE: file('a key\n'), FAIRGRAB_KEYS_FILE: '/nowhere' }).key).toBe('a key')
@@ -338,6 +356,7 @@ test('a secret that is set twice, or in a file that cannot be used, is refused w
     /^FAIRGRAB_KEYS_FILE: "\/nowhere" \(from the environment\) cannot be read: ENOENT.*; name a file that this user may read$/,
   )
   expect(() => readConfig({ FAIRGRAB_JWT_SECRET_FILE: file(Buffer.alloc(32, 0xc4)) })).toThrow('is not UTF-8')
+  expect(() => readConfig({ FAIRGRAB_JWT_SECRET_FILE: file(`${'a'.repeat(40)}\0`) })).toThrow('has a byte of zero')
   expect(() => readConfig({ FAIRGRAB_JWT_SECRET_FILE: file('short') })).toThrow(
     'FAIRGRAB_JWT_SECRET (from the file of FAIRGRAB_JWT_SECRET_FILE) is shorter than 32 bytes',
   )

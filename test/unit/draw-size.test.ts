@@ -2,8 +2,8 @@
  * The draw's promises about size: from a list on the disk to a written result in 3 s and verified in 10 s, at ten million.
  *
  * `TEST_EFFORT=long` plays ten million entrants, prints what it took and holds the promises; the short form plays the
- * same steps with fewer under the same bounds, so that the long form cannot rot. Reading, writing and the start of the
- * command are in the times.
+ * same steps with fewer under the same bounds, so that the long form cannot rot; there the draw's processor time is held,
+ * because other tests run beside it. Reading, writing and the start of the command are in the times.
  */
 import { execFileSync } from 'node:child_process'
 import { mkdtempSync, rmSync } from 'node:fs'
@@ -30,7 +30,7 @@ test(`${N} entrants are drawn, verified and proved within the promised time and 
   const verifyMs = Math.round(performance.now() - started)
   console.log(`${N} entrants: ${JSON.stringify({ ...drawn, verify_ms: verifyMs })}`)
   expect(verdict.ok).toBe(true)
-  expect(drawn.draw_ms).toBeLessThan(DRAW_MS)
+  expect(effort(drawn.draw_cpu_ms, drawn.draw_ms)).toBeLessThan(DRAW_MS)
   expect(verifyMs).toBeLessThan(VERIFY_MS)
   expect(drawn.proof_bytes).toBeLessThan(PROOF_BYTES)
 })

@@ -197,7 +197,7 @@ const redeeming = { code: 'C', order, merchant_id: 'm' }
 const SCHEMAS = { claim, claimsBatch, newCampaign, newRound, redemption, restock, streamFrame } as const
 type Name = keyof typeof SCHEMAS
 const WRONG: readonly (readonly [Name, unknown, string])[] = [
-  ['claim', { user_id: 'a/b' }, 'user_id: must be 1..64 of A-Z a-z 0-9 . _ : @ -'],
+  ['claim', { user_id: 'a/b' }, 'user_id: must be 1..64 of A-Z a-z 0-9 . _ : @ | + -'],
   ['claim', { user_id: '' }, 'user_id: '],
   ['claim', { user_id: 'x'.repeat(65) }, 'user_id: '],
   ['claim', { user_id: 7 }, 'user_id: '],

@@ -195,7 +195,7 @@ test(
     const accepted = fuzz(26, good, bytes => {
       const read = readRecords(seal(Buffer.from(bytes)))
       for (const { sequence, holder } of read.grants)
-        must(sequence > 0 && /^[A-Za-z0-9._:@-]{1,64}(\/\d{1,3})?$/.test(holder), 'a grant that is none')
+        must(sequence > 0 && /^[A-Za-z0-9._:@|+-]{1,64}(\/\d{1,3})?$/.test(holder), 'a grant that is none')
       return read.sound && read.bytes > 0
     })
     expect(accepted).toBeGreaterThan(INPUTS / 100)

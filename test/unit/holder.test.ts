@@ -22,7 +22,7 @@ import { SLOTS_MAX, USER_ID_BYTES_MAX } from '../../engine/base/limits.ts'
 import { decode, encode } from '../../engine/wire/encoding.ts'
 import { seed } from '../support/seed.ts'
 
-const ALPHABET = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._:@-'
+const ALPHABET = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._:@|+-'
 const userIds = fc.string({ unit: fc.constantFrom(...ALPHABET), minLength: 1, maxLength: USER_ID_BYTES_MAX })
 const slots = fc.integer({ min: 1, max: SLOTS_MAX })
 

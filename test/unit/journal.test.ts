@@ -41,7 +41,7 @@ function written(): { readonly bytes: Buffer; readonly ends: readonly number[] }
   const joined = markRecord(0, 'joined', EPOCH)
   const granted = batchRecord(joined.crc, batch, decided(7, [[1, 'replayed', 3]]))
   if (!granted) throw new Error('a batch with grants has a record')
-  const read = grantsRecord(granted.crc, EPOCH, [{ sequence: 20, pool: 2, at: 6000, holder: 'd' }])
+  const read = grantsRecord(granted.crc, EPOCH, [{ sequence: 20, pool: 2, at: 6000, holder: 'auth0|d+1' }])
   const left = markRecord(read.crc, 'left', EPOCH)
   const records = [joined, granted, read, left].map(({ bytes }) => bytes)
   const ends = records.map((_, i) => Buffer.concat(records.slice(0, i + 1)).length)
@@ -53,7 +53,7 @@ const GRANTS = [
   { sequence: 3, pool: 1, at: 5000, holder: 'b' },
   { sequence: 8, pool: 0, at: 5000, holder: 'c/2' },
   { sequence: 9, pool: 0, at: 5000, holder: long },
-  { sequence: 20, pool: 2, at: 6000, holder: 'd' },
+  { sequence: 20, pool: 2, at: 6000, holder: 'auth0|d+1' },
 ]
 
 test('what was written is read again: grants, what was granted before, and marks', () => {

@@ -182,3 +182,17 @@ test('closed, they are read no more', async () => {
   clock.advance(60 * MINUTE_MS)
   expect([state.read, clock.waiting]).toEqual([1, 0])
 })
+
+test('a reading for an unknown name that fails is tried again ten seconds later, as any that fails', async () => {
+  const { tokens, state, later, publish } = await platform(ec)
+  await later(MINUTE_MS)
+  state.text = 'away'
+  void tokens.missing(next.token('ada'))
+  await later(0)
+  expect([state.read, tokens.missing(next.token('ada'))]).toEqual([2, 'away'])
+  publish(ec, next)
+  await later(10_000)
+  expect([state.read, tokens.verify(next.token('ada'))?.userId]).toEqual([3, 'ada'])
+  await later(10_000)
+  expect(state.read).toBe(3)
+})

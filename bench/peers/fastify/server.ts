@@ -43,7 +43,7 @@ const body = {
   type: 'object',
   required: ['user_id'],
   additionalProperties: false,
-  properties: { user_id: { type: 'string', minLength: 1, maxLength: 64, pattern: '^[A-Za-z0-9._:@-]+$' } },
+  properties: { user_id: { type: 'string', minLength: 1, maxLength: 64, pattern: '^[A-Za-z0-9._:@|+-]+$' } },
 } as const
 
 const redis = new Redis({ path: socket, enableAutoPipelining: true })

@@ -40,7 +40,7 @@ function claims.answer()
     return refuse(401, 'unauthorized', 'The credential is missing or wrong')
   end
   ngx.req.read_body()
-  local user = (ngx.req.get_body_data() or ''):match('^%s*{%s*"user_id"%s*:%s*"([%w._:@-]+)"%s*}%s*$')
+  local user = (ngx.req.get_body_data() or ''):match('^%s*{%s*"user_id"%s*:%s*"([%w._:@|+-]+)"%s*}%s*$')
   if not user or #user > 64 then
     return refuse(422, 'invalid', 'user_id is missing or wrong')
   end

@@ -106,7 +106,7 @@ export class Draws {
 
   /**
    * Publishes the public beacon that a committed list waits for. Throws `wrong_state`, or `invalid` when it is not that. Where it
-   * may be a repetition, the same beacon that stands already is none of them.
+   * may be a repetition, the same beacon that stands already is none of them, also when the next window is open by now.
    */
   async reveal({ view }: Round, { round, signature }: DrandBeacon, isRepeatable: boolean): Promise<void> {
     const { store } = this.#options
@@ -114,7 +114,7 @@ export class Draws {
     const files = state ? await store.draws.files(view.id, state.window) : {}
     const beacon = { kind: 'drand', round, signature } as const
     const bytes = writeBeacon(beacon)
-    if (isRepeatable && files['beacon.json']?.equals(bytes)) return
+    if (isRepeatable && state && (await this.#isRevealed(view.id, state.window, beacon, bytes))) return
     if (state?.phase !== 'committed')
       throw new Refusal('wrong_state', 'no committed list of this round waits for its beacon', { state: view.state })
     try {
@@ -126,6 +126,17 @@ export class Draws {
     }
     const published = { 'beacon.json': bytes }
     await store.draws.write(view.id, { window: state.window, from: 'committed', to: 'beacon', files: published })
+  }
+
+  /** Whether a beacon stands, of this window or one before it; an earlier window was promised an earlier beacon. */
+  async #isRevealed(id: string, newest: number, { round }: DrandBeacon, bytes: Buffer): Promise<boolean> {
+    for (let window = newest; window >= 0; window--) {
+      const files = await this.#options.store.draws.files(id, window)
+      if (files['beacon.json']?.equals(bytes)) return true
+      const promised = files['rules.json'] && parseRules(files['rules.json']).beacon
+      if (promised?.kind === 'drand' && promised.round < round) return false
+    }
+    return false
   }
 
   #isDue({ view, decider }: Round): boolean {

@@ -140,7 +140,7 @@ function nextRecord(bytes: Buffer, from: number): number {
   return -1
 }
 
-const HOLDER = /^[A-Za-z0-9._:@-]{1,64}(\/\d{1,3})?$/
+const HOLDER = /^[A-Za-z0-9._:@|+-]{1,64}(\/\d{1,3})?$/
 
 /** The grants of a record's body; undefined when they do not fill it exactly or one is none, whatever its CRC says. */
 function readGrants(body: Buffer): KnownGrant[] | undefined {

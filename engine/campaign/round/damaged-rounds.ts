@@ -49,14 +49,25 @@ const roundFinding = (id: string, { what, isUnlisted, mend }: Wrong): Finding =>
   mend: mend ?? 'restore its keys from a backup, then fairgrab doctor --rounds',
 })
 
+/** A strict or drawn round on nodes of the level fenced, which covers neither: they refuse its claims. */
+export const NOT_COVERED: Wrong = {
+  what: 'it is strict or drawn, which the level fenced does not cover',
+  isMissing: false,
+  isOtherLevel: true,
+  mend: 'close it, or run all nodes at the level replicated until it is over',
+}
+
 export class DamagedRounds {
   readonly #rounds: Pick<RoundStore, 'damage' | 'isKnown' | 'count'>
+  readonly #uncovered: (id: string) => boolean
   readonly #found = new Map<string, Wrong>()
   /** Rounds that were lost all together. */
   readonly #lost = new Set<string>()
 
-  constructor(rounds: Pick<RoundStore, 'damage' | 'isKnown' | 'count'>) {
+  /** `uncovered` says of a round that is served whether the level of this node refuses its claims for good. */
+  constructor(rounds: Pick<RoundStore, 'damage' | 'isKnown' | 'count'>, uncovered: (id: string) => boolean) {
     this.#rounds = rounds
+    this.#uncovered = uncovered
   }
 
   /** The ids of all of them. */
@@ -99,7 +110,7 @@ export class DamagedRounds {
     const missing: string[] = []
     let isBack = false
     await sideBySide(ids, async id => {
-      const damage = await this.#rounds.damage(id)
+      const damage = (await this.#rounds.damage(id)) ?? (this.#uncovered(id) ? NOT_COVERED : undefined)
       if (damage === undefined) {
         this.#found.delete(id)
         isBack ||= this.#lost.has(id)

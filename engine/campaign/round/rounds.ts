@@ -75,7 +75,7 @@ export class Rounds {
     this.signingKey = signingKeyOf(signingSeed(options.drawSecret))
     const { store, clock, events } = options
     const failed = (fault: unknown) => events.failed(fault)
-    this.damaged = new DamagedRounds(store.roundChecks)
+    this.damaged = new DamagedRounds(store.roundChecks, id => this.#isUncovered(this.#rounds.get(id)?.view))
     this.damagedCampaigns = new DamagedCampaigns(store.campaignChecks)
     this.#holds = new ResumeHolds({
       ...{ rounds: store.rounds, clock, failed },
@@ -270,6 +270,11 @@ export class Rounds {
   /** At the level fenced: the way of a round's claims to Redis. */
   #fenceOf(config: RoundConfig): RoundFence | undefined {
     return isFencible(config) ? this.#options.fence?.of(config.id) : undefined
+  }
+
+  /** Whether nodes of the level fenced refuse its claims, because that level does not cover its allocation. */
+  #isUncovered(view: RoundView | undefined): boolean {
+    return this.#options.fence !== undefined && !!view && !isFencible(view.config) && view.notice.state !== 'closed'
   }
 
   #roundOf(view: RoundView, fenced: RoundFence | undefined): Round {

@@ -13,22 +13,23 @@ const ANSWER_MS = 10_000
 const NO_ANSWER = {
   code: 'unknown',
   title: 'No answer came',
-  detail: 'It may have been executed. Ask again: the same claim answers.',
+  detail: 'It may have been executed. Ask again: it is done once.',
 }
 
-/** A name for one change; the page may be served where there is no randomUUID. */
-const newKey = () => `page-${crypto.getRandomValues(new BigUint64Array(2)).join('')}`
+/** What names one change: asked for again under it, it is done once. Any page may draw it; randomUUID is for secure ones only. */
+export const newOnce = () =>
+  `page-${[...crypto.getRandomValues(new Uint8Array(16))].map(byte => byte.toString(16).padStart(2, '0')).join('')}`
 
 /**
- * Asks, and gives `{ status, body, bytes }`; status 0 when no answer came.
+ * Asks, and gives `{ status, body, bytes }`; status 0 when no answer came. A change has an Idempotency-Key: `once`, or a new one.
  * @param {'GET' | 'POST' | 'PUT'} method
  * @param {string} path
- * @param {{ key?: string, body?: unknown, ms?: number }} [more]
+ * @param {{ key?: string, body?: unknown, once?: string, ms?: number }} [more]
  * @returns {Promise<{ status: number, body: any, bytes: Uint8Array }>}
  */
-export async function ask(method, path, { key, body, ms = ANSWER_MS } = {}) {
+export async function ask(method, path, { key, body, once = newOnce(), ms = ANSWER_MS } = {}) {
   const transport = new Transport({ url: '', key })
-  const asked = { method, path, body, ...(method === 'GET' ? {} : { key: newKey() }) }
+  const asked = { method, path, body, ...(method === 'GET' ? {} : { key: once }) }
   const from = performance.now()
   const first = await transport.attempt(asked, ms)
   const left = ms - (performance.now() - from)

@@ -7,7 +7,7 @@
  * it showed the change here, because that is when everybody sees it. Focus stands on the button that does it, so a pause is two
  * presses of Enter; Escape leaves. Rejected: a second confirmation by typing a name, which costs the seconds that a pause is for.
  */
-import { ask, explain, succeeded } from '../base/engine-api.js'
+import { ask, explain, newOnce, succeeded } from '../base/engine-api.js'
 import { $, setText, textNode } from '../base/screen-text.js'
 
 const FIELDS = ['stock', 'reason', 'rates']
@@ -16,6 +16,8 @@ export class LeverDialog {
   #key
   #lever
   #number = 0
+  /** The key of the change as it is filled in: whoever presses again when no answer came asks for the same one. */
+  #once = ''
   /** @type {HTMLDialogElement} */
   #dialog = document.querySelector('dialog#lever')
 
@@ -49,6 +51,7 @@ export class LeverDialog {
   /** Asks what would change, and shows it unless something newer was asked meanwhile. */
   async #preview() {
     const number = ++this.#number
+    this.#once = newOnce()
     const { request, rows, first } = this.#lever
     $('lever-do').hidden = true
     $('lever-effect').hidden = true
@@ -86,10 +89,12 @@ export class LeverDialog {
     $('lever-do').hidden = true
     setText($('lever-answer'), 'Asked…')
     const seen = shown?.(from)
-    const answer = await ask('POST', path, { key: this.#key(), body })
+    const answer = await ask('POST', path, { key: this.#key(), body, once: this.#once })
     const words = `Done: the engine answered after ${Math.round(performance.now() - from)} ms.`
     if (number !== this.#number) return
-    if (!succeeded(answer)) return setText($('lever-answer'), `Not done. ${explain(answer)}`)
+    if (answer.status === 0) $('lever-do').hidden = false
+    if (!succeeded(answer))
+      return setText($('lever-answer'), `${answer.status === 0 ? '' : 'Not done. '}${explain(answer)}`)
     setText($('lever-answer'), seen ? words : `${words} It holds on every node.`)
     $('lever-cancel').textContent = 'Close this'
     $('lever-cancel').focus()

@@ -5,7 +5,7 @@
  * A user token names its user; a body may repeat the name and nothing else. A token's cohort chooses the pool of that name
  * where the round has one.
  */
-import { type Caller, may } from '../../auth/callers.ts'
+import { type Caller, may, reaches } from '../../auth/callers.ts'
 import { Fault, Refusal } from '../../base/assert.ts'
 import { rfc3339 } from '../../base/clock.ts'
 import { CODES, type Code } from '../../base/codes.ts'
@@ -25,6 +25,7 @@ export interface RefusedClaim {
 }
 
 export function claimRequest(round: Round, body: ClaimBody, caller: Caller): ClaimRequest | RefusedClaim {
+  if (!reaches(caller, round.view.config.campaign_id)) return notThere(round)
   const userId = caller.user?.userId ?? body.user_id
   if (caller.user && body.user_id !== undefined && body.user_id !== userId)
     return { code: 'forbidden', detail: 'a user token claims for its own user only' }
@@ -36,9 +37,13 @@ export function claimRequest(round: Round, body: ClaimBody, caller: Caller): Cla
   return typeof pool === 'number' ? { userId, slot, pool, nonce, salt } : pool
 }
 
+/** What a key gets of a round of a campaign that it is not for. */
+const notThere = ({ view }: Round): RefusedClaim => ({ code: 'not_found', detail: `there is no round ${view.id}` })
+
 /** The place of the pool that a claim may use. */
 export function poolOf(round: Round, asked: string | undefined, caller: Caller): number | RefusedClaim {
-  const { pools } = round.view.config
+  const { pools, campaign_id: campaign } = round.view.config
+  if (!reaches(caller, campaign)) return notThere(round)
   const cohort = caller.user?.cohort
   const own = cohort !== undefined && pools.includes(cohort) ? cohort : undefined
   if (caller.user && asked !== undefined && asked !== 'general' && asked !== own)

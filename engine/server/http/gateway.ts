@@ -41,10 +41,11 @@ import {
   MEDIA_TYPES,
 } from '../../wire/encoding.ts'
 import { isLines, LINES_TYPE, type LineSchema, linesIn } from '../../wire/lines.ts'
+import type { RouteWords } from '../../wire/open-api.ts'
 import { complaint } from '../../wire/schemas.ts'
 import type { Exchange, Headers } from '../uws/exchange.ts'
 import { idempotencyKey, keysOwner, REPLAYED } from './idempotency.ts'
-import { type ParameterName, readQuery } from './query.ts'
+import { readQuery } from './query.ts'
 import type { RateLimits } from './rate-limits.ts'
 import { refuse, refuseGarbled } from './refuse.ts'
 
@@ -117,17 +118,14 @@ export interface Answer {
 
 export type Schema = LineSchema
 
-export interface Route {
+export interface Route extends RouteWords {
   readonly method: 'get' | 'post' | 'put'
   readonly path: string
   readonly right: Right
-  readonly summary: string
   readonly body?: Schema
   /** Its body is lines, each of this schema; the route gets them, the wrong ones, too (wire/lines.ts). */
   readonly lines?: { readonly schema: LineSchema; readonly most: number }
   readonly bodyBytesMax?: number
-  /** The query parameters that it knows; below /v1 any other is refused. */
-  readonly query?: readonly ParameterName[]
   /** Finds a voucher by its code: one that does not exist counts as a guess. */
   readonly byCode?: boolean
   /** A change that comes to the same whenever it is asked for; a repetition under its Idempotency-Key need only be known as one. */

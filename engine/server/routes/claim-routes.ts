@@ -10,6 +10,7 @@ import { isUserId, partsOf } from '../../base/holder.ts'
 import { BATCH_BODY_BYTES_MAX, BODY_BYTES_MAX } from '../../base/limits.ts'
 import type { Answers, ClaimRequest } from '../../campaign/round/asks.ts'
 import type { Round, SingleAsk } from '../../campaign/round/round.ts'
+import * as shown from '../../wire/answers/claims.ts'
 import { type AnsweredGrant, ClaimJson, claimAnswer, scanClaimBody } from '../../wire/claim-json.ts'
 import { answerEncoding, encode, encodingOf, MEDIA_TYPES } from '../../wire/encoding.ts'
 import { PROBLEM_TYPES, problem } from '../../wire/problem.ts'
@@ -239,6 +240,8 @@ export const CLAIM_ROUTES: readonly Route[] = [
   {
     method: 'post',
     path: '/v1/rounds/{id}/claims/batch',
+    operation: 'claimBatch',
+    answers: { 200: shown.batchResults },
     query: ['vouchers', 'durability'],
     right: 'claim-any',
     summary: 'Claims for many users at once; answered in the order asked',
@@ -249,6 +252,10 @@ export const CLAIM_ROUTES: readonly Route[] = [
   {
     method: 'get',
     path: '/v1/rounds/{id}/claims/{user_id}',
+    operation: 'readClaim',
+    answers: { 200: shown.readClaim, 202: shown.readEntry },
+    refusals: ['sold_out'],
+    onlyFor: ['read', 'read-own'],
     query: ['slot', 'durability'],
     right: 'public',
     summary: 'The claim of one user with its vouchers',
@@ -257,6 +264,8 @@ export const CLAIM_ROUTES: readonly Route[] = [
   {
     method: 'get',
     path: '/v1/rounds/{id}/claims',
+    operation: 'listGrants',
+    rows: shown.grant,
     query: ['limit', 'cursor'],
     right: 'read',
     summary: 'The grants by sequence, as a list or as NDJSON',

@@ -4,6 +4,7 @@
  */
 import { nameOf } from '../../campaign/operator/requests.ts'
 import type { RateChange } from '../../campaign/voucher/controls.ts'
+import * as shown from '../../wire/answers/engine.ts'
 import { rates } from '../../wire/schemas.ts'
 import { type Answer, type Call, isDryRun, type Route, type Services } from '../http/gateway.ts'
 
@@ -23,6 +24,8 @@ export const CONTROL_ROUTES: readonly Route[] = [
   {
     method: 'get',
     path: '/v1/rates',
+    operation: 'readRates',
+    answers: { 200: shown.ratesNow },
     right: 'read',
     summary: 'The rates of callers that hold now, and those of the configuration',
     handle: async ({ controls }) => {
@@ -33,6 +36,8 @@ export const CONTROL_ROUTES: readonly Route[] = [
   {
     method: 'post',
     path: '/v1/rates',
+    operation: 'setRates',
+    answers: { 200: shown.changedRates },
     query: ['dry_run'],
     right: 'operate',
     summary: 'Sets rates of callers on every node; null takes back what was set',

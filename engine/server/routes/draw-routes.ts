@@ -17,9 +17,10 @@ import { findTag } from '../../draw/entry.ts'
 import { leafAt } from '../../draw/merkle.ts'
 import { parseRules } from '../../draw/rules.ts'
 import type { DrawPhase, DrawState } from '../../store/data/draw-store.ts'
+import * as shown from '../../wire/answers/claims.ts'
+import type { RouteWords } from '../../wire/open-api.ts'
 import { drandBeacon, lapse } from '../../wire/schemas.ts'
 import type { Call, Route, Services } from '../http/gateway.ts'
-import type { ParameterName } from '../http/query.ts'
 
 const ENTRIES = 'entries.bin'
 const JSON_TYPE = 'application/json'
@@ -45,7 +46,7 @@ async function drawnRound({ lifecycle, store }: Services, id: string): Promise<{
 }
 
 /** The window that was asked for: the newest whose list is final where none was named, else the open one. */
-async function shown(services: Services, { params, query }: Call): Promise<Shown> {
+async function windowOf(services: Services, { params, query }: Call): Promise<Shown> {
   const { round, draw } = await drawnRound(services, params[0] as string)
   const newest = draw.window > 0 && (draw.phase === 'open' || draw.phase === 'new') ? draw.window - 1 : draw.window
   const window = Number(query.get('window') ?? newest)
@@ -85,7 +86,7 @@ async function lapseSeat({ lifecycle, promotions }: Services, { params, body, ca
 }
 
 async function showDraw(services: Services, call: Call) {
-  const draw = await shown(services, call)
+  const draw = await windowOf(services, call)
   const { round, window, phase, isLast, files } = draw
   const { allocation } = round.view.config
   const rows = Object.entries(files).map(([name, bytes]) => ({
@@ -108,7 +109,7 @@ async function showDraw(services: Services, call: Call) {
 
 async function showFile(services: Services, call: Call) {
   const name = call.params[1] as string
-  const draw = await shown(services, call)
+  const draw = await windowOf(services, call)
   const content = name === ENTRIES ? (await listOf(services, draw)).records : draw.files[name]
   if (!content) throw new Refusal('not_found', `there is no file ${name} of this window yet`)
   return { status: 200, text: { type: name.endsWith('.json') ? JSON_TYPE : BYTES_TYPE, content } }
@@ -117,7 +118,7 @@ async function showFile(services: Services, call: Call) {
 async function showProof(services: Services, call: Call) {
   const tag = call.query.get('tag') ?? ''
   if (!/^[0-9a-f]{32}$/.test(tag)) throw new Refusal('invalid', 'tag: must be 32 lower case hexadecimal digits')
-  const { records, tree } = await listOf(services, await shown(services, call))
+  const { records, tree } = await listOf(services, await windowOf(services, call))
   const index = findTag(records, Buffer.from(tag, 'hex'))
   if (index < 0) throw new Refusal('not_found', 'no entry of this window has that tag')
   const leaf = Buffer.from(leafAt(records, index)).toString('hex')
@@ -133,26 +134,47 @@ async function showKey(services: Services, { params }: Call) {
   return { status: 200, body: { keys: [{ key_id: keyId, public_key: publicKey }] } }
 }
 
-const route = (
-  path: string,
-  summary: string,
-  show: Route['handle'],
-  query: readonly ParameterName[] = ['window'],
-): Route => ({
+const route = (path: string, words: RouteWords, show: Route['handle']): Route => ({
   method: 'get',
   path: `/v1/rounds/{id}/draw${path}`,
-  query,
+  query: ['window'],
+  ...words,
   right: 'public',
-  summary,
   handle: show,
 })
 
+const DRAW = {
+  operation: 'readDraw',
+  summary: 'The draw of a window: where it stands, the files of its proof',
+  answers: { 200: shown.draw },
+}
+const FILE = {
+  operation: 'readDrawFile',
+  summary: 'One file of the proof, byte for byte',
+  files: [JSON_TYPE, BYTES_TYPE],
+}
+const PROOF: RouteWords = {
+  operation: 'readDrawProof',
+  summary: 'That the entry of a tag is in the list: its leaf and the path to the root',
+  query: ['tag', 'window'],
+  answers: { 200: shown.proof },
+}
+const KEY = {
+  operation: 'readDrawKeys',
+  summary: 'The public keys of receipts and commitments',
+  query: [],
+  answers: { 200: shown.drawKeys },
+}
+
 export const DRAW_ROUTES: readonly Route[] = [
-  route('', 'The draw of a window: where it stands, the files of its proof', showDraw),
-  route('/files/{name}', 'One file of the proof, byte for byte', showFile),
+  route('', DRAW, showDraw),
+  route('/files/{name}', FILE, showFile),
   {
     method: 'post',
     path: '/v1/rounds/{id}/draw/beacon',
+    operation: 'revealBeacon',
+    answers: { 200: shown.revealed },
+    refusals: ['wrong_state'],
     right: 'operate',
     summary: 'The public beacon that a committed list waits for; its signature is verified',
     isLasting: true,
@@ -162,15 +184,15 @@ export const DRAW_ROUTES: readonly Route[] = [
   {
     method: 'post',
     path: '/v1/rounds/{id}/draw/lapses',
+    operation: 'lapseSeat',
+    answers: { 200: shown.promotion },
+    refusals: ['wrong_state', 'already_redeemed', 'budget_exceeded', 'expired'],
     right: 'operate',
     summary: 'A seat of a lottery lapses and goes to the next of the waitlist',
     isLasting: true,
     body: lapse,
     handle: lapseSeat,
   },
-  route('/proof', 'That the entry of a tag is in the list: its leaf and the path to the root', showProof, [
-    'tag',
-    'window',
-  ]),
-  route('/key', 'The public keys of receipts and commitments', showKey, []),
+  route('/proof', PROOF, showProof),
+  route('/key', KEY, showKey),
 ]

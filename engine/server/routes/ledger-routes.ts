@@ -3,6 +3,7 @@
  * fraud holds. The rules are in campaign/; here are only paths, rights and shapes.
  */
 import { Refusal } from '../../base/assert.ts'
+import * as shown from '../../wire/answers/money.ts'
 import { accepts } from '../../wire/encoding.ts'
 import { hold, settlement } from '../../wire/schemas.ts'
 import { type Call, isDryRun, type Route, type Services } from '../http/gateway.ts'
@@ -70,6 +71,8 @@ export const LEDGER_ROUTES: readonly Route[] = [
   {
     method: 'get',
     path: '/v1/campaigns/{id}/ledger',
+    operation: 'readLedger',
+    answers: { 200: shown.balances },
     right: 'read',
     summary: "The balances of a campaign's accounts; they sum to zero",
     handle: async (services, call) => ({
@@ -80,6 +83,8 @@ export const LEDGER_ROUTES: readonly Route[] = [
   {
     method: 'get',
     path: '/v1/campaigns/{id}/ledger/entries',
+    operation: 'listLedgerEntries',
+    rows: shown.ledgerEntry,
     query: ['limit', 'cursor'],
     right: 'read',
     summary: 'The entries of the ledger, oldest first',
@@ -88,6 +93,9 @@ export const LEDGER_ROUTES: readonly Route[] = [
   {
     method: 'post',
     path: '/v1/campaigns/{id}/settlements',
+    operation: 'settleDay',
+    answers: { 200: shown.settledDay },
+    refusals: ['day_open'],
     right: 'operate',
     summary: 'Settles a business day that is over; asked again it gives the same',
     isLasting: true,
@@ -101,6 +109,9 @@ export const LEDGER_ROUTES: readonly Route[] = [
   {
     method: 'get',
     path: '/v1/campaigns/{id}/settlements/{date}',
+    operation: 'readSettledDay',
+    answers: { 200: shown.settledDay },
+    files: ['text/csv', 'application/x-ndjson'],
     right: 'read',
     summary: 'A settled day; as text/csv or NDJSON its file',
     handle: readSettlement,
@@ -108,6 +119,8 @@ export const LEDGER_ROUTES: readonly Route[] = [
   {
     method: 'post',
     path: '/v1/campaigns/{id}/holds',
+    operation: 'holdRedemptions',
+    answers: { 200: shown.hold },
     query: ['dry_run'],
     right: 'operate',
     summary: 'Deactivates all redemptions of a merchant that are not settled',
@@ -118,6 +131,8 @@ export const LEDGER_ROUTES: readonly Route[] = [
   {
     method: 'get',
     path: '/v1/campaigns/{id}/report',
+    operation: 'readReport',
+    answers: { 200: shown.report },
     right: 'read',
     summary: 'What became of a campaign',
     handle: async (services, call) => ({
@@ -128,6 +143,8 @@ export const LEDGER_ROUTES: readonly Route[] = [
   {
     method: 'get',
     path: '/v1/campaigns/{id}/study',
+    operation: 'listStudy',
+    rows: shown.studyRow,
     query: ['limit', 'cursor'],
     right: 'operate',
     summary: 'The grants and their use with pseudonyms, for a study',

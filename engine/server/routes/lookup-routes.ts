@@ -2,9 +2,14 @@
  * One case looked up by the people who answer for it: all claims of a user over all rounds, the redemptions of an order, and
  * the whole history of a voucher. Reading only; a drawn round keeps no names, so there the user's entry is found by what is derived from the id.
  */
+import { reaches } from '../../auth/callers.ts'
 import { Refusal } from '../../base/assert.ts'
-import { isUserId } from '../../base/holder.ts'
+import { isUserId, USER_ID_FORM } from '../../base/holder.ts'
 import type { Round } from '../../campaign/round/round.ts'
+import { campaignIn } from '../../campaign/voucher/kept-redemptions.ts'
+import { userClaim } from '../../wire/answers/claims.ts'
+import { keptRedemption, voucherHistory } from '../../wire/answers/vouchers.ts'
+import { roundIdsFor } from '../http/campaign-limits.ts'
 import type { Call, Route, Services } from '../http/gateway.ts'
 import { behind, listRows } from '../http/lists.ts'
 import { claimOf } from './claim-routes.ts'
@@ -18,8 +23,9 @@ async function* claimsIn(services: Services, round: Round, userId: string, from:
   }
 }
 
-async function* claimsOf(services: Services, userId: string, cursor: string | null) {
-  const ids = (await services.lifecycle.roundIds()).toReversed()
+async function* claimsOf(services: Services, { caller, query }: Call, userId: string) {
+  const cursor = query.get('cursor')
+  const ids = (await roundIdsFor(services, caller)).toReversed()
   const [, last = '', slot = '0'] = cursor?.match(/^(rnd_[0-9a-z]+):(\d{1,3})$/) ?? []
   const start = cursor === null ? 0 : ids.indexOf(last)
   if (start < 0) throw new Refusal('invalid', 'cursor: take it from next_cursor')
@@ -34,8 +40,8 @@ async function* claimsOf(services: Services, userId: string, cursor: string | nu
 
 async function listClaimsOf(services: Services, call: Call) {
   const userId = call.query.get('user_id') ?? ''
-  if (!isUserId(userId)) throw new Refusal('invalid', 'user_id: must be 1..64 of A-Z a-z 0-9 . _ : @ -')
-  const rows = claimsOf(services, userId, call.query.get('cursor'))
+  if (!isUserId(userId)) throw new Refusal('invalid', `user_id: ${USER_ID_FORM}`)
+  const rows = claimsOf(services, call, userId)
   return listRows(services, call, rows, row => `${row.round_id}:${row.slot}`)
 }
 
@@ -56,7 +62,8 @@ async function listRedemptions(services: Services, call: Call) {
   if (merchant === undefined) throw new Refusal('invalid', 'merchant_id: is required')
   if (caller.merchant !== undefined && caller.merchant !== merchant)
     throw new Refusal('forbidden', `this key acts for the merchant ${caller.merchant}`)
-  const found = await services.keptRedemptions.ofOrder(order, merchant)
+  const all = await services.keptRedemptions.ofOrder(order, merchant)
+  const found = all.filter(({ id }) => reaches(caller, campaignIn(id) as string))
   return listRows(
     services,
     call,
@@ -69,6 +76,8 @@ export const LOOKUP_ROUTES: readonly Route[] = [
   {
     method: 'get',
     path: '/v1/claims',
+    operation: 'listClaimsOfUser',
+    rows: userClaim,
     query: ['user_id', 'limit', 'cursor'],
     right: 'read',
     summary: 'The claims of a user (?user_id=) in all rounds, newest round first',
@@ -77,6 +86,8 @@ export const LOOKUP_ROUTES: readonly Route[] = [
   {
     method: 'get',
     path: '/v1/redemptions/{id}',
+    operation: 'readRedemption',
+    answers: { 200: keptRedemption },
     right: 'look-up',
     summary: 'A redemption as it stands',
     handle: readRedemption,
@@ -84,6 +95,8 @@ export const LOOKUP_ROUTES: readonly Route[] = [
   {
     method: 'get',
     path: '/v1/redemptions',
+    operation: 'listRedemptionsOfOrder',
+    rows: keptRedemption,
     query: ['order_id', 'merchant_id', 'limit', 'cursor'],
     right: 'look-up',
     summary: "The redemptions of a merchant's order, oldest first",
@@ -92,6 +105,8 @@ export const LOOKUP_ROUTES: readonly Route[] = [
   {
     method: 'get',
     path: '/v1/vouchers/{code}/history',
+    operation: 'readVoucherHistory',
+    answers: { 200: voucherHistory },
     byCode: true,
     right: 'read',
     summary: 'What became of a voucher, step by step',

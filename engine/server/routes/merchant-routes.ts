@@ -7,6 +7,7 @@ import { isMerchantId } from '../../base/holder.ts'
 import { MERCHANTS_PER_REQUEST_MAX } from '../../base/limits.ts'
 import { nameOf } from '../../campaign/operator/requests.ts'
 import type { Merchant, MerchantRules } from '../../campaign/voucher/merchants.ts'
+import * as shown from '../../wire/answers/vouchers.ts'
 import { accepts } from '../../wire/encoding.ts'
 import { LINES_TYPE, type Line } from '../../wire/lines.ts'
 import { merchant, merchantHold, merchantLine } from '../../wire/schemas.ts'
@@ -105,6 +106,8 @@ export const MERCHANT_ROUTES: readonly Route[] = [
   {
     method: 'get',
     path: '/v1/merchants',
+    operation: 'listMerchants',
+    rows: shown.keptMerchant,
     query: ['limit', 'cursor'],
     right: 'read',
     summary: 'The merchants, by their ids',
@@ -113,6 +116,9 @@ export const MERCHANT_ROUTES: readonly Route[] = [
   {
     method: 'put',
     path: '/v1/merchants',
+    operation: 'keepMerchants',
+    answers: { 200: shown.lineResults },
+    files: [LINES_TYPE],
     right: 'operate',
     summary: 'Keeps up to 10,000 merchants, a line each; a result a line',
     lines: { schema: merchantLine, most: MERCHANTS_PER_REQUEST_MAX },
@@ -122,6 +128,8 @@ export const MERCHANT_ROUTES: readonly Route[] = [
   {
     method: 'put',
     path: '/v1/merchants/{id}',
+    operation: 'keepMerchant',
+    answers: { 200: shown.keptMerchant },
     right: 'operate',
     summary: 'Keeps a merchant: its name, tags and stores',
     body: merchant,
@@ -130,6 +138,8 @@ export const MERCHANT_ROUTES: readonly Route[] = [
   {
     method: 'get',
     path: '/v1/merchants/{id}',
+    operation: 'readMerchant',
+    answers: { 200: shown.keptMerchant },
     right: 'look-up',
     summary: 'One merchant',
     handle: readMerchant,
@@ -137,6 +147,8 @@ export const MERCHANT_ROUTES: readonly Route[] = [
   {
     method: 'get',
     path: '/v1/holds',
+    operation: 'listHeldMerchants',
+    answers: { 200: shown.heldMerchants },
     right: 'read',
     summary: 'The merchants that may not redeem now',
     handle: async ({ controls }) => {
@@ -147,6 +159,8 @@ export const MERCHANT_ROUTES: readonly Route[] = [
   {
     method: 'post',
     path: '/v1/merchants/{id}/hold',
+    operation: 'holdMerchant',
+    answers: { 200: shown.merchantStanding },
     query: ['dry_run'],
     right: 'operate',
     summary: 'Holds a merchant: they redeem nothing, on no node, until they are released',
@@ -156,6 +170,8 @@ export const MERCHANT_ROUTES: readonly Route[] = [
   {
     method: 'post',
     path: '/v1/merchants/{id}/release',
+    operation: 'releaseMerchant',
+    answers: { 200: shown.merchantStanding },
     query: ['dry_run'],
     right: 'operate',
     summary: 'Releases a merchant that was held',

@@ -2,6 +2,7 @@
  * Campaigns and rounds over HTTP: made and turned by operators; a round's public state is everybody's. The rules are in
  * campaign/operator/lifecycle.ts; here are only paths, rights and shapes.
  */
+import { reaches } from '../../auth/callers.ts'
 import { Fault, Refusal } from '../../base/assert.ts'
 import { rfc3339 } from '../../base/clock.ts'
 import { overdueSince } from '../../campaign/drawing/draw-due.ts'
@@ -10,9 +11,12 @@ import type { RoundRules } from '../../campaign/operator/round-rules.ts'
 import type { CampaignRules } from '../../campaign/round/campaigns.ts'
 import type { Round } from '../../campaign/round/round.ts'
 import type { TurnVerb } from '../../store/data/round-store.ts'
+import { auditEntry } from '../../wire/answers/engine.ts'
+import * as shown from '../../wire/answers/rounds.ts'
 import type { DamagedRound, RoundAnswer } from '../../wire/round-answer.ts'
 import { newCampaign, newRound, restock } from '../../wire/schemas.ts'
 import { publicRound } from '../answers/round-answers.ts'
+import { roundIdsFor } from '../http/campaign-limits.ts'
 import { type Answer, type Call, isDryRun, type Route, type Services } from '../http/gateway.ts'
 import { behind, listRows, placeOf } from '../http/lists.ts'
 
@@ -77,14 +81,20 @@ async function* publicRounds(services: Services, ids: readonly string[]) {
 }
 
 async function listRounds(services: Services, call: Call, campaignId?: string) {
-  const ids = await services.lifecycle.roundIds(campaignId)
+  const ids = campaignId ? await services.lifecycle.roundIds(campaignId) : await roundIdsFor(services, call.caller)
   const asked = behind(campaignId ? ids : ids.toReversed(), call.query.get('cursor'), id => id)
   return listRows(services, call, publicRounds(services, asked), round => round.id)
 }
 
+/** A lever answers the round, or in a dry run what would become of it. */
+const CHANGED = { 200: shown.changedRound }
+
 const turn = (verb: TurnVerb): Route => ({
   method: 'post',
   path: `/v1/rounds/{id}/${verb}`,
+  operation: `${verb}Round`,
+  answers: CHANGED,
+  refusals: ['wrong_state'],
   query: ['dry_run'],
   right: 'operate',
   summary: `Turns a round: ${verb}`,
@@ -137,6 +147,8 @@ export const ROUND_ROUTES: readonly Route[] = [
   {
     method: 'post',
     path: '/v1/campaigns',
+    operation: 'createCampaign',
+    answers: { 200: shown.madeCampaign, 201: shown.campaign },
     query: ['dry_run'],
     right: 'operate',
     summary: 'Creates a campaign: its pack, limits and budget',
@@ -146,17 +158,22 @@ export const ROUND_ROUTES: readonly Route[] = [
   {
     method: 'get',
     path: '/v1/campaigns',
+    operation: 'listCampaigns',
+    rows: shown.campaign,
     query: ['limit', 'cursor'],
     right: 'read',
     summary: 'The campaigns, oldest first',
     handle: async (services, call) => {
-      const rows = behind(await services.lifecycle.campaigns(), call.query.get('cursor'), row => row.id)
+      const own = (await services.lifecycle.campaigns()).filter(({ id }) => reaches(call.caller, id))
+      const rows = behind(own, call.query.get('cursor'), row => row.id)
       return listRows(services, call, rows, row => row.id)
     },
   },
   {
     method: 'get',
     path: '/v1/campaigns/{id}',
+    operation: 'readCampaign',
+    answers: { 200: shown.campaign },
     right: 'read',
     summary: 'One campaign',
     handle: async ({ lifecycle }, { params }) => ({ status: 200, body: await lifecycle.campaign(params[0] as string) }),
@@ -164,6 +181,9 @@ export const ROUND_ROUTES: readonly Route[] = [
   {
     method: 'post',
     path: '/v1/campaigns/{id}/rounds',
+    operation: 'createRound',
+    answers: { 200: shown.madeRound, 201: shown.round },
+    refusals: ['budget_exceeded'],
     query: ['dry_run'],
     right: 'operate',
     summary: 'Creates a round of a campaign; it opens at opens_at, or by hand',
@@ -173,6 +193,8 @@ export const ROUND_ROUTES: readonly Route[] = [
   {
     method: 'get',
     path: '/v1/campaigns/{id}/rounds',
+    operation: 'listRoundsOfCampaign',
+    rows: shown.listedRound,
     query: ['limit', 'cursor'],
     right: 'public',
     summary: 'The rounds of a campaign, oldest first',
@@ -181,6 +203,8 @@ export const ROUND_ROUTES: readonly Route[] = [
   {
     method: 'get',
     path: '/v1/rounds',
+    operation: 'listRounds',
+    rows: shown.listedRound,
     query: ['limit', 'cursor'],
     right: 'public',
     summary: 'All rounds with their public state, newest first',
@@ -189,6 +213,8 @@ export const ROUND_ROUTES: readonly Route[] = [
   {
     method: 'get',
     path: '/v1/rounds/{id}',
+    operation: 'readRound',
+    answers: { 200: shown.round },
     right: 'public',
     summary: 'The public state of a round',
     handle: async (services, { params }) => {
@@ -202,6 +228,8 @@ export const ROUND_ROUTES: readonly Route[] = [
   {
     method: 'get',
     path: '/v1/audit',
+    operation: 'listChanges',
+    rows: auditEntry,
     query: ['limit', 'cursor'],
     right: 'operate',
     summary: 'Who changed what, oldest first and chained; as a list or as NDJSON',
@@ -214,6 +242,9 @@ export const ROUND_ROUTES: readonly Route[] = [
   {
     method: 'post',
     path: '/v1/rounds/{id}/release',
+    operation: 'releasePacks',
+    answers: CHANGED,
+    refusals: ['wrong_state'],
     query: ['dry_run'],
     right: 'operate',
     summary: 'Gives what a fail-over quarantined back to the stock',
@@ -226,6 +257,9 @@ export const ROUND_ROUTES: readonly Route[] = [
   {
     method: 'post',
     path: '/v1/rounds/{id}/stock',
+    operation: 'changeStock',
+    answers: CHANGED,
+    refusals: ['wrong_state', 'below_granted', 'changed', 'budget_exceeded'],
     query: ['dry_run'],
     right: 'operate',
     summary: 'Adds stock to a pool, or takes unsold stock back',

@@ -2,9 +2,14 @@
  * Every route, in one table: method, path, who may, what it does. docs/api.md and /openapi.json are held to it. The
  * claim route stands here for the contract and is served by `claimOne`, past the general gateway.
  */
-import { ANONYMOUS } from '../../auth/callers.ts'
+import { ANONYMOUS, RIGHTS, type Role } from '../../auth/callers.ts'
 import { CODES } from '../../base/codes.ts'
-import { asyncApi, openApi } from '../../wire/open-api.ts'
+import { enteredClaim, grantedClaim } from '../../wire/answers/claims.ts'
+import { contract, readiness } from '../../wire/answers/engine.ts'
+import { asyncApi } from '../../wire/async-api.ts'
+import { openApi } from '../../wire/open-api.ts'
+import { claim } from '../../wire/schemas.ts'
+import { limited } from '../http/campaign-limits.ts'
 import { counted, handle, type Route, type Services } from '../http/gateway.ts'
 import { refuse, refuseGarbled } from '../http/refuse.ts'
 import type { Exchange } from '../uws/exchange.ts'
@@ -28,11 +33,16 @@ export const STREAM_PATH = '/v1/stream'
 const CLAIM: Omit<Route, 'handle'> = {
   method: 'post',
   path: '/v1/rounds/{id}/claims',
+  operation: 'claim',
   right: 'public',
   summary: 'One claim; asking again gives the same claim',
+  body: claim,
+  answers: { 200: grantedClaim, 201: grantedClaim, 202: enteredClaim },
+  refusals: ['sold_out', 'limit_reached', 'paused', 'not_open', 'closed', 'not_eligible'],
+  onlyFor: ['claim-any', 'claim-own'],
 }
 
-const SERVED: readonly Route[] = [
+const ALL: readonly Route[] = [
   ...ROUND_ROUTES,
   ...CLAIM_ROUTES,
   ...DRAW_ROUTES,
@@ -44,6 +54,8 @@ const SERVED: readonly Route[] = [
   {
     method: 'get',
     path: '/livez',
+    operation: 'readLiveness',
+    files: ['text/plain'],
     right: 'public',
     summary: 'Whether the process lives',
     handle: () => ({ status: 200, text: { type: TEXT, content: 'ok\n' } }),
@@ -51,6 +63,10 @@ const SERVED: readonly Route[] = [
   {
     method: 'get',
     path: '/readyz',
+    operation: 'readReadiness',
+    query: ['verbose'],
+    answers: { 200: readiness, 503: readiness },
+    files: ['text/plain'],
     right: 'public',
     summary: 'Whether this node may be sent traffic; ?verbose says why not',
     handle: ({ health, metricsFor }, { query }) => {
@@ -63,6 +79,9 @@ const SERVED: readonly Route[] = [
   {
     method: 'get',
     path: METRICS_PATH,
+    operation: 'readMetrics',
+    refusals: ['not_found'],
+    files: ['text/plain'],
     right: 'measure',
     summary: "The node's metrics as Prometheus reads them",
     handle: async ({ metricsText }) => ({ status: 200, text: { type: TEXT, content: await metricsText() } }),
@@ -70,16 +89,20 @@ const SERVED: readonly Route[] = [
   {
     method: 'get',
     path: '/openapi.json',
+    operation: 'readOpenApi',
+    answers: { 200: contract },
     right: 'public',
     summary: 'The contract of HTTP',
-    handle: () => ({ status: 200, body: openApi(ROUTES, VERSION) }),
+    handle: () => ({ status: 200, body: httpContract() }),
   },
   {
     method: 'get',
     path: '/asyncapi.json',
+    operation: 'readAsyncApi',
+    answers: { 200: contract },
     right: 'public',
     summary: 'The contract of the stream',
-    handle: () => ({ status: 200, body: asyncApi(VERSION) }),
+    handle: () => ({ status: 200, body: streamContract() }),
   },
   ...DASHBOARD.map(
     ({ path, type, content, headers }): Route => ({
@@ -92,7 +115,24 @@ const SERVED: readonly Route[] = [
   ),
 ]
 
+const SERVED = ALL.map(limited)
+
 export const ROUTES: readonly Omit<Route, 'handle'>[] = [CLAIM, ...SERVED]
+
+const ROLES = Object.keys(RIGHTS) as Role[]
+
+/** Made once, when it is first asked for: it takes milliseconds, and anybody may ask. */
+const once = (make: () => object) => {
+  let made: object | undefined
+  return () => {
+    made ??= make()
+    return made
+  }
+}
+const rolesOf = (right: string) => ROLES.filter(role => RIGHTS[role].some(own => own === right))
+/** /openapi.json. */
+export const httpContract = once(() => openApi(ROUTES, VERSION, rolesOf))
+const streamContract = once(() => asyncApi(VERSION))
 
 /** The table as the server wants it. */
 export function httpRoutes(services: Services): HttpRoute[] {

@@ -5,8 +5,10 @@
 import type { Caller } from '../../auth/callers.ts'
 import { Fault, Refusal } from '../../base/assert.ts'
 import { rfc3339 } from '../../base/clock.ts'
+import type { Code } from '../../base/codes.ts'
 import { type KeyedAnswer, type ReversalRequest, timedJson } from '../../campaign/voucher/redemption.ts'
 import type { VoucherLock } from '../../campaign/voucher/vouchers.ts'
+import * as shown from '../../wire/answers/vouchers.ts'
 import {
   deactivation,
   type RedemptionBody,
@@ -97,13 +99,33 @@ async function redeem({ redemption: rules, metrics, clock }: Services, call: Cal
 
 async function reverse({ redemption: rules }: Services, call: Call) {
   const id = call.params[0] as string
-  return made(await rules.reverse(call.caller, requiredKey(call), id, call.body as ReversalRequest))
+  const asked = { reason: '', ...(call.body as Partial<ReversalRequest>) } as ReversalRequest
+  return made(await rules.reverse(call.caller, requiredKey(call), id, asked))
 }
+
+/** What the rules say to a redemption. */
+const REFUSED: readonly Code[] = [
+  'not_found',
+  'not_eligible',
+  'already_redeemed',
+  'expired',
+  'deactivated',
+  'voucher_locked',
+  'below_minimum',
+  'wrong_currency',
+  'order_limit',
+  'merchant_limit',
+  'merchant_not_eligible',
+  'budget_exceeded',
+  'wrong_day',
+]
 
 export const VOUCHER_ROUTES: readonly Route[] = [
   {
     method: 'get',
     path: '/v1/vouchers/{code}',
+    operation: 'readVoucher',
+    answers: { 200: shown.voucher },
     byCode: true,
     right: 'look-up',
     summary: 'A voucher by its code',
@@ -112,6 +134,9 @@ export const VOUCHER_ROUTES: readonly Route[] = [
   {
     method: 'post',
     path: '/v1/vouchers/{code}/lock',
+    operation: 'lockVoucher',
+    answers: { 200: shown.lockedVoucher },
+    refusals: ['voucher_locked', 'already_redeemed', 'expired', 'deactivated'],
     byCode: true,
     right: 'redeem',
     summary: 'Locks a voucher for an order, for some seconds',
@@ -121,6 +146,9 @@ export const VOUCHER_ROUTES: readonly Route[] = [
   {
     method: 'post',
     path: '/v1/vouchers/{code}/unlock',
+    operation: 'unlockVoucher',
+    answers: { 200: shown.voucher },
+    refusals: ['voucher_locked'],
     byCode: true,
     right: 'redeem',
     summary: "Takes an order's lock off a voucher, also when there is none",
@@ -130,6 +158,9 @@ export const VOUCHER_ROUTES: readonly Route[] = [
   {
     method: 'post',
     path: '/v1/vouchers/{code}/deactivate',
+    operation: 'deactivateVoucher',
+    answers: { 200: shown.deactivatedVoucher },
+    refusals: ['already_redeemed', 'expired'],
     byCode: true,
     query: ['dry_run'],
     right: 'operate',
@@ -141,6 +172,10 @@ export const VOUCHER_ROUTES: readonly Route[] = [
   {
     method: 'post',
     path: '/v1/redemptions',
+    operation: 'redeem',
+    answers: { 200: shown.redemption, 201: shown.redemption },
+    refusals: REFUSED,
+    needsKey: true,
     byCode: true,
     right: 'redeem',
     summary: 'Redeems a voucher exactly once for each Idempotency-Key',
@@ -150,6 +185,10 @@ export const VOUCHER_ROUTES: readonly Route[] = [
   {
     method: 'post',
     path: '/v1/redemptions/{id}/reversals',
+    operation: 'reverse',
+    answers: { 200: shown.reversal, 201: shown.reversal },
+    refusals: ['not_reversible', 'over_redeemed'],
+    needsKey: true,
     right: 'reverse',
     summary: 'Reverses a redemption in full or in part, once for each Idempotency-Key',
     body: reversal,

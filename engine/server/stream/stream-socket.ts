@@ -2,6 +2,8 @@
  * One WebSocket as the stream sees it, and what the stream is asked by whoever serves it: the seam between stream.ts, which
  * knows no library, and uws.ts, which knows no topic.
  */
+import { CODES, type Code } from '../../base/codes.ts'
+import { problem } from '../../wire/problem.ts'
 
 /** One WebSocket. */
 export interface StreamSocket {
@@ -34,9 +36,24 @@ export interface RefusedUpgrade {
   /** Of HTTP. */
   readonly status: number
   readonly detail: string
+  /** Seconds after which asking again makes sense. */
+  readonly retryAfterS?: number | undefined
   /** When it has resolved, the same request may not be refused any more. */
   readonly wait?: Promise<void>
 }
+
+/** Whether a browser from `origin` may open the stream: pages of this host, and those that the operator named. */
+export function originAllowed(origin: string, host: string, allowed: readonly string[]): boolean {
+  if (origin === '') return true
+  return origin === `http://${host}` || origin === `https://${host}` || allowed.includes(origin)
+}
+
+/** A refused upgrade says what a refused request says, but for its body. */
+export const refusedBy = (code: Code, detail = ''): RefusedUpgrade => ({
+  status: CODES[code].status,
+  detail,
+  retryAfterS: problem(code).retry_after_s,
+})
 
 export interface StreamHandler {
   /** What refuses the upgrade, or undefined. */

@@ -6,7 +6,7 @@
  */
 
 import { networkOf } from '../../auth/addresses.ts'
-import { ANONYMOUS, type Caller, type Callers, may } from '../../auth/callers.ts'
+import { ANONYMOUS, type Caller, type Callers, isSame, may, reaches } from '../../auth/callers.ts'
 import { isOver } from '../../auth/user-tokens.ts'
 import { Refusal } from '../../base/assert.ts'
 import { rfc3339 } from '../../base/clock.ts'
@@ -26,7 +26,14 @@ import { claimRequest, countUnread, enteredAnswer, poolOf, refusalFields } from 
 import { stockFrame } from '../answers/round-answers.ts'
 import { KEYS_AWAY, type Services, surely } from '../http/gateway.ts'
 import { readQuery } from '../http/query.ts'
-import type { RefusedUpgrade, StreamHandler, StreamSocket, UpgradeRequest } from './stream-socket.ts'
+import {
+  originAllowed,
+  type RefusedUpgrade,
+  refusedBy,
+  type StreamHandler,
+  type StreamSocket,
+  type UpgradeRequest,
+} from './stream-socket.ts'
 
 type FrameOf<Op extends StreamFrame['op']> = Extract<StreamFrame, { op: Op }>
 type FrameId = StreamFrame['id']
@@ -58,12 +65,6 @@ const frameNow = ({ round, notice, frame }: Read): EncodedFrame =>
 /** The library's topic for the viewers of a round in one encoding and one cohort (campaign/round/stock-feed.ts). */
 export const topicOf = (roundId: string, cohort: number, msgpack: boolean): string =>
   `${msgpack ? 'm' : 'j'}:${cohort}:${roundId}`
-
-/** Whether a browser from `origin` may open the stream: pages of this host, and those that the operator named. */
-export function originAllowed(origin: string, host: string, allowed: readonly string[]): boolean {
-  if (origin === '') return true
-  return origin === `http://${host}` || origin === `https://${host}` || allowed.includes(origin)
-}
 
 /** What is wrong with the query of an upgrade: a credential under a misspelt name would be none. */
 function wrongQuery(query: string): Refusal | undefined {
@@ -137,23 +138,23 @@ export class Stream implements StreamHandler {
     const refused = this.#refused(request)
     if (!refused || !COUNTED.includes(refused.status)) return refused
     const { allowed, late } = this.#options.services.rates.take(ANONYMOUS, () => request.address)
-    return allowed || late ? refused : { status: CODES.rate_limited.status, detail: 'slow down' }
+    return allowed || late ? refused : refusedBy('rate_limited', 'slow down')
   }
 
   #refused(request: UpgradeRequest): RefusedUpgrade | undefined {
     const wrong = wrongQuery(request.query)
-    if (wrong) return { status: CODES[wrong.code].status, detail: wrong.message }
+    if (wrong) return refusedBy(wrong.code, wrong.message)
     const code = this.#refusal(request)
     if (code === 'unauthorized') return this.#stranger(request)
-    return code && { status: CODES[code].status, detail: '' }
+    return code && refusedBy(code)
   }
 
   /** A credential that names nobody: refused, or for as long as the key that it names may have been published. */
   #stranger({ credential }: UpgradeRequest): RefusedUpgrade {
     const { callers } = this.#options
     const missing = callers.missing(credential ?? '')
-    if (missing === undefined) return { status: CODES.unauthorized.status, detail: callers.complaint(credential ?? '') }
-    const refused = { status: CODES.unavailable.status, detail: KEYS_AWAY }
+    if (missing === undefined) return refusedBy('unauthorized', callers.complaint(credential ?? ''))
+    const refused = refusedBy('unavailable', KEYS_AWAY)
     return missing === 'away' ? refused : { ...refused, wait: missing }
   }
 
@@ -212,8 +213,7 @@ export class Stream implements StreamHandler {
   recheck(): void {
     for (const [socket, { caller }] of [...this.#sessions]) {
       if (caller.role === 'anonymous') continue
-      const now = this.#options.callers.of(socket.credential)
-      if (now?.id !== caller.id || now.via !== caller.via) this.#end(socket, 'unauthorized')
+      if (!isSame(caller, this.#options.callers.of(socket.credential))) this.#end(socket, 'unauthorized')
     }
   }
 
@@ -278,6 +278,8 @@ export class Stream implements StreamHandler {
       read => {
         // Other frames of this socket may have taken the place while the rounds were read.
         if (tooMany()) return
+        const other = read.find(({ round }) => !reaches(session.caller, round.view.config.campaign_id))
+        if (other) return this.#error(socket, id, 'not_found', `there is no round ${other.round.view.id}`)
         for (const { view } of read.map(({ round }) => round)) {
           if (!socket.open || session.topics.has(view.id)) continue
           socket.subscribe(topicOf(view.id, session.cohort, socket.msgpack))

@@ -40,15 +40,23 @@ function decoded(part: string): string {
 export const isGarbledHeader = (text: string): boolean =>
   /[\x80-\xff]/.test(text) && utf8Text(Buffer.from(text, 'latin1')) === undefined
 
-/** What its header lines say of a body: two ends, or one by a coding that is not read here, are ambiguous. The library believes the first length and takes every coding for chunks. */
-export function framingOf(req: uws.HttpRequest): 'bare' | 'body' | 'ambiguous' {
-  let [lengths, codings, empty] = [0, 0, true]
+/** How its body ends. */
+type Framing = 'bare' | 'body' | 'ambiguous'
+
+/**
+ * What its header lines say of a body: two ends, or one by a coding that is not read here, are ambiguous. The library believes the
+ * first length and takes every coding for chunks. And the Idempotency-Key: one without a value, which the library shows as none, and two of
+ * them are a space, which is no key.
+ */
+export function linesOf(req: uws.HttpRequest): { readonly framing: Framing; readonly key: string } {
+  let [lengths, codings, empty, key] = [0, 0, true, '']
   req.forEach((name, value) => {
     if (name === 'content-length') [lengths, empty] = [lengths + 1, Number(value) === 0]
     else if (name === 'transfer-encoding') codings += value.toLowerCase() === 'chunked' ? 1 : 2
+    else if (name === 'idempotency-key') key = key === '' && value !== '' ? value : ' '
   })
-  if (lengths > 1 || codings > 1) return 'ambiguous'
-  return codings > 0 || !empty ? 'body' : 'bare'
+  if (lengths > 1 || codings > 1) return { framing: 'ambiguous', key }
+  return { framing: codings > 0 || !empty ? 'body' : 'bare', key }
 }
 
 /** Who stands between this node and its callers; what is not set costs nothing. */
@@ -97,7 +105,7 @@ export class Exchange {
   readonly accept: string
   readonly idempotencyKey: string
   /** Of an ambiguous one who stands in front may see another end: it has to be refused, and its answer ends the connection. */
-  readonly framing: ReturnType<typeof framingOf>
+  readonly framing: Framing
   #open = true
   /** Where the body is kept while its caller is waited for, and how often that was. */
   #held: HeldBody | undefined
@@ -125,8 +133,9 @@ export class Exchange {
     this.authorization = req.getHeader('authorization')
     this.contentType = req.getHeader('content-type')
     this.accept = req.getHeader('accept')
-    this.idempotencyKey = lean ? '' : req.getHeader('idempotency-key')
-    this.framing = lean && req.getHeader('transfer-encoding') === '' ? 'bare' : framingOf(req)
+    const lines = lean && req.getHeader('transfer-encoding') === '' ? undefined : linesOf(req)
+    this.idempotencyKey = lines?.key ?? ''
+    this.framing = lines?.framing ?? 'bare'
   }
 
   /** Whether bytes of its head that are to be text are no UTF-8. */

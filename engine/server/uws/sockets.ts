@@ -9,7 +9,7 @@ import { CLOSE_CODES } from '../../base/codes.ts'
 import { BACKPRESSURE_BYTES_MAX, OWED_BYTES_MAX } from '../../base/limits.ts'
 import { GARBLED } from '../../base/text.ts'
 import type { RefusedUpgrade, StreamHandler, StreamSocket } from '../stream/stream-socket.ts'
-import { type Edge, forwardedIn, framingOf, isGarbledHeader, socketAddress, WAITS_MAX } from './exchange.ts'
+import { type Edge, forwardedIn, isGarbledHeader, linesOf, socketAddress, WAITS_MAX } from './exchange.ts'
 import { statusLine } from './status-line.ts'
 
 const SUBPROTOCOLS = ['fairgrab.msgpack.v1', 'fairgrab.json.v1']
@@ -124,7 +124,7 @@ function upgrade(
   req: uws.HttpRequest,
   context: uws.us_socket_context_t,
 ): void {
-  if (framingOf(req) === 'ambiguous') {
+  if (linesOf(req).framing === 'ambiguous') {
     res.cork(() => res.writeStatus(statusLine(400, 'text/plain')).end('', true))
     return
   }
@@ -159,8 +159,10 @@ function decide(res: uws.HttpResponse, { refused, again, open }: Upgrade, waits 
   if (refused?.wait && waits > 0)
     return later(res, refused.wait, () => decide(res, { refused: again(), again, open }, waits - 1))
   res.cork(() => {
-    if (refused) res.writeStatus(statusLine(refused.status, 'text/plain')).end(refused.detail)
-    else open()
+    if (!refused) return open()
+    res.writeStatus(statusLine(refused.status, 'text/plain'))
+    if (refused.retryAfterS !== undefined) res.writeHeader('Retry-After', String(refused.retryAfterS))
+    res.end(refused.detail)
   })
 }
 

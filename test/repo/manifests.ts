@@ -1,0 +1,121 @@
+/**
+ * Manifests of Kubernetes as tests read them: their kinds by name, what their selectors select, and what every node of the engine that
+ * they start has to be: an environment that a start accepts, probes that everybody may ask, time to end by itself, and as many
+ * workers as cores were asked for.
+ */
+import { parseAllDocuments } from 'yaml'
+import { z } from 'zod'
+import { STOP_MS } from '../../engine/base/limits.ts'
+import { ConfigError, readConfig } from '../../engine/config.ts'
+import { checkStart } from '../../engine/main/start-check.ts'
+import { ROUTES } from '../../engine/server/routes/routes.ts'
+
+/** What stands for a value that is not in the file. */
+export const REFERENCE = 'operator:not-in-the-file'
+
+const Labels = z.record(z.string(), z.string())
+const Variable = z.object({
+  name: z.string(),
+  value: z.string().optional(),
+  valueFrom: z.object({}).loose().optional(),
+})
+const Probe = z.object({ httpGet: z.object({ path: z.string(), port: z.string() }).optional() }).loose()
+const Container = z.object({
+  command: z.array(z.string()).optional(),
+  env: z.array(Variable).optional(),
+  ports: z.array(z.object({ name: z.string(), containerPort: z.number() })).optional(),
+  startupProbe: Probe.optional(),
+  livenessProbe: Probe.optional(),
+  readinessProbe: Probe.optional(),
+  lifecycle: z.object({ preStop: z.object({ exec: z.object({ command: z.array(z.string()) }) }) }).optional(),
+  resources: z
+    .object({ requests: z.object({ cpu: z.string() }).loose() })
+    .loose()
+    .optional(),
+  securityContext: z.object({}).loose().optional(),
+  volumeMounts: z
+    .array(z.object({ name: z.string(), mountPath: z.string(), subPath: z.string().optional() }))
+    .optional(),
+})
+const Pod = z.object({
+  metadata: z.object({ labels: Labels }),
+  spec: z.object({
+    terminationGracePeriodSeconds: z.number().optional(),
+    securityContext: z.object({ runAsUser: z.number(), runAsNonRoot: z.literal(true) }).loose(),
+    containers: z.array(Container).length(1),
+    volumes: z.array(z.object({ name: z.string() }).loose()).optional(),
+  }),
+})
+const Kind = z.object({
+  kind: z.string(),
+  metadata: z.object({ name: z.string() }),
+  spec: z
+    .object({
+      replicas: z.number().optional(),
+      serviceName: z.string().optional(),
+      clusterIP: z.string().optional(),
+      publishNotReadyAddresses: z.boolean().optional(),
+      maxUnavailable: z.number().optional(),
+      selector: z.unknown().optional(),
+      podSelector: z.object({ matchLabels: Labels }).optional(),
+      template: Pod.optional(),
+      volumeClaimTemplates: z.array(z.object({}).loose()).optional(),
+    })
+    .loose(),
+})
+export type Kinds = ReadonlyMap<string, z.infer<typeof Kind>['spec']>
+
+export const kindsOf = (text: string): Kinds =>
+  new Map(
+    parseAllDocuments(text).map(document => {
+      const { kind, metadata, spec } = Kind.parse(document.toJS())
+      return [`${kind} ${metadata.name}`, spec]
+    }),
+  )
+
+export const containerOf = (kinds: Kinds, name: string) => kinds.get(name)?.template?.spec.containers[0]
+
+export const environmentOf = (kinds: Kinds, name: string): Readonly<Record<string, string>> =>
+  Object.fromEntries((containerOf(kinds, name)?.env ?? []).map(({ name, value = REFERENCE }) => [name, value]))
+
+/** Selectors that select nothing of the file. */
+export function findLooseSelectors(kinds: Kinds): readonly string[] {
+  const labels = [...kinds.values()].flatMap(({ template }) => (template ? [template.metadata.labels] : []))
+  return [...kinds].flatMap(([name, { selector, podSelector }]) => {
+    const wanted = [selector, podSelector].filter(each => each !== undefined)
+    return wanted.flatMap(each => {
+      const { matchLabels = each } = each as { matchLabels?: unknown }
+      const pairs = Object.entries(Labels.parse(matchLabels))
+      return labels.some(of => pairs.every(([key, value]) => of[key] === value)) ? [] : [`${name} selects nothing`]
+    })
+  })
+}
+
+/** Why a start would refuse an environment. */
+export function findRefused(env: Readonly<Record<string, string>>): readonly string[] {
+  try {
+    checkStart(readConfig(env))
+    return []
+  } catch (cause) {
+    if (cause instanceof ConfigError) return [cause.message]
+    throw cause
+  }
+}
+
+/** What a node of the engine is not that it has to be wherever it runs. */
+export function findUnfitNode(kinds: Kinds, name: string): readonly string[] {
+  const engine = containerOf(kinds, name)
+  const paths = [engine?.startupProbe, engine?.livenessProbe, engine?.readinessProbe].map(
+    probe => probe?.httpGet?.path ?? 'none',
+  )
+  const isOpen = (path: string) => ROUTES.some(route => route.path === path && route.right === 'public')
+  const waits = Number(engine?.lifecycle?.preStop.exec.command.at(-1))
+  const grace = kinds.get(name)?.template?.spec.terminationGracePeriodSeconds ?? 0
+  const workers = environmentOf(kinds, name).FAIRGRAB_WORKERS
+  const cores = engine?.resources?.requests.cpu
+  return [
+    ...paths.filter(path => !isOpen(path)).map(path => `${path} is no route for everybody`),
+    ...(grace * 1000 > waits * 1000 + STOP_MS ? [] : [`${grace} s are less than ${waits} s and a drain`]),
+    ...(workers === cores ? [] : [`${workers} workers on ${cores} cores`]),
+  ]
+}

@@ -1,0 +1,83 @@
+/**
+ * The installed command: what `npm pack` packs, in a place where packages are installed, with its dependencies beside it. Node strips no
+ * types there, so this is another way to start than a clone's. It serves, claims, redeems and ends like any other.
+ *
+ * Rejected: `npm install` of the package here; it would fetch from a registry, which a test must not need.
+ */
+import { execFile, execFileSync } from 'node:child_process'
+import { chmodSync, mkdirSync, mkdtempSync, readdirSync, symlinkSync } from 'node:fs'
+import { rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { textOf } from '../repo/tree.ts'
+import { Api, type Granted, makeRound } from '../support/api.ts'
+import { KEYS, startNode } from '../support/engine.ts'
+
+const ROOT = fileURLToPath(new URL('../..', import.meta.url))
+let folder: string
+let command: string
+
+beforeAll(() => {
+  folder = mkdtempSync(join(tmpdir(), 'fg-installed-'))
+  const packed = execFileSync('npm', ['pack', '--json', '--pack-destination', folder], { cwd: ROOT, encoding: 'utf8' })
+  const name = /fairgrab-[\w.-]+\.tgz/.exec(packed)?.[0] as string
+  const modules = join(folder, 'node_modules')
+  mkdirSync(join(modules, 'fairgrab'), { recursive: true })
+  execFileSync('tar', ['-xzf', join(folder, name), '-C', join(modules, 'fairgrab'), '--strip-components=1'])
+  for (const each of readdirSync(join(ROOT, 'node_modules')))
+    if (!each.startsWith('.')) symlinkSync(join(ROOT, 'node_modules', each), join(modules, each))
+  mkdirSync(join(modules, '.bin'))
+  command = join(modules, '.bin', 'fairgrab')
+  symlinkSync('../fairgrab/engine/processes/installed.mjs', command)
+  // As npm does with what package.json names as a command.
+  chmodSync(command, 0o755)
+})
+afterAll(() => rm(folder, { recursive: true, force: true }))
+
+interface Ran {
+  readonly code: number
+  readonly out: string
+  readonly err: string
+}
+
+/** Without the hook that spares tests the stripping: it is a clone's. */
+const BARE = { PATH: `${dirname(process.execPath)}:${process.env.PATH}`, NODE_OPTIONS: '' }
+
+function fairgrab(line: string, env: Readonly<Record<string, string>> = {}): Promise<Ran> {
+  return new Promise(done => {
+    execFile(command, line.split(' '), { env: { ...BARE, ...env }, cwd: folder }, (error, out, err) =>
+      done({ code: error === null ? 0 : Number(error.code), out: out.trimEnd(), err: err.trimEnd() }),
+    )
+  })
+}
+
+test('it says its version and its help, and that the benchmark is elsewhere', async () => {
+  const { version } = JSON.parse(textOf('package.json')) as { version: string }
+  expect(await fairgrab('--version')).toMatchObject({ code: 0, out: expect.stringContaining(`fairgrab ${version} `) })
+  expect((await fairgrab('help')).out).toContain('fairgrab up')
+  expect(await fairgrab('bench')).toMatchObject({ code: 2, err: expect.stringContaining('npm run bench in a clone') })
+  expect(readdirSync(join(folder, 'node_modules', 'fairgrab')).sort()).toEqual(
+    expect.arrayContaining(['engine', 'package.json', 'scripts']),
+  )
+})
+
+test('a node of it serves the API and the pages, grants and redeems, and ends with 0', async () => {
+  const node = await startNode({ NODE_OPTIONS: '' }, command)
+  const api = new Api(node.url, KEYS.operator)
+  const round = await makeRound(api)
+  const env = { FAIRGRAB_URL: node.url, FAIRGRAB_KEY: KEYS.operator }
+  const claimed = await fairgrab(`claim ${round.id} ada --json`, env)
+  const [voucher] = (JSON.parse(claimed.out) as Granted).vouchers
+  const redeemed = await fairgrab(`redeem ${voucher?.code} --order o1 --amount 5000 --currency CNY --merchant m1`, env)
+  expect([claimed.code, redeemed.code, redeemed.err]).toEqual([0, 0, ''])
+  for (const path of ['/', '/try/x', '/desk/page.js', '/openapi.json']) {
+    const { status, body } = await fetch(node.url + path)
+    expect([path, status]).toEqual([path, 200])
+    await body?.cancel()
+  }
+  node.signal('SIGTERM')
+  expect(await node.ended).toBe(0)
+  await node.stop()
+})

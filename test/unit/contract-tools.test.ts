@@ -1,0 +1,50 @@
+/**
+ * The contracts as the tools of others read them: two public linters of OpenAPI, one of which many pipelines run, and the parser of
+ * AsyncAPI. Their recommended rules hold without an exception, warnings included.
+ */
+import { Parser } from '@asyncapi/parser'
+import { createConfig, lintFromString } from '@redocly/openapi-core'
+import spectral from '@stoplight/spectral-core'
+import { oas } from '@stoplight/spectral-rulesets'
+import { expect, test } from 'vitest'
+import { httpContract, VERSION } from '../../engine/server/routes/routes.ts'
+import { asyncApi } from '../../engine/wire/async-api.ts'
+
+/** What Redocly says of a document, a line a problem. */
+async function redoclyOn(document: object): Promise<readonly string[]> {
+  const config = await createConfig({ extends: ['recommended-strict'] })
+  const source = JSON.stringify(document)
+  const problems = await lintFromString({ source, absoluteRef: '/openapi.json', config })
+  return problems.map(({ ruleId, message, location: [at] }) => `${ruleId}: ${message} at ${at?.pointer}`)
+}
+
+async function spectralOn(document: object): Promise<readonly string[]> {
+  const linter = new spectral.Spectral()
+  linter.setRuleset({ extends: [[oas, 'recommended']] } as Parameters<typeof linter.setRuleset>[0])
+  const found = await linter.run(JSON.stringify(document))
+  return found.map(({ code, message, path }) => `${code}: ${message} at ${path.join('/')}`)
+}
+
+/** The parser's errors and warnings; what is behind them is advice. */
+const WARNING = 1
+async function asyncApiOn(document: object): Promise<readonly string[]> {
+  const { diagnostics } = await new Parser().parse(JSON.stringify(document))
+  return diagnostics.filter(({ severity }) => severity <= WARNING).map(({ code, message }) => `${code}: ${message}`)
+}
+
+const paths = { '/v1/rounds': { get: { responses: {} } } }
+
+test('/openapi.json passes Redocly', async () => {
+  expect(await redoclyOn(httpContract())).toEqual([])
+  expect((await redoclyOn({ ...httpContract(), paths })).length).toBeGreaterThan(2)
+})
+
+test('/openapi.json passes Spectral', async () => {
+  expect(await spectralOn(httpContract())).toEqual([])
+  expect((await spectralOn({ ...httpContract(), paths })).length).toBeGreaterThan(2)
+})
+
+test('/asyncapi.json passes its parser', async () => {
+  expect(await asyncApiOn(asyncApi(VERSION))).toEqual([])
+  expect(await asyncApiOn({ ...asyncApi(VERSION), channels: { stream: { address: 1 } } })).not.toEqual([])
+})
