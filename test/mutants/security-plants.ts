@@ -90,7 +90,7 @@ export const SECURITY_PLANTS: readonly Plant[] = [
   plant(
     'of two lengths the first is believed',
     'engine/server/uws/exchange.ts',
-    ["if (lengths > 1 || codings > 1) return { framing: 'ambiguous'", "if (codings > 1) return { framing: 'ambiguous'"],
+    ['if (lengths > 1 || codings > 1) return', 'if (codings > 1) return'],
     'server/edge',
   ),
   plant(
