@@ -63,7 +63,8 @@ export function roundLine(round: RoundAnswer | DamagedRound): string {
   const head = `${round.id}  ${round.state.padEnd(9)}  `
   if ('problem' in round) return head + round.problem
   const { remaining, total, quarantined } = round.stock
-  return `${head}${String(remaining).padStart(9)} left of ${total}${quarantined ? `, ${quarantined} quarantined` : ''}`
+  const stock = `${String(remaining).padStart(9)} left of ${total}${quarantined ? `, ${quarantined} quarantined` : ''}`
+  return `${head}${stock}${round.name === undefined ? '' : `  ${round.name}`}`
 }
 
 const campaignLine = ({ id, name, currency, created_at }: CampaignRow): string =>
