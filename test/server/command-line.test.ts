@@ -275,16 +275,6 @@ examples
   fairgrab keys operator --scope ada`)
 })
 
-test('keys are made with the scope of who acts by them, as the engine reads it', async () => {
-  const { code, out } = await fairgrab('keys operator merchant --scope m.1')
-  expect([code, out]).toEqual([
-    0,
-    expect.stringMatching(/^FAIRGRAB_KEYS="operator:[\w-]{32}:m\.1,merchant:[\w-]{32}:m\.1"$/),
-  ])
-  const keys = JSON.parse((await fairgrab('keys viewer --scope ada --json')).out)
-  expect(keys).toEqual([{ role: 'viewer', key: expect.stringMatching(/^[\w-]{32}$/), scope: 'ada' }])
-})
-
 test('every command that there is has --help', async () => {
   const all = (await fairgrab('help')).out
   const names = [...new Set([...all.matchAll(/^ {2}fairgrab (\w+)/gm)].map(([, name = '']) => name))]
