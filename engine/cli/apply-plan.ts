@@ -10,15 +10,21 @@ import { isDeepStrictEqual } from 'node:util'
 import { parse as parseYaml } from 'yaml'
 import { z } from 'zod'
 import { MERCHANTS_PER_REQUEST_MAX } from '../base/limits.ts'
+import { type BudgetEffect, budgetExceeded } from '../campaign/money/commitments.ts'
+import { closesOf, refusePacks } from '../campaign/operator/round-rules.ts'
+import { budgetOf } from '../campaign/round/campaigns.ts'
+import { packAmount } from '../campaign/round/round-config.ts'
 import type { Rates } from '../campaign/voucher/controls.ts'
 import { ConfigError } from '../config.ts'
 import type { RoundAnswer } from '../wire/round-answer.ts'
-import { complaint, merchantLine, newCampaign, newRound, rates } from '../wire/schemas.ts'
+import { complaints, merchantLine, newCampaign, newRound, rates } from '../wire/schemas.ts'
 import { textFile } from './command.ts'
 
 const namedRound = newRound.refine(({ name }) => name !== undefined, {
   path: ['name'],
   message: 'is missing; a round of a plan is known by it',
+  // Also where another field is wrong, so that one run says all.
+  when: ({ value }) => typeof value === 'object' && value !== null,
 })
 
 const unique = (names: readonly (string | undefined)[]): boolean => new Set(names).size === names.length
@@ -53,8 +59,10 @@ export async function readPlan(path: string): Promise<Plan> {
   const text = await textFile(path, 'YAML')
   const parsed = plan.safeParse(contentOf(text, from))
   if (!parsed.success)
-    throw new ConfigError(`${from}: ${complaint(parsed.error)}; docs/api.md has what each field may be`)
-  const { campaign, rounds } = parsed.data
+    throw new ConfigError(`${from}: ${complaints(parsed.error).join('; ')}; docs/api.md has what each field may be`)
+  const { campaign, rounds, merchants, rates: wanted = {} } = parsed.data
+  if (!campaign && rounds.length + merchants.length + Object.keys(wanted).length === 0)
+    throw new ConfigError(`${from}: there is nothing to make in it; give campaign, rounds, merchants or rates`)
   if (rounds.length > 0 && !campaign)
     throw new ConfigError(`${from}: rounds: there is no campaign beside them; give its fields under campaign`)
   return parsed.data
@@ -101,3 +109,19 @@ export const rateDifferences = (is: Rates, configured: Rates, wanted: NonNullabl
     is,
     Object.fromEntries(Object.entries(wanted).map(([name, rate]) => [name, rate ?? configured[name as keyof Rates]])),
   )
+
+/** What a round would commit in a campaign that is not there yet, by the engine's own rules; throws the engine's refusal. */
+export function triedRound(campaign: NonNullable<Plan['campaign']>, wanted: PlannedRound, now: number): BudgetEffect {
+  closesOf(wanted, now)
+  refusePacks(wanted, campaign)
+  const after = wanted.stock * packAmount(campaign.pack)
+  return { currency: campaign.currency, before: 0, after, max_amount: budgetOf(campaign) }
+}
+
+/** What rounds commit together, each of which was tried as if it were alone; throws the engine's refusal. */
+export function together(before: BudgetEffect | undefined, one: BudgetEffect, packs: number): BudgetEffect {
+  const amount = one.after - one.before
+  const after = (before?.after ?? one.before) + amount
+  if (after > one.max_amount) throw budgetExceeded(packs, amount, one.max_amount)
+  return { ...one, before: before?.before ?? one.before, after }
+}

@@ -49,18 +49,22 @@ function dryCampaign({ after: { currency, budget } }: DryCampaign): string {
   return `${MADE}. Its budget is ${moneyText(most, currency)} ${currency}, and no round commits any of it yet`
 }
 
-function dryRound({ budget: { currency, before, after, max_amount: most } }: DryRound): readonly string[] {
+/** What is committed of a budget now, and what would be. */
+export function budgetLines({ currency, before, after, max_amount: most }: BudgetEffect): readonly string[] {
   const of = most < AMOUNT_MAX ? ` of ${moneyText(most, currency)}` : ''
   const line = (sum: number) => `${moneyText(sum, currency)}${of} ${currency} committed`
-  return [MADE, ...nowThen(line(before), line(after))]
+  return nowThen(line(before), line(after))
 }
+
+const dryRound = ({ budget }: DryRound): readonly string[] => [MADE, ...budgetLines(budget)]
 
 /** A round as the lists have it: one that cannot be read says why, where the others have their stock. */
 export function roundLine(round: RoundAnswer | DamagedRound): string {
   const head = `${round.id}  ${round.state.padEnd(9)}  `
   if ('problem' in round) return head + round.problem
   const { remaining, total, quarantined } = round.stock
-  return `${head}${String(remaining).padStart(9)} left of ${total}${quarantined ? `, ${quarantined} quarantined` : ''}`
+  const stock = `${String(remaining).padStart(9)} left of ${total}${quarantined ? `, ${quarantined} quarantined` : ''}`
+  return `${head}${stock}${round.name === undefined ? '' : `  ${round.name}`}`
 }
 
 const campaignLine = ({ id, name, currency, created_at }: CampaignRow): string =>

@@ -6,7 +6,7 @@
  * audit log is checked here again from its words alone, link by link.
  */
 import { createHash, createHmac, randomBytes } from 'node:crypto'
-import { isUserId, USER_ID_FORM } from '../base/holder.ts'
+import { isMerchantId, isUserId, USER_ID_FORM } from '../base/holder.ts'
 import { ConfigError, readConfig, settingsGiven } from '../config.ts'
 import { checkStart } from '../main/start-check.ts'
 import { checkFolders } from '../processes/folder-owner.ts'
@@ -20,17 +20,23 @@ const ROLES = ['operator', 'platform', 'merchant', 'viewer'] as const
 export const KEYS: Command = {
   name: 'keys',
   asksNoEngine: true,
-  usage: ['keys [ROLE …]'],
+  usage: ['keys [ROLE …] [--scope NAME]'],
   sentence: 'make API keys, one a role',
-  examples: ['fairgrab keys', 'fairgrab keys operator platform platform'],
-  options: {},
+  examples: ['fairgrab keys operator platform platform', 'fairgrab keys operator --scope ada'],
+  options: { scope: { type: 'string', says: 'who acts by them; a merchant, for its key; else nobody by name' } },
   run: async given => {
     const roles = given.words.length === 0 ? ROLES : given.words
     const wrong = roles.find(role => !ROLES.some(known => known === role))
     if (wrong !== undefined)
       throw new ConfigError(`"${wrong}" (from the command line) is no role; give some of ${ROLES.join(', ')}`)
-    const keys = roles.map(role => ({ role, key: randomBytes(24).toString('base64url') }))
-    given.print(keys, `FAIRGRAB_KEYS="${keys.map(({ role, key }) => `${role}:${key}`).join(',')}"`)
+    const { scope } = given.values
+    if (typeof scope === 'string' && !isMerchantId(scope))
+      throw new ConfigError(
+        `--scope: "${scope}" (from the command line) is no scope; give 1 to 64 of A-Z a-z 0-9 . _ @ -`,
+      )
+    const keys = roles.map(role => ({ role, key: randomBytes(24).toString('base64url'), ...(scope ? { scope } : {}) }))
+    const entries = keys.map(({ role, key, ...more }) => [role, key, ...Object.values(more)].join(':'))
+    given.print(keys, `FAIRGRAB_KEYS="${entries.join(',')}"`)
     return 0
   },
 }

@@ -289,10 +289,16 @@ export type RedemptionBody = z.output<typeof redemption>
 export type StreamFrame = z.output<typeof streamFrame>
 
 /** The first thing that is wrong with a body, in words that name the field. */
-export function complaint(error: z.ZodError): string {
-  const issue = error.issues[0]
-  if (!issue) return 'the body is invalid'
-  const path = issue.path.join('.')
-  if (issue.code === 'unrecognized_keys') return `unknown field ${[...issue.path, issue.keys[0]].join('.')}`
-  return path === '' ? issue.message : `${path}: ${issue.message}`
+export const complaint = (error: z.ZodError): string => complaints(error)[0] ?? 'the body is invalid'
+
+/** All that is wrong, unknown fields first: a misspelt one is why another is missing. */
+export function complaints({ issues }: z.ZodError): readonly string[] {
+  const unknown = issues.flatMap(issue =>
+    issue.code === 'unrecognized_keys' ? issue.keys.map(key => `unknown field ${[...issue.path, key].join('.')}`) : [],
+  )
+  const others = issues.filter(({ code }) => code !== 'unrecognized_keys')
+  return [
+    ...unknown,
+    ...others.map(({ path, message }) => (path.length === 0 ? message : `${path.join('.')}: ${message}`)),
+  ]
 }

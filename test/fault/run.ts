@@ -126,6 +126,7 @@ const HELP = `npm run fault: the fault matrix, one row after the other
   npm run fault -- replicas sentinel          some rows
   npm run fault -- --effort middle            a form between the long one and that of npm test: smoke, middle or long
   npm run fault -- --json                     the results of all rows as JSON, on the last line
+  TEST_EFFORT=smoke npm run fault             the form, where --effort is left out
   SOAK_MINUTES=480 npm run fault -- soak      the soak for a night instead of half an hour
 
 Rows:

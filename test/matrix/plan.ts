@@ -94,7 +94,7 @@ export const HELP = `npm run matrix: the tests of the scripts and of the server,
 
   --only A,B     servers, forms or parts by name (default: all)
   --strict       a server that cannot be had here counts as failed; one that --only names always does
-  --list         what would run, and which servers can be had; runs nothing
+  --list         what would run, which servers are here and which would be fetched; runs and fetches nothing
   --workers N    test files at a time, 1 to 16 (default 1)
   --json FILE    writes the result to FILE too
   --help         this text

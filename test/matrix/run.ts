@@ -3,7 +3,7 @@
  * as a cluster; the table of passes at its end.
  *
  *   npm run matrix -- --help               servers, forms, parts
- *   npm run matrix -- --list               which servers can be had here, and what would run
+ *   npm run matrix -- --list               which servers are here, and what would run; downloads nothing
  *   npm run matrix -- --only valkey-9.1    one server in all forms
  *
  * A server comes first on PATH for the tests (servers.ts), so engines with a server of their own start it as well. Each
@@ -108,8 +108,20 @@ async function runServer(order: Order, name: string, found: Had): Promise<Row[]>
   return rows
 }
 
+/** What is here, and what would run. Whether the others can be had is known when they are fetched. */
+function listAll({ servers, forms, parts }: Order, shelf: ServerShelf): number {
+  for (const server of servers) {
+    const found = shelf.look(server)
+    console.log(`${server.name}: ${'missing' in found ? found.missing : `${found.version} of ${found.from}`}`)
+  }
+  for (const form of forms)
+    for (const part of parts) console.log(`${form.name} ${part}: ${filesOf(form, part).length} files`)
+  return 0
+}
+
 async function runAll(order: Order): Promise<number> {
   const shelf = new ServerShelf(CACHE)
+  if (order.list) return listAll(order, shelf)
   const rows: Row[] = []
   const skipped: Skipped[] = []
   for (const server of order.servers) {
@@ -121,12 +133,7 @@ async function runAll(order: Order): Promise<number> {
       continue
     }
     console.log(`${name}: ${found.version} of ${found.from}`)
-    if (!order.list) rows.push(...(await runServer(order, name, found)))
-  }
-  if (order.list) {
-    for (const form of order.forms)
-      for (const part of order.parts) console.log(`${form.name} ${part}: ${filesOf(form, part).length} files`)
-    return skipped.length > 0 && exitOf(order, [], skipped) !== 0 && (order.strict || order.named.length > 0) ? 1 : 0
+    rows.push(...(await runServer(order, name, found)))
   }
   console.log(`\n${tableOf(rows, skipped)}`)
   if (order.json !== undefined) {

@@ -227,18 +227,10 @@ export class ServerShelf {
     this.#keyring = keyring
   }
 
+  /** A server as `find` gives it, downloaded where it is not here. */
   find(wanted: Server): Found {
-    const there = onPath(wanted)
-    if (there) {
-      const bin = join(this.#cache, 'path', wanted.name)
-      const at = run('sh', ['-c', 'command -v "$0"', there.program]).words
-      // Its other programs are on PATH as well.
-      rmSync(bin, { recursive: true, force: true })
-      mkdirSync(bin, { recursive: true })
-      writeFileSync(join(bin, 'redis-server'), `#!/bin/sh\nexec '${at}' "$@"\n`)
-      chmodSync(join(bin, 'redis-server'), 0o755)
-      return { version: there.version, from: at, bin }
-    }
+    const there = this.#onPath(wanted)
+    if (there) return there
     const reasons: string[] = []
     for (const suite of wanted.suites) {
       const found = this.#fetch(wanted, suite)
@@ -246,6 +238,25 @@ export class ServerShelf {
       reasons.push(`${suite}: ${found.missing}`)
     }
     return this.#kept(wanted) ?? { missing: reasons.join('; ') }
+  }
+
+  /** What is here of it; asks nobody. */
+  look(wanted: Server): Found {
+    const suites = wanted.suites.join(' or ')
+    return this.#onPath(wanted) ?? this.#kept(wanted) ?? { missing: `would be fetched from Debian ${suites}` }
+  }
+
+  #onPath(wanted: Server): Found | undefined {
+    const there = onPath(wanted)
+    if (!there) return undefined
+    const bin = join(this.#cache, 'path', wanted.name)
+    const at = run('sh', ['-c', 'command -v "$0"', there.program]).words
+    // Its other programs are on PATH as well.
+    rmSync(bin, { recursive: true, force: true })
+    mkdirSync(bin, { recursive: true })
+    writeFileSync(join(bin, 'redis-server'), `#!/bin/sh\nexec '${at}' "$@"\n`)
+    chmodSync(join(bin, 'redis-server'), 0o755)
+    return { version: there.version, from: at, bin }
   }
 
   #fetch(wanted: Server, suite: Suite): Found {

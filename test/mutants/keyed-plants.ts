@@ -136,7 +136,7 @@ export const KEYED_PLANTS: readonly Plant[] = [
   plant(
     'a plan that is applied again makes another round',
     'engine/cli/apply.ts',
-    ['const standing = rows.find(isOf(name))', 'const standing = rows.find(isOf(name.toUpperCase()))'],
+    ['if (row) standing.set(name, row)', 'if (row) standing.set(name.toUpperCase(), row)'],
     'server/apply',
   ),
   plant(
@@ -148,7 +148,37 @@ export const KEYED_PLANTS: readonly Plant[] = [
   plant(
     'what differs ends a plan as if all was well',
     'engine/cli/apply.ts',
-    ['return isOff ? FAILED : 0', 'return 0'],
+    ['return isOff(progress) ? FAILED : 0', 'return 0'],
+    'server/apply',
+  ),
+  plant(
+    'whoever made a round that another scope made at once does not look again',
+    'engine/cli/apply.ts',
+    ['await lookAgain(given, plan, plan.campaign)', 'await campaignNamed(given, plan.campaign.name)'],
+    'server/apply',
+  ),
+  plant(
+    'two campaigns or rounds of one name are as good as one',
+    'engine/cli/apply.ts',
+    ['if (!other) return row', 'if (!other || other) return row'],
+    'server/apply',
+  ),
+  plant(
+    'a dry run of a plan tries each round as if it were alone',
+    'engine/cli/apply-plan.ts',
+    ['const after = (before?.after ?? one.before) + amount', 'const after = one.before + amount'],
+    'server/apply',
+  ),
+  plant(
+    'a plan that is refused hides what it made before',
+    'engine/cli/apply.ts',
+    ['if (progress.applied.length > 0) printProgress', 'if (progress.applied.length < 0) printProgress'],
+    'server/apply',
+  ),
+  plant(
+    'a misspelt field is behind what is missing because of it',
+    'engine/wire/schemas.ts',
+    ['    ...unknown,\n', ''],
     'server/apply',
   ),
   plant(

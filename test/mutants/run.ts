@@ -3,7 +3,7 @@
  *
  *   npm run mutants                      all of them
  *   npm run mutants -- replica holder    those whose words contain one of these
- *   npm run mutants -- --rows 101-200    those of these places in the list: an hour's work in parts
+ *   npm run mutants -- --rows 101-200    those of these places in the list, or of one: an hour's work in parts
  *   npm run mutants -- --list            their words, without running anything
  *
  * The copy is in a temporary folder with a link to node_modules; the tree itself is never touched. Before the first bug that
@@ -116,7 +116,7 @@ const HELP = `npm run mutants: plants bugs in a copy of the tree and runs the te
 
   npm run mutants                      all ${PLANTS.length} of them, about ten seconds each
   npm run mutants -- replica holder    those whose words contain one of these
-  npm run mutants -- --rows 101-200    those of these places in the list: an hour's work in parts
+  npm run mutants -- --rows 101-200    those of these places in the list, or of one: an hour's work in parts
   npm run mutants -- --list            their words, without running anything
 
 Exit codes: 0 all were caught, 1 one survived or the tests fail without a bug, 2 wrong usage.`
@@ -130,9 +130,9 @@ interface Wanted {
 export function wantedOf(args: readonly string[]): Wanted {
   const options = { help: { type: 'boolean' }, list: { type: 'boolean' }, rows: { type: 'string' } } as const
   const { values, positionals: words } = parseArgs({ args: [...args], options, allowPositionals: true })
-  const [, from, to] = /^(\d+)-(\d+)$/.exec(values.rows ?? `1-${PLANTS.length}`) ?? []
+  const [, from, to = from] = /^(\d+)(?:-(\d+))?$/.exec(values.rows ?? `1-${PLANTS.length}`) ?? []
   if (!from || !to || Number(from) < 1 || Number(to) < Number(from) || Number(to) > PLANTS.length)
-    throw new Error(`--rows is ${values.rows}: give two places from 1 to ${PLANTS.length}, as in 101-200`)
+    throw new Error(`--rows is ${values.rows}: give one place or two from 1 to ${PLANTS.length}, as in 5 or 101-200`)
   const plants = PLANTS.slice(Number(from) - 1, Number(to)).filter(
     ({ bug }) => words.length === 0 || words.some(word => bug.includes(word)),
   )

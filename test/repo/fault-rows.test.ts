@@ -59,6 +59,7 @@ test('npm run fault has its rows in its help, and refuses by name what it does n
   const help = run('--help')
   expect(help.status).toBe(0)
   for (const { name } of ROWS) expect(help.stdout).toContain(`  ${name} `)
+  for (const name of ['TEST_EFFORT', 'SOAK_MINUTES']) expect(help.stdout).toContain(`  ${name}=`)
   const wrong = run('--efort', 'long')
   expect(wrong.status).toBe(2)
   expect(wrong.stderr).toMatch(/--efort[\s\S]*Exit codes/)

@@ -80,8 +80,9 @@ test('an hour of planted bugs can be run in parts, and what names none of them i
   expect(parts).toEqual(PLANTS)
   const first = PLANTS[0] as Plant
   expect(wantedOf([first.bug, '--rows', '1-1', '--list'])).toEqual({ plants: [first], lists: true })
-  for (const rows of ['0-1', '2-1', `1-${PLANTS.length + 1}`, '3'])
-    expect(() => wantedOf(['--rows', rows])).toThrow(`--rows is ${rows}: give two places from 1 to`)
+  expect(wantedOf(['--rows', '3']).plants).toEqual([PLANTS[2]])
+  for (const rows of ['0-1', '2-1', `1-${PLANTS.length + 1}`, '0', '3-', `${PLANTS.length + 1}`])
+    expect(() => wantedOf(['--rows', rows])).toThrow(`--rows is ${rows}: give one place or two from 1 to`)
   expect(() => wantedOf(['no such words'])).toThrow('no planted bug has one of these words: no such words')
   expect(() => wantedOf(['--row', '1-2'])).toThrow("Unknown option '--row'")
 })

@@ -1,22 +1,30 @@
 /**
  * `fairgrab apply`: a whole release from one file, as a person types it. Twice is once, also where the first try was cut off in
- * the middle; what differs is printed by its fields, and what cannot be changed ends with 99. A dry run changes nothing.
+ * the middle; what differs is printed by its fields, and what cannot be changed ends with 99. A dry run changes nothing, refuses
+ * what the real one would, and says what its rounds commit. What was made twice is named by whoever made it, and ever after.
  */
+import { once } from 'node:events'
 import { mkdtempSync, writeFileSync } from 'node:fs'
 import { rm } from 'node:fs/promises'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { text } from 'node:stream/consumers'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { Api, type Fields, type Round } from '../support/api.ts'
 import { KEYS, startNode, type TestNode } from '../support/engine.ts'
-import { type Env, fairgrab } from '../support/fairgrab.ts'
+import { type Env, fairgrab, type Ran } from '../support/fairgrab.ts'
+
+/** An operator's whose scope is another one, so that the same Idempotency-Key makes other things. */
+const ADAS = 'operator-key-2'
 
 let node: TestNode
 let folder: string
 let env: Env
 let api: Api
 beforeAll(async () => {
-  node = await startNode()
+  node = await startNode({ FAIRGRAB_KEYS: `operator:${KEYS.operator},operator:${ADAS}:ada` })
   folder = mkdtempSync(join(tmpdir(), 'fg-apply-'))
   env = { FAIRGRAB_URL: node.url, FAIRGRAB_KEY: KEYS.operator }
   api = new Api(node.url, KEYS.operator)
@@ -80,6 +88,8 @@ test('a plan is made once, however often it is applied', async () => {
   expect(signs(dry.out)).toEqual(signs(made.out))
   expect((await api.get('/v1/rates')).body).toMatchObject({ rates: { user: 7 } })
 
+  for (const line of ['round list', 'watch --once'])
+    expect((await fairgrab(line, env)).out).toMatch(/^rnd_\w+ {2}open +100 left of 100 {2}evening$/m)
   const again = await apply(file)
   expect([again.code, signs(again.out)]).toEqual([0, [...things, 'rates user'].map(thing => `= ${thing}`)])
   expect(await count()).toEqual([(before[0] as number) + 1, (before[1] as number) + 2])
@@ -171,3 +181,130 @@ test('a file that is not there, and two campaigns of its name, are refused', asy
   for (const _ of ['one', 'two']) expect((await api.post('/v1/campaigns', { ...rules, name: 'Twin' })).status).toBe(201)
   expect(await apply(file)).toMatchObject({ code: 2, err: expect.stringContaining('there are 2 of that name') })
 })
+
+/** A campaign stands, and its rounds do not yet. */
+async function standing(name: string): Promise<string> {
+  const text = planOf(name)
+  const file = write(`${name}.yaml`, text.slice(0, text.indexOf('rounds:')))
+  expect((await apply(file)).code).toBe(0)
+  return write(`${name}.yaml`, text)
+}
+const makeRound = async (campaign: string, fields: Fields) => {
+  const { body } = await api.get<{ data: Fields[] }>('/v1/campaigns?limit=1000')
+  const id = body.data.find(({ name }) => name === campaign)?.id
+  return api.post<Round>(`/v1/campaigns/${id}/rounds`, fields)
+}
+
+/** The engine's address, at which something is done before the first round is passed on. */
+async function beforeRound(work: () => Promise<unknown>) {
+  let isFirst = true
+  const door = createServer(async (request, response) => {
+    const { method = 'GET', url = '/', headers } = request
+    if (isFirst && method === 'POST' && url.endsWith('/rounds')) {
+      isFirst = false
+      await work()
+    }
+    const { 'idempotency-key': key = '', authorization = '' } = headers
+    const sent = { authorization, 'content-type': 'application/json', 'idempotency-key': String(key) }
+    const body = method === 'GET' ? undefined : await text(request)
+    const answer = await fetch(node.url + url, { method, headers: sent, ...(body ? { body } : {}) })
+    response.writeHead(answer.status, { 'content-type': 'application/json' }).end(await answer.text())
+  })
+  await once(door.listen(0, '127.0.0.1'), 'listening')
+  const { port } = door.address() as AddressInfo
+  return { url: `http://127.0.0.1:${port}`, close: () => door.close() }
+}
+
+test.each([
+  ['the same scope makes nothing again', KEYS.operator, 0, 2],
+  ['another scope makes it again, which the later one says', ADAS, 2, 4],
+])('an operator who applies at once with %s', async (_, key, code, made) => {
+  const name = `Double-${made}`
+  const file = await standing(name)
+  const before = (await count())[1] as number
+  let theirs: Ran | undefined
+  const door = await beforeRound(async () => {
+    theirs = await fairgrab(`apply ${file}`, { ...env, FAIRGRAB_KEY: key })
+  })
+  const ours = await fairgrab(`apply ${file}`, { ...env, FAIRGRAB_URL: door.url })
+  door.close()
+  expect([theirs?.code, ours.code]).toEqual([0, code])
+  expect(await count()).toEqual([expect.any(Number), before + made])
+  expect(signs(ours.out)).toContain('+ round evening')
+  if (code === 2) expect(ours.err).toMatch(/round evening: there are 2 of that name.*rnd_\w+, rnd_\w+/)
+})
+
+test('a round whose name another one has is refused, also in a dry run, with both ids; nothing is made beside it', async () => {
+  const file = await standing('Pair')
+  expect((await apply(file)).code).toBe(0)
+  const second = await makeRound('Pair', { name: 'night', stock: 5 })
+  expect(second.status).toBe(201)
+  const before = await count()
+  for (const options of ['', '--dry-run']) {
+    const { code, err } = await apply(file, options)
+    expect([code, err]).toEqual([2, expect.stringContaining(second.body.id)])
+    expect(err).toMatch(/round night: there are 2 of that name.*fairgrab round close/)
+  }
+  expect(await count()).toEqual(before)
+})
+
+test('a dry run says what the rounds commit together, and refuses what passes the budget, standing or not', async () => {
+  const file = await standing('Budget')
+  const sums = ['now   0.00 of 10,000.00 CNY committed', 'then  1,500.00 of 10,000.00 CNY committed']
+  for (const path of [file, write('absent.yaml', planOf('Absent'))]) {
+    const { code, out } = await apply(path, '--dry-run')
+    expect([code, out.split('\n').filter(line => /^(now|then) /.test(line))]).toEqual([0, sums])
+    const { budget } = JSON.parse((await apply(path, '--dry-run --json')).out)
+    expect(budget).toEqual({ currency: 'CNY', before: 0, after: 150_000, max_amount: 1_000_000 })
+    // Each of them has room by itself, and both together have not.
+    write('much.yaml', planOf(path === file ? 'Budget' : 'Absent').replace('stock: 50', 'stock: 901'))
+    const much = await apply(join(folder, 'much.yaml'), '--dry-run')
+    expect([much.code, much.err]).toEqual([
+      1,
+      expect.stringMatching(/round night: budget_exceeded: 901 packs could cost/),
+    ])
+    expect(signs(much.out)).toContain('+ round evening')
+  }
+})
+
+test.each(['Past', 'Gone'])('a dry run refuses a date that is over, in %s', async name => {
+  if (name === 'Past') await standing(name)
+  const file = write('past.yaml', planOf(name).replace('2088', '2019'))
+  const { code, err } = await apply(file, '--dry-run')
+  expect([code, err]).toEqual([1, expect.stringMatching(/round night: invalid: closes_at: must be later than now/)])
+})
+
+test('an apply that is refused prints what it made before and what differs, also as JSON', async () => {
+  const file = await standing('Halfway')
+  expect((await makeRound('Halfway', { name: 'late', stock: 3 })).status).toBe(201)
+  const text = planOf('Halfway').replace('merchants:', '  - {name: late, stock: 4}\nmerchants:')
+  write('Halfway.yaml', text.replace('stock: 50', 'stock: 2000'))
+  const { code, out, err } = await apply(file)
+  expect([code, err]).toEqual([1, expect.stringMatching(/round night: budget_exceeded/)])
+  expect(signs(out)).toEqual(['= campaign Halfway', '! round late', '+ round evening'])
+  const again = await apply(file, '--json')
+  const { applied, refused } = JSON.parse(again.out)
+  expect([again.code, refused]).toEqual([1, expect.stringContaining('budget_exceeded')])
+  expect(applied.map(({ name, done }: Fields) => [name, done])).toEqual([
+    ['Halfway', 'same'],
+    ['evening', 'same'],
+    ['late', 'differs'],
+  ])
+})
+
+test('all that is wrong with a file is said at once, a misspelt field by its name', async () => {
+  const text = planOf('x').replace('stock: 100', 'stck: 100').replace('  currency: CNY', '  currency: yuan')
+  const { code, err } = await apply(write('wrong.yaml', text.replace('  - name: night\n    stock', '  - stock')))
+  expect(code).toBe(2)
+  expect(err.indexOf('unknown field rounds.0.stck')).toBeGreaterThan(0)
+  for (const words of ['campaign.currency: must be', 'rounds.0.stock', 'rounds.1.name: is missing'])
+    expect(err).toContain(words)
+})
+
+test.each(['', '# nothing yet\n', '{}', 'rounds: []\nrates: {}'])(
+  'a file that asks for nothing is refused: %j',
+  async text => {
+    const { code, err } = await apply(write('nothing.yaml', text))
+    expect([code, err]).toEqual([2, expect.stringContaining('nothing to make')])
+  },
+)

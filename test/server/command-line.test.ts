@@ -158,6 +158,11 @@ const ERRORS: readonly (readonly [string, number, string, Env?])[] = [
     { FAIRGRAB_URL: 'http://127.0.0.1:2' },
   ],
   ['keys root', 2, '"root" (from the command line) is no role; give some of operator, platform, merchant, viewer'],
+  [
+    'keys operator --scope a/b',
+    2,
+    '--scope: "a/b" (from the command line) is no scope; give 1 to 64 of A-Z a-z 0-9 . _ @ -',
+  ],
   ['token a/b', 2, '"a/b" (from the command line) is no user id; it must be 1..64 of A-Z a-z 0-9 . _ : @ | + -'],
   [
     'token ada',
@@ -258,15 +263,16 @@ test('every command has help with its options and two examples, and none needs a
   }
   expect((await fairgrab('keys --help')).out).toBe(`fairgrab keys: make API keys, one a role
 
-  fairgrab keys [ROLE …]
+  fairgrab keys [ROLE …] [--scope NAME]
 
 options
+  --scope …             who acts by them; a merchant, for its key; else nobody by name
   --json                the answer as one line of JSON
   --help                this text
 
 examples
-  fairgrab keys
-  fairgrab keys operator platform platform`)
+  fairgrab keys operator platform platform
+  fairgrab keys operator --scope ada`)
 })
 
 test('every command that there is has --help', async () => {

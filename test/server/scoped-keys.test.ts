@@ -1,11 +1,12 @@
 /**
  * Keys with a scope: it is written with redemptions and with entries of the audit log as `via`, under the chain that was there before,
- * and a key without one writes none.
+ * and a key without one writes none. The command line makes such keys.
  */
 import { createHash } from 'node:crypto'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { Api, expectProblem, type Fields, type Granted, makeRound, type Round } from '../support/api.ts'
 import { KEYS, startTestWorker, type TestWorker } from '../support/engine.ts'
+import { fairgrab } from '../support/fairgrab.ts'
 import { type RedisServer, startRedis } from '../support/redis.ts'
 
 const [ADA, ALIPAY, SHOP] = ['operator-key-of-ada', 'platform-key-of-alipay', 'merchant-key-of-m1']
@@ -81,4 +82,14 @@ test('the audit log has the scope of an operator’s key with what it changed, i
     expect(chain).toBe(createHash('sha1').update(words).digest('hex'))
     before = String(chain)
   }
+})
+
+test('keys are made with the scope of who acts by them, as the engine reads it', async () => {
+  const { code, out } = await fairgrab('keys operator merchant --scope m.1')
+  expect([code, out]).toEqual([
+    0,
+    expect.stringMatching(/^FAIRGRAB_KEYS="operator:[\w-]{32}:m\.1,merchant:[\w-]{32}:m\.1"$/),
+  ])
+  const keys = JSON.parse((await fairgrab('keys viewer --scope ada --json')).out)
+  expect(keys).toEqual([{ role: 'viewer', key: expect.stringMatching(/^[\w-]{32}$/), scope: 'ada' }])
 })

@@ -3,8 +3,8 @@
  *
  * Progress goes to stderr, the table (or with --json the totals) to stdout. At the first violation it stops: it plays the
  * world again with fewer and fewer faults until the shortest history that still shows it is found, and prints that
- * history's command. Exit 0 when every world held, 1 when one did not, 2 for a wrong word. One process and one core: for
- * two, start it twice with different seeds. Rejected: going on after a violation, since one bug has a thousand seeds.
+ * history's command. Exit 0 when every world held, 1 when one did not or a planted bug was not found, 2 for a wrong word. One
+ * process and one core: for two, start it twice with different seeds. Rejected: going on after a violation, since one bug has a thousand seeds.
  */
 import { parseArgs } from 'node:util'
 import { addForgiven, type Forgiven, LENIENCIES, LENIENCY_NAMES, nothingForgiven } from './leniency.ts'
@@ -28,20 +28,23 @@ const UNSHARDED = 'fenced'
 const HELP = `npm run sim -- [options]      simulated worlds: Redis with replicas, engines, people and faults from one seed
 
   --hours N      go on for so many hours of real time (0.5 is half an hour)
-  --runs N       play so many worlds (default: 100, or one where --seed is given)
-  --seed S       the first world's seed; the next have the next ones (default: from the clock)
-  --level L      ${LEVELS.join(', ')} (default: all of them in turn)
+  --runs N       play so many worlds at each level (default: 100, or one with --seed or --plant)
+  --seed S       the first world's seed; the next have the next ones (default: from the clock, or the one that shows the bug)
+  --level L      ${LEVELS.join(', ')} (default: all of them in turn; a planted bug has its own)
   --faults K     no more faults than K in a world: the shortest history of a violation
   --shards N     a Redis Cluster of N shards in place of one Redis, ${SHARDS_MIN} to ${SHARDS_MAX}: slots move, too (not at ${UNSHARDED})
   --mode M       how rounds give their packs away: first (come), strict, drawn or all (default: all; at fenced, and with a
                  planted bug where it names no other, first)
   --plant P      plant a bug and see it found: ${PLANTS.map(({ name }) => name).join(', ')};
-                 of a cluster: ${OF_SHARDS.map(({ name }) => name).join(', ')}
+                 of a cluster, which has ${SHARDS_MIN} shards where --shards is left out: ${OF_SHARDS.map(({ name }) => name).join(', ')}
   --json         the totals as JSON
+  --help         this text
+
+Exit codes: 0 every world held, 1 one did not, or a planted bug was not found, 2 wrong usage.
 
   npm run sim -- --hours 0.5 --level replicated      half an hour of fail-overs
   npm run sim -- --hours 0.5 --shards 3              a cluster, at all its levels in turn
-  npm run sim -- --seed 19 --plant late-copy         a planted bug, found and told with its shortest history
+  npm run sim -- --plant late-copy                   a planted bug, found and told with its shortest history
 `
 
 const TOTALS = [
@@ -120,6 +123,8 @@ function readRequest(args: readonly string[]): Request | undefined {
   const level = LEVELS.find(name => name === values.level)
   if (values.level !== undefined && !level)
     throw new Wrong(`--level: "${values.level}" is not one of ${LEVELS.join(', ')}`)
+  if (plant && level && level !== plant.level)
+    throw new Wrong(`--level: ${plant.name} is a bug of ${plant.level}; leave --level out`)
   if (shards !== undefined && level === UNSHARDED)
     throw new Wrong(`--level: ${UNSHARDED} is not kept on a cluster; leave --shards out, or take another level`)
   const mode = values.mode ?? (plant ? (plant.modes ?? 'first') : 'all')
@@ -127,13 +132,13 @@ function readRequest(args: readonly string[]): Request | undefined {
   if (level === UNSHARDED && values.mode !== undefined && mode !== 'first')
     throw new Wrong(`--mode: at ${UNSHARDED} all rounds are first come; leave --mode out`)
   const [hours, seed] = [numberOf('hours', values.hours), numberOf('seed', values.seed)]
-  const runs =
-    numberOf('runs', values.runs) ?? (hours === undefined ? (seed === undefined ? 100 : 1) : Number.POSITIVE_INFINITY)
+  const usual = seed === undefined && !plant ? 100 : 1
+  const runs = numberOf('runs', values.runs) ?? (hours === undefined ? usual : Number.POSITIVE_INFINITY)
   const all = shards === undefined ? LEVELS : LEVELS.filter(each => each !== UNSHARDED)
   const levels = plant ? [plant.level] : level ? [level] : all
   return {
     ...{ levels, runs: level || plant ? runs : runs * levels.length, shards, mode, json: values.json === true },
-    ...{ seed: seed ?? Math.floor(Date.now() / 1000), faults: numberOf('faults', values.faults), plant },
+    ...{ seed: seed ?? plant?.seed ?? Math.floor(Date.now() / 1000), faults: numberOf('faults', values.faults), plant },
     untilMs: hours === undefined ? Number.POSITIVE_INFINITY : performance.now() + hours * 3_600_000,
   }
 }
@@ -230,7 +235,11 @@ async function main(args: readonly string[]): Promise<number> {
     )
   }
   tellTotals(request, totals, 0)
-  return 0
+  if (!request.plant) return 0
+  console.error(
+    `${request.plant.name} was not found; world ${request.plant.seed} shows it: leave --seed and --faults out`,
+  )
+  return 1
 }
 
 process.exitCode = await main(process.argv.slice(2))

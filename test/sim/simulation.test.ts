@@ -101,3 +101,24 @@ test('the command counts what it played, finds a planted bug, and tells how to s
   expect(sim('--level', 'hope').status).toBe(2)
   expect(sim('--help')).toMatchObject({ status: 0, stdout: expect.stringContaining('npm run sim -- --hours 0.5') })
 })
+
+test('a planted bug has its own level and world; one that is not found ends with 1, and another level is refused', {
+  timeout: PATIENCE_MS,
+}, () => {
+  const help = sim('--help')
+  expect(help.status).toBe(0)
+  expect(help.stdout).toMatch(/ {2}--help [\s\S]*Exit codes: 0 [\s\S]*npm run sim -- --plant late-copy /)
+  const found = sim('--plant', 'late-copy')
+  expect([found.status, found.stderr]).toEqual([
+    1,
+    expect.stringMatching(/--seed 2 --level memory .*--plant late-copy/),
+  ])
+  const missed = sim('--seed', '19', '--plant', 'late-copy')
+  expect([missed.status, missed.stderr]).toEqual([
+    1,
+    expect.stringContaining('late-copy was not found; world 2 shows it'),
+  ])
+  const refused = sim('--plant', 'late-copy', '--level', 'replicated')
+  expect(refused.status).toBe(2)
+  expect(refused.stderr).toContain('--level: late-copy is a bug of memory; leave --level out')
+})

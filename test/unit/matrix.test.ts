@@ -177,6 +177,16 @@ describe('where a server comes from', () => {
     expect(find()).toEqual({ missing: expect.stringContaining(why) })
   })
 
+  test('a list asks nobody: it says what is here, and what would be fetched', () => {
+    const look = () => new ServerShelf(join(folder, 'cache'), join(folder, 'keyring')).look(wanted)
+    const asked = join(folder, 'asked')
+    for (const program of ['apt-get', 'apt-cache', 'dpkg', 'dpkg-deb']) plant(program, `touch '${asked}'`)
+    expect(look()).toEqual({ missing: 'would be fetched from Debian sid' })
+    expect(existsSync(asked)).toBe(false)
+    plant('valkey-server', 'echo "Valkey server v=9.1.7 sha=0"')
+    expect(look()).toMatchObject({ version: '9.1.7', from: join(folder, 'bin/valkey-server') })
+  })
+
   test('without a network one of an earlier run is taken', () => {
     find()
     plant('apt-get', 'exit 100')

@@ -47,10 +47,10 @@ export interface BudgetEffect {
   readonly max_amount: number
 }
 
-const exceeds = (campaign: Campaign, packs: number, amount: number): Refusal =>
+export const budgetExceeded = (packs: number, amount: number, most: number): Refusal =>
   new Refusal(
     'budget_exceeded',
-    `${packs} packs could cost ${amount}, beside what is committed already; the budget's max_amount is ${budgetOf(campaign)}`,
+    `${packs} packs could cost ${amount}, beside what is committed already; the budget's max_amount is ${most}`,
   )
 
 export class Commitments {
@@ -67,7 +67,7 @@ export class Commitments {
     await store.budgets.note(commitment, serverTimeMs())
     const commit = async (most: number) => (await store.budgets.commit(commitment, most)) || undefined
     const committed = async () => {
-      if (!(await this.#within(campaign, commit))) throw exceeds(campaign, packs, commitment.amount)
+      if (!(await this.#within(campaign, commit))) throw budgetExceeded(packs, commitment.amount, budgetOf(campaign))
       return change()
     }
     const made = await committed().catch(async (cause: unknown) => {
@@ -84,7 +84,7 @@ export class Commitments {
     const amount = packs * packAmount(campaign.pack)
     const { budgets } = this.#options.store
     const after = await this.#within(campaign, most => budgets.dryCommit(campaign.id, amount, most))
-    if (after === undefined) throw exceeds(campaign, packs, amount)
+    if (after === undefined) throw budgetExceeded(packs, amount, budgetOf(campaign))
     return { currency: campaign.currency, before: after - amount, after, max_amount: budgetOf(campaign) }
   }
 

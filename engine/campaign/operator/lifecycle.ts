@@ -12,7 +12,6 @@
  */
 import { Fault, Refusal } from '../../base/assert.ts'
 import { type Clock, rfc3339 } from '../../base/clock.ts'
-import { VOUCHERS_PER_ROUND_MAX } from '../../base/limits.ts'
 import { newId, type Random, type Seed } from '../../base/random.ts'
 import { CREATE } from '../../store/data/budget-store.ts'
 import type { Notice } from '../../store/data/notice.ts'
@@ -23,7 +22,7 @@ import { behindChange } from '../money/behind-change.ts'
 import type { BudgetEffect, Commitments } from '../money/commitments.ts'
 import type { Campaign, CampaignRules, Campaigns, MadeCampaign } from '../round/campaigns.ts'
 import type { Round } from '../round/round.ts'
-import { isDrawn, isFencible, packAmount, type RoundConfig, vouchersOf } from '../round/round-config.ts'
+import { isDrawn, isFencible, packAmount, type RoundConfig } from '../round/round-config.ts'
 import { endOf, type RoundView } from '../round/round-view.ts'
 import type { Rounds } from '../round/rounds.ts'
 import { idsOf } from './requests.ts'
@@ -32,6 +31,7 @@ import {
   momentOf,
   mostPacks,
   type RoundRules,
+  refusePacks,
   releaseRefused,
   restockPool,
   restockRefused,
@@ -140,9 +140,7 @@ export class Lifecycle {
         'allocation: FAIRGRAB_DURABILITY fenced covers {"mode":"fcfs"} only; draws and strict order go under replicated',
       )
     const closesAt = closesOf(rules, this.#options.rounds.serverTimeMs())
-    const vouchers = vouchersOf(campaign.pack).length
-    if (rules.stock * vouchers > VOUCHERS_PER_ROUND_MAX)
-      throw new Refusal('invalid', `stock: ${rules.stock} packs of ${vouchers} pass ${VOUCHERS_PER_ROUND_MAX} vouchers`)
+    refusePacks(rules, campaign)
     refuseNumber((await this.#options.store.rounds.lastNumber()) + 1)
     return closesAt
   }

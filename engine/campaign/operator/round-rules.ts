@@ -8,8 +8,9 @@ import { rfc3339 } from '../../base/clock.ts'
 import { STOCK_MAX, VOUCHERS_PER_ROUND_MAX } from '../../base/limits.ts'
 import type { PoolCount } from '../../store/data/notice.ts'
 import type { Restock, Turned, TurnVerb } from '../../store/data/round-store.ts'
+import type { CampaignRules } from '../round/campaigns.ts'
 import type { Round } from '../round/round.ts'
-import { type Allocation, isDrawn } from '../round/round-config.ts'
+import { type Allocation, isDrawn, vouchersOf } from '../round/round-config.ts'
 import { endOf, type RoundView } from '../round/round-view.ts'
 
 export interface RoundRules {
@@ -27,6 +28,13 @@ export const momentOf = (text: string | null): number => (text === null ? 0 : Ma
 /** Packs that one round may hold. */
 export const mostPacks = (vouchersOfPack: number): number =>
   Math.min(STOCK_MAX, Math.floor(VOUCHERS_PER_ROUND_MAX / vouchersOfPack))
+
+/** A round has no more vouchers than its codes can number. */
+export function refusePacks({ stock }: Pick<RoundRules, 'stock'>, { pack }: Pick<CampaignRules, 'pack'>): void {
+  const vouchers = vouchersOf(pack).length
+  if (stock * vouchers > VOUCHERS_PER_ROUND_MAX)
+    throw new Refusal('invalid', `stock: ${stock} packs of ${vouchers} pass ${VOUCHERS_PER_ROUND_MAX} vouchers`)
+}
 
 /** When entries end at last: a lottery's draw ends them where nothing else does. An end that has passed by Redis's clock is refused. */
 export function closesOf({ allocation, opens_at, closes_at }: RoundRules, now: number): number {

@@ -115,4 +115,4 @@ export class Campaigns {
 }
 
 /** What a campaign's rounds may commit in all, minor units: without a budget, what the ledger can count exactly. */
-export const budgetOf = (campaign: Campaign): number => campaign.budget?.max_amount ?? AMOUNT_MAX
+export const budgetOf = ({ budget }: Pick<CampaignRules, 'budget'>): number => budget?.max_amount ?? AMOUNT_MAX
