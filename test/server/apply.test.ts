@@ -89,7 +89,7 @@ test('a plan is made once, however often it is applied', async () => {
   expect((await api.get('/v1/rates')).body).toMatchObject({ rates: { user: 7 } })
 
   for (const line of ['round list', 'watch --once'])
-    expect((await fairgrab(line, env)).out).toMatch(/^rnd_\w+ {2}open +100 left of 100 {2}evening$/m)
+    expect((await fairgrab(line, env)).out).toMatch(/^rnd_\w+ {2}scheduled +100 left of 100 {2}evening$/m)
   const again = await apply(file)
   expect([again.code, signs(again.out)]).toEqual([0, [...things, 'rates user'].map(thing => `= ${thing}`)])
   expect(await count()).toEqual([(before[0] as number) + 1, (before[1] as number) + 2])
