@@ -9,7 +9,7 @@
 import { randomUUID } from 'node:crypto'
 import { causesText } from '../../engine/base/causes.ts'
 import type { Code } from '../../engine/base/codes.ts'
-import { askThrice, isBrokenOff } from '../../engine/client/three-attempts.ts'
+import { askThrice, isBrokenOff, reasonOf } from '../../engine/client/three-attempts.ts'
 import { type Answer, isDone, Transport } from '../../engine/client/transport.ts'
 
 /** What an entrant of a draw keeps. */
@@ -212,6 +212,6 @@ export class Operator {
 /** An answer that says that it was done; throws with what it says instead. */
 function done(what: string, answer: Answer): Answer {
   if (isDone(answer)) return answer
-  const { status, bytes, cause } = answer
-  throw new Error(`${what}: ${status === 0 ? causesText(cause) : `${status} ${new TextDecoder().decode(bytes)}`}`)
+  const { status, bytes } = answer
+  throw new Error(`${what}: ${status === 0 ? causesText(reasonOf(answer)) : `${status} ${new TextDecoder().decode(bytes)}`}`)
 }

@@ -5,7 +5,7 @@
  */
 import { randomUUID } from 'node:crypto'
 import { causesText } from '../base/causes.ts'
-import { askThrice, isBrokenOff } from '../client/three-attempts.ts'
+import { askThrice, isBrokenOff, reasonOf } from '../client/three-attempts.ts'
 import { type Answer, isDone, type Asked as Request, Transport } from '../client/transport.ts'
 import { ConfigError, readTarget } from '../config.ts'
 import { LINES_TYPE } from '../wire/lines.ts'
@@ -82,8 +82,8 @@ function sentOf({ lines, sent }: Asked): Sent | undefined {
   return { type: LINES_TYPE, text: lines.map(line => `${JSON.stringify(line)}\n`).join('') }
 }
 
-function noAnswer({ cause }: Answer, url: string, again: string | undefined): string {
-  const why = cause instanceof TypeError ? cause.cause : cause
+function noAnswer(answer: Answer, url: string, again: string | undefined): string {
+  const why = reasonOf(answer)
   if (!isBrokenOff(why)) return `no engine answers at ${url} (${causesText(why)}); ${START}`
   return `no answer from ${url}, and it may have been executed: ${causesText(why)}${adviceOf('unknown', again)}`
 }

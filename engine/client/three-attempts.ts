@@ -21,6 +21,10 @@ export function isBrokenOff(error: unknown): boolean {
   return BROKEN.includes(String((error as { code?: unknown }).code)) || isBrokenOff(error.cause)
 }
 
+/** Why no answer came, without the words in which fetch wraps it. */
+export const reasonOf = ({ cause }: Pick<Answer, 'cause'>): unknown =>
+  cause instanceof TypeError && cause.cause !== undefined ? cause.cause : cause
+
 /** The answer, whatever its status; 0 with its cause where none came. */
 export async function askThrice(transport: Transport, asked: Asked): Promise<Answer> {
   for (let left = ATTEMPTS - 1; ; left--) {

@@ -12,7 +12,7 @@ export const KEYED_PLANTS: readonly Plant[] = [
   plant(
     'a key without a value is taken for none',
     'engine/server/uws/exchange.ts',
-    ["key = key === '' && value !== '' ? value : ' '", 'key ||= value'],
+    ["(keys === 1 && req.getHeader('idempotency-key')) || ' '", "req.getHeader('idempotency-key')"],
     'server/keyed-changes',
   ),
   plant(

@@ -45,12 +45,13 @@ const pageOf = (row: z.ZodType) =>
   z.strictObject({ data: z.array(row), has_more: z.boolean(), next_cursor: z.string().nullable() })
 
 const DESCRIBED = ROUTES.filter(({ operation }) => operation !== undefined).map(route => {
-  const { method, path, operation, answers = {}, rows } = route
+  const { method, path, operation, answers = {}, rows, files = [] } = route
   const row = rows as z.ZodType | undefined
   const schemas: Readonly<Record<number, unknown>> = { ...answers, ...(row ? { 200: pageOf(row) } : {}) }
   return {
     method,
     operation,
+    files: files as readonly string[],
     row,
     schemas: schemas as Readonly<Record<number, z.ZodType | undefined>>,
     refusals: refusalsOf(route) as readonly string[],
@@ -70,6 +71,8 @@ export function misfitOf(method: string, url: string, { status, type, body }: An
   const path = url.split('?', 1)[0] as string
   const route = DESCRIBED.find(each => each.method === method.toLowerCase() && each.pattern.test(path))
   if (!route || !JUDGED.includes(type)) return undefined
+  // A file is what it is, byte for byte.
+  if (status === 200 && route.files.includes(type)) return undefined
   const where = `${route.operation} ${status}`
   const { row } = route
   if (type === LINES) {

@@ -49,12 +49,14 @@ type Framing = 'bare' | 'body' | 'ambiguous'
  * them are a space, which is no key.
  */
 export function linesOf(req: uws.HttpRequest): { readonly framing: Framing; readonly key: string } {
-  let [lengths, codings, empty, key] = [0, 0, true, '']
+  let [lengths, codings, empty, keys] = [0, 0, true, 0]
   req.forEach((name, value) => {
     if (name === 'content-length') [lengths, empty] = [lengths + 1, Number(value) === 0]
     else if (name === 'transfer-encoding') codings += value.toLowerCase() === 'chunked' ? 1 : 2
-    else if (name === 'idempotency-key') key = key === '' && value !== '' ? value : ' '
+    else if (name === 'idempotency-key') keys++
   })
+  // Asked for by its name, because a value that is no text is another one here.
+  const key = keys === 0 ? '' : (keys === 1 && req.getHeader('idempotency-key')) || ' '
   if (lengths > 1 || codings > 1) return { framing: 'ambiguous', key }
   return { framing: codings > 0 || !empty ? 'body' : 'bare', key }
 }
