@@ -213,5 +213,7 @@ export class Operator {
 function done(what: string, answer: Answer): Answer {
   if (isDone(answer)) return answer
   const { status, bytes } = answer
-  throw new Error(`${what}: ${status === 0 ? causesText(reasonOf(answer)) : `${status} ${new TextDecoder().decode(bytes)}`}`)
+  throw new Error(
+    `${what}: ${status === 0 ? causesText(reasonOf(answer)) : `${status} ${new TextDecoder().decode(bytes)}`}`,
+  )
 }
