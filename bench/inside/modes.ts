@@ -36,8 +36,11 @@ function packed(from: number, to: number, head: boolean): Buffer {
 const scriptAsker =
   ({ store, round, epoch }: InsideRoom): Asker =>
   async (from, to) => {
-    const { rest, first, notice } = await store.claims.claim(round.id, epoch, packed(from, to, true), GENERAL)
-    return rest === CODES.granted.number ? notice.sequence - first + 1 : 0
+    const { first, notice } = await store.claims.claim(round.id, epoch, {
+      holders: packed(from, to, true),
+      pools: GENERAL,
+    })
+    return notice.sequence - first + 1
   }
 
 /** Every other claim is of somebody who was granted `back` claims ago: a release in which all ask twice. */
@@ -50,7 +53,10 @@ const mixedAsker =
       at = writeHolder(users, at, userIdOf(user - back))
       at = writeHolder(users, at, userIdOf(user))
     }
-    const { first, notice } = await store.claims.claim(round.id, epoch, users.subarray(0, at), GENERAL)
+    const { first, notice } = await store.claims.claim(round.id, epoch, {
+      holders: users.subarray(0, at),
+      pools: GENERAL,
+    })
     return notice.sequence - first + 1
   }
 

@@ -20,7 +20,6 @@ import type { ArrivalRecord } from '../ops/arrival-record.ts'
 import type { Health } from '../ops/health.ts'
 import type { Log } from '../ops/log.ts'
 import type { Metrics } from '../ops/metrics.ts'
-import { exceptionOutcomes } from '../store/data/claim-store.ts'
 import type { Notice } from '../store/data/notice.ts'
 import type { Store } from '../store/store.ts'
 
@@ -36,8 +35,7 @@ export const eventsOf = (
   seen: Pick<RoundEvents, 'changed' | 'drawn'>,
 ): RoundEvents => ({
   ...seen,
-  decided: (_, { rest, exceptions }, claims, seconds) =>
-    metrics.decided(claims, rest, exceptionOutcomes(exceptions), seconds),
+  decided: (_view, _notice, outcomes, seconds) => metrics.decided(outcomes, seconds),
   refused: (outcome, count) => metrics.refused(outcome, count),
   failed: fault => {
     metrics.count('fairgrab_faults_total')

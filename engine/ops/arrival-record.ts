@@ -4,21 +4,14 @@
  *
  *   stamp f64 (µs since 1970, the engine's clock) | sequence u32 (0: none) | outcome u8 | pool u8 | 0 u16, big endian
  *
- * Off unless FAIRGRAB_ARRIVALS names a folder; then it costs the claim path a copy a run of answers and 16 bytes a claim of
- * disk. Claims that were refused without asking Redis are not in it: nothing that came after them was granted. Rejected:
- * stamps in every answer (bytes for everybody, for the sake of a bench).
+ * Off unless FAIRGRAB_ARRIVALS names a folder; then it costs the claim path a copy and 16 bytes of disk a claim.
+ * Claims that were refused without asking Redis are not in it: nothing that came after them was granted. Rejected: stamps in every answer (bytes for everybody, for the sake of a bench).
  */
 import { closeSync, mkdirSync, openSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
 
 const RECORD_BYTES = 16
 const BUFFER_BYTES = RECORD_BYTES * 16_384
-
-interface Run {
-  readonly count: number
-  readonly outcome: number
-  readonly sequence: number
-}
 
 interface RecordFile {
   readonly descriptor: number
@@ -36,18 +29,15 @@ export class ArrivalRecord {
     this.#folder = folder
   }
 
-  /** A run of answers to claims that arrived together; consecutive sequences where they were granted. */
-  readonly add = (roundId: string, stamp: number, { count, outcome, sequence }: Run, pool: number): void => {
+  readonly add = (roundId: string, stamp: number, outcome: number, sequence: number, pool: number): void => {
     const file = this.#file(roundId)
-    for (let i = 0; i < count; i++) {
-      if (file.length === BUFFER_BYTES) flush(file)
-      const { buffer, length } = file
-      buffer.writeDoubleBE(stamp, length)
-      buffer.writeUInt32BE(sequence === 0 ? 0 : sequence + i, length + 8)
-      buffer[length + 12] = outcome
-      buffer[length + 13] = pool
-      file.length += RECORD_BYTES
-    }
+    if (file.length === BUFFER_BYTES) flush(file)
+    const { buffer, length } = file
+    buffer.writeDoubleBE(stamp, length)
+    buffer.writeUInt32BE(sequence, length + 8)
+    buffer[length + 12] = outcome
+    buffer[length + 13] = pool
+    file.length += RECORD_BYTES
   }
 
   close(): void {

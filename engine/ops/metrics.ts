@@ -178,14 +178,10 @@ export class Metrics {
     this.#outcomes[outcome]! += count
   }
 
-  /** A batch that Redis decided: all had the outcome `rest` but those in `others`. */
-  decided(claims: number, rest: number, others: Iterable<number>, seconds: number): void {
-    this.#outcomes[rest]! += claims
-    for (const outcome of others) {
-      this.#outcomes[rest]!--
-      this.#outcomes[outcome]!++
-    }
-    this.#histograms.get('fairgrab_batch_claims')?.observe(claims)
+  /** The outcome numbers of a batch that Redis decided. */
+  decided(outcomes: Uint8Array, seconds: number): void {
+    for (const outcome of outcomes) this.#outcomes[outcome]!++
+    this.#histograms.get('fairgrab_batch_claims')?.observe(outcomes.length)
     this.#histograms.get('fairgrab_batch_seconds')?.observe(seconds)
   }
 

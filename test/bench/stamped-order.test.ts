@@ -42,8 +42,9 @@ test('of one stamp nobody lost unjustly, and each pool has its own turn', () => 
 test('what the engine records is what is read', () => {
   const folder = mkdtempSync(join(tmpdir(), 'fg-record-'))
   const record = new ArrivalRecord(join(folder, 'made'))
-  record.add('rnd_a', 1_764_000_000_000_001, { count: 2, outcome: CODES.granted.number, sequence: 7 }, 3)
-  record.add('rnd_a', 1_764_000_000_000_009, { count: 20_000, outcome: CODES.sold_out.number, sequence: 0 }, 0)
+  record.add('rnd_a', 1_764_000_000_000_001, CODES.granted.number, 7, 3)
+  record.add('rnd_a', 1_764_000_000_000_001, CODES.granted.number, 8, 3)
+  for (let i = 0; i < 20_000; i++) record.add('rnd_a', 1_764_000_000_000_009, CODES.sold_out.number, 0, 0)
   record.close()
   const seen = readStamped(join(folder, 'made'))
   expect(seen).toHaveLength(20_002)

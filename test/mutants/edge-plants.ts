@@ -119,7 +119,7 @@ export const EDGE_PLANTS: readonly Plant[] = [
   plant(
     'the edge: a wrong credential counts against no rate',
     'engine/server/http/gateway.ts',
-    ['const headers = counted(services, exchange, ANONYMOUS, false)', 'const headers: Headers | undefined = []'],
+    ['if (!counted(services, exchange, ANONYMOUS, false)) return', ''],
     'server/rate-limits',
   ),
   plant(

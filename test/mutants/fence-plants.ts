@@ -269,7 +269,7 @@ export const FENCE_PLANTS: readonly Plant[] = [
   plant(
     'that an earlier copy may still be executed is forgotten',
     ROOM,
-    ['return asking.doubt ? { ...decision, again: true } : decision', 'return decision'],
+    ['asking.doubt ? { ...decision, again: true } : decision', 'decision'],
     'script/fenced-round',
   ),
   plant(

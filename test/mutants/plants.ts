@@ -320,13 +320,13 @@ export const PLANTS: readonly Plant[] = [
   plant(
     'what was shed may have been executed',
     'engine/campaign/claim/claim-queue.ts',
-    ["[ask.count - left, left], 'overloaded')", "[ask.count - left, left], 'unknown')"],
+    ["[from, ask.count], 'overloaded')", "[from, ask.count], 'unknown')"],
     'unit/claim-queue',
   ),
   plant(
     'what was sent was certainly not executed',
     'engine/campaign/claim/claim-queue.ts',
-    ["[part.from, part.count], 'unknown')", "[part.from, part.count], 'overloaded')"],
+    ["[i, i + 1], 'unknown')", "[i, i + 1], 'overloaded')"],
     'unit/claim-queue',
   ),
   plant(
@@ -338,8 +338,26 @@ export const PLANTS: readonly Plant[] = [
   plant(
     'answers are given one place too late',
     'engine/campaign/claim/claim-queue.ts',
-    ['from += count', 'from += count + 1'],
+    ['each(ask, i, place)', 'each(ask, i, place - 1)'],
     'unit/claim-queue',
+  ),
+  plant(
+    'a claim that waited for too long is answered again when its decision comes',
+    'engine/campaign/claim/claim-queue.ts',
+    ['if (number >= givenUp) each', 'each'],
+    'unit/claim-queue',
+  ),
+  plant(
+    'the rest of a large ask begins anew in the next batch',
+    'engine/campaign/claim/claim-queue.ts',
+    ['let [i, place] = [from, 0]', 'let [i, place] = [0 * from, 0]'],
+    'unit/claim-queue',
+  ),
+  plant(
+    'an exception of a reply is a place too far',
+    'engine/store/data/claim-store.ts',
+    ['exceptions.readUInt16BE(at) !== i', 'exceptions.readUInt16BE(at) !== i - 1'],
+    'script/claim',
   ),
   plant(
     'an old notice is certain for ever',

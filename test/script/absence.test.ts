@@ -88,7 +88,7 @@ test('what a server lacks that was made a replica says nothing, below fenced too
   // The link reaches a primary again: what is asked of it is certain.
   expect([await known, await number]).toEqual([false, null])
   await expect(unfenced.confirm(id, 1)).resolves.toBeUndefined()
-  await room.claims.claim(id, room.epoch, packUsers(['a']), Buffer.from([0]))
+  await room.claims.claim(id, room.epoch, { holders: packUsers(['a']), pools: Buffer.from([0]) })
   for (const missed of [1, 'a']) await expect(unfenced.confirm(id, missed)).rejects.toMatchObject({ code: 'fenced' })
 })
 

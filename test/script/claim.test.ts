@@ -27,8 +27,15 @@ const refused = (outcome: string, pool = 0) => ({ outcome, sequence: 0, pool })
 test('a batch is numbered, held in 5 bytes a holder, logged once and counted in the state', async () => {
   const id = await room.newRound({ totals: [10] })
   const before = await room.notice(id)
-  const decision = await room.claims.claim(id, room.epoch, packUsers(['a', 'b', 'c/2']), Buffer.from([0]))
-  expect(decision).toMatchObject({ first: 1, rest: CODES.granted.number, exceptions: Buffer.alloc(0) })
+  const decision = await room.claims.claim(id, room.epoch, {
+    holders: packUsers(['a', 'b', 'c/2']),
+    pools: Buffer.from([0]),
+  })
+  expect(decision).toMatchObject({
+    first: 1,
+    outcomes: new Uint8Array(3).fill(CODES.granted.number),
+    sequences: Uint32Array.of(1, 2, 3),
+  })
   expect(decision.notice).toMatchObject({
     version: before.version + 1,
     sequence: 3,
@@ -182,7 +189,7 @@ test('time never goes back: a grant is never dated before the newest change', as
   const id = await room.newRound()
   const ahead = (await room.now()) + 3_600_000
   await room.setState(id, 'last', ahead)
-  const { notice } = await room.claims.claim(id, room.epoch, packUsers(['a']), Buffer.from([0]))
+  const { notice } = await room.claims.claim(id, room.epoch, { holders: packUsers(['a']), pools: Buffer.from([0]) })
   expect(notice.at).toBe(ahead)
   expect((await room.state(id)).last).toBe(String(ahead))
   expect((await room.log(id)).at(-1)?.fields.at).toBe(String(ahead))

@@ -25,8 +25,8 @@ const told = (asked: Promise<Code | undefined>): Promise<Code | undefined> =>
   asked.catch((cause: { readonly code?: Code }) => cause.code)
 
 async function enter(id: string, epoch = room.epoch): Promise<Code | undefined> {
-  const { rest } = await room.entries.enter(id, epoch, Buffer.alloc(ENTRY_CLAIM_BYTES, 1), 0)
-  return codeOf(rest)
+  const { outcomes } = await room.entries.enter(id, epoch, Buffer.alloc(ENTRY_CLAIM_BYTES, 1), 0)
+  return codeOf(outcomes[0] as number)
 }
 
 async function allot(id: string, epoch = room.epoch): Promise<Code | undefined> {

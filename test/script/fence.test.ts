@@ -46,13 +46,7 @@ async function fencedRound(totals: readonly number[] = [1000]): Promise<string> 
 async function claim(id: string, holders: readonly string[], engine = 'e1', epoch = room.epoch, pool = 0) {
   const batch = { holders: packUsers(holders), pools: Buffer.from([pool]) }
   const decision = await room.claims.decide(id, epoch, batch, engine)
-  return (
-    decision.notice &&
-    answersOf(
-      decision,
-      holders.map(() => pool),
-    )
-  )
+  return decision.notice && answersOf(decision)
 }
 
 const grant = (sequence: number, holder: string, pool = 0, moment = 1_700_000_000_000) => ({

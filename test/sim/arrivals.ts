@@ -9,7 +9,6 @@
  * against it. Rejected: the count of `late` that the round keeps, since a bug that makes everybody late would excuse itself.
  */
 import { CODES, type Code } from '../../engine/base/codes.ts'
-import type { Run } from '../../engine/campaign/round/asks.ts'
 import type { SingleAsk } from '../../engine/campaign/round/round.ts'
 
 interface Served {
@@ -36,8 +35,8 @@ export class Arrivals<Node extends object> {
   readonly #known = new WeakMap<Node, Known>()
   readonly #served: Served[] = []
 
-  /** The engine decided claims that it had stamped. */
-  decided(stamp: number, { outcome, sequence }: Run): void {
+  /** The engine decided a claim that it had stamped. */
+  decided(stamp: number, outcome: number, sequence: number): void {
     if (outcome === CODES.granted.number) this.#stamps.set(sequence, stamp)
   }
 

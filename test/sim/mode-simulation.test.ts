@@ -82,7 +82,7 @@ function orderOf(rows: readonly Row[], changes: readonly number[] = []): readonl
   const arrivals = new Arrivals<object>()
   const { number: outcome } = CODES.granted
   for (const { sequence, stamp, sent, ...row } of rows) {
-    arrivals.decided(stamp, { outcome, sequence, from: 0, count: 1, pool: 0, at: 1 })
+    arrivals.decided(stamp, outcome, sequence)
     const since = 'since' in row ? row.since : 0
     arrivals.answered(NODE, [sent, sent + 1], ['granted', { sequence } as SingleAsk], since)
   }

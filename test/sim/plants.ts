@@ -248,10 +248,10 @@ export const PLANTS: readonly Plant[] = [
     level: 'always',
     seed: 17,
     plant: {
-      claim: (claim, roundId, epoch, users, pools) =>
-        claim(roundId, epoch, users, pools).catch((cause: unknown) => {
+      claim: (claim, roundId, epoch, batch) =>
+        claim(roundId, epoch, batch).catch((cause: unknown) => {
           if (!isUnknown(cause)) throw cause
-          return claim(roundId, epoch, renamed(users), pools)
+          return claim(roundId, epoch, { ...batch, holders: renamed(batch.holders) })
         }),
     },
   },
@@ -270,7 +270,8 @@ export const PLANTS: readonly Plant[] = [
     plant: {
       claim: async (claim, ...asked) => {
         const decision = await claim(...asked)
-        return decision.rest === CODES.sold_out.number ? { ...decision, rest: CODES.granted.number } : decision
+        const outcomes = decision.outcomes.map(each => (each === CODES.sold_out.number ? CODES.granted.number : each))
+        return { ...decision, outcomes }
       },
     },
   },

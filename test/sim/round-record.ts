@@ -262,13 +262,13 @@ export class RoundRecord {
   }
 }
 
-/** An engine decided claims that it had stamped: for the round that they are of. */
+/** An engine decided a claim that it had stamped: for the round that it is of. */
 export function arrivedIn(
   records: readonly RoundRecord[],
   ...arrived: Parameters<NonNullable<RoundEvents['arrived']>>
 ) {
-  const [roundId, stamp, run] = arrived
-  records.find(({ options }) => options.id === roundId)?.arrivals?.decided(stamp, run)
+  const [roundId, stamp, outcome, sequence] = arrived
+  records.find(({ options }) => options.id === roundId)?.arrivals?.decided(stamp, outcome, sequence)
 }
 
 /** The same record, where some answers never came. */

@@ -272,10 +272,7 @@ export class FailoverRoom implements AsyncDisposable {
     const asked = this.roundId
     try {
       const decision = await engine.claim(asked, packUsers(people.map(user => this.users.userId(user))))
-      const answers = answersOf(
-        decision,
-        people.map(() => 0),
-      )
+      const answers = answersOf(decision)
       for (const [i, { outcome, sequence }] of answers.entries())
         this.#push(people[i] as number, sent, { outcome: CODES[outcome as Code].number, sequence }, connection)
       return answers.every(({ outcome }) => outcome !== 'fenced')

@@ -103,21 +103,12 @@ export function packUsers(holders: readonly string[]): Buffer {
 }
 
 /** A decision as one answer a claim. */
-export function answersOf({ exceptions, first, rest }: Decision, asked: readonly number[]): Answer[] {
-  const answers: Answer[] = []
-  let sequence = first
-  for (let i = 0, at = 0; i < asked.length; i++) {
-    if (at < exceptions.length && exceptions.readUInt16BE(at) === i) {
-      const outcome = codeOf(exceptions[at + 2] as number) as string
-      answers.push({ outcome, sequence: exceptions.readUInt32BE(at + 3), pool: exceptions[at + 7] as number })
-      at += EXCEPTION_BYTES
-    } else {
-      const granted = rest === CODES.granted.number
-      answers.push({ outcome: codeOf(rest) as string, sequence: granted ? sequence++ : 0, pool: asked[i] as number })
-    }
-  }
-  return answers
-}
+export const answersOf = ({ outcomes, sequences, pools }: Decision): Answer[] =>
+  Array.from(outcomes, (outcome, i) => ({
+    outcome: codeOf(outcome) as string,
+    sequence: sequences[i] as number,
+    pool: pools[i] as number,
+  }))
 
 export class ScriptRoom {
   readonly #cluster: Cluster | undefined
@@ -228,9 +219,8 @@ export class ScriptRoom {
     pools: number | readonly number[] = 0,
     epoch = EPOCH,
   ): Promise<Answer[]> {
-    const each = typeof pools === 'number' ? holders.map(() => pools) : pools
     const sent = typeof pools === 'number' ? [pools] : pools
-    return answersOf(await this.claims.claim(id, epoch, packUsers(holders), Buffer.from(sent)), each)
+    return answersOf(await this.claims.claim(id, epoch, { holders: packUsers(holders), pools: Buffer.from(sent) }))
   }
 
   async notice(id: string): Promise<Notice> {

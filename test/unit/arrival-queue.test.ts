@@ -77,7 +77,7 @@ function queueOf(batchClaims = 8, renews?: () => void) {
     events: {
       ...{ epoch: () => epoch, decided: () => {}, allotted: () => {}, finished: () => {} },
       ...{ failed: () => {}, refused: () => {} },
-      arrived: (stamp, { outcome, sequence }) => arrived.push(`${stamp - at(0)} ${outcome} ${sequence}`),
+      arrived: (stamp, outcome, sequence) => arrived.push(`${stamp - at(0)} ${outcome} ${sequence}`),
     },
   })
   const start = clock.originMs + clock.monotonicMs()

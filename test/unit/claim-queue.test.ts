@@ -12,7 +12,7 @@ import { CODES, type Code, codeOf } from '../../engine/base/codes.ts'
 import { holdersIn } from '../../engine/base/holder.ts'
 import { ANSWER_DEADLINE_MS } from '../../engine/base/limits.ts'
 import { ClaimQueue } from '../../engine/campaign/claim/claim-queue.ts'
-import { type ClaimStore, claimsIn, type Decision } from '../../engine/store/data/claim-store.ts'
+import { type Batch, type ClaimStore, claimsIn, type Decision } from '../../engine/store/data/claim-store.ts'
 import { HandClock } from '../support/hand-clock.ts'
 import { NotingAsk, type Told } from '../support/noting-ask.ts'
 import { below, random, seed } from '../support/seed.ts'
@@ -38,9 +38,9 @@ function queueOf({ batchClaims = 8, batchesInFlight = 4 } = {}) {
   /** What was counted as answered without a decision, a word a claim. */
   const refused: string[] = []
   const store = {
-    claim: (_round: string, _epoch: string, users: Buffer, pools: Buffer) => {
+    claim: (_round: string, _epoch: string, batch: Batch) => {
       const { promise, resolve, reject } = Promise.withResolvers<Decision>()
-      const holders = holdersIn(users)
+      const [holders, { pools }] = [holdersIn(batch.holders), batch]
       calls.push({
         holders,
         pools: pools.length === 1 ? holders.map(() => pools[0] as number) : [...pools],
@@ -73,19 +73,8 @@ function queueOf({ batchClaims = 8, batchesInFlight = 4 } = {}) {
   return { clock, calls, heard, refused, queue, push }
 }
 
-/** A decision in which each claim got what `each` says; the most frequent outcome is the rest. */
+/** A decision in which each claim got what `each` says. */
 function decisionOf(each: readonly Told[], at = 1000): Decision {
-  const firstNew = each.find(({ code }) => code === 'granted')
-  const rest: Code = firstNew ? 'granted' : (each[0]?.code ?? 'sold_out')
-  const rows = each.flatMap(({ code, sequence, pool }, i) => {
-    if (code === rest && code !== 'replayed') return []
-    const row = Buffer.alloc(8)
-    row.writeUInt16BE(i, 0)
-    row[2] = CODES[code].number
-    row.writeUInt32BE(sequence, 3)
-    row[7] = pool
-    return [row]
-  })
   const notice: Decision['notice'] = {
     epoch: 'e',
     version: 1,
@@ -98,9 +87,10 @@ function decisionOf(each: readonly Told[], at = 1000): Decision {
   }
   return {
     notice,
-    first: firstNew?.sequence ?? 1,
-    rest: CODES[rest === 'replayed' ? 'sold_out' : rest].number,
-    exceptions: Buffer.concat(rows),
+    first: each.find(({ code }) => code === 'granted')?.sequence ?? 1,
+    outcomes: Uint8Array.from(each, ({ code }) => CODES[code].number),
+    sequences: Uint32Array.from(each, ({ sequence }) => sequence),
+    pools: Uint8Array.from(each, ({ pool }) => pool),
   }
 }
 const grantAll = (call: Call, from = 1): void =>
@@ -179,9 +169,9 @@ test('the worker hears of a decision before its claims do, and of their end afte
   const { calls, heard, push } = queueOf()
   const ask = push(2)
   const settle = ask.settle.bind(ask)
-  ask.settle = run => {
+  ask.settle = (...answer) => {
     heard.push('settled')
-    settle(run)
+    settle(...answer)
   }
   await settled()
   grantAll(calls[0]!)
@@ -190,7 +180,7 @@ test('the worker hears of a decision before its claims do, and of their end afte
   await settled()
   calls[1]?.fail(new Fault('fenced', 'no state'))
   await settled()
-  expect(heard).toEqual(['decided 2', 'settled', 'answered', 'failed no state', 'answered'])
+  expect(heard).toEqual(['decided 2', 'settled', 'settled', 'answered', 'failed no state', 'answered'])
 })
 
 test('a fault answers each claim of its batch with its code, another error with unknown, and counts it', async () => {

@@ -16,21 +16,15 @@ import { packUsers } from '../support/script-room.ts'
 
 const EPOCH = '00000000000000aa'
 
-/** `users` were granted in order from `first` on, but those that are given another fate by an exception. */
-function decided(
-  first: number,
-  exceptions: readonly (readonly [i: number, code: 'replayed' | 'sold_out', at: number])[],
-) {
-  const bytes = exceptions.map(([i, code, sequence]) => {
-    const exception = Buffer.alloc(8)
-    exception.writeUInt16BE(i, 0)
-    exception[2] = CODES[code].number
-    exception.writeUInt32BE(sequence, 3)
-    exception[7] = 1
-    return exception
-  })
+/** What each claim holds by a decision: its sequence and pool. */
+function decided(...held: readonly (readonly [sequence: number, pool: number])[]): Decision {
   const notice = { epoch: EPOCH, version: 1, state: 'open', sequence: 0, at: 5000, opensAt: 0, closesAt: 0, pools: [] }
-  return { notice, first, rest: CODES.granted.number, exceptions: Buffer.concat(bytes) } as Decision
+  return {
+    ...{ notice: notice as Decision['notice'], first: 0 },
+    outcomes: Uint8Array.from(held, ([sequence]) => (sequence > 0 ? CODES.granted : CODES.sold_out).number),
+    sequences: Uint32Array.from(held, ([sequence]) => sequence),
+    pools: Uint8Array.from(held, ([, pool]) => pool),
+  }
 }
 
 const long = 'x'.repeat(64)
@@ -39,7 +33,7 @@ const long = 'x'.repeat(64)
 function written(): { readonly bytes: Buffer; readonly ends: readonly number[] } {
   const batch = { holders: packUsers(['a', 'b', 'c/2', long]), pools: Buffer.from([0]) }
   const joined = markRecord(0, 'joined', EPOCH)
-  const granted = batchRecord(joined.crc, batch, decided(7, [[1, 'replayed', 3]]))
+  const granted = batchRecord(joined.crc, batch, decided([7, 0], [3, 1], [8, 0], [9, 0]))
   if (!granted) throw new Error('a batch with grants has a record')
   const read = grantsRecord(granted.crc, EPOCH, [{ sequence: 20, pool: 2, at: 6000, holder: 'auth0|d+1' }])
   const left = markRecord(read.crc, 'left', EPOCH)
@@ -66,8 +60,7 @@ test('what was written is read again: grants, what was granted before, and marks
 
 test('a batch that granted nothing has no record', () => {
   const batch = { holders: packUsers(['a']), pools: Buffer.from([0]) }
-  const refused = { ...decided(1, []), rest: CODES.sold_out.number }
-  expect(batchRecord(0, batch, refused)).toBeUndefined()
+  expect(batchRecord(0, batch, decided([0, 0]))).toBeUndefined()
 })
 
 test('torn at any byte: whole records stay, the journal is sound', () => {
@@ -118,15 +111,15 @@ test('a torn tail is cut off before anything is written behind it', async () => 
   const journal = new Journal(disk)
   const head = await journal.open('r')
   await Promise.all([
-    journal.keep('r', head, batchOf('a'), decided(1, [])),
-    journal.keep('r', head, batchOf('b'), decided(2, [])),
+    journal.keep('r', head, batchOf('a'), decided([1, 0])),
+    journal.keep('r', head, batchOf('b'), decided([2, 0])),
   ])
   await journal.close()
   const file = join(path, 'r.journal')
   writeFileSync(file, readFileSync(file).subarray(0, -1))
   const again = new Journal(new FolderDisk(path))
   expect(await again.rounds()).toEqual(['r'])
-  await again.keep('r', await again.open('r'), batchOf('c'), decided(3, []))
+  await again.keep('r', await again.open('r'), batchOf('c'), decided([3, 0]))
   const read = await again.read('r')
   expect([read.grants.map(({ holder }) => holder), read.sound]).toEqual([['a', 'c'], true])
   await again.close()
@@ -144,14 +137,14 @@ test('a journal that cannot be written takes nothing more, and a closed round ke
   const path = folder()
   const journal = new Journal(new FolderDisk(join(path, 'sub')))
   await journal.mark('r', 'joined', EPOCH)
-  await journal.keep('r', await journal.open('r'), batchOf('a'), decided(1, []))
+  await journal.keep('r', await journal.open('r'), batchOf('a'), decided([1, 0]))
   const head = await journal.clear('r', EPOCH)
   expect([head.full, [...head.joined], (await journal.read('r')).grants]).toEqual([false, [EPOCH], []])
   await journal.close()
   rmSync(join(path, 'sub'), { recursive: true })
   writeFileSync(join(path, 'sub'), 'no folder any more')
-  await expect(journal.keep('r', head, batchOf('a'), decided(1, []))).rejects.toMatchObject({ code: 'unknown' })
-  await expect(journal.keep('r', head, batchOf('b'), decided(2, []))).rejects.toMatchObject({ code: 'fenced' })
+  await expect(journal.keep('r', head, batchOf('a'), decided([1, 0]))).rejects.toMatchObject({ code: 'unknown' })
+  await expect(journal.keep('r', head, batchOf('b'), decided([2, 0]))).rejects.toMatchObject({ code: 'fenced' })
 })
 
 test('behind a write that failed nothing more is written, also not what waited for it', async () => {

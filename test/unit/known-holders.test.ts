@@ -4,7 +4,6 @@
  */
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { CODES } from '../../engine/base/codes.ts'
 import { HOLDER_BYTES_MAX, holderOf, writeArrayHead, writeHolder } from '../../engine/base/holder.ts'
 import { KnownHolders } from '../../engine/campaign/round/known-holders.ts'
 import { seed } from '../support/seed.ts'
@@ -18,6 +17,13 @@ function sent(holders: readonly string[], pools: readonly number[]) {
   for (const holder of holders) at = writeHolder(packed, at, holder)
   return { holders: packed.subarray(0, at), pools: Buffer.from(pools), claims: holders.length }
 }
+
+/** What each claim of a decision holds. */
+const columnsOf = (held: readonly { readonly sequence: number; readonly pool: number }[]) => ({
+  outcomes: new Uint8Array(held.length),
+  sequences: Uint32Array.from(held, ({ sequence }) => sequence),
+  pools: Uint8Array.from(held, ({ pool }) => pool),
+})
 
 test('every holder is found with his sequence and pool, and no stranger is', () => {
   const known = new KnownHolders(100_000, seed)
@@ -57,18 +63,17 @@ test('batches teach exactly what they granted and what they showed to be held (s
       let sequence = 0
       for (const batch of batches) {
         const first = sequence + 1
-        const exceptions: number[] = []
-        for (const [i, { user, pool }] of batch.entries()) {
-          const held = truth.get(`u${user}`)
-          if (held) exceptions.push(0, i, CODES.replayed.number, 0, 0, 0, held.sequence, held.pool)
-          else truth.set(`u${user}`, { sequence: ++sequence, pool })
-        }
+        const held = batch.map(({ user, pool }) => {
+          const grant = truth.get(`u${user}`) ?? { sequence: ++sequence, pool }
+          truth.set(`u${user}`, grant)
+          return grant
+        })
         const asked = sent(
           batch.map(({ user }) => `u${user}`),
           batch.map(({ pool }) => pool),
         )
         const notice = { ...NOTICE, sequence }
-        known.addBatch(asked, { notice, first, rest: CODES.granted.number, exceptions: Buffer.from(exceptions) })
+        known.addBatch(asked, { notice, first, ...columnsOf(held) })
       }
       expect(known.covered).toBe(sequence)
       expect(known.size).toBe(truth.size)
@@ -84,8 +89,7 @@ test('batches teach exactly what they granted and what they showed to be held (s
 test('a batch that is not the next one covers nothing: another worker granted in between', () => {
   const known = new KnownHolders(100, seed)
   const batch = sent(['u5'], [0])
-  const decision = { rest: CODES.granted.number, exceptions: Buffer.alloc(0) }
-  known.addBatch(batch, { ...decision, notice: { ...NOTICE, sequence: 5 }, first: 5 })
+  known.addBatch(batch, { ...columnsOf([{ sequence: 5, pool: 0 }]), notice: { ...NOTICE, sequence: 5 }, first: 5 })
   expect(known.covered).toBe(0)
   expect(known.sequenceOf(known.findText('u5'))).toBe(5)
 })

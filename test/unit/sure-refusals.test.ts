@@ -10,9 +10,9 @@ import type { Notice, PoolCount } from '../../engine/store/data/notice.ts'
 const noticeOf = (...pools: readonly PoolCount[]): Notice => ({
   ...{ epoch: 'aa', version: 1, state: 'open', sequence: 9, at: 1, opensAt: 1, closesAt: 0, pools },
 })
-const decisionOf = (rest: number, ...outcomes: readonly number[]) => ({
-  ...{ notice: noticeOf({ total: 1, granted: 1 }), first: 1, rest },
-  exceptions: Buffer.from(outcomes.flatMap((outcome, i) => [0, i, outcome, 0, 0, 0, 0, 0])),
+const decisionOf = (...outcomes: readonly number[]) => ({
+  ...{ notice: noticeOf({ total: 1, granted: 1 }), first: 1, outcomes: Uint8Array.from(outcomes) },
+  ...{ sequences: new Uint32Array(outcomes.length), pools: new Uint8Array(outcomes.length) },
 })
 
 test('an end is not copied because its quarantine was, and what is left or quarantined is one ground', async () => {
@@ -35,6 +35,5 @@ test('fenced waits for no replica, and a real refusal beside it does', () => {
   expect(refuses(decisionOf(granted.number, fenced.number))).toBe(false)
   const mixed = decisionOf(fenced.number, soldOut.number, replayed.number)
   expect(refuses(mixed)).toBe(true)
-  const told = unsure(mixed)
-  expect([told.rest, told.exceptions[2], told.exceptions[10]]).toEqual([fenced.number, fenced.number, replayed.number])
+  expect([...unsure(mixed).outcomes]).toEqual([fenced.number, fenced.number, replayed.number])
 })

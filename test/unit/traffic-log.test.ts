@@ -17,7 +17,7 @@ const round = (state: string) => ({ id: 'rnd_1', state, granted: 3, total: 5 })
 test('a second with claims is one line with its outcomes, a quiet one is none', () => {
   const { lines, traffic } = logged()
   const metrics = new Metrics(() => {})
-  metrics.decided(500, 0, [3, 3], 0.001)
+  metrics.decided(new Uint8Array(500).fill(3, 0, 2), 0.001)
   metrics.refused(3, 10)
   traffic.second(metrics.sinceLast(), [])
   traffic.second(metrics.sinceLast(), [])

@@ -23,7 +23,7 @@ import {
   type Decided,
   TIE_BYTES,
 } from '../../store/data/allot-store.ts'
-import type { Ask, Run } from '../round/asks.ts'
+import type { Ask } from '../round/asks.ts'
 import { Backlog, GRACE_MS, stampOf } from './claim-queue.ts'
 import type { Queue, QueueEvents } from './ordered.ts'
 import { askRenewed } from './renewed.ts'
@@ -205,10 +205,9 @@ export class ArrivalQueue implements Queue {
     const holds = sequence > 0
     const repeat = holds ? CODES.replayed.number : outcome
     for (const [i, { ask, place }] of asked.entries()) {
-      const answer = { outcome: i > 0 ? repeat : outcome, sequence, pool: holds ? own : undefined, at }
-      const run: Run = { from: place, count: 1, ...answer }
-      this.#options.events.arrived?.(stamp, run, pool)
-      ask.settle(run)
+      const answer = [i > 0 ? repeat : outcome, sequence, holds ? own : pool] as const
+      this.#options.events.arrived?.(stamp, ...answer)
+      ask.settle(place, ...answer, at)
     }
   }
 
@@ -216,8 +215,9 @@ export class ArrivalQueue implements Queue {
   #fail(arrival: Arrival, code: FaultCode): void {
     this.#forget(arrival)
     const asked = arrival.asked.splice(0)
-    this.#options.events.refused(CODES[code].number, asked.length)
-    for (const { ask, place } of asked) ask.fail(place, 1, code)
+    const outcome = CODES[code].number
+    this.#options.events.refused(outcome, asked.length)
+    for (const { ask, place } of asked) ask.settle(place, outcome, 0, arrival.pool, 0)
   }
 
   #forget(arrival: Arrival): void {

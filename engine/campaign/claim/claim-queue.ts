@@ -4,7 +4,7 @@
  * one write and one fsync serve hundreds of claims, each with its own answer.
  *
  * What waits is an Ask: one claim of HTTP or the hundreds of a stream frame, with the power to write its holder keys
- * and to take its answers in runs. A claim is queued (certainly not executed), then dispatched; a dispatched batch is
+ * and to take its answers. A claim is queued (certainly not executed), then dispatched; a dispatched batch is
  * never taken back: the link asks again with the same bytes until Redis answers or the deadline makes it `unknown`.
  *
  * A batch that Redis refuses for its epoch was asked of another history than this worker knew: where the round's epoch is
@@ -18,20 +18,32 @@ import type { Clock } from '../../base/clock.ts'
 import { CODES } from '../../base/codes.ts'
 import { HOLDER_BYTES_MAX, writeArrayHead } from '../../base/holder.ts'
 import { ANSWER_DEADLINE_MS } from '../../base/limits.ts'
-import { certain } from '../../store/connection/doubt.ts'
-import { type Batch, type ClaimStore, type Decision, EXCEPTION_BYTES } from '../../store/data/claim-store.ts'
-import type { Ask, Run } from '../round/asks.ts'
+import type { Batch, ClaimStore, Decision } from '../../store/data/claim-store.ts'
+import type { Ask } from '../round/asks.ts'
 import type { Queue, QueueEvents } from './ordered.ts'
 
 /** The stamp of a monotonic time, microseconds since 1970. */
 export const stampOf = (clock: Clock, monotonicMs: number): number => Math.round((clock.originMs + monotonicMs) * 1000)
 
-interface Part {
-  readonly ask: Ask
+/** A batch that left, until it is answered. */
+interface Dispatched extends Batch {
+  /** Whose claims it has, oldest first: the first one's from its claim `from` on, the last one's as many as went in. */
+  readonly asks: readonly Ask[]
   readonly from: number
-  readonly count: number
-  /** Its claims were answered `unknown` because the answer took too long; it may still come, for the stock only. */
-  givenUp: boolean
+  readonly claims: number
+  /** Monotonic ms. */
+  readonly sentAt: number
+  /** So many of `asks` were answered `unknown` because the answer took too long; it may still come, for the stock only. */
+  givenUp: number
+}
+
+/** Visits the claims of a batch that have no answer yet: whose each is, which of that ask, and its place in the batch. */
+function visit({ asks, from, claims, givenUp }: Dispatched, each: (ask: Ask, i: number, place: number) => void): void {
+  let [i, place] = [from, 0]
+  for (let number = 0; number < asks.length; number++, i = 0) {
+    const ask = asks[number] as Ask
+    for (; i < ask.count && place < claims; i++, place++) if (number >= givenUp) each(ask, i, place)
+  }
 }
 
 /** What a claim that left the queue late is given beyond the deadline before it is answered `unknown`. */
@@ -98,7 +110,7 @@ export class ClaimQueue implements Queue {
   readonly #options: QueueOptions
   readonly #asks: Ask[] = []
   readonly #backlog = new Backlog()
-  readonly #dispatched = new Set<readonly Part[]>()
+  readonly #dispatched = new Set<Dispatched>()
   #head = 0
   #taken = 0
   #waiting = 0
@@ -134,19 +146,17 @@ export class ClaimQueue implements Queue {
 
   /** Answers what has waited for too long: dispatched claims with `unknown`, queued ones were certainly not executed. */
   sweep(now: number): void {
-    for (const parts of this.#dispatched) {
-      for (const part of parts) {
-        if (part.givenUp || now - part.ask.askedAt < ANSWER_DEADLINE_MS + GRACE_MS) continue
-        part.givenUp = true
-        this.#refuse(part.ask, [part.from, part.count], 'unknown')
-      }
+    const isOver = ({ askedAt }: Ask) => now - askedAt >= ANSWER_DEADLINE_MS + GRACE_MS
+    for (const batch of this.#dispatched) {
+      visit(batch, (ask, i) => isOver(ask) && this.#refuse(ask, [i, i + 1], 'unknown'))
+      batch.givenUp = batch.asks.filter(isOver).length
     }
     while (this.#head < this.#asks.length) {
       const ask = this.#asks[this.#head] as Ask
       if (now - ask.askedAt < ANSWER_DEADLINE_MS) return
-      const left = ask.count - this.#taken
-      this.#drop(left)
-      this.#refuse(ask, [ask.count - left, left], 'overloaded')
+      const from = this.#taken
+      this.#drop(ask.count - from)
+      this.#refuse(ask, [from, ask.count], 'overloaded')
     }
   }
 
@@ -178,13 +188,13 @@ export class ClaimQueue implements Queue {
 
   #send(): void {
     const { batchClaims, clock } = this.#options
-    const parts: Part[] = []
-    let at = 3
-    let claims = 0
+    const asks: Ask[] = []
+    const from = this.#taken
+    let [at, claims] = [3, 0]
     while (claims < batchClaims && this.#head < this.#asks.length) {
       const ask = this.#asks[this.#head] as Ask
       const count = Math.min(ask.count - this.#taken, batchClaims - claims)
-      parts.push({ ask, from: this.#taken, count, givenUp: false })
+      asks.push(ask)
       at = ask.write(this.#buffer, at, count)
       claims += count
       this.#drop(count)
@@ -193,20 +203,20 @@ export class ClaimQueue implements Queue {
     const holders = Buffer.from(this.#buffer.subarray(0, at))
     const sentAt = clock.monotonicMs()
     this.#backlog.took(claims, this.#waiting, sentAt)
+    const batch = { asks, from, claims, holders, pools: poolBytes(asks, from, claims), sentAt, givenUp: 0 }
     this.#inFlight++
-    this.#dispatched.add(parts)
-    this.#ask(parts, sentAt, { holders, pools: poolBytes(parts, claims) }, this.#options.renew)
+    this.#dispatched.add(batch)
+    this.#ask(batch, this.#options.renew)
   }
 
-  #ask(parts: readonly Part[], sentAt: number, batch: Batch, renew: QueueOptions['renew']): void {
+  #ask(batch: Dispatched, renew: QueueOptions['renew']): void {
     const { store, roundId, events } = this.#options
     const asked = events.epoch()
-    const again = () => this.#ask(parts, sentAt, batch, undefined)
-    store.claim(roundId, asked, batch.holders, batch.pools).then(
-      decision => this.#settle(parts, decision, sentAt, batch),
+    store.claim(roundId, asked, batch).then(
+      decision => this.#settle(batch, decision),
       fault => {
-        if (!renew || !(fault instanceof Fault) || fault.code !== 'fenced') return this.#fail(parts, fault)
-        const settle = () => (events.epoch() === asked ? this.#fail(parts, fault) : again())
+        if (!renew || !(fault instanceof Fault) || fault.code !== 'fenced') return this.#fail(batch, fault)
+        const settle = () => (events.epoch() === asked ? this.#fail(batch, fault) : this.#ask(batch, undefined))
         renew().then(settle, settle)
       },
     )
@@ -226,85 +236,57 @@ export class ClaimQueue implements Queue {
     }
   }
 
-  #settle(parts: readonly Part[], decision: Decision, sentAt: number, batch: Batch): void {
+  #settle(batch: Dispatched, decision: Decision): void {
     const { renew, events } = this.#options
-    if (renew && decision.notice.epoch !== events.epoch()) return this.#fail(parts, ofAnother(decision.notice))
+    if (renew && decision.notice.epoch !== events.epoch()) return this.#fail(batch, ofAnother(decision.notice))
+    assert(decision.outcomes.length === batch.claims, 'a decision is of as many claims as were asked')
     this.#inFlight--
-    this.#dispatched.delete(parts)
-    events.decided(decision, sentAt, batch)
-    this.#answer(parts, decision)
+    this.#dispatched.delete(batch)
+    events.decided(decision, batch.sentAt, batch)
+    this.#answer(batch, decision)
     events.finished()
     this.#schedule()
   }
 
-  /** Hands each part its answers, as runs between the exceptions. */
-  #answer(parts: readonly Part[], decision: Decision): void {
-    const { first, exceptions, notice } = decision
-    const { at } = notice
-    const rest = certain(decision, decision.rest)
-    const granted = rest === CODES.granted.number
-    let sequence = first
-    let place = 0
-    let exception = 0
-    for (const part of parts) {
-      const end = place + part.count
-      let from = part.from
-      while (place < end) {
-        const more = exception < exceptions.length
-        const stop = more ? Math.min(end, exceptions.readUInt16BE(exception)) : end
-        if (stop > place) {
-          const count = stop - place
-          this.#give(part, { from, count, outcome: rest, sequence: granted ? sequence : 0, pool: undefined, at })
-          if (granted) sequence += count
-          from += count
-          place = stop
-          continue
-        }
-        const outcome = certain(decision, exceptions[exception + 2] as number)
-        const own = exceptions.readUInt32BE(exception + 3)
-        const pool = exceptions[exception + 7] as number
-        this.#give(part, { from, count: 1, outcome, sequence: own, pool, at })
-        from++
-        exception += EXCEPTION_BYTES
-        place++
-      }
-    }
-    assert(exception === exceptions.length, 'a decision had exceptions for claims that were not asked')
+  /** Gives each claim its answer, and whoever measures arrivals. */
+  #answer(batch: Dispatched, { outcomes, sequences, pools, notice }: Decision): void {
+    const { clock, events } = this.#options
+    visit(batch, (ask, i, place) => {
+      const [outcome, sequence] = [outcomes[place] as number, sequences[place] as number]
+      const pool = pools[place] as number
+      events.arrived?.(stampOf(clock, ask.askedAt), outcome, sequence, pool)
+      ask.settle(i, outcome, sequence, pool, notice.at)
+    })
   }
 
-  /** Gives an ask a run of its answers, and whoever measures arrivals. */
-  #give({ ask, givenUp }: Part, run: Run): void {
-    if (givenUp) return
-    const { events, clock } = this.#options
-    events.arrived?.(stampOf(clock, ask.askedAt), run, run.pool ?? ask.pool)
-    ask.settle(run)
+  /** Answers the claims [from, to) of an ask without a decision. */
+  #refuse(ask: Ask, [from, to]: readonly [number, number], code: FaultCode): void {
+    const outcome = CODES[code].number
+    this.#options.events.refused(outcome, to - from)
+    for (let i = from; i < to; i++) ask.settle(i, outcome, 0, ask.pool, 0)
   }
 
-  #refuse(ask: Ask, [from, count]: readonly [number, number], code: FaultCode): void {
-    this.#options.events.refused(CODES[code].number, count)
-    ask.fail(from, count, code)
-  }
-
-  #fail(parts: readonly Part[], fault: unknown): void {
+  #fail(batch: Dispatched, fault: unknown): void {
     this.#inFlight--
-    this.#dispatched.delete(parts)
+    this.#dispatched.delete(batch)
     this.#options.events.failed(fault)
     const code = fault instanceof Fault ? fault.code : 'unknown'
-    for (const { ask, from, count, givenUp } of parts) if (!givenUp) this.#refuse(ask, [from, count], code)
+    visit(batch, (ask, i) => this.#refuse(ask, [i, i + 1], code))
     this.#options.events.finished()
     this.#schedule()
   }
 }
 
 /** A byte a claim, or one byte when all ask for the same pool. */
-function poolBytes(parts: readonly Part[], claims: number): Buffer {
-  const first = (parts[0] as Part).ask.pool
-  if (parts.every(part => part.ask.pool === first)) return Buffer.from([first])
+function poolBytes(asks: readonly Ask[], from: number, claims: number): Buffer {
+  const first = (asks[0] as Ask).pool
+  if (asks.every(({ pool }) => pool === first)) return Buffer.from([first])
   const pools = Buffer.allocUnsafe(claims)
   let at = 0
-  for (const { ask, count } of parts) {
-    pools.fill(ask.pool, at, at + count)
-    at += count
+  for (const [i, { pool, count }] of asks.entries()) {
+    const end = Math.min(claims, at + count - (i === 0 ? from : 0))
+    pools.fill(pool, at, end)
+    at = end
   }
   return pools
 }

@@ -17,7 +17,6 @@ import { holderEnd, holderOfTag } from '../../base/holder.ts'
 import { ANSWER_DEADLINE_MS, HOLDERS_KNOWN_MAX } from '../../base/limits.ts'
 import { commitUser, RECORD_BYTES, TAG_BYTES, tagOf } from '../../draw/entry.ts'
 import type { Receipt } from '../../draw/receipt.ts'
-import { EXCEPTION_BYTES } from '../../store/data/claim-store.ts'
 import type { DrawState } from '../../store/data/draw-store.ts'
 import { ENTRY_CLAIM_BYTES, type EntryDecision } from '../../store/data/entry-store.ts'
 import type { Store } from '../../store/store.ts'
@@ -262,37 +261,30 @@ export class Entries implements Decider {
       events.failed(fault, view)
       throw fault
     })
-    const { notice, rest, exceptions, entries } = decision
+    const { notice, outcomes } = decision
     if (notice.epoch !== view.notice.epoch) throw new Fault('unknown', 'it entered in an epoch that a fail-over ended')
     view.take(notice, sentAt)
     this.#shed = Math.max(this.#shed, decision.shed)
     const standings = await this.#settle(fresh, claims, decision)
-    const decided = { notice, first: entries + 1, rest, exceptions }
-    events.decided(view, decided, fresh.length, (clock.monotonicMs() - sentAt) / 1000)
+    events.decided(view, notice, outcomes, (clock.monotonicMs() - sentAt) / 1000)
     let next = 0
     return entrants.map(entrant => (entrant === fresh[next] ? (standings[next++] as Standing) : refused('overloaded')))
   }
 
   /** The standings of a decided batch; its new entries are kept to be signed when somebody wants a receipt. */
   #settle(entrants: readonly Entrant[], claims: Buffer, decision: EntryDecision): Promise<readonly Standing[]> {
-    const { notice, window, entries, rest, exceptions } = decision
+    const { notice, window, entries, outcomes, indexes } = decision
     const records = Buffer.allocUnsafe(entrants.length * RECORD_BYTES)
     const standings: (Standing | Promise<Standing>)[] = []
     let taken = 0
-    let exception = 0
     for (const [i, entrant] of entrants.entries()) {
-      if (exception < exceptions.length && exceptions.readUInt16BE(exception) === i) {
-        const index = exceptions.readUInt32BE(exception + 3) - 1
-        exception += EXCEPTION_BYTES
-        this.#known.add(entrant.user, [0, entrant.user.length], index, 0)
-        standings.push(this.#standing(index, entrant))
-      } else if (rest === CODES.entered.number) {
-        const index = entries + taken
+      const [outcome, index] = [outcomes[i] as number, indexes[i] as number]
+      if (index >= 0) this.#known.add(entrant.user, [0, entrant.user.length], index, 0)
+      if (outcome === CODES.entered.number) {
         const record = (i + 1) * ENTRY_CLAIM_BYTES - RECORD_BYTES
         claims.copy(records, taken++ * RECORD_BYTES, record, record + RECORD_BYTES)
-        this.#known.add(entrant.user, [0, entrant.user.length], index, 0)
         standings.push(this.#entered(index, entrant))
-      } else standings.push({ outcome: rest, sequence: 0, pool: 0 })
+      } else standings.push(index < 0 ? { outcome, sequence: 0, pool: 0 } : this.#standing(index, entrant))
     }
     const head = { first: entries, end: entries + taken, at: notice.at, window }
     if (taken > 0) this.#receipts.keep(head, records.subarray(0, taken * RECORD_BYTES))

@@ -7,8 +7,8 @@ import { CODES, type Code } from '../../base/codes.ts'
 import { holderEnd, holderOf, packHolders } from '../../base/holder.ts'
 import { SHED_WAIT_MS } from '../../base/limits.ts'
 import type { Allotment, Decided } from '../../store/data/allot-store.ts'
-import { type Batch, type ClaimStore, claimsIn, type Decision, EXCEPTION_BYTES } from '../../store/data/claim-store.ts'
-import { type Answers, type Ask, type ClaimRequest, ManyAsk, type Run } from '../round/asks.ts'
+import type { Batch, ClaimStore, Decision } from '../../store/data/claim-store.ts'
+import { type Answers, type Ask, type ClaimRequest, ManyAsk } from '../round/asks.ts'
 import type { Decider, DeciderParts, SingleAsk, Standing } from '../round/round.ts'
 
 /** What waits to be decided, in its order. */
@@ -38,7 +38,7 @@ export interface QueueEvents {
   /** Claims were answered without a decision. */
   refused(outcome: number, count: number): void
   /** Undefined where nobody measures arrivals. */
-  readonly arrived: ((stamp: number, run: Run, pool: number) => void) | undefined
+  readonly arrived: ((stamp: number, outcome: number, sequence: number, pool: number) => void) | undefined
 }
 
 export interface OrderedOptions extends DeciderParts {
@@ -58,7 +58,7 @@ export class Ordered implements Decider, QueueEvents {
     const { view, events } = options
     this.#options = options
     this.slots = view.config.per_user
-    this.arrived = events.arrived && ((stamp, run, pool) => events.arrived?.(view.id, stamp, run, pool))
+    this.arrived = events.arrived && ((stamp, ...answer) => events.arrived?.(view.id, stamp, ...answer))
     this.#queue = options.queue(this)
   }
 
@@ -149,19 +149,15 @@ export class Ordered implements Decider, QueueEvents {
     view.holders.addBatch(batch, decision)
     view.take(decision.notice, sentAt)
     round.times.remember(decision.first, decision.notice.sequence, decision.notice.at)
-    events.decided(view, decision, claimsIn(batch), (clock.monotonicMs() - sentAt) / 1000)
+    events.decided(view, decision.notice, decision.outcomes, (clock.monotonicMs() - sentAt) / 1000)
   }
 
   allotted({ notice, decided }: Allotment, sentAt: number, holderOf: (decided: Decided) => string): void {
     const { view, events, clock } = this.#options
-    const exceptions = Buffer.allocUnsafe(decided.length * EXCEPTION_BYTES)
-    for (const [i, each] of decided.entries()) {
-      exceptions[i * EXCEPTION_BYTES + 2] = each.outcome
-      if (each.sequence > 0) view.holders.addText(holderOf(each), each.sequence, each.pool)
-    }
+    for (const each of decided) if (each.sequence > 0) view.holders.addText(holderOf(each), each.sequence, each.pool)
     view.take(notice, sentAt)
-    const decision = { notice, first: 0, rest: CODES.granted.number, exceptions }
-    events.decided(view, decision, decided.length, (clock.monotonicMs() - sentAt) / 1000)
+    const outcomes = Uint8Array.from(decided, ({ outcome }) => outcome)
+    events.decided(view, notice, outcomes, (clock.monotonicMs() - sentAt) / 1000)
   }
 
   finished(): void {

@@ -18,7 +18,7 @@ import type { Clock } from '../../base/clock.ts'
 import type { Code } from '../../base/codes.ts'
 import { ANSWER_DEADLINE_MS, RECOVERY_RETRY_MS, RECOVERY_RETRY_MS_MAX, REFUSAL_WAIT_MS } from '../../base/limits.ts'
 import type { Random } from '../../base/random.ts'
-import type { Batch, ClaimStore, Decision, LogBatch } from '../../store/data/claim-store.ts'
+import { type Batch, type ClaimStore, type Decision, type LogBatch, sureOf } from '../../store/data/claim-store.ts'
 import type { FenceStore, KnownGrant, Standing } from '../../store/data/fence-store.ts'
 import { type Notice, remainingOf } from '../../store/data/notice.ts'
 import type { RoundFence } from '../round/fence.ts'
@@ -105,12 +105,12 @@ export class FencedRound implements RoundFence {
   }
 
   /** Decides a batch in the epoch that this engine has joined, whatever the caller believes. */
-  async claim(_roundId: string, _epoch: string, holders: Buffer, pools: Buffer): Promise<Decision> {
+  async claim(_roundId: string, _epoch: string, batch: Batch): Promise<Decision> {
     const asking: Asking = { deadline: this.#options.clock.monotonicMs() + ANSWER_DEADLINE_MS, doubt: false }
     for (;;) {
       const epoch = this.#epoch ?? (await this.#ready(asking))
-      const decision = await this.#decide(epoch, { holders, pools }, asking)
-      if (decision) return asking.doubt ? { ...decision, again: true } : decision
+      const decision = await this.#decide(epoch, batch, asking)
+      if (decision) return sureOf(asking.doubt ? { ...decision, again: true } : decision)
       if (this.#options.clock.monotonicMs() >= asking.deadline) throw this.#tooLate(asking)
     }
   }

@@ -12,9 +12,8 @@
  * Rejected: one record a grant (three times the bytes); JSON (its encoding would cost more than the batch's script).
  */
 import { crc32 } from 'node:zlib'
-import { CODES } from '../../base/codes.ts'
 import { holderEnd } from '../../base/holder.ts'
-import { type Batch, type Decision, EXCEPTION_BYTES } from '../../store/data/claim-store.ts'
+import { type Batch, claimsIn, type Decision } from '../../store/data/claim-store.ts'
 import type { KnownGrant } from '../../store/data/fence-store.ts'
 
 const MAGIC = 0x46474a31
@@ -75,29 +74,21 @@ export function markRecord(before: number, kind: Mark, epoch: string): Encoded {
 }
 
 /** Every grant that a decision will answer; undefined when that is nothing. */
-export function batchRecord(before: number, { holders, pools }: Batch, decision: Decision): Encoded | undefined {
-  const { first, rest, exceptions, notice } = decision
-  const claims = holders.readUInt16BE(1)
+export function batchRecord(before: number, batch: Batch, decision: Decision): Encoded | undefined {
+  const { holders } = batch
+  const { sequences, pools, notice } = decision
+  const claims = claimsIn(batch)
   const into = Buffer.allocUnsafe(HEAD_BYTES + FIXED_BYTES + holders.length + claims * GRANT_BYTES)
   let to = begin(into, before, { kind: 'grants', epoch: notice.epoch, at: notice.at })
-  const granted = rest === CODES.granted.number
-  let [sequence, exception, count] = [first, 0, 0]
+  let count = 0
   for (let i = 0, at = 3; i < claims; i++) {
     const from = holders[at] === 0xd9 ? at + 2 : at + 1
     const end = holderEnd(holders, at)
     at = end
-    let [own, pool] = [0, 0]
-    if (exception < exceptions.length && exceptions.readUInt16BE(exception) === i) {
-      own = exceptions.readUInt32BE(exception + 3)
-      pool = exceptions[exception + 7] as number
-      exception += EXCEPTION_BYTES
-    } else if (granted) {
-      own = sequence++
-      pool = pools[pools.length === 1 ? 0 : i] as number
-    }
-    if (own === 0) continue
-    to = into.writeUInt32BE(own, to)
-    into[to++] = pool
+    const sequence = sequences[i] as number
+    if (sequence === 0) continue
+    to = into.writeUInt32BE(sequence, to)
+    into[to++] = pools[i] as number
     into[to++] = end - from
     to += holders.copy(into, to, from, end)
     count++

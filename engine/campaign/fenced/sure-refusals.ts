@@ -11,7 +11,7 @@
  * back, and the last grants, on which `sold_out` rests too, would still be missing.
  */
 import { CODES } from '../../base/codes.ts'
-import { type Decision, EXCEPTION_BYTES } from '../../store/data/claim-store.ts'
+import type { Decision } from '../../store/data/claim-store.ts'
 import type { Notice } from '../../store/data/notice.ts'
 
 /** What no fail-over takes back: who holds holds, and `fenced` says nothing of the round. */
@@ -62,17 +62,11 @@ export class SureRefusals {
 }
 
 /** Whether anybody is refused by it for good. */
-export function refuses({ rest, exceptions }: Decision): boolean {
-  if (!LASTING.has(rest)) return true
-  for (let at = 2; at < exceptions.length; at += EXCEPTION_BYTES)
-    if (!LASTING.has(exceptions[at] as number)) return true
-  return false
-}
+export const refuses = ({ outcomes }: Pick<Decision, 'outcomes'>): boolean =>
+  outcomes.some(outcome => !LASTING.has(outcome))
 
 /** The same decision, where whoever is refused has to ask again. */
-export function unsure(decision: Decision): Decision {
-  const exceptions = Buffer.from(decision.exceptions)
-  for (let at = 2; at < exceptions.length; at += EXCEPTION_BYTES)
-    if (!LASTING.has(exceptions[at] as number)) exceptions[at] = CODES.fenced.number
-  return { ...decision, exceptions, rest: LASTING.has(decision.rest) ? decision.rest : CODES.fenced.number }
-}
+export const unsure = (decision: Decision): Decision => ({
+  ...decision,
+  outcomes: decision.outcomes.map(outcome => (LASTING.has(outcome) ? outcome : CODES.fenced.number)),
+})

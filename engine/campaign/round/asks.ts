@@ -4,7 +4,7 @@
  * request's columns, so that a waiting claim of a frame costs its key and ten bytes. A request becomes several ManyAsks when
  * its claims name different pools.
  */
-import { CODES, type Code } from '../../base/codes.ts'
+import { CODES } from '../../base/codes.ts'
 import { holderEnd } from '../../base/holder.ts'
 
 const UNTIMED = new Float64Array(0)
@@ -19,20 +19,6 @@ export interface ClaimRequest {
   readonly salt?: string | undefined
 }
 
-/** A run of answers: `count` claims from `from` on, all with `outcome`; granted ones have consecutive sequences. */
-export interface Run {
-  readonly from: number
-  readonly count: number
-  /** An outcome number of the table. */
-  readonly outcome: number
-  /** The first claim's sequence; 0 where not granted. */
-  readonly sequence: number
-  /** The pool that holds it; undefined means the one that was asked for. */
-  readonly pool: number | undefined
-  /** Milliseconds since 1970, Redis's clock, when the batch was decided. */
-  readonly at: number
-}
-
 /** What waits in a queue of claims. */
 export interface Ask {
   readonly count: number
@@ -42,9 +28,11 @@ export interface Ask {
   readonly pool: number
   /** Writes the next `count` holder keys; each is written once and in order. Returns the place behind them. */
   write(into: Buffer, at: number, count: number): number
-  settle(run: Run): void
-  /** The claims [from, from + count) have no outcome. */
-  fail(from: number, count: number, code: Code): void
+  /**
+   * Its i-th claim has this outcome number of the table. `sequence` is what it holds, 0 for nothing; `pool` that of what it
+   * holds, or that it asked for; `at` is when it was decided, milliseconds since 1970 by Redis's clock.
+   */
+  settle(i: number, outcome: number, sequence: number, pool: number, at: number): void
 }
 
 /** The answers to many claims asked together, in columns and in the order asked. */
@@ -70,7 +58,16 @@ export class Answers {
     this.#done = done
   }
 
-  /** Answers `count` claims that need not be asked. */
+  /** What was decided of a claim. */
+  settle(i: number, outcome: number, sequence: number, pool: number, at: number): void {
+    this.outcomes[i] = outcome
+    this.sequences[i] = sequence
+    this.pools[i] = pool
+    // A write behind the end of a typed array is kept nowhere, and is slow.
+    if (this.ats.length > 0) this.ats[i] = outcome === CODES.granted.number ? at : 0
+  }
+
+  /** Answers a claim that need not be asked. */
   refuse(i: number, outcome: number): void {
     this.outcomes[i] = outcome
   }
@@ -122,25 +119,8 @@ export class ManyAsk implements Ask {
     return at + this.#cursor - from
   }
 
-  settle({ from, count, outcome, sequence, pool, at }: Run): void {
-    const { outcomes, sequences, pools, ats } = this.#answers
-    const time = outcome === CODES.granted.number ? at : 0
-    // A write behind the end of a typed array is kept nowhere, and is slow.
-    const isTimed = ats.length > 0
-    for (let i = 0; i < count; i++) {
-      const to = this.#index ? (this.#index[from + i] as number) : from + i
-      outcomes[to] = outcome
-      pools[to] = pool ?? this.pool
-      sequences[to] = sequence === 0 ? 0 : sequence + i
-      if (isTimed) ats[to] = time
-    }
-    this.#answers.close(count)
-  }
-
-  fail(from: number, count: number, code: Code): void {
-    const outcome = CODES[code].number
-    for (let i = from; i < from + count; i++)
-      this.#answers.refuse(this.#index ? (this.#index[i] as number) : i, outcome)
-    this.#answers.close(count)
+  settle(i: number, outcome: number, sequence: number, pool: number, at: number): void {
+    this.#answers.settle(this.#index ? (this.#index[i] as number) : i, outcome, sequence, pool, at)
+    this.#answers.close(1)
   }
 }

@@ -11,10 +11,9 @@
  * Rejected: a Map of strings (100 bytes and a pause of the collector), a Bloom filter (2 bytes a holder, but it can only
  * refuse: every holder who asks again costs Redis 1 µs).
  */
-import { CODES } from '../../base/codes.ts'
 import { HOLDER_BYTES_MAX, holderEnd } from '../../base/holder.ts'
 import { HOLDERS_KNOWN_MAX } from '../../base/limits.ts'
-import { type Batch, claimsIn, type Decision, EXCEPTION_BYTES } from '../../store/data/claim-store.ts'
+import type { Batch, Decision } from '../../store/data/claim-store.ts'
 
 const CHUNK_BYTES = 1 << 20
 const PLACE_MASK = CHUNK_BYTES - 1
@@ -96,24 +95,14 @@ export class KnownHolders {
   }
 
   /** Keeps what a batch was granted, and what it showed to be granted before. */
-  addBatch(batch: Batch, { rest, first, exceptions, notice }: Decision): void {
-    const { holders, pools } = batch
-    const claims = claimsIn(batch)
-    const granted = rest === CODES.granted.number
-    const onePool = pools.length === 1
-    let sequence = first
-    let exception = 0
-    for (let i = 0, at = 3; i < claims; i++) {
+  addBatch({ holders }: Batch, { first, sequences, pools, notice }: Decision): void {
+    for (let i = 0, at = 3; i < sequences.length; i++) {
       const from = holders[at] === 0xd9 ? at + 2 : at + 1
-      const to = holderEnd(holders, at)
-      at = to
-      if (exception < exceptions.length && exceptions.readUInt16BE(exception) === i) {
-        const own = exceptions.readUInt32BE(exception + 3)
-        if (own > 0) this.add(holders, [from, to], own, exceptions[exception + 7] as number)
-        exception += EXCEPTION_BYTES
-      } else if (granted) this.add(holders, [from, to], sequence++, pools[onePool ? 0 : i] as number)
+      at = holderEnd(holders, at)
+      const sequence = sequences[i] as number
+      if (sequence > 0) this.add(holders, [from, at], sequence, pools[i] as number)
     }
-    if (granted && first === this.covered + 1) this.#cover(notice.sequence)
+    if (first === this.covered + 1) this.#cover(notice.sequence)
   }
 
   /** Grants up to `sequence` are in, unless the capacity kept some out. */

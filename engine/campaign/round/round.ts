@@ -18,10 +18,10 @@ import { holderOf, writeHolder } from '../../base/holder.ts'
 import { HOLDERS_IDLE_MS } from '../../base/limits.ts'
 import type { Receipt } from '../../draw/receipt.ts'
 import type { SigningKey } from '../../draw/signing-key.ts'
-import type { ClaimStore, Decision, LogBatch } from '../../store/data/claim-store.ts'
+import type { ClaimStore, LogBatch } from '../../store/data/claim-store.ts'
 import type { DrawState } from '../../store/data/draw-store.ts'
 import type { Notice } from '../../store/data/notice.ts'
-import { Answers, type Ask, type ClaimRequest, type Run } from './asks.ts'
+import { Answers, type Ask, type ClaimRequest } from './asks.ts'
 import type { ClaimAccess } from './fence.ts'
 import { GrantTimes } from './grant-times.ts'
 import type { RoundView } from './round-view.ts'
@@ -86,8 +86,8 @@ export type MakeDecider = (parts: DeciderParts) => Decider
 export interface RoundEvents {
   /** Something of a round moved: its stock, its state. */
   changed(view: RoundView): void
-  /** A batch was decided; `seconds` since it left. */
-  decided(view: RoundView, decision: Decision, claims: number, seconds: number): void
+  /** A batch was decided, with these outcome numbers; `seconds` since it left. */
+  decided(view: RoundView, notice: Notice, outcomes: Uint8Array, seconds: number): void
   /** Claims were answered without asking Redis. */
   refused(outcome: number, count: number): void
   /** Something that should have worked did not, in a round where it is given. */
@@ -97,11 +97,13 @@ export interface RoundEvents {
   /** Below the level fenced: another history has a round, and it goes on under another epoch from this notice on. */
   begun(roundId: string, notice: Notice): void
   /**
-   * Redis decided a run of claims that asked for `pool`; `stamp` is when they arrived here, microseconds since 1970. Absent
-   * where nobody measures arrivals.
+   * Redis decided a claim that arrived here at `stamp`, microseconds since 1970; `sequence` and `pool` as an Ask is given them.
+   * Absent where nobody measures arrivals.
    */
-  readonly arrived?: ((roundId: string, stamp: number, run: Run, pool: number) => void) | undefined
+  readonly arrived?: ArrivalEvent | undefined
 }
+
+export type ArrivalEvent = (roundId: string, stamp: number, outcome: number, sequence: number, pool: number) => void
 
 /** One claim that wants its vouchers: of HTTP, or one claim of a stream. */
 export class SingleAsk implements Ask {
@@ -123,10 +125,10 @@ export class SingleAsk implements Ask {
   receipt: Receipt | undefined
   /** Gets the answer with its vouchers. */
   readonly done: (ask: SingleAsk) => void
-  readonly #round: Round
+  readonly round: Round
 
   constructor(request: ClaimRequest, askedAt: number, done: SingleAsk['done'], round: Round) {
-    this.#round = round
+    this.round = round
     this.userId = request.userId
     this.slot = request.slot
     this.pool = request.pool
@@ -160,24 +162,19 @@ export class SingleAsk implements Ask {
   /** It is refused without asking. */
   refuse(outcome: number): void {
     this.outcome = outcome
-    this.#round.answered(this)
+    this.round.answered(this)
   }
 
   write(into: Buffer, at: number): number {
     return writeHolder(into, at, holderOf(this.userId, this.slot))
   }
 
-  settle(run: Run): void {
-    this.outcome = run.outcome
-    this.sequence = run.sequence
-    if (run.pool !== undefined) this.pool = run.pool
-    if (run.outcome === CODES.granted.number) this.at = run.at
-    this.#round.settled(this)
-  }
-
-  fail(_from: number, _count: number, code: Code): void {
-    this.outcome = CODES[code].number
-    this.#round.settled(this)
+  settle(_i: number, outcome: number, sequence: number, pool: number, at: number): void {
+    this.outcome = outcome
+    this.sequence = sequence
+    this.pool = pool
+    if (outcome === CODES.granted.number) this.at = at
+    this.round.settled(this)
   }
 }
 

@@ -306,11 +306,11 @@ export class Rounds {
   #eventsOf(events: RoundEvents): RoundEvents {
     return {
       ...events,
-      decided: (view, decision, claims, seconds) => {
-        this.#learnTime(view.id, decision.notice.at)
-        events.decided(view, decision, claims, seconds)
+      decided: (view, notice, outcomes, seconds) => {
+        this.#learnTime(view.id, notice.at)
+        events.decided(view, notice, outcomes, seconds)
         events.changed(view)
-        this.#holds.received(view.id, decision.notice)
+        this.#holds.received(view.id, notice)
       },
       failed: (fault, view) => {
         // At the level fenced that is what a fail-over looks like.

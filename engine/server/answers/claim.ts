@@ -8,7 +8,7 @@
 import { type Caller, may, reaches } from '../../auth/callers.ts'
 import { Fault, Refusal } from '../../base/assert.ts'
 import { rfc3339 } from '../../base/clock.ts'
-import { CODES, type Code } from '../../base/codes.ts'
+import { CODES } from '../../base/codes.ts'
 import type { ClaimRequest } from '../../campaign/round/asks.ts'
 import type { Round, SingleAsk } from '../../campaign/round/round.ts'
 import type { Receipt } from '../../draw/receipt.ts'
@@ -19,37 +19,33 @@ import type { ClaimBody } from '../../wire/schemas.ts'
 /** Nobody knows when an operator opens a round; so a crowd asks seldom. */
 const OPENS_BY_HAND_MS = 5000
 
-export interface RefusedClaim {
-  readonly code: Code
-  readonly detail: string
-}
-
-export function claimRequest(round: Round, body: ClaimBody, caller: Caller): ClaimRequest | RefusedClaim {
+/** What a claim asks for, or why it asks for nothing. */
+export function claimRequest(round: Round, body: ClaimBody, caller: Caller): ClaimRequest | Refusal {
   if (!reaches(caller, round.view.config.campaign_id)) return notThere(round)
   const userId = caller.user?.userId ?? body.user_id
   if (caller.user && body.user_id !== undefined && body.user_id !== userId)
-    return { code: 'forbidden', detail: 'a user token claims for its own user only' }
+    return new Refusal('forbidden', 'a user token claims for its own user only')
   if (!caller.user && !may(caller, 'claim-any'))
-    return { code: 'forbidden', detail: `the role ${caller.role} may not claim` }
-  if (userId === undefined) return { code: 'invalid', detail: 'user_id: a key must say for whom it claims' }
+    return new Refusal('forbidden', `the role ${caller.role} may not claim`)
+  if (userId === undefined) return new Refusal('invalid', 'user_id: a key must say for whom it claims')
   const pool = poolOf(round, body.pool, caller)
   const { slot, nonce, salt } = body
   return typeof pool === 'number' ? { userId, slot, pool, nonce, salt } : pool
 }
 
 /** What a key gets of a round of a campaign that it is not for. */
-const notThere = ({ view }: Round): RefusedClaim => ({ code: 'not_found', detail: `there is no round ${view.id}` })
+const notThere = ({ view }: Round) => new Refusal('not_found', `there is no round ${view.id}`)
 
 /** The place of the pool that a claim may use. */
-export function poolOf(round: Round, asked: string | undefined, caller: Caller): number | RefusedClaim {
+export function poolOf(round: Round, asked: string | undefined, caller: Caller): number | Refusal {
   const { pools, campaign_id: campaign } = round.view.config
   if (!reaches(caller, campaign)) return notThere(round)
   const cohort = caller.user?.cohort
   const own = cohort !== undefined && pools.includes(cohort) ? cohort : undefined
   if (caller.user && asked !== undefined && asked !== 'general' && asked !== own)
-    return { code: 'not_eligible', detail: `this user's token is not for the pool ${asked}` }
+    return new Refusal('not_eligible', `this user's token is not for the pool ${asked}`)
   const place = pools.indexOf(asked ?? own ?? 'general')
-  return place >= 0 ? place : { code: 'invalid', detail: `pool: this round has ${pools.join(', ')}` }
+  return place >= 0 ? place : new Refusal('invalid', `pool: this round has ${pools.join(', ')}`)
 }
 
 /** The answer to an entry: the same whenever it is asked for. */

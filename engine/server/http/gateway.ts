@@ -142,15 +142,16 @@ export interface Entry {
 }
 
 /**
- * Counts a request against the rate of its caller, whatever becomes of it: the headers to answer with, or undefined when the
- * exchange is answered because that rate is used up.
+ * Counts a request against the rate of its caller, whatever becomes of it; false when the exchange is answered because that
+ * rate is used up.
  */
-export function counted({ rates }: Services, exchange: Exchange, who: Caller, isApi: boolean): Headers | undefined {
+export function counted({ rates }: Services, exchange: Exchange, who: Caller, isApi: boolean): boolean {
   const { allowed, late, headers } = rates.take(who, () => exchange.address)
-  if (allowed || (late && !isApi)) return headers
+  exchange.limits = headers
+  if (allowed || (late && !isApi)) return true
   if (late) refuse(exchange, 'overloaded', 'this worker stood still and first reads the rates; ask again')
-  else refuse(exchange, 'rate_limited', 'slow down; the RateLimit header has the rate', { headers })
-  return undefined
+  else refuse(exchange, 'rate_limited', 'slow down; the RateLimit header has the rate')
+  return false
 }
 
 /** Answers a credential that names nobody, or lets it wait while the key that it names may have been published. */
@@ -158,9 +159,8 @@ function refuseStranger(services: Services, exchange: Exchange, { again }: Entry
   const { callers, underWay } = services
   const missing = callers.headerMissing(exchange.authorization)
   if (missing === undefined) {
-    const headers = counted(services, exchange, ANONYMOUS, false)
-    const detail = callers.headerComplaint(exchange.authorization)
-    return headers && refuse(exchange, 'unauthorized', detail, { headers })
+    if (!counted(services, exchange, ANONYMOUS, false)) return
+    return refuse(exchange, 'unauthorized', callers.headerComplaint(exchange.authorization))
   }
   if (missing === 'away' || underWay.waiting >= WAITING_FOR_KEYS_MAX || !exchange.hold())
     return refuse(exchange, 'unavailable', KEYS_AWAY)
@@ -178,7 +178,7 @@ function refuseStranger(services: Services, exchange: Exchange, { again }: Entry
 }
 
 /** The caller of an exchange when they may do this now; else the exchange is answered, or waits, and this is undefined. */
-export function admit(services: Services, exchange: Exchange, entry: Entry): Admitted | undefined {
+export function admit(services: Services, exchange: Exchange, entry: Entry): Caller | undefined {
   const { right, isApi } = entry
   const caller = services.callers.ofHeader(exchange.authorization)
   if (!caller) {
@@ -186,20 +186,14 @@ export function admit(services: Services, exchange: Exchange, entry: Entry): Adm
     else refuseStranger(services, exchange, entry)
     return undefined
   }
-  const headers = counted(services, exchange, caller, isApi)
-  if (!headers) return undefined
+  if (!counted(services, exchange, caller, isApi)) return undefined
   if (!may(caller, right)) {
     const anonymous = caller.role === 'anonymous'
     const detail = anonymous ? 'send Authorization: Bearer <key>' : `the role ${caller.role} may not do this`
-    refuse(exchange, anonymous ? 'unauthorized' : 'forbidden', detail, { headers })
+    refuse(exchange, anonymous ? 'unauthorized' : 'forbidden', detail)
     return undefined
   }
-  return { caller, headers }
-}
-
-export interface Admitted {
-  readonly caller: Caller
-  readonly headers: Headers
+  return caller
 }
 
 const againOf =
@@ -211,13 +205,13 @@ const againOf =
 export function handle(services: Services, route: Route, exchange: Exchange): void {
   if (exchange.garbled) return refuseGarbled(exchange)
   const entry = { right: route.right, isApi: route.path.startsWith('/v1/'), again: againOf(route) }
-  const admitted = admit(services, exchange, entry)
-  if (!admitted) return
+  const caller = admit(services, exchange, entry)
+  if (!caller) return
   const query = queryOf(services, route, exchange)
   if (!query) return
   const takesNone = route.method === 'get' && !(exchange.framing === 'body' && route.path.startsWith('/v1/'))
-  if (takesNone) return void run(services, route, exchange, { ...admitted, query, body: undefined })
-  if (route.lines) return readLines(services, route, exchange, { ...admitted, query })
+  if (takesNone) return void run(services, route, exchange, { caller, query, body: undefined })
+  if (route.lines) return readLines(services, route, exchange, { caller, query })
   const encoding = encodingOf(exchange.contentType)
   if (route.body && !encoding)
     return refuse(exchange, 'unsupported_type', 'send application/json or application/vnd.msgpack')
@@ -228,7 +222,7 @@ export function handle(services: Services, route: Route, exchange: Exchange): vo
       if (!route.body && !isNothing(bytes, encoding ?? 'json'))
         return refuse(exchange, 'invalid', 'this route takes no body')
       const body = route.body ? validated(exchange, route.body, bytes, encoding as Encoding) : { value: undefined }
-      if (body) void run(services, route, exchange, { ...admitted, query, body: body.value })
+      if (body) void run(services, route, exchange, { caller, query, body: body.value })
     },
     () => refuse(exchange, 'too_large', `the body is over ${most} bytes`),
   )
@@ -275,19 +269,20 @@ export function validated(
   return undefined
 }
 
-interface Read extends Admitted {
+interface Read {
+  readonly caller: Caller
   readonly query: URLSearchParams
   readonly body: unknown
 }
 
 async function run(services: Services, route: Route, exchange: Exchange, read: Read): Promise<void> {
-  const { caller, headers, query, body } = read
+  const { caller, query, body } = read
   const encoding = answerEncoding(exchange.accept, exchange.contentType)
   const call: Call = { exchange, caller, params: exchange.params, query, body, encoding }
   services.underWay.requests++
   try {
     const answer = await perform(services, route, call)
-    if (answer) send(exchange, encoding, answer, headers)
+    if (answer) send(exchange, encoding, answer)
   } catch (thrown) {
     const cause: unknown = await surely(services, thrown).catch(sure => sure)
     guessed(services, route, caller, cause)
@@ -366,8 +361,8 @@ async function audited(services: Services, route: Route, call: Call, key: string
   }
 }
 
-function send(exchange: Exchange, encoding: Encoding, answer: Answer, limited: Headers): void {
-  const headers = [...(answer.headers ?? []), ...(answer.isReplayed ? REPLAYED : []), ...limited]
+function send(exchange: Exchange, encoding: Encoding, answer: Answer): void {
+  const headers = [...(answer.headers ?? []), ...(answer.isReplayed ? REPLAYED : [])]
   if (answer.text) return exchange.answer(answer.status, answer.text.type, answer.text.content, headers)
   if (answer.json !== undefined && encoding === 'json')
     return exchange.answer(answer.status, MEDIA_TYPES.json, answer.json, headers)

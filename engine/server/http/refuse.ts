@@ -17,7 +17,7 @@ export function refuse(exchange: Exchange, code: Code, detail?: string, more: Re
   const encoding = answerEncoding(exchange.accept, exchange.contentType)
   const body = problem(code, detail, more.extra)
   const retry = body.retry_after_s
-  const hasRetry = more.headers?.some(([name]) => name === 'Retry-After')
+  const hasRetry = exchange.limits.some(([name]) => name === 'Retry-After')
   const headers: Headers = [
     ...(more.headers ?? []),
     ...(retry === undefined || hasRetry ? [] : [['Retry-After', String(retry)] as const]),

@@ -12,24 +12,14 @@ import type { Answers, ClaimRequest } from '../../campaign/round/asks.ts'
 import type { Round, SingleAsk } from '../../campaign/round/round.ts'
 import * as shown from '../../wire/answers/claims.ts'
 import { type AnsweredGrant, ClaimJson, claimAnswer, scanClaimBody } from '../../wire/claim-json.ts'
-import { answerEncoding, encode, encodingOf, MEDIA_TYPES } from '../../wire/encoding.ts'
+import { answerEncoding, type Encoding, encode, encodingOf, MEDIA_TYPES } from '../../wire/encoding.ts'
 import { PROBLEM_TYPES, problem } from '../../wire/problem.ts'
 import { type ClaimBody, claim, claimsBatch } from '../../wire/schemas.ts'
 import { claimRequest, countUnread, enteredAnswer, refusalFields } from '../answers/claim.ts'
-import {
-  type Admitted,
-  admit,
-  type Call,
-  type Entry,
-  fail,
-  type Route,
-  type Services,
-  surely,
-  validated,
-} from '../http/gateway.ts'
+import { admit, type Call, type Entry, fail, type Route, type Services, surely, validated } from '../http/gateway.ts'
 import { listRows, placeOf } from '../http/lists.ts'
 import { refuse, refuseGarbled } from '../http/refuse.ts'
-import type { Exchange, Headers } from '../uws/exchange.ts'
+import type { Exchange } from '../uws/exchange.ts'
 
 const writers = new WeakMap<Round, ClaimJson>()
 
@@ -43,9 +33,8 @@ const CLAIM_ENTRY: Entry = { right: 'public', isApi: true, again: (services, exc
 
 /** POST /v1/rounds/{id}/claims, from bytes to answer. */
 export function claimOne(services: Services, exchange: Exchange): void {
-  const admitted = admit(services, exchange, CLAIM_ENTRY)
-  if (!admitted) return
-  const { caller } = admitted
+  const caller = admit(services, exchange, CLAIM_ENTRY)
+  if (!caller) return
   if (exchange.query !== '')
     return exchange.garbled
       ? refuseGarbled(exchange)
@@ -60,13 +49,19 @@ export function claimOne(services: Services, exchange: Exchange): void {
   exchange.read(
     BODY_BYTES_MAX,
     bytes => {
-      const userId = encoding === 'json' ? scanClaimBody(bytes) : undefined
-      const body =
-        userId === undefined ? validated(exchange, claim, bytes, encoding)?.value : { user_id: userId, slot: 1 }
-      if (body) withRound(services, exchange, round => ask({ services, exchange, round }, body as ClaimBody, admitted))
+      const body = bodyIn(exchange, bytes, encoding)
+      if (body)
+        withRound(services, exchange, round => ask(services, exchange, claimRequest(round, body, caller), round))
     },
     () => refuse(exchange, 'too_large', `the body is over ${BODY_BYTES_MAX} bytes`),
   )
+}
+
+/** The claim in a body; undefined where that is none, and the exchange is answered. */
+function bodyIn(exchange: Exchange, bytes: Buffer, encoding: Encoding): ClaimBody | undefined {
+  const userId = encoding === 'json' ? scanClaimBody(bytes) : undefined
+  if (userId !== undefined) return { user_id: userId, slot: 1 }
+  return validated(exchange, claim, bytes, encoding)?.value as ClaimBody | undefined
 }
 
 /** Calls `then` with the round of the path: at once where it is known, after reading it where it is not. */
@@ -82,40 +77,30 @@ function withRound(services: Services, exchange: Exchange, then: (round: Round) 
   })
 }
 
-function ask(asked: Asked, body: ClaimBody, { caller, headers }: Admitted): void {
-  const { exchange, round } = asked
-  const request = claimRequest(round, body, caller)
-  if ('code' in request) return refuse(exchange, request.code, request.detail)
-  round.ask(request, answered => answerClaim(asked, answered, headers))
-}
-
-/** A claim on its way: who answers it, and of which round it is. */
-interface Asked {
-  readonly services: Services
-  readonly exchange: Exchange
-  readonly round: Round
+function ask(services: Services, exchange: Exchange, request: ClaimRequest | Refusal, round: Round): void {
+  if (request instanceof Refusal) return fail(services, exchange, request)
+  round.ask(request, answered => answerClaim(services, exchange, answered))
 }
 
 /** Writes the answer to a claim. */
-function answerClaim({ services, exchange, round }: Asked, answered: SingleAsk, headers: Headers): void {
+function answerClaim(services: Services, exchange: Exchange, answered: SingleAsk): void {
+  const { round } = answered
   const encoding = answerEncoding(exchange.accept, exchange.contentType)
   if (!answered.holds) {
     const { code } = answered
     if (answered.receipt)
-      return exchange.answer(202, MEDIA_TYPES[encoding], encode(enteredAnswer(answered.receipt), encoding), headers)
-    if (encoding === 'json' && ALIKE.includes(code) && headers.length === 0) return refuseAlike(exchange, code)
-    return refuse(exchange, code, undefined, {
-      headers,
-      extra: refusalFields(round, answered, services.rounds.serverTimeMs(round.view.id)),
-    })
+      return exchange.answer(202, MEDIA_TYPES[encoding], encode(enteredAnswer(answered.receipt), encoding))
+    if (encoding === 'json' && ALIKE.includes(code)) return refuseAlike(exchange, code)
+    const extra = refusalFields(round, answered, services.rounds.serverTimeMs(round.view.id))
+    return refuse(exchange, code, undefined, { extra })
   }
   const replayed = answered.outcome === CODES.replayed.number
   const status = replayed ? 200 : 201
   if (encoding === 'json') {
-    exchange.answer(status, MEDIA_TYPES.json, writerOf(round).bytes(answered, replayed), headers)
+    exchange.answer(status, MEDIA_TYPES.json, writerOf(round).bytes(answered, replayed))
   } else {
     const body = claimAnswer(round.view, answered, replayed)
-    exchange.answer(status, MEDIA_TYPES.msgpack, encode(body, 'msgpack'), headers)
+    exchange.answer(status, MEDIA_TYPES.msgpack, encode(body, 'msgpack'))
   }
 }
 
@@ -148,8 +133,8 @@ async function claimBatch(services: Services, { params, body, query, caller }: C
   const wantsVouchers = query.get('vouchers') === 'true'
   const requests = (body as BatchBody).claims.map(each => {
     const request = claimRequest(round, each, caller)
-    if (!('code' in request)) return request
-    if (request.code === 'invalid') throw new Refusal('invalid', request.detail)
+    if (!(request instanceof Refusal)) return request
+    if (request.code === 'invalid') throw request
     return CODES[request.code].number
   })
   const answers = await new Promise<Answers>(resolve => round.askMany(requests, resolve))

@@ -228,7 +228,7 @@ export class Stream implements StreamHandler {
     const users = Uint8Array.from(frame.users)
     this.#withRound(socket, { id, roundId, claims: count }, round => {
       const pool = poolOf(round, frame.pool, caller)
-      if (typeof pool !== 'number') return this.#error(socket, id, pool.code, pool.detail)
+      if (typeof pool !== 'number') return this.#error(socket, id, pool.code, pool.message)
       round.askPacked(users, count, pool, answers => socket.send(packResults(id, answers)))
     })
   }
@@ -326,8 +326,8 @@ export class Stream implements StreamHandler {
     if (!may(caller, 'claim-any') && !may(caller, 'claim-own')) return this.#mayNot(socket, caller)
     this.#withRound(socket, { id, roundId: frame.round_id, claims: 1 }, round => {
       const request = claimRequest(round, frame, caller)
-      if ('code' in request && request.code === 'forbidden') return this.#mayNot(socket, caller)
-      if ('code' in request) return this.#error(socket, id, request.code, request.detail)
+      if (request instanceof Refusal && request.code === 'forbidden') return this.#mayNot(socket, caller)
+      if (request instanceof Refusal) return this.#error(socket, id, request.code, request.message)
       round.ask(request, asked => {
         if (asked.holds) {
           const body = claimAnswer(round.view, asked, asked.outcome === CODES.replayed.number)
@@ -345,7 +345,7 @@ export class Stream implements StreamHandler {
     const { id, user_ids } = frame
     this.#withRound(socket, { id, roundId: frame.round_id, claims: user_ids.length }, round => {
       const pool = poolOf(round, frame.pool, caller)
-      if (typeof pool !== 'number') return this.#error(socket, id, pool.code, pool.detail)
+      if (typeof pool !== 'number') return this.#error(socket, id, pool.code, pool.message)
       round.askPacked(packHolders(user_ids), user_ids.length, pool, answers => this.#results(socket, id, answers))
     })
   }

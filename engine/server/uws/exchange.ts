@@ -19,6 +19,7 @@ const WRITABLE_MS_MAX = 1000
 export const WAITS_MAX = 2
 
 export type Headers = readonly (readonly [name: string, value: string])[]
+const NO_HEADERS: Headers = []
 
 /**
  * A part of a path without its percent signs. Bytes that are no text are garbled, as the library shows raw ones; a percent sign
@@ -98,6 +99,8 @@ export class Exchange {
   #forwarded = ''
   /** The origin of the page that asks, where it was named; else empty. */
   origin = ''
+  /** What every answer says of its caller's rate. */
+  limits: Headers = NO_HEADERS
   readonly method: string
   readonly path: string
   readonly query: string
@@ -159,13 +162,14 @@ export class Exchange {
     return this.#edge?.proxies ? callerAddress(own, this.#forwarded, this.#edge.proxies) : own
   }
 
-  answer(status: number, type: string, body: string | Uint8Array, headers: Headers = []): void {
+  answer(status: number, type: string, body: string | Uint8Array, headers = NO_HEADERS): void {
     if (!this.#open) return
     this.#open = false
     this.#res.cork(() => {
       this.#res.writeStatus(statusLine(status, type))
       if (this.origin !== '') this.#letRead()
       for (const [name, value] of headers) this.#res.writeHeader(name, value)
+      for (const [name, value] of this.limits) this.#res.writeHeader(name, value)
       if (this.framing === 'ambiguous') this.#res.end(body, true)
       else if (this.#head) this.#res.writeHeader('Content-Length', String(Buffer.byteLength(body))).endWithoutBody()
       else this.#res.end(body)

@@ -2,9 +2,10 @@
  * Claims and grants in Redis: the one call that decides a batch (scripts/claim.lua), and the reads that find a grant
  * again, by holder (the HASH) or by sequence (the log, whose entry ids are sequences).
  */
-import { Fault } from '../../base/assert.ts'
+import { assert, Fault } from '../../base/assert.ts'
 import { CODES, type Code, codeOf } from '../../base/codes.ts'
 import { holdersIn } from '../../base/holder.ts'
+import { certain } from '../connection/doubt.ts'
 import * as keys from '../connection/keys.ts'
 import type { Link, Reply } from '../connection/link.ts'
 import type { Script, ScriptName } from '../connection/scripts.ts'
@@ -16,15 +17,17 @@ export interface Unreserved {
   readonly notice?: undefined
 }
 
-/** What one script call decided. Claims that are not among the exceptions have the outcome `rest`. */
+/** What one script call decided; the columns have a place a claim, in the order asked. */
 export interface Decision {
   readonly notice: Notice
   /** The sequence of the batch's first grant; the others follow in order. */
   readonly first: number
-  /** An outcome number of the table. */
-  readonly rest: number
-  /** 8 bytes each: index u16, outcome u8, sequence u32, pool u8, big endian. */
-  readonly exceptions: Buffer
+  /** Outcome numbers of the table. */
+  readonly outcomes: Uint8Array
+  /** What each claim holds; 0 where it holds nothing. */
+  readonly sequences: Uint32Array
+  /** The pool of what it holds, or that it asked for. */
+  readonly pools: Uint8Array
   /** It was sent on more than one connection, so that its refusals are not certain. */
   readonly again?: boolean
   /** At the level fenced: the last sequence that may be granted before that is raised. */
@@ -55,13 +58,39 @@ export interface LogBatch {
   readonly poolOf: (i: number) => number
 }
 
+/** An exception in a script's reply: index u16, outcome u8, sequence u32, pool u8, big endian. */
 export const EXCEPTION_BYTES = 8
 const RESTORED_PAGE = 1000
 
-/** The outcome numbers of a decision's exceptions. */
-export function* exceptionOutcomes(exceptions: Buffer): Generator<number> {
-  for (let at = 2; at < exceptions.length; at += EXCEPTION_BYTES) yield exceptions[at] as number
+/** The columns of a reply, in which a claim that is no exception has the outcome `rest`; granted ones have sequences from `first` on. */
+export function columnsOf(batch: Batch, first: number, rest: number, exceptions: Buffer): Columns {
+  const claims = claimsIn(batch)
+  const outcomes = new Uint8Array(claims).fill(rest)
+  const sequences = new Uint32Array(claims)
+  const pools = new Uint8Array(claims)
+  if (batch.pools.length === 1) pools.fill(batch.pools[0] as number)
+  else pools.set(batch.pools)
+  const granted = rest === CODES.granted.number
+  let [sequence, at] = [first, 0]
+  for (let i = 0; i < claims && (granted || at < exceptions.length); i++) {
+    if (at === exceptions.length || exceptions.readUInt16BE(at) !== i) {
+      if (granted) sequences[i] = sequence++
+      continue
+    }
+    outcomes[i] = exceptions[at + 2] as number
+    sequences[i] = exceptions.readUInt32BE(at + 3)
+    pools[i] = exceptions[at + 7] as number
+    at += EXCEPTION_BYTES
+  }
+  assert(at === exceptions.length, 'a decision had exceptions for claims that were not asked')
+  return { outcomes, sequences, pools }
 }
+
+/** The same decision, as it may be answered where `again` says that an earlier copy may still be executed. */
+export const sureOf = (decision: Decision): Decision =>
+  decision.again ? { ...decision, outcomes: decision.outcomes.map(outcome => certain(decision, outcome)) } : decision
+
+type Columns = Pick<Decision, 'outcomes' | 'sequences' | 'pools'>
 
 const number = (reply: Reply | undefined): number => Number(reply)
 
@@ -77,31 +106,25 @@ export class ClaimStore {
     this.#script = scripts.claim
   }
 
-  /**
-   * Decides a batch. `holders` is a MessagePack array of holder keys, `pools` a byte a claim or one for all.
-   * Throws Fault `fenced` when the round's state is missing or of another epoch, `unknown`, `unavailable`.
-   */
-  async claim(roundId: string, epoch: string, holders: Buffer, pools: Buffer): Promise<Decision> {
-    return (await this.decide(roundId, epoch, { holders, pools })) as Decision
+  /** Decides a batch. Throws Fault `fenced` when the round's state is missing or of another epoch, `unknown`, `unavailable`. */
+  async claim(roundId: string, epoch: string, batch: Batch): Promise<Decision> {
+    return sureOf((await this.decide(roundId, epoch, batch)) as Decision)
   }
 
-  /**
-   * The same for an engine at the level fenced; Unreserved when the batch passes the reserve.
-   */
-  async decide(roundId: string, epoch: string, { holders, pools }: Batch, engine = ''): Promise<Decision | Unreserved> {
+  /** The same for an engine at the level fenced, with refusals as Redis said them; Unreserved when the batch passes the reserve. */
+  async decide(roundId: string, epoch: string, batch: Batch, engine = ''): Promise<Decision | Unreserved> {
     const { reply, again, executed } = await this.#claims.send(
       this.#script,
       [keys.roundState(roundId), keys.roundHolders(roundId), keys.roundLog(roundId)],
-      [keys.roundChannel(roundId), epoch, holders, pools, engine],
+      [keys.roundChannel(roundId), epoch, batch.holders, batch.pools, engine],
     )
     const [outcome, notice, first, rest, exceptions, reserve] = reply
     if (outcome === CODES.unavailable.number) return { again }
     if (outcome !== CODES.granted.number) throw keysLost(roundId, again || executed)
     return {
+      ...columnsOf(batch, number(first), number(rest), exceptions as Buffer),
       notice: noticeIn(notice),
       first: number(first),
-      rest: number(rest),
-      exceptions: exceptions as Buffer,
       again,
       ...(reserve === undefined ? {} : { reserve: number(reserve) }),
     }

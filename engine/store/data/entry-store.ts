@@ -16,7 +16,7 @@ import { certain } from '../connection/doubt.ts'
 import * as keys from '../connection/keys.ts'
 import type { Link, Reply } from '../connection/link.ts'
 import type { Script, ScriptName } from '../connection/scripts.ts'
-import { keysLost } from './claim-store.ts'
+import { EXCEPTION_BYTES, keysLost } from './claim-store.ts'
 import { type Notice, noticeIn } from './notice.ts'
 
 /** One claim of a batch: bucket u16, digest (6 bytes), tag (16), pool. */
@@ -31,16 +31,16 @@ const CHUNKS_A_CALL = 3
 /** Chunks read at once: 2 MB. */
 const CHUNKS_A_READ = 32
 
-/** What one script call decided. Claims that are not among the exceptions have the outcome `rest`. */
+/** What one script call decided; the columns have a place a claim, in the order asked. */
 export interface EntryDecision {
   readonly notice: Notice
   readonly window: number
   /** Entries of the round before this batch; those it took follow in order. */
   readonly entries: number
-  /** An outcome number of the table. */
-  readonly rest: number
-  /** 8 bytes each: index u16, replayed u8, place u32 (from 1), 0 u8, big endian. */
-  readonly exceptions: Buffer
+  /** Outcome numbers of the table. */
+  readonly outcomes: Uint8Array
+  /** The index of each claim's entry; -1 where it has none. */
+  readonly indexes: Int32Array
   /** How many of 256 users all workers shed in this window. */
   readonly shed: number
 }
@@ -56,6 +56,24 @@ export interface EntryBatch {
 
 const number = (reply: Reply | undefined): number => Number(reply)
 const endOf = (id: Buffer): number => Number.parseInt(id.toString('latin1'), 10)
+
+/** Exceptions are 8 bytes each: index u16, replayed u8, place u32 (from 1), 0 u8, big endian; new entries follow those before. */
+function columnsOf(
+  exceptions: Buffer,
+  { claims, entries, rest }: { readonly claims: number; readonly entries: number; readonly rest: number },
+): Pick<EntryDecision, 'outcomes' | 'indexes'> {
+  const outcomes = new Uint8Array(claims).fill(rest)
+  const indexes = new Int32Array(claims).fill(-1)
+  for (let at = 0; at < exceptions.length; at += EXCEPTION_BYTES) {
+    const i = exceptions.readUInt16BE(at)
+    outcomes[i] = exceptions[at + 2] as number
+    indexes[i] = exceptions.readUInt32BE(at + 3) - 1
+  }
+  if (rest !== CODES.entered.number) return { outcomes, indexes }
+  let next = entries
+  for (let i = 0; i < claims; i++) if (outcomes[i] === rest) indexes[i] = next++
+  return { outcomes, indexes }
+}
 
 export class EntryStore {
   readonly #claims: Link
@@ -91,8 +109,11 @@ export class EntryStore {
         notice: noticeIn(notice),
         window: number(window),
         entries: number(entries),
-        rest: certain({ again }, number(rest)),
-        exceptions: exceptions as Buffer,
+        ...columnsOf(exceptions as Buffer, {
+          claims: seen.length,
+          entries: number(entries),
+          rest: certain({ again }, number(rest)),
+        }),
         shed: number(shedByAll),
       }
     }
