@@ -133,13 +133,8 @@ export interface Route extends RouteWords {
   readonly handle: (services: Services, call: Call) => Promise<Answer | undefined> | Answer
 }
 
-/** What somebody wants to enter, and what handles the exchange anew when keys that its caller waited for were read. */
-export interface Entry {
-  readonly right: Right
-  /** What is outside of the API (probes, metrics, pages) is answered also by a worker that stood still. */
-  readonly isApi: boolean
-  readonly again: (services: Services, exchange: Exchange) => void
-}
+/** Handles an exchange anew, when keys that its caller waited for were read. */
+type Again = (services: Services, exchange: Exchange) => void
 
 /**
  * Counts a request against the rate of its caller, whatever becomes of it; false when the exchange is answered because that
@@ -155,7 +150,7 @@ export function counted({ rates }: Services, exchange: Exchange, who: Caller, is
 }
 
 /** Answers a credential that names nobody, or lets it wait while the key that it names may have been published. */
-function refuseStranger(services: Services, exchange: Exchange, { again }: Entry): void {
+function refuseStranger(services: Services, exchange: Exchange, again: Again): void {
   const { callers, underWay } = services
   const missing = callers.headerMissing(exchange.authorization)
   if (missing === undefined) {
@@ -177,36 +172,30 @@ function refuseStranger(services: Services, exchange: Exchange, { again }: Entry
   })
 }
 
-/** The caller of an exchange when they may do this now; else the exchange is answered, or waits, and this is undefined. */
-export function admit(services: Services, exchange: Exchange, entry: Entry): Caller | undefined {
-  const { right, isApi } = entry
+/**
+ * The caller of an exchange; undefined where it is answered, or waits to be handled `again`. What is outside of the API (probes,
+ * metrics, pages) is answered also by a worker that stood still.
+ */
+export function callerOf(services: Services, exchange: Exchange, isApi: boolean, again: Again): Caller | undefined {
   const caller = services.callers.ofHeader(exchange.authorization)
-  if (!caller) {
-    if (exchange.garbled) refuseGarbled(exchange)
-    else refuseStranger(services, exchange, entry)
-    return undefined
-  }
-  if (!counted(services, exchange, caller, isApi)) return undefined
-  if (!may(caller, right)) {
-    const anonymous = caller.role === 'anonymous'
-    const detail = anonymous ? 'send Authorization: Bearer <key>' : `the role ${caller.role} may not do this`
-    refuse(exchange, anonymous ? 'unauthorized' : 'forbidden', detail)
-    return undefined
-  }
-  return caller
+  if (caller) return counted(services, exchange, caller, isApi) ? caller : undefined
+  if (exchange.garbled) refuseGarbled(exchange)
+  else refuseStranger(services, exchange, again)
+  return undefined
 }
 
-const againOf =
-  (route: Route): Entry['again'] =>
-  (services, exchange) =>
-    handle(services, route, exchange)
+/** Refuses what the caller's role may not do, and asks those who are nobody for a credential. */
+export function refuseRole(exchange: Exchange, { role }: Caller, what = 'do this', credential = '<key>'): void {
+  if (role === 'anonymous') refuse(exchange, 'unauthorized', `send Authorization: Bearer ${credential}`)
+  else refuse(exchange, 'forbidden', `the role ${role} may not ${what}`)
+}
 
 /** Handles one request of a route from its first byte to its answer. */
 export function handle(services: Services, route: Route, exchange: Exchange): void {
   if (exchange.garbled) return refuseGarbled(exchange)
-  const entry = { right: route.right, isApi: route.path.startsWith('/v1/'), again: againOf(route) }
-  const caller = admit(services, exchange, entry)
+  const caller = callerOf(services, exchange, route.path.startsWith('/v1/'), () => handle(services, route, exchange))
   if (!caller) return
+  if (!may(caller, route.right)) return refuseRole(exchange, caller)
   const query = queryOf(services, route, exchange)
   if (!query) return
   const takesNone = route.method === 'get' && !(exchange.framing === 'body' && route.path.startsWith('/v1/'))

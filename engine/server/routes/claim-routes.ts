@@ -16,7 +16,7 @@ import { answerEncoding, type Encoding, encode, encodingOf, MEDIA_TYPES } from '
 import { PROBLEM_TYPES, problem } from '../../wire/problem.ts'
 import { type ClaimBody, claim, claimsBatch } from '../../wire/schemas.ts'
 import { claimRequest, countUnread, enteredAnswer, refusalFields } from '../answers/claim.ts'
-import { admit, type Call, type Entry, fail, type Route, type Services, surely, validated } from '../http/gateway.ts'
+import { type Call, callerOf, fail, type Route, refuseRole, type Services, surely, validated } from '../http/gateway.ts'
 import { listRows, placeOf } from '../http/lists.ts'
 import { refuse, refuseGarbled } from '../http/refuse.ts'
 import type { Exchange } from '../uws/exchange.ts'
@@ -29,21 +29,16 @@ function writerOf(round: Round): ClaimJson {
   return known
 }
 
-const CLAIM_ENTRY: Entry = { right: 'public', isApi: true, again: (services, exchange) => claimOne(services, exchange) }
-
 /** POST /v1/rounds/{id}/claims, from bytes to answer. */
 export function claimOne(services: Services, exchange: Exchange): void {
-  const caller = admit(services, exchange, CLAIM_ENTRY)
+  const caller = callerOf(services, exchange, true, claimOne)
   if (!caller) return
   if (exchange.query !== '')
     return exchange.garbled
       ? refuseGarbled(exchange)
       : refuse(exchange, 'invalid', 'this route takes no query parameters')
-  if (!may(caller, 'claim-any') && !may(caller, 'claim-own')) {
-    if (caller.role === 'anonymous')
-      return refuse(exchange, 'unauthorized', 'send Authorization: Bearer <key or token>')
-    return refuse(exchange, 'forbidden', `the role ${caller.role} may not claim`)
-  }
+  if (!may(caller, 'claim-any') && !may(caller, 'claim-own'))
+    return refuseRole(exchange, caller, 'claim', '<key or token>')
   const encoding = encodingOf(exchange.contentType)
   if (!encoding) return refuse(exchange, 'unsupported_type', 'send application/json or application/vnd.msgpack')
   exchange.read(
