@@ -21,8 +21,7 @@
 local round = round_read(KEYS[1], '')
 if not round or round.epoch ~= ARGV[2] or (ARGV[6] ~= '' and ARGV[6] ~= round_server()) then return { CODE.fenced } end
 local here = round.replid == round_server()
-local f = redis.call('HMGET', KEYS[1], 'engines', 'owed')
-local restored, conflicts = 0, 0
+local f, restored, conflicts, first = redis.call('HMGET', KEYS[1], 'engines', 'owed'), 0, 0, math.huge
 for sequence, pool, at, holder in ARGV[5]:gmatch('(%d+) (%d+) (%d+) (%S+)\n') do
   local held, aside, why = redis.call('HGET', KEYS[2], holder), tonumber(sequence) <= round.sequence, nil
   sequence, pool = tonumber(sequence), tonumber(pool)
@@ -45,7 +44,7 @@ for sequence, pool, at, holder in ARGV[5]:gmatch('(%d+) (%d+) (%d+) (%S+)\n') do
     conflicts = conflicts + 1
     log_change(KEYS[3], round, 'conflict: ' .. why, holder, sequence)
   elseif not why and not held then
-    restored, round.now = restored + 1, math.max(round.now, tonumber(at))
+    restored, round.now, first = restored + 1, math.max(round.now, tonumber(at)), math.min(first, tonumber(at))
     redis.call('HSET', KEYS[2], holder, struct.pack('>I4B', sequence, pool))
     redis.call('ZADD', KEYS[4], sequence, sequence .. ' ' .. pool .. ' ' .. at .. ' ' .. holder)
   end
@@ -57,4 +56,5 @@ for epoch in ARGV[4]:gmatch('%x+') do
 end
 if here and owed == ' ' and (f[2] or ' ') ~= ' ' then aside_release(round, KEYS[3], 'all told') end
 local fields = { 'engines', engines, 'owed', owed, 'ranges', round.ranges or '' }
+if restored > 0 and round.state == SCHEDULED then aside_open(round, KEYS[3], first, fields) end
 return { CODE.granted, round_write(round, here and ARGV[1] or ARGV[1] .. ':unbound', aside_counts(round, fields)), restored, conflicts }

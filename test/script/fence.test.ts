@@ -173,6 +173,27 @@ test('all engines told: what was lost is given back, the next grant stands behin
   expect((await room.notice(id)).aside).toBeUndefined()
 })
 
+test('a grant that is given back opens a round whose opening was lost, and nobody hears not_open behind it', async () => {
+  const id = await room.newRound({ totals: [1000], fenced: true, open: false })
+  await join(id)
+  await room.rounds.turn(id, room.epoch, 'open', 'opens')
+  for (const holder of ['a', 'b']) await claim(id, [holder])
+  await forget(id, ['a', 'b'], 0)
+  await admin.hset(keys.roundState(id), 'state', 1, 'opens', 0)
+  await admin.hdel(keys.roundState(id), 'request opens')
+  await newServer()
+  expect((await room.notice(id)).state).toBe('scheduled')
+  await room.fence.restore(at(id), [grant(2, 'b', 0, 1_700_000_002_000)], [])
+  expect(await room.notice(id)).toMatchObject({ state: 'open', opensAt: 1_700_000_002_000, hold: /^opened_/ })
+  await room.fence.restore(at(id), [grant(1, 'a', 0, 1_700_000_001_000)], [room.epoch])
+  const bound = await bind(id)
+  expect(bound).toMatchObject({ code: 'granted', missing: 0, notice: { state: 'open', sequence: 2 } })
+  await join(id, 'e1', CHUNK, NEXT)
+  expect((await claim(id, ['c'], 'e1', NEXT))?.[0]).toMatchObject({ outcome: 'fenced' })
+  await room.rounds.endHold(id, NEXT, (await room.notice(id)).hold ?? '')
+  expect((await claim(id, ['c'], 'e1', NEXT))?.[0]).toMatchObject({ outcome: 'granted', sequence: 3 })
+})
+
 test('an engine is silent: after the patience all that may be granted is quarantined, and comes late', async () => {
   const id = await fencedRound([60, 60])
   await join(id)

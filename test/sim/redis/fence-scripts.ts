@@ -17,6 +17,7 @@ import {
   readRound,
   remaining,
   room,
+  SCHEDULED,
   type Script,
   sum,
   writeRound,
@@ -140,6 +141,15 @@ function giveBack(call: Call, round: Round, keys: readonly string[], line: reado
   return 'restored'
 }
 
+/** Opens a round whose opening was lost; the fields to be written. */
+function openAgain(call: Call, log: string, round: Round, at: number): (string | number)[] {
+  holdAs(call, round, 'opened', NUMBER.not_open)
+  round.state = OPEN
+  round.opens = at
+  logChange(call, log, round, ['open', 'given back', 0])
+  return ['state', OPEN, 'opens', at, 'hold', round.hold, 'holds_as', round.holdsAs]
+}
+
 const restore: Script = (call, keys, [channel = '', epoch = '', engine = '', told = '', grants = '', server = '']) => {
   const [state = '', , log = ''] = keys
   const round = readRound(call, state, '')
@@ -147,12 +157,13 @@ const restore: Script = (call, keys, [channel = '', epoch = '', engine = '', tol
   const here = round.replid === call.server
   const fields = call.hash(state)
   const [before, debts] = [fields?.get('engines') ?? ' ', fields?.get('owed') ?? ' ']
-  let [restored, conflicts] = [0, 0]
+  let [restored, conflicts, first] = [0, 0, Number.POSITIVE_INFINITY]
   for (const line of grants.matchAll(/(\d+) (\d+) (\d+) (\S+)\n/g)) {
     const why = giveBack(call, round, keys, line)
     if (why === 'restored') {
       restored++
       round.now = Math.max(round.now, Number(line[3]))
+      first = Math.min(first, Number(line[3]))
     }
     if (why === undefined || why === 'restored') continue
     const conflict = `conflict ${Number(line[1])} ${line[4]}`
@@ -167,7 +178,9 @@ const restore: Script = (call, keys, [channel = '', epoch = '', engine = '', tol
     if (here) owed = owed.replaceAll(` ${engine}:${own} `, ' ')
   }
   if (here && owed === ' ' && debts !== ' ') releaseAside(call, log, round, 'all told')
-  const words = ['engines', engines, 'owed', owed, 'ranges', round.ranges, ...counts(round)]
+  const words: (string | number)[] = ['engines', engines, 'owed', owed, 'ranges', round.ranges]
+  if (restored > 0 && round.state === SCHEDULED) words.push(...openAgain(call, log, round, first))
+  words.push(...counts(round))
   const to = here ? channel : `${channel}:unbound`
   return [NUMBER.granted, writeRound(call, round, to, words), restored, conflicts]
 }
