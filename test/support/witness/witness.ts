@@ -174,7 +174,9 @@ export class Witness implements AsyncDisposable {
     for (const [place, { people, till, reader }] of this.#posts.entries()) {
       reader.watch()
       this.#loop(readMs, () => reader.read())
-      this.#loop(peopleMs, () => this.#people.step(people, place, this.#people.at.length < peopleMax))
+      this.#loop(peopleMs, () =>
+        this.#people.step(people, place, this.#people.at.length < peopleMax || this.#isAwaited),
+      )
       this.#loop(peopleMs, () => this.#till.step(till))
     }
     for (const [desk, eachMs] of [
@@ -294,6 +296,11 @@ export class Witness implements AsyncDisposable {
       }
     }
     this.#loops.push(run())
+  }
+
+  /** Somebody waits for what people bring; then they go on coming, however many there were. */
+  get #isAwaited(): boolean {
+    return this.#waiting.size > 0
   }
 
   #until(holds: () => boolean): Promise<void> {
