@@ -114,6 +114,18 @@ export const COMMAND_PLANTS: readonly Plant[] = [
     'server/examples',
   ),
   plant(
+    'a receiver goes on behind half a row',
+    'examples/receiver.ts',
+    ['  fs.ftruncateSync(file, size - tail.length + whole)\n', ''],
+    'server/examples',
+  ),
+  plant(
+    'a receiver writes what a spreadsheet takes for a formula',
+    'examples/receiver.ts',
+    ["typeof value === 'string' &&", "typeof value === 'bigint' &&"],
+    'server/examples',
+  ),
+  plant(
     'the installed command asks for TypeScript before anything strips it',
     'engine/processes/installed.mjs',
     ["  await import('./stripped-types.mjs')\n", ''],
