@@ -143,4 +143,16 @@ export const COMMAND_PLANTS: readonly Plant[] = [
     ["field: 'allocation.may_end_early'", "field: 'may_end_early'"],
     'server/command-fields',
   ),
+  plant(
+    'npm start takes away what a test run installed',
+    'deploy/set-up.mjs',
+    ["all || existsSync(join(ROOT, 'node_modules', 'vitest'))", 'all'],
+    'repo/gate',
+  ),
+  plant(
+    'npm test takes what npm start installed for all',
+    'deploy/set-up.mjs',
+    ['(!all && stamp === hash + RUNS)', 'stamp === hash + RUNS'],
+    'repo/gate',
+  ),
 ]
