@@ -155,4 +155,10 @@ export const COMMAND_PLANTS: readonly Plant[] = [
     ['(!all && stamp === hash + RUNS)', 'stamp === hash + RUNS'],
     'repo/gate',
   ),
+  plant(
+    'the package has none of the pages that its help names',
+    'package.json',
+    ['    "docs/*.md",\n', ''],
+    'server/installed',
+  ),
 ]
