@@ -11,13 +11,23 @@ import { execFileSync } from 'node:child_process'
 import { cpSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { rolldown } from 'rolldown'
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url))
 const SOURCE = join(ROOT, 'engine/client')
 
 /** What a browser of 2022 and Node 18 know. */
 const TARGET = 'es2022'
+
+/** The packages of development are not there after `npm start` alone. */
+async function bundler() {
+  try {
+    return await import('rolldown')
+  } catch (cause) {
+    if (cause.code !== 'ERR_MODULE_NOT_FOUND') throw cause
+    console.error('client-package: what it is built with is not installed. Type: npm install --include=dev')
+    process.exit(1)
+  }
+}
 
 function writeDeclarations(folder) {
   const options = ['--noEmit', 'false', '--declaration', '--emitDeclarationOnly', '--outDir', folder]
@@ -31,6 +41,7 @@ function writeDeclarations(folder) {
 
 /** Builds the package; gives its folder. */
 export async function buildPackage(folder = join(ROOT, 'node_modules/fairgrab-client')) {
+  const { rolldown } = await bundler()
   rmSync(folder, { recursive: true, force: true })
   mkdirSync(folder, { recursive: true })
   const bundle = await rolldown({ input: join(SOURCE, 'fairgrab.ts'), transform: { target: TARGET } })

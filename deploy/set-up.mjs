@@ -1,7 +1,8 @@
 /**
  * The set-up step of `npm start`, `npm test` and `npm run bench`: installs what is missing, one plain line each.
  *
- * It looks for the npm packages (a stamp in node_modules holds the hash of the lock file they came from), for a
+ * It looks for the npm packages that the engine runs on, and with any of the flags (`--dev` is no more than that) for those that
+ * it is developed with, too (a stamp in node_modules holds the hash of the lock file they came from), for a
  * redis-server or valkey-server unless REDIS_URL names one, with `--test` for a Chromium, wrk, nginx, HAProxy, Caddy and openssl, and with
  * `--peers` for the benchmark's rivals. What is missing comes from the system's package manager; what cannot be installed ends in
  * exit 1 and the words to type.
@@ -14,12 +15,13 @@
 
 import { spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
-import { accessSync, constants, readFileSync, statSync, writeFileSync } from 'node:fs'
+import { accessSync, constants, existsSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { delimiter, dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
 const ROOT = dirname(dirname(fileURLToPath(import.meta.url)))
 const STAMP = join(ROOT, 'node_modules', '.fairgrab-setup')
+const RUNS = ' without development'
 const NODE = join(ROOT, 'node_modules', '.bin', 'node')
 const POLICY = process.env.POLICY_RC_D ?? '/usr/sbin/policy-rc.d'
 
@@ -138,18 +140,22 @@ function hashOfLock() {
     .digest('hex')
 }
 
-function stampIsCurrent() {
+/** The lock file that the packages came from, and behind it a word where those for development were left out. */
+function stamped() {
   try {
-    return readFileSync(STAMP, 'utf8') === hashOfLock()
+    return readFileSync(STAMP, 'utf8')
   } catch {
-    return false
+    return ''
   }
 }
 
-function installPackages() {
-  if (stampIsCurrent()) return
-  say('the npm packages are missing or older than package-lock.json: npm install')
-  const args = ['install', '--include=dev', '--no-fund', '--no-audit', '--loglevel=error']
+function installPackages(all) {
+  const [hash, stamp] = [hashOfLock(), stamped()]
+  if (stamp === hash || (!all && stamp === hash + RUNS)) return
+  // Whoever has those for development keeps them: npm takes away what it is told to leave out.
+  const which = all || existsSync(join(ROOT, 'node_modules', 'vitest')) ? '--include=dev' : '--omit=dev'
+  say(`npm packages are missing or older than package-lock.json: npm install ${which}`)
+  const args = ['install', which, '--no-fund', '--no-audit', '--loglevel=error']
   const npm = process.env.npm_execpath
   const options = { cwd: ROOT, stdio: ['ignore', 'inherit', 'inherit'] }
   const result = npm?.endsWith('.js')
@@ -162,7 +168,7 @@ function installPackages() {
   if (!isExecutable(NODE)) {
     stop(['npm ran no install scripts, so its Node 22 is missing. Type: npm rebuild node --ignore-scripts=false'])
   }
-  writeFileSync(STAMP, hashOfLock())
+  writeFileSync(STAMP, which === '--omit=dev' ? hash + RUNS : hash)
 }
 
 /** Installs `what` and says whether a program of `names` is there now; never asks for a password. */
@@ -212,7 +218,7 @@ function need(what, names, why) {
 }
 
 const forTests = process.argv.includes('--test')
-installPackages()
+installPackages(process.argv.length > 2)
 installRedis(forTests)
 if (forTests) {
   need('chromium', CHROMIUM, 'the browser tests need')

@@ -179,6 +179,17 @@ export class Callers {
   }
 }
 
+/** A caller as they are written down: their id, and behind a colon the scope of their key, if it has one. */
+export const signed = ({ id, via }: Pick<Caller, 'id' | 'via'>): string => (via === undefined ? id : `${id}:${via}`)
+
+const SIGNED = /^([a-z]+:[0-9a-f]{16}):(.+)$/
+
+/** The two parts of what was written down. */
+export function signerIn(written: string): Pick<Caller, 'id' | 'via'> {
+  const [, id, via] = SIGNED.exec(written) ?? []
+  return id === undefined || via === undefined ? { id: written } : { id, via }
+}
+
 /** The credential of an Authorization header; undefined where it is not a bearer's. */
 export const bearerIn = (header: string): string | undefined =>
   header.length >= 8 && header.slice(0, 7).toLowerCase() === 'bearer ' ? header.slice(7) : undefined

@@ -1,50 +1,10 @@
 /**
  * The stream's contract, AsyncAPI 3: what a client may send is made of the schema that validates it (schemas.ts), what the engine
- * sends is written down here, and tests hold real frames to it.
+ * sends of those of its answers (answers/frames.ts), which tests hold real frames to.
  */
+import { SENT_FRAMES } from './answers/frames.ts'
 import { jsonSchema } from './json-schema.ts'
 import { streamFrame } from './schemas.ts'
-
-const object = (op: string, properties: Readonly<Record<string, object>>) => ({
-  name: op,
-  payload: {
-    type: 'object',
-    required: ['op', ...Object.keys(properties)],
-    properties: { op: { const: op }, ...properties },
-  },
-})
-const text = { type: 'string' }
-const integer = { type: 'integer' }
-const id = { type: ['integer', 'string'] }
-const list = (items: object) => ({ type: 'array', items })
-
-const SENT = {
-  welcome: object('welcome', { server_time: text, max_frame_bytes: integer }),
-  subscribed: object('subscribed', { id, topics: list(text) }),
-  unsubscribed: object('unsubscribed', { id, topics: list(text) }),
-  stock: object('stock', {
-    round_id: text,
-    state: text,
-    total: integer,
-    granted: integer,
-    remaining: integer,
-    epoch: text,
-    version: integer,
-    at: text,
-  }),
-  drawn: object('drawn', {
-    round_id: text,
-    window: integer,
-    seed: text,
-    cutoffs: { type: 'object' },
-    beacon: { type: 'object' },
-    root: text,
-  }),
-  result: object('result', { id }),
-  results: object('results', { id, outcomes: list(text), sequences: list(integer) }),
-  pong: object('pong', { id, server_time: text }),
-  error: object('error', { id, code: text, detail: text }),
-}
 
 /** The AsyncAPI 3 document of the stream. */
 export function asyncApi(version: string): object {
@@ -53,15 +13,21 @@ export function asyncApi(version: string): object {
   const received = Object.fromEntries(
     oneOf.map(payload => [payload.properties.op.const, { name: payload.properties.op.const, payload }]),
   )
+  const sent = Object.fromEntries(
+    Object.entries(SENT_FRAMES).map(([name, schema]) => [
+      name,
+      { name, payload: jsonSchema(schema, 'answered', schemas) },
+    ]),
+  )
   const refs = (messages: object) => Object.keys(messages).map(name => ({ $ref: `#/channels/stream/messages/${name}` }))
   return {
     asyncapi: '3.0.0',
     info: { title: 'fairgrab stream', version },
     components: { schemas },
-    channels: { stream: { address: '/v1/stream', messages: { ...received, ...SENT } } },
+    channels: { stream: { address: '/v1/stream', messages: { ...received, ...sent } } },
     operations: {
       receive: { action: 'receive', channel: { $ref: '#/channels/stream' }, messages: refs(received) },
-      send: { action: 'send', channel: { $ref: '#/channels/stream' }, messages: refs(SENT) },
+      send: { action: 'send', channel: { $ref: '#/channels/stream' }, messages: refs(sent) },
     },
   }
 }

@@ -114,6 +114,18 @@ export const COMMAND_PLANTS: readonly Plant[] = [
     'server/examples',
   ),
   plant(
+    'a receiver goes on behind half a row',
+    'examples/receiver.ts',
+    ['  fs.ftruncateSync(file, size - tail.length + whole)\n', ''],
+    'server/examples',
+  ),
+  plant(
+    'a receiver writes what a spreadsheet takes for a formula',
+    'examples/receiver.ts',
+    ["typeof value === 'string' &&", "typeof value === 'bigint' &&"],
+    'server/examples',
+  ),
+  plant(
     'the installed command asks for TypeScript before anything strips it',
     'engine/processes/installed.mjs',
     ["  await import('./stripped-types.mjs')\n", ''],
@@ -130,5 +142,23 @@ export const COMMAND_PLANTS: readonly Plant[] = [
     'engine/cli/round-options.ts',
     ["field: 'allocation.may_end_early'", "field: 'may_end_early'"],
     'server/command-fields',
+  ),
+  plant(
+    'npm start takes away what a test run installed',
+    'deploy/set-up.mjs',
+    ["all || existsSync(join(ROOT, 'node_modules', 'vitest'))", 'all'],
+    'repo/gate',
+  ),
+  plant(
+    'npm test takes what npm start installed for all',
+    'deploy/set-up.mjs',
+    ['(!all && stamp === hash + RUNS)', 'stamp === hash + RUNS'],
+    'repo/gate',
+  ),
+  plant(
+    'the package has none of the pages that its help names',
+    'package.json',
+    ['    "docs/*.md",\n', ''],
+    'server/installed',
   ),
 ]

@@ -70,4 +70,22 @@ export const CONTRACT_PLANTS: readonly Plant[] = [
     ["if (right === 'operate')", "if (right === 'operate' && path.includes('{'))"],
     'server/campaign-keys',
   ),
+  plant(
+    'a preflight of the stream is nothing',
+    'engine/server/routes/routes.ts',
+    ['[...PATTERNS.keys(), STREAM_PATH]', '[...PATTERNS.keys()]'],
+    'server/cross-origin',
+  ),
+  plant(
+    'readiness has a field in another style',
+    'engine/server/routes/routes.ts',
+    ['    redis_version: redisVersion,\n', '    redisVersion,\n'],
+    'server/contracts',
+  ),
+  plant(
+    'a frame of results has a field that nobody described',
+    'engine/wire/claims-frame.ts',
+    ["writeKey(into, at, 'replayed', replayed.length)", "writeKey(into, at, 'repeated', replayed.length)"],
+    'server/contracts',
+  ),
 ]

@@ -233,8 +233,20 @@ const SCOPE_PLANTS: readonly Plant[] = [
   ),
   plant(
     'scopes: the audit log does not say who acted',
-    'engine/server/http/gateway.ts',
-    ['via === undefined ? id :', 'via !== undefined ? id :'],
+    'engine/auth/callers.ts',
+    ['(via === undefined ? id :', '(via !== undefined ? id :'],
+    'server/scoped-keys',
+  ),
+  plant(
+    'scopes: a reversal does not say who acted',
+    'engine/campaign/voucher/redemption.ts',
+    ["state: 'succeeded', type, reason, ...via })", "state: 'succeeded', type, reason })"],
+    'server/scoped-keys',
+  ),
+  plant(
+    'scopes: the history names whoever redeemed as who held',
+    'engine/campaign/voucher/histories.ts',
+    ["const ANSWERED = ['redeem', 'reverse']", "const ANSWERED = ['reverse', 'hold']"],
     'server/scoped-keys',
   ),
   plant(

@@ -14,7 +14,7 @@ export const STREAM_PLANTS: readonly Plant[] = [
   plant(
     'who asks for the stream without Upgrade is told that there is none',
     'engine/server/routes/routes.ts',
-    ['if (exchange.path === STREAM_PATH)', 'if (false)'],
+    ['if (exchange.path === STREAM_PATH && reads)', 'if (false)'],
     'server/edge',
   ),
   plant(

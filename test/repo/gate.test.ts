@@ -162,10 +162,26 @@ test('set-up says nothing and does nothing when nothing is missing', () => {
 test('set-up installs the packages, once for a lock file', () => {
   plant('npm', 'echo "npm $*"; mkdir -p node_modules/.bin && cp bin/redis-server node_modules/.bin/node')
   plant('redis-server', 'exit 0')
-  expect(setUp().lines.filter(line => line.startsWith('npm install --include=dev'))).toHaveLength(1)
+  expect(setUp().lines.filter(line => line.startsWith('npm install --omit=dev'))).toHaveLength(1)
   expect(setUp().lines).toEqual([''])
   writeFileSync(join(folder, 'package-lock.json'), `${LOCK}\n`)
   expect(setUp().lines.filter(line => line.startsWith('npm install'))).toHaveLength(1)
+})
+
+test('set-up leaves out what the engine does not run on until something needs it, and takes nothing away', () => {
+  for (const program of ['redis-server', ...OF_TESTS]) plant(program, 'exit 0')
+  plant('npm', 'echo "npm $*"; cp bin/redis-server node_modules/.bin/node; mkdir -p "node_modules/$(cat installs)"')
+  const installs = (folders: string) => writeFileSync(join(folder, 'installs'), folders)
+  const asked = (...args: string[]) => setUp(args).lines.find(line => line.startsWith('npm'))
+  installs('')
+  expect([asked(), asked()]).toEqual([expect.stringMatching(/^npm install --omit=dev /), undefined])
+  installs('vitest')
+  expect([asked('--dev'), asked('--test'), asked('--dev'), asked()]).toEqual([
+    expect.stringMatching(/^npm install --include=dev /),
+    ...[undefined, undefined, undefined],
+  ])
+  writeFileSync(join(folder, 'package-lock.json'), `${LOCK}\n`)
+  expect([asked(), asked('--test')]).toEqual([expect.stringMatching(/^npm install --include=dev /), undefined])
 })
 
 test('set-up ends with what to type when npm fails, and tries again the next time', () => {

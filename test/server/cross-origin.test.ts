@@ -93,9 +93,10 @@ test.each([
   [() => claims(), 'POST, GET, HEAD'],
   [() => `/v1/rounds/${round.id}`, 'GET, HEAD'],
   [() => '/v1/redemptions', 'POST, GET, HEAD'],
+  [() => '/v1/stream', 'GET'],
 ])('a preflight of a page that is named says what it may ask: %s', async (path, methods) => {
   const { status, headers, bytes } = await preflight(path())
-  expect([status, bytes.length, headers.get('content-type')]).toEqual([204, 0, null])
+  expect([status, bytes.length, headers.get('content-type'), headers.get('allow')]).toEqual([204, 0, null, methods])
   expect(said(headers)).toEqual({
     ...READABLE,
     'access-control-allow-methods': methods,
@@ -105,8 +106,11 @@ test.each([
 })
 
 test('a preflight of another page is a method that is not allowed, and of a path that is none nothing is there', async () => {
-  const other = await preflight(claims(), 'https://evil.example')
-  expect([other.status, said(other.headers)]).toEqual([405, {}])
+  for (const path of [claims(), '/v1/stream']) {
+    const other = await preflight(path, 'https://evil.example')
+    expect([other.status, said(other.headers)]).toEqual([405, {}])
+    expect(other.headers.get('allow')).toContain('GET')
+  }
   expect((await preflight('/nowhere')).status).toBe(404)
 })
 

@@ -8,7 +8,8 @@
  */
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { readdirSync, readFileSync } from 'node:fs'
+import { appendFileSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest'
@@ -16,6 +17,7 @@ import { openPage, shows, startChromium } from '../browser/chromium.ts'
 import { bareEnv } from '../support/bare-env.ts'
 import { JWT_SECRET, KEYS, startNode, type TestNode } from '../support/engine.ts'
 import { freePort } from '../support/node-process.ts'
+import { TcpProxy } from '../support/tcp-proxy.ts'
 
 const ROOT = fileURLToPath(new URL('../../', import.meta.url))
 const FOLDER = join(ROOT, 'examples')
@@ -34,6 +36,10 @@ const PRINTS: Readonly<Record<string, readonly RegExp[]>> = {
     /locked for o1\nanother order: not accepted: voucher_locked/,
     /connection broke.*\nredeemed, by the attempt whose answer was lost: 1000 off, 4000 to pay/,
     /connection broke.*\ntaken back: 1000, the voucher is active again\nowed to the merchant: 0/,
+  ],
+  'receiver.ts': [
+    /1000 rows of .*\/claims from the first on\n1000 rows of .*\/claims behind 1000\n500 rows of .*\/claims behind 2000\n/,
+    /packs: 2500, as in the report\nredeemed: 3, as in the report\nreversed: 1, as in the report\nsubsidy: 2000, as in the report\n/,
   ],
   'draw.sh': [/ada: entered\nbo: entered\ncy: entered/, /PASS {2}times/, /PASS {2}winners/, /the receipt of cy:\nPASS/],
 }
@@ -65,7 +71,7 @@ const lineOf = (file: string): string =>
   )?.[1] ?? 'false'
 
 /** Types it, with this node's key and secret in place of those that a person has. Nothing is there to be read from. */
-function typed(line: string) {
+function typed(line: string, url = node.url) {
   const own = line
     .replace(/FAIRGRAB_KEY=\S+/, `FAIRGRAB_KEY=${KEYS.operator}`)
     .replace(
@@ -74,7 +80,7 @@ function typed(line: string) {
     )
   const child = spawn('bash', ['-c', `exec env ${own}`], {
     cwd: ROOT,
-    env: bareEnv({ FAIRGRAB_URL: node.url }),
+    env: bareEnv({ FAIRGRAB_URL: url }),
     stdio: ['ignore', 'pipe', 'pipe'],
   })
   const read = { out: '', err: '' }
@@ -134,4 +140,60 @@ test('the shop: its page counts down, claims with its user’s token, and shows 
   await shows(body, String(held))
   expect(problems).toEqual([])
   expect(read.err).toBe('')
+})
+
+/** The lines of a list as the engine streams it. */
+async function exported<Row>(path: string): Promise<readonly Row[]> {
+  const headers = { authorization: `Bearer ${KEYS.viewer}`, accept: 'application/x-ndjson' }
+  const text = await (await fetch(node.url + path, { headers })).text()
+  return text
+    .trim()
+    .split('\n')
+    .map(line => JSON.parse(line) as Row)
+}
+
+async function ran(line: string): Promise<string> {
+  const { child, read } = typed(line)
+  const [code] = (await once(child, 'close')) as [number | null]
+  expect([code, read.err], read.out).toEqual([0, ''])
+  return read.out
+}
+
+test('the receiver: cut in the middle of a page, killed between two, with half a row at the end, it has each row once', async () => {
+  const out = await ran(lineOf('receiver.ts'))
+  const [, round = '', whole = ''] = /(rnd_\w+)\/claims from[\s\S]*written to (\S+)/.exec(out) ?? []
+  const grants = await exported<Readonly<Record<string, unknown>>>(`/v1/rounds/${round}/claims`)
+  const lines = grants.map(({ sequence, granted_at, user_id }) => `${sequence},1,general,${granted_at},'${user_id}\r\n`)
+  expect(readFileSync(join(whole, `grants-${round}.csv`), 'utf8')).toBe(
+    `sequence,slot,pool,granted_at,user_id\r\n${lines.join('')}`,
+  )
+  const [, ...booked] = readFileSync(join(whole, 'redemptions.csv'), 'utf8').trimEnd().split('\r\n')
+  expect(booked.map(line => line.replace(/^[^,]+,(\w+,-?\d+),.*,/, '$1 '))).toEqual([
+    ...["redeem,1000 '@corner", "reverse,-1000 '@corner"],
+    ...["redeem,1000 '@corner", "redeem,1000 '@corner"],
+  ])
+
+  const folder = mkdtempSync(join(tmpdir(), 'fairgrab-example-'))
+  onTestFinished(() => {
+    for (const made of [whole, folder]) rmSync(made, { recursive: true })
+  })
+  const { campaign_id } = (await (await fetch(`${node.url}/v1/rounds/${round}`)).json()) as { campaign_id: string }
+  const line = `${lineOf('receiver.ts')} ${campaign_id} ${folder}`
+  await using proxy = await TcpProxy.open({ host: '127.0.0.1', port: Number(new URL(node.url).port) })
+  const cut = proxy.cutAfter('reply', 40_000)
+  const between = proxy.keepBack(bytes => bytes.includes('cursor=1000'))
+  const { child } = typed(line, proxy.url.replace('redis:', 'http:'))
+  await cut
+  await between
+  const ended = once(child, 'close')
+  child.kill('SIGKILL')
+  await ended
+  const csv = join(folder, `grants-${round}.csv`)
+  expect(readFileSync(csv, 'utf8')).toBe(`sequence,slot,pool,granted_at,user_id\r\n${lines.slice(0, 1000).join('')}`)
+  appendFileSync(csv, lines[1000]?.slice(0, 20) as string)
+  const again = await ran(line)
+  expect(again).toMatch(/^1000 rows of \S+ behind 1000\n500 rows of \S+ behind 2000\n/)
+  expect(await ran(line)).toMatch(/^0 rows of \S+ behind 2500\n/)
+  for (const file of readdirSync(whole))
+    expect(readFileSync(join(folder, file), 'utf8'), file).toBe(readFileSync(join(whole, file), 'utf8'))
 })

@@ -5,7 +5,7 @@
  * Rejected: `npm install` of the package here; it would fetch from a registry, which a test must not need.
  */
 import { execFile, execFileSync } from 'node:child_process'
-import { chmodSync, mkdirSync, mkdtempSync, readdirSync, symlinkSync } from 'node:fs'
+import { chmodSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, symlinkSync } from 'node:fs'
 import { rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
@@ -61,6 +61,15 @@ test('it says its version and its help, and that the benchmark is elsewhere', as
   expect(readdirSync(join(folder, 'node_modules', 'fairgrab')).sort()).toEqual(
     expect.arrayContaining(['engine', 'package.json', 'scripts']),
   )
+})
+
+test('the pages and files that its words name are in it, whatever the file that names them', () => {
+  const own = join(folder, 'node_modules', 'fairgrab')
+  const named = readdirSync(join(own, 'engine'), { recursive: true, encoding: 'utf8' })
+    .filter(path => /\.(ts|js|mjs|html)$/.test(path))
+    .flatMap(path => readFileSync(join(own, 'engine', path), 'utf8').match(/\b(docs|deploy)\/[\w-]+\.\w+/g) ?? [])
+  expect(named).toEqual(expect.arrayContaining(['docs/config.md', 'docs/errors.md', 'deploy/redis-users.conf']))
+  expect([...new Set(named)].filter(path => !existsSync(join(own, path)))).toEqual([])
 })
 
 test('a node of it serves the API and the pages, grants and redeems, and ends with 0', async () => {

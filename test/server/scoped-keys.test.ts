@@ -1,6 +1,6 @@
 /**
- * Keys with a scope: it is written with redemptions and with entries of the audit log as `via`, under the chain that was there before,
- * and a key without one writes none. The command line makes such keys.
+ * Keys with a scope: it is written with redemptions, reversals and entries of the audit log as `via`, under the chain that was there
+ * before, stands in a voucher's history, and a key without one writes none. The command line makes such keys.
  */
 import { createHash } from 'node:crypto'
 import { afterAll, beforeAll, expect, test } from 'vitest'
@@ -26,7 +26,7 @@ beforeAll(async () => {
   api = new Api(worker.url, KEYS.operator)
   round = await makeRound(api, { stock: 10 })
   codes = []
-  for (const user_id of ['u1', 'u2', 'u3']) {
+  for (const user_id of ['u1', 'u2', 'u3', 'u4', 'u5']) {
     const { body } = await api.post<Granted>(`/v1/rounds/${round.id}/claims`, { user_id })
     codes.push(body.vouchers[0]?.code as string)
   }
@@ -60,6 +60,48 @@ test('a redemption has the scope of the key that asked, the same bytes when it i
   const plain = await redeem(KEYS.platform, third)
   expect(plain.status).toBe(201)
   expect(plain.body).not.toHaveProperty('via')
+})
+
+test('the history of a voucher has the scope of each key that did something to it, apart from who they were', async () => {
+  const code = codes[3] as string
+  const done = async (key: string, path: string, body: object, headers = {}) =>
+    expect((await api.as(key).post(path, body, headers)).status, path).toBeLessThan(300)
+  for (const key of [ALIPAY, KEYS.platform]) {
+    await done(key, `/v1/vouchers/${code}/lock`, { order_id: `o-${code}` })
+    await done(key, `/v1/vouchers/${code}/unlock`, { order_id: `o-${code}` })
+  }
+  const redeemed = await redeem(ALIPAY, code)
+  const path = `/v1/redemptions/${redeemed.body.id}/reversals`
+  const reverse = () => api.as(SHOP).post(path, { type: 'full' }, { 'idempotency-key': 'back' })
+  const reversed = await reverse()
+  expect([reversed.status, reversed.body.via]).toEqual([201, 'm1'])
+  expect((await reverse()).bytes.toString()).toBe(reversed.bytes.toString())
+  await done(ADA, `/v1/vouchers/${code}/deactivate`, { reason: 'lost' })
+  const { body } = await api.get<{ events: Fields[] }>(`/v1/vouchers/${code}/history`)
+  expect(body.events.map(({ event, via }) => [event, via])).toEqual([
+    ['granted', undefined],
+    ['locked', 'alipay'],
+    ['unlocked', 'alipay'],
+    ['locked', undefined],
+    ['unlocked', undefined],
+    ['redeemed', 'alipay'],
+    ['reversed', 'm1'],
+    ['deactivated', 'ada'],
+  ])
+  for (const { by } of body.events.slice(1)) expect(by).toMatch(/^[a-z]+:[0-9a-f]{16}$/)
+})
+
+test('what a hold takes out of use has the scope of the operator, and not the redemption’s', async () => {
+  const code = codes[4] as string
+  await redeem(ALIPAY, code)
+  const { campaign_id } = (await api.get<Round>(`/v1/rounds/${round.id}`)).body
+  await api.as(ADA).post(`/v1/campaigns/${campaign_id}/holds`, { merchant_id: 'm1', reason: 'forged' })
+  const { body } = await api.get<{ events: Fields[] }>(`/v1/vouchers/${code}/history`)
+  expect(body.events.map(({ event, via }) => [event, via])).toEqual([
+    ['granted', undefined],
+    ['redeemed', 'alipay'],
+    ['deactivated', 'ada'],
+  ])
 })
 
 test('the audit log has the scope of an operator’s key with what it changed, in its chain', async () => {

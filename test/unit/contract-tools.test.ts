@@ -1,6 +1,6 @@
 /**
  * The contracts as the tools of others read them: two public linters of OpenAPI, one of which many pipelines run, and the parser of
- * AsyncAPI. Their recommended rules hold without an exception, warnings included.
+ * AsyncAPI. Their recommended rules hold without an exception, warnings included. And every field that they name is snake_case.
  */
 import { Parser } from '@asyncapi/parser'
 import { createConfig, lintFromString } from '@redocly/openapi-core'
@@ -33,6 +33,19 @@ async function asyncApiOn(document: object): Promise<readonly string[]> {
 }
 
 const paths = { '/v1/rounds': { get: { responses: {} } } }
+
+/** The names of fields in a document, wherever a schema has any. */
+function fieldsIn(part: unknown): readonly string[] {
+  if (typeof part !== 'object' || part === null) return []
+  const { properties } = part as { properties?: object }
+  return [...Object.keys(properties ?? {}), ...Object.values(part).flatMap(fieldsIn)]
+}
+
+test('every field that the contracts name is snake_case', () => {
+  const names = [httpContract(), asyncApi(VERSION)].flatMap(fieldsIn)
+  expect(names.length).toBeGreaterThan(300)
+  expect(names.filter(name => !/^[a-z][a-z0-9]*(_[a-z0-9]+)*$/.test(name))).toEqual([])
+})
 
 test('/openapi.json passes Redocly', async () => {
   expect(await redoclyOn(httpContract())).toEqual([])

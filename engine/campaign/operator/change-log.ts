@@ -6,15 +6,13 @@
  * could not be written goes to the engine's own log as an error. Rejected: writing inside each change's script; the
  * scripts lie in many slots, and a log a slot has no order.
  */
+import { signerIn } from '../../auth/callers.ts'
 import { rfc3339 } from '../../base/clock.ts'
 import { newId, type Random } from '../../base/random.ts'
 import type { AuditFields, AuditStore } from '../../store/data/audit-store.ts'
 
 /** A longer body is kept by its length: the log is about who did what, and a campaign keeps its own rules. */
 const BODY_CHARS_MAX = 4096
-
-/** A caller's id, and behind it the scope of their key. */
-const SCOPED = /^[^:]+:[^:]+:(.+)$/
 
 export interface OperatorChange extends Pick<AuditFields, 'who' | 'action' | 'target'> {
   readonly body: unknown
@@ -53,7 +51,7 @@ export class ChangeLog {
   async *rows(after: number) {
     for await (const { number, at, request, who, ...rest } of this.#options.store.entries()) {
       if (Number(number) <= after) continue
-      const via = SCOPED.exec(who)?.[1]
+      const { via } = signerIn(who)
       const by = { request, who, ...(via === undefined ? {} : { via }) }
       yield { number: Number(number), at: rfc3339(Number(at)), ...by, ...rest }
     }

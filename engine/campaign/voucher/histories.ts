@@ -5,7 +5,9 @@
  * The ledger is not sorted by voucher, so this reads all of it behind that moment: a million entries take some seconds. It
  * is for a person who looks one case up. Rejected: an index by voucher, which each redemption would pay for.
  */
+import { signerIn } from '../../auth/callers.ts'
 import { rfc3339 } from '../../base/clock.ts'
+import type { LedgerEntry } from '../../store/data/ledger-store.ts'
 import type { Store } from '../../store/store.ts'
 import type { Voucher, Vouchers } from './vouchers.ts'
 
@@ -15,6 +17,8 @@ export interface HistoryEvent {
   readonly event: string
   /** The caller's id: a role and a hash. */
   readonly by?: string
+  /** The scope of the caller's key. */
+  readonly via?: string
   readonly merchant_id?: string
   readonly note?: string
   readonly ref?: string
@@ -30,6 +34,9 @@ const EVENTS: Readonly<Record<string, string>> = {
   hold: 'deactivated',
 }
 
+/** Those whose scope stands in what was answered; of the others it stands behind the caller's id. */
+const ANSWERED = ['redeem', 'reverse']
+
 export class Histories {
   readonly #store: Store
   readonly #vouchers: Vouchers
@@ -44,22 +51,28 @@ export class Histories {
     const { campaignId, template, facts } = voucher
     const grantedAt = facts.expiresAt - template.valid_for_s * 1000
     const field = `${facts.roundNumber}:${facts.serial}`
+    const entries: LedgerEntry[] = []
+    for await (const entry of this.#store.ledger.entries(campaignId, String(grantedAt)))
+      if (entry.voucher === field && entry.kind in EVENTS) entries.push(entry)
+    const answers = entries.map(({ kind, ref = '' }) => (ANSWERED.includes(kind) ? ref : ''))
+    const vias = await this.#store.ledger.viasOf(campaignId, answers)
     const events: HistoryEvent[] = [{ at: rfc3339(grantedAt), event: 'granted' }]
-    for await (const entry of this.#store.ledger.entries(campaignId, String(grantedAt))) {
-      const event = entry.voucher === field ? EVENTS[entry.kind] : undefined
-      if (event === undefined) continue
-      const { by, merchant, note, ref } = entry
-      events.push({
-        at: rfc3339(Number(entry.at)),
-        event,
-        ...(by ? { by } : {}),
-        ...(merchant ? { merchant_id: merchant } : {}),
-        ...(note ? { note } : {}),
-        ...(ref ? { ref } : {}),
-      })
-    }
+    for (const [i, entry] of entries.entries()) events.push(shown(entry, vias[i]))
     const { state } = await this.#vouchers.now(voucher)
     if (state === 'expired') events.push({ at: rfc3339(facts.expiresAt), event: 'expired' })
     return events
+  }
+}
+
+function shown({ at, kind, by = '', merchant, note, ref }: LedgerEntry, answered: string | undefined): HistoryEvent {
+  const { id, via = answered } = signerIn(by)
+  return {
+    at: rfc3339(Number(at)),
+    event: EVENTS[kind] as string,
+    ...(id ? { by: id } : {}),
+    ...(via ? { via } : {}),
+    ...(merchant ? { merchant_id: merchant } : {}),
+    ...(note ? { note } : {}),
+    ...(ref ? { ref } : {}),
   }
 }

@@ -8,6 +8,7 @@
  * between judging and deciding, so the script gets how long that was judged on holds, and what comes later is judged anew.
  */
 import { hash } from 'node:crypto'
+import { signed } from '../../auth/callers.ts'
 import { Fault, Refusal } from '../../base/assert.ts'
 import { rfc3339 } from '../../base/clock.ts'
 import { CODES, type Code } from '../../base/codes.ts'
@@ -25,8 +26,8 @@ import type { Voucher, VoucherState, Vouchers } from './vouchers.ts'
 /** Who asks: a name that is harmless to store, the one merchant that the key is bound to, if it is, and the key's scope. */
 export interface Actor {
   readonly id: string
-  readonly merchant?: string | undefined
-  readonly via?: string | undefined
+  readonly merchant?: string
+  readonly via?: string
 }
 
 /** A redemption that is asked for, under its key. */
@@ -162,7 +163,8 @@ export class Redemption {
     if (!(await this.#options.store.vouchers.ownsKey(keyed))) throw refused({ code: 'idempotency_mismatch' })
     const id = newId(this.#options.random, 'rev')
     const { type, reason } = request
-    const answer = JSON.stringify({ id, redemption_id: redemption, state: 'succeeded', type, reason })
+    const via = actor.via === undefined ? {} : { via: actor.via }
+    const answer = JSON.stringify({ id, redemption_id: redemption, state: 'succeeded', type, reason, ...via })
     const turned = await this.#options.store.vouchers.reverse(campaign.id, {
       ...keyed,
       redemption,
@@ -180,7 +182,7 @@ export class Redemption {
   async deactivate(actor: Actor, code: string, note: string): Promise<void> {
     const { campaignId, facts } = await this.#options.vouchers.of(code)
     const { on_expiry: unused } = await this.#options.campaigns.get(campaignId)
-    const call = { voucher: facts, unused, by: actor.id, note }
+    const call = { voucher: facts, unused, by: signed(actor), note }
     const turned = await this.#options.store.vouchers.deactivate(campaignId, call)
     if (turned.code !== 'granted' && turned.code !== 'replayed') throw refused(turned, this.#options.serverTimeMs())
   }
@@ -254,7 +256,11 @@ export class Redemption {
   }
 }
 
-const ownerOf = ({ id, merchant = '' }: Actor, order: string): LockOwner => ({ by: id, merchant, order })
+const ownerOf = (actor: Actor, order: string): LockOwner => ({
+  by: signed(actor),
+  merchant: actor.merchant ?? '',
+  order,
+})
 
 const notEligible = (why: string): Refusal => new Refusal('merchant_not_eligible', why)
 

@@ -11,8 +11,11 @@ import { $, buttonNode, setText, shownText, stateWord, textNode } from '../base/
 const CODE = /^[0-9A-HJKMNP-TV-Z]{20}$/i
 const moments = new Intl.DateTimeFormat(undefined, { dateStyle: 'medium', timeStyle: 'medium' })
 
-const eventWords = ({ at, event, by, merchant_id: merchant, note }) =>
-  [moments.format(new Date(at)), event, merchant && `at ${merchant}`, by && `by ${by}`, note && `“${note}”`]
+const eventWords = ({ at, event, by, via, merchant_id: merchant, note }) =>
+  [
+    ...[moments.format(new Date(at)), event, merchant && `at ${merchant}`],
+    ...[by && `by ${by}`, via && `via ${via}`, note && `“${note}”`],
+  ]
     .filter(Boolean)
     .join(', ')
 

@@ -177,8 +177,8 @@ export class PulseBoard {
     const {
       durability,
       declared,
-      redisVersion,
-      redisMemoryBytes,
+      redis_version: redisVersion,
+      redis_memory_bytes: redisMemoryBytes,
       nodes,
       problems = [],
       warnings = [],

@@ -3,7 +3,7 @@
  * route answers, and whatever it throws becomes a problem. It is the one place that turns faults into answers.
  */
 import { createHash } from 'node:crypto'
-import { ANONYMOUS, type Caller, type Callers, may, type Right } from '../../auth/callers.ts'
+import { ANONYMOUS, type Caller, type Callers, may, type Right, signed } from '../../auth/callers.ts'
 import { splitCode } from '../../auth/voucher-codes.ts'
 import { Fault, Refusal } from '../../base/assert.ts'
 import type { Clock } from '../../base/clock.ts'
@@ -332,9 +332,8 @@ function targetOf({ path }: Route, params: readonly string[]): string {
 
 /** Handles what an operator asks, and has it written down before and after. */
 async function audited(services: Services, route: Route, call: Call, key: string): Promise<Answer | undefined> {
-  const { id, via } = call.caller
   const end = await services.changeLog.begin({
-    who: via === undefined ? id : `${id}:${via}`,
+    who: signed(call.caller),
     action: `${route.method.toUpperCase()} ${route.path}`,
     target: targetOf(route, call.params),
     body: call.body,

@@ -2,6 +2,7 @@
  * Money and what became of it over HTTP: the ledger, settlements with their files, the report, the rows for a study, and
  * fraud holds. The rules are in campaign/; here are only paths, rights and shapes.
  */
+import { signed } from '../../auth/callers.ts'
 import { Refusal } from '../../base/assert.ts'
 import * as shown from '../../wire/answers/money.ts'
 import { accepts } from '../../wire/encoding.ts'
@@ -60,7 +61,7 @@ async function holdMerchant(services: Services, call: Call) {
     return { status: 200, body: { dry_run: true, campaign_id: campaign.id, merchant_id, redemptions } }
   }
   const held = await services.ledger.hold(campaign, merchant_id, {
-    by: call.caller.id,
+    by: signed(call.caller),
     note: reason,
     upTo: call.seed && (await services.requests.placeOf(call.seed, () => services.ledger.end(campaign))),
   })

@@ -4,6 +4,7 @@
  */
 import { ANONYMOUS, RIGHTS, type Role } from '../../auth/callers.ts'
 import { CODES } from '../../base/codes.ts'
+import type { HealthReport } from '../../ops/health.ts'
 import { enteredClaim, grantedClaim } from '../../wire/answers/claims.ts'
 import { contract, readiness } from '../../wire/answers/engine.ts'
 import { asyncApi } from '../../wire/async-api.ts'
@@ -42,6 +43,21 @@ const CLAIM: Omit<Route, 'handle'> = {
   onlyFor: ['claim-any', 'claim-own'],
 }
 
+/** What `?verbose` says; in words of the API. */
+const readinessAnswer = (report: HealthReport, metrics: Services['metricsFor']) => {
+  const { redisVersion, redisMemoryBytes, redisCommands, redisAheadMs, stoppedShards, ...more } = report
+  const { problems, warnings, ...rest } = more
+  return {
+    ...rest,
+    redis_version: redisVersion,
+    redis_memory_bytes: redisMemoryBytes,
+    redis_commands: redisCommands,
+    redis_ahead_ms: redisAheadMs,
+    stopped_shards: stoppedShards,
+    ...{ metrics, problems, warnings },
+  }
+}
+
 const ALL: readonly Route[] = [
   ...ROUND_ROUTES,
   ...CLAIM_ROUTES,
@@ -70,9 +86,9 @@ const ALL: readonly Route[] = [
     right: 'public',
     summary: 'Whether this node may be sent traffic; ?verbose says why not',
     handle: ({ health, metricsFor }, { query }) => {
-      const report = { ...health(), metrics: metricsFor }
+      const report = health()
       const status = report.ready ? 200 : 503
-      if (query.has('verbose')) return { status, body: report }
+      if (query.has('verbose')) return { status, body: readinessAnswer(report, metricsFor) }
       return { status, text: { type: TEXT, content: report.ready ? 'ok\n' : 'not ready\n' } }
     },
   },
@@ -148,7 +164,11 @@ export function httpRoutes(services: Services): HttpRoute[] {
       path: route.path,
       handle: guarded(services, answering(services, route)),
     })),
-    ...[...PATTERNS.keys()].map(path => ({ method: 'options' as const, path, handle: preflight(services) })),
+    ...[...PATTERNS.keys(), STREAM_PATH].map(path => ({
+      method: 'options' as const,
+      path,
+      handle: preflight(services),
+    })),
   ]
 }
 
@@ -178,10 +198,12 @@ const PATTERNS = new Map<string, RegExp>()
 for (const { path } of ROUTES) PATTERNS.set(path, new RegExp(`^${path.replace(/\{\w+\}/g, '[^/]+')}$`))
 
 /** The methods of a path. */
-const methodsOf = (asked: string): readonly string[] =>
-  ROUTES.filter(({ path }) => PATTERNS.get(path)?.test(asked)).flatMap(({ method }) =>
+function methodsOf(asked: string): readonly string[] {
+  if (asked === STREAM_PATH) return ['GET']
+  return ROUTES.filter(({ path }) => PATTERNS.get(path)?.test(asked)).flatMap(({ method }) =>
     method === 'get' ? ['GET', 'HEAD'] : [method.toUpperCase()],
   )
+}
 
 /** How long a browser may remember what a preflight said, seconds. */
 const PREFLIGHT_S = 600
@@ -189,8 +211,10 @@ const PREFLIGHT_S = 600
 /** What a browser asks before a page of another origin may ask; it counts against no rate. */
 const preflight = (services: Services) => (exchange: Exchange) => {
   if (exchange.origin === '') return noRoute(services, exchange)
+  const methods = methodsOf(exchange.path).join(', ')
   exchange.answerNothing([
-    ['Access-Control-Allow-Methods', methodsOf(exchange.path).join(', ')],
+    ['Allow', methods],
+    ['Access-Control-Allow-Methods', methods],
     ['Access-Control-Allow-Headers', 'Authorization, Content-Type, Idempotency-Key'],
     ['Access-Control-Max-Age', String(PREFLIGHT_S)],
   ])
@@ -200,15 +224,12 @@ const nothingHere = (exchange: Exchange) =>
   refuse(exchange, 'not_found', `${exchange.path}: ${CODES.not_found.title.toLowerCase()}`)
 
 /** What stands where the stream is served, without its Upgrade: most often a proxy dropped it. */
-function noUpgrade(exchange: Exchange): void {
-  if (exchange.method !== 'get' && exchange.method !== 'head')
-    return refuse(exchange, 'method_not_allowed', 'use GET', { headers: [['Allow', 'GET']] })
+const noUpgrade = (exchange: Exchange) =>
   refuse(
     exchange,
     'invalid',
     `${STREAM_PATH} is a WebSocket, and this request has no Upgrade: open one; behind a proxy, let it pass Upgrade and Connection on`,
   )
-}
 
 /** What matches no route: another method of a path that exists, or nothing. */
 export function noRoute(services: Services, exchange: Exchange): void {
@@ -217,7 +238,8 @@ export function noRoute(services: Services, exchange: Exchange): void {
   const { callers, metricsFor } = services
   if (!counted(services, exchange, callers.ofHeader(exchange.authorization) ?? ANONYMOUS, false)) return
   if (metricsFor === 'off' && exchange.path === METRICS_PATH) return nothingHere(exchange)
-  if (exchange.path === STREAM_PATH) return noUpgrade(exchange)
+  const reads = exchange.method === 'get' || exchange.method === 'head'
+  if (exchange.path === STREAM_PATH && reads) return noUpgrade(exchange)
   const methods = methodsOf(exchange.path)
   if (methods.length === 0) return nothingHere(exchange)
   refuse(exchange, 'method_not_allowed', `use ${methods.join(', ')}`, { headers: [['Allow', methods.join(', ')]] })

@@ -218,6 +218,13 @@ export class LedgerStore {
     return record && at && answer ? { ...recordOf(id, record), at: Number(at), answer } : undefined
   }
 
+  /** The scope that stands in each of these redemptions' and reversals' answers; undefined where none does. */
+  async viasOf(campaignId: string, ids: readonly string[]): Promise<readonly (string | undefined)[]> {
+    if (ids.length === 0) return []
+    const kept = await this.#reads.request(client => client.hmget(keys.campaignAnswers(campaignId), ...ids))
+    return kept.map(text => text && (JSON.parse(text.slice(text.indexOf(' '))) as { via?: string }).via) as string[]
+  }
+
   /** All redemptions of a campaign, in no order; one that is made meanwhile may be missing, and one may come twice. */
   async *redemptions(campaignId: string): AsyncGenerator<RedemptionRecord> {
     for await (const [id, record] of scanned(this.#reads, keys.campaignRedemptions(campaignId)))
