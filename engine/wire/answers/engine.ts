@@ -41,6 +41,7 @@ export const readiness = z
     redisCommands: count,
     redisAheadMs: z.number(),
     stoppedShards: count,
+    keysRefused: z.boolean(),
     metrics: z.enum(['public', 'key', 'off']),
     problems: findings,
     warnings: findings,
