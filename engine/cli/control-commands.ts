@@ -143,7 +143,9 @@ interface HistoryAnswer {
 async function showVoucher(given: Given, path: string): Promise<number> {
   const voucher = await askJson<VoucherAnswer>(given.target, path)
   const { events } = await askJson<HistoryAnswer>(given.target, `${path}/history`)
-  const rows = events.map(({ at, event, by, note }) => `  ${[at, event, by, note].filter(Boolean).join('  ')}`)
+  const rows = events.map(
+    ({ at, event, amount, by, note }) => `  ${[at, event, amount, by, note].filter(Boolean).join('  ')}`,
+  )
   given.print({ ...voucher, events }, [`${voucher.code}  ${voucher.state}  ${voucher.user_id}`, ...rows])
   return 0
 }

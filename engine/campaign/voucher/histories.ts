@@ -6,6 +6,7 @@
  * is for a person who looks one case up. Rejected: an index by voucher, which each redemption would pay for.
  */
 import { rfc3339 } from '../../base/clock.ts'
+import { legOf } from '../../store/data/ledger-store.ts'
 import type { Store } from '../../store/store.ts'
 import type { Voucher, Vouchers } from './vouchers.ts'
 
@@ -18,6 +19,8 @@ export interface HistoryEvent {
   readonly merchant_id?: string
   readonly note?: string
   readonly ref?: string
+  /** Of `reversed`: what was taken back of the discount, minor units. */
+  readonly amount?: number
 }
 
 /** The ledger's kinds in the words of the API. */
@@ -56,6 +59,7 @@ export class Histories {
         ...(merchant ? { merchant_id: merchant } : {}),
         ...(note ? { note } : {}),
         ...(ref ? { ref } : {}),
+        ...(event === 'reversed' ? { amount: -legOf(entry, name => name === `payable:${merchant}`) } : {}),
       })
     }
     const { state } = await this.#vouchers.now(voucher)

@@ -64,7 +64,7 @@ export const voucher = z
     round_id: text,
     expires_at: moment,
     lock: lock.nullable(),
-    redemption: redemption.nullable(),
+    redemption: keptRedemption.nullable(),
   })
   .meta({ id: 'Voucher' })
 export const lockedVoucher = z
@@ -85,6 +85,7 @@ export const voucherHistory = z
         merchant_id: text.optional(),
         note: text.optional(),
         ref: text.optional(),
+        amount: amount.optional(),
       }),
     ),
   })
