@@ -123,7 +123,12 @@ export const MERCHANT: Command = {
     const verb = verbOf(MERCHANT, given, ['list', 'hold', 'release', 'take-back'])
     if (verb !== 'list') return pullMerchant(given, verb)
     const list = await askJson<{ data: readonly HeldMerchant[] }>(given.target, '/v1/holds')
-    given.print(list, list.data.length === 0 ? 'no merchant is held' : list.data.map(heldLine))
+    given.print(
+      list,
+      list.data.length === 0
+        ? 'no merchant is on hold; fairgrab call listMerchants has all that are kept'
+        : list.data.map(heldLine),
+    )
     return 0
   },
 }

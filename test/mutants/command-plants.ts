@@ -131,4 +131,10 @@ export const COMMAND_PLANTS: readonly Plant[] = [
     ["field: 'allocation.may_end_early'", "field: 'may_end_early'"],
     'server/command-fields',
   ),
+  plant(
+    'the command line sends a key that the server would cut',
+    'engine/cli/command.ts',
+    ['if (/^[!-~]+$/.test(given) &&', 'if (given !== undefined &&'],
+    'unit/command',
+  ),
 ]
