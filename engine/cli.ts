@@ -52,7 +52,7 @@ const UP_HELP = `fairgrab up: start a node, with an embedded Redis unless REDIS_
 
 It takes its settings from the environment; docs/config.md says more of each:
 
-${SETTINGS.map(({ name, sentence }) => `  ${name.padEnd(26)}${sentence}`).join('\n')}
+${SETTINGS.map(({ name, sentence }) => `  ${name.padEnd(30)}${sentence}`).join('\n')}
 
 examples
   fairgrab up

@@ -18,7 +18,8 @@ const SECRETS = [
   'FAIRGRAB_DRAW_SECRET',
   'FAIRGRAB_KEY',
 ]
-const isSecret = (name: string): boolean => SECRETS.includes(name)
+/** Whether NAME_FILE may name a file of it. */
+export const isSecret = (name: string): boolean => SECRETS.includes(name)
 const fileOf = (name: string): string => `${name}_FILE`
 
 /** Variables of the command line's own; known so that they do not stop the start. */

@@ -53,6 +53,8 @@ export interface Worker {
   readonly metrics: () => Promise<object[]>
   /** Other keys from now on, checked; sockets of those that are gone are closed. */
   setKeys(keys: string): void
+  /** Why the file of keys is not in force, which is warned of; empty where it is. */
+  judgeKeys(refused: string): void
   /**
    * Turns `readyz`, goes on listening for `noticeMs` so that probes see it, answers what is under way, says goodbye to
    * the sockets, and closes everything.
@@ -63,8 +65,7 @@ export interface Worker {
 export async function startWorker({ config, log, place = 0, checkMs, metricsText }: WorkerOptions): Promise<Worker> {
   const [clock, random] = [new CorrectedClock(realClock), realRandom]
   const store = storeOf(config, log, clock)
-  const faults = new FaultLog(log)
-  const metrics = new Metrics(cause => log.error({ err: cause }, 'bug'))
+  const [faults, metrics] = [new FaultLog(log), new Metrics(cause => log.error({ err: cause }, 'bug'))]
   const health = healthOf({ config, log, faults, store, clock, checkMs })
   await health.start()
   const agreeing = agree({ config, store, health })
@@ -103,6 +104,7 @@ export async function startWorker({ config, log, place = 0, checkMs, metricsText
       services.callers.replaceKeys(parseKeys(keys))
       stream.recheck()
     },
+    judgeKeys: refused => health.refuseKeys(refused),
     drain: async noticeMs => {
       health.drain()
       await drained(() => rounds.unanswered + services.underWay.requests, clock, noticeMs)

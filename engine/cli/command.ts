@@ -8,6 +8,7 @@
  */
 import { readFile } from 'node:fs/promises'
 import { type ParseArgsOptionsConfig, parseArgs } from 'node:util'
+import { KEY_BYTES_MAX } from '../base/limits.ts'
 import { shownJson, shownText } from '../base/shown-text.ts'
 import { GARBLED, utf8Text } from '../base/text.ts'
 import { ConfigError, nearest } from '../config.ts'
@@ -93,8 +94,23 @@ function parsed(command: Command, args: readonly string[]) {
   try {
     return parseArgs({ args: [...args], options, allowPositionals: true })
   } catch (cause) {
-    throw new ConfigError(`${(cause as Error).message.split('\n')[0]?.replace(/\.$/, '')}; ${help}`)
+    const { message } = cause as Error
+    // Node names the way to give a value that begins with a dash two lines below.
+    const way = /use '(--[a-z-]+=)/.exec(message)?.[1]
+    const first = message.split('\n')[0]?.replace(/\.$/, '')
+    throw new ConfigError(
+      `${first}; ${way === undefined ? '' : `a value that begins with a dash goes behind ${way}; `}${help}`,
+    )
   }
+}
+
+/** The Idempotency-Key that was given. The server library cuts off what is not ASCII, so two such keys could be one. */
+function onceIn(given: unknown): string | undefined {
+  if (typeof given !== 'string') return undefined
+  if (/^[!-~]+$/.test(given) && given.length <= KEY_BYTES_MAX) return given
+  throw new ConfigError(
+    `--idempotency-key: ${JSON.stringify(given)} (from the command line) is no key; give 1 to ${KEY_BYTES_MAX} visible characters of ASCII without spaces`,
+  )
 }
 
 /** The words that a line of usage has behind the name: what stands before its options. */
@@ -129,7 +145,7 @@ export async function runCommand(command: Command, args: readonly string[]): Pro
     target: {
       url: values.url as string | undefined,
       key: values.key as string | undefined,
-      once: values['idempotency-key'] as string | undefined,
+      once: onceIn(values['idempotency-key']),
     },
     words: positionals,
     values: values as Given['values'],

@@ -123,7 +123,12 @@ export const MERCHANT: Command = {
     const verb = verbOf(MERCHANT, given, ['list', 'hold', 'release', 'take-back'])
     if (verb !== 'list') return pullMerchant(given, verb)
     const list = await askJson<{ data: readonly HeldMerchant[] }>(given.target, '/v1/holds')
-    given.print(list, list.data.length === 0 ? 'no merchant is held' : list.data.map(heldLine))
+    given.print(
+      list,
+      list.data.length === 0
+        ? 'no merchant is on hold; fairgrab call listMerchants has all that are kept'
+        : list.data.map(heldLine),
+    )
     return 0
   },
 }
@@ -143,7 +148,9 @@ interface HistoryAnswer {
 async function showVoucher(given: Given, path: string): Promise<number> {
   const voucher = await askJson<VoucherAnswer>(given.target, path)
   const { events } = await askJson<HistoryAnswer>(given.target, `${path}/history`)
-  const rows = events.map(({ at, event, by, note }) => `  ${[at, event, by, note].filter(Boolean).join('  ')}`)
+  const rows = events.map(
+    ({ at, event, amount, by, note }) => `  ${[at, event, amount, by, note].filter(Boolean).join('  ')}`,
+  )
   given.print({ ...voucher, events }, [`${voucher.code}  ${voucher.state}  ${voucher.user_id}`, ...rows])
   return 0
 }

@@ -103,7 +103,7 @@ const START = 'start one with fairgrab up, or give --url or FAIRGRAB_URL'
 
 const ADVICE: Readonly<Record<string, string>> = {
   unauthorized: '; give --key or set FAIRGRAB_KEY',
-  forbidden: '; give a key of another role with --key or FAIRGRAB_KEY',
+  forbidden: '; give a key of another role, or one that is not limited to campaigns, with --key or FAIRGRAB_KEY',
   not_found: '; fairgrab round list and fairgrab campaign list name what there is',
   unknown: '; ask again, a claim is the same however often it is asked',
 }

@@ -20,6 +20,8 @@ export interface KeyFileOptions {
   readonly log: Pick<Log, 'info' | 'error'>
   /** Keys that are in force from now on, checked. */
   readonly changed: (keys: string) => void
+  /** Why the file is not in force, or empty from when it is again. */
+  readonly judged: (refused: string) => void
 }
 
 export class KeyFile {
@@ -67,12 +69,21 @@ export class KeyFile {
       this.#options.changed(keys)
       this.#options.log.info({ keys: length }, 'the keys in the file are others; they are in force')
     }
-    this.#said = ''
+    if (this.#said === '') return
+    this.#options.log.info(`${SETTING}: the file is sound again; its keys are in force`)
+    this.#judge('')
   }
 
   #complain(cause: unknown): void {
-    const { message } = cause as Error
-    if (message !== this.#said) this.#options.log.error(`${message}; the keys that were read before stay in force`)
-    this.#said = message
+    // Of what is wrong with a key the reader of keys speaks, who knows nothing of files.
+    const message = (cause as Error).message.replace(/^FAIRGRAB_KEYS: /, `${SETTING}: ${this.#options.path}: `)
+    if (message === this.#said) return
+    this.#options.log.error(`${message}; the keys that were read before stay in force`)
+    this.#judge(message)
+  }
+
+  #judge(refused: string): void {
+    this.#said = refused
+    this.#options.judged(refused)
   }
 }

@@ -48,6 +48,8 @@ export interface HealthReport extends Findings {
   readonly redisAheadMs: number
   /** Of a cluster: shards with a problem, at the last check. */
   readonly stoppedShards: number
+  /** The file of keys is refused, and the keys that were read before stay in force. */
+  readonly keysRefused: boolean
 }
 
 const CHECK_MS = 5000
@@ -98,6 +100,7 @@ export class Health {
   readonly #watches: Watch[] = []
   #report: HealthReport
   #reported = ''
+  #keys: readonly Finding[] = []
   #stops = true
   #stop: () => void = () => {}
 
@@ -113,15 +116,17 @@ export class Health {
       redisCommands: 0,
       redisAheadMs: 0,
       stoppedShards: 0,
+      keysRefused: false,
       problems: [unreachable('not asked yet')],
       warnings: [],
     }
   }
 
   get report(): HealthReport {
-    if (this.#options.connected()) return this.#report
-    const { problems } = this.#report
-    return { ...this.#report, ready: false, problems: problems.length > 0 ? problems : [unreachable('not now')] }
+    const { problems, warnings } = this.#report
+    const known = { ...this.#report, warnings: [...warnings, ...this.#keys], keysRefused: this.#keys.length > 0 }
+    if (this.#options.connected()) return known
+    return { ...known, ready: false, problems: problems.length > 0 ? problems : [unreachable('not now')] }
   }
 
   /** The code that refuses every grant, or undefined. */
@@ -152,6 +157,12 @@ export class Health {
   /** Asks this part, too, from the next check on. */
   watch(watch: Watch): void {
     this.#watches.push(watch)
+  }
+
+  /** Warns of a file of keys that is refused from now on; of none where the reason is empty. The supervisor's log has it. */
+  refuseKeys(what: string): void {
+    const mend = 'correct the file: a key that was taken out of it still works'
+    this.#keys = what === '' ? [] : [{ what, mend }]
   }
 
   drain(): void {

@@ -89,6 +89,11 @@ export const METRICS = [
   { name: 'fairgrab_unaudited_total', type: 'counter', help: 'Entries that the audit log lacks; should stay 0.' },
   { name: 'fairgrab_workers', type: 'gauge', help: 'Workers of this node that answer.' },
   { name: 'fairgrab_ready', type: 'gauge', help: 'Workers that may grant: nothing fences or drains them.' },
+  {
+    name: 'fairgrab_keys_refused',
+    type: 'gauge',
+    help: '1 while FAIRGRAB_KEYS_FILE is refused and the keys that were read before stay in force.',
+  },
   { name: 'fairgrab_redis_up', type: 'gauge', help: 'Workers whose connections to Redis are up.' },
   { name: 'fairgrab_nodes', type: 'gauge', help: 'Nodes that share this Redis, at the last check.' },
   { name: 'fairgrab_build_info', type: 'gauge', labels: ['version'], help: 'Always 1; the version that runs.' },
@@ -141,6 +146,7 @@ const WORST: readonly MetricName[] = [
   'fairgrab_stock_quarantined',
   'fairgrab_rounds_damaged',
   'fairgrab_shards_away',
+  'fairgrab_keys_refused',
   'fairgrab_oversold',
   'fairgrab_redis_memory_bytes',
   'fairgrab_redis_clock_apart_seconds',
@@ -237,6 +243,7 @@ export class Metrics {
     this.#set('fairgrab_nodes', health.nodes)
     this.#set('fairgrab_rounds_damaged', gauges.damaged())
     this.#set('fairgrab_shards_away', health.stoppedShards)
+    this.#set('fairgrab_keys_refused', health.keysRefused ? 1 : 0)
     this.#set('fairgrab_redis_clock_apart_seconds', Math.abs(health.redisAheadMs) / 1000)
     this.#gauges.get('fairgrab_build_info')?.set({ version: gauges.version }, 1)
     // A Redis that started anew counts from 0, and so does this.

@@ -6,6 +6,8 @@ export type FromSupervisor =
   | { readonly kind: 'drain' }
   /** Keys that are in force from now on. */
   | { readonly kind: 'keys'; readonly keys: string }
+  /** Why the file of keys is not in force; empty where it is. */
+  | { readonly kind: 'key-file'; readonly refused: string }
   | { readonly kind: 'collect'; readonly id: number }
   | { readonly kind: 'answer'; readonly id: number; readonly text: string }
 

@@ -48,6 +48,7 @@ function tell(worker: ChildProcess, message: FromSupervisor): void {
 class Crew {
   readonly #hands: Hand[] = []
   #env: Readonly<Record<string, string>>
+  #keysRefused = ''
   readonly #say: Say
   readonly #collecting = new Map<number, (json: object[]) => void>()
   #stopping = false
@@ -80,6 +81,12 @@ class Crew {
     for (const { process: hand } of this.#hands) tell(hand, { kind: 'keys', keys })
   }
 
+  /** Why the file of keys is not in force, for those who are there and for those who come; empty where it is. */
+  judgeKeys(refused: string): void {
+    this.#keysRefused = refused
+    for (const { process: hand } of this.#hands) tell(hand, { kind: 'key-file', refused })
+  }
+
   async stop(): Promise<void> {
     this.#stopping = true
     await Promise.all(
@@ -110,6 +117,7 @@ class Crew {
     switch (message.kind) {
       case 'ready':
         hand.ready = true
+        if (this.#keysRefused !== '') tell(hand.process, { kind: 'key-file', refused: this.#keysRefused })
         this.#deaths = 0
         this.#served ||= this.#hands.every(({ ready }) => ready)
         if (this.#served) this.#isReady()
@@ -158,9 +166,11 @@ class Crew {
 }
 
 /** Keys that are in a file may change while the node runs: by themselves within two seconds, by SIGHUP at once. */
-function followKeys({ keysFile: path, keys }: Config, log: Log, changed: (keys: string) => void): () => void {
+function followKeys({ keysFile: path, keys }: Config, log: Log, crew: Crew): () => void {
   if (path === '') return () => {}
-  const file = new KeyFile({ path, keys, log, changed })
+  const changed = (keys: string) => crew.setKeys(keys)
+  const judged = (refused: string) => crew.judgeKeys(refused)
+  const file = new KeyFile({ path, keys, log, changed, judged })
   const unfollow = file.follow(realClock)
   const take = () => file.take()
   process.on('SIGHUP', take)
@@ -211,7 +221,7 @@ export async function up(
   // The workers load while Redis starts; they wait for it as they wait for any Redis that is away.
   const redis = isEmbedded ? new KeptRedis(config, log) : undefined
   const crew = new Crew(env, config.workers, (level, message) => log[level](message))
-  const unfollow = followKeys(config, log, keys => crew.setKeys(keys))
+  const unfollow = followKeys(config, log, crew)
   const stop = async () => {
     unfollow()
     await crew.stop()

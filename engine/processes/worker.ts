@@ -79,6 +79,7 @@ process.off('message', leaveEarly)
 process.on('message', (message: FromSupervisor) => {
   if (message.kind === 'drain') drain()
   if (message.kind === 'keys') worker.setKeys(message.keys)
+  if (message.kind === 'key-file') worker.judgeKeys(message.refused)
   if (message.kind === 'collect')
     worker.metrics().then(json => report({ kind: 'collected', id: message.id, json }), die)
 })

@@ -161,4 +161,10 @@ export const COMMAND_PLANTS: readonly Plant[] = [
     ['    "docs/*.md",\n', ''],
     'server/installed',
   ),
+  plant(
+    'the command line sends a key that the server would cut',
+    'engine/cli/command.ts',
+    ['if (/^[!-~]+$/.test(given) &&', 'if (given !== undefined &&'],
+    'unit/command',
+  ),
 ]

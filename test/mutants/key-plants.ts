@@ -190,7 +190,7 @@ const [FILE, OF_FILE, OF_NODE] = ['engine/main/key-file.ts', 'unit/key-file', 's
 const FILE_PLANTS: readonly Plant[] = [
   plant('key file: half of a file holds', FILE, ['    if (isSame) this.#take', '    this.#take'], OF_FILE),
   plant('key file: keys that are wrong hold', FILE, ['parseKeys(keys)', 'keys.split()'], OF_FILE),
-  plant('key file: what is wrong is said each second', FILE, ['    this.#said = message\n', ''], OF_FILE),
+  plant('key file: what is wrong is said each second', FILE, ['    if (message === this.#said) return\n', ''], OF_FILE),
   plant(
     'key file: headers of keys that are gone are known',
     'engine/auth/callers.ts',

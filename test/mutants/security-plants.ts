@@ -90,7 +90,7 @@ export const SECURITY_PLANTS: readonly Plant[] = [
   plant(
     'of two lengths the first is believed',
     'engine/server/uws/exchange.ts',
-    ['if (lengths > 1 || codings > 1) return', 'if (codings > 1) return'],
+    ['if (lengths > 1 || codings > 1 ||', 'if (codings > 1 ||'],
     'server/edge',
   ),
   plant(

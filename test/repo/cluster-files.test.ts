@@ -13,7 +13,7 @@ import { z } from 'zod'
 import { clusterAddress } from '../../engine/store/connection/address.ts'
 import {
   containerOf,
-  environmentOf,
+  environmentHere,
   findLooseSelectors,
   findRefused,
   findUnfitNode,
@@ -119,7 +119,7 @@ function findWrongCompose(text: string): string[] {
     ...(depends_on?.['make-cluster']?.condition === 'service_completed_successfully'
       ? []
       : ['the engine does not wait']),
-    ...(/^\$\{FAIRGRAB_KEYS:\?.+\}$/.test(environment.FAIRGRAB_KEYS ?? '')
+    ...(/^\$\{FAIRGRAB_KEYS\?.+\}$/.test(environment.FAIRGRAB_KEYS ?? '')
       ? []
       : ['a key stands in the file, or none is asked for']),
     ...findWrongEnvironment(withDefaults(environment), names),
@@ -131,7 +131,7 @@ function findWrongKinds(text: string): string[] {
   const servers = kinds.get('StatefulSet redis')
   const hosts = Array.from({ length: servers?.replicas ?? 0 }, (_, place) => `redis-${place}.${servers?.serviceName}`)
   const start = containerOf(kinds, 'StatefulSet redis')
-  const env = environmentOf(kinds, 'Deployment fairgrab')
+  const env = environmentHere(kinds, 'Deployment fairgrab')
   const bus = kinds.get('Service redis')
   return [
     ...(hosts.length === SERVERS ? [] : [`${hosts.length} servers`]),
@@ -149,7 +149,6 @@ function findWrongKinds(text: string): string[] {
     ...(servers?.volumeClaimTemplates?.length === 1 ? [] : ['a server keeps nothing']),
     ...(kinds.get('PodDisruptionBudget redis')?.maxUnavailable === 1 ? [] : ['two servers may be taken away at once']),
     ...(kinds.has('NetworkPolicy redis') ? [] : ['everybody reaches the servers']),
-    ...(env.FAIRGRAB_KEYS === REFERENCE ? [] : ['a key stands in the file']),
     ...findUnfitNode(kinds, 'Deployment fairgrab'),
     ...findWrongEnvironment(env, hosts),
     ...findLooseSelectors(kinds),
@@ -183,7 +182,7 @@ test('the kustomization brings all files to the pods', () => {
   for (const name of [...SCRIPTS, 'redis.conf'])
     expect(file('kubernetes.yaml') + file('start.sh')).toContain(`/etc/redis/${name}`)
   const { error, stdout, stderr } = spawnSync('kubectl', ['kustomize', join(ROOT, FOLDER)], { encoding: 'utf8' })
-  if (error === undefined) expect([stderr, parseAllDocuments(stdout).length]).toEqual(['', 8])
+  if (error === undefined) expect([stderr, parseAllDocuments(stdout).length]).toEqual(['', 9])
 })
 
 test.each(SCRIPTS)('%s is a shell program', name => {
@@ -214,7 +213,7 @@ test.each([
   ['FAIRGRAB_REPLICAS: "1"', 'FAIRGRAB_REPLICA: "1"', 'did you mean FAIRGRAB_REPLICAS?'],
   ['FAIRGRAB_DURABILITY: replicated', 'FAIRGRAB_DURABILITY: always', 'a promoted replica is not counted'],
   ['service_completed_successfully', 'service_started', 'the engine does not wait'],
-  ['${FAIRGRAB_KEYS:?', 'operator:key # ', 'a key stands in the file, or none is asked for'],
+  ['${FAIRGRAB_KEYS?', 'operator:key # ', 'a key stands in the file, or none is asked for'],
 ])('planted in the compose file: %s becomes %s', (text, instead, finding) => {
   expect(findWrongCompose(file('docker-compose.yml').replace(text, instead)).join()).toContain(finding)
 })
@@ -228,7 +227,14 @@ test.each([
   ['path: /readyz', 'path: /healthz', '/healthz is no route for everybody'],
   ['redis-2.redis:6379" }', 'redis-7.redis:6379" }', 'redis-7.redis:6379 is no server'],
   ['selector: { app: fairgrab }', 'selector: { app: fairgrabs }', 'Service fairgrab selects nothing'],
-  ['valueFrom: { secretKeyRef: { name: fairgrab, key: keys } }', 'value: "operator:key"', 'a key stands in the file'],
+  [
+    'FAIRGRAB_KEYS_FILE, value: /run/secrets/fairgrab/keys',
+    'FAIRGRAB_KEYS, value: "operator:a-key-of-somebody"',
+    'keys are no file',
+  ],
+  ['FAIRGRAB_TRUSTED_PROXIES', 'FAIRGRAB_ORIGINS', 'the ingress is who asks'],
+  ['readOnlyRootFilesystem: true', '', 'it may more than it needs'],
+  ['registry.example/fairgrab:VERSION', 'fairgrab', 'the image is of whoever has its name'],
   ['maxUnavailable: 1', 'maxUnavailable: 2', 'two servers may be taken away at once'],
 ])('planted in the manifests: %s becomes %s', (text, instead, finding) => {
   expect(findWrongKinds(file('kubernetes.yaml').replace(text, instead)).join()).toContain(finding)

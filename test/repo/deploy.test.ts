@@ -11,8 +11,9 @@ import { spawnSync } from 'node:child_process'
 import { expect, test } from 'vitest'
 import { parse } from 'yaml'
 import { z } from 'zod'
+import { isSecret } from '../../engine/config.ts'
 import { SETTINGS } from '../../engine/settings.ts'
-import { readTree, textOf } from './tree.ts'
+import { compareSides, readTree, textOf } from './tree.ts'
 
 interface Instruction {
   readonly name: string
@@ -113,20 +114,53 @@ test('the compose file starts a Redis that loses nothing, and an engine that wai
   expect(services.redis.healthcheck?.test.join(' ')).toContain('ping')
   expect(services.engine.depends_on?.redis?.condition).toBe('service_healthy')
   expect(services.engine.environment?.REDIS_URL).toBe('redis://redis:6379')
-  expect(services.engine.environment?.FAIRGRAB_KEYS).toMatch(/^\$\{FAIRGRAB_KEYS:\?.+\}$/)
+  expect(services.engine.environment?.FAIRGRAB_KEYS).toMatch(/^\$\{FAIRGRAB_KEYS\?.+\}$/)
   expect([services.redis.restart, services.engine.restart]).toEqual(['unless-stopped', 'unless-stopped'])
 })
 
-/** Folders of the container, which has one of its own for each, or none. */
-const OF_THE_IMAGE = ['FAIRGRAB_DATA_DIR', 'FAIRGRAB_ARRIVALS']
+/** Folders of the container, which has one of its own for each, or none; and what only a Redis of somebody else's needs. */
+const NOT_PASSED: readonly string[] = [
+  ...['FAIRGRAB_DATA_DIR', 'FAIRGRAB_ARRIVALS'],
+  ...['FAIRGRAB_REDIS_CA', 'FAIRGRAB_REDIS_CERT', 'FAIRGRAB_REDIS_KEY'],
+]
+const COMPOSED: readonly (readonly [file: string, fixed: readonly string[]])[] = [
+  ['docker-compose.yml', ['HOST', 'PORT', 'REDIS_URL']],
+  ['deploy/cluster/docker-compose.yml', ['HOST', 'PORT', 'REDIS_URL', 'FAIRGRAB_DURABILITY', 'FAIRGRAB_REPLICAS']],
+]
 
-test('the compose file passes on every setting, and invents none', () => {
-  const { services } = Compose.parse(parse(textOf('docker-compose.yml')))
-  const { environment = {} } = services.engine
-  const names = SETTINGS.map(({ name }) => name as string).filter(name => !OF_THE_IMAGE.includes(name))
-  expect(Object.keys(environment).toSorted()).toEqual(names.toSorted())
-  for (const name of names)
-    if (!['HOST', 'PORT', 'REDIS_URL'].includes(name)) expect(environment[name]).toMatch(`\${${name}:`)
+/** What a compose file does not pass on of where it is started, or invents. */
+function findUnpassed(text: string, fixed: readonly string[]): readonly string[] {
+  const {
+    environment = {},
+    ports,
+    volumes,
+  } = z.object({ services: z.object({ engine: Service }) }).parse(parse(text, { merge: true })).services.engine
+  const passed = SETTINGS.map(({ name }) => name as string).filter(name => !NOT_PASSED.includes(name))
+  const files = passed.filter(name => isSecret(name) && name !== 'REDIS_URL').map(name => `${name}_FILE`)
+  const wanted = [...passed, ...files]
+  return [
+    ...compareSides(Object.keys(environment), wanted, ['the compose file', 'the settings']),
+    ...wanted
+      .filter(name => !fixed.includes(name) && !environment[name]?.match(`^\\$\\{${name}(:-|\\?)`))
+      .map(name => `${name} is not as it is set`),
+    ...(ports?.every(port => /^\$\{ADDRESS:-127\.0\.0\.1\}:/.test(port)) ? [] : ['everybody reaches the engine']),
+    ...(volumes?.some(volume => volume.endsWith('/secrets:/run/fairgrab:ro')) ? [] : ['no file reaches the engine']),
+  ]
+}
+
+test.each(COMPOSED)('%s passes on every setting, and invents none', (file, fixed) => {
+  expect(findUnpassed(textOf(file), fixed)).toEqual([])
+})
+
+test.each([
+  ['FAIRGRAB_ORIGINS: $', 'FAIRGRAB_ORIGIN: $', 'FAIRGRAB_ORIGINS'],
+  ['FAIRGRAB_JWKS: $', 'FAIRGRAB_JWKS: mine$', 'FAIRGRAB_JWKS is not as it is set'],
+  ['FAIRGRAB_KEYS_FILE: $', 'FAIRGRAB_KEY_FILES: $', 'FAIRGRAB_KEYS_FILE'],
+  ['ADDRESS:-127.0.0.1', 'ADDRESS:-0.0.0.0', 'everybody reaches the engine'],
+  ['/run/fairgrab:ro', '/run/other:ro', 'no file reaches the engine'],
+])('planted in a compose file: %j becomes %j', (text, instead, finding) => {
+  for (const [file, fixed] of COMPOSED)
+    expect(findUnpassed(textOf(file).replace(text, instead), fixed).join()).toContain(finding)
 })
 
 test('planted: a COPY that is missing or ignored, and a RUN that is no program', () => {

@@ -3,6 +3,10 @@
  * they start has to be: an environment that a start accepts, probes that everybody may ask, time to end by itself, and as many
  * workers as cores were asked for.
  */
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
+import { onTestFinished } from 'vitest'
 import { parseAllDocuments } from 'yaml'
 import { z } from 'zod'
 import { STOP_MS } from '../../engine/base/limits.ts'
@@ -21,6 +25,7 @@ const Variable = z.object({
 })
 const Probe = z.object({ httpGet: z.object({ path: z.string(), port: z.string() }).optional() }).loose()
 const Container = z.object({
+  image: z.string(),
   command: z.array(z.string()).optional(),
   env: z.array(Variable).optional(),
   ports: z.array(z.object({ name: z.string(), containerPort: z.number() })).optional(),
@@ -91,6 +96,22 @@ export function findLooseSelectors(kinds: Kinds): readonly string[] {
   })
 }
 
+/** A folder with files as the secret has them. */
+export function secrets(): string {
+  const folder = mkdtempSync(join(tmpdir(), 'fg-secrets-'))
+  onTestFinished(() => rmSync(folder, { recursive: true }))
+  writeFileSync(join(folder, 'keys'), `${REFERENCE}\n`)
+  writeFileSync(join(folder, 'redis-url'), 'redis://:word@redis.example:6379\n')
+  return folder
+}
+
+/** The environment of a node with a folder of the test in the place of its secrets. */
+export function environmentHere(kinds: Kinds, name: string): Readonly<Record<string, string>> {
+  const [folder, mounted] = [secrets(), containerOf(kinds, name)?.volumeMounts?.[0]?.mountPath ?? 'none']
+  const env = Object.entries(environmentOf(kinds, name))
+  return Object.fromEntries(env.map(([name, value]) => [name, value.replace(mounted, folder)]))
+}
+
 /** Why a start would refuse an environment. */
 export function findRefused(env: Readonly<Record<string, string>>): readonly string[] {
   try {
@@ -111,11 +132,25 @@ export function findUnfitNode(kinds: Kinds, name: string): readonly string[] {
   const isOpen = (path: string) => ROUTES.some(route => route.path === path && route.right === 'public')
   const waits = Number(engine?.lifecycle?.preStop.exec.command.at(-1))
   const grace = kinds.get(name)?.template?.spec.terminationGracePeriodSeconds ?? 0
-  const workers = environmentOf(kinds, name).FAIRGRAB_WORKERS
+  const env = environmentOf(kinds, name)
+  const workers = env.FAIRGRAB_WORKERS
+  const mount = engine?.volumeMounts?.[0]
+  const files = Object.entries(env).filter(([name]) => name.endsWith('_FILE'))
+  const security = { ...kinds.get(name)?.template?.spec.securityContext, ...engine?.securityContext }
   const cores = engine?.resources?.requests.cpu
   return [
     ...paths.filter(path => !isOpen(path)).map(path => `${path} is no route for everybody`),
     ...(grace * 1000 > waits * 1000 + STOP_MS ? [] : [`${grace} s are less than ${waits} s and a drain`]),
     ...(workers === cores ? [] : [`${workers} workers on ${cores} cores`]),
+    ...(env.FAIRGRAB_KEYS_FILE === undefined ? ['keys are no file'] : []),
+    ...files.filter(([, path]) => dirname(path) !== mount?.mountPath).map(([name]) => `${name} is not mounted`),
+    ...(mount?.subPath === undefined ? [] : ['a changed key does not arrive']),
+    ...(Object.values(env).includes(REFERENCE) ? ['a secret is a variable'] : []),
+    ...(security.readOnlyRootFilesystem === true && security.allowPrivilegeEscalation === false
+      ? []
+      : ['it may more than it needs']),
+    ...(env.FAIRGRAB_TRUSTED_PROXIES === undefined ? ['the ingress is who asks'] : []),
+    ...(kinds.has('NetworkPolicy fairgrab') ? [] : ['everybody reaches the nodes']),
+    ...(/\/.+:/.test(engine?.image ?? '') ? [] : ['the image is of whoever has its name']),
   ]
 }

@@ -169,7 +169,7 @@ test('a bound key has no part in another’s lock, and sees of others only that 
       null,
       expect.not.stringContaining('m2'),
     ])
-    for (const by of [m2, merchant]) expect((await shown(by, code)).redemption).toEqual(made.body)
+    for (const by of [m2, merchant]) expect((await shown(by, code)).redemption).toMatchObject(made.body)
     const taken = [await lock(m1, code), await redeem(code, order('same'), m1)]
     for (const reply of taken) {
       expectProblem(reply, 'already_redeemed')

@@ -167,6 +167,12 @@ test('the stream has no round of another campaign for it, in any frame', async (
   expect((await api.get<Round>(`/v1/rounds/${other.round}`)).body.stock.granted).toBe(1)
 })
 
+test('the metrics, which tell of all campaigns, are for none of its keys', async () => {
+  for (const role of ['operator', 'viewer'] as const)
+    expectProblem(await api.as(keyOf(role)).get('/metrics'), 'forbidden')
+  expect((await api.get('/metrics')).status).toBe(200)
+})
+
 test.each(['cmp_', 'cmp_1', 'rnd_abcdefghijklmnop', '', 'cmp_abcdefghijklmnop/', 'cmp_abcdefghijklmnop:x'])(
   'a list that is none stops the start: %s',
   campaigns => {

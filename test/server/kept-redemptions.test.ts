@@ -50,6 +50,24 @@ test('a redemption is found by its id as it was answered, and with what its reve
   expect((await api.get(path)).body).toMatchObject({ state: 'reversed', reversed_amount: 1000 })
 })
 
+test('a voucher shows its redemption as it stands, and its history what each reversal took back', async () => {
+  const [made] = await redeemed('shown', 'm1')
+  const [path, reversals] = [`/v1/vouchers/${made?.code}`, `/v1/redemptions/${made?.id}/reversals`]
+  expect((await api.get(path)).body.redemption).toEqual({ ...made, reversed_amount: 0 })
+  await api.post(reversals, { type: 'partial', amount: 300 }, { 'idempotency-key': 'shown-part' })
+  expect((await bound.get(path)).body.redemption).toEqual({ ...made, state: 'partial', reversed_amount: 300 })
+  await api.post(reversals, { type: 'full' }, { 'idempotency-key': 'shown-rest' })
+  expect((await api.get(path)).body.redemption).toEqual({ ...made, state: 'reversed', reversed_amount: 1000 })
+  const { events } = (await api.get<{ events: Fields[] }>(`${path}/history`)).body
+  const amounts = events.map(({ event, amount }) => [event, amount])
+  expect(amounts).toEqual([
+    ['granted', undefined],
+    ['redeemed', undefined],
+    ['reversed', 300],
+    ['reversed', 700],
+  ])
+})
+
 test('another merchant’s is not found by a bound key, nor is what never was', async () => {
   const [made] = await redeemed('others', 'm2')
   expectProblem(await bound.get(`/v1/redemptions/${made?.id}`), 'not_found')

@@ -8,6 +8,7 @@ import { join } from 'node:path'
 import { expect, onTestFinished, test } from 'vitest'
 import { Api, makeRound } from '../support/api.ts'
 import { KEYS } from '../support/engine.ts'
+import { readMetrics, sumOf } from '../support/metrics.ts'
 import { type NodeProcess, startNodeProcess } from '../support/node-process.ts'
 import { openStream } from '../support/stream-client.ts'
 import { userToken } from '../support/user-token.ts'
@@ -46,6 +47,15 @@ async function statusesOf(url: string, key: string): Promise<readonly number[]> 
     fetch(`${url}/v1/rounds?limit=1`, { headers: { authorization: `Bearer ${key}`, connection: 'close' } }),
   )
   return [...new Set((await Promise.all(asked)).map(({ status }) => status))]
+}
+
+/** Whether the metrics say that the file is refused, and what the probe warns of. */
+async function refusalsOf(url: string): Promise<readonly [number, readonly unknown[]]> {
+  const api = new Api(url, KEYS.operator)
+  const { warnings } = (await api.get<{ warnings: { what: string }[] }>('/readyz?verbose')).body
+  const metrics = readMetrics((await api.get('/metrics')).bytes.toString())
+  const said = warnings.map(({ what }) => what).filter(what => what.includes('FAIRGRAB_KEYS_FILE'))
+  return [sumOf(metrics, 'fairgrab_keys_refused'), said]
 }
 
 const soon = { timeout: 20_000, interval: 50 }
@@ -99,16 +109,20 @@ test('a file that is wrong changes nothing, is said without a key, and a worker 
   // Alone, so that nobody else answers for it.
   await using node = await nodeWith(file.path, '1')
   file.write(`${AFTER},platform:short`)
-  await node.says(/FAIRGRAB_KEYS: the key of entry 4 \(platform\) is shorter.*stay in force/)
+  await node.says(/FAIRGRAB_KEYS_FILE: .*the key of entry 4 \(platform\) is shorter.*stay in force/)
   expect([await statusesOf(node.url, GOES), await statusesOf(node.url, COMES)]).toEqual([[200], [401]])
+  await expect.poll(() => refusalsOf(node.url), soon).toEqual([1, [expect.stringContaining('entry 4')]])
   rmSync(file.path)
   await node.says(/FAIRGRAB_KEYS_FILE: .* cannot be read: ENOENT.*stay in force/)
   node.forgetWords()
   node.killWorker()
   await node.says(/a worker ended/)
   await expect.poll(() => statusesOf(node.url, GOES).catch(() => []), soon).toEqual([200])
+  await expect.poll(() => refusalsOf(node.url), soon).toEqual([1, [expect.stringContaining('ENOENT')]])
   file.write(AFTER)
   await expect.poll(() => statusesOf(node.url, COMES).catch(() => []), soon).toEqual([200])
+  await expect.poll(() => refusalsOf(node.url), soon).toEqual([0, []])
+  await node.says(/FAIRGRAB_KEYS_FILE: the file is sound again/)
   node.forgetWords()
   node.killWorker()
   await node.says(/a worker ended/)

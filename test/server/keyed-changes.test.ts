@@ -83,6 +83,15 @@ test('a campaign is made once', async () => {
   expect(body.data.filter(({ id }) => id === first?.body.id)).toEqual([first?.body])
 })
 
+test('of many that make a campaign at once under one key one made it', async () => {
+  const headers = under(freshKey())
+  const asked = Array.from({ length: 30 }, (_, i) => (i % 2 ? other : api).post('/v1/campaigns', CAMPAIGN, headers))
+  const replies = await Promise.all(asked)
+  expect(replies.filter(({ status }) => status === 201).map(isReplayed)).toEqual([false])
+  expect(replies.filter(reply => reply.status === 200 && isReplayed(reply))).toHaveLength(29)
+  expect(new Set(replies.map(({ body }) => JSON.stringify(body))).size).toBe(1)
+})
+
 test('a round is made once, and paid for once', async () => {
   const campaign = await makeCampaign(api, { budget: { max_amount: 20_000 } })
   const [first, again] = await thrice<Round>(`/v1/campaigns/${campaign}/rounds`, { stock: 10, opens_at: LONG_AGO })

@@ -15,18 +15,22 @@ function use() {
   const folder = mkdtempSync(join(tmpdir(), 'fg-key-file-'))
   onTestFinished(() => rmSync(folder, { recursive: true }))
   const path = join(folder, 'keys')
-  const [clock, taken, said] = [new HandClock(), [] as string[], [] as string[]]
+  const [clock, taken, said, judged] = [new HandClock(), [] as string[], [] as string[], [] as string[]]
   const tell = (...words: unknown[]) => void said.push(String(words.at(-1)))
   const write = (text: string) => writeFileSync(path, text)
   write(FIRST)
-  const file = new KeyFile({ path, keys: FIRST, log: { info: tell, error: tell }, changed: keys => taken.push(keys) })
+  const file = new KeyFile({
+    ...{ path, keys: FIRST, log: { info: tell, error: tell } },
+    changed: keys => taken.push(keys),
+    judged: refused => judged.push(refused),
+  })
   const unfollow = file.follow(clock)
   /** A second, and the turn of the event loop in which the next one is set. */
   const second = async () => {
     clock.advance(1000)
     await new Promise(done => setImmediate(done))
   }
-  return { ...{ path, clock, taken, said, file, write, second, unfollow } }
+  return { ...{ path, clock, taken, said, judged, file, write, second, unfollow } }
 }
 
 test('what is found twice holds; what is half written does not', async () => {
@@ -65,12 +69,33 @@ test.each([
   for (let i = 0; i < 4; i++) await second()
   file.take()
   expect(taken).toEqual([])
-  expect(said).toEqual([expect.stringMatching(new RegExp(`(${why}).*; the keys that were read before stay in force$`))])
+  expect(said).toEqual([
+    expect.stringMatching(
+      new RegExp(`^FAIRGRAB_KEYS_FILE: .*(${why}).*; the keys that were read before stay in force$`),
+    ),
+  ])
   write(SECOND)
   await second()
   await second()
   expect(taken).toEqual([SECOND])
 })
+
+test.each([FIRST, SECOND])(
+  'a file that is sound again is said and judged so, with the keys of before and with others',
+  async keys => {
+    const { write, second, said, judged } = use()
+    write('viewer')
+    await second()
+    await second()
+    expect(judged).toEqual([expect.stringContaining('entry 1')])
+    write(keys)
+    await second()
+    await second()
+    await second()
+    expect(judged.slice(1)).toEqual([''])
+    expect(said.filter(words => words.includes('sound again'))).toHaveLength(1)
+  },
+)
 
 test('a file that is gone changes nothing, and no look follows the end', async () => {
   const { path, taken, second, said, unfollow, clock } = use()

@@ -6,8 +6,7 @@
  * A reversal's and a hold's entry names the voucher and neither order nor pool, so those of the redemption that stands are kept.
  * What counts is a whole number of minor units at each moment (halves go up), and an entry is the step from one to the next.
  */
-import type { LedgerEntry } from '../../store/data/ledger-store.ts'
-import { legOf } from './settlement.ts'
+import { type LedgerEntry, legOf } from '../../store/data/ledger-store.ts'
 
 interface Redeemed {
   readonly pool: string

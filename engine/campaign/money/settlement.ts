@@ -15,7 +15,7 @@ import { assert, Refusal } from '../../base/assert.ts'
 import { type BusinessDay, DAY_MS, dayNamed, dayOf } from '../../base/business-day.ts'
 import { rfc3339 } from '../../base/clock.ts'
 import { csvCell } from '../../base/shown-text.ts'
-import type { LedgerEntry } from '../../store/data/ledger-store.ts'
+import { legOf } from '../../store/data/ledger-store.ts'
 import type { Store } from '../../store/store.ts'
 import type { Campaign } from '../round/campaigns.ts'
 import type { Sweep } from './sweep.ts'
@@ -42,14 +42,6 @@ export interface Settlement {
 }
 
 export type SettlementFormat = 'csv' | 'ndjson'
-
-/** What an entry moved in an account, minor units. */
-export function legOf({ legs }: LedgerEntry, isAccount: (name: string) => boolean): number {
-  const words = legs?.split(' ') ?? []
-  let sum = 0
-  for (let i = 0; i + 1 < words.length; i += 2) if (isAccount(words[i] as string)) sum += Number(words[i + 1])
-  return sum
-}
 
 export class Settlements {
   readonly #store: Store

@@ -70,10 +70,10 @@ export class Campaigns {
     if (before !== null) return { campaign: JSON.parse(before) as Campaign, isReplayed: true }
     const json = JSON.stringify({ id, ...rules, created_at: rfc3339(clock.wallMs()) })
     await store.ledger.create(id, rules.budget?.max_amount ?? 0)
-    await store.rounds.createCampaign(id, json)
-    // Of two that make it at once the first to write its row is right about when.
-    const kept = seed ? ((await store.rounds.campaign(id)) ?? json) : json
-    return { campaign: JSON.parse(kept) as Campaign, isReplayed: kept !== json }
+    // Of several that make it at once the first to write its row made it, though others may have written the same.
+    const isFirst = await store.rounds.createCampaign(id, json)
+    const kept = isFirst ? json : ((await store.rounds.campaign(id)) ?? json)
+    return { campaign: JSON.parse(kept) as Campaign, isReplayed: seed !== undefined && !isFirst }
   }
 
   /** Throws `not_found`. */

@@ -7,7 +7,7 @@
  */
 import { signerIn } from '../../auth/callers.ts'
 import { rfc3339 } from '../../base/clock.ts'
-import type { LedgerEntry } from '../../store/data/ledger-store.ts'
+import { type LedgerEntry, legOf } from '../../store/data/ledger-store.ts'
 import type { Store } from '../../store/store.ts'
 import type { Voucher, Vouchers } from './vouchers.ts'
 
@@ -22,6 +22,8 @@ export interface HistoryEvent {
   readonly merchant_id?: string
   readonly note?: string
   readonly ref?: string
+  /** Of `reversed`: what was taken back of the discount, minor units. */
+  readonly amount?: number
 }
 
 /** The ledger's kinds in the words of the API. */
@@ -64,7 +66,8 @@ export class Histories {
   }
 }
 
-function shown({ at, kind, by = '', merchant, note, ref }: LedgerEntry, answered: string | undefined): HistoryEvent {
+function shown(entry: LedgerEntry, answered: string | undefined): HistoryEvent {
+  const { at, kind, by = '', merchant, note, ref } = entry
   const { id, via = answered } = signerIn(by)
   return {
     at: rfc3339(Number(at)),
@@ -74,5 +77,6 @@ function shown({ at, kind, by = '', merchant, note, ref }: LedgerEntry, answered
     ...(merchant ? { merchant_id: merchant } : {}),
     ...(note ? { note } : {}),
     ...(ref ? { ref } : {}),
+    ...(kind === 'reverse' ? { amount: -legOf(entry, name => name === `payable:${merchant}`) } : {}),
   }
 }

@@ -302,7 +302,7 @@ const fingerprintOf = ({ code, order, merchant_id, store_id, user_id }: Redempti
   hashOf([code, order.id, order.amount, order.currency, merchant_id, store_id ?? null, user_id ?? null])
 
 /** The kept JSON with its time, in one fixed form. */
-export const timedJson = (at: number, answer: string, timeField = 'redeemed_at'): string =>
+const timedJson = (at: number, answer: string, timeField = 'redeemed_at'): string =>
   `${answer.slice(0, -1)},"${timeField}":"${rfc3339(at)}"}`
 
 function refusedBy({ order }: RedemptionRequest, { template }: Voucher, { currency }: Campaign) {

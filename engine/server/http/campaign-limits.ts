@@ -1,7 +1,7 @@
 /**
  * Keys that are limited to campaigns: what is of another campaign is not there for them, whichever way it is asked for. What a request is
  * about follows from its path, and where that is a round or a voucher, from what it belongs to. What is of no campaign (merchants,
- * rates, the log of changes) such a key may read where its role may, and operate on nothing of it.
+ * rates, the log of changes) such a key may read where its role may, and operate on nothing of it. The metrics are of all campaigns.
  *
  * Claims have their own way in and are judged with their pool (server/answers/claim.ts); lists leave the rows of others out.
  */
@@ -15,7 +15,7 @@ function assertReached(caller: Caller, campaign: string | undefined, what: strin
   if (campaign === undefined || !reaches(caller, campaign)) throw new Refusal('not_found', `there is no ${what}`)
 }
 
-async function assertWithin({ lifecycle, vouchers }: Services, route: Route, call: Call): Promise<void> {
+async function assertWithin({ lifecycle, vouchers, metricsFor }: Services, route: Route, call: Call): Promise<void> {
   const { path, right } = route
   const { caller, params, body } = call
   const [id = ''] = params
@@ -28,6 +28,8 @@ async function assertWithin({ lifecycle, vouchers }: Services, route: Route, cal
   const code = path.startsWith('/v1/vouchers/{code}') ? id : (body as { code?: string } | undefined)?.code
   if (route.byCode && code !== undefined)
     return assertReached(caller, (await vouchers.of(code)).campaignId, 'such voucher')
+  if (right === 'measure' && metricsFor !== 'public')
+    throw new Refusal('forbidden', 'this key is limited to campaigns, and the metrics tell of all')
   if (right === 'operate')
     throw new Refusal('forbidden', 'this key is limited to campaigns, and this is of none of them')
 }

@@ -45,7 +45,7 @@ const CLAIM: Omit<Route, 'handle'> = {
 
 /** What `?verbose` says; in words of the API. */
 const readinessAnswer = (report: HealthReport, metrics: Services['metricsFor']) => {
-  const { redisVersion, redisMemoryBytes, redisCommands, redisAheadMs, stoppedShards, ...more } = report
+  const { redisVersion, redisMemoryBytes, redisCommands, redisAheadMs, stoppedShards, keysRefused, ...more } = report
   const { problems, warnings, ...rest } = more
   return {
     ...rest,
@@ -54,6 +54,7 @@ const readinessAnswer = (report: HealthReport, metrics: Services['metricsFor']) 
     redis_commands: redisCommands,
     redis_ahead_ms: redisAheadMs,
     stopped_shards: stoppedShards,
+    keys_refused: keysRefused,
     ...{ metrics, problems, warnings },
   }
 }
@@ -183,7 +184,7 @@ function answering(services: Services, route: Route): (exchange: Exchange) => vo
 /** A handler that throws must not end the process: the exchange gets `internal`, the log gets the bug. */
 const guarded = (services: Services, run: (exchange: Exchange) => void) => (exchange: Exchange) => {
   try {
-    if (exchange.framing === 'ambiguous') refuseAmbiguous(exchange)
+    if (exchange.framing === 'ambiguous') refuseAmbiguous(services, exchange)
     else run(exchange)
   } catch (cause) {
     services.metrics.bug(cause)
@@ -191,8 +192,11 @@ const guarded = (services: Services, run: (exchange: Exchange) => void) => (exch
   }
 }
 
-const refuseAmbiguous = (exchange: Exchange) =>
-  refuse(exchange, 'malformed', 'send one Content-Length, or one Transfer-Encoding that is chunked')
+const AMBIGUOUS = 'send Host and Authorization once, and one Content-Length, or one Transfer-Encoding that is chunked'
+
+/** Behind the packet that it came in, so that nothing that stands behind it there is served. */
+const refuseAmbiguous = ({ clock }: Services, exchange: Exchange) =>
+  clock.soon(() => refuse(exchange, 'malformed', AMBIGUOUS))
 
 const PATTERNS = new Map<string, RegExp>()
 for (const { path } of ROUTES) PATTERNS.set(path, new RegExp(`^${path.replace(/\{\w+\}/g, '[^/]+')}$`))
@@ -233,7 +237,7 @@ const noUpgrade = (exchange: Exchange) =>
 
 /** What matches no route: another method of a path that exists, or nothing. */
 export function noRoute(services: Services, exchange: Exchange): void {
-  if (exchange.framing === 'ambiguous') return refuseAmbiguous(exchange)
+  if (exchange.framing === 'ambiguous') return refuseAmbiguous(services, exchange)
   if (exchange.garbled) return refuseGarbled(exchange)
   const { callers, metricsFor } = services
   if (!counted(services, exchange, callers.ofHeader(exchange.authorization) ?? ANONYMOUS, false)) return

@@ -6,7 +6,7 @@ import type { Caller } from '../../auth/callers.ts'
 import { Fault, Refusal } from '../../base/assert.ts'
 import { rfc3339 } from '../../base/clock.ts'
 import type { Code } from '../../base/codes.ts'
-import { type KeyedAnswer, type ReversalRequest, timedJson } from '../../campaign/voucher/redemption.ts'
+import type { KeyedAnswer, ReversalRequest } from '../../campaign/voucher/redemption.ts'
 import type { VoucherLock } from '../../campaign/voucher/vouchers.ts'
 import * as shown from '../../wire/answers/vouchers.ts'
 import {
@@ -21,10 +21,11 @@ import { type Call, isDryRun, type Route, type Services } from '../http/gateway.
 import { idempotencyKey } from '../http/idempotency.ts'
 
 /** A voucher as its caller may see it: a key that is bound to a merchant sees of others' only that it is taken. */
-async function voucherBody({ vouchers }: Services, code: string, { merchant }: Caller) {
+async function voucherBody({ vouchers, keptRedemptions }: Services, code: string, { merchant }: Caller) {
   const voucher = await vouchers.of(code)
   const { state, lock, redemption: made } = await vouchers.now(voucher)
-  const redeemed = made ? (JSON.parse(timedJson(made.at, made.answer)) as { readonly merchant_id: string }) : null
+  // As it stands now, and not as it was answered: a partial reversal leaves the voucher redeemed.
+  const redeemed = made ? await keptRedemptions.of((JSON.parse(made.answer) as { readonly id: string }).id) : null
   const isOwn = (of: { readonly merchant_id?: string | undefined } | null | undefined) =>
     merchant === undefined || of?.merchant_id === merchant
   return {

@@ -45,20 +45,22 @@ export const isGarbledHeader = (text: string): boolean =>
 type Framing = 'bare' | 'body' | 'ambiguous'
 
 /**
- * What its header lines say of a body: two ends, or one by a coding that is not read here, are ambiguous. The library believes the
- * first length and takes every coding for chunks. And the Idempotency-Key: one without a value, which the library shows as none, and two of
+ * What its header lines say of a body: two ends, one without a value, or one by a coding that is not read here, are ambiguous, and so
+ * is who asks whom by two lines. The library believes the first of each, takes no length for none and every coding for chunks. And the Idempotency-Key: one without a value, which the library shows as none, and two of
  * them are a space, which is no key.
  */
 export function linesOf(req: uws.HttpRequest): { readonly framing: Framing; readonly key: string } {
-  let [lengths, codings, empty, keys] = [0, 0, true, 0]
+  let [lengths, codings, empty, keys, hosts, credentials] = [0, 0, true, 0, 0, 0]
   req.forEach((name, value) => {
-    if (name === 'content-length') [lengths, empty] = [lengths + 1, Number(value) === 0]
+    if (name === 'content-length') [lengths, empty] = [lengths + (value === '' ? 2 : 1), Number(value) === 0]
     else if (name === 'transfer-encoding') codings += value.toLowerCase() === 'chunked' ? 1 : 2
     else if (name === 'idempotency-key') keys++
+    else if (name === 'host') hosts++
+    else if (name === 'authorization') credentials++
   })
   // Asked for by its name, because a value that is no text is another one here.
   const key = keys === 0 ? '' : (keys === 1 && req.getHeader('idempotency-key')) || ' '
-  if (lengths > 1 || codings > 1) return { framing: 'ambiguous', key }
+  if (lengths > 1 || codings > 1 || hosts > 1 || credentials > 1) return { framing: 'ambiguous', key }
   return { framing: codings > 0 || !empty ? 'body' : 'bare', key }
 }
 
@@ -109,7 +111,11 @@ export class Exchange {
   readonly contentType: string
   readonly accept: string
   readonly idempotencyKey: string
-  /** Of an ambiguous one who stands in front may see another end: it has to be refused, and its answer ends the connection. */
+  /**
+   * Of an ambiguous one who stands in front may see another end: it has to be refused, and its answer ends the connection. Not before
+   * its packet was read, since the library serves what stands behind a request that is answered, and cuts what stands behind
+   * one that is not.
+   */
   readonly framing: Framing
   #open = true
   /** Where the body is kept while its caller is waited for, and how often that was. */

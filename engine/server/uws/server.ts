@@ -20,7 +20,6 @@ export interface ServerOptions extends SocketOptions {
   readonly host: string
   readonly port: number
   readonly routes: readonly HttpRoute[]
-  readonly fallback: (exchange: Exchange) => void
   readonly streamPath: string
 }
 

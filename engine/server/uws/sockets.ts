@@ -9,7 +9,7 @@ import { CLOSE_CODES } from '../../base/codes.ts'
 import { BACKPRESSURE_BYTES_MAX, OWED_BYTES_MAX } from '../../base/limits.ts'
 import { GARBLED } from '../../base/text.ts'
 import type { RefusedUpgrade, StreamHandler, StreamSocket } from '../stream/stream-socket.ts'
-import { type Edge, forwardedIn, isGarbledHeader, linesOf, socketAddress, WAITS_MAX } from './exchange.ts'
+import { type Edge, Exchange, forwardedIn, isGarbledHeader, linesOf, socketAddress, WAITS_MAX } from './exchange.ts'
 import { statusLine } from './status-line.ts'
 
 const SUBPROTOCOLS = ['fairgrab.msgpack.v1', 'fairgrab.json.v1']
@@ -89,6 +89,8 @@ export interface SocketOptions {
   readonly frameBytesMax: number
   /** A socket from which nothing comes for so long, not even the answer to a ping, is closed. */
   readonly socketIdleS: number
+  /** Answers what is no route, and what is refused before anybody looks at who asks. */
+  readonly fallback: (exchange: Exchange) => void
 }
 
 export function streamBehaviour(options: SocketOptions): uws.WebSocketBehavior<SocketData> {
@@ -119,15 +121,12 @@ export function streamBehaviour(options: SocketOptions): uws.WebSocketBehavior<S
 }
 
 function upgrade(
-  { stream: handler, edge }: SocketOptions,
+  { stream: handler, edge, fallback }: SocketOptions,
   res: uws.HttpResponse,
   req: uws.HttpRequest,
   context: uws.us_socket_context_t,
 ): void {
-  if (linesOf(req).framing === 'ambiguous') {
-    res.cork(() => res.writeStatus(statusLine(400, 'text/plain')).end('', true))
-    return
-  }
+  if (linesOf(req).framing === 'ambiguous') return fallback(new Exchange(res, req, edge, [0, false]))
   const asked = req.getHeader('sec-websocket-protocol').split(/\s*,\s*/)
   const protocol = SUBPROTOCOLS.find(name => asked.includes(name)) ?? ''
   const header = req.getHeader('authorization')

@@ -31,6 +31,14 @@ export interface LedgerEntry {
   readonly chain: string
 }
 
+/** What an entry moved in an account, minor units. */
+export function legOf({ legs }: LedgerEntry, isAccount: (name: string) => boolean): number {
+  const words = legs?.split(' ') ?? []
+  let sum = 0
+  for (let i = 0; i + 1 < words.length; i += 2) if (isAccount(words[i] as string)) sum += Number(words[i + 1])
+  return sum
+}
+
 export interface ExpiryRun {
   readonly roundNumber: number
   readonly template: number

@@ -98,9 +98,9 @@ export class RoundStore {
     this.#scripts = scripts
   }
 
-  /** Keeps a campaign's JSON. */
-  async createCampaign(id: string, json: string): Promise<void> {
-    await this.#link.request(client => client.hsetnx(keys.campaigns(), id, json))
+  /** Keeps a campaign's JSON; false where one was kept before. */
+  async createCampaign(id: string, json: string): Promise<boolean> {
+    return (await this.#link.request(client => client.hsetnx(keys.campaigns(), id, json))) === 1
   }
 
   campaign(id: string): Promise<string | null> {

@@ -41,6 +41,7 @@ export const readiness = z
     redis_commands: count,
     redis_ahead_ms: z.number(),
     stopped_shards: count,
+    keys_refused: z.boolean(),
     metrics: z.enum(['public', 'key', 'off']),
     problems: findings,
     warnings: findings,

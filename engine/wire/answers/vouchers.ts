@@ -65,7 +65,7 @@ export const voucher = z
     round_id: text,
     expires_at: moment,
     lock: lock.nullable(),
-    redemption: redemption.nullable(),
+    redemption: keptRedemption.nullable(),
   })
   .meta({ id: 'Voucher' })
 export const lockedVoucher = z
@@ -87,6 +87,7 @@ export const voucherHistory = z
         merchant_id: text.optional(),
         note: text.optional(),
         ref: text.optional(),
+        amount: amount.optional(),
       }),
     ),
   })
