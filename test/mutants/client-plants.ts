@@ -8,10 +8,34 @@ const PATIENCE = 'engine/client/patience.ts'
 const TRANSPORT = 'engine/client/transport.ts'
 const BATCH = 'engine/client/claim-batch.ts'
 const STOCK = 'engine/client/stock.ts'
+const RECEIPT = 'engine/client/receipt.ts'
 const UNIT = 'unit/client-patience'
+const FORGED = 'unit/forged-receipts'
 const STREAM = 'server/client-stream'
 
 export const CLIENT_PLANTS: readonly Plant[] = [
+  plant(
+    'a receipt with an empty tag and its record as the pool is anybody’s',
+    RECEIPT,
+    [
+      '  const bytes = Uint8Array.of(...bytesOf(tag, 16), pool)\n  need(bytes[16] === pool, `Not the place of a pool: ${pool}`)\n  return hexOf(bytes.buffer)\n',
+      "  return tag + pool.toString(16).padStart(2, '0')\n",
+    ],
+    FORGED,
+  ),
+  plant(
+    'a receipt whose salt has the beginning of a name is somebody else’s',
+    RECEIPT,
+    ['bytesOf(salt, 16)', 'bytesOf(salt)'],
+    FORGED,
+  ),
+  plant('a receipt’s bytes may be written in other words', RECEIPT, [' && hexOf(bytes.buffer) === hex', ''], FORGED),
+  plant(
+    'the bench takes a tag of a longer salt',
+    'bench/audit/draw.ts',
+    ["  if (!SIXTEEN_BYTES.test(salt) || !SIXTEEN_BYTES.test(nonce)) return 'none'\n", ''],
+    FORGED,
+  ),
   plant(
     'a 503 of a proxy passes for certainly not executed',
     PATIENCE,
