@@ -8,7 +8,7 @@
  */
 import { EngineError } from './ending.ts'
 import { insist, type Patience } from './patience.ts'
-import { isDone, type Transport } from './transport.ts'
+import { inPath, isDone, type Transport } from './transport.ts'
 
 /** As it came with the claim; everything of it may be kept as JSON. */
 export interface ReceiptFields {
@@ -89,7 +89,7 @@ export async function rootOf(records: string, path: readonly string[]): Promise<
 /** The 17 bytes of an entry, in hexadecimal. */
 export function recordOf({ tag, pool }: Pick<ReceiptFields, 'tag' | 'pool'>): string {
   const bytes = Uint8Array.of(...bytesOf(tag, 16), pool)
-  need(bytes[16] === pool, `Not the place of a pool: ${pool}`)
+  need(bytes[16] === pool, 'The pool is no place in a list.')
   return hexOf(bytes.buffer)
 }
 
@@ -130,7 +130,7 @@ export async function publishedKeys(
   round: string,
   patience?: Patience,
 ): Promise<readonly PublishedKey[]> {
-  const path = `/v1/rounds/${encodeURIComponent(round)}/draw/key`
+  const path = `/v1/rounds/${inPath(round)}/draw/key`
   const settled = await insist(transport, { path, expects: ({ keys }) => Array.isArray(keys) }, patience)
   if (!isDone(settled.answer)) throw new EngineError(settled, path)
   return settled.answer.body.keys as readonly PublishedKey[]
