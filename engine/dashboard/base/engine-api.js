@@ -33,10 +33,9 @@ export async function ask(method, path, { key, body, once = newOnce(), ms = ANSW
   const from = performance.now()
   const first = await transport.attempt(asked, ms)
   const left = ms - (performance.now() - from)
-  const isLost = first.status === 0 && !first.unsent
-  const answer = isLost && left > 0 ? await transport.attempt(asked, left) : first
-  const { message } = /** @type {Error} */ (answer.cause ?? {})
-  if (answer.unsent) return { ...answer, body: { code: 'invalid', title: `Not sent: ${message}` } }
+  const { message } = /** @type {Error} */ (first.cause ?? {})
+  if (first.unsent) return { ...first, body: { code: 'invalid', title: `Not sent: ${message}` } }
+  const answer = first.status === 0 && left > 0 ? await transport.attempt(asked, left) : first
   return answer.status === 0 ? { ...answer, body: NO_ANSWER } : answer
 }
 
