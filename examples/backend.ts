@@ -61,8 +61,9 @@ interface Line {
 }
 
 /** Whether a result is the last word: a fault and a round that is not giving anything out now are none. */
-const isCertain = ({ outcome }: BatchResult): boolean =>
-  !['unknown', 'not_executed', 'paused', 'not_open'].includes(outcome)
+const isCertain = (result: BatchResult): boolean =>
+  !['unknown', 'not_executed', 'paused', 'not_open'].includes(result.outcome) &&
+  !('executed' in result && result.executed === 'maybe')
 
 /** Claims for everybody in the book who has no certain answer; what arrives meanwhile is the next batch. */
 async function claimAll(book: Book): Promise<void> {

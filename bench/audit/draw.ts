@@ -68,8 +68,11 @@ export function seedOf({ rulesHash, root, count, beacon }: SeedParts): Buffer {
   return sha256('fairgrab/seed/v1', rulesHash, root, bytes, beacon)
 }
 
-/** The tag, in hex, that a receipt's nonce and salt make for a user. */
+const SIXTEEN_BYTES = /^[0-9a-f]{32}$/
+
+/** The tag, in hex, that a receipt's nonce and salt make for a user; of other lengths they could be cut to fit anybody, and make none. */
 export function tagFor(userId: string, { round_id, nonce, salt }: Receipt): string {
+  if (!SIXTEEN_BYTES.test(salt) || !SIXTEEN_BYTES.test(nonce)) return 'none'
   const commitment = sha256(Buffer.from(salt, 'hex'), userId)
   return sha256('fairgrab/tag/v1', round_id, Buffer.from(nonce, 'hex'), commitment).toString('hex', 0, TAG_BYTES)
 }

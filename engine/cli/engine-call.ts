@@ -60,6 +60,7 @@ async function askEngine(target: Target, path: string, asked: Asked): Promise<An
   const request = requestOf(target, path, asked)
   const answer = await askThrice(transport, request)
   if (isDone(answer)) return answer
+  if (answer.unsent) throw new ConfigError((answer.cause as Error).message)
   if (answer.status === 0) throw new Error(noAnswer(answer, url, request.key))
   const location = answer.headers.get('location')
   const moved = location === null ? '' : `the engine is not at ${url}, give the address that leads to ${location}`

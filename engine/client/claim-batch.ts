@@ -5,7 +5,16 @@
  * A claim whose answer was once in doubt stays in doubt until it is certain, whatever a busy engine says later. Rejected:
  * asking the whole batch again. It would be right, and ten thousand certain answers would be paid for twice.
  */
-import { type ClaimOptions, claimBody, claimPath, type Granted, type NotNow, type RoundSays, SAYS } from './claim.ts'
+import {
+  type ClaimOptions,
+  claimBody,
+  claimPath,
+  type Granted,
+  isOwn,
+  isSaid,
+  type NotNow,
+  type RoundSays,
+} from './claim.ts'
 import { type NotDone, notDone } from './ending.ts'
 import { DEADLINE_MS, insist, LEAST_MS, type Patience, pause, waitBefore } from './patience.ts'
 import { type Answer, isDone, type Transport } from './transport.ts'
@@ -17,7 +26,13 @@ export type BatchClaim = Pick<ClaimOptions, 'pool' | 'slot'> & { readonly user: 
 export type BatchResult =
   | Granted
   | { readonly outcome: 'entered' | RoundSays['outcome'] | NotNow['outcome'] }
-  | { readonly outcome: NotDone['outcome']; readonly code?: string | undefined }
+  | {
+      readonly outcome: NotDone['outcome']
+      readonly code?: string | undefined
+      /** Where the whole batch was refused: what is wrong with it. */
+      readonly detail?: string
+      readonly executed: NotDone['executed']
+    }
 
 const BATCH_MAX = 4096
 const NOT_EXECUTED = ['overloaded', 'fenced', 'unavailable', 'rate_limited']
@@ -25,15 +40,17 @@ const DOUBTFUL = ['unknown', 'internal']
 
 interface Item {
   readonly outcome: string
+  readonly claim?: unknown
 }
 
-/** A result that is certain, or undefined. */
-function certain(item: Item): BatchResult | undefined {
-  const { outcome } = item
-  if (outcome === 'granted' || outcome === 'entered' || SAYS.includes(outcome)) return item as BatchResult
-  return NOT_EXECUTED.includes(outcome) || DOUBTFUL.includes(outcome)
-    ? undefined
-    : { outcome: 'refused', code: outcome }
+const isOpen = ({ outcome }: Item): boolean => [...NOT_EXECUTED, ...DOUBTFUL].includes(outcome)
+
+function resultOf(item: Item, inDoubt: boolean): BatchResult {
+  const { outcome: code } = item
+  if (code === 'granted' || code === 'entered' || isSaid(code, inDoubt)) return item as BatchResult
+  const executed = inDoubt ? 'maybe' : 'no'
+  if (!isOpen(item)) return { outcome: 'refused', code, executed }
+  return inDoubt ? { outcome: 'unknown', executed } : { outcome: 'not_executed', code, executed }
 }
 
 class Batch {
@@ -45,36 +62,32 @@ class Batch {
 
   constructor(claims: readonly BatchClaim[]) {
     this.#claims = claims
-    this.results = claims.map(() => ({ outcome: 'not_executed' }))
+    this.results = claims.map(() => ({ outcome: 'not_executed', executed: 'no' }))
     this.pending = claims.map((_, place) => place)
   }
 
   /** One request for all that is pending. True when it was answered one by one. */
   async ask(transport: Transport, round: string, patience: Patience): Promise<boolean> {
-    const claims = this.pending.map(place => claimBody(this.#claims[place] as BatchClaim))
+    const asked = this.pending
+    const claims = asked.map(place => claimBody(this.#claims[place] as BatchClaim))
     const path = `${claimPath(round)}/batch?vouchers=true`
-    const expects = ({ results }: Answer['body']) => Array.isArray(results) && results.length === claims.length
+    const isFor = (item: Item, i: number) =>
+      item.outcome !== 'granted' || isOwn(item.claim, round, this.#claims[asked[i] as number] as BatchClaim)
+    const expects = ({ results }: Answer['body']) =>
+      Array.isArray(results) && results.length === claims.length && results.every(isFor)
     const settled = await insist(transport, { method: 'POST', path, body: { claims }, expects }, patience)
     const { answer, inDoubt } = settled
     if (!isDone(answer)) {
-      const { outcome } = notDone(settled)
-      for (const place of this.pending) this.#end(place, { outcome, code: answer.code })
+      for (const place of asked) this.results[place] = notDone({ answer, inDoubt: inDoubt || this.#doubted.has(place) })
       return false
     }
-    const asked = this.pending
     this.pending = asked.filter((place, i) => {
       const item = (answer.body.results as Item[])[i] as Item
       if (inDoubt || DOUBTFUL.includes(item.outcome)) this.#doubted.add(place)
-      const result = certain(item)
-      this.#end(place, result ?? { outcome: 'not_executed', code: item.outcome })
-      return result === undefined
+      this.results[place] = resultOf(item, this.#doubted.has(place))
+      return isOpen(item)
     })
     return this.pending.length > 0
-  }
-
-  #end(place: number, result: BatchResult): void {
-    const isOpen = result.outcome === 'not_executed' && this.#doubted.has(place)
-    this.results[place] = isOpen ? { outcome: 'unknown' } : result
   }
 }
 

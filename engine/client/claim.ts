@@ -8,7 +8,7 @@
 import { type NotDone, notDone } from './ending.ts'
 import { insist, type Patience } from './patience.ts'
 import { Receipt, type ReceiptFields } from './receipt.ts'
-import type { Answer, Transport } from './transport.ts'
+import { type Answer, inPath, isDone, type Transport } from './transport.ts'
 
 export interface ClaimOptions extends Patience {
   /** For whom, with a key; a user's token names its own. */
@@ -67,22 +67,36 @@ export interface NotNow {
 
 export type ClaimResult = Granted | Entered | RoundSays | NotNow | NotDone
 
-/** A round's own answers to a claim. */
-export const SAYS: readonly string[] = ['sold_out', 'limit_reached', 'closed', 'not_eligible', 'paused', 'not_open']
+const SAYS = ['sold_out', 'limit_reached', 'closed', 'paused', 'not_open']
 
-export const claimPath = (round: string): string => `/v1/rounds/${encodeURIComponent(round)}/claims`
+/** Whether a round itself said so; `not_eligible` is said of a token before anybody looks for what was granted. */
+export const isSaid = (code = '', inDoubt = false): boolean =>
+  SAYS.includes(code) || (code === 'not_eligible' && !inDoubt)
+
+/** Whether a claim, or an entry, is the one that was asked for. */
+export function isOwn(given: unknown, round: string, { user, slot = 1 }: ClaimOptions): boolean {
+  const { round_id, user_id, slot: place } = Object(given) as Partial<Claim>
+  return round_id === round && place === slot && (user === undefined || user_id === user)
+}
+
+export const claimPath = (round: string): string => `/v1/rounds/${inPath(round)}/claims`
 
 /** The parts of a claim as the API names them. */
 export const claimBody = ({ user, pool, slot }: ClaimOptions) => ({ user_id: user, pool, slot })
 
 export async function claim(transport: Transport, round: string, options: ClaimOptions = {}): Promise<ClaimResult> {
-  const expects = ({ claim, receipt }: Answer['body']) => Boolean(claim ?? receipt)
+  const { user, slot = 1 } = options
+  const expects = ({ claim, receipt, vouchers }: Answer['body']) =>
+    isOwn(claim ?? { slot, user_id: user, ...(receipt as object) }, round, options) &&
+    (!claim || Array.isArray(vouchers))
   const asked = { method: 'POST', path: claimPath(round), body: claimBody(options), expects } as const
   const settled = await insist(transport, asked, options)
-  const { body, code } = settled.answer
-  if (body.claim) return body as unknown as Granted
-  if (body.receipt)
-    return { outcome: 'entered', receipt: new Receipt(body.receipt as ReceiptFields, transport, options.user) }
-  if (code === undefined || !SAYS.includes(code)) return notDone(settled)
+  const { answer, inDoubt } = settled
+  const { body, code } = answer
+  if (isDone(answer))
+    return body.claim
+      ? ({ ...body, outcome: 'granted' } as Granted)
+      : { outcome: 'entered', receipt: new Receipt(body.receipt as ReceiptFields, transport, user) }
+  if (!isSaid(code, inDoubt)) return notDone(settled)
   return { ...body, outcome: code } as unknown as RoundSays | NotNow
 }

@@ -2,19 +2,19 @@
  * How a change ends that was not done, alike for claims and redemptions: refused, not executed in time, or in doubt.
  *
  * Each says by `executed` what may be concluded, as the outcome table does. A refusal that says nothing about the change itself
- * (a token that ended, a proxy's own page) does not take an earlier doubt away. Reads have no such endings: what could not be
+ * (a token that ended or lost its cohort, a proxy's own page) does not take an earlier doubt away. Reads have no such endings: what could not be
  * read is an error (`EngineError`).
  */
 import type { Code } from '../base/codes.ts'
 import { passes, type Settled, wantedWait } from './patience.ts'
 import type { Answer } from './transport.ts'
 
-/** The engine, or something in front of it, said no: asking again in the same words is of no use. */
+/** The engine, or something in front of it, said no, or it could not be sent: asking again in the same words is of no use. */
 export interface Refused {
   readonly outcome: 'refused'
   /** Of the outcome table; undefined where it was not the engine that answered. */
   readonly code: Code | undefined
-  /** Of HTTP. */
+  /** Of HTTP; 0 where nothing was sent. */
   readonly status: number
   readonly detail: string
   /** `maybe` where an earlier attempt had no answer and this one does not say what became of it. */
@@ -46,9 +46,16 @@ export type NotDone = Refused | NotExecuted | InDoubt
 /** Where the engine refuses before it looks for what was done. */
 const BLIND = [401, 403, 404]
 
-function detailOf({ status, body, cause, headers }: Answer): string {
+/** An error's own words, and those of what is behind it: Node's `fetch failed` says nothing. */
+const wordsOf = (error: unknown): string =>
+  [error, (error as Error)?.cause]
+    .filter(each => each !== undefined)
+    .map(each => (each as Error).message || (each as { readonly code?: string }).code || String(each))
+    .join(': ')
+
+function detailOf({ status, body, cause, headers, unsent }: Answer): string {
   if (typeof body.detail === 'string') return body.detail
-  if (cause !== undefined) return String(cause)
+  if (cause !== undefined) return (unsent ? 'not sent: ' : '') + wordsOf(cause)
   const to = headers.get('location')
   return to ? `the engine is elsewhere: ${to}` : `${status} by something in front of the engine`
 }

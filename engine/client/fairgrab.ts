@@ -55,11 +55,17 @@ export type Request =
   | (Asked & { readonly method?: 'GET' })
   | (Asked & { readonly method: 'POST' | 'PUT'; readonly key: string })
 
+const OPTIONS = ['url', 'token', 'key', 'fetch', 'WebSocket']
+
 export class Fairgrab {
   readonly #transport: Transport
   readonly #watch: RoundWatch
 
+  /** Throws TypeError for an option that is none, a url that is no address, and a token beside a key. */
   constructor(options: FairgrabOptions) {
+    const strange = Object.keys(options).find(name => !OPTIONS.includes(name))
+    if (strange) throw new TypeError(`there is no option ${strange}; patience goes with each call`)
+    if (options.token && options.key) throw new TypeError('give a token or a key, not both')
     this.#transport = new Transport(options)
     this.#watch = new RoundWatch(this.#transport.url, options.WebSocket)
   }
@@ -111,10 +117,12 @@ export class Fairgrab {
     return reverse(this.#transport, redemptionId, request, patience)
   }
 
-  /** Any other route: its body, or EngineError. It is asked again like everything here, so a change needs a key. */
+  /** Any other route: its body, or EngineError. It is asked again like everything here, so a change without a key is a TypeError. */
   async request<Body>(asked: Request, patience?: Patience): Promise<Body> {
+    const { method = 'GET', key } = asked
+    if (method !== 'GET' && !key) throw new TypeError(`${method} ${asked.path}: a change needs its key`)
     const settled = await insist(this.#transport, asked, patience)
-    if (!isDone(settled.answer)) throw new EngineError(settled, `${asked.method ?? 'GET'} ${asked.path}`)
+    if (!isDone(settled.answer)) throw new EngineError(settled, `${method} ${asked.path}`)
     return settled.answer.body as Body
   }
 }

@@ -2,12 +2,13 @@
  * The receipt of an entry into a draw, checked where it is kept: the engine's signature over it, and whose it is.
  *
  * Hashes and the Ed25519 signature are WebCrypto's, so nothing has to be loaded; a platform that has none of it says so, and
- * nothing passes for right that was not computed. What a receipt proves of the draw itself needs the published files:
+ * nothing passes for right that was not computed. Parts are hashed in a row, so each has to have its own length before: cut at
+ * another place the same row would be somebody else's. What a receipt proves of the draw itself needs the published files:
  * `fairgrab draw check`. Rejected: trusting the key in the answer. The keys are the engine's published ones, by their id.
  */
 import { EngineError } from './ending.ts'
 import { insist, type Patience } from './patience.ts'
-import { isDone, type Transport } from './transport.ts'
+import { inPath, isDone, type Transport } from './transport.ts'
 
 /** As it came with the claim; everything of it may be kept as JSON. */
 export interface ReceiptFields {
@@ -42,11 +43,15 @@ export class Unchecked extends Error {}
 const TEXT = new TextEncoder()
 const ED25519 = { name: 'Ed25519' }
 
-export const bytesOf = (hex: string): Uint8Array<ArrayBuffer> =>
-  Uint8Array.from(hex.match(/../g) ?? [], pair => Number.parseInt(pair, 16))
-
 export const hexOf = (bytes: ArrayBuffer): string =>
   Array.from(new Uint8Array(bytes), byte => byte.toString(16).padStart(2, '0')).join('')
+
+/** So many bytes that a text says in lower case, with nothing between them; any number where none is given. Throws else. */
+export function bytesOf(hex: string, length = hex.length / 2): Uint8Array<ArrayBuffer> {
+  const bytes = Uint8Array.from(String(hex).match(/../g) ?? [], pair => Number.parseInt(pair, 16))
+  need(bytes.length === length && hexOf(bytes.buffer) === hex, `Not ${length} bytes in hexadecimal: ${hex}`)
+  return bytes
+}
 
 /** SHA-256 of the parts in a row, in hexadecimal; a part is bytes or a text. */
 export async function sha256(...parts: readonly (string | Uint8Array<ArrayBuffer>)[]): Promise<string> {
@@ -64,10 +69,10 @@ export async function isSigned(
   signature: string,
   publicKey: string,
 ): Promise<boolean> {
-  const key = await crypto.subtle.importKey('raw', bytesOf(publicKey), ED25519, false, ['verify']).catch(() => {
+  const key = await crypto.subtle.importKey('raw', bytesOf(publicKey, 32), ED25519, false, ['verify']).catch(() => {
     throw new Unchecked('this platform knows no Ed25519; fairgrab draw check does')
   })
-  return crypto.subtle.verify(ED25519, key, bytesOf(signature), message)
+  return crypto.subtle.verify(ED25519, key, bytesOf(signature, 64), message)
 }
 
 /** The root that a leaf's records and its path lead to. */
@@ -75,13 +80,18 @@ export async function rootOf(records: string, path: readonly string[]): Promise<
   let node = await sha256(Uint8Array.of(0), bytesOf(records))
   for (const step of path) {
     const sibling = step.slice(1)
-    node = await sha256(Uint8Array.of(1), bytesOf(step[0] === 'L' ? sibling + node : node + sibling))
+    need(step === `L${sibling}` || step === `R${sibling}`, 'A step of the path is of no side.')
+    node = await sha256(Uint8Array.of(1), bytesOf(step[0] === 'L' ? sibling + node : node + sibling, 64))
   }
   return node
 }
 
-export const recordOf = ({ tag, pool }: Pick<ReceiptFields, 'tag' | 'pool'>): string =>
-  tag + pool.toString(16).padStart(2, '0')
+/** The 17 bytes of an entry, in hexadecimal. */
+export function recordOf({ tag, pool }: Pick<ReceiptFields, 'tag' | 'pool'>): string {
+  const bytes = Uint8Array.of(...bytesOf(tag, 16), pool)
+  need(bytes[16] === pool, 'The pool is no place in a list.')
+  return hexOf(bytes.buffer)
+}
 
 /** That the engine signed it, in a sentence. Throws with what is wrong. */
 export async function checkSignature(receipt: ReceiptFields, keys: readonly PublishedKey[]): Promise<string> {
@@ -89,7 +99,7 @@ export async function checkSignature(receipt: ReceiptFields, keys: readonly Publ
   need((await rootOf(recordOf(receipt), path)) === root, 'Tag, pool and path do not lead to the root of the receipt.')
   const key = keys.find(known => known.key_id === id)?.public_key
   need(key, `The engine publishes no key ${id}.`)
-  need((await sha256(bytesOf(key))).startsWith(id), `The key ${id} is not the one that its id names.`)
+  need((await sha256(bytesOf(key))).slice(0, 16) === id, `The key ${id} is not the one that its id names.`)
   const message = TEXT.encode(`fairgrab/receipt/v1\n${round}\n${window}\n${at}\n${root}\n`)
   need(await isSigned(message, receipt.signature, key), 'The signature is not the engine’s.')
   return `Signed by the engine’s key ${id}.`
@@ -99,9 +109,9 @@ export async function checkSignature(receipt: ReceiptFields, keys: readonly Publ
 export async function checkOwner(receipt: ReceiptFields, userId: string | undefined): Promise<string> {
   const { salt, nonce, tag, round_id: round } = receipt
   if (!salt || !nonce || !userId) throw new Unchecked('the receipt does not say whose it is')
-  const person = await sha256(bytesOf(salt), userId)
-  const own = await sha256('fairgrab/tag/v1', round, bytesOf(nonce), bytesOf(person))
-  need(own.startsWith(tag), `The tag is not that of ${userId}.`)
+  const person = await sha256(bytesOf(salt, 16), userId)
+  const own = await sha256('fairgrab/tag/v1', round, bytesOf(nonce, 16), bytesOf(person))
+  need(own.slice(0, 32) === tag, `The tag is not that of ${userId}.`)
   return `The tag is that of ${userId}.`
 }
 
@@ -120,7 +130,7 @@ export async function publishedKeys(
   round: string,
   patience?: Patience,
 ): Promise<readonly PublishedKey[]> {
-  const path = `/v1/rounds/${encodeURIComponent(round)}/draw/key`
+  const path = `/v1/rounds/${inPath(round)}/draw/key`
   const settled = await insist(transport, { path, expects: ({ keys }) => Array.isArray(keys) }, patience)
   if (!isDone(settled.answer)) throw new EngineError(settled, path)
   return settled.answer.body.keys as readonly PublishedKey[]

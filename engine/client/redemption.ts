@@ -7,7 +7,7 @@
  */
 import { type NotDone, notDone } from './ending.ts'
 import { insist, type Patience } from './patience.ts'
-import { type Answer, isDone, type Transport } from './transport.ts'
+import { type Answer, inPath, isDone, type Transport } from './transport.ts'
 
 /** How a change of a till ends: done, with what the engine answered, or one of the endings of a change that was not. */
 export type TillResult<Outcome extends string, Body> =
@@ -75,23 +75,32 @@ export interface Keyed extends Patience {
 interface Change {
   readonly path: string
   readonly body: unknown
+  /** What the answer has to repeat: another one is somebody else's. */
+  readonly repeats: Readonly<Record<string, string>>
   readonly patience: Patience & { readonly key?: string | undefined }
 }
+
+/** A code as it was issued, however somebody typed it. */
+const plain = (code: unknown): string =>
+  String(code).toUpperCase().replace(/[- ]/g, '').replace(/O/g, '0').replace(/[IL]/g, '1')
 
 /** Posts a change and insists on its answer. */
 async function change<Outcome extends string, Body>(
   transport: Transport,
   outcome: Outcome,
-  { path, body, patience }: Change,
+  { path, body, repeats, patience }: Change,
 ): Promise<TillResult<Outcome, Body>> {
-  const expects = ({ state }: Answer['body']) => typeof state === 'string'
+  const expects = (given: Answer['body']) =>
+    Object.entries(repeats).every(([name, text]) =>
+      name === 'code' ? plain(given.code) === plain(text) : given[name] === text,
+    )
   const settled = await insist(transport, { method: 'POST', path, body, key: patience.key, expects }, patience)
   const { answer } = settled
   if (!isDone(answer)) return notDone(settled)
   return { outcome, body: answer.body as Body, replayed: answer.headers.has('idempotent-replayed') }
 }
 
-const voucherPath = (code: string, action: string): string => `/v1/vouchers/${encodeURIComponent(code)}/${action}`
+const voucherPath = (code: string, action: string): string => `/v1/vouchers/${inPath(code)}/${action}`
 
 export interface LockRequest {
   readonly order_id: string
@@ -101,24 +110,36 @@ export interface LockRequest {
 
 /** Keeps a voucher for an order. */
 export const lock = (transport: Transport, code: string, body: LockRequest, patience: Patience = {}) =>
-  change<'locked', Locked>(transport, 'locked', { path: voucherPath(code, 'lock'), body, patience })
+  change<'locked', Locked>(transport, 'locked', {
+    path: voucherPath(code, 'lock'),
+    body,
+    repeats: { code, state: 'locked' },
+    patience,
+  })
 
 /** Takes an order's lock off again. */
 export const unlock = (transport: Transport, code: string, order_id: string, patience: Patience = {}) =>
   change<'unlocked', { readonly code: string; readonly state: string }>(transport, 'unlocked', {
     path: voucherPath(code, 'unlock'),
     body: { order_id },
+    repeats: { code },
     patience,
   })
 
 /** Uses a voucher for an order, once for each key. */
 export const redeem = (transport: Transport, body: RedemptionRequest, patience: Keyed) =>
-  change<'redeemed', Redemption>(transport, 'redeemed', { path: '/v1/redemptions', body, patience })
+  change<'redeemed', Redemption>(transport, 'redeemed', {
+    path: '/v1/redemptions',
+    body,
+    repeats: { code: body.code, order_id: body.order.id, merchant_id: body.merchant_id },
+    patience,
+  })
 
 /** Takes a redemption back, once for each key. */
 export const reverse = (transport: Transport, id: string, body: ReversalRequest, patience: Keyed) =>
   change<'reversed', Reversal>(transport, 'reversed', {
-    path: `/v1/redemptions/${encodeURIComponent(id)}/reversals`,
+    path: `/v1/redemptions/${inPath(id)}/reversals`,
     body,
+    repeats: { redemption_id: id },
     patience,
   })

@@ -8,7 +8,7 @@ import { EngineError } from './ending.ts'
 import { insist, type Patience } from './patience.ts'
 import type { RoundWatch, WatchOptions } from './stock.ts'
 import type { StockFrame } from './stream.ts'
-import { isDone, type Transport } from './transport.ts'
+import { inPath, isDone, type Transport } from './transport.ts'
 
 export interface Round {
   readonly id: string
@@ -27,14 +27,14 @@ const SECOND_MS = 1000
 
 /** A round; throws EngineError where there is none, or none could be read in time. */
 export async function readRound(transport: Transport, roundId: string, patience?: Patience): Promise<Round> {
-  const path = `/v1/rounds/${encodeURIComponent(roundId)}`
+  const path = `/v1/rounds/${inPath(roundId)}`
   const settled = await insist(transport, { path, expects: ({ id }) => id === roundId }, patience)
   if (!isDone(settled.answer)) throw new EngineError(settled, path)
   return settled.answer.body as unknown as Round
 }
 
 /**
- * Milliseconds until a round opens, now and at each full second; null while it opens by hand. Ends when it opens, or does not
+ * Whole milliseconds until a round opens, now and at each full second; null while it opens by hand. Ends when it opens, or does not
  * wait for its opening any more.
  */
 export async function* countdown(
@@ -43,24 +43,29 @@ export async function* countdown(
   { signal }: WatchOptions = {},
 ): AsyncGenerator<number | null> {
   const { opens_at: opensAt } = await readRound(transport, roundId, { signal })
+  const opens = Date.parse(opensAt ?? '') || null
   let state: string | undefined
   let shown: number | null | undefined
   let failure: unknown
+  let isNews = false
   let wake = () => {}
+  const tell = () => {
+    isNews = true
+    wake()
+  }
   const leave = watch.add(roundId, {
     received: frame => {
       state = frame.state
-      wake()
+      tell()
     },
     missed: () => {},
     failed: error => {
       failure = error
-      wake()
+      tell()
     },
   })
-  const end = () => wake()
-  signal?.addEventListener('abort', end)
-  /** Resolves with news, or after so many milliseconds. */
+  signal?.addEventListener('abort', tell)
+  /** Resolves with news, also with what came while the reader was busy, or after so many milliseconds. */
   const news = (ms?: number) =>
     new Promise<void>(resolve => {
       const timer = ms === undefined ? undefined : setTimeout(resolve, ms)
@@ -68,12 +73,14 @@ export async function* countdown(
         clearTimeout(timer)
         resolve()
       }
+      if (isNews) wake()
     })
   try {
     for (;;) {
+      isNews = false
       signal?.throwIfAborted()
       if (failure !== undefined) throw failure
-      const left = opensAt === null ? null : Date.parse(opensAt) - watch.now()
+      const left = opens === null ? null : Math.ceil(opens - watch.now())
       if (state === undefined) await news()
       else if (state !== 'scheduled' || (left !== null && left <= 0)) return
       else {
@@ -85,7 +92,7 @@ export async function* countdown(
       }
     }
   } finally {
-    signal?.removeEventListener('abort', end)
+    signal?.removeEventListener('abort', tell)
     leave()
   }
 }

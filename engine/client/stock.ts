@@ -2,7 +2,7 @@
  * The stock of rounds as it moves: one socket for all who watch, open while somebody does, and for each of them an iterator.
  *
  * Frames are absolute, so only the newest is kept for a reader who is slow: nothing that matters is lost. A lower version of
- * the same epoch is old and dropped; another epoch replaces everything. A lost connection is news of its own, `gap`: what is
+ * an epoch than one that came is old and dropped; another epoch replaces everything. A lost connection is news of its own, `gap`: what is
  * shown may be old from here on, and the next stock says that it came behind one. Rejected: ending the iterator at a lost
  * connection. Everybody would write the same loop around it.
  */
@@ -30,10 +30,6 @@ export interface Viewer {
   /** It can never be watched. */
   readonly failed: (error: Error) => void
 }
-
-/** Whether a frame is older than another one of the same epoch. */
-export const isOlder = (frame: StockFrame, than: StockFrame | undefined): boolean =>
-  frame.epoch === than?.epoch && frame.version < than.version
 
 export class RoundWatch {
   readonly #viewers = new Map<string, Set<Viewer>>()
@@ -63,12 +59,12 @@ export class RoundWatch {
 
   /** Watches a round; what is returned ends it. */
   add(roundId: string, viewer: Viewer): () => void {
+    if (this.#state === undefined || this.#state === 'refused') this.#stream.connect()
     const viewers = this.#viewers.get(roundId) ?? new Set()
     this.#viewers.set(roundId, viewers.add(viewer))
     const known = this.#newest.get(roundId)
     if (known) viewer.received(known)
-    if (this.#state === undefined || this.#state === 'refused') this.#stream.connect()
-    else this.#watch()
+    this.#watch()
     return () => {
       viewers.delete(viewer)
       if (viewers.size > 0) return
@@ -107,11 +103,14 @@ class Unread implements Viewer {
   #gap: string | undefined
   #error: unknown
   #last: StockFrame | undefined
+  /** The highest version of each epoch that came. */
+  readonly #versions = new Map<string, number>()
   #afterGap = false
   #wake = () => {}
 
   readonly received = (frame: StockFrame): void => {
-    if (isOlder(frame, this.#frame ?? this.#last)) return
+    if (frame.version < (this.#versions.get(frame.epoch) ?? 0)) return
+    this.#versions.set(frame.epoch, frame.version)
     this.#frame = frame
     this.#wake()
   }

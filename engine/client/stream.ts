@@ -3,7 +3,7 @@
  *
  * It asks for stock only, which is public, so no credential is ever part of an address. A ping every two seconds brings the
  * engine's time and proves that what is shown is current; a ping without any answer for six seconds is a lost connection,
- * which a network that died in silence would not show. Whether and when to come back says the range of the close code; the
+ * which a network that died in silence would not show; one that says something garbled is lost, too. Whether and when to come back says the range of the close code; the
  * delay is random so that all viewers do not return together, and grows until a pong came. A subscription that is refused for
  * one of several rounds is asked for each alone; one that passes is asked again.
  */
@@ -15,6 +15,8 @@ const SILENCE_MS = 6000
 const RETRY_MS = 500
 const RETRY_MS_MAX = 15_000
 const OPEN = 1
+/** The one close code of 4400 to 4499 after which one comes back. */
+const IDLE = 4408
 /** Refusals of a subscription that nothing but a change of what is asked ends. */
 const FINAL = ['not_found', 'invalid', 'malformed']
 
@@ -84,9 +86,19 @@ interface Frame {
   readonly detail?: string
 }
 
+/** A frame of the engine, or undefined for anything else. */
+function frameOf(data: unknown): Frame | undefined {
+  try {
+    const frame = JSON.parse(String(data))
+    return typeof frame?.op === 'string' ? frame : undefined
+  } catch {
+    return undefined
+  }
+}
+
 /** Milliseconds until the next attempt, or undefined when trying again without a change is of no use. */
 export function reconnectAfter(code: number, attempt: number, random = Math.random()): number | undefined {
-  if (code >= 4400 && code < 4500) return undefined
+  if (code >= 4400 && code < 4500 && code !== IDLE) return undefined
   const least = code >= 4500 && code < 4600 ? 1000 : 0
   return least + random * Math.min(RETRY_MS_MAX, RETRY_MS * 2 ** attempt)
 }
@@ -118,9 +130,9 @@ export class Stream {
     this.close()
     const { address, changed, WebSocket: Given = globalThis.WebSocket as SocketClass | undefined } = this.#options
     if (!Given) throw new Error('this platform has no WebSocket: give one, new Fairgrab({ …, WebSocket })')
-    changed({ state: 'connecting' })
     const socket = new Given(address, 'fairgrab.json.v1')
     this.#socket = socket
+    changed({ state: 'connecting' })
     // A socket that was left says nothing any more.
     const own =
       <Event>(take: (event: Event) => void) =>
@@ -128,7 +140,11 @@ export class Stream {
         this.#socket === socket && take(event)
     socket.addEventListener(
       'message',
-      own(({ data }) => this.#take(JSON.parse(String(data)) as Frame)),
+      own(({ data }) => {
+        const frame = frameOf(data)
+        if (frame) this.#take(frame)
+        else this.#lost(1006, 'what came is no frame')
+      }),
     )
     socket.addEventListener(
       'close',

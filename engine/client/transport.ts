@@ -3,7 +3,8 @@
  *
  * An answer that did not come, or not whole, is an answer with status 0: the request may have been executed. Only the engine's
  * own problems have a `code`; what a proxy says on its way has none, whatever its body looks like. Nothing follows a
- * redirect: it would make a GET of a claim. Rejected: throwing on a refusal. It is an expected answer.
+ * redirect: it would make a GET of a claim. What fails before anything is sent (no token, a key that no header can carry) says so
+ * and is certainly not executed. Rejected: throwing on a refusal. It is an expected answer.
  */
 import type { Code } from '../base/codes.ts'
 
@@ -43,9 +44,12 @@ export interface Answer {
   readonly headers: Headers
   /** Why no answer came. */
   readonly cause?: unknown
+  /** Nothing was sent. */
+  readonly unsent?: true | undefined
 }
 
 const PROBLEM = 'urn:fairgrab:problem:'
+const NOTHING = { status: 0, code: undefined, body: {}, bytes: new Uint8Array() }
 
 function parsed(bytes: Uint8Array): Readonly<Record<string, unknown>> {
   try {
@@ -57,7 +61,9 @@ function parsed(bytes: Uint8Array): Readonly<Record<string, unknown>> {
 }
 
 async function read(response: Response): Promise<Answer> {
-  const { status, headers } = response
+  const { headers, type } = response
+  // A browser hides where a redirect leads, and which one it is.
+  const status = type === 'opaqueredirect' ? 302 : response.status
   const bytes = new Uint8Array(await response.arrayBuffer())
   const body = parsed(bytes)
   const code = body.type === PROBLEM + body.code ? (body.code as Code) : undefined
@@ -66,33 +72,61 @@ async function read(response: Response): Promise<Answer> {
 
 export const isDone = ({ status }: Pick<Answer, 'status'>): boolean => status >= 200 && status < 300
 
+/** An id as a part of a path. Half a character, which no id has, is asked for as U+FFFD. */
+export const inPath = (id: string): string => encodeURIComponent(`${id}`.replace(/\p{Cs}/gu, '\ufffd'))
+
+/** The longest that a timer can wait; a longer one would ring at once. */
+export const TIMER_MS_MAX = 2 ** 31 - 1
+
+/** What is not all visible ASCII would be cut on its way, unseen: two keys would be one. */
+function insistVisible(name: string, text: string): void {
+  if (!/^[!-~]+$/.test(text)) throw new TypeError(`${name}: visible characters of ASCII, not "${text}"`)
+}
+
 export class Transport {
   readonly url: string
   readonly #options: TransportOptions
+  /** The origin of the page that this runs in, where it is not the engine's. */
+  readonly #foreign: string | undefined
 
+  /** Throws TypeError where `url` is no address. */
   constructor(options: TransportOptions) {
+    const { url } = options
+    if (url !== '' && !/^https?:\/\/[^/?#@\s]+(\/[^?#\s]*)?$/.test(url))
+      throw new TypeError(`url: an address such as https://claims.example, not "${url}"`)
     this.#options = options
-    this.url = options.url.replace(/\/+$/, '')
+    this.url = url.replace(/\/+$/, '')
+    const { origin } = (globalThis as { readonly location?: { readonly origin: string } }).location ?? {}
+    this.#foreign = url !== '' && new URL(url).origin !== origin ? origin : undefined
   }
 
   /** Sends and gives the answer as soon as its head is there; for a body that is read as it comes. Throws when none came. */
-  async open({ method = 'GET', path, body, key, headers }: Asked, signal?: AbortSignal): Promise<Response> {
+  async open(
+    { method = 'GET', path, body, key, headers }: Asked,
+    signal?: AbortSignal,
+    sending = () => {},
+  ): Promise<Response> {
     const { token, key: own, fetch: ask = globalThis.fetch } = this.#options
     const credential = (typeof token === 'string' ? token : await token?.()) || own
+    if (credential) insistVisible('token or key', credential.trim())
+    if (key !== undefined) insistVisible('Idempotency-Key', key)
     const isText = typeof body === 'string'
-    return ask(this.url + path, {
+    const request: RequestInit = {
       method,
-      headers: {
+      headers: new Headers({
         accept: 'application/json',
         ...(credential ? { authorization: `Bearer ${credential}` } : {}),
         ...(body === undefined || isText ? {} : { 'content-type': 'application/json' }),
         ...(key === undefined ? {} : { 'idempotency-key': key }),
         ...headers,
-      },
+      }),
       redirect: 'manual',
       ...(body === undefined ? {} : { body: isText ? body : JSON.stringify(body) }),
       ...(signal ? { signal } : {}),
-    })
+    }
+    signal?.throwIfAborted()
+    sending()
+    return ask(this.url + path, request)
   }
 
   /** One attempt of at most so many milliseconds. Throws only when `signal` aborted. */
@@ -100,18 +134,33 @@ export class Transport {
     signal?.throwIfAborted()
     const cut = new AbortController()
     const stop = () => cut.abort(signal?.reason)
-    const timer = setTimeout(() => cut.abort(new Error(`no answer within ${Math.round(ms)} ms`)), ms)
+    const late = () => cut.abort(new Error(`no answer within ${Math.round(ms)} ms`))
+    const timer = setTimeout(late, Math.min(ms, TIMER_MS_MAX))
     signal?.addEventListener('abort', stop)
+    let unsent: true | undefined = true
+    const sending = () => {
+      unsent = undefined
+    }
+    // A token that does not come does not look at signals.
+    const ended = new Promise<never>((_, reject) => {
+      cut.signal.addEventListener('abort', () => reject(cut.signal.reason))
+    })
     try {
-      const answer = await read(await this.open(asked, cut.signal))
+      const answer = await Promise.race([this.open(asked, cut.signal, sending).then(read), ended])
       if (isDone(answer) && asked.expects?.(answer.body) === false) throw new Error('the answer is not the engine’s')
       return answer
     } catch (cause) {
       signal?.throwIfAborted()
-      return { status: 0, code: undefined, body: {}, bytes: new Uint8Array(), headers: new Headers(), cause }
+      return { ...NOTHING, headers: new Headers(), cause: this.#explained(cause), unsent }
     } finally {
       clearTimeout(timer)
       signal?.removeEventListener('abort', stop)
     }
+  }
+
+  /** A browser does not say why it keeps an answer of another origin from a page. */
+  #explained(cause: unknown): unknown {
+    if (this.#foreign === undefined || !(cause instanceof TypeError)) return cause
+    return new Error(`no answer; has FAIRGRAB_ORIGINS of the engine ${this.#foreign}?`, { cause })
   }
 }

@@ -18,7 +18,7 @@ import { bareEnv } from '../support/bare-env.ts'
 import { KEYS, startTestWorker, type TestWorker } from '../support/engine.ts'
 import { type RedisServer, startRedis } from '../support/redis.ts'
 
-const SIZE_BYTES_MAX = 6144
+const SIZE_BYTES_MAX = 7000
 const run = promisify(execFile)
 
 const built = (await import(join(ROOT, 'deploy/client-package.mjs'))) as {
@@ -50,7 +50,7 @@ afterAll(async () => {
 
 const installed = () => join(project, 'node_modules/fairgrab-client')
 
-test('the module for pages has at most six kilobytes, compressed', () => {
+test('the module for pages has at most seven kilobytes, compressed', () => {
   const bytes = gzipSync(readFileSync(join(installed(), 'fairgrab.min.js')), { level: 9 }).length
   expect(bytes).toBeLessThanOrEqual(SIZE_BYTES_MAX)
   expect(bytes).toBeGreaterThan(SIZE_BYTES_MAX / 2)

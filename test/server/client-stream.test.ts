@@ -115,12 +115,19 @@ test('a signal ends it with its reason', async () => {
 })
 
 /** A stream whose order, epochs and clock are made up, which no engine can be made to mix; over HTTP it has a round. */
-async function saying(frames: readonly object[], round: object = {}, clockMs = () => Date.now()) {
+async function saying(
+  frames: readonly object[],
+  round: object = {},
+  clockMs: () => number | string = () => Date.now(),
+) {
   const web = createServer((_, response) => response.end(JSON.stringify(round)))
   const server = new WebSocketServer({ server: web })
   web.listen(0, '127.0.0.1')
   await once(web, 'listening')
-  const now = () => new Date(clockMs()).toISOString()
+  const now = () => {
+    const ms = clockMs()
+    return typeof ms === 'string' ? ms : new Date(ms).toISOString()
+  }
   server.on('connection', socket => {
     socket.send(JSON.stringify({ op: 'welcome', server_time: now() }))
     socket.on('message', data => {
@@ -133,13 +140,106 @@ async function saying(frames: readonly object[], round: object = {}, clockMs = (
   const say = (frame: object) => {
     for (const socket of server.clients) socket.send(JSON.stringify(frame))
   }
-  return { client, say, stop: () => web.close() }
+  const sayBytes = (bytes: string | Buffer) => {
+    for (const socket of server.clients) socket.send(bytes)
+  }
+  const close = (code: number) => {
+    for (const socket of server.clients) socket.close(code)
+  }
+  return { client, say, sayBytes, close, stop: () => web.close() }
 }
+
+const scheduled = { op: 'stock', round_id: 'r', state: 'scheduled', epoch: 'a', version: 1 }
+
+test.each(['{"op":"sto', 'null', '5', '[]', '{"op":1}', Buffer.of(1, 2, 3)])(
+  'what is no frame (%#) is a lost connection and not the end of the program',
+  async bytes => {
+    const { client, sayBytes, stop } = await saying([scheduled])
+    const news = client.stock('r', { signal: leaving.signal })
+    expect((await take(news)).kind).toBe('stock')
+    sayBytes(bytes)
+    expect(await take(news)).toEqual({ kind: 'gap', reason: 'what came is no frame' })
+    expect(await take(news)).toMatchObject({ kind: 'stock', afterGap: true })
+    stop()
+  },
+)
+
+test('a socket that was idle for too long comes back, one that asked too much does not', async () => {
+  const { client, close, stop } = await saying([scheduled])
+  const news = client.stock('r', { signal: leaving.signal })
+  await take(news)
+  close(4408)
+  expect((await take(news)).kind).toBe('gap')
+  expect((await take(news)).kind).toBe('stock')
+  close(4403)
+  await expect(take(news)).rejects.toThrow('the stream is refused')
+  stop()
+})
+
+test('a countdown whose reader is busy misses neither the opening nor the end of their patience', async () => {
+  const { client, say, stop } = await saying([scheduled], { id: 'r', opens_at: null })
+  const other = client.stock('r', { signal: leaving.signal })
+  await take(other)
+  const lefts: (number | null)[] = []
+  for await (const left of client.countdown('r')) {
+    lefts.push(left)
+    say({ ...scheduled, state: 'open', version: 2 })
+    // The same socket brought it to both.
+    await take(other)
+  }
+  expect(lefts).toEqual([null])
+  say({ ...scheduled, version: 3 })
+  await take(other)
+  const patience = new AbortController()
+  const watched = (async () => {
+    for await (const _ of client.countdown('r', { signal: patience.signal })) patience.abort(new Error('enough'))
+  })()
+  await expect(watched).rejects.toThrow('enough')
+  stop()
+})
+
+test('a countdown says whole milliseconds, and none where the engine’s times are no times', async () => {
+  const soon = new Date(Date.now() + 60_000).toISOString()
+  const sound = await saying([scheduled], { id: 'r', opens_at: soon })
+  const left = (await sound.client.countdown('r', { signal: leaving.signal }).next()).value
+  expect(Number.isInteger(left)).toBe(true)
+  sound.stop()
+  const wrong = await saying([scheduled], { id: 'r', opens_at: 'soon' }, () => 'now')
+  const countdown = wrong.client.countdown('r', { signal: leaving.signal })
+  expect((await countdown.next()).value).toBeNull()
+  wrong.stop()
+})
+
+test('the countdown goes by the clock of the node that it is connected to now', async () => {
+  let ahead = 0
+  const clockMs = () => Date.now() + ahead
+  const round = { id: 'r', opens_at: new Date(Date.now() + 320_000).toISOString() }
+  const { client, close, stop } = await saying([scheduled], round, clockMs)
+  const news = client.stock('r', { signal: leaving.signal })
+  const countdown = client.countdown('r', { signal: leaving.signal })
+  await take(news)
+  expect((await countdown.next()).value).toBeGreaterThan(310_000)
+  ahead = 300_000
+  close(1012)
+  await take(news)
+  await take(news)
+  expect((await countdown.next()).value).toBeLessThan(30_000)
+  stop()
+})
+
+test('a socket that cannot be made is an error every time', async () => {
+  class Refusing extends WebSocket {
+    constructor() {
+      super('ws://127.0.0.1:2/#refused')
+    }
+  }
+  const refused = new Fairgrab({ url: proxy.url.replace('redis', 'http'), WebSocket: Refusing })
+  for (const _ of [1, 2]) await expect(take(refused.stock(round.id))).rejects.toThrow('fragment')
+})
 
 test('the countdown goes by the engine’s clock where this machine’s is hours apart from it', async () => {
   const clockMs = () => Date.now() + 7_200_000
   const round = { id: 'r', opens_at: new Date(clockMs() + 1500).toISOString() }
-  const scheduled = { op: 'stock', round_id: 'r', state: 'scheduled', epoch: 'a', version: 1 }
   const { client, stop } = await saying([scheduled], round, clockMs)
   const lefts: (number | null)[] = []
   for await (const left of client.countdown('r')) lefts.push(left)
@@ -166,6 +266,12 @@ test('a lower version of the same epoch is dropped, another epoch replaces every
   expect(await shown(next)).toEqual(['a', 6, false])
   say(frame('r', 'b', 1))
   expect(await shown(news.next())).toEqual(['b', 1, true])
+  // What is old stays old behind another epoch that nobody has read yet.
+  say(frame('r', 'c', 1))
+  say(frame('r', 'a', 5))
+  say(frame('other', 'x', 2))
+  await other.next()
+  expect(await shown(news.next())).toEqual(['c', 1, true])
   stop()
 })
 
@@ -191,10 +297,9 @@ test('a countdown of a round that opens by hand has no number, and ends with the
 test('a platform without WebSocket says so', async () => {
   const own = globalThis.WebSocket
   Reflect.deleteProperty(globalThis, 'WebSocket')
-  const news = new Fairgrab({ url: proxy.url }).stock(round.id)
-  await expect(news.next())
-    .rejects.toThrow('no WebSocket: give one')
-    .finally(() => {
-      globalThis.WebSocket = own
-    })
+  const nowhere = new Fairgrab({ url: proxy.url.replace('redis', 'http') })
+  const asked = Promise.allSettled([1, 2].map(() => take(nowhere.stock(round.id))))
+  globalThis.WebSocket = own
+  for (const result of await asked)
+    expect(result).toMatchObject({ reason: { message: expect.stringContaining('no WebSocket: give one') } })
 })

@@ -100,7 +100,13 @@ test('a batch comes in its order, whatever each of them is, and in pieces where 
   expect(again).toMatchObject({ outcome: 'granted', replayed: true, claim: { user_id: 'u7', sequence: 8 } })
   expect((again as Granted).vouchers).toHaveLength(2)
   const refused = await platform.claimBatch('rnd_none', [{ user: 'a' }, { user: 'b' }])
-  expect(refused).toEqual(Array(2).fill({ outcome: 'refused', code: 'not_found' }))
+  expect(refused).toMatchObject(Array(2).fill({ outcome: 'refused', code: 'not_found', executed: 'no' }))
+  const wrong = await platform.claimBatch(id, [{ user: 'a' }, { user: 'not a name' }])
+  expect(wrong).toMatchObject(
+    Array(2).fill({ outcome: 'refused', code: 'invalid', detail: expect.stringContaining('claims.1.user_id') }),
+  )
+  const pool = await platform.claimBatch(id, [{ user: 'a', pool: 'none' }])
+  expect(pool).toMatchObject([{ code: 'invalid', detail: expect.stringContaining('pool'), executed: 'no' }])
 })
 
 test('a round as the API has it, and an error where there is none', async () => {
@@ -146,6 +152,9 @@ test('a till locks, redeems once for each key, and takes it back', async () => {
   const asked = { code, order, merchant_id: 'm1' }
   const first = await till.redeem(asked, { key: 'receipt-1' })
   expect(first).toMatchObject({ outcome: 'redeemed', replayed: false, body: { discount_amount: 1000 } })
+  const typed = (code.match(/.{5}/g) ?? []).join('-').toLowerCase().replaceAll('0', 'o').replaceAll('1', 'l')
+  expect(await till.redeem({ ...asked, code: typed }, { key: 'receipt-1' })).toMatchObject({ outcome: 'refused' })
+  expect(await till.lock(typed, { order_id: 'o2' })).toMatchObject({ code: 'already_redeemed' })
   expect(await till.redeem(asked, { key: 'receipt-1' })).toEqual({ ...first, replayed: true })
   expect(await till.redeem(asked, { key: 'receipt-2' })).toMatchObject({ outcome: 'refused', code: 'already_redeemed' })
   if (first.outcome !== 'redeemed') throw new Error(first.detail)

@@ -4,63 +4,23 @@
  *
  * Also what is not the engine's: a proxy's pages, answers that break off, bodies that are nobody's, a server that is silent.
  */
-import { once } from 'node:events'
-import { createServer, type ServerResponse } from 'node:http'
-import type { AddressInfo } from 'node:net'
-import { expect, onTestFinished, test } from 'vitest'
+import { expect, test } from 'vitest'
 import { CODES, type Code } from '../../engine/base/codes.ts'
 import type { ClaimResult } from '../../engine/client/claim.ts'
 import { EngineError, Fairgrab } from '../../engine/client/fairgrab.ts'
 import { isDoubtful, passes, waitBefore, wantedWait } from '../../engine/client/patience.ts'
-import { problem } from '../../engine/wire/problem.ts'
-
-const GRANT = {
-  outcome: 'granted',
-  claim: { id: 'clm_1_1', round_id: 'rnd_1', user_id: 'ada', pool: 'general', slot: 1, sequence: 1, granted_at: '' },
-  vouchers: [],
-}
-/** Soon enough for a test, and still a wait that the engine asked for. */
-const SOON = { retry_after_ms: 20 }
-
-type Reply = (response: ServerResponse) => void
-
-const json =
-  (status: number, body: object): Reply =>
-  response =>
-    response.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(body))
-const refuse = (code: Code, extra: object = SOON): Reply =>
-  json(CODES[code].status, problem(code, undefined, { ...extra }))
-const grant = json(201, GRANT)
-const page =
-  (status: number, headers: Readonly<Record<string, string>> = {}): Reply =>
-  response =>
-    response.writeHead(status, { 'content-type': 'text/html', ...headers }).end('<h1>A proxy</h1>')
-const breakOff: Reply = response => {
-  response.writeHead(201, { 'content-length': '1000' })
-  response.write('{"outcome":"granted"')
-  setImmediate(() => response.destroy())
-}
-const silence: Reply = () => {}
-
-/** A server that gives these answers in turn, the last one for ever, and keeps what was asked. */
-async function answering(...replies: readonly Reply[]) {
-  const asked: string[] = []
-  const server = createServer(async (request, response) => {
-    const chunks: Buffer[] = []
-    for await (const chunk of request) chunks.push(chunk as Buffer)
-    asked.push(`${request.method} ${request.url} ${request.headers.authorization} ${Buffer.concat(chunks)}`)
-    replies[Math.min(asked.length, replies.length) - 1]?.(response)
-  })
-  server.listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  onTestFinished(() => {
-    server.closeAllConnections()
-    server.close()
-  })
-  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
-  const fairgrab = new Fairgrab({ url, key: 'platform-key' })
-  return { url, asked, fairgrab, claim: (more: object = {}) => fairgrab.claim('rnd_1', { user: 'ada', ...more }) }
-}
+import {
+  answering,
+  breakOff,
+  GRANT,
+  grant,
+  json,
+  page,
+  type Reply,
+  refuse,
+  results,
+  silence,
+} from '../support/answering.ts'
 
 const CODE_ROWS = (Object.keys(CODES) as Code[]).filter(code => !['granted', 'replayed', 'entered'].includes(code))
 const SAID = ['sold_out', 'limit_reached', 'paused', 'not_open', 'closed', 'not_eligible']
@@ -159,21 +119,18 @@ test('nobody at the address is a doubt like any other, and is found when somebod
   expect(await nobody.claim('rnd_1', { deadlineMs: 300 })).toMatchObject({ outcome: 'unknown', executed: 'maybe' })
 })
 
-const results = (...outcomes: readonly string[]): Reply =>
-  json(200, { results: outcomes.map(outcome => ({ outcome })) })
-
 test('of a batch only what has no certain result is asked again, and a doubt stays one until it is certain', async () => {
   const { asked, fairgrab } = await answering(
-    results('granted', 'unknown', 'overloaded', 'sold_out', 'forbidden'),
-    results('overloaded', 'fenced'),
+    results(['a', 'granted'], ['b', 'unknown'], ['c', 'overloaded'], ['d', 'sold_out'], ['e', 'forbidden']),
+    results(['b', 'overloaded'], ['c', 'fenced']),
   )
   const users = ['a', 'b', 'c', 'd', 'e'].map(user => ({ user }))
   expect(await fairgrab.claimBatch('rnd_1', users, { deadlineMs: 1500 })).toEqual([
-    { outcome: 'granted' },
-    { outcome: 'unknown' },
-    { outcome: 'not_executed', code: 'fenced' },
+    { ...GRANT, claim: { ...GRANT.claim, user_id: 'a' } },
+    { outcome: 'unknown', executed: 'maybe' },
+    { outcome: 'not_executed', code: 'fenced', executed: 'no' },
     { outcome: 'sold_out' },
-    { outcome: 'refused', code: 'forbidden' },
+    { outcome: 'refused', code: 'forbidden', executed: 'no' },
   ])
   expect(new Set(asked.slice(1).map(words => words.replace(/^.*Bearer \S+ /, '')))).toEqual(
     new Set(['{"claims":[{"user_id":"b"},{"user_id":"c"}]}']),
@@ -181,11 +138,11 @@ test('of a batch only what has no certain result is asked again, and a doubt sta
 })
 
 test('a batch whose answer was lost leaves a doubt of everything that is not certain behind it', async () => {
-  const { fairgrab } = await answering(breakOff, results('granted', 'overloaded'))
+  const { fairgrab } = await answering(breakOff, results(['a', 'granted'], ['b', 'overloaded']))
   const users = ['a', 'b'].map(user => ({ user }))
-  expect(await fairgrab.claimBatch('rnd_1', users, { deadlineMs: 1500 })).toEqual([
+  expect(await fairgrab.claimBatch('rnd_1', users, { deadlineMs: 1500 })).toMatchObject([
     { outcome: 'granted' },
-    { outcome: 'unknown' },
+    { outcome: 'unknown', executed: 'maybe' },
   ])
 })
 
@@ -226,5 +183,9 @@ test('waits as long as the engine says, else longer each time, and never the sam
   expect(of({}, { 'retry-after': new Date(Date.now() + 60_000).toUTCString() })).toBeGreaterThan(50_000)
   expect(of({}, { 'retry-after': 'soon' })).toBeUndefined()
   expect(waitBefore(2, 3000, 0.5)).toBe(3750)
+  // A wait that is over is none, and nobody is asked again at once.
+  const over = ['0', '-1', '', ' ', 'Mon, 01 Jan 2024 00:00:00 GMT'].map(header => of({}, { 'retry-after': header }))
+  expect([...over, of({ retry_after_ms: 0 }), of({ retry_after_ms: -1000 })]).toEqual(Array(7).fill(undefined))
+  expect(waitBefore(2, 1, 0)).toBe(100)
   expect([2, 5, 50].map((attempt, i) => waitBefore(attempt, undefined, i / 2))).toEqual([250, 2500, 7500])
 })

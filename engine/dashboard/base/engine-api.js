@@ -33,6 +33,8 @@ export async function ask(method, path, { key, body, once = newOnce(), ms = ANSW
   const from = performance.now()
   const first = await transport.attempt(asked, ms)
   const left = ms - (performance.now() - from)
+  const { message } = /** @type {Error} */ (first.cause ?? {})
+  if (first.unsent) return { ...first, body: { code: 'invalid', title: `Not sent: ${message}` } }
   const answer = first.status === 0 && left > 0 ? await transport.attempt(asked, left) : first
   return answer.status === 0 ? { ...answer, body: NO_ANSWER } : answer
 }

@@ -150,7 +150,7 @@ async function showResult(result) {
 /** What a refusal means for the person; other codes are shown as the engine words them. */
 function refusalWords(result) {
   const code = result.code ?? result.outcome
-  return REFUSED[code] ?? explain({ body: result.body ?? { code, title: result.detail } })
+  return REFUSED[code] ?? explain({ body: result.body?.code ? result.body : { code, title: result.detail } })
 }
 
 function show(...nodes) {
