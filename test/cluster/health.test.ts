@@ -2,9 +2,6 @@
  * What the checks and the doctor say of a cluster: settings that break a level or stop more than they need to, by the address of
  * the server that has them, or once where all have them; and each finding with a line to type that leads to that server.
  */
-import { execFile } from 'node:child_process'
-import { fileURLToPath } from 'node:url'
-import { promisify } from 'node:util'
 import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest'
 import { realClock } from '../../engine/base/clock.ts'
 import { realRandom } from '../../engine/base/random.ts'
@@ -13,11 +10,9 @@ import * as keys from '../../engine/store/connection/keys.ts'
 import type { Damage } from '../../engine/store/data/round-store.ts'
 import type { Durability } from '../../engine/store/server/health.ts'
 import { openStore } from '../../engine/store/store.ts'
-import { bareEnv } from '../support/bare-env.ts'
+import { typed } from '../support/fairgrab.ts'
 import { type ClusterServer, RedisCluster } from '../support/redis-cluster.ts'
 import { ScriptRoom } from '../support/script-room.ts'
-
-const CLI = fileURLToPath(new URL('../../engine/cli.ts', import.meta.url))
 
 let redis: RedisCluster
 let one: ClusterServer
@@ -87,12 +82,8 @@ test('the doctor looks at every server, and its lines lead to the one that has i
   await configure(one, 'appendfsync', 'everysec')
   await configure(one, 'cluster-require-full-coverage', 'yes')
   for (const server of redis.primaries) await configure(server, 'cluster-node-timeout', '15000')
-  const env = bareEnv({ REDIS_URL: redis.url, FAIRGRAB_KEYS: `operator:${'k'.repeat(32)}` })
-  const ran = promisify(execFile)(process.execPath, [CLI, 'doctor'], { env })
-  const { code, stdout } = await ran.then(
-    ({ stdout: text }) => ({ code: 0, stdout: text }),
-    (cause: { code: number; stdout: string }) => cause,
-  )
+  const env = { REDIS_URL: redis.url, FAIRGRAB_KEYS: `operator:${'k'.repeat(32)}` }
+  const { code, out: stdout } = await typed(['doctor'], env)
   expect(code).toBe(1)
   const cli = `redis-cli -h 127.0.0.1 -p ${one.port} CONFIG SET`
   expect(stdout).toContain(`${cli} appendfsync always`)
@@ -102,12 +93,9 @@ test('the doctor looks at every server, and its lines lead to the one that has i
 })
 
 async function doctor(url: string, settings: Readonly<Record<string, string>> = {}) {
-  const env = bareEnv({ REDIS_URL: url, FAIRGRAB_KEYS: `operator:${'k'.repeat(32)}`, ...settings })
-  const ran = promisify(execFile)(process.execPath, [CLI, 'doctor', '--rounds'], { env })
-  return ran.then(
-    ({ stdout }) => ({ code: 0, stdout }),
-    (cause: { code: number; stdout: string }) => cause,
-  )
+  const env = { REDIS_URL: url, FAIRGRAB_KEYS: `operator:${'k'.repeat(32)}`, ...settings }
+  const { code, out: stdout } = await typed(['doctor', '--rounds'], env)
+  return { code, stdout }
 }
 
 test('the doctor names a server that does not answer, asks a living one about it, and looks at all others', async () => {

@@ -21,9 +21,9 @@ const VOUCHERS = 5
 /** Time passes in whole minutes, so that no moment of a test lies within half a minute before the end of anything. */
 const BEAT_MS = 60_000
 const VALID_MS = 150.5 * BEAT_MS
-const RUNS = effort(100, 2000)
+const RUNS = effort(25, 2000)
 /** The rarest turn is met about four times in a round; a round without one is followed by the next seed. */
-const ROUNDS_MAX = 6
+const ROUNDS_MAX = effort(24, 6)
 
 let room: Awaited<ReturnType<typeof openScriptRoom>>
 beforeAll(async () => {

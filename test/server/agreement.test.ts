@@ -5,18 +5,14 @@
  * Nodes are processes, as their exit code and last words are what is promised; what a running node finds is read from
  * `/readyz` and the doctor. Redis is emptied and restored under them by a hand of the test's own.
  */
-import { execFile } from 'node:child_process'
-import { join } from 'node:path'
-import { promisify } from 'node:util'
 import { Redis } from 'ioredis'
 import { expect, onTestFinished, test } from 'vitest'
 import { fingerprintOf } from '../../engine/auth/fingerprint.ts'
 import { agreed, drawSecret, voucherSecret } from '../../engine/store/connection/keys.ts'
-import { ROOT } from '../repo/tree.ts'
 import { Api, expectProblem, type Granted, makeRound } from '../support/api.ts'
-import { bareEnv } from '../support/bare-env.ts'
 import { upEnds } from '../support/ended-start.ts'
 import { KEYS, SOON_MS, startTestWorker, type TestWorker } from '../support/engine.ts'
+import { typed } from '../support/fairgrab.ts'
 import { type NodeProcess, startNodeProcess } from '../support/node-process.ts'
 import { startLocalRedis } from '../support/redis.ts'
 import { TcpProxy } from '../support/tcp-proxy.ts'
@@ -38,13 +34,8 @@ const expectProblems = (node: { readonly url: string }) =>
   expect.poll(async () => words((await readyz(node)).problems), { timeout: 15_000 })
 
 async function fairgrab(line: string, settings: Settings) {
-  const ran = promisify(execFile)(process.execPath, [join(ROOT, 'engine/cli.ts'), ...line.split(' ')], {
-    env: bareEnv(settings),
-  })
-  return ran.then(
-    ({ stdout }) => ({ code: 0, out: stdout }),
-    ({ code, stdout, stderr }: { code: number; stdout: string; stderr: string }) => ({ code, out: stdout + stderr }),
-  )
+  const { code, out, err } = await typed(line.split(' '), settings)
+  return { code, out: out + err }
 }
 
 async function room() {
@@ -74,8 +65,8 @@ test.each([
   [{ FAIRGRAB_VOUCHER_SECRET: '' }, /FAIRGRAB_VOUCHER_SECRET is not the one .* where it is unset/],
   [{ FAIRGRAB_DURABILITY: 'everysec' }, /FAIRGRAB_DURABILITY is everysec here, and always is what/],
 ])('a second node with %o does not start: exit 2, its setting and how it is changed', async (other, message) => {
-  const { node, url, admin } = await room()
-  const first = await node(ONE)
+  const { worker, url, admin } = await room()
+  const first = await worker({ ...ONE, FAIRGRAB_DURABILITY: 'always' })
   const kept = await admin.hgetall(agreed())
   const { code, words: said } = await upEnds({ ...url, ...ONE, ...other })
   expect(said).toMatch(message)
@@ -125,12 +116,16 @@ test('a start that differs in one thing agrees on no other one that nobody kept 
 })
 
 test('nodes that take the secrets of Redis agree, and so does one that has them as settings', async () => {
-  const { node, admin, url } = await room()
-  const first = await node()
-  await node()
+  const { worker, admin, url } = await room()
+  const first = await worker()
+  await worker()
   const kept = (await admin.get(voucherSecret())) as string
-  await node({ FAIRGRAB_VOUCHER_SECRET: kept })
-  expect((await upEnds({ ...url, FAIRGRAB_VOUCHER_SECRET: secret('1') })).code).toBe(2)
+  await worker({ FAIRGRAB_VOUCHER_SECRET: kept })
+  const other = { FAIRGRAB_VOUCHER_SECRET: secret('1'), FAIRGRAB_DURABILITY: 'memory' }
+  expect(await upEnds({ ...url, ...other })).toMatchObject({
+    code: 2,
+    words: expect.stringContaining('FAIRGRAB_VOUCHER_SECRET is not the one'),
+  })
   expect(await readyz(first)).toMatchObject({ ready: true, problems: [] })
 })
 

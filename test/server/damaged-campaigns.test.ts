@@ -2,16 +2,12 @@
  * A campaign that lost one of its keys: its rounds grant no code that nobody can redeem, and whoever watches is told the
  * campaign, the key and what to do; other campaigns go on, and it resumes when the key is back.
  */
-import { execFile } from 'node:child_process'
-import { join } from 'node:path'
-import { promisify } from 'node:util'
 import type { Redis } from 'ioredis'
 import { beforeEach, expect, test } from 'vitest'
 import * as keys from '../../engine/store/connection/keys.ts'
-import { ROOT } from '../repo/tree.ts'
 import { Api, expectProblem, type Fields, type Granted, makeRound, type Round } from '../support/api.ts'
-import { bareEnv } from '../support/bare-env.ts'
 import { KEYS, SOON_MS, startTestWorker } from '../support/engine.ts'
+import { fairgrab } from '../support/fairgrab.ts'
 import { rawRedis, startOwnRedis } from '../support/redis.ts'
 
 const WAITS = { timeout: 20_000, interval: 100 }
@@ -36,16 +32,9 @@ const claim = (id: string, user_id: string) => api.post(`/v1/rounds/${id}/claims
 const told = async () => JSON.stringify((await api.get<Fields>('/readyz?verbose')).body.problems)
 const damaged = async () => /^fairgrab_rounds_damaged (\d+)$/m.exec((await api.get<string>('/metrics')).body)?.[1]
 
-async function doctor() {
-  const env = bareEnv({ REDIS_URL: url, FAIRGRAB_DURABILITY: 'memory' })
-  const ran = promisify(execFile)(process.execPath, [join(ROOT, 'engine/cli.ts'), 'doctor'], { env })
-  return {
-    told: await ran.then(
-      ({ stdout }) => stdout,
-      (cause: { stdout: string }) => cause.stdout,
-    ),
-  }
-}
+const doctor = async () => ({
+  told: (await fairgrab('doctor', { REDIS_URL: url, FAIRGRAB_DURABILITY: 'memory' })).out,
+})
 
 /** A round of which a voucher was redeemed. */
 async function redeemed(): Promise<Round & Fields> {

@@ -7,9 +7,7 @@
  * be refused by Redis and not by us.
  */
 
-import { execFile } from 'node:child_process'
 import { join } from 'node:path'
-import { promisify } from 'node:util'
 import { Redis } from 'ioredis'
 import { afterAll, beforeAll, expect, onTestFinished, test, vi } from 'vitest'
 import { realClock } from '../../engine/base/clock.ts'
@@ -23,17 +21,16 @@ import { DANGEROUS, diagnose } from '../../engine/store/server/diagnosis.ts'
 import { FLAWS, FLAWS_AS_OF, flawsOf } from '../../engine/store/server/known-flaws.ts'
 import { ROOT } from '../repo/tree.ts'
 import { Api, type Granted, makeRound } from '../support/api.ts'
-import { bareEnv } from '../support/bare-env.ts'
 import { follow, startCopy, synced } from '../support/copies.ts'
 import { Crowd, openRound } from '../support/crowd.ts'
 import { KEYS, SOON_MS, startTestWorker } from '../support/engine.ts'
+import { typed } from '../support/fairgrab.ts'
 import { HandClock } from '../support/hand-clock.ts'
 import { freePort, startNodeProcess } from '../support/node-process.ts'
 import { type RedisProcess, startLocalRedis } from '../support/redis.ts'
 import { openStream } from '../support/stream-client.ts'
 
 const PASSWORD = 'change-this-password'
-const run = promisify(execFile)
 
 let redis: RedisProcess
 let admin: Redis
@@ -60,12 +57,7 @@ interface Told {
 }
 
 async function doctor(settings: Readonly<Record<string, string>>, args: readonly string[] = ['--json']) {
-  const env = bareEnv(settings)
-  const ran = run(process.execPath, [join(ROOT, 'engine/cli.ts'), 'doctor', ...args], { env })
-  const { code = 0, stdout } = await ran.then(
-    ({ stdout }) => ({ code: 0, stdout }),
-    (cause: { code: number; stdout: string }) => cause,
-  )
+  const { code, out: stdout } = await typed(['doctor', ...args], settings)
   const told = args.includes('--json') ? (JSON.parse(stdout) as Told) : undefined
   for (const { problems, warnings } of told?.parts ?? [])
     for (const finding of [...problems, ...warnings])

@@ -18,6 +18,7 @@ import { ROOT } from '../repo/tree.ts'
 import { Api, type Fields, type Granted, makeRound, PACK, type Round } from '../support/api.ts'
 import { bareEnv } from '../support/bare-env.ts'
 import { KEYS } from '../support/engine.ts'
+import { typed } from '../support/fairgrab.ts'
 import { HOSTILE, hostileIn } from '../support/hostile-texts.ts'
 import { rawRedis } from '../support/redis.ts'
 import { useWorker } from '../support/use-worker.ts'
@@ -33,13 +34,9 @@ beforeAll(async () => {
 afterAll(() => rm(folder, { recursive: true, force: true }))
 
 /** What a terminal gets of a command, both streams, and its exit code. */
-function fairgrab(words: readonly string[]): Promise<{ readonly code: number; readonly shown: string }> {
-  const env = bareEnv({ FAIRGRAB_URL: worker.url, FAIRGRAB_KEY: KEYS.operator })
-  return new Promise(done => {
-    execFile(process.execPath, [join(ROOT, 'engine/cli.ts'), ...words], { env }, (error, out, err) =>
-      done({ code: error === null ? 0 : Number(error.code), shown: out + err }),
-    )
-  })
+async function fairgrab(words: readonly string[]): Promise<{ readonly code: number; readonly shown: string }> {
+  const { code, out, err } = await typed(words, { FAIRGRAB_URL: worker.url, FAIRGRAB_KEY: KEYS.operator })
+  return { code, shown: out + err }
 }
 
 interface Left {

@@ -5,15 +5,12 @@
  *
  * What cannot be read, and an operator's word for it, is in test/server/declared.test.ts.
  */
-import { spawnSync } from 'node:child_process'
-import { join } from 'node:path'
 import { Redis } from 'ioredis'
 import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest'
-import { ROOT } from '../repo/tree.ts'
 import { Api, type Granted, makeRound } from '../support/api.ts'
-import { bareEnv } from '../support/bare-env.ts'
 import { upEnds } from '../support/ended-start.ts'
 import { KEYS, SOON_MS, startTestWorker } from '../support/engine.ts'
+import { fairgrab } from '../support/fairgrab.ts'
 import { freePort, launchNode } from '../support/node-process.ts'
 import { type RedisProcess, startLocalRedis } from '../support/redis.ts'
 
@@ -51,10 +48,9 @@ async function expectGrants(api: Api): Promise<void> {
   expect((await api.post<Granted>(`/v1/rounds/${round.id}/claims`, { user_id: 'u1' })).status).toBe(201)
 }
 
-/** What the doctor says in a process of its own. */
-function doctor(at = url(), settings: Readonly<Record<string, string>> = {}): string {
-  const env = bareEnv({ REDIS_URL: at, FAIRGRAB_KEYS: `operator:${'k'.repeat(32)}`, ...settings })
-  return spawnSync(process.execPath, [join(ROOT, 'engine/cli.ts'), 'doctor'], { env, encoding: 'utf8' }).stdout
+/** What the doctor says. */
+async function doctor(at = url(), settings: Readonly<Record<string, string>> = {}): Promise<string> {
+  return (await fairgrab('doctor', { REDIS_URL: at, FAIRGRAB_KEYS: `operator:${'k'.repeat(32)}`, ...settings })).out
 }
 
 test.each(['eval', 'evalsha', 'publish'])(
@@ -68,7 +64,7 @@ test.each(['eval', 'evalsha', 'publish'])(
         mend: expect.stringMatching(new RegExp(`^redis-cli ACL SETUSER <user> \\+${command}`)),
       },
     ])
-    expect(doctor()).toMatch(
+    expect(await doctor()).toMatch(
       new RegExp(`✗ Redis\\n {4}the engine's user lacks \\+${command}.*\\n {6}→ redis-cli -h .* ACL`),
     )
     await allow()
@@ -94,7 +90,7 @@ test.each([
   ['zremrangebyrank', /the engine's user lacks \+zremrangebyrank\n/],
 ])('the doctor names the right that is missing: %s', async (command, words) => {
   await allow(`-${command}`)
-  expect(doctor()).toMatch(words)
+  expect(await doctor()).toMatch(words)
 })
 
 test('at the level that waits for replicas WAIT is needed: the start ends, and says what to allow', async () => {
@@ -111,7 +107,7 @@ test('at the level that waits for replicas WAIT is needed: the start ends, and s
     1,
     expect.stringMatching(/fairgrab: .*NOPERM.*'wait' command; allow \+wait to the engine's/),
   ])
-  expect(doctor(url(), settings)).toMatch(/NOPERM.*'wait'.*\n {6}→ allow \+wait to the engine's user/)
+  expect(await doctor(url(), settings)).toMatch(/NOPERM.*'wait'.*\n {6}→ allow \+wait to the engine's user/)
   await allow()
   await expectGrants(await serve(url(), settings))
   expect(replica.pid).toBeGreaterThan(0)
@@ -120,7 +116,7 @@ test('at the level that waits for replicas WAIT is needed: the start ends, and s
 test('rights are tried without a trace: a sound user lacks none, and no key but the small one is there', async () => {
   await allow()
   await admin.flushall()
-  expect(doctor()).not.toMatch(/lacks|cannot be reached/)
+  expect(await doctor()).not.toMatch(/lacks|cannot be reached/)
   expect(await admin.keys('*')).toEqual(expect.not.arrayContaining([expect.not.stringMatching(/-mark$/)]))
 })
 

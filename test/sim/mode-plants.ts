@@ -66,7 +66,7 @@ export const MODE_PLANTS: readonly Plant[] = [
     name: 'entered-twice',
     bug: 'whoever asks again in another moment enters again',
     level: 'memory',
-    seed: 7,
+    seed: 10,
     modes: 'drawn',
     plant: {
       execute: (call, name, words, keyCount) => {
@@ -80,7 +80,7 @@ export const MODE_PLANTS: readonly Plant[] = [
     name: 'other-winner',
     bug: 'the last winner of a batch gets the seat of the first',
     level: 'memory',
-    seed: 7,
+    seed: 10,
     modes: 'drawn',
     plant: {
       engine: instead(
@@ -97,7 +97,7 @@ export const MODE_PLANTS: readonly Plant[] = [
     name: 'last-left-out',
     bug: 'the list that a draw commits to lacks the last entry of its window',
     level: 'memory',
-    seed: 7,
+    seed: 10,
     modes: 'drawn',
     plant: {
       execute: (call, name, words, keyCount) => {

@@ -21,7 +21,7 @@ export interface Plant {
   readonly name: string
   readonly bug: string
   readonly level: Level
-  /** A world that shows it. */
+  /** A world that shows it, a small one where there is one. */
   readonly seed: number
   /** How the rounds of its worlds give their packs away; first come where it is left out. */
   readonly modes?: ModeWord
@@ -94,21 +94,21 @@ export const PLANTS: readonly Plant[] = [
     name: 'tail-lost',
     bug: 'a replica is promoted that lacks writes',
     level: 'always',
-    seed: 4,
+    seed: 19,
     plant: { losesTail: true },
   },
   {
     name: 'early-answer',
     bug: 'Redis answers before it has synced',
     level: 'always',
-    seed: 6,
+    seed: 7,
     plant: { answersEarly: true },
   },
   {
     name: 'wait-for-nobody',
     bug: 'a grant is acknowledged before the replicas have it',
     level: 'replicated',
-    seed: 1,
+    seed: 13,
     plant: { waitsForNobody: true },
   },
   {
@@ -135,7 +135,7 @@ export const PLANTS: readonly Plant[] = [
     name: 'no-dedupe',
     bug: 'a slot that holds already is granted again',
     level: 'always',
-    seed: 1,
+    seed: 19,
     plant: {
       execute: changed(
         'claim',
@@ -153,14 +153,14 @@ export const PLANTS: readonly Plant[] = [
     name: 'compensation',
     bug: 'a grant is taken back after it was made',
     level: 'always',
-    seed: 1,
+    seed: 19,
     plant: { execute: compensated },
   },
   {
     name: 'oversell',
     bug: 'one more is granted than there is',
     level: 'always',
-    seed: 2,
+    seed: 14,
     plant: {
       execute: (call, name, words, keyCount) => {
         if (name !== 'claim') return execute(call, name, words, keyCount)
@@ -178,14 +178,14 @@ export const PLANTS: readonly Plant[] = [
     name: 'no-lease',
     bug: 'grants resume before every worker has heard of it',
     level: 'always',
-    seed: 6,
+    seed: 24,
     plant: { leaseMs: 0 },
   },
   {
     name: 'certain-doubt',
     bug: 'a claim that may have been executed is called certainly not executed',
     level: 'replicated',
-    seed: 1,
+    seed: 19,
     plant: {
       claim: (claim, ...asked) =>
         claim(...asked).catch((cause: unknown) => {
@@ -204,7 +204,7 @@ export const PLANTS: readonly Plant[] = [
     name: 'no-replid',
     bug: 'a script does not look whether its server was promoted',
     level: 'fenced',
-    seed: 1,
+    seed: 20,
     plant: {
       execute: (call, name, words, keyCount) => {
         const [state = ''] = words
@@ -232,7 +232,7 @@ export const PLANTS: readonly Plant[] = [
     name: 'quarantine-gone',
     bug: 'packs that are quarantined are taken for gone',
     level: 'fenced',
-    seed: 3,
+    seed: 97_000_010,
     plant: { patienceMs: 0, execute: withoutQuarantine },
   },
   {
@@ -259,14 +259,14 @@ export const PLANTS: readonly Plant[] = [
     name: 'early-refusal',
     bug: 'sold_out is said while a tenth of the stock is left',
     level: 'always',
-    seed: 1,
+    seed: 14,
     plant: { claim: async (claim, ...asked) => shortened(await claim(...asked)) },
   },
   {
     name: 'short-counts',
     bug: 'a batch is called granted when the answer says sold out',
     level: 'always',
-    seed: 4,
+    seed: 14,
     plant: {
       claim: async (claim, ...asked) => {
         const decision = await claim(...asked)
@@ -279,14 +279,14 @@ export const PLANTS: readonly Plant[] = [
     name: 'shown-ahead',
     bug: 'a round is shown with a grant that no server has',
     level: 'memory',
-    seed: 3,
+    seed: 1,
     plant: { claim: async (claim, ...asked) => ahead(await claim(...asked)) },
   },
   {
     name: 'sold-out-aside',
     bug: 'sold_out is told while packs of the pool are quarantined',
     level: 'fenced',
-    seed: 2,
+    seed: 20,
     plant: {
       execute: (call, name, words, keyCount) => {
         const reply = execute(call, name, words, keyCount)
@@ -314,7 +314,7 @@ export const PLANTS: readonly Plant[] = [
     name: 'redeemed-twice',
     bug: 'a voucher that is redeemed is redeemed again',
     level: 'memory',
-    seed: 2,
+    seed: 22,
     plant: {
       execute: (call, name, words, keyCount) => {
         const [, , , vouchers = ''] = words
@@ -330,7 +330,7 @@ export const PLANTS: readonly Plant[] = [
     name: 'request-forgotten',
     bug: 'a redemption is made again under the key that made it',
     level: 'memory',
-    seed: 2,
+    seed: 22,
     plant: {
       execute: (call, name, words, keyCount) => {
         const reply = execute(call, name, words, keyCount)

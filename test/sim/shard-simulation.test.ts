@@ -13,17 +13,25 @@ import type { Outcome } from './outcome.ts'
 import { Ranges } from './shards/ranges.ts'
 import { SHARD_PLANTS } from './shards/shard-plants.ts'
 import { ShardWorld } from './shards/shard-world.ts'
-import { LEVELS } from './world.ts'
+import { LEVELS, type Level } from './world.ts'
 
 const SHARDS = 3
-const WORLDS = effort(2, 500)
-const FIRST = WORLDS > 2 ? seed : 1
+const WORLDS = effort(1, 500)
 const SHARDED = LEVELS.filter(level => level !== 'fenced')
+const firstOf = (level: Level): number => (WORLDS > 1 ? seed : level === 'replicated' ? 1 : 9)
+
+const played = new Map<string, Promise<Outcome>>()
+
+/** What comes of a cluster without a bug, played once. */
+function sound(level: Level, world: number): Promise<Outcome> {
+  const outcome = played.get(`${level} ${world}`) ?? new ShardWorld({ seed: world, level, shards: SHARDS }).play()
+  played.set(`${level} ${world}`, outcome)
+  return outcome
+}
 
 test.each(SHARDED)('clusters at the level %s hold', { timeout: PATIENCE_MS }, async level => {
   const outcomes: Outcome[] = []
-  for (let world = 0; world < WORLDS; world++)
-    outcomes.push(await new ShardWorld({ seed: FIRST + world, level, shards: SHARDS }).play())
+  for (let world = 0; world < WORLDS; world++) outcomes.push(await sound(level, firstOf(level) + world))
   const sum = (name: 'grants' | 'faults' | 'moves' | 'failOvers') =>
     outcomes.reduce((total, outcome) => total + outcome[name], 0)
   expect(outcomes.filter(({ violations }) => violations.length > 0)).toEqual([])
@@ -55,7 +63,7 @@ test.each(SHARD_PLANTS)('planted in a cluster: $bug', { timeout: PATIENCE_MS }, 
   }
   expect(shown, `no cluster shows ${name}`).toBeGreaterThan(0)
   if (shown !== known) console.log(`${name} is shown by seed ${shown}, no longer by ${known}`)
-  expect((await new ShardWorld({ seed: shown, level, shards: SHARDS }).play()).violations).toEqual([])
+  expect((await sound(level, shown)).violations).toEqual([])
 })
 
 test('slots lie in equal runs, and one that moved has a row of its own', () => {
@@ -99,9 +107,9 @@ test('the command plays clusters, and says what is wrong with its words', { time
   const held = sim('--seed', '3', '--level', 'memory', '--shards', '3', '--json')
   expect(held.status, held.stderr).toBe(0)
   expect(JSON.parse(held.stdout)).toMatchObject({ worlds: 1, violations: 0, shards: 3, levels: ['memory'] })
-  const found = sim('--seed', '1', '--plant', 'wait-elsewhere')
+  const found = sim('--seed', '9', '--plant', 'ask-without-asking')
   expect(found.status).toBe(1)
-  expect(found.stderr).toMatch(/--seed 1 --level replicated --faults \d+ --shards 3 --plant wait-elsewhere/)
+  expect(found.stderr).toMatch(/--seed 9 --level memory --faults \d+ --shards 3 --plant ask-without-asking/)
 })
 
 test.each([

@@ -2,7 +2,8 @@
  * Simulated worlds in `npm test`: some of each level hold, a seed is a history, and every planted bug is found.
  *
  * The seeds are fixed here, so that a run is the same everywhere and a red line means a change of the program; the long
- * form and `npm run sim` take seeds that nobody has seen. A planted bug stands with a seed that shows it.
+ * form and `npm run sim` take seeds that nobody has seen. A planted bug stands with a seed that shows it, and a sound world is
+ * played once, whoever asks for it.
  */
 import { spawnSync } from 'node:child_process'
 import { expect, test } from 'vitest'
@@ -13,12 +14,21 @@ import type { Outcome } from './outcome.ts'
 import { PLANTS } from './plants.ts'
 import { LEVELS, type Level, World } from './world.ts'
 
-const WORLDS = effort(3, 2000)
-const FIRST = WORLDS > 3 ? seed : 1
+const WORLDS = effort(1, 2000)
+const FIRST = WORLDS > 1 ? seed : 1
+
+const played = new Map<string, Promise<Outcome>>()
+
+/** What comes of a world without a bug. */
+function sound(level: Level, world: number): Promise<Outcome> {
+  const outcome = played.get(`${level} ${world}`) ?? new World({ seed: world, level }).play()
+  played.set(`${level} ${world}`, outcome)
+  return outcome
+}
 
 test.each(LEVELS)('worlds at the level %s hold', { timeout: PATIENCE_MS }, async level => {
   const outcomes: Outcome[] = []
-  for (let world = 0; world < WORLDS; world++) outcomes.push(await new World({ seed: FIRST + world, level }).play())
+  for (let world = 0; world < WORLDS; world++) outcomes.push(await sound(level, FIRST + world))
   const sum = (name: 'grants' | 'faults' | 'failOvers') => outcomes.reduce((total, outcome) => total + outcome[name], 0)
   expect(outcomes.filter(({ violations }) => violations.length > 0)).toEqual([])
   expect(sum('grants')).toBeGreaterThan(100 * WORLDS)
@@ -28,7 +38,7 @@ test.each(LEVELS)('worlds at the level %s hold', { timeout: PATIENCE_MS }, async
 })
 
 test('a seed is a history: played twice it is the same to the last step', async () => {
-  const [first, again] = [new World({ seed: 7, level: 'replicated' }), new World({ seed: 7, level: 'replicated' })]
+  const [first, again] = [new World({ seed: 9, level: 'replicated' }), new World({ seed: 9, level: 'replicated' })]
   expect(await first.play()).toEqual(await again.play())
   expect(first.timeline.steps).toBe(again.timeline.steps)
   const rows = ({ records }: World) => records.map(({ history }) => Buffer.from(history.toBuffer()).toString('latin1'))
@@ -49,7 +59,7 @@ test.each(PLANTS)('planted: $bug', { timeout: PATIENCE_MS }, async ({ name, seed
   }
   expect(shown, `no world shows ${name}`).toBeGreaterThan(0)
   if (shown !== known) console.log(`${name} is shown by seed ${shown}, no longer by ${known}`)
-  expect((await new World({ seed: shown, level }).play()).violations).toEqual([])
+  expect((await sound(level, shown)).violations).toEqual([])
 })
 
 /** Histories that broke a promise once, with what it was; the engine is the mended one. */
@@ -76,7 +86,7 @@ const ONCE_BROKEN: readonly (readonly [level: Level, seed: number, what: string]
 ]
 
 test.each(ONCE_BROKEN)('%s, seed %i: %s', { timeout: PATIENCE_MS }, async (level, once) => {
-  expect((await new World({ seed: once, level }).play()).violations).toEqual([])
+  expect((await sound(level, once)).violations).toEqual([])
 })
 
 const sim = (...args: readonly string[]) => {
@@ -88,16 +98,16 @@ const sim = (...args: readonly string[]) => {
 test('the command counts what it played, finds a planted bug, and tells how to see it again', {
   timeout: PATIENCE_MS,
 }, async () => {
-  const held = sim('--seed', '3', '--level', 'replicated', '--runs', '1', '--json')
+  const held = sim('--seed', '8', '--level', 'replicated', '--runs', '1', '--json')
   expect(held.status).toBe(0)
-  expect(JSON.parse(held.stdout)).toMatchObject({ worlds: 1, violations: 0, seed: 3, levels: ['replicated'] })
-  const found = sim('--seed', '1', '--plant', 'wait-for-nobody')
+  expect(JSON.parse(held.stdout)).toMatchObject({ worlds: 1, violations: 0, seed: 8, levels: ['replicated'] })
+  const found = sim('--seed', '13', '--plant', 'wait-for-nobody')
   expect(found.status).toBe(1)
-  const again = /--seed 1 --level replicated --faults (\d+) --plant wait-for-nobody/.exec(found.stderr)
+  const again = /--seed 13 --level replicated --faults (\d+) --plant wait-for-nobody/.exec(found.stderr)
   const faults = Number(again?.[1])
-  expect(faults).toBeLessThan(60)
+  expect(faults).toBeLessThan(20)
   const plant = PLANTS.find(({ name }) => name === 'wait-for-nobody')?.plant
-  const shortest = await new World({ seed: 1, level: 'replicated', faults, plant }).play()
+  const shortest = await new World({ seed: 13, level: 'replicated', faults, plant }).play()
   expect(shortest.violations.length).toBeGreaterThan(0)
   expect(sim('--level', 'hope').status).toBe(2)
   expect(sim('--help')).toMatchObject({ status: 0, stdout: expect.stringContaining('npm run sim -- --hours 0.5') })
@@ -109,15 +119,15 @@ test('a planted bug has its own level and world; one that is not found ends with
   const help = sim('--help')
   expect(help.status).toBe(0)
   expect(help.stdout).toMatch(/ {2}--help [\s\S]*Exit codes: 0 [\s\S]*npm run sim -- --plant late-copy /)
-  const found = sim('--plant', 'late-copy')
+  const found = sim('--plant', 'certain-doubt')
   expect([found.status, found.stderr]).toEqual([
     1,
-    expect.stringMatching(/--seed 2 --level memory .*--plant late-copy/),
+    expect.stringMatching(/--seed 19 --level replicated .*--plant certain-doubt/),
   ])
-  const missed = sim('--seed', '19', '--plant', 'late-copy')
+  const missed = sim('--seed', '13', '--plant', 'certain-doubt')
   expect([missed.status, missed.stderr]).toEqual([
     1,
-    expect.stringContaining('late-copy was not found; world 2 shows it'),
+    expect.stringContaining('certain-doubt was not found; world 19 shows it'),
   ])
   const refused = sim('--plant', 'late-copy', '--level', 'replicated')
   expect(refused.status).toBe(2)

@@ -55,7 +55,7 @@ export const SHARD_PLANTS: readonly Plant[] = [
     name: 'ask-without-asking',
     bug: 'ASK is followed without the word ASKING',
     level: 'memory',
-    seed: 7,
+    seed: 9,
     plant: {
       engine: instead(
         SimulatedClient,
@@ -87,14 +87,14 @@ export const SHARD_PLANTS: readonly Plant[] = [
     name: 'wait-elsewhere',
     bug: 'the replicas of another shard are asked whether they have a grant',
     level: 'replicated',
-    seed: 1,
+    seed: 5,
     plant: { waitsForNobody: true },
   },
   {
     name: 'one-stops-all',
     bug: 'what is wrong with one shard stops the rounds of all',
     level: 'always',
-    seed: 5,
+    seed: 9,
     plant: {
       engine: instead(
         ClusterHealth,
@@ -111,14 +111,14 @@ export const SHARD_PLANTS: readonly Plant[] = [
     name: 'shard-not-stopped',
     bug: 'a shard whose server does not give the level goes on granting',
     level: 'always',
-    seed: 2,
+    seed: 5,
     plant: { often: ['setting broken'], engine: instead(ClusterHealth, 'isStopped', () => () => false) },
   },
   {
     name: 'unread-is-damaged',
     bug: 'a round that cannot be asked, since its shard is away, is called damaged',
     level: 'always',
-    seed: 3,
+    seed: 9,
     plant: {
       often: ['shard away'],
       engine: instead(
