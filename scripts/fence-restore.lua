@@ -18,6 +18,7 @@
 -- @include log
 -- @include engines
 -- @include aside
+-- @include reopen
 local round = round_read(KEYS[1], '')
 if not round or round.epoch ~= ARGV[2] or (ARGV[6] ~= '' and ARGV[6] ~= round_server()) then return { CODE.fenced } end
 local here = round.replid == round_server()
@@ -35,8 +36,7 @@ for sequence, pool, at, holder in ARGV[5]:gmatch('(%d+) (%d+) (%d+) (%S+)\n') do
     end
   elseif pool >= round.pools or (aside and not aside_holds(round, sequence)) or (not aside and here) then
     why = 'not set aside'
-  elseif known then
-    why = 'taken'
+  elseif known then why = 'taken'
   else
     why = not aside_take(round, pool, aside, KEYS[3]) and 'no stock'
   end
@@ -56,5 +56,5 @@ for epoch in ARGV[4]:gmatch('%x+') do
 end
 if here and owed == ' ' and (f[2] or ' ') ~= ' ' then aside_release(round, KEYS[3], 'all told') end
 local fields = { 'engines', engines, 'owed', owed, 'ranges', round.ranges or '' }
-if restored > 0 and round.state == SCHEDULED then aside_open(round, KEYS[3], first, fields) end
+if restored > 0 and round.state == SCHEDULED then reopen(round, KEYS[3], first, fields) end
 return { CODE.granted, round_write(round, here and ARGV[1] or ARGV[1] .. ':unbound', aside_counts(round, fields)), restored, conflicts }

@@ -47,17 +47,6 @@ local function aside_add(round, start, missing, uncertain)
   end
 end
 
--- Opens a round whose opening was lost: a grant that is given back shows that there was one, at its moment or before. Until
--- every worker has heard of it nobody is granted anything.
-local function aside_open(round, log, at, fields)
-  round_hold(round, 'opened', CODE.not_open)
-  round.state, round.opens = OPEN, at
-  log_change(log, round, 'open', 'given back', 0)
-  for name, value in pairs({ state = OPEN, opens = at, hold = round.hold, holds_as = round.holds_as }) do
-    fields[#fields + 1], fields[#fields + 2] = name, value
-  end
-end
-
 -- The counts of all pools, as fields to be written.
 local function aside_counts(round, fields)
   for p = 0, round.pools - 1 do

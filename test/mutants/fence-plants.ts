@@ -273,18 +273,6 @@ export const FENCE_PLANTS: readonly Plant[] = [
     'script/fenced-round',
   ),
   plant(
-    'a grant that is given back opens no round',
-    'scripts/fence-restore.lua',
-    ['if restored > 0 and round.state == SCHEDULED then', 'if false then'],
-    'script/fence',
-  ),
-  plant(
-    'a round that is opened again by what was given back grants at once',
-    'scripts/lib/aside.lua',
-    ["  round_hold(round, 'opened', CODE.not_open)\n", ''],
-    'script/fence',
-  ),
-  plant(
     'people are refused on what a replica may lack',
     ROOM,
     ['!refuses(decision) || this', 'true || this'],

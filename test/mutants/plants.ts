@@ -8,6 +8,7 @@
  *
  * Rejected: mutations by a tool. Thousands of them take hours here, and most survivors say nothing about a promise.
  */
+import { BATCH_PLANTS } from './batch-plants.ts'
 import { BENCH_PLANTS } from './bench-plants.ts'
 import { CLIENT_PLANTS } from './client-plants.ts'
 import { CLUSTER_PLANTS } from './cluster-plants.ts'
@@ -37,6 +38,7 @@ export const PLANTS: readonly Plant[] = [
   ...KEY_PLANTS,
   ...DRAW_PLANTS,
   ...WITNESS_PLANTS,
+  ...BATCH_PLANTS,
   ...COMMAND_PLANTS,
   ...OPERATOR_PLANTS,
   ...KEYED_PLANTS,
@@ -316,48 +318,6 @@ export const PLANTS: readonly Plant[] = [
     ['* tonumber(ARGV[5]) - touched', '* tonumber(ARGV[5])'],
     'script/voucher',
     'server/after-claim',
-  ),
-  plant(
-    'what was shed may have been executed',
-    'engine/campaign/claim/claim-queue.ts',
-    ["[from, ask.count], 'overloaded')", "[from, ask.count], 'unknown')"],
-    'unit/claim-queue',
-  ),
-  plant(
-    'what was sent was certainly not executed',
-    'engine/campaign/claim/claim-queue.ts',
-    ["[i, i + 1], 'unknown')", "[i, i + 1], 'overloaded')"],
-    'unit/claim-queue',
-  ),
-  plant(
-    'a fault is certain',
-    'engine/campaign/claim/claim-queue.ts',
-    ["fault instanceof Fault ? fault.code : 'unknown'", "'unavailable'"],
-    'unit/claim-queue',
-  ),
-  plant(
-    'answers are given one place too late',
-    'engine/campaign/claim/claim-queue.ts',
-    ['each(ask, i, place)', 'each(ask, i, place - 1)'],
-    'unit/claim-queue',
-  ),
-  plant(
-    'a claim that waited for too long is answered again when its decision comes',
-    'engine/campaign/claim/claim-queue.ts',
-    ['if (number >= givenUp) each', 'each'],
-    'unit/claim-queue',
-  ),
-  plant(
-    'the rest of a large ask begins anew in the next batch',
-    'engine/campaign/claim/claim-queue.ts',
-    ['let [i, place] = [from, 0]', 'let [i, place] = [0 * from, 0]'],
-    'unit/claim-queue',
-  ),
-  plant(
-    'an exception of a reply is a place too far',
-    'engine/store/data/claim-store.ts',
-    ['exceptions.readUInt16BE(at) !== i', 'exceptions.readUInt16BE(at) !== i - 1'],
-    'script/claim',
   ),
   plant(
     'an old notice is certain for ever',

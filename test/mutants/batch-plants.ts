@@ -1,0 +1,59 @@
+/** Planted bugs of the way from a waiting claim to its answer: the queue, a decision's columns, what is given back. */
+import { type Plant, plant } from './plant.ts'
+
+export const BATCH_PLANTS: readonly Plant[] = [
+  plant(
+    'what was shed may have been executed',
+    'engine/campaign/claim/claim-queue.ts',
+    ["[from, ask.count], 'overloaded')", "[from, ask.count], 'unknown')"],
+    'unit/claim-queue',
+  ),
+  plant(
+    'what was sent was certainly not executed',
+    'engine/campaign/claim/claim-queue.ts',
+    ["[i, i + 1], 'unknown')", "[i, i + 1], 'overloaded')"],
+    'unit/claim-queue',
+  ),
+  plant(
+    'a fault is certain',
+    'engine/campaign/claim/claim-queue.ts',
+    ["fault instanceof Fault ? fault.code : 'unknown'", "'unavailable'"],
+    'unit/claim-queue',
+  ),
+  plant(
+    'answers are given one place too late',
+    'engine/campaign/claim/claim-queue.ts',
+    ['each(ask, i, place)', 'each(ask, i, place - 1)'],
+    'unit/claim-queue',
+  ),
+  plant(
+    'a claim that waited for too long is answered again when its decision comes',
+    'engine/campaign/claim/claim-queue.ts',
+    ['if (number >= givenUp) each', 'each'],
+    'unit/claim-queue',
+  ),
+  plant(
+    'the rest of a large ask begins anew in the next batch',
+    'engine/campaign/claim/claim-queue.ts',
+    ['let [i, place] = [from, 0]', 'let [i, place] = [0 * from, 0]'],
+    'unit/claim-queue',
+  ),
+  plant(
+    'an exception of a reply is a place too far',
+    'engine/store/data/claim-store.ts',
+    ['exceptions.readUInt16BE(at) !== i', 'exceptions.readUInt16BE(at) !== i - 1'],
+    'script/claim',
+  ),
+  plant(
+    'a grant that is given back opens no round',
+    'scripts/fence-restore.lua',
+    ['if restored > 0 and round.state == SCHEDULED then', 'if false then'],
+    'script/fence',
+  ),
+  plant(
+    'a round that is opened again by what was given back grants at once',
+    'scripts/lib/reopen.lua',
+    ["  round_hold(round, 'opened', CODE.not_open)\n", ''],
+    'script/fence',
+  ),
+]
