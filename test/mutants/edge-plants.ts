@@ -243,12 +243,6 @@ export const EDGE_PLANTS: readonly Plant[] = [
     'server/kept-redemptions',
   ),
   plant(
-    'who wrote the same campaign made it, too',
-    'engine/campaign/round/campaigns.ts',
-    ['isReplayed: seed !== undefined && !isFirst', 'isReplayed: kept !== json'],
-    'server/keyed-changes',
-  ),
-  plant(
     'a length without a value is none',
     'engine/server/uws/exchange.ts',
     ["lengths + (value === '' ? 2 : 1)", 'lengths + 1'],
