@@ -170,7 +170,7 @@ export const FENCE_PLANTS: readonly Plant[] = [
   plant(
     'a restored grant takes a place that is taken',
     'scripts/fence-restore.lua',
-    ['  elseif known then\n', '  elseif false then\n'],
+    ['elseif known then why', 'elseif false then why'],
     'script/fence',
   ),
   plant(
