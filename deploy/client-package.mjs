@@ -4,7 +4,8 @@
  *   node deploy/client-package.mjs      then: npm publish the folder that it prints
  *
  * The folder lies in node_modules, so that examples/ find the package by its name. It has one module to read and debug
- * (fairgrab.js), the same made small for a page without a bundler (fairgrab.min.js), and the declarations. Rejected: a bundle in
+ * (fairgrab.js), the same made small for a page without a bundler (fairgrab.min.js), beside each what it loads to check a receipt,
+ * and the declarations. Rejected: a bundle in
  * the repository. It would be a second source.
  */
 import { execFileSync } from 'node:child_process'
@@ -45,8 +46,8 @@ export async function buildPackage(folder = join(ROOT, 'node_modules/fairgrab-cl
   rmSync(folder, { recursive: true, force: true })
   mkdirSync(folder, { recursive: true })
   const bundle = await rolldown({ input: join(SOURCE, 'fairgrab.ts'), transform: { target: TARGET } })
-  await bundle.write({ file: join(folder, 'fairgrab.js') })
-  await bundle.write({ file: join(folder, 'fairgrab.min.js'), minify: true })
+  await bundle.write({ dir: folder, entryFileNames: 'fairgrab.js', chunkFileNames: '[name].js' })
+  await bundle.write({ dir: folder, entryFileNames: 'fairgrab.min.js', chunkFileNames: '[name].min.js', minify: true })
   await bundle.close()
   writeDeclarations(join(folder, 'types'))
   for (const name of ['package.json', 'README.md']) cpSync(join(SOURCE, name), join(folder, name))

@@ -7,7 +7,8 @@
  */
 import { type NotDone, notDone } from './ending.ts'
 import { insist, type Patience } from './patience.ts'
-import { Receipt, type ReceiptFields } from './receipt.ts'
+import { Receipt } from './receipt.ts'
+import type { ReceiptFields } from './receipt-check.ts'
 import { type Answer, inPath, isDone, type Transport } from './transport.ts'
 
 export interface ClaimOptions extends Patience {

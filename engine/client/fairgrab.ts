@@ -9,7 +9,8 @@ import { type ClaimOptions, type ClaimResult, claim } from './claim.ts'
 import { type BatchClaim, type BatchResult, claimBatch } from './claim-batch.ts'
 import { EngineError } from './ending.ts'
 import { insist, type Patience } from './patience.ts'
-import { Receipt, type ReceiptFields } from './receipt.ts'
+import { Receipt } from './receipt.ts'
+import type { ReceiptFields } from './receipt-check.ts'
 import {
   type Keyed,
   type LockRequest,
@@ -30,7 +31,8 @@ export type { BatchClaim, BatchResult } from './claim-batch.ts'
 export type { InDoubt, NotDone, NotExecuted, Refused } from './ending.ts'
 export { EngineError } from './ending.ts'
 export type { Patience, Wait } from './patience.ts'
-export type { Receipt, ReceiptFields, Verdict } from './receipt.ts'
+export type { Receipt } from './receipt.ts'
+export type { ReceiptFields, Verdict } from './receipt-check.ts'
 export type {
   Keyed,
   Locked,

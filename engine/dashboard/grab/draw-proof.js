@@ -18,7 +18,7 @@ import {
   rootOf,
   sha256,
   Unchecked,
-} from '../../client/receipt.ts'
+} from '../../client/receipt-check.ts'
 
 const GENERAL = 'general'
 const WAITLIST = 'waitlist'

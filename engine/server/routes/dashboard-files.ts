@@ -42,6 +42,7 @@ const CLIENT = [
   'engine-clock.ts',
   'patience.ts',
   'receipt.ts',
+  'receipt-check.ts',
   'stream.ts',
   'transport.ts',
 ] as const
