@@ -1,4 +1,7 @@
-/** Planted bugs of the way from a waiting claim to its answer: the queue, a decision's columns, what is given back. */
+/**
+ * Planted bugs of the way from a waiting claim to its answer: the queue and a decision's columns; and of what a recovery gives
+ * back to a round whose opening was lost.
+ */
 import { type Plant, plant } from './plant.ts'
 
 export const BATCH_PLANTS: readonly Plant[] = [
