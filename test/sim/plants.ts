@@ -11,7 +11,7 @@ import { Fault } from '../../engine/base/assert.ts'
 import { CODES } from '../../engine/base/codes.ts'
 import { HOLDER_BYTES_MAX, holdersIn, writeArrayHead, writeHolder } from '../../engine/base/holder.ts'
 import { replicationMark, syncMark } from '../../engine/store/connection/keys.ts'
-import type { Decision } from '../../engine/store/data/claim-store.ts'
+import { ClaimStore, type Decision } from '../../engine/store/data/claim-store.ts'
 import type { ModeWord } from './modes.ts'
 import type { Call } from './redis/call.ts'
 import { execute, type Raw } from './redis/commands.ts'
@@ -198,7 +198,17 @@ export const PLANTS: readonly Plant[] = [
     bug: 'a refusal is called certain though an earlier copy of the batch is still under way',
     level: 'memory',
     seed: 2,
-    plant: { claim: async (claim, ...asked) => ({ ...(await claim(...asked)), again: false }) },
+    plant: {
+      engine: () => {
+        const { decide } = ClaimStore.prototype
+        ClaimStore.prototype.decide = async function (...asked) {
+          return { ...(await decide.apply(this, asked)), again: false }
+        }
+        return () => {
+          ClaimStore.prototype.decide = decide
+        }
+      },
+    },
   },
   {
     name: 'no-replid',

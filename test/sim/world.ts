@@ -132,17 +132,12 @@ export class World {
 
   /** Plays the world to its end. */
   async play(): Promise<Outcome> {
-    const live = this.#live().then(
-      () => {
-        this.#done = true
-      },
-      (cause: unknown) => {
-        this.#done = true
-        throw cause
-      },
-    )
-    await this.timeline.run(() => this.#done)
-    await live
+    const ends = () => {
+      this.#done = true
+    }
+    const replant = this.#options.plant?.engine?.()
+    const live = this.#live().finally(ends)
+    await Promise.all([this.timeline.run(() => this.#done), live]).finally(replant)
     const redis = this.cluster.primary.keys
     for (const record of this.records) this.#violations.push(...record.judge(redis))
     this.#violations.push(...this.#readers.problems, ...this.#shopProblems(redis))
