@@ -50,7 +50,7 @@ export async function buildPackage(folder = join(ROOT, 'node_modules/fairgrab-cl
   await bundle.write({ dir: folder, entryFileNames: 'fairgrab.min.js', chunkFileNames: '[name].min.js', minify: true })
   await bundle.close()
   writeDeclarations(join(folder, 'types'))
-  for (const name of ['package.json', 'README.md']) cpSync(join(SOURCE, name), join(folder, name))
+  for (const name of ['package.json', 'README.md']) cpSync(join(SOURCE, 'package', name), join(folder, name))
   cpSync(join(ROOT, 'LICENSE'), join(folder, 'LICENSE'))
   return folder
 }

@@ -14,7 +14,7 @@ export const BATCH_PLANTS: readonly Plant[] = [
   plant(
     'what was sent was certainly not executed',
     'engine/campaign/claim/claim-queue.ts',
-    ["[i, i + 1], 'unknown')", "[i, i + 1], 'overloaded')"],
+    ["span, 'unknown')", "span, 'overloaded')"],
     'unit/claim-queue',
   ),
   plant(
@@ -26,19 +26,19 @@ export const BATCH_PLANTS: readonly Plant[] = [
   plant(
     'answers are given one place too late',
     'engine/campaign/claim/claim-queue.ts',
-    ['each(ask, i, place)', 'each(ask, i, place - 1)'],
+    ['each(ask, [first, end], place)', 'each(ask, [first, end], place + 1)'],
     'unit/claim-queue',
   ),
   plant(
     'a claim that waited for too long is answered again when its decision comes',
     'engine/campaign/claim/claim-queue.ts',
-    ['if (number >= givenUp) each', 'each'],
+    ['if (number >= givenUp) each', 'if (givenUp >= 0) each'],
     'unit/claim-queue',
   ),
   plant(
     'the rest of a large ask begins anew in the next batch',
     'engine/campaign/claim/claim-queue.ts',
-    ['let [i, place] = [from, 0]', 'let [i, place] = [0 * from, 0]'],
+    ['let [first, place] = [from, 0]', 'let [first, place] = [0 * from, 0]'],
     'unit/claim-queue',
   ),
   plant(

@@ -37,12 +37,18 @@ interface Dispatched extends Batch {
   givenUp: number
 }
 
-/** Visits the claims of a batch that have no answer yet: whose each is, which of that ask, and its place in the batch. */
-function visit({ asks, from, claims, givenUp }: Dispatched, each: (ask: Ask, i: number, place: number) => void): void {
-  let [i, place] = [from, 0]
-  for (let number = 0; number < asks.length; number++, i = 0) {
+/** Visits the asks of a batch that have no answer yet: which of their claims it has, and the place of the first one in the batch. */
+function visit(
+  { asks, from, claims, givenUp }: Dispatched,
+  each: (ask: Ask, span: readonly [from: number, to: number], place: number) => void,
+): void {
+  let [first, place] = [from, 0]
+  for (let number = 0; number < asks.length; number++) {
     const ask = asks[number] as Ask
-    for (; i < ask.count && place < claims; i++, place++) if (number >= givenUp) each(ask, i, place)
+    const end = Math.min(ask.count, first + claims - place)
+    if (number >= givenUp) each(ask, [first, end], place)
+    place += end - first
+    first = 0
   }
 }
 
@@ -148,7 +154,7 @@ export class ClaimQueue implements Queue {
   sweep(now: number): void {
     const isOver = ({ askedAt }: Ask) => now - askedAt >= ANSWER_DEADLINE_MS + GRACE_MS
     for (const batch of this.#dispatched) {
-      visit(batch, (ask, i) => isOver(ask) && this.#refuse(ask, [i, i + 1], 'unknown'))
+      visit(batch, (ask, span) => isOver(ask) && this.#refuse(ask, span, 'unknown'))
       batch.givenUp = batch.asks.filter(isOver).length
     }
     while (this.#head < this.#asks.length) {
@@ -251,11 +257,13 @@ export class ClaimQueue implements Queue {
   /** Gives each claim its answer, and whoever measures arrivals. */
   #answer(batch: Dispatched, { outcomes, sequences, pools, notice }: Decision): void {
     const { clock, events } = this.#options
-    visit(batch, (ask, i, place) => {
-      const [outcome, sequence] = [outcomes[place] as number, sequences[place] as number]
-      const pool = pools[place] as number
-      events.arrived?.(stampOf(clock, ask.askedAt), outcome, sequence, pool)
-      ask.settle(i, outcome, sequence, pool, notice.at)
+    const { at } = notice
+    visit(batch, (ask, [from, to], place) => {
+      for (let i = from, p = place; i < to; i++, p++) {
+        const outcome = outcomes[p] as number
+        events.arrived?.(stampOf(clock, ask.askedAt), outcome, sequences[p] as number, pools[p] as number)
+        ask.settle(i, outcome, sequences[p] as number, pools[p] as number, at)
+      }
     })
   }
 
@@ -271,7 +279,7 @@ export class ClaimQueue implements Queue {
     this.#dispatched.delete(batch)
     this.#options.events.failed(fault)
     const code = fault instanceof Fault ? fault.code : 'unknown'
-    visit(batch, (ask, i) => this.#refuse(ask, [i, i + 1], code))
+    visit(batch, (ask, span) => this.#refuse(ask, span, code))
     this.#options.events.finished()
     this.#schedule()
   }

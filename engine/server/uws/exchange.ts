@@ -175,7 +175,7 @@ export class Exchange {
       this.#res.writeStatus(statusLine(status, type))
       if (this.origin !== '') this.#letRead()
       for (const [name, value] of headers) this.#res.writeHeader(name, value)
-      for (const [name, value] of this.limits) this.#res.writeHeader(name, value)
+      if (this.limits.length > 0) for (const [name, value] of this.limits) this.#res.writeHeader(name, value)
       if (this.framing === 'ambiguous') this.#res.end(body, true)
       else if (this.#head) this.#res.writeHeader('Content-Length', String(Buffer.byteLength(body))).endWithoutBody()
       else this.#res.end(body)
