@@ -3,6 +3,7 @@
  *
  * The body of `test(…)`, `it(…)` and their `.each` and `.for` forms has to hold a call whose name begins with expect
  * or assert, such as a named check built of them; `expect(x)` without a matcher asserts nothing and is found too.
+ * So does a pattern as a field of an object that is to be matched: it matches whatever stands there; `expect.stringMatching` looks.
  * `.only` hides all the others, `.todo` is a debt, a retry turns a race into a green line. A test may be skipped
  * by `skipIf`, which says under which condition, and the gate prints how many were.
  *
@@ -66,11 +67,30 @@ function findLooseExpects(files: readonly SourceFile[]): readonly string[] {
   })
 }
 
+const isPattern = (value: unknown): boolean =>
+  isNode(value) && value.type === 'Literal' && /^\/.+\/[a-z]*$/.test(String(value.raw))
+
+/** Patterns that no matcher looks at. */
+function findBlindPatterns(files: readonly SourceFile[]): readonly string[] {
+  return findNodes(files, ['CallExpression']).flatMap(({ node, at }) => {
+    if (!['toMatchObject', 'toEqual', 'toStrictEqual'].includes(namesOf(node.callee).at(-1) ?? '')) return []
+    const found: string[] = []
+    for (const argument of Array.isArray(node.arguments) ? node.arguments.filter(isNode) : [])
+      walk(argument, each => {
+        const inside = each.type === 'ArrayExpression' && Array.isArray(each.elements) ? each.elements : [each.value]
+        if (['ArrayExpression', 'Property'].includes(each.type) && inside.some(isPattern))
+          found.push(`${at} has a pattern`)
+      })
+    return found
+  })
+}
+
 const isTest = ({ path }: SourceFile): boolean => path.endsWith('.test.ts')
 
 test('each test asserts something', () => {
   expect(findEmptyTests(readTree().filter(isTest))).toEqual([])
   expect(findLooseExpects(readTree().filter(isTest))).toEqual([])
+  expect(findBlindPatterns(readTree().filter(isTest))).toEqual([])
 })
 
 test('no test is hidden or tried again', () => {
@@ -102,6 +122,13 @@ test.each(["test.only('a', f)", "describe.skip('a', f)", "it.todo('a')", "test('
     expect(findHiddenTests(plant(text))).toHaveLength(1)
   },
 )
+
+test('a planted pattern that nobody looks at is found', () => {
+  const blind = 'expect(a).toMatchObject({ b: /c/ })\nexpect(a).toEqual([{ b: [/c/i] }])'
+  expect(findBlindPatterns(plant(blind))).toHaveLength(2)
+  const seen = 'expect(a).toMatch(/b/)\nexpect(a).toEqual({ b: expect.stringMatching(/c/), d: [f(/e/)] })'
+  expect(findBlindPatterns(plant(seen))).toEqual([])
+})
 
 test('a planted expect without a matcher is found', () => {
   expect(findLooseExpects(plant('expect(a)\nawait expect(b)\nexpect(c).toBe(1)'))).toHaveLength(2)

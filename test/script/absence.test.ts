@@ -103,9 +103,13 @@ test.each([false, true])('keys that lack what the state counts say nothing, fenc
   const id = await granted()
   await expect(store.confirm(id, 'nobody')).resolves.toBeUndefined()
   await admin.hdel(roundHolders(id), 'a')
-  await expect(store.confirm(id, 'a')).rejects.toMatchObject({ code: 'fenced', message: /holders are 1.* says 2/ })
+  await expect(store.confirm(id, 'a')).rejects.toMatchObject({
+    code: 'fenced',
+    message: expect.stringMatching(/holders are 1.* says 2/),
+  })
   await admin.del(roundHolders(id))
   await expect(store.confirm(id, 'nobody')).rejects.toMatchObject({ code: 'fenced' })
   await admin.del(roundLog(id))
-  for (const sequence of [1, 2]) await expect(store.confirm(id, sequence)).rejects.toMatchObject({ message: /lacks/ })
+  for (const sequence of [1, 2])
+    await expect(store.confirm(id, sequence)).rejects.toMatchObject({ message: expect.stringMatching(/lacks/) })
 })
