@@ -86,6 +86,6 @@ export const CONTRACT_PLANTS: readonly Plant[] = [
     'a frame of results has a field that nobody described',
     'engine/wire/claims-frame.ts',
     ["writeKey(into, at, 'replayed', replayed.length)", "writeKey(into, at, 'repeated', replayed.length)"],
-    'server/contracts',
+    'unit/claims-frame',
   ),
 ]

@@ -23,6 +23,7 @@ import { PLANTS, type Plant } from './plants.ts'
 const ROOT = join(import.meta.dirname, '../..')
 const NEEDED = [
   '.ci',
+  '.github',
   'engine',
   'scripts',
   'bench',

@@ -232,7 +232,7 @@ async function framesOf(encoding: keyof typeof SUBPROTOCOLS): Promise<readonly F
     ...[['a', 'd'], ['d']].map(user_ids => ({ op: 'claims', round_id: round.id, user_ids })),
     ...[{ op: 'ping' }, { op: 'dance' }],
   ]
-  for (const [i, frame] of asked.entries()) frames.push(await socket.ask({ ...frame, id: i + 1 }))
+  for (const [i, { op, ...more }] of asked.entries()) frames.push(await socket.ask({ op, id: i + 1, ...more }))
   frames.push(await socket.next('drawn'), await socket.ask({ op: 'unsubscribe', id: 99, topics }), ...socket.frames)
   await socket.close()
   return frames
