@@ -10,7 +10,7 @@ import { HOLDER_BYTES_MAX, writeArrayHead, writeHolder } from '../../engine/base
 import { realRandom } from '../../engine/base/random.ts'
 import { decidersOf } from '../../engine/campaign/claim/deciders.ts'
 import type { Answers } from '../../engine/campaign/round/asks.ts'
-import type { Round } from '../../engine/campaign/round/round.ts'
+import { type Round, SingleAsk } from '../../engine/campaign/round/round.ts'
 import { Rounds } from '../../engine/campaign/round/rounds.ts'
 import type { Durability } from '../../engine/store/server/health.ts'
 import { userIdOf } from '../load/user-id.ts'
@@ -36,10 +36,7 @@ function packed(from: number, to: number, head: boolean): Buffer {
 const scriptAsker =
   ({ store, round, epoch }: InsideRoom): Asker =>
   async (from, to) => {
-    const { first, notice } = await store.claims.claim(round.id, epoch, {
-      holders: packed(from, to, true),
-      pools: GENERAL,
-    })
+    const { first, notice } = await store.claims.claim(round.id, epoch, packed(from, to, true), GENERAL)
     return notice.sequence - first + 1
   }
 
@@ -53,10 +50,7 @@ const mixedAsker =
       at = writeHolder(users, at, userIdOf(user - back))
       at = writeHolder(users, at, userIdOf(user))
     }
-    const { first, notice } = await store.claims.claim(round.id, epoch, {
-      holders: users.subarray(0, at),
-      pools: GENERAL,
-    })
+    const { first, notice } = await store.claims.claim(round.id, epoch, users.subarray(0, at), GENERAL)
     return notice.sequence - first + 1
   }
 
@@ -74,7 +68,7 @@ const singleAsker =
       { length: to - from },
       (_, i) =>
         new Promise<number>(done =>
-          claims.ask({ userId: userIdOf(from + i), slot: 1, pool: 0 }, ask => done(ask.holds ? 1 : 0)),
+          claims.ask(new SingleAsk(claims, userIdOf(from + i), 0, { slot: 1 }, ask => done(ask.holds ? 1 : 0))),
         ),
     )
     return (await Promise.all(asked)).reduce((sum, granted) => sum + granted, 0)

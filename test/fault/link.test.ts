@@ -50,7 +50,7 @@ async function openLine(server: RedisProcess = redis) {
   })
   const store = new ClaimStore(link, link, room.scripts)
   const claim = async (id: string, holders: readonly string[]) =>
-    answersOf(await store.claim(id, room.epoch, { holders: packUsers(holders), pools: Buffer.from([0]) }))
+    answersOf(await store.claim(id, room.epoch, packUsers(holders), Buffer.from([0])))
   await up
   return { proxy, link, claim, next }
 }
@@ -196,7 +196,7 @@ test('what was executed, and cannot be confirmed by replicas, is unknown', async
     await proxy.close()
   })
   const store = new ClaimStore(link, link, room.scripts)
-  const claim = store.claim(id, room.epoch, { holders: packUsers(['a']), pools: Buffer.from([0]) })
+  const claim = store.claim(id, room.epoch, packUsers(['a']), Buffer.from([0]))
   await expect(claim).rejects.toMatchObject({ name: 'Fault', code: 'unknown' })
   expect(await room.holders(id)).toHaveProperty('a')
 })
@@ -215,7 +215,7 @@ test('what was executed, and is refused when it is sent again since its epoch ha
   const id = await other.newRound({ totals: [10] })
   const [claims, rounds] = [new ClaimStore(link, link, scripts), new RoundStore(second, scripts, 0)]
   const asked = [
-    claims.claim(id, other.epoch, { holders: packUsers(['a']), pools: Buffer.from([0]) }),
+    claims.claim(id, other.epoch, packUsers(['a']), Buffer.from([0])),
     rounds.turn(id, other.epoch, 'pause', 'req_1'),
   ]
   const answers = Promise.allSettled(asked)

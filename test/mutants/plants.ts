@@ -129,7 +129,7 @@ export const PLANTS: readonly Plant[] = [
   plant(
     'a strict round that is in another epoch stays fenced',
     'engine/campaign/claim/arrival-queue.ts',
-    ['epoch: () => events.epoch(), renew }', 'epoch: () => events.epoch(), renew: undefined }'],
+    ['epoch: () => view.notice.epoch, renew }', 'epoch: () => view.notice.epoch, renew: undefined }'],
     'unit/arrival-queue',
   ),
   plant(

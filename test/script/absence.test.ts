@@ -42,7 +42,7 @@ async function verdicts(id: string): Promise<readonly string[]> {
 async function granted(): Promise<string> {
   const id = await room.newRound({ totals: [1000], fenced: true })
   await room.fence.lift(at(id), await room.fence.note(at(id), CHUNK))
-  await room.claims.decide(id, room.epoch, { holders: packUsers(['a', 'b']), pools: Buffer.from([0]) }, 'e1')
+  await room.claims.decide(id, room.epoch, packUsers(['a', 'b']), Buffer.from([0]), 'e1')
   return id
 }
 
@@ -88,7 +88,7 @@ test('what a server lacks that was made a replica says nothing, below fenced too
   // The link reaches a primary again: what is asked of it is certain.
   expect([await known, await number]).toEqual([false, null])
   await expect(unfenced.confirm(id, 1)).resolves.toBeUndefined()
-  await room.claims.claim(id, room.epoch, { holders: packUsers(['a']), pools: Buffer.from([0]) })
+  await room.claims.claim(id, room.epoch, packUsers(['a']), Buffer.from([0]))
   for (const missed of [1, 'a']) await expect(unfenced.confirm(id, missed)).rejects.toMatchObject({ code: 'fenced' })
 })
 

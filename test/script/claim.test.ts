@@ -27,10 +27,7 @@ const refused = (outcome: string, pool = 0) => ({ outcome, sequence: 0, pool })
 test('a batch is numbered, held in 5 bytes a holder, logged once and counted in the state', async () => {
   const id = await room.newRound({ totals: [10] })
   const before = await room.notice(id)
-  const decision = await room.claims.claim(id, room.epoch, {
-    holders: packUsers(['a', 'b', 'c/2']),
-    pools: Buffer.from([0]),
-  })
+  const decision = await room.claims.claim(id, room.epoch, packUsers(['a', 'b', 'c/2']), Buffer.from([0]))
   expect(decision).toMatchObject({
     first: 1,
     outcomes: new Uint8Array(3).fill(CODES.granted.number),
@@ -189,7 +186,7 @@ test('time never goes back: a grant is never dated before the newest change', as
   const id = await room.newRound()
   const ahead = (await room.now()) + 3_600_000
   await room.setState(id, 'last', ahead)
-  const { notice } = await room.claims.claim(id, room.epoch, { holders: packUsers(['a']), pools: Buffer.from([0]) })
+  const { notice } = await room.claims.claim(id, room.epoch, packUsers(['a']), Buffer.from([0]))
   expect(notice.at).toBe(ahead)
   expect((await room.state(id)).last).toBe(String(ahead))
   expect((await room.log(id)).at(-1)?.fields.at).toBe(String(ahead))
@@ -294,7 +291,7 @@ test('at the level fenced a batch that passes the reserve is not begun', async (
   const standing = { roundId: id, epoch: room.epoch, engine: 'e1' }
   await room.fence.lift(standing, await room.fence.note(standing, 1))
   const decide = (holders: readonly string[]) =>
-    room.claims.decide(id, room.epoch, { holders: packUsers(holders), pools: Buffer.from([0]) }, 'e1')
+    room.claims.decide(id, room.epoch, packUsers(holders), Buffer.from([0]), 'e1')
   expect(await decide(['a', 'b'])).toEqual({ again: false })
   expect(await decide(['a'])).toMatchObject({ first: 1, reserve: 1 })
   expect(await room.holders(id)).toEqual({ a: { sequence: 1, pool: 0, bytes: 5 } })

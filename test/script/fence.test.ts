@@ -44,8 +44,7 @@ async function fencedRound(totals: readonly number[] = [1000]): Promise<string> 
 }
 
 async function claim(id: string, holders: readonly string[], engine = 'e1', epoch = room.epoch, pool = 0) {
-  const batch = { holders: packUsers(holders), pools: Buffer.from([pool]) }
-  const decision = await room.claims.decide(id, epoch, batch, engine)
+  const decision = await room.claims.decide(id, epoch, packUsers(holders), Buffer.from([pool]), engine)
   return decision.notice && answersOf(decision)
 }
 

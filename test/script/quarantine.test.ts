@@ -32,7 +32,7 @@ const join = async (id: string, engine = 'e1', epoch = room.epoch) =>
 
 /** The outcomes of claims by an engine, each in its pool. */
 async function ask(id: string, holders: readonly string[], pools: readonly number[], epoch = room.epoch) {
-  const decision = await room.claims.decide(id, epoch, { holders: packUsers(holders), pools: Buffer.from(pools) }, 'e1')
+  const decision = await room.claims.decide(id, epoch, packUsers(holders), Buffer.from(pools), 'e1')
   if (!decision.notice) throw new Error('the batch passes the reserve')
   return answersOf(decision).map(({ outcome }) => outcome)
 }

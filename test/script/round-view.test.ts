@@ -11,7 +11,7 @@ import { afterAll, beforeAll, expect, test, vi } from 'vitest'
 import { codeOf } from '../../engine/base/codes.ts'
 import { holderOf } from '../../engine/base/holder.ts'
 import { HOLDERS_IDLE_MS } from '../../engine/base/limits.ts'
-import { Round } from '../../engine/campaign/round/round.ts'
+import { Round, SingleAsk } from '../../engine/campaign/round/round.ts'
 import type { RoundConfig } from '../../engine/campaign/round/round-config.ts'
 import { RoundView } from '../../engine/campaign/round/round-view.ts'
 import type { Store } from '../../engine/store/store.ts'
@@ -117,7 +117,9 @@ test('who holds what is let go of when nobody asks, news do not bring it back, a
   })
   const ask = (userId: string) =>
     new Promise<readonly [string | undefined, number]>(done =>
-      claims.ask({ userId, slot: 1, pool: 0 }, ({ outcome, sequence }) => done([codeOf(outcome), sequence])),
+      claims.ask(
+        new SingleAsk(claims, userId, 0, { slot: 1 }, ({ outcome, sequence }) => done([codeOf(outcome), sequence])),
+      ),
     )
   expect([await ask('a'), await ask('b')]).toEqual([
     ['granted', 1],

@@ -18,7 +18,7 @@ import { Commitments } from '../../engine/campaign/money/commitments.ts'
 import { Lifecycle } from '../../engine/campaign/operator/lifecycle.ts'
 import type { ClaimRequest } from '../../engine/campaign/round/asks.ts'
 import { Campaigns } from '../../engine/campaign/round/campaigns.ts'
-import type { RoundEvents, SingleAsk } from '../../engine/campaign/round/round.ts'
+import { type Round, type RoundEvents, SingleAsk } from '../../engine/campaign/round/round.ts'
 import type { RoundView } from '../../engine/campaign/round/round-view.ts'
 import { Rounds } from '../../engine/campaign/round/rounds.ts'
 import { BEAT_MS, Controls, READ_MS } from '../../engine/campaign/voucher/controls.ts'
@@ -278,8 +278,10 @@ export class EngineNode {
       if (this.#waiting.delete(told.lost)) told.answered(code, ask)
     }
     this.clock.within(() => {
-      const ask = () => this.rounds.peek(roundId)?.ask(request, asked => answer(asked.code, asked))
-      if (this.rounds.peek(roundId)) return ask()
+      const ask = (round: Round) =>
+        round.ask(new SingleAsk(round, request.userId, request.pool, request, asked => answer(asked.code, asked)))
+      const known = this.rounds.peek(roundId)
+      if (known) return ask(known)
       this.lifecycle.round(roundId).then(ask, cause => answer(codeOfFailure(cause)))
     })
   }

@@ -258,10 +258,10 @@ export const PLANTS: readonly Plant[] = [
     level: 'always',
     seed: 17,
     plant: {
-      claim: (claim, roundId, epoch, batch) =>
-        claim(roundId, epoch, batch).catch((cause: unknown) => {
+      claim: (claim, roundId, epoch, holders, pools) =>
+        claim(roundId, epoch, holders, pools).catch((cause: unknown) => {
           if (!isUnknown(cause)) throw cause
-          return claim(roundId, epoch, { ...batch, holders: renamed(batch.holders) })
+          return claim(roundId, epoch, renamed(holders), pools)
         }),
     },
   },

@@ -220,7 +220,7 @@ export class ScriptRoom {
     epoch = EPOCH,
   ): Promise<Answer[]> {
     const sent = typeof pools === 'number' ? [pools] : pools
-    return answersOf(await this.claims.claim(id, epoch, { holders: packUsers(holders), pools: Buffer.from(sent) }))
+    return answersOf(await this.claims.claim(id, epoch, packUsers(holders), Buffer.from(sent)))
   }
 
   async notice(id: string): Promise<Notice> {

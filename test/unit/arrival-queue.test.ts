@@ -8,9 +8,11 @@ import { Fault } from '../../engine/base/assert.ts'
 import { CODES } from '../../engine/base/codes.ts'
 import { ANSWER_DEADLINE_MS } from '../../engine/base/limits.ts'
 import { ArrivalQueue } from '../../engine/campaign/claim/arrival-queue.ts'
+import type { Round } from '../../engine/campaign/round/round.ts'
 import { ALLOT_HEAD_BYTES, type Allotment, type AllotStore, type Decided } from '../../engine/store/data/allot-store.ts'
 import { HandClock } from '../support/hand-clock.ts'
 import { NotingAsk } from '../support/noting-ask.ts'
+import { NO_EVENTS } from '../support/round-parts.ts'
 
 interface Sent {
   readonly holder: string
@@ -42,12 +44,12 @@ const turns = async () => {
 }
 
 function queueOf(batchClaims = 8, renews?: () => void) {
-  let epoch = 'e'
   const renew = async () => {
     renews?.()
-    epoch = 'f'
+    view.notice.epoch = 'f'
   }
   const clock = new HandClock()
+  const view = { id: 'rnd_q', notice: { epoch: 'e' }, holders: { addText: () => {} }, take: () => {} }
   const calls: Call[] = []
   const arrived: string[] = []
   const store = {
@@ -60,24 +62,19 @@ function queueOf(batchClaims = 8, renews?: () => void) {
             ? [{ index, outcome: CODES[code].number, sequence: code === 'granted' ? index + 1 : 0, pool: 0, at: 7 }]
             : [],
         )
-        resolve({ notice: { epoch } as never, frontier, late: 0, decided })
+        resolve({ notice: { ...view.notice } as never, frontier, late: 0, decided })
       }
       calls.push({ mark, claims, answer, fail: reject })
       return promise
     },
   } as unknown as AllotStore
   const queue = new ArrivalQueue({
-    roundId: 'rnd_q',
-    store,
-    clock,
-    batchClaims,
-    worker: 'w',
-    secret: 's',
-    ...(renews ? { renew } : {}),
+    ...{ store, clock, batchClaims, worker: 'w', secret: 's' },
+    round: { view, finish: () => {} } as unknown as Round,
+    renew: renews && renew,
     events: {
-      ...{ epoch: () => epoch, decided: () => {}, allotted: () => {}, finished: () => {} },
-      ...{ failed: () => {}, refused: () => {} },
-      arrived: (stamp, outcome, sequence) => arrived.push(`${stamp - at(0)} ${outcome} ${sequence}`),
+      ...NO_EVENTS,
+      arrived: (_roundId, stamp, outcome, sequence) => arrived.push(`${stamp - at(0)} ${outcome} ${sequence}`),
     },
   })
   const start = clock.originMs + clock.monotonicMs()

@@ -12,9 +12,11 @@ import { CODES, type Code, codeOf } from '../../engine/base/codes.ts'
 import { holdersIn } from '../../engine/base/holder.ts'
 import { ANSWER_DEADLINE_MS } from '../../engine/base/limits.ts'
 import { ClaimQueue } from '../../engine/campaign/claim/claim-queue.ts'
-import { type Batch, type ClaimStore, claimsIn, type Decision } from '../../engine/store/data/claim-store.ts'
+import type { Round } from '../../engine/campaign/round/round.ts'
+import type { ClaimStore, Decision } from '../../engine/store/data/claim-store.ts'
 import { HandClock } from '../support/hand-clock.ts'
 import { NotingAsk, type Told } from '../support/noting-ask.ts'
+import { NO_EVENTS } from '../support/round-parts.ts'
 import { below, random, seed } from '../support/seed.ts'
 
 interface Call {
@@ -38,9 +40,9 @@ function queueOf({ batchClaims = 8, batchesInFlight = 4 } = {}) {
   /** What was counted as answered without a decision, a word a claim. */
   const refused: string[] = []
   const store = {
-    claim: (_round: string, _epoch: string, batch: Batch) => {
+    claim: (_round: string, _epoch: string, packed: Buffer, pools: Buffer) => {
       const { promise, resolve, reject } = Promise.withResolvers<Decision>()
-      const [holders, { pools }] = [holdersIn(batch.holders), batch]
+      const holders = holdersIn(packed)
       calls.push({
         holders,
         pools: pools.length === 1 ? holders.map(() => pools[0] as number) : [...pools],
@@ -50,16 +52,15 @@ function queueOf({ batchClaims = 8, batchesInFlight = 4 } = {}) {
       return promise
     },
   } as unknown as ClaimStore
+  const round = {
+    view: { id: 'rnd_q', notice: { epoch: 'e' } },
+    learn: ({ outcomes }: Decision) => heard.push(`decided ${outcomes.length}`),
+    finish: () => heard.push('answered'),
+  } as unknown as Round
   const queue = new ClaimQueue({
-    roundId: 'rnd_q',
-    store,
-    clock,
-    batchClaims,
-    batchesInFlight,
+    ...{ round, store, clock, batchClaims, batchesInFlight, renew: undefined },
     events: {
-      ...{ epoch: () => 'e', allotted: () => {}, arrived: undefined },
-      decided: (_decision, _sentAt, batch) => heard.push(`decided ${claimsIn(batch)}`),
-      finished: () => heard.push('answered'),
+      ...NO_EVENTS,
       refused: (outcome, count) => refused.push(...Array<string>(count).fill(codeOf(outcome) as string)),
       failed: fault => heard.push(`failed ${fault instanceof Error ? fault.message : fault}`),
     },
@@ -86,7 +87,7 @@ function decisionOf(each: readonly Told[], at = 1000): Decision {
     pools: [],
   }
   return {
-    notice,
+    ...{ holders: Buffer.alloc(0), notice },
     first: each.find(({ code }) => code === 'granted')?.sequence ?? 1,
     outcomes: Uint8Array.from(each, ({ code }) => CODES[code].number),
     sequences: Uint32Array.from(each, ({ sequence }) => sequence),

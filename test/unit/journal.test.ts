@@ -16,11 +16,14 @@ import { packUsers } from '../support/script-room.ts'
 
 const EPOCH = '00000000000000aa'
 
-/** What each claim holds by a decision: its sequence and pool. */
-function decided(...held: readonly (readonly [sequence: number, pool: number])[]): Decision {
+/** What each of these holds by a decision: sequence and pool. */
+function decided(
+  holders: readonly string[],
+  ...held: readonly (readonly [sequence: number, pool: number])[]
+): Decision {
   const notice = { epoch: EPOCH, version: 1, state: 'open', sequence: 0, at: 5000, opensAt: 0, closesAt: 0, pools: [] }
   return {
-    ...{ notice: notice as Decision['notice'], first: 0 },
+    ...{ holders: packUsers(holders), notice: notice as Decision['notice'], first: 0 },
     outcomes: Uint8Array.from(held, ([sequence]) => (sequence > 0 ? CODES.granted : CODES.sold_out).number),
     sequences: Uint32Array.from(held, ([sequence]) => sequence),
     pools: Uint8Array.from(held, ([, pool]) => pool),
@@ -31,9 +34,8 @@ const long = 'x'.repeat(64)
 
 /** Four records: joined, a batch, read grants, left. */
 function written(): { readonly bytes: Buffer; readonly ends: readonly number[] } {
-  const batch = { holders: packUsers(['a', 'b', 'c/2', long]), pools: Buffer.from([0]) }
   const joined = markRecord(0, 'joined', EPOCH)
-  const granted = batchRecord(joined.crc, batch, decided([7, 0], [3, 1], [8, 0], [9, 0]))
+  const granted = batchRecord(joined.crc, decided(['a', 'b', 'c/2', long], [7, 0], [3, 1], [8, 0], [9, 0]))
   if (!granted) throw new Error('a batch with grants has a record')
   const read = grantsRecord(granted.crc, EPOCH, [{ sequence: 20, pool: 2, at: 6000, holder: 'auth0|d+1' }])
   const left = markRecord(read.crc, 'left', EPOCH)
@@ -59,8 +61,7 @@ test('what was written is read again: grants, what was granted before, and marks
 })
 
 test('a batch that granted nothing has no record', () => {
-  const batch = { holders: packUsers(['a']), pools: Buffer.from([0]) }
-  expect(batchRecord(0, batch, decided([0, 0]))).toBeUndefined()
+  expect(batchRecord(0, decided(['a'], [0, 0]))).toBeUndefined()
 })
 
 test('torn at any byte: whole records stay, the journal is sound', () => {
@@ -103,23 +104,18 @@ function folder(): string {
   return path
 }
 
-const batchOf = (...holders: string[]) => ({ holders: packUsers(holders), pools: Buffer.from([0]) })
-
 test('a torn tail is cut off before anything is written behind it', async () => {
   const path = folder()
   const disk = new FolderDisk(path)
   const journal = new Journal(disk)
   const head = await journal.open('r')
-  await Promise.all([
-    journal.keep('r', head, batchOf('a'), decided([1, 0])),
-    journal.keep('r', head, batchOf('b'), decided([2, 0])),
-  ])
+  await Promise.all([journal.keep('r', head, decided(['a'], [1, 0])), journal.keep('r', head, decided(['b'], [2, 0]))])
   await journal.close()
   const file = join(path, 'r.journal')
   writeFileSync(file, readFileSync(file).subarray(0, -1))
   const again = new Journal(new FolderDisk(path))
   expect(await again.rounds()).toEqual(['r'])
-  await again.keep('r', await again.open('r'), batchOf('c'), decided([3, 0]))
+  await again.keep('r', await again.open('r'), decided(['c'], [3, 0]))
   const read = await again.read('r')
   expect([read.grants.map(({ holder }) => holder), read.sound]).toEqual([['a', 'c'], true])
   await again.close()
@@ -137,14 +133,14 @@ test('a journal that cannot be written takes nothing more, and a closed round ke
   const path = folder()
   const journal = new Journal(new FolderDisk(join(path, 'sub')))
   await journal.mark('r', 'joined', EPOCH)
-  await journal.keep('r', await journal.open('r'), batchOf('a'), decided([1, 0]))
+  await journal.keep('r', await journal.open('r'), decided(['a'], [1, 0]))
   const head = await journal.clear('r', EPOCH)
   expect([head.full, [...head.joined], (await journal.read('r')).grants]).toEqual([false, [EPOCH], []])
   await journal.close()
   rmSync(join(path, 'sub'), { recursive: true })
   writeFileSync(join(path, 'sub'), 'no folder any more')
-  await expect(journal.keep('r', head, batchOf('a'), decided([1, 0]))).rejects.toMatchObject({ code: 'unknown' })
-  await expect(journal.keep('r', head, batchOf('b'), decided([2, 0]))).rejects.toMatchObject({ code: 'fenced' })
+  await expect(journal.keep('r', head, decided(['a'], [1, 0]))).rejects.toMatchObject({ code: 'unknown' })
+  await expect(journal.keep('r', head, decided(['b'], [2, 0]))).rejects.toMatchObject({ code: 'fenced' })
 })
 
 test('behind a write that failed nothing more is written, also not what waited for it', async () => {

@@ -10,12 +10,12 @@ import { seed } from '../support/seed.ts'
 
 const NOTICE = { epoch: 'e', state: 'open', version: 1, at: 1, opensAt: 1, closesAt: 0, pools: [] } as const
 
-/** A batch as a queue sends it. */
-function sent(holders: readonly string[], pools: readonly number[]) {
+/** Holder keys as a queue sends them. */
+function sent(holders: readonly string[]): Buffer {
   const packed = Buffer.alloc(3 + holders.length * HOLDER_BYTES_MAX)
   let at = writeArrayHead(packed, 0, holders.length)
   for (const holder of holders) at = writeHolder(packed, at, holder)
-  return { holders: packed.subarray(0, at), pools: Buffer.from(pools), claims: holders.length }
+  return packed.subarray(0, at)
 }
 
 /** What each claim of a decision holds. */
@@ -68,12 +68,8 @@ test('batches teach exactly what they granted and what they showed to be held (s
           truth.set(`u${user}`, grant)
           return grant
         })
-        const asked = sent(
-          batch.map(({ user }) => `u${user}`),
-          batch.map(({ pool }) => pool),
-        )
-        const notice = { ...NOTICE, sequence }
-        known.addBatch(asked, { notice, first, ...columnsOf(held) })
+        const holders = sent(batch.map(({ user }) => `u${user}`))
+        known.addBatch({ holders, notice: { ...NOTICE, sequence }, first, ...columnsOf(held) })
       }
       expect(known.covered).toBe(sequence)
       expect(known.size).toBe(truth.size)
@@ -88,8 +84,8 @@ test('batches teach exactly what they granted and what they showed to be held (s
 
 test('a batch that is not the next one covers nothing: another worker granted in between', () => {
   const known = new KnownHolders(100, seed)
-  const batch = sent(['u5'], [0])
-  known.addBatch(batch, { ...columnsOf([{ sequence: 5, pool: 0 }]), notice: { ...NOTICE, sequence: 5 }, first: 5 })
+  const held = columnsOf([{ sequence: 5, pool: 0 }])
+  known.addBatch({ holders: sent(['u5']), ...held, notice: { ...NOTICE, sequence: 5 }, first: 5 })
   expect(known.covered).toBe(0)
   expect(known.sequenceOf(known.findText('u5'))).toBe(5)
 })

@@ -11,7 +11,12 @@ const noticeOf = (...pools: readonly PoolCount[]): Notice => ({
   ...{ epoch: 'aa', version: 1, state: 'open', sequence: 9, at: 1, opensAt: 1, closesAt: 0, pools },
 })
 const decisionOf = (...outcomes: readonly number[]) => ({
-  ...{ notice: noticeOf({ total: 1, granted: 1 }), first: 1, outcomes: Uint8Array.from(outcomes) },
+  ...{
+    holders: Buffer.alloc(0),
+    notice: noticeOf({ total: 1, granted: 1 }),
+    first: 1,
+    outcomes: Uint8Array.from(outcomes),
+  },
   ...{ sequences: new Uint32Array(outcomes.length), pools: new Uint8Array(outcomes.length) },
 })
 

@@ -24,8 +24,9 @@ import {
   TIE_BYTES,
 } from '../../store/data/allot-store.ts'
 import type { Ask } from '../round/asks.ts'
+import type { DeciderParts } from '../round/round.ts'
 import { Backlog, GRACE_MS, stampOf } from './claim-queue.ts'
-import type { Queue, QueueEvents } from './ordered.ts'
+import type { Queue } from './ordered.ts'
 import { askRenewed } from './renewed.ts'
 
 /** Between two calls while a claim waits for another worker's mark. */
@@ -43,8 +44,7 @@ interface Arrival {
   registered: boolean
 }
 
-export interface ArrivalQueueOptions {
-  readonly roundId: string
+export interface ArrivalQueueOptions extends Pick<DeciderParts, 'round' | 'events' | 'renew'> {
   readonly store: AllotStore
   readonly clock: Clock
   readonly batchClaims: number
@@ -52,9 +52,6 @@ export interface ArrivalQueueOptions {
   readonly worker: string
   /** Keys the ties. */
   readonly secret: string
-  /** Resolves when it is known which epoch the round is in now. */
-  readonly renew?: (() => Promise<void>) | undefined
-  readonly events: QueueEvents
 }
 
 export class ArrivalQueue implements Queue {
@@ -143,7 +140,8 @@ export class ArrivalQueue implements Queue {
   }
 
   async #send(): Promise<void> {
-    const { store, roundId, events, worker, clock, batchClaims, renew } = this.#options
+    const { store, round, events, worker, clock, batchClaims, renew } = this.#options
+    const { view } = round
     this.#heartbeat?.()
     this.#busy = true
     const sent = this.#take(batchClaims)
@@ -156,20 +154,20 @@ export class ArrivalQueue implements Queue {
     const next = this.#fresh[0]
     this.#mark = Math.max(this.#mark, next ? next.stamp - 1 : Math.max(stampOf(clock, sentAt), this.#awaited))
     try {
-      const epochs = { epoch: () => events.epoch(), renew }
+      const epochs = { epoch: () => view.notice.epoch, renew }
       const own = { worker, mark: this.#mark }
-      const allotment = await askRenewed(epochs, epoch => store.allot(roundId, epoch, own, claims))
-      if (allotment.notice.epoch !== events.epoch())
+      const allotment = await askRenewed(epochs, epoch => store.allot(view.id, epoch, own, claims))
+      if (allotment.notice.epoch !== view.notice.epoch)
         throw new Fault('unknown', 'it was decided in an epoch that a fail-over ended')
       this.#settle(sent, allotment, sentAt)
     } catch (fault) {
-      events.failed(fault)
+      events.failed(fault, view)
       const code = fault instanceof Fault ? fault.code : 'unknown'
       for (const arrival of sent) this.#fail(arrival, again.has(arrival) ? 'unknown' : code)
     }
     this.#sent = []
     this.#busy = false
-    events.finished()
+    round.finish()
     this.#schedule()
     if (this.#registered.length > 0 && !this.#scheduled) this.#heartbeat = clock.after(HEARTBEAT_MS, () => this.#beat())
   }
@@ -188,7 +186,7 @@ export class ArrivalQueue implements Queue {
 
   #settle(sent: readonly Arrival[], allotment: Allotment, sentAt: number): void {
     this.#frontier = allotment.frontier
-    this.#options.events.allotted(allotment, sentAt, ({ index }) => (sent[index] as Arrival).holder)
+    this.#learn(sent, allotment, sentAt)
     const open = new Set(sent)
     for (const decided of allotment.decided) {
       const arrival = sent[decided.index] as Arrival
@@ -200,13 +198,25 @@ export class ArrivalQueue implements Queue {
     this.#registered = [...this.#registered, ...open].sort((a, b) => a.stamp - b.stamp)
   }
 
+  /** What an allotment shows of the round, before anybody is answered. */
+  #learn(sent: readonly Arrival[], { notice, decided }: Allotment, sentAt: number): void {
+    const { round, events, clock } = this.#options
+    const { view } = round
+    for (const { index, sequence, pool } of decided)
+      if (sequence > 0) view.holders.addText((sent[index] as Arrival).holder, sequence, pool)
+    view.take(notice, sentAt)
+    const outcomes = Uint8Array.from(decided, ({ outcome }) => outcome)
+    events.decided(view, notice, outcomes, (clock.monotonicMs() - sentAt) / 1000)
+  }
+
   /** The first who asked gets the answer, the others what a repeat gets. */
   #answer({ asked, stamp, pool }: Arrival, { outcome, sequence, pool: own, at }: Decided): void {
+    const { round, events } = this.#options
     const holds = sequence > 0
     const repeat = holds ? CODES.replayed.number : outcome
     for (const [i, { ask, place }] of asked.entries()) {
       const answer = [i > 0 ? repeat : outcome, sequence, holds ? own : pool] as const
-      this.#options.events.arrived?.(stamp, ...answer)
+      events.arrived?.(round.view.id, stamp, ...answer)
       ask.settle(place, ...answer, at)
     }
   }

@@ -18,15 +18,20 @@ import type { Clock } from '../../base/clock.ts'
 import { CODES } from '../../base/codes.ts'
 import { HOLDER_BYTES_MAX, writeArrayHead } from '../../base/holder.ts'
 import { ANSWER_DEADLINE_MS } from '../../base/limits.ts'
-import type { Batch, ClaimStore, Decision } from '../../store/data/claim-store.ts'
+import type { Decision } from '../../store/data/claim-store.ts'
 import type { Ask } from '../round/asks.ts'
-import type { Queue, QueueEvents } from './ordered.ts'
+import type { DeciderParts } from '../round/round.ts'
+import type { Queue } from './ordered.ts'
 
 /** The stamp of a monotonic time, microseconds since 1970. */
 export const stampOf = (clock: Clock, monotonicMs: number): number => Math.round((clock.originMs + monotonicMs) * 1000)
 
-/** A batch that left, until it is answered. */
-interface Dispatched extends Batch {
+/** What one script call decides, from leaving the queue until it is answered. */
+interface Batch {
+  /** Holder keys as a MessagePack array. */
+  readonly holders: Buffer
+  /** A byte of pool each, or one for all. */
+  readonly pools: Buffer
   /** Whose claims it has, oldest first: the first one's from its claim `from` on, the last one's as many as went in. */
   readonly asks: readonly Ask[]
   readonly from: number
@@ -39,7 +44,7 @@ interface Dispatched extends Batch {
 
 /** Visits the asks of a batch that have no answer yet: which of their claims it has, and the place of the first one in the batch. */
 function visit(
-  { asks, from, claims, givenUp }: Dispatched,
+  { asks, from, claims, givenUp }: Batch,
   each: (ask: Ask, span: readonly [from: number, to: number], place: number) => void,
 ): void {
   let [first, place] = [from, 0]
@@ -58,15 +63,10 @@ export const GRACE_MS = 300
 /** Turns of the event loop that a batch may go on growing; a turn without news ends it at once. */
 const TURNS_MAX = 4
 
-export interface QueueOptions {
-  readonly roundId: string
-  readonly store: Pick<ClaimStore, 'claim'>
+export interface QueueOptions extends Pick<DeciderParts, 'store' | 'round' | 'events' | 'renew'> {
   readonly clock: Clock
   readonly batchClaims: number
   readonly batchesInFlight: number
-  /** Resolves when it is known which epoch the round is in now; left out where somebody else sees to that. */
-  readonly renew?: (() => Promise<void>) | undefined
-  readonly events: QueueEvents
 }
 
 /** Of so long a time the pace of a queue is taken. */
@@ -116,7 +116,7 @@ export class ClaimQueue implements Queue {
   readonly #options: QueueOptions
   readonly #asks: Ask[] = []
   readonly #backlog = new Backlog()
-  readonly #dispatched = new Set<Dispatched>()
+  readonly #dispatched = new Set<Batch>()
   #head = 0
   #taken = 0
   #waiting = 0
@@ -209,20 +209,21 @@ export class ClaimQueue implements Queue {
     const holders = Buffer.from(this.#buffer.subarray(0, at))
     const sentAt = clock.monotonicMs()
     this.#backlog.took(claims, this.#waiting, sentAt)
-    const batch = { asks, from, claims, holders, pools: poolBytes(asks, from, claims), sentAt, givenUp: 0 }
+    const batch = { holders, pools: poolBytes(asks, from, claims), asks, from, claims, sentAt, givenUp: 0 }
     this.#inFlight++
     this.#dispatched.add(batch)
     this.#ask(batch, this.#options.renew)
   }
 
-  #ask(batch: Dispatched, renew: QueueOptions['renew']): void {
-    const { store, roundId, events } = this.#options
-    const asked = events.epoch()
-    store.claim(roundId, asked, batch).then(
+  #ask(batch: Batch, renew: QueueOptions['renew']): void {
+    const { store, round } = this.#options
+    const { view } = round
+    const { epoch } = view.notice
+    store.claim(view.id, epoch, batch.holders, batch.pools).then(
       decision => this.#settle(batch, decision),
       fault => {
         if (!renew || !(fault instanceof Fault) || fault.code !== 'fenced') return this.#fail(batch, fault)
-        const settle = () => (events.epoch() === asked ? this.#fail(batch, fault) : this.#ask(batch, undefined))
+        const settle = () => (view.notice.epoch === epoch ? this.#fail(batch, fault) : this.#ask(batch, undefined))
         renew().then(settle, settle)
       },
     )
@@ -242,27 +243,28 @@ export class ClaimQueue implements Queue {
     }
   }
 
-  #settle(batch: Dispatched, decision: Decision): void {
-    const { renew, events } = this.#options
-    if (renew && decision.notice.epoch !== events.epoch()) return this.#fail(batch, ofAnother(decision.notice))
-    assert(decision.outcomes.length === batch.claims, 'a decision is of as many claims as were asked')
+  #settle(batch: Batch, decision: Decision): void {
+    const { round, renew, events, clock } = this.#options
+    const { notice, outcomes } = decision
+    if (renew && notice.epoch !== round.view.notice.epoch) return this.#fail(batch, ofAnother(notice))
+    assert(outcomes.length === batch.claims, 'a decision is of as many claims as were asked')
     this.#inFlight--
     this.#dispatched.delete(batch)
-    events.decided(decision, batch.sentAt, batch)
+    round.learn(decision, batch.sentAt)
+    events.decided(round.view, notice, outcomes, (clock.monotonicMs() - batch.sentAt) / 1000)
     this.#answer(batch, decision)
-    events.finished()
+    round.finish()
     this.#schedule()
   }
 
   /** Gives each claim its answer, and whoever measures arrivals. */
-  #answer(batch: Dispatched, { outcomes, sequences, pools, notice }: Decision): void {
-    const { clock, events } = this.#options
-    const { at } = notice
+  #answer(batch: Batch, { outcomes, sequences, pools, notice }: Decision): void {
+    const { round, clock, events } = this.#options
     visit(batch, (ask, [from, to], place) => {
       for (let i = from, p = place; i < to; i++, p++) {
-        const outcome = outcomes[p] as number
-        events.arrived?.(stampOf(clock, ask.askedAt), outcome, sequences[p] as number, pools[p] as number)
-        ask.settle(i, outcome, sequences[p] as number, pools[p] as number, at)
+        const [outcome, sequence, pool] = [outcomes[p] as number, sequences[p] as number, pools[p] as number]
+        events.arrived?.(round.view.id, stampOf(clock, ask.askedAt), outcome, sequence, pool)
+        ask.settle(i, outcome, sequence, pool, notice.at)
       }
     })
   }
@@ -274,13 +276,14 @@ export class ClaimQueue implements Queue {
     for (let i = from; i < to; i++) ask.settle(i, outcome, 0, ask.pool, 0)
   }
 
-  #fail(batch: Dispatched, fault: unknown): void {
+  #fail(batch: Batch, fault: unknown): void {
+    const { round, events } = this.#options
     this.#inFlight--
     this.#dispatched.delete(batch)
-    this.#options.events.failed(fault)
+    events.failed(fault, round.view)
     const code = fault instanceof Fault ? fault.code : 'unknown'
     visit(batch, (ask, span) => this.#refuse(ask, span, code))
-    this.#options.events.finished()
+    round.finish()
     this.#schedule()
   }
 }

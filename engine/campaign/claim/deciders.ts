@@ -9,7 +9,7 @@ import type { Decider, DeciderParts, MakeDecider } from '../round/round.ts'
 import { ArrivalQueue } from './arrival-queue.ts'
 import { ClaimQueue } from './claim-queue.ts'
 import { Entries } from './entries.ts'
-import { Ordered, type Queue, type QueueEvents } from './ordered.ts'
+import { Ordered, type Queue } from './ordered.ts'
 
 export interface DecidersOptions {
   readonly store: Pick<Store, 'allotments' | 'claims' | 'draws' | 'entries'>
@@ -22,17 +22,14 @@ export interface DecidersOptions {
 /** Makes the deciders of one worker's rounds. */
 export function decidersOf({ store, clock, random, batchClaims, batchesInFlight }: DecidersOptions): MakeDecider {
   const worker = random.bytes(8).toString('hex')
-  const ordered = (parts: DeciderParts, queue: (events: QueueEvents) => Queue) =>
-    new Ordered({ ...parts, claims: store.claims, clock, queue })
+  const ordered = (parts: DeciderParts, queue: Queue) => new Ordered({ ...parts, claims: store.claims, queue })
   return (parts): Decider => {
-    const { id: roundId, config } = parts.view
-    const { allocation } = config
+    const { allocation } = parts.view.config
     if (allocation.mode !== 'fcfs') return new Entries({ ...parts, stores: store, clock, batchClaims, batchesInFlight })
     if (allocation.strict) {
-      const own = { roundId, store: store.allotments, worker, secret: parts.secrets.ties, renew: parts.renew }
-      return ordered(parts, events => new ArrivalQueue({ ...own, clock, batchClaims, events }))
+      const own = { store: store.allotments, worker, secret: parts.secrets.ties }
+      return ordered(parts, new ArrivalQueue({ ...parts, ...own, clock, batchClaims }))
     }
-    const own = { roundId, store: parts.store, renew: parts.renew }
-    return ordered(parts, events => new ClaimQueue({ ...own, clock, batchClaims, batchesInFlight, events }))
+    return ordered(parts, new ClaimQueue({ ...parts, clock, batchClaims, batchesInFlight }))
   }
 }

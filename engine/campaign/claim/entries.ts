@@ -166,8 +166,8 @@ export class Entries implements Decider {
     return this.#batcher.ask(view.id, entrant)
   }
 
-  ask(request: ClaimRequest, ask: SingleAsk): void {
-    void this.#ask(request, ask).then(() =>
+  ask(ask: SingleAsk): void {
+    void this.#ask(ask).then(() =>
       ask.holds ? this.#options.round.settledAlone(ask) : this.#options.round.answered(ask),
     )
   }
@@ -211,9 +211,9 @@ export class Entries implements Decider {
   }
 
   /** All of a claim but the vouchers of a winner. */
-  async #ask(request: ClaimRequest, ask: SingleAsk): Promise<void> {
+  async #ask(ask: SingleAsk): Promise<void> {
     try {
-      const { outcome, sequence, pool, receipt } = await this.enter(request)
+      const { outcome, sequence, pool, receipt } = await this.enter(ask)
       if (outcome === CODES.replayed.number) ask.hold(sequence, pool)
       else ask.receipt = await receipt?.()
       ask.outcome = outcome

@@ -2,12 +2,10 @@
  * Claims that are decided in an order: first come, and strict. Both answer at once the holders they know and what is
  * certainly refused, and queue the rest; they differ in the queue alone (claim-queue.ts, arrival-queue.ts).
  */
-import type { Clock } from '../../base/clock.ts'
 import { CODES, type Code } from '../../base/codes.ts'
 import { holderEnd, holderOf, packHolders } from '../../base/holder.ts'
 import { SHED_WAIT_MS } from '../../base/limits.ts'
-import type { Allotment, Decided } from '../../store/data/allot-store.ts'
-import type { Batch, ClaimStore, Decision } from '../../store/data/claim-store.ts'
+import type { ClaimStore } from '../../store/data/claim-store.ts'
 import { type Answers, type Ask, type ClaimRequest, ManyAsk } from '../round/asks.ts'
 import type { Decider, DeciderParts, SingleAsk, Standing } from '../round/round.ts'
 
@@ -24,58 +22,37 @@ export interface Queue {
   awaited(stamp: number): void
 }
 
-/** What a queue reports to its decider. */
-export interface QueueEvents {
-  /** The epoch that claims are asked in. */
-  epoch(): string
-  /** A batch was decided that left at `sentAt` (monotonic ms); before its claims are answered. */
-  decided(decision: Decision, sentAt: number, batch: Batch): void
-  /** The same of claims that are allotted one by one; `holderOf` gives their holder keys. */
-  allotted(allotment: Allotment, sentAt: number, holderOf: (decided: Decided) => string): void
-  /** All claims of a batch have been answered. */
-  finished(): void
-  failed(fault: unknown): void
-  /** Claims were answered without a decision. */
-  refused(outcome: number, count: number): void
-  /** Undefined where nobody measures arrivals. */
-  readonly arrived: ((stamp: number, outcome: number, sequence: number, pool: number) => void) | undefined
-}
-
 export interface OrderedOptions extends DeciderParts {
   readonly claims: Pick<ClaimStore, 'holding'>
-  readonly clock: Clock
-  readonly queue: (events: QueueEvents) => Queue
+  readonly queue: Queue
 }
 
-export class Ordered implements Decider, QueueEvents {
+export class Ordered implements Decider {
   readonly draw = undefined
   readonly slots: number
-  readonly arrived: QueueEvents['arrived']
   readonly #options: OrderedOptions
   readonly #queue: Queue
 
   constructor(options: OrderedOptions) {
-    const { view, events } = options
     this.#options = options
-    this.slots = view.config.per_user
-    this.arrived = events.arrived && ((stamp, ...answer) => events.arrived?.(view.id, stamp, ...answer))
-    this.#queue = options.queue(this)
+    this.#queue = options.queue
+    this.slots = options.view.config.per_user
   }
 
   load(): Promise<void> {
     return this.#queue.join()
   }
 
-  ask(request: ClaimRequest, ask: SingleAsk): void {
+  ask(ask: SingleAsk): void {
     const { view, round, events } = this.#options
     const { holders } = view
-    const entry = holders.findText(holderOf(request.userId, request.slot))
+    const entry = holders.findText(holderOf(ask.userId, ask.slot))
     if (entry >= 0) {
       ask.hold(holders.sequenceOf(entry), holders.poolOf(entry))
       events.refused(ask.outcome, 1)
       return round.settledAlone(ask)
     }
-    const refusal = this.#refusal(request.slot, ask.askedAt)
+    const refusal = this.#refusal(ask.slot, ask.askedAt)
     if (refusal === undefined) return this.#queue.push(ask)
     events.refused(refusal, 1)
     ask.refuse(refusal)
@@ -138,38 +115,6 @@ export class Ordered implements Decider, QueueEvents {
 
   async isHolder(userId: string, holder: string): Promise<boolean> {
     return holder === userId
-  }
-
-  epoch(): string {
-    return this.#options.view.notice.epoch
-  }
-
-  decided(decision: Decision, sentAt: number, batch: Batch): void {
-    const { view, round, events, clock } = this.#options
-    view.holders.addBatch(batch, decision)
-    view.take(decision.notice, sentAt)
-    round.times.remember(decision.first, decision.notice.sequence, decision.notice.at)
-    events.decided(view, decision.notice, decision.outcomes, (clock.monotonicMs() - sentAt) / 1000)
-  }
-
-  allotted({ notice, decided }: Allotment, sentAt: number, holderOf: (decided: Decided) => string): void {
-    const { view, events, clock } = this.#options
-    for (const each of decided) if (each.sequence > 0) view.holders.addText(holderOf(each), each.sequence, each.pool)
-    view.take(notice, sentAt)
-    const outcomes = Uint8Array.from(decided, ({ outcome }) => outcome)
-    events.decided(view, notice, outcomes, (clock.monotonicMs() - sentAt) / 1000)
-  }
-
-  finished(): void {
-    this.#options.round.finish()
-  }
-
-  failed(fault: unknown): void {
-    this.#options.events.failed(fault, this.#options.view)
-  }
-
-  refused(outcome: number, count: number): void {
-    this.#options.events.refused(outcome, count)
   }
 
   /** The outcome number of a claim by a stranger that need not be asked, or undefined. */

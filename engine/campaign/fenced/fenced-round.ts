@@ -18,7 +18,7 @@ import type { Clock } from '../../base/clock.ts'
 import type { Code } from '../../base/codes.ts'
 import { ANSWER_DEADLINE_MS, RECOVERY_RETRY_MS, RECOVERY_RETRY_MS_MAX, REFUSAL_WAIT_MS } from '../../base/limits.ts'
 import type { Random } from '../../base/random.ts'
-import { type Batch, type ClaimStore, type Decision, type LogBatch, sureOf } from '../../store/data/claim-store.ts'
+import { type ClaimStore, type Decision, type LogBatch, sureOf } from '../../store/data/claim-store.ts'
 import type { FenceStore, KnownGrant, Standing } from '../../store/data/fence-store.ts'
 import { type Notice, remainingOf } from '../../store/data/notice.ts'
 import type { RoundFence } from '../round/fence.ts'
@@ -105,11 +105,11 @@ export class FencedRound implements RoundFence {
   }
 
   /** Decides a batch in the epoch that this engine has joined, whatever the caller believes. */
-  async claim(_roundId: string, _epoch: string, batch: Batch): Promise<Decision> {
+  async claim(_roundId: string, _epoch: string, holders: Buffer, pools: Buffer): Promise<Decision> {
     const asking: Asking = { deadline: this.#options.clock.monotonicMs() + ANSWER_DEADLINE_MS, doubt: false }
     for (;;) {
       const epoch = this.#epoch ?? (await this.#ready(asking))
-      const decision = await this.#decide(epoch, batch, asking)
+      const decision = await this.#decide(epoch, asking, holders, pools)
       if (decision) return sureOf(asking.doubt ? { ...decision, again: true } : decision)
       if (this.#options.clock.monotonicMs() >= asking.deadline) throw this.#tooLate(asking)
     }
@@ -182,9 +182,9 @@ export class FencedRound implements RoundFence {
     await this.#until(signed, clock.monotonicMs() + SIGN_OFF_MS)
   }
 
-  async #decide(epoch: string, batch: Batch, asking: Asking): Promise<Decision | undefined> {
+  async #decide(epoch: string, asking: Asking, holders: Buffer, pools: Buffer): Promise<Decision | undefined> {
     const { claims, engine, journal } = this.#options
-    const decision = await claims.decide(this.roundId, epoch, batch, engine).catch(cause => {
+    const decision = await claims.decide(this.roundId, epoch, holders, pools, engine).catch(cause => {
       if (!(cause instanceof Fault && cause.code === 'fenced')) {
         this.look().catch(this.#options.failed)
         throw cause
@@ -208,7 +208,7 @@ export class FencedRound implements RoundFence {
       asking.doubt = true
       return undefined
     }
-    if (!this.#settled) await journal.keep(this.roundId, this.#head as JournalHead, batch, decision)
+    if (!this.#settled) await journal.keep(this.roundId, this.#head as JournalHead, decision)
     return sure ? decision : unsure(decision)
   }
 

@@ -13,7 +13,7 @@
  */
 import { crc32 } from 'node:zlib'
 import { holderEnd } from '../../base/holder.ts'
-import { type Batch, claimsIn, type Decision } from '../../store/data/claim-store.ts'
+import type { Decision } from '../../store/data/claim-store.ts'
 import type { KnownGrant } from '../../store/data/fence-store.ts'
 
 const MAGIC = 0x46474a31
@@ -74,10 +74,8 @@ export function markRecord(before: number, kind: Mark, epoch: string): Encoded {
 }
 
 /** Every grant that a decision will answer; undefined when that is nothing. */
-export function batchRecord(before: number, batch: Batch, decision: Decision): Encoded | undefined {
-  const { holders } = batch
-  const { sequences, pools, notice } = decision
-  const claims = claimsIn(batch)
+export function batchRecord(before: number, { holders, sequences, pools, notice }: Decision): Encoded | undefined {
+  const claims = sequences.length
   const into = Buffer.allocUnsafe(HEAD_BYTES + FIXED_BYTES + holders.length + claims * GRANT_BYTES)
   let to = begin(into, before, { kind: 'grants', epoch: notice.epoch, at: notice.at })
   let count = 0

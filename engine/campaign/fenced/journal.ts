@@ -9,7 +9,7 @@
  * Rejected: one file for all rounds, which could not be removed while one of them is open.
  */
 import { Fault } from '../../base/assert.ts'
-import type { Batch, Decision } from '../../store/data/claim-store.ts'
+import type { Decision } from '../../store/data/claim-store.ts'
 import type { KnownGrant } from '../../store/data/fence-store.ts'
 import {
   batchRecord,
@@ -70,8 +70,8 @@ export class Journal {
   }
 
   /** Keeps what a decision will answer. `head` is what `open` gave. */
-  async keep(roundId: string, head: JournalHead, batch: Batch, decision: Decision): Promise<void> {
-    const record = batchRecord(head.crc, batch, decision)
+  async keep(roundId: string, head: JournalHead, decision: Decision): Promise<void> {
+    const record = batchRecord(head.crc, decision)
     if (!record) return
     head.full = true
     await this.#append(roundId, head, record)

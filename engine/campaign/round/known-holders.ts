@@ -13,7 +13,7 @@
  */
 import { HOLDER_BYTES_MAX, holderEnd } from '../../base/holder.ts'
 import { HOLDERS_KNOWN_MAX } from '../../base/limits.ts'
-import type { Batch, Decision } from '../../store/data/claim-store.ts'
+import type { Decision } from '../../store/data/claim-store.ts'
 
 const CHUNK_BYTES = 1 << 20
 const PLACE_MASK = CHUNK_BYTES - 1
@@ -95,7 +95,7 @@ export class KnownHolders {
   }
 
   /** Keeps what a batch was granted, and what it showed to be granted before. */
-  addBatch({ holders }: Batch, { first, sequences, pools, notice }: Decision): void {
+  addBatch({ holders, first, sequences, pools, notice }: Decision): void {
     for (let i = 0, at = 3; i < sequences.length; i++) {
       const from = holders[at] === 0xd9 ? at + 2 : at + 1
       at = holderEnd(holders, at)

@@ -18,7 +18,7 @@ import { holderOf, writeHolder } from '../../base/holder.ts'
 import { HOLDERS_IDLE_MS } from '../../base/limits.ts'
 import type { Receipt } from '../../draw/receipt.ts'
 import type { SigningKey } from '../../draw/signing-key.ts'
-import type { ClaimStore, LogBatch } from '../../store/data/claim-store.ts'
+import type { ClaimStore, Decision, LogBatch } from '../../store/data/claim-store.ts'
 import type { DrawState } from '../../store/data/draw-store.ts'
 import type { Notice } from '../../store/data/notice.ts'
 import { Answers, type Ask, type ClaimRequest } from './asks.ts'
@@ -45,7 +45,7 @@ export interface Decider {
   /** Reads what it stands on: once before anything is asked, and when that has changed. */
   load(): Promise<void>
   /** Decides one claim: sooner or later the ask is settled or answered. */
-  ask(request: ClaimRequest, ask: SingleAsk): void
+  ask(ask: SingleAsk): void
   /** Decides claims of slot 1 in one pool; their user ids lie as MessagePack strings in `users`. `now` is monotonic ms. */
   askPacked(users: Uint8Array, pool: number, answers: Answers, now: number): void
   /** Decides claims that may differ in slot and pool; a place without a request is refused with its number. */
@@ -106,12 +106,14 @@ export interface RoundEvents {
 export type ArrivalEvent = (roundId: string, stamp: number, outcome: number, sequence: number, pool: number) => void
 
 /** One claim that wants its vouchers: of HTTP, or one claim of a stream. */
-export class SingleAsk implements Ask {
+export class SingleAsk implements Ask, ClaimRequest {
   readonly count = 1
   readonly userId: string
   readonly slot: number
-  readonly askedAt: number
+  readonly nonce: string | undefined
+  readonly salt: string | undefined
   pool: number
+  askedAt = 0
   /** An outcome number of the table; what follows is set where it is granted or replayed. */
   outcome: number = CODES.unknown.number
   sequence = 0
@@ -127,12 +129,19 @@ export class SingleAsk implements Ask {
   readonly done: (ask: SingleAsk) => void
   readonly round: Round
 
-  constructor(request: ClaimRequest, askedAt: number, done: SingleAsk['done'], round: Round) {
+  constructor(
+    round: Round,
+    userId: string,
+    pool: number,
+    { slot, nonce, salt }: Omit<ClaimRequest, 'userId' | 'pool'>,
+    done: SingleAsk['done'],
+  ) {
     this.round = round
-    this.userId = request.userId
-    this.slot = request.slot
-    this.pool = request.pool
-    this.askedAt = askedAt
+    this.userId = userId
+    this.slot = slot
+    this.nonce = nonce
+    this.salt = salt
+    this.pool = pool
     this.done = done
   }
 
@@ -212,11 +221,11 @@ export class Round {
     this.decider = decider(this)
   }
 
-  /** Asks for one claim; `done` gets the ask with its outcome and, for a holder, the vouchers. */
-  ask(request: ClaimRequest, done: (ask: SingleAsk) => void): void {
-    const ask = new SingleAsk(request, this.#use(), done, this)
+  /** Asks for one claim; its `done` gets it with its outcome and, for a holder, the vouchers. */
+  ask(ask: SingleAsk): void {
+    ask.askedAt = this.#use()
     this.#load.unanswered++
-    this.decider.ask(request, ask)
+    this.decider.ask(ask)
   }
 
   /** Asks for `count` claims of slot 1 in one pool, their user ids packed as MessagePack strings in `users`. */
@@ -259,6 +268,14 @@ export class Round {
   /** The voucher codes of grants, pack by pack. */
   codesOf(sequences: ArrayLike<number>, count: number): string[] {
     return this.view.codes.mint(sequences, count)
+  }
+
+  /** What a batch showed of the round, before its claims are answered; it left at `sentAt`, monotonic ms. */
+  learn(decision: Decision, sentAt: number): void {
+    const { view, times } = this
+    view.holders.addBatch(decision)
+    view.take(decision.notice, sentAt)
+    times.remember(decision.first, decision.notice.sequence, decision.notice.at)
   }
 
   /** One of a batch; `finish` answers them together. */

@@ -10,7 +10,7 @@ import { Fault, Refusal } from '../../base/assert.ts'
 import { rfc3339 } from '../../base/clock.ts'
 import { CODES } from '../../base/codes.ts'
 import type { ClaimRequest } from '../../campaign/round/asks.ts'
-import type { Round, SingleAsk } from '../../campaign/round/round.ts'
+import { type Round, SingleAsk } from '../../campaign/round/round.ts'
 import type { Receipt } from '../../draw/receipt.ts'
 import type { Metrics } from '../../ops/metrics.ts'
 import { retryAfter } from '../../wire/problem.ts'
@@ -19,18 +19,37 @@ import type { ClaimBody } from '../../wire/schemas.ts'
 /** Nobody knows when an operator opens a round; so a crowd asks seldom. */
 const OPENS_BY_HAND_MS = 5000
 
-/** What a claim asks for, or why it asks for nothing. */
-export function claimRequest(round: Round, body: ClaimBody, caller: Caller): ClaimRequest | Refusal {
+/** A claim to ask the round for, or why that may not be asked. */
+export function askOf(
+  round: Round,
+  body: ClaimBody,
+  caller: Caller,
+  done: (ask: SingleAsk) => void,
+): SingleAsk | Refusal {
+  const userId = userOf(round, body, caller)
+  if (userId instanceof Refusal) return userId
+  const pool = poolOf(round, body.pool, caller)
+  return pool instanceof Refusal ? pool : new SingleAsk(round, userId, pool, body, done)
+}
+
+/** The same for one of many claims. */
+export function requestOf(round: Round, body: ClaimBody, caller: Caller): ClaimRequest | Refusal {
+  const userId = userOf(round, body, caller)
+  if (userId instanceof Refusal) return userId
+  const pool = poolOf(round, body.pool, caller)
+  const { slot, nonce, salt } = body
+  return pool instanceof Refusal ? pool : { userId, slot, pool, nonce, salt }
+}
+
+/** Whose claim it is. */
+function userOf(round: Round, body: ClaimBody, caller: Caller): string | Refusal {
   if (!reaches(caller, round.view.config.campaign_id)) return notThere(round)
   const userId = caller.user?.userId ?? body.user_id
   if (caller.user && body.user_id !== undefined && body.user_id !== userId)
     return new Refusal('forbidden', 'a user token claims for its own user only')
   if (!caller.user && !may(caller, 'claim-any'))
     return new Refusal('forbidden', `the role ${caller.role} may not claim`)
-  if (userId === undefined) return new Refusal('invalid', 'user_id: a key must say for whom it claims')
-  const pool = poolOf(round, body.pool, caller)
-  const { slot, nonce, salt } = body
-  return typeof pool === 'number' ? { userId, slot, pool, nonce, salt } : pool
+  return userId ?? new Refusal('invalid', 'user_id: a key must say for whom it claims')
 }
 
 /** What a key gets of a round of a campaign that it is not for. */

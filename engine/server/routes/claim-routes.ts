@@ -2,7 +2,7 @@
  * Claims over HTTP. `claimOne` is the engine's hottest function after the script: it reads one claim, asks, and writes
  * the answer, without a promise and without the general gateway. The rest are ordinary routes.
  */
-import { may, type Role } from '../../auth/callers.ts'
+import { type Caller, may, type Role } from '../../auth/callers.ts'
 import { Fault, Refusal } from '../../base/assert.ts'
 import { rfc3339 } from '../../base/clock.ts'
 import { CODES, type Code, codeOf } from '../../base/codes.ts'
@@ -15,7 +15,7 @@ import { type AnsweredGrant, ClaimJson, claimAnswer, scanClaimBody } from '../..
 import { answerEncoding, type Encoding, encode, encodingOf, MEDIA_TYPES } from '../../wire/encoding.ts'
 import { PROBLEM_TYPES, problem } from '../../wire/problem.ts'
 import { type ClaimBody, claim, claimsBatch } from '../../wire/schemas.ts'
-import { claimRequest, countUnread, enteredAnswer, refusalFields } from '../answers/claim.ts'
+import { askOf, countUnread, enteredAnswer, refusalFields, requestOf } from '../answers/claim.ts'
 import { type Call, callerOf, fail, type Route, refuseRole, type Services, surely, validated } from '../http/gateway.ts'
 import { listRows, placeOf } from '../http/lists.ts'
 import { refuse, refuseGarbled } from '../http/refuse.ts'
@@ -45,8 +45,7 @@ export function claimOne(services: Services, exchange: Exchange): void {
     BODY_BYTES_MAX,
     bytes => {
       const body = bodyIn(exchange, bytes, encoding)
-      if (body)
-        withRound(services, exchange, round => ask(services, exchange, claimRequest(round, body, caller), round))
+      if (body) withRound(services, exchange, round => ask(services, exchange, round, body, caller))
     },
     () => refuse(exchange, 'too_large', `the body is over ${BODY_BYTES_MAX} bytes`),
   )
@@ -72,9 +71,10 @@ function withRound(services: Services, exchange: Exchange, then: (round: Round) 
   })
 }
 
-function ask(services: Services, exchange: Exchange, request: ClaimRequest | Refusal, round: Round): void {
-  if (request instanceof Refusal) return fail(services, exchange, request)
-  round.ask(request, answered => answerClaim(services, exchange, answered))
+function ask(services: Services, exchange: Exchange, round: Round, body: ClaimBody, caller: Caller): void {
+  const asked = askOf(round, body, caller, answered => answerClaim(services, exchange, answered))
+  if (asked instanceof Refusal) return fail(services, exchange, asked)
+  round.ask(asked)
 }
 
 /** Writes the answer to a claim. */
@@ -127,7 +127,7 @@ async function claimBatch(services: Services, { params, body, query, caller }: C
   })
   const wantsVouchers = query.get('vouchers') === 'true'
   const requests = (body as BatchBody).claims.map(each => {
-    const request = claimRequest(round, each, caller)
+    const request = requestOf(round, each, caller)
     if (!(request instanceof Refusal)) return request
     if (request.code === 'invalid') throw request
     return CODES[request.code].number

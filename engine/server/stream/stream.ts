@@ -14,7 +14,7 @@ import { CLOSE_CODES, CODES, type Code } from '../../base/codes.ts'
 import { packHolders } from '../../base/holder.ts'
 import { FRAME_BYTES_MAX, OWED_BYTES_MAX, TOPICS_PER_SOCKET_MAX } from '../../base/limits.ts'
 import type { Answers } from '../../campaign/round/asks.ts'
-import type { Round } from '../../campaign/round/round.ts'
+import type { Round, SingleAsk } from '../../campaign/round/round.ts'
 import { COHORTS } from '../../campaign/round/stock-feed.ts'
 import type { Notice } from '../../store/data/notice.ts'
 import { claimAnswer } from '../../wire/claim-json.ts'
@@ -22,7 +22,7 @@ import { type ClaimsFrame, packResults, replayedPlaces, scanClaimsFrame, WORDS }
 import { decode, encode, Malformed } from '../../wire/encoding.ts'
 import { complaint, type StreamFrame, streamFrame } from '../../wire/schemas.ts'
 import type { EncodedFrame } from '../../wire/stock-frame.ts'
-import { claimRequest, countUnread, enteredAnswer, poolOf, refusalFields } from '../answers/claim.ts'
+import { askOf, countUnread, enteredAnswer, poolOf, refusalFields } from '../answers/claim.ts'
 import { stockFrame } from '../answers/round-answers.ts'
 import { KEYS_AWAY, type Services, surely } from '../http/gateway.ts'
 import { readQuery } from '../http/query.ts'
@@ -325,19 +325,21 @@ export class Stream implements StreamHandler {
     const { id } = frame
     if (!may(caller, 'claim-any') && !may(caller, 'claim-own')) return this.#mayNot(socket, caller)
     this.#withRound(socket, { id, roundId: frame.round_id, claims: 1 }, round => {
-      const request = claimRequest(round, frame, caller)
-      if (request instanceof Refusal && request.code === 'forbidden') return this.#mayNot(socket, caller)
-      if (request instanceof Refusal) return this.#error(socket, id, request.code, request.message)
-      round.ask(request, asked => {
-        if (asked.holds) {
-          const body = claimAnswer(round.view, asked, asked.outcome === CODES.replayed.number)
-          return this.#send(socket, { op: 'result', id, ...body })
-        }
-        if (asked.receipt) return this.#send(socket, { op: 'result', id, ...enteredAnswer(asked.receipt) })
-        const now = this.#options.services.rounds.serverTimeMs()
-        this.#send(socket, { op: 'result', id, code: asked.code, ...refusalFields(round, asked, now) })
-      })
+      const ask = askOf(round, frame, caller, answered => this.#answer(socket, id, answered))
+      if (!(ask instanceof Refusal)) return round.ask(ask)
+      return ask.code === 'forbidden' ? this.#mayNot(socket, caller) : this.#error(socket, id, ask.code, ask.message)
     })
+  }
+
+  #answer(socket: StreamSocket, id: FrameOf<'claim'>['id'], answered: SingleAsk): void {
+    const { round } = answered
+    if (answered.holds) {
+      const body = claimAnswer(round.view, answered, answered.outcome === CODES.replayed.number)
+      return this.#send(socket, { op: 'result', id, ...body })
+    }
+    if (answered.receipt) return this.#send(socket, { op: 'result', id, ...enteredAnswer(answered.receipt) })
+    const now = this.#options.services.rounds.serverTimeMs()
+    this.#send(socket, { op: 'result', id, code: answered.code, ...refusalFields(round, answered, now) })
   }
 
   #claims(socket: StreamSocket, { caller }: Session, frame: FrameOf<'claims'>): void {

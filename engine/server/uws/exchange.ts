@@ -3,13 +3,14 @@
  * is registered before anything can throw (else the process ends), a response is never touched after it ended or
  * aborted, answers are corked (one write), buffers that the library takes back are copied, bodies are counted chunk by chunk.
  */
+
 import type * as uws from 'uWebSockets.js'
+import { STATUS_CODES } from 'node:http'
 import { callerAddress, type Networks } from '../../auth/addresses.ts'
 import type { Clock } from '../../base/clock.ts'
 import { BODY_BYTES_MAX } from '../../base/limits.ts'
 import { GARBLED, utf8Text } from '../../base/text.ts'
 import { HeldBody } from './held-body.ts'
-import { statusLine } from './status-line.ts'
 
 /** How long a streamed answer waits for a reader who seems slow before it looks again; doubled while they are. */
 const WRITABLE_MS = 10
@@ -85,6 +86,23 @@ export function forwardedIn(req: uws.HttpRequest): string {
 /** The address of a socket as text, whoever it speaks for. */
 export const socketAddress = (res: uws.HttpResponse): string =>
   Buffer.from(res.getRemoteAddressAsText()).toString('latin1')
+
+/** How long a client may keep an idle connection: less than the library's own 10 s, so that the client lets go first. */
+const KEEP_ALIVE_S = 8
+
+const statusLines = new Map<string, string[]>()
+
+/**
+ * The first lines of an answer, made once: `201 Created`, and header lines of our own constants behind it, since the library writes
+ * that text as it is and each line less is a call less. An answer without a body has no content type.
+ */
+export function statusLine(status: number, type: string): string {
+  const lines = statusLines.get(type) ?? []
+  statusLines.set(type, lines)
+  const content = type === '' ? '' : `content-type: ${type}\r\n`
+  lines[status] ??= `${status} ${STATUS_CODES[status]}\r\n${content}keep-alive: timeout=${KEEP_ALIVE_S}`
+  return lines[status]
+}
 
 /** What a page of another origin may read of an answer besides its body. */
 const EXPOSED = 'RateLimit, RateLimit-Policy, Retry-After, Idempotent-Replayed'

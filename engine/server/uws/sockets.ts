@@ -9,8 +9,16 @@ import { CLOSE_CODES } from '../../base/codes.ts'
 import { BACKPRESSURE_BYTES_MAX, OWED_BYTES_MAX } from '../../base/limits.ts'
 import { GARBLED } from '../../base/text.ts'
 import type { RefusedUpgrade, StreamHandler, StreamSocket } from '../stream/stream-socket.ts'
-import { type Edge, Exchange, forwardedIn, isGarbledHeader, linesOf, socketAddress, WAITS_MAX } from './exchange.ts'
-import { statusLine } from './status-line.ts'
+import {
+  type Edge,
+  Exchange,
+  forwardedIn,
+  isGarbledHeader,
+  linesOf,
+  socketAddress,
+  statusLine,
+  WAITS_MAX,
+} from './exchange.ts'
 
 const SUBPROTOCOLS = ['fairgrab.msgpack.v1', 'fairgrab.json.v1']
 

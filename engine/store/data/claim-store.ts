@@ -19,6 +19,8 @@ export interface Unreserved {
 
 /** What one script call decided; the columns have a place a claim, in the order asked. */
 export interface Decision {
+  /** Who asked, as they were asked. */
+  readonly holders: Buffer
   readonly notice: Notice
   /** The sequence of the batch's first grant; the others follow in order. */
   readonly first: number
@@ -33,15 +35,6 @@ export interface Decision {
   /** At the level fenced: the last sequence that may be granted before that is raised. */
   readonly reserve?: number
 }
-
-/** A batch as it is asked: holder keys as a MessagePack array (array16), and a byte of pool each or one for all. */
-export interface Batch {
-  readonly holders: Buffer
-  readonly pools: Buffer
-}
-
-/** How many claims a batch has. */
-export const claimsIn = ({ holders }: Batch): number => holders.readUInt16BE(1)
 
 export interface Holding {
   readonly sequence: number
@@ -62,14 +55,16 @@ export interface LogBatch {
 export const EXCEPTION_BYTES = 8
 const RESTORED_PAGE = 1000
 
-/** The columns of a reply, in which a claim that is no exception has the outcome `rest`; granted ones have sequences from `first` on. */
-export function columnsOf(batch: Batch, first: number, rest: number, exceptions: Buffer): Columns {
-  const claims = claimsIn(batch)
+/**
+ * The columns of a reply for claims that asked for the pools `asked`; a claim that is no exception has the outcome `rest`, granted ones
+ * have sequences from `first` on.
+ */
+export function columnsOf(claims: number, asked: Buffer, first: number, rest: number, exceptions: Buffer): Columns {
   const outcomes = new Uint8Array(claims).fill(rest)
   const sequences = new Uint32Array(claims)
   const pools = new Uint8Array(claims)
-  if (batch.pools.length === 1) pools.fill(batch.pools[0] as number)
-  else pools.set(batch.pools)
+  if (asked.length === 1) pools.fill(asked[0] as number)
+  else pools.set(asked)
   const granted = rest === CODES.granted.number
   let [sequence, at] = [first, 0]
   for (let i = 0; i < claims && (granted || at < exceptions.length); i++) {
@@ -106,23 +101,33 @@ export class ClaimStore {
     this.#script = scripts.claim
   }
 
-  /** Decides a batch. Throws Fault `fenced` when the round's state is missing or of another epoch, `unknown`, `unavailable`. */
-  async claim(roundId: string, epoch: string, batch: Batch): Promise<Decision> {
-    return sureOf((await this.decide(roundId, epoch, batch)) as Decision)
+  /**
+   * Decides a batch: holder keys as a MessagePack array (array16), and a byte of pool each or one for all. Throws Fault `fenced`
+   * when the round's state is missing or of another epoch, `unknown`, `unavailable`.
+   */
+  async claim(roundId: string, epoch: string, holders: Buffer, pools: Buffer): Promise<Decision> {
+    return sureOf((await this.decide(roundId, epoch, holders, pools)) as Decision)
   }
 
   /** The same for an engine at the level fenced, with refusals as Redis said them; Unreserved when the batch passes the reserve. */
-  async decide(roundId: string, epoch: string, batch: Batch, engine = ''): Promise<Decision | Unreserved> {
+  async decide(
+    roundId: string,
+    epoch: string,
+    holders: Buffer,
+    pools: Buffer,
+    engine = '',
+  ): Promise<Decision | Unreserved> {
     const { reply, again, executed } = await this.#claims.send(
       this.#script,
       [keys.roundState(roundId), keys.roundHolders(roundId), keys.roundLog(roundId)],
-      [keys.roundChannel(roundId), epoch, batch.holders, batch.pools, engine],
+      [keys.roundChannel(roundId), epoch, holders, pools, engine],
     )
     const [outcome, notice, first, rest, exceptions, reserve] = reply
     if (outcome === CODES.unavailable.number) return { again }
     if (outcome !== CODES.granted.number) throw keysLost(roundId, again || executed)
     return {
-      ...columnsOf(batch, number(first), number(rest), exceptions as Buffer),
+      ...columnsOf(holders.readUInt16BE(1), pools, number(first), number(rest), exceptions as Buffer),
+      holders,
       notice: noticeIn(notice),
       first: number(first),
       again,
