@@ -74,6 +74,12 @@ export const DRAW_PLANTS: readonly Plant[] = [
     UNIT,
   ),
   plant(
+    'a window secret is taken from the wrong kept link',
+    'engine/draw/beacon.ts',
+    ['this.#windows - from * LINKS_APART)', 'this.#windows - from * LINKS_APART + (from > 3 ? 1 : 0))'],
+    'unit/beacon',
+  ),
+  plant(
     'the times of a window: the commitment leaves them out',
     'engine/campaign/drawing/draw-files.ts',
     ['promised.may_end_early === undefined ?', '!promised.may_end_early ?'],

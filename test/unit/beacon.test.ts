@@ -15,6 +15,7 @@ import {
   parseBeacon,
   QUICKNET,
   verifyBeacon,
+  WindowSecrets,
   windowSecret,
   writeBeacon,
 } from '../../engine/draw/beacon.ts'
@@ -106,6 +107,24 @@ test("a window's secret is the hash that the next window's rules promise", () =>
     expect(sha256(windowSecret(secret, window + 1, 10))).toEqual(windowSecret(secret, window, 10))
   expect(windowSecret(secret, 9, 10)).toEqual(secret)
   expect(() => windowSecret(secret, 10, 10)).toThrow('no window 10 of 10')
+})
+
+test('kept links give the same secrets, in whatever order they are asked for (seed printed)', () => {
+  const window = fc.integer({ min: 0, max: 1000 })
+  fc.assert(
+    fc.property(
+      fc.integer({ min: 1, max: 1001 }),
+      fc.array(window, { minLength: 1, maxLength: 4 }),
+      (windows, asked) => {
+        const secret = Buffer.alloc(32, windows)
+        const kept = new WindowSecrets(secret, windows)
+        for (const each of asked.map(number => number % windows))
+          expect(kept.of(each)).toEqual(windowSecret(secret, each, windows))
+        expect(() => kept.of(windows)).toThrow(`no window ${windows} of`)
+      },
+    ),
+    { seed, numRuns: 50 },
+  )
 })
 
 test.each([

@@ -5,7 +5,7 @@
  */
 import type { RoundSecrets } from '../../auth/draw-secrets.ts'
 import { WINDOWS_MAX } from '../../base/limits.ts'
-import { drandRoundAfter, QUICKNET, windowSecret } from '../../draw/beacon.ts'
+import { drandRoundAfter, QUICKNET, WindowSecrets } from '../../draw/beacon.ts'
 import { sha256 } from '../../draw/digest.ts'
 import { LEAF_RECORDS } from '../../draw/merkle.ts'
 import { writeRules } from '../../draw/rules.ts'
@@ -25,9 +25,14 @@ export interface WindowFacts {
   readonly pools: readonly PoolCount[]
 }
 
+const chains = new WeakMap<RoundSecrets, WindowSecrets>()
+
 /** The operator's secret of a window, 32 bytes. */
-export const beaconSecret = (secrets: RoundSecrets, window: number): Buffer =>
-  windowSecret(secrets.beacon, window, WINDOWS_MAX)
+export function beaconSecret(secrets: RoundSecrets, window: number): Buffer {
+  const chain = chains.get(secrets) ?? new WindowSecrets(secrets.beacon, WINDOWS_MAX)
+  chains.set(secrets, chain)
+  return chain.of(window)
+}
 
 /** The list is to be committed before the public beacon exists: half a minute is ten rounds of quicknet. */
 const COMMIT_WITHIN_MS = 30_000

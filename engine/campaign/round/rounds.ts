@@ -58,6 +58,7 @@ export class Rounds {
   readonly #holds: ResumeHolds
   readonly #epochs: RoundEpochs
   readonly #stopListening: () => void
+  readonly #secrets = new Map<string, RoundSecrets>()
   readonly #load = { unanswered: 0 }
   readonly #deciderEvents: RoundEvents
   #renewals = 0
@@ -119,9 +120,11 @@ export class Rounds {
     return this.#load.unanswered
   }
 
-  /** What is derived for a drawn round. */
+  /** What is derived for a drawn round, once: who needs it has more derived from it. */
   secretsOf(roundId: string): RoundSecrets {
-    return new RoundSecrets(this.#options.drawSecret, roundId)
+    const secrets = this.#secrets.get(roundId) ?? new RoundSecrets(this.#options.drawSecret, roundId)
+    this.#secrets.set(roundId, secrets)
+    return secrets
   }
 
   loaded(): Iterable<Round> {
@@ -360,6 +363,7 @@ export class Rounds {
     round.rest()
     if (this.#byNumber.get(config.number) === id) this.#byNumber.delete(config.number)
     if (!(await rounds.isKnown(id)) && (await rounds.count()) > 0) this.#rounds.delete(id)
+    this.#secrets.delete(id)
   }
 
   /** Events of a round may have been missed; of all of them where none is named. */
