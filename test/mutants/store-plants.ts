@@ -290,6 +290,21 @@ export const STORE_PLANTS: readonly Plant[] = [
     'fault/lost-history',
   ),
   plant(
+    'the day that a script told goes with the clock of Redis as rounds tell it',
+    'engine/campaign/round/campaigns.ts',
+    [
+      'aheadMs === undefined ? serverTimeMs() : clock.monotonicMs() + aheadMs',
+      'serverTimeMs() + 0 * (aheadMs ?? clock.monotonicMs())',
+    ],
+    'unit/campaign-days',
+  ),
+  plant(
+    'a renewed connection forgets the day that a script told',
+    'engine/campaign/round/campaigns.ts',
+    ['onRenewed(() => this.#kept.clear())', 'onRenewed(() => [this.#kept.clear(), this.#aheadMs.clear()])'],
+    'unit/campaign-days',
+  ),
+  plant(
     'what was known of a lost history stays known: its campaigns',
     'engine/campaign/round/campaigns.ts',
     ['options.store.onRenewed(() => this.#kept.clear())', ''],

@@ -40,7 +40,6 @@ const KEPT = 4096
 
 interface Kept {
   readonly campaign: Campaign
-  aheadMs: number
   day: BusinessDay
 }
 
@@ -55,6 +54,11 @@ export interface CampaignsOptions {
 export class Campaigns {
   readonly #options: CampaignsOptions
   readonly #kept = new Map<string, Kept>()
+  /**
+   * How far a campaign's clock was before this worker's monotonic one when a script last said it. It outlives a connection: what is
+   * renewed while a script answers would forget the answer, again and again where connections are cut.
+   */
+  readonly #aheadMs = new Map<string, number>()
 
   constructor(options: CampaignsOptions) {
     this.#options = options
@@ -90,24 +94,29 @@ export class Campaigns {
   /** The campaign's business day, as this worker believes. */
   async today(id: string): Promise<BusinessDay> {
     const kept = this.#kept.get(id) ?? (await this.#read(id))
-    const now = this.#options.serverTimeMs() + kept.aheadMs
+    const now = this.#now(id)
     if (now < kept.day.startsAt || now >= kept.day.endsAt) kept.day = dayOf(kept.campaign.timezone, now)
     return kept.day
   }
 
   /** A script answered the campaign's clock. */
   learn(id: string, now: number): void {
-    const kept = this.#kept.get(id)
-    if (!kept) return
-    kept.aheadMs = now - this.#options.serverTimeMs()
-    kept.day = dayOf(kept.campaign.timezone, now)
+    if (this.#aheadMs.size >= KEPT) this.#aheadMs.delete(this.#aheadMs.keys().next().value as string)
+    this.#aheadMs.set(id, now - this.#options.clock.monotonicMs())
+  }
+
+  /** The campaign's clock, as this worker believes. */
+  #now(id: string): number {
+    const { clock, serverTimeMs } = this.#options
+    const aheadMs = this.#aheadMs.get(id)
+    return aheadMs === undefined ? serverTimeMs() : clock.monotonicMs() + aheadMs
   }
 
   async #read(id: string): Promise<Kept> {
     const json = await this.#options.store.rounds.campaign(id)
     if (!json) throw new Refusal('not_found', `there is no campaign ${id}`)
     const campaign = JSON.parse(json) as Campaign
-    const kept = { campaign, aheadMs: 0, day: dayOf(campaign.timezone, this.#options.serverTimeMs()) }
+    const kept = { campaign, day: dayOf(campaign.timezone, this.#now(id)) }
     if (this.#kept.size >= KEPT) this.#kept.delete(this.#kept.keys().next().value as string)
     this.#kept.set(id, kept)
     return kept
