@@ -17,7 +17,9 @@ function room() {
   const clock = new HandClock()
   let redis = NOON
   let renewed = () => {}
-  const onRenewed = (then: () => void) => void (renewed = then)
+  const onRenewed = (then: () => void) => {
+    renewed = then
+  }
   const store = { onRenewed, rounds: { campaign: async () => '{"id":"cmp_1","timezone":"UTC"}' } }
   const campaigns = new Campaigns({
     ...{ store: store as unknown as Store, clock, random: realRandom },
