@@ -22,9 +22,9 @@ const SECRETS = [
 export const isSecret = (name: string): boolean => SECRETS.includes(name)
 const fileOf = (name: string): string => `${name}_FILE`
 
-/** Variables of the command line's own; known so that they do not stop the start. */
 const TLS_FILES = { ca: 'FAIRGRAB_REDIS_CA', cert: 'FAIRGRAB_REDIS_CERT', key: 'FAIRGRAB_REDIS_KEY' } as const
 
+/** Variables of the command line's own; known so that they do not stop the start. */
 const OF_THE_CLI = ['FAIRGRAB_URL', 'FAIRGRAB_KEY']
 
 /** What Kubernetes puts into each container for a Service that is called fairgrab, or fairgrab and more. */

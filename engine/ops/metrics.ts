@@ -137,7 +137,8 @@ export interface RoundGauges {
 /** A page that asks every second must not leave Prometheus a delay measured over one second only. */
 const DELAY_WINDOW_S = 10
 
-const WORST: readonly MetricName[] = [
+/** Of these the largest worker counts; all others are added up. */
+const LARGEST: readonly MetricName[] = [
   'fairgrab_nodes',
   'fairgrab_build_info',
   'fairgrab_redis_commands_total',
@@ -171,7 +172,7 @@ export class Metrics {
     const rows: readonly Row[] = METRICS
     for (const { name, type, labels = [], help, buckets } of rows) {
       const common = { name, help, labelNames: [...labels], registers: [this.#registry] }
-      const aggregator = WORST.includes(name as MetricName) ? 'max' : 'sum'
+      const aggregator = LARGEST.includes(name as MetricName) ? 'max' : 'sum'
       if (type === 'counter') this.#counters.set(name, new Counter({ ...common, aggregator }))
       else if (type === 'gauge') this.#gauges.set(name, new Gauge({ ...common, aggregator }))
       else this.#histograms.set(name, new Histogram({ ...common, buckets: [...(buckets ?? [])] }))

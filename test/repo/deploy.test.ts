@@ -142,7 +142,7 @@ function findUnpassed(text: string, fixed: readonly string[]): readonly string[]
     ...compareSides(Object.keys(environment), wanted, ['the compose file', 'the settings']),
     ...wanted
       .filter(name => !fixed.includes(name) && !environment[name]?.match(`^\\$\\{${name}(:-|\\?)`))
-      .map(name => `${name} is not as it is set`),
+      .map(name => `${name}: the compose file needs the line ${name}: \${${name}:-}`),
     ...(ports?.every(port => /^\$\{ADDRESS:-127\.0\.0\.1\}:/.test(port)) ? [] : ['everybody reaches the engine']),
     ...(volumes?.some(volume => volume.endsWith('/secrets:/run/fairgrab:ro')) ? [] : ['no file reaches the engine']),
   ]
@@ -154,7 +154,7 @@ test.each(COMPOSED)('%s passes on every setting, and invents none', (file, fixed
 
 test.each([
   ['FAIRGRAB_ORIGINS: $', 'FAIRGRAB_ORIGIN: $', 'FAIRGRAB_ORIGINS'],
-  ['FAIRGRAB_JWKS: $', 'FAIRGRAB_JWKS: mine$', 'FAIRGRAB_JWKS is not as it is set'],
+  ['FAIRGRAB_JWKS: $', 'FAIRGRAB_JWKS: mine$', 'needs the line FAIRGRAB_JWKS: '],
   ['FAIRGRAB_KEYS_FILE: $', 'FAIRGRAB_KEY_FILES: $', 'FAIRGRAB_KEYS_FILE'],
   ['ADDRESS:-127.0.0.1', 'ADDRESS:-0.0.0.0', 'everybody reaches the engine'],
   ['/run/fairgrab:ro', '/run/other:ro', 'no file reaches the engine'],

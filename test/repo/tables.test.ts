@@ -10,7 +10,7 @@
  */
 
 import { expect, test } from 'vitest'
-import { compareSides, importRows, readRows, textOf, unquote } from './tree.ts'
+import { compareSides, importRows, isProgram, readRows, readTree, textOf, unquote } from './tree.ts'
 
 type Row = Readonly<Record<string, unknown>>
 
@@ -53,6 +53,33 @@ function compareRoutes(markdown: string, routes: readonly Row[]): readonly strin
     ['engine/server/routes/routes.ts', 'docs/api.md'],
   )
 }
+
+/** Settings that a start reads into nothing, and what it reads them into and nobody asks for: limits that would limit nothing. */
+function findUnread(names: readonly string[], config: string, others: readonly string[]): readonly string[] {
+  const fields = /^export interface Config \{$(.*?)^\}$/ms.exec(config)?.[1] ?? ''
+  return [
+    ...names
+      .filter(name => !config.includes(`('${name}')`) && !config.includes(`: '${name}'`))
+      .map(name => `engine/config.ts reads no ${name}`),
+    ...[...fields.matchAll(/^ {2}readonly (\w+):/gm)]
+      .map(([, field]) => field as string)
+      .filter(field => !others.some(text => new RegExp(`\\b${field}\\b`).test(text)))
+      .map(field => `nobody asks for the ${field} of Config`),
+  ]
+}
+
+test('each setting is read, and what it is read into is asked for', async () => {
+  const names = (await importRows('engine/settings.ts', 'SETTINGS')).map(({ name }) => String(name))
+  const engine = readTree().filter(file => file.path.startsWith('engine/') && isProgram(file))
+  const others = engine.filter(({ path }) => path !== 'engine/config.ts').map(({ text }) => text)
+  const config = textOf('engine/config.ts')
+  expect(findUnread(names, config, others)).toEqual([])
+  const odd = config.replace('  readonly port: number\n', '  readonly port: number\n  readonly oddLimit: number\n')
+  expect(findUnread([...names, 'FAIRGRAB_ODD'], odd, others)).toEqual([
+    'engine/config.ts reads no FAIRGRAB_ODD',
+    'nobody asks for the oddLimit of Config',
+  ])
+})
 
 test('docs/config.md lists the settings', async () => {
   const settings = await importRows('engine/settings.ts', 'SETTINGS')

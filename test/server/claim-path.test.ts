@@ -20,6 +20,12 @@ function namedIn(text: string): readonly string[] {
   return [...story.matchAll(/`(engine\/[\w./-]+)`/g)].map(([, path]) => path as string)
 }
 
+/** Files to follow: those that the numbered steps name, without what is in brackets. */
+function followedIn(text: string): ReadonlySet<string> {
+  const steps = (/^## How one claim runs$(.*?)^- /ms.exec(text)?.[1] ?? '').replaceAll(/\([^()]*\)/g, '')
+  return new Set([...steps.matchAll(/`((?:engine|scripts)\/[\w./-]+)`/g)].map(([, path]) => path as string))
+}
+
 /** Files of the engine of which a function ran at least once a claim. */
 async function ranThrough(claim: (i: number) => Promise<void>): Promise<readonly string[]> {
   const session = new Session()
@@ -36,6 +42,13 @@ async function ranThrough(claim: (i: number) => Promise<void>): Promise<readonly
     return isRun && path.startsWith(ENGINE) ? [`engine/${path.slice(ENGINE.length)}`] : []
   })
 }
+
+test('the story of a claim has as many files to follow as it says', () => {
+  const text = textOf('docs/ARCHITECTURE.md')
+  const said = Number(/from bytes to answer: (\d+) files/.exec(text)?.[1])
+  expect(followedIn(text).size).toBe(said)
+  expect(said).toBeLessThanOrEqual(22)
+})
 
 test('every file that a claim runs through is named in the story of the claim', async () => {
   const api = new Api(room.url, KEYS.operator)

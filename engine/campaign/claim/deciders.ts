@@ -1,11 +1,13 @@
 /**
- * The three ways to decide the claims of a round, and which of them a round has: the one place that asks for its mode. Each
- * is made once, where the round is loaded, and behind the interface Decider nobody sees which it is.
+ * The three ways to decide the claims of a round, and which of them a round has: first come and strict are one class with two
+ * queues, a draw has its own. Each is made once, where the round is loaded, and behind the interface Decider no claim sees which
+ * it is. What else a draw has (windows, files, a waitlist) is campaign/drawing's.
  */
 import type { Clock } from '../../base/clock.ts'
 import type { Random } from '../../base/random.ts'
 import type { Store } from '../../store/store.ts'
 import type { Decider, DeciderParts, MakeDecider } from '../round/round.ts'
+import { isDrawn, isStrict } from '../round/round-config.ts'
 import { ArrivalQueue } from './arrival-queue.ts'
 import { ClaimQueue } from './claim-queue.ts'
 import { Entries } from './entries.ts'
@@ -24,9 +26,9 @@ export function decidersOf({ store, clock, random, batchClaims, batchesInFlight 
   const worker = random.bytes(8).toString('hex')
   const ordered = (parts: DeciderParts, queue: Queue) => new Ordered({ ...parts, claims: store.claims, queue })
   return (parts): Decider => {
-    const { allocation } = parts.view.config
-    if (allocation.mode !== 'fcfs') return new Entries({ ...parts, stores: store, clock, batchClaims, batchesInFlight })
-    if (allocation.strict) {
+    const { config } = parts.view
+    if (isDrawn(config)) return new Entries({ ...parts, stores: store, clock, batchClaims, batchesInFlight })
+    if (isStrict(config)) {
       const own = { store: store.allotments, worker, secret: parts.secrets.ties }
       return ordered(parts, new ArrivalQueue({ ...parts, ...own, clock, batchClaims }))
     }

@@ -17,7 +17,7 @@ import { Refusal } from '../../base/assert.ts'
 import { type Commitment, CREATE } from '../../store/data/budget-store.ts'
 import type { Store } from '../../store/store.ts'
 import { budgetOf, type Campaign } from '../round/campaigns.ts'
-import { packAmount, type RoundConfig } from '../round/round-config.ts'
+import { isDrawn, packAmount, type RoundConfig } from '../round/round-config.ts'
 import { behindChange } from './behind-change.ts'
 
 /** How long the node that asked has to settle by itself, milliseconds: four requests of the longest wait, and some. */
@@ -138,7 +138,7 @@ export class Commitments {
 async function enlist(store: CommitmentsOptions['store'], id: string): Promise<void> {
   const read = await store.rounds.read(id)
   if (!read) return
-  const { number, campaign_id, allocation } = JSON.parse(read.config) as RoundConfig
-  if (allocation.mode !== 'fcfs') await store.draws.announce(id)
-  await store.rounds.enlist({ id, number, campaignId: campaign_id })
+  const config = JSON.parse(read.config) as RoundConfig
+  if (isDrawn(config)) await store.draws.announce(id)
+  await store.rounds.enlist({ id, number: config.number, campaignId: config.campaign_id })
 }

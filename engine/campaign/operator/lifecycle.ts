@@ -163,7 +163,7 @@ export class Lifecycle {
       pack: campaign.pack,
       created_at: rfc3339(this.#options.clock.wallMs()),
     }
-    if (config.allocation.mode !== 'fcfs') await this.#options.draws.announce(id)
+    if (isDrawn(config)) await this.#options.draws.announce(id)
     return this.#options.store.rounds.createRound({
       id,
       campaignId: campaign.id,

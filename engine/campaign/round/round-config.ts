@@ -66,9 +66,12 @@ export interface RoundConfig {
 /** Whether who gets something is drawn, among those who entered. */
 export const isDrawn = ({ allocation }: Pick<RoundConfig, 'allocation'>): boolean => allocation.mode !== 'fcfs'
 
+/** Whether the moment of arrival orders its claims, over all workers. */
+export const isStrict = ({ allocation }: Pick<RoundConfig, 'allocation'>): boolean =>
+  allocation.mode === 'fcfs' && allocation.strict === true
+
 /** Whether the level fenced covers its claims: grants in the order of asking, and no draw. */
-export const isFencible = ({ allocation }: Pick<RoundConfig, 'allocation'>): boolean =>
-  allocation.mode === 'fcfs' && !allocation.strict
+export const isFencible = (config: Pick<RoundConfig, 'allocation'>): boolean => !isDrawn(config) && !isStrict(config)
 
 /** The templates of a pack, one entry a voucher, in the order of their places. */
 export function vouchersOf(pack: readonly Template[]): readonly Template[] {

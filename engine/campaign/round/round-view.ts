@@ -17,7 +17,7 @@ import { HOLDERS_KNOWN_MAX, LEASE_MS, QUARANTINE_RETRY_S_MAX } from '../../base/
 import type { ClaimStore } from '../../store/data/claim-store.ts'
 import { grantedOf, type Notice, type PoolCount, totalOf } from '../../store/data/notice.ts'
 import { KnownHolders } from './known-holders.ts'
-import { type RoundConfig, type Template, vouchersOf } from './round-config.ts'
+import { isDrawn, type RoundConfig, type Template, vouchersOf } from './round-config.ts'
 
 /** Sequences that a fail-over set aside and nobody was given back. */
 const holesOf = (notice: Notice): number => notice.sequence - grantedOf(notice)
@@ -180,7 +180,7 @@ export class RoundView {
 
   /** A drawn round grants all its winners at once, so each worker learns them while the next window is open. */
   #wantsAll(): boolean {
-    return this.#isShut() || this.config.allocation.mode !== 'fcfs'
+    return this.#isShut() || isDrawn(this.config)
   }
 
   #coverIfShut(): void {

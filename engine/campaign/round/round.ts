@@ -3,12 +3,11 @@
  * Steps 4 and 7 of "how one claim runs" (docs/ARCHITECTURE.md).
  *
  *   a claim goes    Round → Decider → its queue → store → script
- *   its answer goes script → queue → Decider (what is learnt of the round) → ask → Round (vouchers) → who asked
+ *   its answer goes script → queue → Round (learn) → ask → Round (finish: vouchers) → who asked
  *
- * There are three deciders, one an allocation: first come, strict, drawn. Which it is is chosen once, where the round is loaded
- * (claim/deciders.ts has the table); behind that nobody asks for the mode. What the rest of the worker wants to know of a round
- * goes to one RoundEvents, made in main. Rejected: callbacks that each layer wraps for the next one; nobody could say where an
- * answer went.
+ * Which Decider a round has is chosen once, where it is loaded (claim/deciders.ts); behind that no claim asks for the mode. What
+ * the rest of the worker wants to know of a round goes to one RoundEvents, made in main; Rounds alone adds to it, that what was
+ * decided is news. Rejected: callbacks that each layer wraps for the next one; nobody could say where an answer went.
  */
 import type { RoundSecrets } from '../../auth/draw-secrets.ts'
 import { CODE_CHARS } from '../../auth/voucher-codes.ts'

@@ -10,6 +10,7 @@ import type { ChangedRound, RoundEffect } from '../../campaign/operator/lifecycl
 import type { RoundRules } from '../../campaign/operator/round-rules.ts'
 import type { CampaignRules } from '../../campaign/round/campaigns.ts'
 import type { Round } from '../../campaign/round/round.ts'
+import { isStrict } from '../../campaign/round/round-config.ts'
 import type { TurnVerb } from '../../store/data/round-store.ts'
 import { auditEntry } from '../../wire/answers/engine.ts'
 import * as shown from '../../wire/answers/rounds.ts'
@@ -219,9 +220,7 @@ export const ROUND_ROUTES: readonly Route[] = [
     summary: 'The public state of a round',
     handle: async (services, { params }) => {
       const round = await services.lifecycle.round(params[0] as string)
-      const { allocation } = round.view.config
-      const isStrict = allocation.mode === 'fcfs' && allocation.strict === true
-      const late = isStrict ? { late: await services.store.allotments.late(round.view.id) } : {}
+      const late = isStrict(round.view.config) ? { late: await services.store.allotments.late(round.view.id) } : {}
       return { status: 200, body: { ...(await wholeRound(services, round)), ...late } }
     },
   },
