@@ -132,6 +132,12 @@ export const COMMAND_PLANTS: readonly Plant[] = [
     'server/installed',
   ),
   plant(
+    'an engine goes on when the installed command that started it was killed',
+    'engine/processes/handed-over.mjs',
+    ["process.once('disconnect', end)\n", ''],
+    'server/installed',
+  ),
+  plant(
     'a page names every change alike',
     'engine/dashboard/base/engine-api.js',
     ['crypto.getRandomValues(new Uint8Array(16))', 'new Uint8Array(16)'],
