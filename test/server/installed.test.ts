@@ -68,7 +68,11 @@ function fairgrab(line: string, env: Readonly<Record<string, string>> = {}): Pro
 test('it says its version and its help, and that the benchmark is elsewhere', async () => {
   const { version } = JSON.parse(textOf('package.json')) as { version: string }
   expect(await fairgrab('--version')).toMatchObject({ code: 0, out: expect.stringContaining(`fairgrab ${version} `) })
-  expect((await fairgrab('help')).out).toContain('fairgrab up')
+  const { out: help } = await fairgrab('help')
+  expect(help).toContain('fairgrab up')
+  // It has none, so it names none.
+  expect(help).not.toContain('bench')
+  expect((await fairgrab('nope')).err).toMatch(/^fairgrab: there is no command "nope"; there are up, report, /)
   expect(await fairgrab('bench')).toMatchObject({ code: 2, err: expect.stringContaining('npm run bench in a clone') })
   expect(readdirSync(join(folder, 'node_modules', 'fairgrab')).sort()).toEqual(
     expect.arrayContaining(['engine', 'package.json', 'scripts']),
