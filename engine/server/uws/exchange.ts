@@ -8,6 +8,7 @@ import { callerAddress, type Networks } from '../../auth/addresses.ts'
 import type { Clock } from '../../base/clock.ts'
 import { BODY_BYTES_MAX } from '../../base/limits.ts'
 import { GARBLED, utf8Text } from '../../base/text.ts'
+import { EXPOSED_HEADERS } from '../../wire/answer-headers.ts'
 import { HeldBody } from './held-body.ts'
 import { statusLine } from './status-line.ts'
 
@@ -85,9 +86,6 @@ export function forwardedIn(req: uws.HttpRequest): string {
 /** The address of a socket as text, whoever it speaks for. */
 export const socketAddress = (res: uws.HttpResponse): string =>
   Buffer.from(res.getRemoteAddressAsText()).toString('latin1')
-
-/** What a page of another origin may read of an answer besides its body. */
-const EXPOSED = 'RateLimit, RateLimit-Policy, Retry-After, Idempotent-Replayed'
 
 /** How many parts its path has, and whether only what a claim needs is read. */
 export type Reading = readonly [count: number, lean: boolean]
@@ -205,7 +203,7 @@ export class Exchange {
   #letRead(): void {
     this.#res.writeHeader('Access-Control-Allow-Origin', this.origin)
     this.#res.writeHeader('Vary', 'Origin')
-    this.#res.writeHeader('Access-Control-Expose-Headers', EXPOSED)
+    this.#res.writeHeader('Access-Control-Expose-Headers', EXPOSED_HEADERS)
   }
 
   /** Keeps its body for whoever reads it later; false when it has waited often enough, or nobody waits any more. */
@@ -250,6 +248,7 @@ export class Exchange {
     this.#res.cork(() => {
       this.#res.writeStatus(statusLine(200, type))
       if (this.origin !== '') this.#letRead()
+      for (const [name, value] of this.limits) this.#res.writeHeader(name, value)
     })
     for (let waits = 0; !this.#head && !next.done; next = await reader.next().catch(cause => this.#breakOff(cause))) {
       if (!this.#open) return
