@@ -41,6 +41,18 @@ export const CONTRACT_PLANTS: readonly Plant[] = [
     'server/answer-headers',
   ),
   plant(
+    'rounds of a list are read one after the other',
+    'engine/server/routes/round-routes.ts',
+    ['const SIDE_BY_SIDE = 32', 'const SIDE_BY_SIDE = 1'],
+    'server/round-lists',
+  ),
+  plant(
+    'all rounds of a list are read at once',
+    'engine/server/routes/round-routes.ts',
+    ['const SIDE_BY_SIDE = 32', 'const SIDE_BY_SIDE = 1e6'],
+    'server/round-lists',
+  ),
+  plant(
     'the contract says that every parameter is text',
     'engine/wire/parameters.ts',
     ['return schema ?? {', 'return {'],

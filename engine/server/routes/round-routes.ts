@@ -23,8 +23,8 @@ import { behind, listRows, placeOf } from '../http/lists.ts'
 const UNREADABLE = 'its state in Redis cannot be read'
 const STOPPED = 'its shard does not answer: /readyz?verbose names it'
 
-/** Rounds of a list that are read at a time on a cluster. */
-const SIDE_BY_SIDE = 16
+/** Rounds of a list that are read at a time, so that a Redis that is far away costs a list few ways to it. */
+const SIDE_BY_SIDE = 32
 
 /** Why a round cannot be read; throws what concerns more than this round: Redis is away, or there is no such round. */
 export function unreadable({ rounds }: Services, id: string, cause: unknown): string {
@@ -63,16 +63,15 @@ async function listedRound(services: Services, id: string, away: Set<string>): P
 }
 
 /**
- * The rows of a list. A shard that is away answers nothing until a deadline, so on a cluster rounds are read side by side, and
- * behind the first one without an answer those are not waited for whose shard had a problem at the last check.
+ * The rows of a list, read side by side. A shard of a cluster that is away answers nothing until a deadline, so behind the first
+ * round without an answer those are not waited for whose shard had a problem at the last check.
  */
 async function* publicRounds(services: Services, ids: readonly string[]) {
   const { isStopped } = services.store
-  const together = isStopped ? SIDE_BY_SIDE : 1
   const away = new Set<string>()
-  for (let from = 0; from < ids.length; from += together) {
+  for (let from = 0; from < ids.length; from += SIDE_BY_SIDE) {
     const isLeftOut = away.size > 0 ? isStopped : undefined
-    const rows = ids.slice(from, from + together).map(async id => {
+    const rows = ids.slice(from, from + SIDE_BY_SIDE).map(async id => {
       if (!isLeftOut?.(id)) return listedRound(services, id, away)
       return { id, state: 'fenced', problem: `round ${id}: ${STOPPED}` } as const
     })
