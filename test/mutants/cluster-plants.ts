@@ -114,7 +114,7 @@ export const CLUSTER_PLANTS: readonly Plant[] = [
   plant(
     'one shard that is away hides the rounds of all others',
     'engine/server/routes/round-routes.ts',
-    ['return isAway && store.isStopped ?', 'return isAway && !store.isStopped ?'],
+    ['isAway(cause) && store.isStopped ?', 'isAway(cause) && !store.isStopped ?'],
     'cluster/engine',
   ),
   plant(
