@@ -10,7 +10,7 @@ import { fileURLToPath } from 'node:url'
 import { causesText } from './base/causes.ts'
 import { shownLines } from './base/shown-text.ts'
 import type { Command } from './cli/command.ts'
-import { ConfigError, nearest, readConfig } from './config.ts'
+import { ConfigError, nearest, readConfig, suggestion } from './config.ts'
 import type { StartedNode } from './processes/supervisor.ts'
 import { SETTINGS } from './settings.ts'
 
@@ -106,12 +106,15 @@ async function upCommand(): Promise<number> {
   return 0
 }
 
+const BENCH = fileURLToPath(new URL('../bench/run.ts', import.meta.url))
+/** Whether the benchmark is there: the installed command has none. */
+const hasBench = (): boolean => existsSync(BENCH)
+
 /** The benchmark is a program of its own beside the engine. */
 function benchCommand(): Promise<number> {
-  const program = fileURLToPath(new URL('../bench/run.ts', import.meta.url))
-  if (!existsSync(program))
+  if (!hasBench())
     throw new ConfigError('the benchmark is no part of the installed command; run npm run bench in a clone')
-  const child = spawn(process.execPath, [program, ...process.argv.slice(3)], { stdio: 'inherit' })
+  const child = spawn(process.execPath, [BENCH, ...process.argv.slice(3)], { stdio: 'inherit' })
   return new Promise(done => child.once('exit', code => done(code ?? 1)))
 }
 
@@ -176,17 +179,17 @@ async function helpCommand(): Promise<number> {
   if (name !== undefined && !command) throw unknownCommand(name)
   refuseMore('help', more)
   if (!command) {
-    console.log(HELP)
+    console.log(hasBench() ? HELP : HELP.replace(/^ *fairgrab bench .*\n/m, ''))
     return 0
   }
   process.argv.splice(2, 2, name as string, '--help')
   return command()
 }
 
-const unknownCommand = (name: string): ConfigError =>
-  new ConfigError(
-    `there is no command "${name}"; did you mean ${nearest(name, Object.keys(COMMANDS))}? Try fairgrab help`,
-  )
+function unknownCommand(name: string): ConfigError {
+  const known = Object.keys(COMMANDS).filter(each => each !== 'bench' || hasBench())
+  return new ConfigError(`there is no command "${name}"; ${suggestion(name, known, `There are ${known.join(', ')}`)}`)
+}
 
 /** Commands as options, as people type them. */
 const SHORT: Readonly<Record<string, string>> = {

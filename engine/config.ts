@@ -99,6 +99,13 @@ export function nearest(word: string, known: readonly string[]): string {
   return [...known].sort((a, b) => distance(word, a) - distance(word, b))[0] as string
 }
 
+/** What to do about an unknown word: the known one that was meant, where one is near, and then what helps in any case. */
+export function suggestion(word: string, known: readonly string[], help: string): string {
+  const close = nearest(word, known)
+  if (2 * distance(word, close) <= word.length) return `did you mean ${close}? ${help}`
+  return help.charAt(0).toLowerCase() + help.slice(1)
+}
+
 /** What was set, and where: in the environment, or for a secret in a file that it names. */
 class Given {
   readonly #env: NodeJS.ProcessEnv
@@ -327,6 +334,9 @@ export function settingsGiven(env: NodeJS.ProcessEnv = process.env) {
 export function readTarget(env: NodeJS.ProcessEnv = process.env): { readonly url: string; readonly key: string } {
   return { url: env.FAIRGRAB_URL ?? 'http://127.0.0.1:8080', key: new Given(env).value('FAIRGRAB_KEY') }
 }
+
+/** Whether the environment says where a running engine is. */
+export const namesEngine = (env: NodeJS.ProcessEnv = process.env): boolean => (env.FAIRGRAB_URL ?? '') !== ''
 
 /** The environment a child process of ours gets: this one's, and what is added. */
 export function childEnvironment(added: Readonly<Record<string, string>>): NodeJS.ProcessEnv {

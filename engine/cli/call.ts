@@ -5,7 +5,7 @@
  * Rejected: a command for each; who needs one of these once a month looks it up anyway.
  */
 import { shownLines } from '../base/shown-text.ts'
-import { ConfigError, nearest } from '../config.ts'
+import { ConfigError, suggestion } from '../config.ts'
 import { ROUTES } from '../server/routes/routes.ts'
 import { LINES_TYPE } from '../wire/lines.ts'
 import { type Command, type Given, ONCE, textFile } from './command.ts'
@@ -20,12 +20,9 @@ const namesIn = (path: string): readonly string[] => [...path.matchAll(/\{(\w+)\
 function operationOf(name: string): Operation {
   const found = OPERATIONS.find(operation => operation.name === name)
   if (found) return found
-  const close = nearest(
-    name,
-    OPERATIONS.map(operation => operation.name),
-  )
+  const names = OPERATIONS.map(operation => operation.name)
   throw new ConfigError(
-    `"${name}" (from the command line) is no operation; did you mean ${close}? fairgrab call lists them all`,
+    `"${name}" (from the command line) is no operation; ${suggestion(name, names, 'fairgrab call lists them all')}`,
   )
 }
 

@@ -6,12 +6,13 @@
  * and the fix; what the engine refuses ends with 1. Rejected: a library for arguments; Node's own reads them, and the
  * words are what matters.
  */
-import { readFile } from 'node:fs/promises'
+import { readFile, writeFile } from 'node:fs/promises'
+import { dirname } from 'node:path'
 import { type ParseArgsOptionsConfig, parseArgs } from 'node:util'
 import { KEY_BYTES_MAX } from '../base/limits.ts'
 import { shownJson, shownText } from '../base/shown-text.ts'
 import { GARBLED, utf8Text } from '../base/text.ts'
-import { ConfigError, nearest } from '../config.ts'
+import { ConfigError, suggestion } from '../config.ts'
 import type { Target } from './engine-call.ts'
 
 export interface Given {
@@ -88,7 +89,11 @@ function parsed(command: Command, args: readonly string[]) {
       )
     if (name !== undefined && !(name in known))
       throw new ConfigError(
-        `--${name} (from the command line) is no option of fairgrab ${command.name}; did you mean --${nearest(name, Object.keys(known))}? ${help}`,
+        `--${name} (from the command line) is no option of fairgrab ${command.name}; ${suggestion(
+          `--${name}`,
+          Object.keys(known).map(each => `--${each}`),
+          help,
+        )}`,
       )
   }
   try {
@@ -161,7 +166,7 @@ export function verbOf({ name, usage }: Command, { words }: Given, verbs: readon
     throw new ConfigError(`fairgrab ${name} needs a verb: ${verbs.join(', ')}; for example fairgrab ${usage[0]}`)
   if (verbs.includes(verb)) return verb
   throw new ConfigError(
-    `"${verb}" (from the command line) is no verb of fairgrab ${name}; did you mean ${nearest(verb, verbs)}? It has ${verbs.join(', ')}`,
+    `"${verb}" (from the command line) is no verb of fairgrab ${name}; ${suggestion(verb, verbs, `It has ${verbs.join(', ')}`)}`,
   )
 }
 
@@ -199,16 +204,72 @@ export function countOf(given: Given, name: string, [min, max]: readonly [number
   return value
 }
 
+const NO_FOLDER = 'a folder of its path is a file'
+const NOT_READ: Readonly<Record<string, string>> = {
+  ENOENT: 'it is not there',
+  EISDIR: 'it is a folder',
+  ENOTDIR: NO_FOLDER,
+  EACCES: 'this user may not read it',
+  EPERM: 'this user may not read it',
+}
+const FULL = 'the disk is full; free some of it, or name a file elsewhere'
+const NOT_ALLOWED = 'this user may not write there; name a file elsewhere'
+const NOT_WRITTEN: Readonly<Record<string, string>> = {
+  EISDIR: 'it is a folder; name a file in it',
+  ENOTDIR: `${NO_FOLDER}; name a file elsewhere`,
+  EEXIST: 'it is a file; name a folder',
+  ENOSPC: FULL,
+  EDQUOT: FULL,
+  EACCES: NOT_ALLOWED,
+  EPERM: NOT_ALLOWED,
+  EROFS: NOT_ALLOWED,
+}
+
+/** A file or folder that a line names: its path, and the option that it stood behind. */
+export interface NamedFile {
+  readonly path: string
+  readonly option?: string
+}
+
+const placeOf = ({ path, option }: NamedFile): string =>
+  `${option === undefined ? '' : `--${option}: `}${path} (from the command line)`
+
+/** Reads what a line names; `help` says what to name. Throws ConfigError with the cause in words. */
+export async function readNamed<T>(file: NamedFile, read: Promise<T>, help: string, causes = NOT_READ): Promise<T> {
+  return read.catch(({ code = '', message }: NodeJS.ErrnoException) => {
+    throw new ConfigError(`${placeOf(file)} cannot be read: ${causes[code] ?? message}; ${help}`)
+  })
+}
+
+/** The same of a folder. */
+export const readNamedFolder = <T>(file: NamedFile, read: Promise<T>, help: string): Promise<T> =>
+  readNamed(file, read, help, { ...NOT_READ, ENOTDIR: 'it is no folder' })
+
+/** Writes into what a line names. Throws ConfigError with the cause in words and what to do. */
+export async function writeNamed<T>(file: NamedFile, write: Promise<T>): Promise<T> {
+  return write.catch(({ code = '', message }: NodeJS.ErrnoException) => {
+    const folder = dirname(file.path)
+    const away = `there is no folder ${folder}; make it with mkdir -p ${folder}, or name a file elsewhere`
+    const why = code === 'ENOENT' ? away : (NOT_WRITTEN[code] ?? `${message}; name a file elsewhere`)
+    throw new ConfigError(`${placeOf(file)} cannot be written: ${why}`)
+  })
+}
+
+/** Writes the file that an option names, where it was given. */
+export async function writeOption({ values }: Given, option: string, textOfIt: () => string): Promise<void> {
+  const path = values[option]
+  if (typeof path === 'string') await writeNamed({ path, option }, writeFile(path, textOfIt()))
+}
+
 /**
  * A file that somebody names on the command line, as text; `-` is the input, `holds` what should be in it. What is not UTF-8 is
  * refused: read as something else, names would be lost.
  */
 export async function textFile(path: string, holds: string): Promise<string> {
-  const from = `${path} (from the command line)`
-  const bytes = await readFile(path === '-' ? '/dev/stdin' : path).catch((cause: Error) => {
-    throw new ConfigError(`${from} cannot be read (${cause.message}); give a file of ${holds}, or - for the input`)
-  })
+  const help = `give a file of ${holds}, or - for the input`
+  const bytes = await readNamed({ path }, readFile(path === '-' ? '/dev/stdin' : path), help)
   const text = utf8Text(bytes)
-  if (text === undefined) throw new ConfigError(`${from} is not UTF-8; save it as UTF-8, or names would be lost`)
+  if (text === undefined)
+    throw new ConfigError(`${placeOf({ path })} is not UTF-8; save it as UTF-8, or names would be lost`)
   return text
 }

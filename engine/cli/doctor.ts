@@ -8,13 +8,13 @@
  *
  * Rejected: fixing by itself. A doctor that changes a server at eight in the evening is a fault of its own.
  */
-import { readFileSync, statfsSync } from 'node:fs'
+import { existsSync, readFileSync, statfsSync } from 'node:fs'
 import { realClock } from '../base/clock.ts'
 import type { Finding, Findings } from '../base/finding.ts'
 import { realRandom } from '../base/random.ts'
 import { checkRound } from '../campaign/operator/round-check.ts'
 import { campaignFinding } from '../campaign/round/damaged-rounds.ts'
-import { type Config, ConfigError, readConfig } from '../config.ts'
+import { type Config, ConfigError, namesEngine, readConfig } from '../config.ts'
 import { judgeStranger } from '../main/agreement.ts'
 import { helpAgainst } from '../ops/health.ts'
 import { verifyBinary } from '../server/http/binary.ts'
@@ -64,6 +64,11 @@ function examineFiles({ sockets }: Config): Findings {
 
 function examineDisk({ redisUrl, dataDir }: Config): Findings {
   if (redisUrl !== '') return SOUND
+  if (!existsSync(dataDir))
+    return problem(
+      `there is no folder ${dataDir}, where an embedded Redis has its data`,
+      'look from the folder in which the engine was started, correct FAIRGRAB_DATA_DIR, or set REDIS_URL',
+    )
   const { bavail, bsize } = statfsSync(dataDir)
   const free = bavail * bsize
   if (free >= DISK_FREE_MIN) return SOUND
@@ -213,6 +218,15 @@ async function examine(config: Config, rounds: boolean) {
   return found
 }
 
+/** What it looks at, for whoever expects something else. */
+const looksAt = (config: Config | Finding): string =>
+  'what' in config
+    ? 'these settings, and at nothing else while they are wrong'
+    : `this machine, these settings and ${config.redisUrl === '' ? `the embedded Redis in ${config.dataDir} (REDIS_URL is unset)` : 'the Redis of REDIS_URL'}`
+
+const NO_ENGINE =
+  'FAIRGRAB_URL is of no use to it, it asks no engine: run it where the engine runs, with its settings (REDIS_URL or FAIRGRAB_DATA_DIR); what a running engine lacks is in GET /readyz?verbose'
+
 function settingsOf(): Config | Finding {
   try {
     return readConfig()
@@ -240,8 +254,10 @@ export const DOCTOR: Command = {
       `${problems.length > 0 ? '✗' : warnings.length > 0 ? '!' : '✓'} ${part}`,
       ...[...problems, ...warnings].flatMap(({ what, mend }) => [`    ${what}`, `      → ${mend}`]),
     ])
-    const shown = [...lines, `known flaws of Redis as of ${FLAWS_AS_OF}`]
-    print({ sound: !sick, flaws_as_of: FLAWS_AS_OF, parts }, shown)
+    const looks = looksAt(config)
+    const lead = [`it looks at ${looks}`, ...(namesEngine() ? [NO_ENGINE] : [])]
+    const shown = [...lead, ...lines, `known flaws of Redis as of ${FLAWS_AS_OF}`]
+    print({ sound: !sick, looks_at: looks, flaws_as_of: FLAWS_AS_OF, parts }, shown)
     return sick ? 1 : 0
   },
 }

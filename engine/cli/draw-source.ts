@@ -17,6 +17,7 @@ import { sha256 } from '../draw/digest.ts'
 import { checkShape } from '../draw/json-file.ts'
 import { BUNDLE_FILES, type BundleFiles } from '../draw/verify/bundle.ts'
 import { type InclusionProof, readProof } from '../draw/verify/receipt-check.ts'
+import { readNamed, readNamedFolder, writeNamed } from './command.ts'
 import { askBytes, askJson, EngineRefusal, type Target } from './engine-call.ts'
 
 const listingSchema = z.object({
@@ -83,24 +84,31 @@ export async function getKeys(draw: RemoteDraw): Promise<readonly string[]> {
 
 /** Reads a folder's files, hidden ones left out. */
 export async function readBundle(folder: string): Promise<BundleFiles> {
-  const rows = await readdir(folder, { withFileTypes: true }).catch(() => {
-    throw new Error(`there is no folder ${folder}; make one with: fairgrab draw export ROUND ${folder}`)
-  })
+  const help = `make one with: fairgrab draw export ROUND ${folder}`
+  const rows = await readNamedFolder({ path: folder }, readdir(folder, { withFileTypes: true }), help)
   const names = rows.filter(row => row.isFile() && !row.name.startsWith('.')).map(row => row.name)
-  return new Map(await Promise.all(names.map(async name => [name, await readFile(join(folder, name))] as const)))
+  return new Map(await Promise.all(names.map(async name => [name, await readIn(folder, name)] as const)))
+}
+
+function readIn(folder: string, name: string): Promise<Buffer> {
+  const path = join(folder, name)
+  return readNamed({ path }, readFile(path), 'it is a file of the draw')
 }
 
 /** Writes a bundle into a folder that is empty, new, or has the same bundle already. */
 export async function saveBundle(folder: string, files: BundleFiles): Promise<void> {
-  await mkdir(folder, { recursive: true })
+  await writeNamed({ path: folder }, mkdir(folder, { recursive: true }))
   for (const name of BUNDLE_FILES.filter(file => file !== 'promotions.log')) {
     const path = join(folder, name)
     const isThere = await access(path).then(
       () => true,
       () => false,
     )
-    if (isThere && !files.get(name)?.equals(await readFile(path)))
+    if (isThere && !files.get(name)?.equals(await readIn(folder, name)))
       throw new Error(`${path} is of another draw, or a second result for this one; keep both and compare them`)
   }
-  for (const [name, bytes] of files) await writeFile(join(folder, name), bytes)
+  for (const [name, bytes] of files) {
+    const path = join(folder, name)
+    await writeNamed({ path }, writeFile(path, bytes))
+  }
 }

@@ -8,7 +8,7 @@
 import { readFile } from 'node:fs/promises'
 import { parseArgs } from 'node:util'
 import { shownJson, shownText } from '../base/shown-text.ts'
-import { ConfigError } from '../config.ts'
+import { ConfigError, suggestion } from '../config.ts'
 import { isHex } from '../draw/digest.ts'
 import { parsePlain } from '../draw/json-file.ts'
 import { type Receipt, readReceipt } from '../draw/receipt.ts'
@@ -16,6 +16,7 @@ import { parseResult } from '../draw/result.ts'
 import { BUNDLE_FILES, type BundleFiles, bundleParts } from '../draw/verify/bundle.ts'
 import { checkReceiptOf, proveEntry, type ReceiptEvidence } from '../draw/verify/receipt-check.ts'
 import { type Check, compareResults, verifyBundle } from '../draw/verify/verification.ts'
+import { readNamed } from './command.ts'
 import { getFiles, getKeys, getListing, getProof, readBundle, saveBundle } from './draw-source.ts'
 
 const HELP = `fairgrab draw: the proof of a window or a lottery
@@ -148,9 +149,8 @@ async function checkCommand(asked: Asked): Promise<number> {
   const file = asked.values.receipt
   if (file === undefined || place === undefined || rest.length > 0)
     throw new ConfigError('which receipt, and where is the draw? fairgrab draw check --receipt FILE DIR|URL')
-  const bytes = await readFile(file).catch(() => {
-    throw new Error(`there is no file ${file}; save the answer to your claim, or its field "receipt", there`)
-  })
+  const help = 'save the answer to your claim, or its field "receipt", in a file'
+  const bytes = await readNamed({ path: file, option: 'receipt' }, readFile(file), help)
   const saved = readReceipt(parsePlain(file, bytes))
   const receipt = asked.values.user === undefined ? saved : { ...saved, user_id: asked.values.user }
   const evidence = /^https?:\/\//.test(place)
@@ -174,9 +174,9 @@ export async function drawCommand(args: readonly string[]): Promise<number> {
     return 0
   }
   const command = COMMANDS[name]
-  if (!command)
-    throw new ConfigError(
-      `there is no "draw ${name}", only ${Object.keys(COMMANDS).join(', ')}; see fairgrab draw --help`,
-    )
+  if (!command) {
+    const known = Object.keys(COMMANDS)
+    throw new ConfigError(`there is no "draw ${name}"; ${suggestion(name, known, `There are ${known.join(', ')}`)}`)
+  }
   return command({ values, places })
 }

@@ -70,10 +70,17 @@ export function roundLine(round: RoundAnswer | DamagedRound): string {
 const campaignLine = ({ id, name, currency, created_at }: CampaignRow): string =>
   `${id}  ${created_at}  ${currency}  ${name}`
 
-/** Prints what a path lists, a line a row. */
+interface Page<Row> {
+  readonly data: readonly Row[]
+  readonly has_more: boolean
+  readonly next_cursor: string | null
+}
+
+/** Prints what a path lists, a line a row; whether there is more, too. */
 async function printList<Row>(given: Given, path: string, lineOf: (row: Row) => string, none: string): Promise<number> {
-  const list = await askJson<{ data: readonly Row[] }>(given.target, `${path}?limit=1000`)
-  given.print(list, list.data.length === 0 ? none : list.data.map(lineOf))
+  const list = await askJson<Page<Row>>(given.target, `${path}?limit=1000`)
+  const more = list.has_more ? [`there are more behind ${list.next_cursor} (?cursor=)`] : []
+  given.print(list, list.data.length === 0 ? none : [...list.data.map(lineOf), ...more])
   return 0
 }
 

@@ -2,10 +2,9 @@
  * `fairgrab report CAMPAIGN`: what became of a campaign, as text for the terminal, and as an HTML or CSV file where that
  * is asked for. The numbers are those of GET /v1/campaigns/{id}/report.
  */
-import { writeFile } from 'node:fs/promises'
 import { moneyText } from '../base/currency.ts'
 import type { Report } from '../campaign/money/report.ts'
-import { type Command, wordAt } from './command.ts'
+import { type Command, wordAt, writeOption } from './command.ts'
 import { askJson } from './engine-call.ts'
 import { reportCsv, reportPage } from './report-page.ts'
 
@@ -37,9 +36,8 @@ export const REPORT: Command = {
   run: async given => {
     const campaign = wordAt(given, 0, 'campaign', REPORT.usage[0] as string)
     const report = await askJson<Report>(given.target, `/v1/campaigns/${campaign}/report`)
-    const { html, csv } = given.values
-    if (typeof html === 'string') await writeFile(html, reportPage(report))
-    if (typeof csv === 'string') await writeFile(csv, reportCsv(report))
+    await writeOption(given, 'html', () => reportPage(report))
+    await writeOption(given, 'csv', () => reportCsv(report))
     given.print(report, linesOf(report))
     return 0
   },

@@ -49,13 +49,13 @@ export const ROUND_OPTIONS: Readonly<Record<string, RoundOption>> = {
   name: { type: 'string', says: 'its name, which everybody may read', field: 'name', read: plain },
   'opens-at': {
     type: 'string',
-    says: 'RFC 3339; without it an operator opens it',
+    says: 'a time of RFC 3339, like 2026-12-01T10:00:00Z; without it an operator opens it',
     field: 'opens_at',
     read: plain,
   },
   'closes-at': {
     type: 'string',
-    says: 'RFC 3339; without it an operator closes it',
+    says: 'a time of RFC 3339, like 2026-12-01T12:00:00Z; without it an operator closes it',
     field: 'closes_at',
     read: plain,
   },
@@ -87,7 +87,7 @@ export const ROUND_OPTIONS: Readonly<Record<string, RoundOption>> = {
   },
   'draws-at': {
     type: 'string',
-    says: 'the hour of a lottery, RFC 3339',
+    says: 'when a lottery is drawn, like 2026-12-01T20:00:00Z',
     field: 'allocation.draws_at',
     modes: ['lottery'],
     read: plain,

@@ -3,7 +3,8 @@
  * The command `fairgrab` where the package is installed (npm pack, npm install -g). Node strips no types below node_modules, so the
  * hook that keeps stripped sources does it; it has to stand before the first TypeScript file is asked for.
  *
- * An older Node than the engine needs hands over to the one that the package brings. Rejected: a build for the package; what
+ * An older Node than the engine needs hands over to the one that the package brings (handed-over.mjs), over a channel that closes when
+ * this process ends. Rejected: a build for the package; what
  * runs would be other files than those that were tested.
  */
 import { spawn } from 'node:child_process'
@@ -41,7 +42,9 @@ if (isNewEnough()) {
     console.error(`fairgrab: it needs Node ${NEEDED.join('.')} or later; this is ${process.version}`)
     process.exit(1)
   }
-  const child = spawn(node, [fileURLToPath(import.meta.url), ...process.argv.slice(2)], { stdio: 'inherit' })
+  const handedOver = fileURLToPath(new URL('handed-over.mjs', import.meta.url))
+  const stdio = ['inherit', 'inherit', 'inherit', 'ipc']
+  const child = spawn(node, [handedOver, ...process.argv.slice(2)], { stdio })
   for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP']) process.on(signal, () => child.kill(signal))
   child.once('exit', (code, signal) => process.exit(code ?? 128 + constants.signals[signal]))
 }

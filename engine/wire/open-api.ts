@@ -4,6 +4,7 @@
  */
 import { CODES, type Code } from '../base/codes.ts'
 import { KEY_BYTES_MAX } from '../base/limits.ts'
+import { type DescribedAnswer, describedHeaders, headersOf } from './answer-headers.ts'
 import { problemDetails } from './answers/engine.ts'
 import { MEDIA_TYPES } from './encoding.ts'
 import { jsonSchema } from './json-schema.ts'
@@ -75,15 +76,15 @@ export function refusalsOf(route: ContractRoute): readonly Code[] {
   return [...new Set(codes)]
 }
 
-const RETRY = {
-  'Retry-After': { description: 'Seconds after which asking again makes sense', schema: { type: 'integer' } },
-}
-const REPLAYED = {
-  'Idempotent-Replayed': {
-    description: 'An earlier request with the same Idempotency-Key made it',
-    schema: { const: 'true' },
-  },
-}
+/** An answer of a route; the codes of its status are those of its refusals. */
+export const answerOf = (route: ContractRoute, status: number): DescribedAnswer => ({
+  status,
+  codes: refusalsOf(route).filter(code => CODES[code].status === status),
+  isKeyed: route.needsKey === true || isChange(route),
+})
+
+const headerReferences = (answer: DescribedAnswer) =>
+  Object.fromEntries(headersOf(answer).map(name => [name, { $ref: `#/components/headers/${name}` }]))
 
 /** One response for the codes of a status; routes that have the same codes there share it. */
 function refusal(codes: readonly Code[], { schemas, responses }: Shared): object {
@@ -95,7 +96,7 @@ function refusal(codes: readonly Code[], { schemas, responses }: Shared): object
   }
   responses[name] = {
     description: codes.map(code => `\`${code}\`: ${CODES[code].title}`).join('. '),
-    ...(codes.some(code => CODES[code].retry) ? { headers: RETRY } : {}),
+    headers: headerReferences({ status: 0, codes, isKeyed: false }),
     content: Object.fromEntries(Object.values(PROBLEM_TYPES).map(type => [type, { schema }])),
   }
   return ref
@@ -128,7 +129,7 @@ const DONE: Readonly<Record<number, string>> = { 200: 'Done', 201: 'Made', 202: 
 
 /** What it answers where it does not refuse. */
 function answers(route: ContractRoute, { schemas }: Shared): Record<number, object> {
-  const { answers: own = {}, rows, files = [], needsKey } = route
+  const { answers: own = {}, rows, files = [] } = route
   const contents = new Map<string, Record<string, object>>()
   for (const [status, schema] of Object.entries(own))
     contents.set(status, inBoth(jsonSchema(schema, 'answered', schemas)))
@@ -139,13 +140,12 @@ function answers(route: ContractRoute, { schemas }: Shared): Record<number, obje
   for (const type of files)
     for (const status of contents.size > 0 ? contents.keys() : ['200'])
       contents.set(status, { ...contents.get(status), [type]: { schema: {} } })
-  const repeats = needsKey || isChange(route)
   return Object.fromEntries(
     [...contents].map(([status, content]) => [
       status,
       {
         description: DONE[Number(status)],
-        ...(repeats && status === '200' ? { headers: REPLAYED } : {}),
+        headers: headerReferences(answerOf(route, Number(status))),
         content,
       },
     ]),
@@ -232,6 +232,7 @@ export function openApi(routes: readonly ContractRoute[], version: string, roles
     paths,
     components: {
       ...shared,
+      headers: describedHeaders(),
       securitySchemes: {
         bearer: { type: 'http', scheme: 'bearer', description: 'An API key, or the token of a user' },
       },

@@ -32,6 +32,12 @@ const RETRY_AFTER_MS: Partial<Record<Code, number>> = {
   unknown: 1000,
 }
 
+/** Their time follows from what refuses. */
+const TIMED: readonly Code[] = ['voucher_locked']
+
+/** Whether a refusal may say when to ask again. */
+export const hasRetryAfter = (code: Code): boolean => code in RETRY_AFTER_MS || TIMED.includes(code)
+
 /** When to ask again, in both of its forms: `Retry-After` knows whole seconds only, so those are rounded up. */
 export const retryAfter = (ms: number) => ({ retry_after_s: Math.ceil(ms / 1000), retry_after_ms: ms })
 

@@ -27,7 +27,7 @@ const tag = z.string().regex(TAG, 'must be 1..64 of a-z 0-9 _ -')
 const poolName = tag.meta({ description: 'A part of the round’s stock' })
 const opaque = z.string().min(1).max(KEY_BYTES_MAX)
 const moment = z.iso
-  .datetime({ offset: true })
+  .datetime({ offset: true, error: 'must be a time in RFC 3339, like 2026-12-01T10:00:00.000Z' })
   .refine(text => Date.parse(text) < MOMENT_MS_END, 'must be before the year 9989')
   .meta({ description: 'RFC 3339' })
 

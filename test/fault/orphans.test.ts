@@ -6,7 +6,6 @@
  * still be answered. Clients are many connections that ask without a pause, on claims and on redemptions, and each answer is
  * held to the moment when its request was sent. No witness: the node is dead at the end, and nobody is there to be asked. Rejected: looking at the processes alone; it is what they write that matters.
  */
-import { existsSync, readFileSync } from 'node:fs'
 import { Agent, request } from 'node:http'
 import { expect, test } from 'vitest'
 import { treeOf } from '../../bench/measure/process-cost.ts'
@@ -16,6 +15,7 @@ import { KEYS } from '../support/engine.ts'
 import { tell } from '../support/figures.ts'
 import { readMetrics, sumOf } from '../support/metrics.ts'
 import { type NodeProcess, startNodeProcess } from '../support/node-process.ts'
+import { isRunning } from '../support/process-files.ts'
 import { startLocalRedis } from '../support/redis.ts'
 
 /** A worker hears of the death with its next look at its channels: as late as the machine lets it run. */
@@ -48,12 +48,6 @@ function ask(url: string, path: string, body: object, key: string): Promise<numb
 const metricsOf = async ({ url }: NodeProcess): Promise<string> =>
   String((await new Api(url, KEYS.operator).get('/metrics')).body)
 
-/** Alive and not only unburied: its parent is dead, and whoever inherits it may take a moment. */
-function runs(pid: number): boolean {
-  if (!existsSync(`/proc/${pid}/stat`)) return false
-  return !readFileSync(`/proc/${pid}/stat`, 'utf8').includes(') Z ')
-}
-
 const workersOf = ({ pid }: NodeProcess): readonly number[] =>
   treeOf(pid).flatMap(use => (use.name.startsWith('worker') ? [use.pid] : []))
 
@@ -78,7 +72,7 @@ test(
     await expect.poll(taken, { timeout: 30_000, interval: 5 }).toBeGreaterThan(0)
     await node.killSupervisor()
     const killedAt = performance.now()
-    await expect.poll(() => workers.filter(runs), { timeout: 30_000, interval: 5 }).toEqual([])
+    await expect.poll(() => workers.filter(isRunning), { timeout: 30_000, interval: 5 }).toEqual([])
     expect(performance.now() - killedAt).toBeLessThan(ENDS_MS)
     over = true
     await Promise.all(lanes)
@@ -123,7 +117,7 @@ test(
     // When its end is known here its channels are closed.
     await node.killSupervisor()
     const killedAt = performance.now()
-    await expect.poll(() => workers.filter(runs), { timeout: 30_000, interval: 5 }).toEqual([])
+    await expect.poll(() => workers.filter(isRunning), { timeout: 30_000, interval: 5 }).toEqual([])
     const endedMs = performance.now() - killedAt
     over = true
     await Promise.all(lanes)

@@ -6,6 +6,24 @@ import { type Plant, plant } from './plant.ts'
 
 export const CLUSTER_PLANTS: readonly Plant[] = [
   plant(
+    'a list of the rounds that are known ends as if it were whole',
+    'engine/server/routes/round-routes.ts',
+    ['  if (rest) throw rest\n', ''],
+    'cluster/lists',
+  ),
+  plant(
+    'a list whose end nobody can confirm has no row',
+    'engine/server/http/lists.ts',
+    ['throw isAway(cause) ? new RestAway(cause.code, cause.message) : cause', 'throw cause'],
+    'cluster/lists',
+  ),
+  plant(
+    'a list whose index is away has no row',
+    'engine/server/routes/round-routes.ts',
+    ['    if (!fault) throw cause\n    const ids', '    throw cause\n    const ids'],
+    'cluster/lists',
+  ),
+  plant(
     'a claim that was only redirected counts as one that may still be executed',
     'engine/store/cluster/shards.ts',
     [
@@ -96,7 +114,7 @@ export const CLUSTER_PLANTS: readonly Plant[] = [
   plant(
     'one shard that is away hides the rounds of all others',
     'engine/server/routes/round-routes.ts',
-    ['return isAway && store.isStopped ?', 'return isAway && !store.isStopped ?'],
+    ['isAway(cause) && store.isStopped ?', 'isAway(cause) && !store.isStopped ?'],
     'cluster/engine',
   ),
   plant(

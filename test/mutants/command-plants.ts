@@ -132,6 +132,30 @@ export const COMMAND_PLANTS: readonly Plant[] = [
     'server/installed',
   ),
   plant(
+    'an engine goes on when the installed command that started it was killed',
+    'engine/processes/handed-over.mjs',
+    ["process.once('disconnect', end)\n", ''],
+    'server/installed',
+  ),
+  plant(
+    'the installed help names a benchmark that is not there',
+    'engine/cli.ts',
+    ['hasBench() ? HELP :', 'COMMANDS ? HELP :'],
+    'server/installed',
+  ),
+  plant(
+    'a folder that is not there is an error of the system',
+    'engine/cli/command.ts',
+    ["code === 'ENOENT' ? away :", "code === 'NOENT' ? away :"],
+    'server/command-files',
+  ),
+  plant(
+    'any word is near a command',
+    'engine/config.ts',
+    ['if (2 * distance(word, close) <= word.length)', 'if (distance(word, close) <= 2 * word.length)'],
+    'server/command-files',
+  ),
+  plant(
     'a page names every change alike',
     'engine/dashboard/base/engine-api.js',
     ['crypto.getRandomValues(new Uint8Array(16))', 'new Uint8Array(16)'],

@@ -23,6 +23,36 @@ export const CONTRACT_PLANTS: readonly Plant[] = [
     'server/contracts',
   ),
   plant(
+    'the contract promises a time with every refusal',
+    'engine/wire/answer-headers.ts',
+    ['isIn: ({ codes }) => codes.some(hasRetryAfter),', 'isIn: always,'],
+    'server/answer-headers',
+  ),
+  plant(
+    'a list of lines forgets the rate of its caller',
+    'engine/server/uws/exchange.ts',
+    ['      for (const [name, value] of this.limits) this.#res.writeHeader(name, value)\n', ''],
+    'server/answer-headers',
+  ),
+  plant(
+    'a lock of somebody else has no time in the contract',
+    'engine/wire/problem.ts',
+    ["TIMED: readonly Code[] = ['voucher_locked']", 'TIMED: readonly Code[] = []'],
+    'server/answer-headers',
+  ),
+  plant(
+    'rounds of a list are read one after the other',
+    'engine/server/routes/round-routes.ts',
+    ['const SIDE_BY_SIDE = 32', 'const SIDE_BY_SIDE = 1'],
+    'server/round-lists',
+  ),
+  plant(
+    'all rounds of a list are read at once',
+    'engine/server/routes/round-routes.ts',
+    ['const SIDE_BY_SIDE = 32', 'const SIDE_BY_SIDE = 1e6'],
+    'server/round-lists',
+  ),
+  plant(
     'the contract says that every parameter is text',
     'engine/wire/parameters.ts',
     ['return schema ?? {', 'return {'],

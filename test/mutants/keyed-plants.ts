@@ -16,6 +16,18 @@ export const KEYED_PLANTS: readonly Plant[] = [
     'server/keyed-changes',
   ),
   plant(
+    'whoever finds no campaign under a key has made it',
+    'engine/campaign/round/campaigns.ts',
+    ['isReplayed: seed !== undefined && !isFirst', 'isReplayed: seed === undefined && !isFirst'],
+    SERVER,
+  ),
+  plant(
+    'of two that make a campaign at once each shows its own',
+    'engine/campaign/round/campaigns.ts',
+    ['const kept = isFirst ? json :', 'const kept = json ? json :'],
+    SERVER,
+  ),
+  plant(
     'a key of one round is the key of all of them',
     REQUESTS,
     ['[who, method, path, ...params, key]', '[who, method, path, key]'],

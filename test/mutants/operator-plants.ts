@@ -155,7 +155,7 @@ export const OPERATOR_PLANTS: readonly Plant[] = [
   plant(
     'one damaged round is an error for all lists',
     'engine/server/routes/round-routes.ts',
-    ["return { id, state: 'fenced', problem: problem ?? unreadable(services, id, cause) }", 'throw cause'],
+    ["return { id, state: 'fenced', problem: unreadable(services, id, cause) }", 'throw cause'],
     'server/damaged-rounds',
   ),
   plant(
@@ -191,7 +191,7 @@ export const OPERATOR_PLANTS: readonly Plant[] = [
   plant(
     'a list of a Redis that was emptied ends as if that were all',
     'engine/server/http/lists.ts',
-    ['yield* rows\n  await kept()', 'yield* rows'],
+    ['await kept().catch(', 'await Promise.resolve().catch('],
     'server/emptied-redis',
   ),
   plant(

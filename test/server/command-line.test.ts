@@ -39,7 +39,6 @@ afterAll(async () => {
 })
 
 const ERRORS: readonly (readonly [string, number, string, Env?])[] = [
-  ['campain list', 2, 'there is no command "campain"; did you mean campaign? Try fairgrab help'],
   [
     'up --port 9000',
     2,
@@ -55,7 +54,6 @@ const ERRORS: readonly (readonly [string, number, string, Env?])[] = [
     const words = `${option} (from the command line) is of no use to fairgrab ${name}, which asks no engine; try fairgrab ${name} --help`
     return [line, 2, words] as const
   }),
-  ['help puase', 2, 'there is no command "puase"; did you mean up? Try fairgrab help'],
   [
     'audit everything',
     2,

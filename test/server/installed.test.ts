@@ -2,18 +2,30 @@
  * The installed command: what `npm pack` packs, in a place where packages are installed, with its dependencies beside it. Node strips no
  * types there, so this is another way to start than a clone's. It serves, claims, redeems and ends like any other.
  *
- * Rejected: `npm install` of the package here; it would fetch from a registry, which a test must not need.
+ * A Node that says it is 20 stands for an older one, which a machine need not have: it is what the command looks at, and the engine runs
+ * under the Node that the package brings. Rejected: `npm install` of the package here; it would fetch from a registry, which a test must not need.
  */
 import { execFile, execFileSync } from 'node:child_process'
-import { chmodSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, symlinkSync } from 'node:fs'
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
 import { rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, expect, test } from 'vitest'
+import { treeOf } from '../../bench/measure/process-cost.ts'
 import { textOf } from '../repo/tree.ts'
 import { Api, type Granted, makeRound } from '../support/api.ts'
 import { KEYS, startNode } from '../support/engine.ts'
+import { isRunning } from '../support/process-files.ts'
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url))
 let folder: string
@@ -56,7 +68,11 @@ function fairgrab(line: string, env: Readonly<Record<string, string>> = {}): Pro
 test('it says its version and its help, and that the benchmark is elsewhere', async () => {
   const { version } = JSON.parse(textOf('package.json')) as { version: string }
   expect(await fairgrab('--version')).toMatchObject({ code: 0, out: expect.stringContaining(`fairgrab ${version} `) })
-  expect((await fairgrab('help')).out).toContain('fairgrab up')
+  const { out: help } = await fairgrab('help')
+  expect(help).toContain('fairgrab up')
+  // It has none, so it names none.
+  expect(help).not.toContain('bench')
+  expect((await fairgrab('nope')).err).toMatch(/^fairgrab: there is no command "nope"; there are up, report, /)
   expect(await fairgrab('bench')).toMatchObject({ code: 2, err: expect.stringContaining('npm run bench in a clone') })
   expect(readdirSync(join(folder, 'node_modules', 'fairgrab')).sort()).toEqual(
     expect.arrayContaining(['engine', 'package.json', 'scripts']),
@@ -89,4 +105,27 @@ test('a node of it serves the API and the pages, grants and redeems, and ends wi
   node.signal('SIGTERM')
   expect(await node.ended).toBe(0)
   await node.stop()
+})
+
+/** A program `node` that gives itself out for an older one; what it starts is none. */
+function olderNode(): string {
+  const [program, version] = [join(folder, 'node'), join(folder, 'older.mjs')]
+  writeFileSync(version, `Object.defineProperty(process.versions, 'node', { value: '20.20.2' })\n`)
+  writeFileSync(program, `#!/bin/sh\nexec '${process.execPath}' --import '${version}' "$@"\n`, { mode: 0o755 })
+  return program
+}
+
+test('under an older Node the engine ends in order when the command that started it is killed', async () => {
+  const node = await startNode({ NODE_OPTIONS: '' }, command, olderNode())
+  const pids = treeOf(node.pid).map(({ pid }) => pid)
+  try {
+    expect(treeOf(node.pid).map(({ name }) => name)).toEqual(expect.arrayContaining(['redis']))
+    node.signal('SIGKILL')
+    expect(await node.ended).toBe('SIGKILL')
+    await expect.poll(() => pids.filter(isRunning), { timeout: 30_000, interval: 20 }).toEqual([])
+    expect(node.words()).not.toContain('ends at once')
+  } finally {
+    for (const pid of pids.filter(isRunning)) process.kill(pid, 'SIGKILL')
+    await node.stop()
+  }
 })

@@ -13,6 +13,7 @@ import {
   LONG_AGO,
   makeCampaign,
   makeRound,
+  patiently,
   type Reply,
   type Round,
 } from '../support/api.ts'
@@ -20,6 +21,7 @@ import { KEYS, startTestWorker, type TestWorker } from '../support/engine.ts'
 import { OperatorChanges } from '../support/operator-changes.ts'
 import { RawConnection } from '../support/raw-http.ts'
 import { type RedisProcess, startLocalRedis } from '../support/redis.ts'
+import { TcpProxy } from '../support/tcp-proxy.ts'
 
 const CAMPAIGN = {
   name: 'spring',
@@ -90,6 +92,22 @@ test('of many that make a campaign at once under one key one made it', async () 
   expect(replies.filter(({ status }) => status === 201).map(isReplayed)).toEqual([false])
   expect(replies.filter(reply => reply.status === 200 && isReplayed(reply))).toHaveLength(29)
   expect(new Set(replies.map(({ body }) => JSON.stringify(body))).size).toBe(1)
+})
+
+test('of two that found no campaign under their key, the one whose row was written later made none', async () => {
+  await using proxy = await TcpProxy.open({ path: redis.socketPath as string })
+  const far = await startTestWorker(proxy.url)
+  const headers = under(freshKey())
+  const isAsked = proxy.keepBack(bytes => bytes.includes('hsetnx') && bytes.includes(keys.campaigns()))
+  const later = patiently(() => new Api(far.url, KEYS.operator).post('/v1/campaigns', CAMPAIGN, headers))
+  await isAsked
+  const first = await patiently(() => api.post('/v1/campaigns', CAMPAIGN, headers))
+  proxy.letGo()
+  const replies = [first, await later]
+  expect(replies.map(({ status }) => status).sort()).toEqual([200, 201])
+  expect(replies.map(reply => reply.status === 200)).toEqual(replies.map(isReplayed))
+  expect(replies[1]?.body).toEqual(first.body)
+  await far.stop()
 })
 
 test('a round is made once, and paid for once', async () => {

@@ -81,9 +81,10 @@ export class Api {
     const type = response.headers.get('content-type') ?? ''
     const answer = decoded(bytes, type)
     const isJudged = bytes.length <= JUDGED_BYTES_MAX
-    const misfit = isJudged ? misfitOf(method, path, { status: response.status, type, body: answer }) : undefined
+    const { status, headers: sent } = response
+    const misfit = isJudged ? misfitOf(method, path, { status, type, headers: sent, body: answer }) : undefined
     if (misfit !== undefined) throw new Error(misfit)
-    return { status: response.status, headers: response.headers, body: answer as Body, bytes }
+    return { status, headers: sent, body: answer as Body, bytes }
   }
 
   #encode(body: unknown): string | Uint8Array<ArrayBuffer> {

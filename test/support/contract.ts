@@ -9,8 +9,9 @@ import { isDeepStrictEqual } from 'node:util'
 import { z } from 'zod'
 import { CODES } from '../../engine/base/codes.ts'
 import { ROUTES } from '../../engine/server/routes/routes.ts'
+import { ANSWER_HEADERS, headersOf } from '../../engine/wire/answer-headers.ts'
 import { problemDetails } from '../../engine/wire/answers/engine.ts'
-import { refusalsOf } from '../../engine/wire/open-api.ts'
+import { answerOf, refusalsOf } from '../../engine/wire/open-api.ts'
 
 type Json = Readonly<Record<string, unknown>>
 
@@ -51,6 +52,7 @@ const DESCRIBED = ROUTES.filter(({ operation }) => operation !== undefined).map(
   return {
     method,
     operation,
+    route,
     files: files as readonly string[],
     row,
     schemas: schemas as Readonly<Record<number, z.ZodType | undefined>>,
@@ -62,17 +64,33 @@ const DESCRIBED = ROUTES.filter(({ operation }) => operation !== undefined).map(
 export interface Answered {
   readonly status: number
   readonly type: string
+  readonly headers: Headers
   /** Decoded, or the text of lines. */
   readonly body: unknown
 }
 
+type DescribedRoute = (typeof DESCRIBED)[number]
+
+/** What is wrong with the headers of an answer: one comes where the contract has none, or has to be there and is not. */
+function headerComplaint({ route, operation }: DescribedRoute, { status, headers }: Answered): string | undefined {
+  const answer = answerOf(route, status)
+  const may = headersOf(answer)
+  const stray = Object.keys(ANSWER_HEADERS).find(name => headers.has(name) && !may.includes(name))
+  if (stray !== undefined) return `the contract has no ${stray} in ${operation} ${status}`
+  const missing = headersOf(answer, 'must').find(name => !headers.has(name))
+  return missing === undefined ? undefined : `${operation} ${status} lacks ${missing}`
+}
+
 /** What an answer says that the contract does not have; undefined where it fits. */
-export function misfitOf(method: string, url: string, { status, type, body }: Answered): string | undefined {
+export function misfitOf(method: string, url: string, answered: Answered): string | undefined {
+  const { status, type, body } = answered
   const path = url.split('?', 1)[0] as string
   const route = DESCRIBED.find(each => each.method === method.toLowerCase() && each.pattern.test(path))
   if (!route || !JUDGED.includes(type)) return undefined
   // A file is what it is, byte for byte.
   if (status === 200 && route.files.includes(type)) return undefined
+  const wrong = headerComplaint(route, answered)
+  if (wrong !== undefined) return wrong
   const where = `${route.operation} ${status}`
   const { row } = route
   if (type === LINES) {

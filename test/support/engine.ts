@@ -86,6 +86,8 @@ export interface TestNode extends Printed {
   readonly dataDir: string
   /** Resolves with the exit code, or the signal that ended it. */
   readonly ended: Promise<number | string>
+  /** What it printed. */
+  words(): string
   signal(name: NodeJS.Signals): void
   /** SIGTERM, then the end and the folder. */
   stop(): Promise<void>
@@ -107,8 +109,13 @@ interface Printed {
   readonly madeKey: string
 }
 
-/** What the node prints when it serves; rejects with its words when it ends first. */
-function untilServing(child: ChildProcess, makesKey: boolean): Promise<Printed> {
+interface Output {
+  readonly served: Promise<Printed>
+  words(): string
+}
+
+/** What the node prints; its serving rejects with its words when it ends first. */
+function outputOf(child: ChildProcess, makesKey: boolean): Output {
   const { promise, resolve, reject } = Promise.withResolvers<Printed>()
   let words = ''
   const read = (chunk: Buffer): void => {
@@ -120,16 +127,20 @@ function untilServing(child: ChildProcess, makesKey: boolean): Promise<Printed> 
   child.stdout?.on('data', read)
   child.stderr?.on('data', read)
   child.once('exit', code => reject(new Error(`the node ended with ${code} before it served:\n${words}`)))
-  return promise
+  return { served: promise, words: () => words }
 }
 
 const CLI = fileURLToPath(new URL('../../engine/cli.ts', import.meta.url))
 
-/** A node as people start it, with its own environment and nothing of this one's but PATH; `cli` is the program `fairgrab`. */
-export async function startNode(settings: Readonly<Record<string, string>> = {}, cli = CLI): Promise<TestNode> {
+/** A node as people start it, with its own environment and nothing of this one's but PATH; `cli` is the program `fairgrab`, `program` what runs it. */
+export async function startNode(
+  settings: Readonly<Record<string, string>> = {},
+  cli = CLI,
+  program = process.execPath,
+): Promise<TestNode> {
   const dataDir = mkdtempSync(join(tmpdir(), 'fg-node-'))
   const env = bareEnv({ ...SETTINGS, FAIRGRAB_WORKERS: '1', FAIRGRAB_DATA_DIR: dataDir, ...settings })
-  const child = spawn(process.execPath, [cli, 'up'], { env, stdio: ['ignore', 'pipe', 'pipe'] })
+  const child = spawn(program, [cli, 'up'], { env, stdio: ['ignore', 'pipe', 'pipe'] })
   const ended = once(child, 'exit').then(([code, signal]) => (code ?? signal) as number | string)
   await once(child, 'spawn')
   const pid = child.pid as number
@@ -141,8 +152,8 @@ export async function startNode(settings: Readonly<Record<string, string>> = {},
     await rm(dataDir, { recursive: true, force: true })
   }
   try {
-    const printed = await untilServing(child, env.FAIRGRAB_KEYS === '')
-    return { ...printed, pid, dataDir, ended, signal: name => child.kill(name), stop }
+    const { served, words } = outputOf(child, env.FAIRGRAB_KEYS === '')
+    return { ...(await served), pid, dataDir, ended, words, signal: name => child.kill(name), stop }
   } catch (cause) {
     await stop()
     throw cause

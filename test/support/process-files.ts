@@ -4,7 +4,7 @@
  * Files are counted in /proc and not asked of the engine, whose own count could forget the same socket twice. A process
  * that ended meanwhile holds nothing. Rejected: `lsof`, which takes seconds for ten thousand sockets.
  */
-import { readdirSync } from 'node:fs'
+import { readdirSync, readFileSync } from 'node:fs'
 import { treeOf } from '../../bench/measure/process-cost.ts'
 
 export interface Held {
@@ -20,6 +20,15 @@ function filesOf(pid: number): number {
     return readdirSync(`/proc/${pid}/fd`).length
   } catch {
     return 0
+  }
+}
+
+/** Alive and not only unburied: where its parent is dead, whoever inherits it may take a moment. */
+export function isRunning(pid: number): boolean {
+  try {
+    return !readFileSync(`/proc/${pid}/stat`, 'utf8').includes(') Z ')
+  } catch {
+    return false
   }
 }
 

@@ -237,13 +237,13 @@ test('check shows a broken promise, in a folder and at an engine', async () => {
 test.each([
   [['--help'], 0, 'examples'],
   [['verify'], 2, 'which folder? fairgrab draw verify DIR'],
-  [['verify', 'nowhere'], 1, 'there is no folder nowhere; make one with: fairgrab draw export'],
+  [['verify', 'nowhere'], 2, 'it is not there; make one with: fairgrab draw export ROUND nowhere'],
   [['verify', '.', '--public-key', 'ab'], 2, '--public-key has to be 64 hexadecimal digits'],
   [['export', 'rnd_golden'], 2, 'which round, into which folder?'],
   [['export', 'rnd_golden', 'x', '--window', 'two'], 2, '--window is "two"'],
   [['check', 'proof'], 2, 'which receipt, and where is the draw?'],
-  [['check', '--receipt', 'none.json', FIXTURE], 1, 'there is no file none.json; save the answer to your claim'],
-  [['lots'], 2, 'there is no "draw lots", only export, verify, check'],
+  [['check', '--receipt', 'none.json', FIXTURE], 2, 'it is not there; save the answer to your claim'],
+  [['lots'], 2, 'there is no "draw lots"; there are export, verify, check'],
   [['verify', '--colour'], 2, "Unknown option '--colour'"],
 ])('%j ends with %d and says what to do', async (args, code, words) => {
   const ran = await run(...args)

@@ -19,13 +19,13 @@ import { newCampaign, newRound, restock } from '../../wire/schemas.ts'
 import { publicRound } from '../answers/round-answers.ts'
 import { roundIdsFor } from '../http/campaign-limits.ts'
 import { type Answer, type Call, isDryRun, type Route, type Services } from '../http/gateway.ts'
-import { behind, listRows, placeOf } from '../http/lists.ts'
+import { behind, isAway, listRows, placeOf, RestAway } from '../http/lists.ts'
 
 const UNREADABLE = 'its state in Redis cannot be read'
 const STOPPED = 'its shard does not answer: /readyz?verbose names it'
 
-/** Rounds of a list that are read at a time on a cluster. */
-const SIDE_BY_SIDE = 16
+/** Rounds of a list that are read at a time, so that a Redis that is far away costs a list few ways to it. */
+const SIDE_BY_SIDE = 32
 
 /** Why a round cannot be read; throws what concerns more than this round: Redis is away, or there is no such round. */
 export function unreadable({ rounds }: Services, id: string, cause: unknown): string {
@@ -35,11 +35,9 @@ export function unreadable({ rounds }: Services, id: string, cause: unknown): st
   return `round ${id}: ${UNREADABLE}; restore it from a backup`
 }
 
-/** Of a cluster: what keeps one shard from answering, which concerns its rounds and no others; undefined for what is no such thing. */
-function shardAway({ store }: Services, id: string, cause: unknown): string | undefined {
-  const isAway = cause instanceof Fault && (cause.code === 'unavailable' || cause.code === 'unknown')
-  return isAway && store.isStopped ? `round ${id}: its shard does not answer: ${cause.message}` : undefined
-}
+/** Of a cluster: what keeps one shard from answering, which concerns its keys and no others; undefined for what is no such thing. */
+const shardAway = ({ store }: Services, cause: unknown): Fault | undefined =>
+  isAway(cause) && store.isStopped ? cause : undefined
 
 /** What shows wherever a round does: the draw that it owes, where it owes one, and what is wrong with its keys. */
 async function wholeRound({ store, rounds }: Services, round: Round) {
@@ -57,23 +55,23 @@ async function listedRound(services: Services, id: string, away: Set<string>): P
   try {
     return await wholeRound(services, await services.lifecycle.round(id))
   } catch (cause) {
-    const problem = shardAway(services, id, cause)
-    if (problem !== undefined) away.add(id)
-    return { id, state: 'fenced', problem: problem ?? unreadable(services, id, cause) }
+    const fault = shardAway(services, cause)
+    if (!fault) return { id, state: 'fenced', problem: unreadable(services, id, cause) }
+    away.add(id)
+    return { id, state: 'fenced', problem: `round ${id}: its shard does not answer: ${fault.message}` }
   }
 }
 
 /**
- * The rows of a list. A shard that is away answers nothing until a deadline, so on a cluster rounds are read side by side, and
- * behind the first one without an answer those are not waited for whose shard had a problem at the last check.
+ * The rows of a list, read side by side. A shard of a cluster that is away answers nothing until a deadline, so behind the first
+ * round without an answer those are not waited for whose shard had a problem at the last check.
  */
 async function* publicRounds(services: Services, ids: readonly string[]) {
   const { isStopped } = services.store
-  const together = isStopped ? SIDE_BY_SIDE : 1
   const away = new Set<string>()
-  for (let from = 0; from < ids.length; from += together) {
+  for (let from = 0; from < ids.length; from += SIDE_BY_SIDE) {
     const isLeftOut = away.size > 0 ? isStopped : undefined
-    const rows = ids.slice(from, from + together).map(async id => {
+    const rows = ids.slice(from, from + SIDE_BY_SIDE).map(async id => {
       if (!isLeftOut?.(id)) return listedRound(services, id, away)
       return { id, state: 'fenced', problem: `round ${id}: ${STOPPED}` } as const
     })
@@ -81,10 +79,40 @@ async function* publicRounds(services: Services, ids: readonly string[]) {
   }
 }
 
+/** The rounds that this worker knows, oldest first: all of a caller, or of a campaign. */
+function knownIds({ rounds }: Services, { caller }: Call, campaignId: string | undefined): readonly string[] {
+  return [...rounds.loaded()]
+    .map(({ view: { config } }) => config)
+    .filter(({ campaign_id: own }) => (campaignId === undefined ? reaches(caller, own) : own === campaignId))
+    .toSorted((a, b) => a.number - b.number)
+    .map(({ id }) => id)
+}
+
+/** The rounds of a list, and what keeps the others from being found: of a cluster, while the shard of their index is away. */
+async function listedIds(services: Services, call: Call, campaignId: string | undefined) {
+  const { lifecycle } = services
+  try {
+    return { ids: campaignId ? await lifecycle.roundIds(campaignId) : await roundIdsFor(services, call.caller) }
+  } catch (cause) {
+    const fault = shardAway(services, cause)
+    if (!fault) throw cause
+    const ids = knownIds(services, call, campaignId)
+    const cursor = call.query.get('cursor')
+    // It may be that of another worker, which knows other rounds.
+    if (cursor !== null && !ids.includes(cursor)) throw cause
+    return { ids, rest: new RestAway(fault.code, fault.message) }
+  }
+}
+
+async function* withRest<Row>(rows: AsyncIterable<Row>, rest: RestAway | undefined) {
+  yield* rows
+  if (rest) throw rest
+}
+
 async function listRounds(services: Services, call: Call, campaignId?: string) {
-  const ids = campaignId ? await services.lifecycle.roundIds(campaignId) : await roundIdsFor(services, call.caller)
+  const { ids, rest } = await listedIds(services, call, campaignId)
   const asked = behind(campaignId ? ids : ids.toReversed(), call.query.get('cursor'), id => id)
-  return listRows(services, call, publicRounds(services, asked), round => round.id)
+  return listRows(services, call, withRest(publicRounds(services, asked), rest), round => round.id)
 }
 
 /** A lever answers the round, or in a dry run what would become of it. */

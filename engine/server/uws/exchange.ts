@@ -10,6 +10,7 @@ import { callerAddress, type Networks } from '../../auth/addresses.ts'
 import type { Clock } from '../../base/clock.ts'
 import { BODY_BYTES_MAX } from '../../base/limits.ts'
 import { GARBLED, utf8Text } from '../../base/text.ts'
+import { EXPOSED_HEADERS } from '../../wire/answer-headers.ts'
 import { HeldBody } from './held-body.ts'
 
 /** How long a streamed answer waits for a reader who seems slow before it looks again; doubled while they are. */
@@ -103,9 +104,6 @@ export function statusLine(status: number, type: string): string {
   lines[status] ??= `${status} ${STATUS_CODES[status]}\r\n${content}keep-alive: timeout=${KEEP_ALIVE_S}`
   return lines[status]
 }
-
-/** What a page of another origin may read of an answer besides its body. */
-const EXPOSED = 'RateLimit, RateLimit-Policy, Retry-After, Idempotent-Replayed'
 
 /** How many parts its path has, and whether only what a claim needs is read. */
 export type Reading = readonly [count: number, lean: boolean]
@@ -223,7 +221,7 @@ export class Exchange {
   #letRead(): void {
     this.#res.writeHeader('Access-Control-Allow-Origin', this.origin)
     this.#res.writeHeader('Vary', 'Origin')
-    this.#res.writeHeader('Access-Control-Expose-Headers', EXPOSED)
+    this.#res.writeHeader('Access-Control-Expose-Headers', EXPOSED_HEADERS)
   }
 
   /** Keeps its body for whoever reads it later; false when it has waited often enough, or nobody waits any more. */
@@ -268,6 +266,7 @@ export class Exchange {
     this.#res.cork(() => {
       this.#res.writeStatus(statusLine(200, type))
       if (this.origin !== '') this.#letRead()
+      for (const [name, value] of this.limits) this.#res.writeHeader(name, value)
     })
     for (let waits = 0; !this.#head && !next.done; next = await reader.next().catch(cause => this.#breakOff(cause))) {
       if (!this.#open) return
