@@ -1,5 +1,5 @@
 /**
- * How tests run: five files at a time, every one exactly once; those that leave nothing behind share a process.
+ * How tests run: five files at a time, every one exactly once, in five processes that load the engine once each.
  *
  * Five workers on the two cores of the build machine, because half of the time of a test that has a browser, a disk or
  * a fail-over is waiting (test/support/node-process.ts has ports for five); forks because a test may end its process
@@ -19,11 +19,6 @@ import { chooseRedis } from './test/support/redis.ts'
 
 const STRIPPED_TYPES = new URL('engine/processes/stripped-types.mjs', import.meta.url).href
 
-/** Files that leave nothing behind in their process. */
-const PURE = ['repo', 'script', 'unit'].map(room => `test/${room}/**/*.test.ts`)
-/** The same, and they take the bench's whole histories; the quick form of the gate leaves them out. */
-const BENCH = ['test/bench/**/*.test.ts']
-
 export default defineConfig(async () => {
   const seed = Number(process.env.TEST_SEED ?? Date.now() % 2 ** 31)
   if (!Number.isSafeInteger(seed)) throw new Error('TEST_SEED has to be an integer')
@@ -31,14 +26,8 @@ export default defineConfig(async () => {
   console.log(`tests: TEST_SEED=${seed} repeats this run; Redis: ${redis}`)
   return {
     test: {
-      projects: [
-        { extends: true, test: { name: 'pure', include: PURE, isolate: false } },
-        { extends: true, test: { name: 'bench', include: BENCH, isolate: false } },
-        {
-          extends: true,
-          test: { name: 'real', include: ['test/**/*.test.ts'], exclude: [...PURE, ...BENCH], isolate: false },
-        },
-      ],
+      include: ['test/**/*.test.ts'],
+      isolate: false,
       pool: 'forks',
       execArgv: ['--max-semi-space-size=32'],
       maxWorkers: 5,

@@ -17,8 +17,10 @@ import { LiveLine } from '../../bench/stage/live-line.ts'
 import { Operator } from '../../bench/stage/operator.ts'
 import { parseOptions } from '../../bench/stage/options.ts'
 import { BENCH_PATIENCE_MS, BenchRoom } from '../support/bench-room.ts'
-import { KEYS, startNode } from '../support/engine.ts'
+import { KEYS } from '../support/engine.ts'
+import { useWorker } from '../support/use-worker.ts'
 
+const worker = useWorker()
 const room = new BenchRoom()
 afterAll(() => room[Symbol.asyncDispose]())
 
@@ -28,13 +30,11 @@ const FROZEN_MS = 3000
 test('a round that opened before the crew was ready is followed by another one', {
   timeout: BENCH_PATIENCE_MS,
 }, async () => {
-  const node = await startNode()
-  onTestFinished(() => node.stop())
   const scratch = await mkdtemp(join(tmpdir(), 'bench-busy-'))
   onTestFinished(() => rm(scratch, { recursive: true }))
   const options = parseOptions(['--scenario', 'drain', '--scale', '0.001', '--pace', 'real', '--seconds', '1'])
-  const operator = new Operator(node.url, KEYS.operator)
-  const engine = foreignEngine(node.url, KEYS.operator)
+  const operator = new Operator(worker.url, KEYS.operator)
+  const engine = foreignEngine(worker.url, KEYS.operator)
   const { signal: interrupted } = new AbortController()
   const stage = { engine, operator, options, scratch, interrupted, live: new LiveLine() }
   const part = await runClaims(stage, { ...stressRun(options, 'drain'), leadMs: 1 })

@@ -6,30 +6,19 @@
  * published format says is audit-draw.test.ts.
  */
 
-import { spawn } from 'node:child_process'
-import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
 import { expect, test } from 'vitest'
 import { simulateDemand } from '../../bench/measure/fairness/demand.ts'
 import { BIASES, smallest } from '../../bench/measure/fairness/lotteries.ts'
 import { MUSEUM } from '../../bench/measure/fairness/museum.ts'
 import type { Trial } from '../../bench/measure/fairness/trial.ts'
+import { runLine } from '../support/kept-programs.ts'
 import { seed } from '../support/seed.ts'
 
 const PROGRAM = fileURLToPath(new URL('../../bench/run.ts', import.meta.url))
 
-async function run(...args: readonly string[]) {
-  const child = spawn(process.execPath, [PROGRAM, 'fairness', ...args], { stdio: ['ignore', 'pipe', 'pipe'] })
-  let [out, error] = ['', '']
-  child.stdout.on('data', chunk => {
-    out += String(chunk)
-  })
-  child.stderr.on('data', chunk => {
-    error += String(chunk)
-  })
-  const [code] = (await once(child, 'close')) as [number | null]
-  return { code, out, error }
-}
+const run = (...args: readonly string[]) =>
+  runLine({ program: PROGRAM, words: ['fairness', ...args], env: process.env })
 
 test('the allocator passes, and every bias and exhibit is found by its own test', async () => {
   const { code, out } = await run('--short', '--seed', String(seed), '--json', '-')
@@ -51,7 +40,7 @@ test('a biased allocator ends with 99, and the first line says on which test', a
 test('what cannot be is a usage error that says what may be', async () => {
   const wrong = await Promise.all([run('--judge', '99 possible seeds'), run('--seed', 'x'), run('--sort')])
   expect(wrong.map(({ code }) => code)).toEqual([2, 2, 2])
-  expect(wrong[0].error).toContain('the nearest is "100 possible seeds"')
+  expect(wrong[0].err).toContain('the nearest is "100 possible seeds"')
 }, 240_000)
 
 test('ties go to the first, and nobody wins twice', () => {

@@ -15,6 +15,7 @@ import { sharesOf } from '../../bench/scenario/played-claims.ts'
 import { ROUNDS, roundRun } from '../../bench/scenario/rounds.ts'
 import { parseOptions, UsageError } from '../../bench/stage/options.ts'
 import { BENCH_PATIENCE_MS, BenchRoom } from '../support/bench-room.ts'
+import { untilHolds } from '../support/polled.ts'
 
 const room = new BenchRoom()
 afterAll(() => room[Symbol.asyncDispose]())
@@ -32,9 +33,7 @@ const isThere = (pid: number): boolean => {
   }
 }
 /** Resolves when none of the processes is there any more; a zombie waits for its parent, which is this machine's init. */
-async function untilGone(pids: readonly number[]): Promise<void> {
-  while (pids.some(isThere)) await new Promise(resume => setTimeout(resume, 20))
-}
+const untilGone = (pids: readonly number[]): Promise<void> => untilHolds(() => !pids.some(isThere))
 
 describe('twenty rounds on a cluster of three', () => {
   test('each is audited by itself, each shard has its share, and the servers end with the bench', {

@@ -10,7 +10,7 @@ import { existsSync, readFileSync } from 'node:fs'
 import { appendFile, cp, mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { Redis } from 'ioredis'
-import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { treeOf } from '../../bench/measure/process-cost.ts'
 import type { Summary } from '../../bench/measure/result.ts'
 import { treeCard } from '../../bench/measure/tree-card.ts'
@@ -20,8 +20,10 @@ import { parseOptions } from '../../bench/stage/options.ts'
 import { roundState } from '../../engine/store/connection/keys.ts'
 import { ROOT } from '../repo/tree.ts'
 import { BENCH_PATIENCE_MS, BenchRoom } from '../support/bench-room.ts'
-import { KEYS, startNode } from '../support/engine.ts'
+import { KEYS } from '../support/engine.ts'
+import { useWorker } from '../support/use-worker.ts'
 
+const worker = useWorker()
 const room = new BenchRoom()
 afterAll(() => room[Symbol.asyncDispose]())
 
@@ -92,13 +94,11 @@ test('a part that fails takes nothing with it, and says what was behind it', {
 })
 
 test('somebody else’s engine is named in the result, and its key is not', { timeout: BENCH_PATIENCE_MS }, async () => {
-  const node = await startNode()
-  onTestFinished(() => node.stop())
-  const flags = ['--scenario', 'drain', '--scale', '0.002', '--url', node.url, '--key', KEYS.operator]
+  const flags = ['--scenario', 'drain', '--scale', '0.002', '--url', worker.url, '--key', KEYS.operator]
   expect((await room.run([...flags, '--record', 'none', '--out', room.path('foreign')])).code).toBe(0)
   const text = await readFile(join(room.path('foreign'), 'summary.json'), 'utf8')
   expect(text).not.toContain(KEYS.operator)
-  expect(JSON.parse(text)).toMatchObject({ engine: new URL(node.url).host, ended: 'complete' })
+  expect(JSON.parse(text)).toMatchObject({ engine: new URL(worker.url).host, ended: 'complete' })
   expect(await room.run(['audit', room.path('foreign')])).toMatchObject({
     code: 2,
     stderr: expect.stringContaining('kept a record'),

@@ -1,5 +1,5 @@
 /**
- * The levers and the form of a new release in a real browser, by keyboard and with a real node: what is shown before a
+ * The levers and the form of a new release in a real browser, by keyboard and with a real engine: what is shown before a
  * lever is pulled, what it does, what is refused, and that the audit log has it.
  *
  * Without a key there is nothing to press. Every lever is asked dry first, so each test looks at the round in between:
@@ -9,11 +9,12 @@
 import type { Browser, Locator, Page } from 'playwright-core'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { Api, makeRound, type Round } from '../support/api.ts'
-import { KEYS, startNode, type TestNode } from '../support/engine.ts'
+import { KEYS } from '../support/engine.ts'
 import { Stalls } from '../support/stalls.ts'
+import { useWorker } from '../support/use-worker.ts'
 import { findBarriers, openPage, shows, startChromium, type WatchedPage } from './chromium.ts'
 
-let node: TestNode
+const worker = useWorker()
 let browser: Browser
 let watched: WatchedPage
 let page: Page
@@ -26,8 +27,7 @@ const state = async () => (await api.get<Round>(`/v1/rounds/${round.id}`)).body
 const cells = () => page.locator('#lever-rows tr').allTextContents()
 
 beforeAll(async () => {
-  node = await startNode()
-  api = new Api(node.url, KEYS.operator)
+  api = new Api(worker.url, KEYS.operator)
   round = await makeRound(
     api,
     { stock: 100, pools: [{ name: 'assisted', stock: 10 }] },
@@ -36,15 +36,12 @@ beforeAll(async () => {
   browser = await startChromium()
   watched = await openPage(browser)
   page = watched.page
-  await page.goto(node.url)
+  await page.goto(worker.url)
   await shows(page.locator('#connection'), 'Live')
   await card().waitFor()
 })
 
-afterAll(async () => {
-  await browser?.close()
-  await node?.stop()
-})
+afterAll(() => browser?.close())
 
 test('without a key there is no lever, and the page says so', async () => {
   await shows(page.locator('#who'), 'Read only: give a key')

@@ -1,5 +1,5 @@
 /**
- * The page for people who grab, in a real browser against a real node: every state of a round, the vouchers, the draw.
+ * The page for people who grab, in a real browser against a real engine: every state of a round, the vouchers, the draw.
  *
  * What is on screen is compared with what the API tells, and the receipt's checks with receipts that were spoiled: a check that
  * cannot fail shows nothing. A lost connection is a real one, cut in a proxy, and the page has to end with the one claim that
@@ -8,13 +8,14 @@
 import type { Browser, Locator, Page } from 'playwright-core'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { Api, type Fields, type Granted, makeRound, type Round } from '../support/api.ts'
-import { KEYS, startNode, type TestNode } from '../support/engine.ts'
+import { KEYS } from '../support/engine.ts'
 import { TcpProxy } from '../support/tcp-proxy.ts'
+import { useWorker } from '../support/use-worker.ts'
 import { userToken } from '../support/user-token.ts'
 import { openPage, shows, startChromium, type WatchedPage } from './chromium.ts'
 import { expectGoodLooks } from './looks.ts'
 
-let node: TestNode
+const worker = useWorker()
 let browser: Browser
 let watched: WatchedPage
 let page: Page
@@ -27,7 +28,7 @@ const codes = () => part('answer').locator('code').allTextContents()
 const button = () => page.locator('#button')
 const lines = (list: string) => part(list).locator('li').allTextContents()
 
-const look = async (round: { readonly id: string }, origin = node.url): Promise<void> => {
+const look = async (round: { readonly id: string }, origin = worker.url): Promise<void> => {
   await page.goto(`${origin}/try/${round.id}`)
   await shows(part('connection'), 'Live')
 }
@@ -38,18 +39,14 @@ async function signIn(user: string): Promise<void> {
 }
 
 beforeAll(async () => {
-  node = await startNode()
-  api = new Api(node.url, KEYS.operator)
+  api = new Api(worker.url, KEYS.operator)
   browser = await startChromium()
   watched = await openPage(browser)
   page = watched.page
   await page.context().grantPermissions(['clipboard-read', 'clipboard-write'])
 })
 
-afterAll(async () => {
-  await browser?.close()
-  await node?.stop()
-})
+afterAll(() => browser?.close())
 
 describe('first come, first served', () => {
   test('counts down by the engine’s clock', async () => {
@@ -117,7 +114,7 @@ describe('first come, first served', () => {
   })
 
   test('a round that is not there, a wrong key and a token are told or used as what they are', async () => {
-    await page.goto(`${node.url}/try/rnd_nothing`)
+    await page.goto(`${worker.url}/try/rnd_nothing`)
     await shows(part('note'), 'There is no such round. Look at the address again.')
     expect(await button().isVisible()).toBe(false)
     const round = await makeRound(api, { stock: 5, pools: [{ name: 'assisted', stock: 2 }] })
@@ -139,7 +136,7 @@ describe('first come, first served', () => {
   })
 
   test('asks again when the answer was lost until it is certain, and it is one claim', async () => {
-    const proxy = await TcpProxy.open({ host: '127.0.0.1', port: Number(new URL(node.url).port) })
+    const proxy = await TcpProxy.open({ host: '127.0.0.1', port: Number(new URL(worker.url).port) })
     const round = await makeRound(api, { stock: 3 })
     await look(round, proxy.url.replace('redis:', 'http:'))
     await signIn('patient')
@@ -169,7 +166,7 @@ describe('first come, first served', () => {
   })
 
   test('waits between two attempts as long as the engine says, else longer each time, and never the same', async () => {
-    await page.goto(node.url)
+    await page.goto(worker.url)
     const given = [
       [2, 3000, 0.5],
       [2, null, 0],
@@ -285,7 +282,7 @@ describe('a draw', () => {
   })
 
   test('a result that came while the connection was cut is told when it is back', async () => {
-    const proxy = await TcpProxy.open({ host: '127.0.0.1', port: Number(new URL(node.url).port) })
+    const proxy = await TcpProxy.open({ host: '127.0.0.1', port: Number(new URL(worker.url).port) })
     const missed = await makeRound(api, { stock: 1, allocation: { mode: 'window', window_ms: 60_000 } })
     await look(missed, proxy.url.replace('redis:', 'http:'))
     await signIn('away')
@@ -329,7 +326,7 @@ describe('a draw', () => {
 
 test('elsewhere than on the engine’s machine there is no field for a key, and the round is shown', async () => {
   const round = await makeRound(api, { stock: 7 })
-  await look(round, node.url.replace('127.0.0.1', 'shop.localhost'))
+  await look(round, worker.url.replace('127.0.0.1', 'shop.localhost'))
   await shows(part('what'), 'left of 7')
   expect(await page.locator('#who:visible, #grab:visible').count()).toBe(0)
   await shows(part('elsewhere'), /This is the example page of the engine/)

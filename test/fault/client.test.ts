@@ -24,6 +24,7 @@ import { effort, PATIENCE_MS } from '../support/effort.ts'
 import { KEYS } from '../support/engine.ts'
 import { tell } from '../support/figures.ts'
 import { freePort, type NodeProcess, startNodeProcess } from '../support/node-process.ts'
+import { untilHolds } from '../support/polled.ts'
 import { type RedisProcess, rawRedis, startLocalRedis } from '../support/redis.ts'
 import { below, random } from '../support/seed.ts'
 import { TcpProxy } from '../support/tcp-proxy.ts'
@@ -73,7 +74,10 @@ beforeAll(async () => {
   const port = await freePort()
   writeFileSync(join(folder, 'conf'), configuration(port, node.url))
   nginx = spawn('nginx', ['-p', folder, '-c', join(folder, 'conf'), '-e', 'stderr'], { stdio: 'ignore' })
-  while (!(await answers(`http://127.0.0.1:${port}`))) expect(nginx.exitCode).toBeNull()
+  await untilHolds(() => {
+    expect(nginx.exitCode).toBeNull()
+    return answers(`http://127.0.0.1:${port}`)
+  })
   proxy = await TcpProxy.open({ host: '127.0.0.1', port }, { remembers: false })
   api = new Api(node.url, KEYS.operator)
 })

@@ -19,8 +19,8 @@ import { below, random } from '../support/seed.ts'
 import { type Direction, TcpProxy } from '../support/tcp-proxy.ts'
 import { Witness } from '../support/witness/witness.ts'
 
-const CUTS = effort(200, 2000)
-const STOCK = effort(60_000, 1_200_000)
+const CUTS = effort(120, 2000)
+const STOCK = effort(30_000, 1_200_000)
 const BYTES_MAX = { request: 8000, reply: 4000 } as const
 
 test(

@@ -25,7 +25,7 @@ import { Witness } from '../support/witness/witness.ts'
 
 const DEAD = effort(100, 5000)
 const LIVING = effort(100, 5000)
-const STOCK = effort(20_000, 1_500_000)
+const STOCK = effort(10_000, 1_500_000)
 const WITHIN_MS = effort(200, 2000)
 /** What the dead may cost: a connection's own state, its session, and the frames until it is closed. */
 const GREW_MIB_MAX = 64 + (DEAD * 64) / 1024

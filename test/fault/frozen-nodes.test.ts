@@ -17,6 +17,7 @@ import { effort, PATIENCE_MS } from '../support/effort.ts'
 import { JWT_SECRET, KEYS } from '../support/engine.ts'
 import { tell } from '../support/figures.ts'
 import { type NodeProcess, startNodeProcess } from '../support/node-process.ts'
+import { untilHolds } from '../support/polled.ts'
 import { type RawAnswer, RawConnection } from '../support/raw-http.ts'
 import { type RedisProcess, startLocalRedis } from '../support/redis.ts'
 import { TcpProxy } from '../support/tcp-proxy.ts'
@@ -228,7 +229,7 @@ test(
       const readers = Array.from({ length: READERS }, list)
       // This process reads the lists and is busy, too: an operator who had no answer in time asks again.
       const path = `/v1/merchants/${merchant}/hold`
-      while ((await b.post(path, { reason: 'cheats' })).status !== 200);
+      await untilHolds(async () => (await b.post(path, { reason: 'cheats' })).status === 200)
       const answer = await a.post('/v1/redemptions', redemption(code, merchant), { 'idempotency-key': `k${++made}` })
       judged('busy', told(answer), 'merchant_not_eligible')
       for (const { status } of await Promise.all(readers)) expect(status).toBe(200)

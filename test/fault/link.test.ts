@@ -16,6 +16,7 @@ import { ClaimStore } from '../../engine/store/data/claim-store.ts'
 import { RoundStore } from '../../engine/store/data/round-store.ts'
 import { follow, startCopy } from '../support/copies.ts'
 import { patientClock } from '../support/patient-clock.ts'
+import { untilHolds } from '../support/polled.ts'
 import { type RedisProcess, startLocalRedis } from '../support/redis.ts'
 import { answersOf, packUsers, ScriptRoom } from '../support/script-room.ts'
 import { TcpProxy } from '../support/tcp-proxy.ts'
@@ -220,11 +221,11 @@ test('what was executed, and is refused when it is sent again since its epoch ha
   ]
   const answers = Promise.allSettled(asked)
   // Both are done, and no replica has them.
-  while (!('a' in (await other.holders(id))) || !('request req_1' in (await other.state(id))));
+  await untilHolds(async () => 'a' in (await other.holders(id)) && 'request req_1' in (await other.state(id)))
   await other.link.request(client => client.hset(keys.roundState(id), 'epoch', 'ffffffffffffffff'))
   const evals = async () => Number(/cmdstat_eval:calls=(\d+)/.exec(await primary.admin.info('commandstats'))?.[1])
   const before = await evals()
-  while ((await evals()) < before + asked.length);
+  await untilHolds(async () => (await evals()) >= before + asked.length)
   await follow(replica, primary)
   const unknown = { status: 'rejected', reason: { name: 'Fault', code: 'unknown' } }
   expect(await answers).toMatchObject([unknown, unknown])

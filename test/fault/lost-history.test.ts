@@ -13,9 +13,10 @@ import { roundDraw, roundState } from '../../engine/store/connection/keys.ts'
 import { Api, expectProblem, type Fields, type Granted, makeRound, type Round } from '../support/api.ts'
 import { type Copy, follow, startCopy, synced } from '../support/copies.ts'
 import { PATIENCE_MS } from '../support/effort.ts'
-import { KEYS } from '../support/engine.ts'
+import { KEYS, startTestWorker } from '../support/engine.ts'
 import { tell } from '../support/figures.ts'
 import { launchNode } from '../support/node-process.ts'
+import { untilHolds } from '../support/polled.ts'
 import { Stalls } from '../support/stalls.ts'
 import { StreamClient } from '../support/stream-client.ts'
 import { TcpProxy } from '../support/tcp-proxy.ts'
@@ -38,9 +39,7 @@ async function proxyOf({ port }: Copy): Promise<TcpProxy> {
 }
 
 /** Resolves when a node may grant. */
-async function ready(api: Api): Promise<void> {
-  while ((await api.get('/readyz')).status !== 200) await new Promise(resume => setTimeout(resume, 10))
-}
+const ready = (api: Api): Promise<void> => untilHolds(async () => (await api.get('/readyz')).status === 200)
 
 const clients = async ({ admin }: Copy): Promise<string | undefined> =>
   /connected_clients:(\d+)/.exec(await admin.info('clients'))?.[1]
@@ -49,21 +48,25 @@ const clients = async ({ admin }: Copy): Promise<string | undefined> =>
 async function shows(api: Api, { id }: Round, fits: (shown: Round) => boolean): Promise<Round> {
   using stalls = new Stalls()
   const from = performance.now()
-  for (;;) {
+  let shown: Round | undefined
+  await untilHolds(async () => {
     const { status, body } = await api.get<Round>(`/v1/rounds/${id}`)
-    if (status === 200 && fits(body)) return body
-    if (status === 200) expect(stalls.since(from)).toBeLessThan(SHOWN_WITHIN_MS)
-  }
+    if (status === 200 && fits(body)) shown = body
+    else if (status === 200) expect(stalls.since(from)).toBeLessThan(SHOWN_WITHIN_MS)
+    return shown !== undefined
+  })
+  return shown as unknown as Round
 }
 
 /** Resolves when a node shows a round no more. */
 async function isGone(api: Api, { id }: Round): Promise<void> {
   using stalls = new Stalls()
   const from = performance.now()
-  for (let status = 0; status !== 404; ) {
-    status = (await api.get(`/v1/rounds/${id}`)).status
+  await untilHolds(async () => {
+    const { status } = await api.get(`/v1/rounds/${id}`)
     if (status === 200) expect(stalls.since(from)).toBeLessThan(SHOWN_WITHIN_MS)
-  }
+    return status === 404
+  })
 }
 
 const otherThan =
@@ -71,7 +74,25 @@ const otherThan =
   ({ stock }: Round): boolean =>
     !epochs.includes(stock.epoch)
 
-/** A primary and a replica that `lose` cuts off, and nodes in front of them. */
+interface Started {
+  readonly url: string
+  readonly stop: () => Promise<unknown>
+}
+
+/** An engine that serves: a worker of this process, and at the level fenced, where one dies with its journal, a node. */
+async function startEngine(level: Readonly<Record<string, string>>, url: string): Promise<Started> {
+  if (level !== FENCED) {
+    const worker = await startTestWorker(url, { LOG_LEVEL: 'silent', ...level })
+    onTestFinished(() => worker.stop())
+    return worker
+  }
+  const node = await launchNode({ REDIS_URL: url, LOG_LEVEL: 'error', ...level })
+  onTestFinished(async () => void (await node.stop()))
+  await node.serves()
+  return { url: node.url, stop: () => node.killAll() }
+}
+
+/** A primary and a replica that `lose` cuts off, and engines in front of them. */
 async function startRoom(level: Readonly<Record<string, string>>, nodes = 1) {
   const [primary, replica] = [await copy(), await copy()]
   const stream = await proxyOf(primary)
@@ -79,11 +100,9 @@ async function startRoom(level: Readonly<Record<string, string>>, nodes = 1) {
   await follow(replica, primary, Number(new URL(stream.url).port))
   const stops: (() => Promise<unknown>)[] = []
   const launch = async () => {
-    const node = await launchNode({ REDIS_URL: name.url, LOG_LEVEL: 'error', ...level })
-    onTestFinished(async () => void (await node.stop()))
-    stops.push(() => node.killAll())
-    await node.serves()
-    const api = new Api(node.url, KEYS.operator)
+    const { url, stop } = await startEngine(level, name.url)
+    stops.push(stop)
+    const api = new Api(url, KEYS.operator)
     await ready(api)
     return api
   }
@@ -106,7 +125,7 @@ async function startRoom(level: Readonly<Record<string, string>>, nodes = 1) {
       if (level !== ALWAYS) await follow(await copy(), replica)
       const before = await clients(replica)
       name.upstream = { port: replica.port }
-      while ((await clients(replica)) === before);
+      await untilHolds(async () => (await clients(replica)) !== before)
       await Promise.all(awaited.map(ready))
     },
     /** The replica is promoted beside a primary that lives on, and new connections lead to it. */
@@ -136,13 +155,11 @@ async function startRoom(level: Readonly<Record<string, string>>, nodes = 1) {
 /** Starts a copy on its own log, alone, and has a node of its own look at it once; resolves with the rounds seen there. */
 async function startAlone(copy: Copy): Promise<readonly Round[]> {
   // A copy writes its log anew behind a full synchronisation; until that is done it has none to start on.
-  while (/aof_rewrite_(in_progress|scheduled):1/.test(await copy.admin.info('persistence')));
+  await untilHolds(async () => !/aof_rewrite_(in_progress|scheduled):1/.test(await copy.admin.info('persistence')))
   await copy.redis.kill()
   await copy.redis.restart()
-  const node = await launchNode({ REDIS_URL: copy.redis.url, LOG_LEVEL: 'error', ...ALWAYS })
-  onTestFinished(async () => void (await node.stop()))
-  await node.serves()
-  const { body } = await new Api(node.url, KEYS.operator).get<{ readonly data: readonly Round[] }>('/v1/rounds')
+  const { url } = await startEngine(ALWAYS, copy.redis.url)
+  const { body } = await new Api(url, KEYS.operator).get<{ readonly data: readonly Round[] }>('/v1/rounds')
   return body.data
 }
 

@@ -19,7 +19,7 @@ import { random } from '../support/seed.ts'
 import { Witness } from '../support/witness/witness.ts'
 
 const TURNS = effort(1, 50)
-const STOCK = effort(60_000, 2_000_000)
+const STOCK = effort(24_000, 2_000_000)
 
 const isAlive = (pid: number | undefined): boolean => pid !== undefined && existsSync(`/proc/${pid}`)
 

@@ -17,6 +17,7 @@ import { KEYS, startTestWorker, type TestWorker } from '../support/engine.ts'
 import { tell } from '../support/figures.ts'
 import { type Change, fresh, OperatorChanges } from '../support/operator-changes.ts'
 import { PatientApi } from '../support/patient-api.ts'
+import { untilHolds } from '../support/polled.ts'
 import { type RedisProcess, startLocalRedis } from '../support/redis.ts'
 import { random } from '../support/seed.ts'
 import { TcpProxy } from '../support/tcp-proxy.ts'
@@ -68,15 +69,17 @@ const ask = (by: Api, { method, path, body, headers = {} }: Change, key: string)
 
 /** Asks until there is an answer that says what became of it. */
 async function insist(by: Api, change: Change, key: string): Promise<Reply> {
-  for (;;) {
-    const reply = await ask(by, change, key)
-    if (reply.status < 500) return reply
-  }
+  let reply = await ask(by, change, key)
+  if (reply.status >= 500)
+    await untilHolds(async () => {
+      reply = await ask(by, change, key)
+      return reply.status < 500
+    })
+  return reply
 }
 
-async function ready({ api: there }: Lane): Promise<void> {
-  while ((await there.get('/readyz')).status !== 200) await new Promise(resolve => setImmediate(resolve))
-}
+const ready = ({ api: there }: Lane): Promise<void> =>
+  untilHolds(async () => (await there.get('/readyz')).status === 200)
 
 /** Resolves when the k-th request to Redis that has to do with a change is there, and closes the way. */
 function cutAt({ proxy }: Lane, way: (typeof WAYS)[number], isStep: (bytes: Buffer) => boolean): () => boolean {

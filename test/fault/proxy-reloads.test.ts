@@ -17,6 +17,7 @@ import { KEYS } from '../support/engine.ts'
 import { tell } from '../support/figures.ts'
 import { type NodeProcess, startNodeProcess } from '../support/node-process.ts'
 import { PatientApi } from '../support/patient-api.ts'
+import { untilHolds } from '../support/polled.ts'
 import { addressOf, FAMILIES, type Family, FrontProxy, PROXIES, type ProxyName, Trusted } from '../support/proxies.ts'
 import { beginExport, EXPORTED, LANES, type Lane } from '../support/reload-lanes.ts'
 
@@ -70,7 +71,7 @@ function itself(): Front {
     reload: async () => {
       writeKeys(++count)
       process.kill(node.pid, 'SIGHUP')
-      while ((await status()) !== 200) await new Promise(resume => setImmediate(resume))
+      await untilHolds(async () => (await status()) === 200)
     },
     stop: async () => {},
   }

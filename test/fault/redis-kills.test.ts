@@ -21,7 +21,7 @@ import { Witness } from '../support/witness/witness.ts'
 
 const DRAINS = effort(1, 10)
 const KILLS = effort(5, 10)
-const STOCK = effort(40_000, 420_000)
+const STOCK = effort(20_000, 420_000)
 const PEOPLE = STOCK * 1.25
 
 async function drainWithKills(url: string, redis: RedisProcess, next: () => number): Promise<Crowd> {

@@ -13,26 +13,24 @@ import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { Api, type Fields, type Round } from '../support/api.ts'
-import { KEYS, startNode, type TestNode } from '../support/engine.ts'
+import { KEYS } from '../support/engine.ts'
 import { type Env, fairgrab, type Ran } from '../support/fairgrab.ts'
+import { startLocalRedis } from '../support/redis.ts'
+import { useWorker } from '../support/use-worker.ts'
 
 /** An operator's whose scope is another one, so that the same Idempotency-Key makes other things. */
 const ADAS = 'operator-key-2'
 
-let node: TestNode
+const worker = useWorker({ FAIRGRAB_KEYS: `operator:${KEYS.operator},operator:${ADAS}:ada` }, startLocalRedis)
 let folder: string
 let env: Env
 let api: Api
-beforeAll(async () => {
-  node = await startNode({ FAIRGRAB_KEYS: `operator:${KEYS.operator},operator:${ADAS}:ada` })
+beforeAll(() => {
   folder = mkdtempSync(join(tmpdir(), 'fg-apply-'))
-  env = { FAIRGRAB_URL: node.url, FAIRGRAB_KEY: KEYS.operator }
-  api = new Api(node.url, KEYS.operator)
+  env = { FAIRGRAB_URL: worker.url, FAIRGRAB_KEY: KEYS.operator }
+  api = new Api(worker.url, KEYS.operator)
 })
-afterAll(async () => {
-  await node?.stop()
-  await rm(folder, { recursive: true, force: true })
-})
+afterAll(() => rm(folder, { recursive: true, force: true }))
 
 const planOf = (name: string, more = '') => `
 campaign:
@@ -207,7 +205,7 @@ async function beforeRound(work: () => Promise<unknown>) {
     const { 'idempotency-key': key = '', authorization = '' } = headers
     const sent = { authorization, 'content-type': 'application/json', 'idempotency-key': String(key) }
     const body = method === 'GET' ? undefined : await text(request)
-    const answer = await fetch(node.url + url, { method, headers: sent, ...(body ? { body } : {}) })
+    const answer = await fetch(worker.url + url, { method, headers: sent, ...(body ? { body } : {}) })
     response.writeHead(answer.status, { 'content-type': 'application/json' }).end(await answer.text())
   })
   await once(door.listen(0, '127.0.0.1'), 'listening')

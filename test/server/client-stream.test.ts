@@ -11,6 +11,7 @@ import { Fairgrab } from '../../engine/client/fairgrab.ts'
 import type { StockNews } from '../../engine/client/stock.ts'
 import { Api, makeRound, type Round } from '../support/api.ts'
 import { KEYS, startTestWorker, type TestWorker } from '../support/engine.ts'
+import { untilHolds } from '../support/polled.ts'
 import { type RedisServer, startRedis } from '../support/redis.ts'
 import { TcpProxy } from '../support/tcp-proxy.ts'
 
@@ -47,9 +48,7 @@ const sockets = async (): Promise<number> => {
   const { bytes } = await api.get('/metrics')
   return Number(/^fairgrab_stream_sockets (\d+)$/m.exec(bytes.toString())?.[1])
 }
-const untilSockets = async (wanted: number): Promise<void> => {
-  while ((await sockets()) !== wanted) await new Promise(resolve => setImmediate(resolve))
-}
+const untilSockets = (wanted: number): Promise<void> => untilHolds(async () => (await sockets()) === wanted)
 
 test('the stock as it is, then as it moves; who leaves leaves no socket', async () => {
   const seen: StockNews[] = []

@@ -1,7 +1,7 @@
 /**
  * The command line can do what the API can: each field that a body may have has a flag, and each operation a line.
  *
- * A table of lines is run against a real node, and what was asked is read from its audit log. The fields of the schemas that
+ * A table of lines is run against a real engine, and what was asked is read from its audit log. The fields of the schemas that
  * /openapi.json serves are compared with those that the lines gave, so a new field without a flag fails here.
  */
 import { mkdtempSync, writeFileSync } from 'node:fs'
@@ -12,23 +12,21 @@ import { afterAll, beforeAll, expect, test } from 'vitest'
 import { ROUTES } from '../../engine/server/routes/routes.ts'
 import { Api, type Fields, type Granted, makeCampaign, makeRound, type Round } from '../support/api.ts'
 import { resolve, standalone } from '../support/contract.ts'
-import { KEYS, startNode, type TestNode } from '../support/engine.ts'
+import { KEYS } from '../support/engine.ts'
 import { type Env, fairgrab } from '../support/fairgrab.ts'
+import { startLocalRedis } from '../support/redis.ts'
+import { useWorker } from '../support/use-worker.ts'
 
-let node: TestNode
+const worker = useWorker({}, startLocalRedis)
 let api: Api
 let env: Env
 let folder: string
-beforeAll(async () => {
-  node = await startNode()
-  api = new Api(node.url, KEYS.operator)
-  env = { FAIRGRAB_URL: node.url, FAIRGRAB_KEY: KEYS.operator }
+beforeAll(() => {
+  api = new Api(worker.url, KEYS.operator)
+  env = { FAIRGRAB_URL: worker.url, FAIRGRAB_KEY: KEYS.operator }
   folder = mkdtempSync(join(tmpdir(), 'fg-fields-'))
 })
-afterAll(async () => {
-  await node?.stop()
-  await rm(folder, { recursive: true, force: true })
-})
+afterAll(() => rm(folder, { recursive: true, force: true }))
 
 /** The paths of all fields that a schema has, through its alternatives and lists. */
 function fieldsOf(schema: unknown, at = ''): readonly string[] {

@@ -2,7 +2,7 @@
  * The command line as a person meets it: its exit codes, what it prints, what it says when something is wrong.
  *
  * The errors are golden: each is the whole message, and has the value that is wrong, where it came from and what to do.
- * One story runs through all verbs against a real node, from a file with a campaign to a redemption and the audit log.
+ * One story runs through all verbs against a real engine, from a file with a campaign to a redemption and the audit log.
  * Rejected: calling the commands as functions. Exit codes and streams are half of what scripts rely on.
  */
 
@@ -10,19 +10,19 @@ import { mkdtempSync, writeFileSync } from 'node:fs'
 import { rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { Redis } from 'ioredis'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { auditLog } from '../../engine/store/connection/keys.ts'
 import { textOf } from '../repo/tree.ts'
 import { PACK } from '../support/api.ts'
-import { JWT_SECRET, KEYS, startNode, type TestNode } from '../support/engine.ts'
+import { JWT_SECRET, KEYS } from '../support/engine.ts'
 import { type Env, fairgrab } from '../support/fairgrab.ts'
+import { rawRedis, startLocalRedis } from '../support/redis.ts'
+import { useWorker } from '../support/use-worker.ts'
 
-let node: TestNode
+const worker = useWorker({}, startLocalRedis)
 let folder: string
 let operator: Env
-beforeAll(async () => {
-  node = await startNode()
+beforeAll(() => {
   folder = mkdtempSync(join(tmpdir(), 'fg-cli-'))
   writeFileSync(join(folder, 'spring.json'), JSON.stringify({ name: 'Spring', currency: 'CNY', pack: PACK }))
   const rich = { name: 'Rich', currency: 'CNY', pack: PACK, budget: { max_amount: 200_000 } }
@@ -31,12 +31,9 @@ beforeAll(async () => {
   const marked = JSON.stringify({ name: 'N', currency: 'CNY', pack: PACK }).replace('N', '\xc4\xe3')
   writeFileSync(join(folder, 'gbk.json'), Buffer.from(marked, 'latin1'))
   writeFileSync(join(folder, 'marked.json'), `\ufeff${JSON.stringify({ name: 'N', currency: 'CNY', pack: PACK })}`)
-  operator = { FAIRGRAB_URL: node.url, FAIRGRAB_KEY: KEYS.operator }
+  operator = { FAIRGRAB_URL: worker.url, FAIRGRAB_KEY: KEYS.operator }
 })
-afterAll(async () => {
-  await node?.stop()
-  await rm(folder, { recursive: true, force: true })
-})
+afterAll(() => rm(folder, { recursive: true, force: true }))
 
 const ERRORS: readonly (readonly [string, number, string, Env?])[] = [
   [
@@ -336,7 +333,7 @@ describe('a release from the command line', () => {
     expect((await json(`round stock ${id} --add=-4`)).stock).toMatchObject({ total: 16 })
     const [watched] = (await json('watch --once')) as unknown as { stock: unknown }[]
     expect(watched?.stock).toMatchObject({ total: 16, granted: 1 })
-    const nobody = await fairgrab(`round pause ${id}`, { FAIRGRAB_URL: node.url })
+    const nobody = await fairgrab(`round pause ${id}`, { FAIRGRAB_URL: worker.url })
     expect(nobody).toMatchObject({
       code: 1,
       err: expect.stringMatching(/^fairgrab: unauthorized: .*; give --key or set FAIRGRAB_KEY$/),
@@ -344,7 +341,7 @@ describe('a release from the command line', () => {
 
     const audit = await fairgrab('audit', operator)
     expect([audit.code, audit.out.split('\n').at(-1)]).toEqual([0, '12 entries, the chain holds'])
-    const redis = new Redis(`${node.dataDir}/redis.sock`)
+    const redis = rawRedis(worker.redisUrl)
     const [, , third] = await redis.xrange(auditLog(), '-', '+')
     await redis.xdel(auditLog(), third?.[0] as string)
     redis.disconnect()
@@ -388,7 +385,7 @@ describe('a release from the command line', () => {
     const round = ((await json('round list')).data as unknown as { id: string; state: string }[]).find(
       ({ state }) => state === 'open',
     )
-    const own = { FAIRGRAB_URL: node.url, FAIRGRAB_KEY: token }
+    const own = { FAIRGRAB_URL: worker.url, FAIRGRAB_KEY: token }
     expect((await json(`claim ${round?.id} bo`, own)).outcome).toBe('granted')
     expect(await fairgrab(`claim ${round?.id} eve`, own)).toMatchObject({ code: 1 })
   })

@@ -10,6 +10,7 @@ import { campaignBudget, unsettledBudgets } from '../../engine/store/connection/
 import { loadScripts, type ScriptName } from '../../engine/store/connection/scripts.ts'
 import { Api, expectProblem, makeCampaign, makeRound, type Reply, type Round } from '../support/api.ts'
 import { KEYS, startTestWorker, type TestWorker } from '../support/engine.ts'
+import { untilHolds } from '../support/polled.ts'
 import { type RedisProcess, startLocalRedis } from '../support/redis.ts'
 import { TcpProxy } from '../support/tcp-proxy.ts'
 
@@ -70,9 +71,7 @@ async function lostAt(script: ScriptName, id: string, ask: () => Promise<Reply<o
   return reply as Reply
 }
 
-async function ready(): Promise<void> {
-  while ((await api.get('/readyz')).status !== 200) await new Promise(resolve => setImmediate(resolve))
-}
+const ready = (): Promise<void> => untilHolds(async () => (await api.get('/readyz')).status === 200)
 
 /** The patience that others have with what a node left unsettled is over. */
 async function patienceEnds(): Promise<void> {

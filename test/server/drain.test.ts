@@ -15,6 +15,7 @@ import { expect, onTestFinished, test } from 'vitest'
 import { Api, expectProblem, type Granted, makeRound, type Round } from '../support/api.ts'
 import { KEYS, startNode } from '../support/engine.ts'
 import { readMetrics, sumOf } from '../support/metrics.ts'
+import { untilHolds } from '../support/polled.ts'
 import { RawConnection } from '../support/raw-http.ts'
 import { Stalls } from '../support/stalls.ts'
 import { openStream } from '../support/stream-client.ts'
@@ -69,7 +70,7 @@ test('SIGTERM: not ready, everything under way is answered, 1012, exit 0, Redis 
   process.kill(redis.pid, 'SIGSTOP')
   const claimed = api.post<Granted>(`/v1/rounds/${round.id}/claims`, { user_id: 'in-flight' })
   const streamed = sockets[0].ask({ op: 'claim', id: 7, round_id: round.id, user_id: 'in-flight-too' })
-  while ((await unanswered(api)) < 2);
+  await untilHolds(async () => (await unanswered(api)) >= 2)
   const opening = api.post<Round>(`/v1/rounds/${byHand.id}/open`)
   const closed = Promise.all(sockets.map(async ({ closed: code }) => [await code, performance.now()] as const))
   node.signal('SIGTERM')

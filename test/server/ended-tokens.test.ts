@@ -5,6 +5,7 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { Api, expectProblem, makeRound } from '../support/api.ts'
 import { KEYS, startTestWorker, type TestWorker } from '../support/engine.ts'
+import { untilHolds } from '../support/polled.ts'
 import { type RedisServer, startRedis } from '../support/redis.ts'
 import { openStream, SUBPROTOCOLS } from '../support/stream-client.ts'
 import { userToken } from '../support/user-token.ts'
@@ -32,7 +33,7 @@ test.each(['json', 'msgpack'] as const)('a socket claims no longer than its toke
   const socket = await openStream(worker.url, { query: `?access_token=${token}`, protocols: [SUBPROTOCOLS[encoding]] })
   expect(await socket.ask({ op: 'ping', id: 0 })).toMatchObject({ op: 'pong', id: 0 })
   const user = api.as(token)
-  while ((await user.get(`/v1/rounds/${round.id}`)).status === 200);
+  await untilHolds(async () => (await user.get(`/v1/rounds/${round.id}`)).status !== 200)
   socket.send({ op: 'claim', id: 1, round_id: round.id })
   expect(await socket.next('result').catch(() => socket.closed)).toBe(4401)
   expectProblem(await api.get(`/v1/rounds/${round.id}/claims/late`), 'not_found')

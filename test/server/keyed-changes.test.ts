@@ -19,6 +19,7 @@ import {
 } from '../support/api.ts'
 import { KEYS, startTestWorker, type TestWorker } from '../support/engine.ts'
 import { OperatorChanges } from '../support/operator-changes.ts'
+import { untilHolds } from '../support/polled.ts'
 import { RawConnection } from '../support/raw-http.ts'
 import { type RedisProcess, startLocalRedis } from '../support/redis.ts'
 import { TcpProxy } from '../support/tcp-proxy.ts'
@@ -126,7 +127,7 @@ test('a repetition gets the round as it is now, whatever would refuse to make it
   const headers = under(freshKey())
   const { body } = await api.post<Round>(`/v1/campaigns/${campaign}/rounds`, asked, headers)
   expect((await api.post(`/v1/rounds/${body.id}/stock`, { add: 2 })).status).toBe(200)
-  while ((await api.get<Round>(`/v1/rounds/${body.id}`)).body.state !== 'closed');
+  await untilHolds(async () => (await api.get<Round>(`/v1/rounds/${body.id}`)).body.state === 'closed')
   const late = await api.post<Round>(`/v1/campaigns/${campaign}/rounds`, asked, headers)
   expect([late.status, isReplayed(late), late.body.id, late.body.state, late.body.stock.total]).toEqual([
     200,
@@ -143,7 +144,7 @@ test('a drawn round is made once and is open to entries', async () => {
   const asked = { stock: 5, opens_at: LONG_AGO, allocation: { mode: 'lottery', draws_at } }
   const [first] = await thrice<Round>(`/v1/campaigns/${campaign}/rounds`, asked)
   // Rules that would come too late are made again by whichever worker looks next.
-  while ((await api.get(`/v1/rounds/${first?.body.id}/draw`)).status === 404);
+  await untilHolds(async () => (await api.get(`/v1/rounds/${first?.body.id}/draw`)).status !== 404)
   expect((await api.get(`/v1/rounds/${first?.body.id}/draw`)).body).toMatchObject({ state: 'open' })
 })
 

@@ -22,6 +22,8 @@ import { Stalls } from '../support/stalls.ts'
 const ROUNDS = effort(12, 200)
 const TURNS = effort(3, 30)
 const LOADED = 8
+/** Between an answer and the next claim of who asks on and on; the claim behind an operator's answer waits for nothing. */
+const REST_MS = effort(5, 0)
 
 let redis: RedisServer
 let nodes: readonly [TestNode, TestNode]
@@ -78,10 +80,12 @@ class Claimant {
   }
 
   /** Claims until `over` says so; returns everything that was told. */
-  async claimUntil(over: (told: Told) => boolean): Promise<readonly Told[]> {
-    const all: Told[] = []
-    do all.push(await this.claim())
-    while (!over(all.at(-1) as Told))
+  async claimUntil(over: (told: Told) => boolean, restMs = 0): Promise<readonly Told[]> {
+    const all = [await this.claim()]
+    while (!over(all.at(-1) as Told)) {
+      if (restMs > 0) await new Promise(resume => setTimeout(resume, restMs))
+      all.push(await this.claim())
+    }
     return all
   }
 
@@ -117,9 +121,9 @@ async function turnOnce(round: Round, way: Way): Promise<{ refused: number; afte
   const [busy, fresh] = [new Claimant(nodes[1], round.id), new Claimant(nodes[1], round.id)]
   try {
     await way.shut(round)
-    await busy.claimUntil(({ code }) => code === way.refusal)
+    await busy.claimUntil(({ code }) => code === way.refusal, REST_MS)
     let turned = false
-    const asking = busy.claimUntil(({ code }) => turned || code === 'granted')
+    const asking = busy.claimUntil(({ code }) => turned || code === 'granted', REST_MS)
     const after = await way.turn(round).then(() => {
       turned = true
       return fresh.claim()
@@ -139,9 +143,9 @@ async function askHolder(round: Round, way: Way): Promise<string> {
   const [a, b] = nodes.map(node => new Claimant(node, round.id)) as [Claimant, Claimant]
   try {
     await way.shut(round)
-    await b.claimUntil(({ code }) => code === way.refusal)
+    await b.claimUntil(({ code }) => code === way.refusal, REST_MS)
     const turned = way.turn(round)
-    const holder = (await a.claimUntil(({ code }) => code === 'granted')).at(-1) as Told
+    const holder = (await a.claimUntil(({ code }) => code === 'granted', REST_MS)).at(-1) as Told
     const { code } = await b.claim(holder.user)
     await turned
     return code
@@ -275,7 +279,7 @@ async function askAroundWindow(lengthMs: number): Promise<ReadonlySet<string>> {
   const rounds = await Promise.all([1, 2].map(() => makeRound(operator, rules)))
   const claimants = rounds.flatMap(round => nodes.flatMap(node => [1, 2].map(() => new Claimant(node, round.id))))
   const told = (
-    await Promise.all(claimants.map(claimant => claimant.claimUntil(({ sent }) => sent > closes + 200)))
+    await Promise.all(claimants.map(claimant => claimant.claimUntil(({ sent }) => sent > closes + 200, REST_MS)))
   ).flat()
   const grants = told.filter(({ code }) => code === 'granted')
   expect(Math.min(...grants.map(({ grantedAt }) => grantedAt))).toBeGreaterThanOrEqual(opens)

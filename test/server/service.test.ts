@@ -14,6 +14,7 @@ import { Api } from '../support/api.ts'
 import { bareEnv } from '../support/bare-env.ts'
 import { watch } from '../support/engine.ts'
 import { freePort } from '../support/node-process.ts'
+import { untilHolds } from '../support/polled.ts'
 
 test('the command line of the unit serves, takes other keys by its reload, and ends when it is asked to', async () => {
   const folder = mkdtempSync(join(tmpdir(), 'fg-service-'))
@@ -45,7 +46,7 @@ test('the command line of the unit serves, takes other keys by its reload, and e
   writeKey('another-key')
   const reload = one('ExecReload').replace('$MAINPID', String(child.pid)).split(' ')
   expect(spawnSync(reload[0] as string, reload.slice(1)).status).toBe(0)
-  while ((await status('another-key')) !== 200) await new Promise(resume => setImmediate(resume))
+  await untilHolds(async () => (await status('another-key')) === 200)
   child.kill('SIGTERM')
   expect(await ended).toEqual([0, null])
 })

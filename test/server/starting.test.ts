@@ -20,6 +20,7 @@ import { ENDS_WITHIN_MS, upEnds } from '../support/ended-start.ts'
 import { KEYS, startTestWorker } from '../support/engine.ts'
 import { fairgrab } from '../support/fairgrab.ts'
 import { freePort, launchNode, startNodeProcess } from '../support/node-process.ts'
+import { untilHolds } from '../support/polled.ts'
 import { startLocalRedis } from '../support/redis.ts'
 
 function folder(): string {
@@ -37,10 +38,8 @@ function dangling(to = '/nowhere/at/all'): string {
 
 const exists = (pid: number): boolean => existsSync(`/proc/${pid}`)
 
-/** Resolves when none of these processes is there; the test's own bound ends a wait in vain. */
-async function allGone(pids: readonly number[]): Promise<void> {
-  while (pids.some(exists)) await new Promise(done => setTimeout(done, 20))
-}
+/** Resolves when none of these processes is there. */
+const allGone = (pids: readonly number[]): Promise<void> => untilHolds(() => !pids.some(exists))
 
 function says(child: ChildProcess, text: RegExp): Promise<string> {
   let words = ''
@@ -200,10 +199,8 @@ test('a stop ends a worker that stands still', async () => {
 })
 
 /** Resolves when a process has ended, whether its parent has looked after it or not. */
-async function ended(pid: number): Promise<void> {
-  const goesOn = () => exists(pid) && !/^\d+ \(.*\) Z/.test(readFileSync(`/proc/${pid}/stat`, 'utf8'))
-  while (goesOn()) await new Promise(done => setTimeout(done, 5))
-}
+const ended = (pid: number): Promise<void> =>
+  untilHolds(() => !exists(pid) || /^\d+ \(.*\) Z/.test(readFileSync(`/proc/${pid}/stat`, 'utf8')))
 
 /** Of so many some are gone before their supervisor has seen it. */
 const MANY = 4
@@ -225,7 +222,7 @@ test('a worker that says why it cannot start, and is gone before it is spoken to
     })
   const closed = once(child, 'close')
   const workers = () => treeOf(child.pid as number).flatMap(({ name, pid }) => (name.startsWith('worker') ? [pid] : []))
-  while (workers().length < MANY) await new Promise(done => setTimeout(done, 5))
+  await untilHolds(() => workers().length >= MANY)
   const pids = workers()
   // Until the workers have ended their supervisor sees nothing: then what they said and their ends come together.
   child.kill('SIGSTOP')

@@ -6,21 +6,20 @@
  * answered wherever there is GET, without a body, because Node's own client fails over one.
  */
 import { request } from 'node:http'
-import { afterAll, beforeAll, expect, test } from 'vitest'
+import { beforeAll, expect, test } from 'vitest'
 import { ROUTES } from '../../engine/server/routes/routes.ts'
 import { Api, expectProblem, makeRound, type Round } from '../support/api.ts'
-import { KEYS, startNode, type TestNode } from '../support/engine.ts'
+import { KEYS } from '../support/engine.ts'
 import { StreamClient, upgradeStatus } from '../support/stream-client.ts'
+import { useWorker } from '../support/use-worker.ts'
 
-let node: TestNode
+const worker = useWorker()
 let api: Api
 let round: Round
 beforeAll(async () => {
-  node = await startNode()
-  api = new Api(node.url, KEYS.operator)
+  api = new Api(worker.url, KEYS.operator)
   round = await makeRound(api)
 })
-afterAll(() => node?.stop())
 
 const VERSIONED = ROUTES.filter(({ path }) => path.startsWith('/v1/'))
 const pathOf = (path: string): string =>
@@ -65,7 +64,7 @@ test.each([{ dry_run: true }, { reason: 'late' }, [], 'dry_run', 1])(
 /** Node's fetch sends no GET with a body. */
 function getWith(path: string, body: string, headers: Record<string, string> = {}): Promise<number> {
   const { promise, resolve, reject } = Promise.withResolvers<number>()
-  const asking = request(`${node.url}${path}`, {
+  const asking = request(`${worker.url}${path}`, {
     headers: { authorization: `Bearer ${KEYS.operator}`, 'content-type': 'application/json', ...headers },
   })
   asking.on('response', reply => resolve(reply.resume().statusCode ?? 0)).on('error', reject)
@@ -87,14 +86,14 @@ test('the stream refuses a query parameter that it does not know, by name', asyn
   const { status, body } = await upgrade(`?access_tokn=${KEYS.operator}`)
   expect([status, body]).toEqual([422, 'access_tokn: is not known; this route takes access_token'])
   for (const query of ['?access_token=a&access_token=b', '?x']) expect((await upgrade(query)).status).toBe(422)
-  expect(await upgradeStatus(node.url, { query: `?access_token=${KEYS.operator}` })).toBe(101)
-  expect(await upgradeStatus(node.url)).toBe(101)
+  expect(await upgradeStatus(worker.url, { query: `?access_token=${KEYS.operator}` })).toBe(101)
+  expect(await upgradeStatus(worker.url)).toBe(101)
 })
 
 /** What refused an upgrade, or that nothing did. */
 function upgrade(query: string): Promise<{ readonly status: number; readonly body: string }> {
   const { promise, resolve } = Promise.withResolvers<{ status: number; body: string }>()
-  const { socket } = new StreamClient(node.url, { query })
+  const { socket } = new StreamClient(worker.url, { query })
   socket.once('open', () => {
     socket.terminate()
     resolve({ status: 101, body: '' })
@@ -111,7 +110,7 @@ function upgrade(query: string): Promise<{ readonly status: number; readonly bod
 
 test('an empty object is no body, in both encodings, and so are no bytes', async () => {
   for (const encoding of ['json', 'msgpack'] as const) {
-    const other = new Api(node.url, KEYS.operator, encoding)
+    const other = new Api(worker.url, KEYS.operator, encoding)
     expect((await other.post(`/v1/rounds/${round.id}/pause`, {})).status).toBe(200)
     expect((await other.post(`/v1/rounds/${round.id}/resume`)).status).toBe(200)
   }
@@ -124,13 +123,13 @@ test('a claim with a query is refused and claims nothing', async () => {
 
 test('pages and probes ignore what strangers append', async () => {
   for (const path of ['/', `/try/${round.id}`, '/livez', '/readyz', '/metrics', '/openapi.json'])
-    expect((await new Api(node.url, KEYS.viewer).get(`${path}?from=wechat&fbclid=7`)).status).toBe(200)
+    expect((await new Api(worker.url, KEYS.viewer).get(`${path}?from=wechat&fbclid=7`)).status).toBe(200)
 })
 
 /** HEAD by Node's own client, which fails when a body follows; then GET on the same connection. */
 function head(path: string): Promise<{ status: number | undefined; length: string | undefined }> {
   return new Promise((done, fail) => {
-    const asked = request(`${node.url}${path}`, {
+    const asked = request(`${worker.url}${path}`, {
       method: 'HEAD',
       headers: { authorization: `Bearer ${KEYS.operator}` },
     })
@@ -147,7 +146,7 @@ test.each(ROUTES.filter(({ method }) => method === 'get').map(({ path }) => path
   'HEAD %s is GET without a body',
   async path => {
     const target = path === '/v1/claims' ? `${path}?user_id=ada` : pathOf(path)
-    const got = await fetch(`${node.url}${target}`, { headers: { authorization: `Bearer ${KEYS.operator}` } })
+    const got = await fetch(`${worker.url}${target}`, { headers: { authorization: `Bearer ${KEYS.operator}` } })
     await got.arrayBuffer()
     const { status, length } = await head(target)
     expect(status).toBe(got.status)
@@ -157,5 +156,5 @@ test.each(ROUTES.filter(({ method }) => method === 'get').map(({ path }) => path
 
 test('every answer says for how long its connection may stay idle', async () => {
   for (const path of ['/livez', '/nowhere', `/v1/rounds/${round.id}`])
-    expect((await fetch(node.url + path)).headers.get('keep-alive')).toBe('timeout=8')
+    expect((await fetch(worker.url + path)).headers.get('keep-alive')).toBe('timeout=8')
 })

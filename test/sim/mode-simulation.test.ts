@@ -5,17 +5,17 @@
  * Seeds are fixed as in simulation.test.ts, and are those of short worlds. The twins that these worlds run on are held to the
  * Lua by test/script/mode-twins.test.ts.
  */
-import { spawnSync } from 'node:child_process'
 import { expect, test } from 'vitest'
 import { CODES } from '../../engine/base/codes.ts'
 import type { SingleAsk } from '../../engine/campaign/round/round.ts'
-import { ROOT } from '../repo/tree.ts'
 import { effort, PATIENCE_MS } from '../support/effort.ts'
+import { endOf } from '../support/kept-terminal.ts'
 import { seed } from '../support/seed.ts'
 import { Arrivals } from './arrivals.ts'
 import { MODE_PLANTS } from './mode-plants.ts'
 import type { ModeWord } from './modes.ts'
 import type { Outcome } from './outcome.ts'
+import { simulate } from './run.ts'
 import { ShardWorld } from './shards/shard-world.ts'
 import { type Level, World } from './world.ts'
 
@@ -105,18 +105,14 @@ test('who is passed over at a node that is well is found, and who has an excuse 
   expect(orderOf([...FIRST, passed, later], [2]), 'asked behind the first grant after it').toHaveLength(1)
 })
 
-const sim = (...args: readonly string[]) => {
-  const command = ['--max-semi-space-size=32', 'test/sim/run.ts', ...args]
-  const { status, stdout, stderr } = spawnSync(process.execPath, command, { cwd: ROOT, encoding: 'utf8' })
-  return { status, stdout, stderr }
-}
+const sim = (...args: readonly string[]) => endOf(terminal => simulate(args, terminal))
 
 test.each([
   [['--mode', 'auction'], '--mode: "auction" is not one of first, strict, drawn, all'],
   [['--mode', 'toString'], '--mode: "toString" is not one of first, strict, drawn, all'],
   [['--level', 'fenced', '--mode', 'drawn'], '--mode: at fenced all rounds are first come; leave --mode out'],
-])('%s is refused by name', (args, words) => {
-  const refused = sim(...args)
-  expect(refused.status).toBe(2)
+])('%s is refused by name', async (args, words) => {
+  const refused = await sim(...args)
+  expect(refused.code).toBe(2)
   expect(refused.stderr).toContain(words)
 })

@@ -4,9 +4,11 @@
  * Progress goes to stderr, the table (or with --json the totals) to stdout. At the first violation it stops: it plays the
  * world again with fewer and fewer faults until the shortest history that still shows it is found, and prints that
  * history's command. Exit 0 when every world held, 1 when one did not or a planted bug was not found, 2 for a wrong word. One
- * process and one core: for two, start it twice with different seeds. Rejected: going on after a violation, since one bug has a thousand seeds.
+ * process and one core: for two, start it twice with different seeds. Tests call `simulate`, since most of a small run is
+ * its process's start. Rejected: going on after a violation, since one bug has a thousand seeds.
  */
 import { parseArgs } from 'node:util'
+import { TERMINAL, type Terminal } from '../../bench/terminal.ts'
 import { addForgiven, type Forgiven, LENIENCIES, LENIENCY_NAMES, nothingForgiven } from './leniency.ts'
 import { MODE_PLANTS } from './mode-plants.ts'
 import { MODE_WORDS, type ModeWord } from './modes.ts'
@@ -167,7 +169,7 @@ async function shorten(request: Request, level: Level, found: Outcome): Promise<
   return shortest
 }
 
-function tellViolation(request: Request, level: Level, { seed, faults, violations }: Outcome): void {
+function violationText(request: Request, level: Level, { seed, faults, violations }: Outcome): string {
   const { plant, shards, mode } = request
   const isUsual = mode === (plant ? (plant.modes ?? 'first') : 'all')
   const more = [
@@ -175,9 +177,11 @@ function tellViolation(request: Request, level: Level, { seed, faults, violation
     shards === undefined ? '' : ` --shards ${shards}`,
     plant ? ` --plant ${plant.name}` : '',
   ]
-  console.error(`\nseed ${seed} at the level ${level} breaks a promise; ${faults} faults are enough to show it:`)
-  for (const violation of violations) console.error(`  ${violation}`)
-  console.error(`play it again: npm run sim -- --seed ${seed} --level ${level} --faults ${faults}${more.join('')}`)
+  return [
+    `\nseed ${seed} at the level ${level} breaks a promise; ${faults} faults are enough to show it:`,
+    ...violations.map(violation => `  ${violation}`),
+    `play it again: npm run sim -- --seed ${seed} --level ${level} --faults ${faults}${more.join('')}\n`,
+  ].join('\n')
 }
 
 function add(totals: Totals, outcome: Outcome): void {
@@ -188,34 +192,22 @@ function add(totals: Totals, outcome: Outcome): void {
 
 const count = (number: number): string => Math.round(number).toLocaleString('en-US')
 
-function tellTotals({ json, levels, seed, shards }: Request, totals: Totals, broken: number): void {
+function totalsText({ json, levels, seed, shards }: Request, totals: Totals, broken: number): string {
   const seconds = performance.now() / 1000
   const cpuSeconds = (process.cpuUsage().user + process.cpuUsage().system) / 1e6
-  if (json)
-    return console.log(JSON.stringify({ ...totals, violations: broken, seed, levels, shards, seconds, cpuSeconds }))
-  for (const name of TOTALS) console.log(`${TITLES[name].padEnd(18)}${count(totals[name]).padStart(14)}`)
-  for (const name of LENIENCY_NAMES)
-    console.log(`forgiven ${count(totals.forgiven[name]).padStart(23)}  ${LENIENCIES[name]}`)
-  console.log(`${'worlds broken'.padEnd(18)}${count(broken).padStart(14)}`)
+  if (json) return `${JSON.stringify({ ...totals, violations: broken, seed, levels, shards, seconds, cpuSeconds })}\n`
   const pace = (totals.failOvers + totals.moves) / cpuSeconds
   const each = `${pace.toFixed(0)} fail-overs and moves a second of processor time`
-  console.log(`levels ${levels.join(', ')}; seeds from ${seed}; ${seconds.toFixed(0)} s, ${each}`)
+  return [
+    ...TOTALS.map(name => `${TITLES[name].padEnd(18)}${count(totals[name]).padStart(14)}`),
+    ...LENIENCY_NAMES.map(name => `forgiven ${count(totals.forgiven[name]).padStart(23)}  ${LENIENCIES[name]}`),
+    `${'worlds broken'.padEnd(18)}${count(broken).padStart(14)}`,
+    `levels ${levels.join(', ')}; seeds from ${seed}; ${seconds.toFixed(0)} s, ${each}\n`,
+  ].join('\n')
 }
 
-async function main(args: readonly string[]): Promise<number> {
-  let request: Request | undefined
-  try {
-    request = readRequest(args)
-  } catch (cause) {
-    console.error(`${(cause as Error).message}\n\n${HELP}`)
-    return 2
-  }
-  if (!request) {
-    console.log(HELP)
-    return 0
-  }
-  // A stack for each of the millions of faults that are made on purpose would cost a tenth of the run.
-  Error.stackTraceLimit = request.runs > 1 ? 0 : 20
+/** Plays what was asked for; the exit code. */
+async function playAll(request: Request, { out, err }: Terminal): Promise<number> {
   const zeros = Object.fromEntries(TOTALS.map(name => [name, 0])) as Record<(typeof TOTALS)[number], number>
   const totals: Totals = { ...zeros, forgiven: nothingForgiven() }
   let toldAt = performance.now()
@@ -224,22 +216,43 @@ async function main(args: readonly string[]): Promise<number> {
     const outcome = await play(request, request.seed + Math.floor(run / request.levels.length), level, request.faults)
     add(totals, outcome)
     if (outcome.violations.length > 0) {
-      tellViolation(request, level, await shorten(request, level, outcome))
-      tellTotals(request, totals, 1)
+      err(violationText(request, level, await shorten(request, level, outcome)))
+      out(totalsText(request, totals, 1))
       return 1
     }
     if (performance.now() < toldAt + TOLD_EACH_MS) continue
     toldAt = performance.now()
-    console.error(
-      `${count(totals.worlds)} worlds, ${count(totals.failOvers)} fail-overs, ${count(totals.moves)} moves, ${count(totals.claims)} claims`,
+    err(
+      `${count(totals.worlds)} worlds, ${count(totals.failOvers)} fail-overs, ${count(totals.moves)} moves, ${count(totals.claims)} claims\n`,
     )
   }
-  tellTotals(request, totals, 0)
+  out(totalsText(request, totals, 0))
   if (!request.plant) return 0
-  console.error(
-    `${request.plant.name} was not found; world ${request.plant.seed} shows it: leave --seed and --faults out`,
-  )
+  err(`${request.plant.name} was not found; world ${request.plant.seed} shows it: leave --seed and --faults out\n`)
   return 1
 }
 
-process.exitCode = await main(process.argv.slice(2))
+/** The command: says what it has to say at the terminal; the exit code. */
+export async function simulate(args: readonly string[], terminal: Terminal): Promise<number> {
+  let request: Request | undefined
+  try {
+    request = readRequest(args)
+  } catch (cause) {
+    terminal.err(`${(cause as Error).message}\n\n${HELP}\n`)
+    return 2
+  }
+  if (!request) {
+    terminal.out(`${HELP}\n`)
+    return 0
+  }
+  const usual = Error.stackTraceLimit
+  // A stack for each of the millions of faults that are made on purpose would cost a tenth of the run.
+  Error.stackTraceLimit = request.runs > 1 ? 0 : 20
+  try {
+    return await playAll(request, terminal)
+  } finally {
+    Error.stackTraceLimit = usual
+  }
+}
+
+if (import.meta.main) process.exitCode = await simulate(process.argv.slice(2), TERMINAL)

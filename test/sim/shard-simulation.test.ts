@@ -4,12 +4,12 @@
  *
  * Seeds are fixed as in simulation.test.ts. What a real Redis Cluster says of slots is in test/cluster.
  */
-import { spawnSync } from 'node:child_process'
 import { expect, test } from 'vitest'
-import { ROOT } from '../repo/tree.ts'
 import { effort, PATIENCE_MS } from '../support/effort.ts'
+import { endOf } from '../support/kept-terminal.ts'
 import { seed } from '../support/seed.ts'
 import type { Outcome } from './outcome.ts'
+import { simulate } from './run.ts'
 import { Ranges } from './shards/ranges.ts'
 import { SHARD_PLANTS } from './shards/shard-plants.ts'
 import { ShardWorld } from './shards/shard-world.ts'
@@ -97,19 +97,15 @@ test('slots lie in equal runs, and one that moved has a row of its own', () => {
   }
 })
 
-const sim = (...args: readonly string[]) => {
-  const command = ['--max-semi-space-size=32', 'test/sim/run.ts', ...args]
-  const { status, stdout, stderr } = spawnSync(process.execPath, command, { cwd: ROOT, encoding: 'utf8' })
-  return { status, stdout, stderr }
-}
+const sim = (...args: readonly string[]) => endOf(terminal => simulate(args, terminal))
 
-test('the command plays clusters, and says what is wrong with its words', { timeout: PATIENCE_MS }, () => {
-  const held = sim('--seed', '3', '--level', 'memory', '--shards', '3', '--json')
-  expect(held.status, held.stderr).toBe(0)
+test('the command plays clusters, and says what is wrong with its words', { timeout: PATIENCE_MS }, async () => {
+  const held = await sim('--seed', '3', '--level', 'memory', '--shards', '3', '--json')
+  expect(held.code, held.stderr).toBe(0)
   expect(JSON.parse(held.stdout)).toMatchObject({ worlds: 1, violations: 0, shards: 3, levels: ['memory'] })
-  const found = sim('--seed', '9', '--plant', 'ask-without-asking')
-  expect(found.status).toBe(1)
-  expect(found.stderr).toMatch(/--seed 9 --level memory --faults \d+ --shards 3 --plant ask-without-asking/)
+  const found = await sim('--seed', '5', '--plant', 'shard-not-stopped')
+  expect(found.code).toBe(1)
+  expect(found.stderr).toMatch(/--seed 5 --level always --faults \d+ --shards 3 --plant shard-not-stopped/)
 })
 
 test.each([
@@ -117,8 +113,8 @@ test.each([
   [['--shards', '3.5'], '--shards: "3.5" is not'],
   [['--shards', '3', '--level', 'fenced'], '--level: fenced is not kept on a cluster'],
   [['--shards', '3', '--plant', 'late-copy'], '--shards: this plant is of one Redis'],
-])('%s is refused by name', (args, words) => {
-  const refused = sim(...args)
-  expect(refused.status).toBe(2)
+])('%s is refused by name', async (args, words) => {
+  const refused = await sim(...args)
+  expect(refused.code).toBe(2)
   expect(refused.stderr).toContain(words)
 })

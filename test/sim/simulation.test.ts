@@ -9,9 +9,11 @@ import { spawnSync } from 'node:child_process'
 import { expect, test } from 'vitest'
 import { ROOT } from '../repo/tree.ts'
 import { effort, PATIENCE_MS } from '../support/effort.ts'
+import { endOf } from '../support/kept-terminal.ts'
 import { seed } from '../support/seed.ts'
 import type { Outcome } from './outcome.ts'
 import { PLANTS } from './plants.ts'
+import { simulate } from './run.ts'
 import { LEVELS, type Level, World } from './world.ts'
 
 const WORLDS = effort(1, 2000)
@@ -89,47 +91,50 @@ test.each(ONCE_BROKEN)('%s, seed %i: %s', { timeout: PATIENCE_MS }, async (level
   expect((await sound(level, once)).violations).toEqual([])
 })
 
-const sim = (...args: readonly string[]) => {
+/** As a person types it. */
+const started = (...args: readonly string[]) => {
   const command = ['--max-semi-space-size=32', 'test/sim/run.ts', ...args]
   const { status, stdout, stderr } = spawnSync(process.execPath, command, { cwd: ROOT, encoding: 'utf8' })
   return { status, stdout, stderr }
 }
 
+const sim = (...args: readonly string[]) => endOf(terminal => simulate(args, terminal))
+
 test('the command counts what it played, finds a planted bug, and tells how to see it again', {
   timeout: PATIENCE_MS,
 }, async () => {
-  const held = sim('--seed', '8', '--level', 'replicated', '--runs', '1', '--json')
+  const held = started('--seed', '8', '--level', 'replicated', '--runs', '1', '--json')
   expect(held.status).toBe(0)
   expect(JSON.parse(held.stdout)).toMatchObject({ worlds: 1, violations: 0, seed: 8, levels: ['replicated'] })
-  const found = sim('--seed', '13', '--plant', 'wait-for-nobody')
-  expect(found.status).toBe(1)
+  const found = await sim('--seed', '13', '--plant', 'wait-for-nobody')
+  expect(found.code).toBe(1)
   const again = /--seed 13 --level replicated --faults (\d+) --plant wait-for-nobody/.exec(found.stderr)
   const faults = Number(again?.[1])
   expect(faults).toBeLessThan(20)
   const plant = PLANTS.find(({ name }) => name === 'wait-for-nobody')?.plant
   const shortest = await new World({ seed: 13, level: 'replicated', faults, plant }).play()
   expect(shortest.violations.length).toBeGreaterThan(0)
-  expect(sim('--level', 'hope').status).toBe(2)
-  expect(sim('--help')).toMatchObject({ status: 0, stdout: expect.stringContaining('npm run sim -- --hours 0.5') })
+  expect(started('--level', 'hope').status).toBe(2)
+  expect(await sim('--help')).toMatchObject({ code: 0, stdout: expect.stringContaining('npm run sim -- --hours 0.5') })
 })
 
 test('a planted bug has its own level and world; one that is not found ends with 1, and another level is refused', {
   timeout: PATIENCE_MS,
-}, () => {
-  const help = sim('--help')
-  expect(help.status).toBe(0)
+}, async () => {
+  const help = await sim('--help')
+  expect(help.code).toBe(0)
   expect(help.stdout).toMatch(/ {2}--help [\s\S]*Exit codes: 0 [\s\S]*npm run sim -- --plant late-copy /)
-  const found = sim('--plant', 'certain-doubt')
-  expect([found.status, found.stderr]).toEqual([
+  const found = await sim('--plant', 'certain-doubt')
+  expect([found.code, found.stderr]).toEqual([
     1,
     expect.stringMatching(/--seed 19 --level replicated .*--plant certain-doubt/),
   ])
-  const missed = sim('--seed', '13', '--plant', 'certain-doubt')
-  expect([missed.status, missed.stderr]).toEqual([
+  const missed = await sim('--seed', '13', '--plant', 'certain-doubt')
+  expect([missed.code, missed.stderr]).toEqual([
     1,
     expect.stringContaining('certain-doubt was not found; world 19 shows it'),
   ])
-  const refused = sim('--plant', 'late-copy', '--level', 'replicated')
-  expect(refused.status).toBe(2)
+  const refused = await sim('--plant', 'late-copy', '--level', 'replicated')
+  expect(refused.code).toBe(2)
   expect(refused.stderr).toContain('--level: late-copy is a bug of memory; leave --level out')
 })

@@ -14,7 +14,9 @@ import { fileURLToPath } from 'node:url'
 import { auditFolders } from '../../bench/audit-again.ts'
 import { compareFolders } from '../../bench/compare.ts'
 import type { Summary } from '../../bench/measure/result.ts'
-import { exitOf, type Terminal } from '../../bench/terminal.ts'
+import { exitOf } from '../../bench/terminal.ts'
+import { runLine } from './kept-programs.ts'
+import { type Ended, endOf } from './kept-terminal.ts'
 
 /** Commands that read folders and start nothing. */
 const READING = { audit: auditFolders, compare: compareFolders } as const
@@ -23,12 +25,6 @@ const RUN = fileURLToPath(new URL('../../bench/run.ts', import.meta.url))
 
 /** A run starts an engine, generators and a Redis, on a machine that may be busy. */
 export const BENCH_PATIENCE_MS = 240_000
-
-export interface Ended {
-  readonly code: number | null
-  readonly stdout: string
-  readonly stderr: string
-}
 
 export class BenchRoom implements AsyncDisposable {
   readonly folder = mkdtempSync(join(tmpdir(), 'bench-test-'))
@@ -41,17 +37,19 @@ export class BenchRoom implements AsyncDisposable {
     return join(this.folder, name)
   }
 
-  /** Runs the bench; `watch` sees all that it says as it comes, and may do something to it. */
+  /** Runs the bench; `watch` sees all that it says as it comes, and may do something to its process, which is a new one then. */
   async run(args: readonly string[], watch?: (text: string, bench: ChildProcess) => void): Promise<Ended> {
-    const child = spawn(process.execPath, [RUN, ...args], {
-      stdio: ['ignore', 'pipe', 'pipe'],
-      env: { ...process.env, TMPDIR: this.path('tmp') },
-    })
+    const env = { ...process.env, TMPDIR: this.path('tmp') }
+    if (watch === undefined) {
+      const { code, out, err } = await runLine({ program: RUN, words: args, env })
+      return { code, stdout: out, stderr: err }
+    }
+    const child = spawn(process.execPath, [RUN, ...args], { stdio: ['ignore', 'pipe', 'pipe'], env })
     const said = { stdout: '', stderr: '' }
     for (const name of ['stdout', 'stderr'] as const) {
       child[name].on('data', chunk => {
         said[name] += String(chunk)
-        watch?.(said.stdout + said.stderr, child)
+        watch(said.stdout + said.stderr, child)
       })
     }
     const [code] = (await once(child, 'close')) as [number | null]
@@ -59,18 +57,8 @@ export class BenchRoom implements AsyncDisposable {
   }
 
   /** The same of a command that only reads, in this process: what a program is, `run` shows once. */
-  async look([name, ...args]: readonly [keyof typeof READING, ...string[]]): Promise<Ended> {
-    const said = { stdout: '', stderr: '' }
-    const terminal: Terminal = {
-      out: text => {
-        said.stdout += text
-      },
-      err: text => {
-        said.stderr += text
-      },
-    }
-    const code = await exitOf(() => READING[name](args, terminal), terminal)
-    return { code, ...said }
+  look([name, ...args]: readonly [keyof typeof READING, ...string[]]): Promise<Ended> {
+    return endOf(terminal => exitOf(() => READING[name](args, terminal), terminal))
   }
 
   async summary(name: string): Promise<Summary> {

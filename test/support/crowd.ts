@@ -38,7 +38,7 @@ export const ANSWER_MS_MAX = 3500
  * People who ask until the faults have come, and no longer: what is proved does not grow with how many they are, so in the
  * short form each lane rests between an answer and its next claim.
  */
-export const RESTING = { restMs: effort(10, 0) }
+export const RESTING = { restMs: effort(20, 0) }
 
 export class Crowd implements Disposable {
   readonly history: History

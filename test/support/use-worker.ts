@@ -7,15 +7,21 @@ import { afterAll, beforeAll } from 'vitest'
 import { startTestWorker, type TestWorker } from './engine.ts'
 import { type RedisServer, startRedis } from './redis.ts'
 
-/** A worker and its Redis for all tests of a file; the addresses are there when the first test begins. */
-export function useWorker(settings: Readonly<Record<string, string>> = {}): {
+/**
+ * A worker and its Redis for all tests of a file; the addresses are there when the first test begins. Where a test counts on
+ * being alone, `start` is startLocalRedis.
+ */
+export function useWorker(
+  settings: Readonly<Record<string, string>> = {},
+  start: typeof startRedis = startRedis,
+): {
   readonly url: string
   readonly redisUrl: string
 } {
   let redis: RedisServer
   let worker: TestWorker
   beforeAll(async () => {
-    redis = await startRedis({ appendfsync: 'no' })
+    redis = await start({ appendfsync: 'no' })
     worker = await startTestWorker(redis.url, settings)
   })
   afterAll(async () => {
