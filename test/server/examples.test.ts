@@ -1,7 +1,7 @@
 /**
  * The examples, each run to its end against one started engine, as the first lines of its file say; the shop in a browser.
  *
- * The line to type is read out of the file; only the keys in it are this node's. Each has to end with 0 and to print what
+ * The line to type is read out of the file; only the keys in it are this engine's. Each has to end with 0 and to print what
  * its row here promises, and a file without a row fails, so no example is there that nobody runs. Those that import the client
  * find the package as it is built. Rejected: importing them; a person types a line, and the folder, the program and the
  * settings in it are half of what can be wrong.
@@ -12,12 +12,14 @@ import { appendFileSync, mkdtempSync, readdirSync, readFileSync, rmSync } from '
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest'
+import { beforeAll, expect, onTestFinished, test } from 'vitest'
 import { openPage, shows, startChromium } from '../browser/chromium.ts'
 import { bareEnv } from '../support/bare-env.ts'
-import { JWT_SECRET, KEYS, startNode, type TestNode } from '../support/engine.ts'
+import { JWT_SECRET, KEYS } from '../support/engine.ts'
 import { freePort } from '../support/node-process.ts'
+import { startLocalRedis } from '../support/redis.ts'
 import { TcpProxy } from '../support/tcp-proxy.ts'
+import { useWorker } from '../support/use-worker.ts'
 
 const ROOT = fileURLToPath(new URL('../../', import.meta.url))
 const FOLDER = join(ROOT, 'examples')
@@ -51,18 +53,18 @@ const client = (await import(join(ROOT, 'deploy/client-package.mjs'))) as {
   readonly buildPackage: () => Promise<string>
 }
 
-let node: TestNode
-let shopPort: number
-beforeAll(async () => {
-  shopPort = await freePort()
-  node = await startNode({
+const shopPort = await freePort()
+const worker = useWorker(
+  {
     FAIRGRAB_JWT_ISSUER: 'login',
     FAIRGRAB_JWT_AUDIENCE: 'shop',
     FAIRGRAB_ORIGINS: `http://127.0.0.1:${shopPort}`,
-  })
+  },
+  startLocalRedis,
+)
+beforeAll(async () => {
   await client.buildPackage()
 })
-afterAll(() => node?.stop())
 
 /** The line that the head of a file says to type. */
 const lineOf = (file: string): string =>
@@ -70,8 +72,8 @@ const lineOf = (file: string): string =>
     readFileSync(join(FOLDER, file), 'utf8'),
   )?.[1] ?? 'false'
 
-/** Types it, with this node's key and secret in place of those that a person has. Nothing is there to be read from. */
-function typed(line: string, url = node.url) {
+/** Types it, with this engine's key and secret in place of those that a person has. Nothing is there to be read from. */
+function typed(line: string, url = worker.url) {
   const own = line
     .replace(/FAIRGRAB_KEY=\S+/, `FAIRGRAB_KEY=${KEYS.operator}`)
     .replace(
@@ -145,7 +147,7 @@ test('the shop: its page counts down, claims with its user’s token, and shows 
 /** The lines of a list as the engine streams it. */
 async function exported<Row>(path: string): Promise<readonly Row[]> {
   const headers = { authorization: `Bearer ${KEYS.viewer}`, accept: 'application/x-ndjson' }
-  const text = await (await fetch(node.url + path, { headers })).text()
+  const text = await (await fetch(worker.url + path, { headers })).text()
   return text
     .trim()
     .split('\n')
@@ -177,9 +179,9 @@ test('the receiver: cut in the middle of a page, killed between two, with half a
   onTestFinished(() => {
     for (const made of [whole, folder]) rmSync(made, { recursive: true })
   })
-  const { campaign_id } = (await (await fetch(`${node.url}/v1/rounds/${round}`)).json()) as { campaign_id: string }
+  const { campaign_id } = (await (await fetch(`${worker.url}/v1/rounds/${round}`)).json()) as { campaign_id: string }
   const line = `${lineOf('receiver.ts')} ${campaign_id} ${folder}`
-  await using proxy = await TcpProxy.open({ host: '127.0.0.1', port: Number(new URL(node.url).port) })
+  await using proxy = await TcpProxy.open({ host: '127.0.0.1', port: Number(new URL(worker.url).port) })
   const cut = proxy.cutAfter('reply', 40_000)
   const between = proxy.keepBack(bytes => bytes.includes('cursor=1000'))
   const { child } = typed(line, proxy.url.replace('redis:', 'http:'))
