@@ -28,7 +28,7 @@ import { Metrics } from './ops/metrics.ts'
 import { TrafficLog } from './ops/traffic-log.ts'
 import { RateLimits } from './server/http/rate-limits.ts'
 import type { Server } from './server/uws/server.ts'
-import { totalOf } from './store/data/notice.ts'
+import { grantedOf, totalOf } from './store/data/notice.ts'
 import { openStore, type Store } from './store/store.ts'
 
 const TICK_MS = 100
@@ -143,7 +143,7 @@ const readControls =
 const roundNow = ({ view: { id, state, notice } }: Round) => ({
   id,
   state,
-  granted: notice.sequence,
+  granted: grantedOf(notice),
   total: totalOf(notice),
 })
 

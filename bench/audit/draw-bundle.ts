@@ -39,6 +39,7 @@ export interface Commitment {
   readonly rules_hash: string
   readonly n: number
   readonly root: string
+  readonly committed_at: string
   /** What changed in the window, and when; the last is its draw. */
   readonly changes?: readonly { readonly at: string; readonly change: string }[]
 }

@@ -124,6 +124,8 @@ function timesFault({ rules, commitment }: Statement): string | undefined {
       return `the window opened late, at ${at}`
   }
   if (changes.at(-1)?.change !== 'draw' || waits.size > 0) return 'the changes are not those of a whole window'
+  if (!(Date.parse(commitment.commit?.committed_at ?? '') >= now - 1000))
+    return `the list was committed before it was whole, at ${commitment.commit?.committed_at}`
   if (shutAt < closes && rules.may_end_early !== true)
     return `the window ended early, at ${new Date(shutAt).toISOString()}`
   return undefined

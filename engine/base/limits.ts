@@ -83,9 +83,9 @@ export const LIST_ROWS_DEFAULT = 100
 /** A machine whose clock is further from Redis's has the calendar of Redis, milliseconds; a token's leeway is as long. */
 export const CLOCK_APART_MS = 60_000
 
-/** The longest validity of a voucher, and the end of moments in rules: what is granted then still ends in a year of four digits, as RFC 3339 has them. */
+/** The longest validity of a voucher, and the end of moments in rules: Lua writes a number with 14 digits, which milliseconds pass in the year 5138. */
 export const VALID_FOR_S_MAX = 10 * 366 * 86_400
-export const MOMENT_MS_END = Date.UTC(9989, 0)
+export const MOMENT_MS_END = Date.UTC(5138, 0)
 
 /** Stock frames a second a round on the stream. */
 export const STOCK_FRAMES_PER_S_MAX = 20

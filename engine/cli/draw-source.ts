@@ -10,6 +10,7 @@
  * listing's. What is fetched is held against the listing's hashes, so a broken
  * transfer is not taken for a forged draw. Rejected: writing into a folder that holds another draw.
  */
+import type { Dirent } from 'node:fs'
 import { access, mkdir, readdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { z } from 'zod'
@@ -82,12 +83,14 @@ export async function getKeys(draw: RemoteDraw): Promise<readonly string[]> {
   return keys.map(key => key.public_key)
 }
 
-/** Reads a folder's files, hidden ones left out. */
+/** Reads a folder's files, hidden ones left out; what else is in it has no bytes, and a name that no bundle has. */
 export async function readBundle(folder: string): Promise<BundleFiles> {
   const help = `make one with: fairgrab draw export ROUND ${folder}`
   const rows = await readNamedFolder({ path: folder }, readdir(folder, { withFileTypes: true }), help)
-  const names = rows.filter(row => row.isFile() && !row.name.startsWith('.')).map(row => row.name)
-  return new Map(await Promise.all(names.map(async name => [name, await readIn(folder, name)] as const)))
+  const shown = rows.filter(({ name }) => !name.startsWith('.'))
+  const read = async (row: Dirent) =>
+    row.isFile() ? ([row.name, await readIn(folder, row.name)] as const) : ([`${row.name}/`, Buffer.alloc(0)] as const)
+  return new Map(await Promise.all(shown.map(read)))
 }
 
 function readIn(folder: string, name: string): Promise<Buffer> {

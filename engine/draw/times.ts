@@ -82,8 +82,11 @@ export interface Judged {
   readonly summary: string
 }
 
-/** Holds the changes of a window against its rules. */
-export function judgeTimes(changes: readonly Change[], rules: PromisedTimes): Judged {
+/** By how much a list may be committed before its own end, milliseconds: the two clocks of older engines were read apart. */
+const APART_MS = 1000
+
+/** Holds the changes of a window, and when its list was committed, against its rules. */
+export function judgeTimes(changes: readonly Change[], rules: PromisedTimes, committedAt: string): Judged {
   const moments = changes.map(({ at, change }) => ({ at: Date.parse(at), change }))
   const gap = findGap(moments, rules.window ?? 0)
   if (gap !== undefined) return { flaws: [`the changes are not those of a window: ${gap}`], summary: '' }
@@ -93,6 +96,9 @@ export function judgeTimes(changes: readonly Change[], rules: PromisedTimes): Ju
   const ended = endOf(shuts)
   const isEarly = ended < closes
   const flaws: string[] = []
+  const drawn = (moments.at(-1) as Moment).at
+  if (Date.parse(committedAt) < drawn - APART_MS)
+    flaws.push(`committed at ${committedAt}, before its list was whole at ${words(drawn)}`)
   if (began > opens + lateness(rules))
     flaws.push(`opened late: entries began at ${words(began)}, and the rules say ${rules.opens_at}`)
   if (isEarly && !rules.may_end_early)

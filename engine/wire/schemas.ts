@@ -28,7 +28,7 @@ const poolName = tag.meta({ description: 'A part of the round’s stock' })
 const opaque = z.string().min(1).max(KEY_BYTES_MAX)
 const moment = z.iso
   .datetime({ offset: true, error: 'must be a time in RFC 3339, like 2026-12-01T10:00:00.000Z' })
-  .refine(text => Date.parse(text) < MOMENT_MS_END, 'must be before the year 9989')
+  .refine(text => Date.parse(text) < MOMENT_MS_END, 'must be before the year 5138')
   .meta({ description: 'RFC 3339' })
 
 export const userId = z

@@ -100,6 +100,11 @@ const TIMED: readonly DrawPlant[] = [
     before: setTimes(changes => changes.slice(0, -1)),
   },
   {
+    fault: 'the list was committed before it was whole',
+    caughtBy: 'D-times',
+    before: setTimes(changes => changes.map(row => (row.change === 'draw' ? change('11:00:00.000', 'draw') : row))),
+  },
+  {
     fault: 'the opening was left out',
     caughtBy: 'D-times',
     before: setTimes(changes => changes.filter(row => row.change !== 'open')),

@@ -6,12 +6,6 @@ import { type Plant, plant } from './plant.ts'
 
 export const CLUSTER_PLANTS: readonly Plant[] = [
   plant(
-    'a list of the rounds that are known ends as if it were whole',
-    'engine/server/routes/round-routes.ts',
-    ['  if (rest) throw rest\n', ''],
-    'cluster/lists',
-  ),
-  plant(
     'a list whose end nobody can confirm has no row',
     'engine/server/http/lists.ts',
     ['throw isAway(cause) ? new RestAway(cause.code, cause.message) : cause', 'throw cause'],

@@ -74,6 +74,18 @@ export const DRAW_PLANTS: readonly Plant[] = [
     UNIT,
   ),
   plant(
+    'the times of a window: when its list was committed is not held against them',
+    'engine/draw/times.ts',
+    ['if (Date.parse(committedAt) < drawn - APART_MS)', 'if (false)'],
+    'unit/draw-times',
+  ),
+  plant(
+    'the times of a window: a worker whose clock is behind commits before the end',
+    'engine/campaign/drawing/draw-files.ts',
+    ['committed_at: at < ended ? ended : at', 'committed_at: at < ended ? at : at'],
+    'unit/draw-times',
+  ),
+  plant(
     'a window secret is taken from the wrong kept link',
     'engine/draw/beacon.ts',
     ['this.#windows - from * LINKS_APART)', 'this.#windows - from * LINKS_APART + (from > 3 ? 1 : 0))'],

@@ -290,6 +290,18 @@ export const STORE_PLANTS: readonly Plant[] = [
     'fault/lost-history',
   ),
   plant(
+    'a primary that is short of time leaves a doubt',
+    'engine/store/data/absence-store.ts',
+    ['this.#fenced ? CONFIRM_MS : PRIMARY_MS', 'CONFIRM_MS'],
+    'script/absence',
+  ),
+  plant(
+    'one round in doubt keeps all claims of a user from being listed',
+    'engine/server/routes/lookup-routes.ts',
+    ["claimOf(services, round, userId, slot).catch(doubtIn)", 'claimOf(services, round, userId, slot)'],
+    'server/damaged-rounds',
+  ),
+  plant(
     'the day that a script told goes with the clock of Redis as rounds tell it',
     'engine/campaign/round/campaigns.ts',
     [

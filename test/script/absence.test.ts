@@ -3,8 +3,11 @@
  * between a promotion and the end of its recovery, for a user and for sequences.
  */
 import { Redis } from 'ioredis'
-import { afterAll, beforeAll, expect, test } from 'vitest'
+import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest'
+import { realClock } from '../../engine/base/clock.ts'
+import { realRandom } from '../../engine/base/random.ts'
 import { roundHolders, roundLog } from '../../engine/store/connection/keys.ts'
+import { Link } from '../../engine/store/connection/link.ts'
 import { AbsenceStore } from '../../engine/store/data/absence-store.ts'
 import { patientClock } from '../support/patient-clock.ts'
 import { type RedisProcess, startLocalRedis } from '../support/redis.ts'
@@ -30,6 +33,13 @@ afterAll(async () => {
 })
 
 const at = (roundId: string, engine = 'e1', epoch = room.epoch) => ({ roundId, engine, epoch })
+
+/** A link that gives up when an engine's does, for what is about that. */
+function hastyLink(url: string): Link {
+  const link = new Link({ url, scripts: room.scripts, clock: realClock, random: realRandom })
+  onTestFinished(() => link.close())
+  return link
+}
 
 /** What is certain of a user, of two sequences that are granted, of the third, which is next, and of one far beyond. */
 async function verdicts(id: string): Promise<readonly string[]> {
@@ -78,7 +88,7 @@ test('who was given back is there, and with the last of them nobody is in doubt'
 test('what a server lacks that was made a replica says nothing, below fenced too', async () => {
   const id = await room.newRound()
   const waits = { fenced: false, soon: patientClock.soon }
-  const unfenced = new AbsenceStore(room.link, room.scripts, waits)
+  const unfenced = new AbsenceStore(hastyLink(room.url), room.scripts, waits)
   await expect(unfenced.confirm(id, 1)).resolves.toBeUndefined()
   await admin.replicaof('127.0.0.1', '1')
   const asked = Promise.allSettled([unfenced.confirm(id, 1), unfenced.confirm(id, 'a')])
@@ -90,6 +100,20 @@ test('what a server lacks that was made a replica says nothing, below fenced too
   await expect(unfenced.confirm(id, 1)).resolves.toBeUndefined()
   await room.claims.claim(id, room.epoch, packUsers(['a']), Buffer.from([0]))
   for (const missed of [1, 'a']) await expect(unfenced.confirm(id, missed)).rejects.toMatchObject({ code: 'fenced' })
+})
+
+/** Keeps the server busy for 0.7 s, longer than replicas may take to confirm. */
+const SPIN = `local from = redis.call('TIME')
+repeat local now = redis.call('TIME') until now[1] - from[1] + (now[2] - from[2]) / 1e6 > 0.7`
+
+test('a primary that is slow to answer leaves no doubt where nobody else is asked', async () => {
+  const link = hastyLink(room.url)
+  const id = await room.newRound()
+  const store = new AbsenceStore(link, room.scripts, { fenced: false, soon: patientClock.soon })
+  await store.confirm(id, 'a')
+  const spun = admin.eval(SPIN, 0)
+  await expect(store.confirm(id, 'a')).resolves.toBeUndefined()
+  await spun
 })
 
 test('without a state nothing is certain', async () => {

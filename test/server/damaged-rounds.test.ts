@@ -88,7 +88,7 @@ test.each([['holders'], ['log']] as const)(
           expectProblem(await there.get(path), 'fenced')
       if (part === 'log') return
       expectProblem(await there.get(`/v1/rounds/${id}/claims/ada`), 'fenced')
-      expectProblem(await rows(), 'fenced')
+      expect((await rows()).body.data).toMatchObject([{ round_id: id, slot: 1, outcome: 'fenced' }])
     }
     await asked()
     const round = () => there.get(`/v1/rounds/${id}`)
@@ -103,8 +103,16 @@ test.each([['holders'], ['log']] as const)(
       { id, state: 'fenced', problem: expect.stringMatching(/backup/) },
     ])
     await asked()
-    for (const path of [`/v1/rounds/${id}/claims/bob`, '/v1/claims?user_id=bob'])
-      expectProblem(await there.get(path), 'fenced')
+    expectProblem(await there.get(`/v1/rounds/${id}/claims/bob`), 'fenced')
+    expect((await there.get<{ data: Fields[] }>('/v1/claims?user_id=bob')).body.data).toMatchObject([
+      {
+        round_id: id,
+        round_state: 'fenced',
+        slot: 1,
+        outcome: 'fenced',
+        problem: expect.stringMatching(/again|backup/),
+      },
+    ])
     await admin.rename('kept', key)
     await expect.poll(async () => (await round()).body.state, WAITS).toBe('open')
     expect((await round()).body).not.toHaveProperty('problem')

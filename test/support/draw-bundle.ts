@@ -155,12 +155,16 @@ export const TIMED_CHANGES = changesOf(
 )
 
 /** The bundle of a lottery whose commitment states its times. */
-export function timedBundle(changes: readonly Change[] | undefined = TIMED_CHANGES, rules = TIMED_RULES): BundleFiles {
+export function timedBundle(
+  changes: readonly Change[] | undefined = TIMED_CHANGES,
+  rules = TIMED_RULES,
+  committedAt = changes?.at(-1)?.at ?? '2026-12-01T18:00:00.120Z',
+): BundleFiles {
   return makeBundle({
     rules,
     entries: fixedEntries(300),
     beacon: { kind: 'commit', secret: SECRET.toString('hex') },
-    committedAt: '2026-12-01T18:00:00.120Z',
+    committedAt,
     changes,
   })
 }

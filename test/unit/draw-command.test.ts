@@ -170,6 +170,17 @@ test('verify names what was changed, says it as JSON too, and refuses a second r
   })
 })
 
+test('a second result in a folder of the bundle is refused as one beside the first is', async () => {
+  const nested = join(folder, 'nested')
+  cpSync(FIXTURE, nested, { recursive: true })
+  cpSync(FIXTURE, join(nested, 'sub'), { recursive: true })
+  const { code, out } = await run('verify', nested)
+  expect([code, out.split('\n').filter(line => line.startsWith('FAIL'))]).toEqual([
+    1,
+    [expect.stringMatching(/^FAIL {2}files .*sub\//)],
+  ])
+})
+
 test('the process ends with 0, 1 and 2', async () => {
   const bare = join(folder, 'bare')
   cpSync(FIXTURE, bare, { recursive: true })

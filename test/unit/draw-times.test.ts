@@ -11,6 +11,7 @@ import { expect, test } from 'vitest'
 import { statementOf } from '../../bench/audit/draw-bundle.ts'
 import { DRAW_CHECKS, type DrawEvidence } from '../../bench/audit/draw-checks.ts'
 import { runCheck } from '../../bench/audit/finding.ts'
+import { stepFrom } from '../../engine/campaign/drawing/draw-files.ts'
 import { windowChanges } from '../../engine/campaign/drawing/window-changes.ts'
 import { type Commit, writeCommit } from '../../engine/draw/commitment.ts'
 import { writeRules } from '../../engine/draw/rules.ts'
@@ -20,6 +21,7 @@ import { verifyBundle } from '../../engine/draw/verify/verification.ts'
 import {
   changesOf,
   failuresOf,
+  fixedEntries,
   goldenBundle,
   KEY,
   TIMED_CHANGES,
@@ -100,6 +102,30 @@ test.each<readonly [string, readonly Change[]]>([
 ])('%s: within the rules', async (_, changes) => {
   expect(failuresOf(timedBundle(changes))).toEqual({})
   await expectAgreement(timedBundle(changes), {})
+})
+
+test('a worker whose clock is behind commits no list before its end', async () => {
+  const made = await stepFrom('closed')?.make({
+    files: { 'rules.json': timedBundle().get('rules.json') as Buffer },
+    records: async () => fixedEntries(3),
+    changes: async () => TIMED_CHANGES,
+    at: '2026-12-01T18:00:00.010Z',
+    key: KEY,
+    secret: () => Buffer.alloc(32),
+  })
+  expect(JSON.parse(String(made?.['commit.json'])).commit.committed_at).toBe('2026-12-01T18:00:00.090Z')
+})
+
+test('a list that was committed before it was whole: its times fail, by name, in all three', async () => {
+  const early = timedBundle(TIMED_CHANGES, TIMED_RULES, '2020-01-01T00:00:00.000Z')
+  const failed = failuresOf(early)
+  expect(failed).toEqual({
+    times: expect.stringContaining('committed at 2020-01-01T00:00:00.000Z, before its list was'),
+  })
+  await expectAgreement(early, failed)
+  const apart = timedBundle(TIMED_CHANGES, TIMED_RULES, '2026-12-01T17:59:59.090Z')
+  expect(failuresOf(apart), 'two clocks of an older engine').toEqual({})
+  await expectAgreement(apart, {})
 })
 
 test.each<readonly [string, readonly Change[], string]>([
@@ -297,8 +323,9 @@ test('a later window has its own changes only, though the one before granted not
   const changes = windowChanges(log, 1, { ...ROUND, closesAt: ms('12:00:05.000') })
   expect(changes).toEqual(changesOf(['window', '12:00:03.200'], ['close', '12:00:05.000'], ['draw', '12:00:05.100']))
   const rules = { window: 1, opens_at: '2026-12-01T12:00:03.150Z', closes_at: '2026-12-01T12:00:06.150Z' }
-  expect(judgeTimes(changes, rules).flaws).toEqual([expect.stringContaining('ended early: ')])
-  expect(judgeTimes(changes, { ...rules, may_end_early: true }).flaws).toEqual([])
+  const at = changes.at(-1)?.at as string
+  expect(judgeTimes(changes, rules, at).flaws).toEqual([expect.stringContaining('ended early: ')])
+  expect(judgeTimes(changes, { ...rules, may_end_early: true }, at).flaws).toEqual([])
 })
 
 test.each([

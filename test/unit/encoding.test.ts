@@ -257,12 +257,12 @@ const WRONG: readonly (readonly [Name, unknown, string])[] = [
     { ...round, opens_at: '2026-12-01T10:00:00.000Z', closes_at: '2026-12-01T10:00:00.000Z' },
     'closes_at: must be later than opens_at',
   ],
-  ['newRound', { ...round, opens_at: '9999-12-31T23:59:59-01:00' }, 'opens_at: must be before the year 9989'],
-  ['newRound', { ...round, closes_at: '9989-01-01T00:00:00Z' }, 'closes_at: must be before the year 9989'],
+  ['newRound', { ...round, opens_at: '9999-12-31T23:59:59-01:00' }, 'opens_at: must be before the year 5138'],
+  ['newRound', { ...round, closes_at: '5138-01-01T00:00:00Z' }, 'closes_at: must be before the year 5138'],
   [
     'newRound',
     { ...round, allocation: { mode: 'lottery', draws_at: '9999-12-31T23:59:59Z' } },
-    'allocation.draws_at: must be before the year 9989',
+    'allocation.draws_at: must be before the year 5138',
   ],
   ['newRound', { ...round, pools: [{ name: 'a', stock: 11 }] }, 'pools: must not set aside more than stock'],
   [

@@ -43,14 +43,17 @@ async function makeCommit({ files, records, changes, at, key }: DrawFacts): Prom
   const promised = parseRules(rules)
   const list = await records()
   const root = await workOn({ records: list })
+  // Rules of an older engine promise no times, and who reads them expects none.
+  const stated = promised.may_end_early === undefined ? {} : { changes: await changes() }
+  const ended = stated.changes?.at(-1)?.at ?? at
   const commit = {
     rules_hash: hashRules(rules).toString('hex'),
     window: windowOf(promised),
     n: list.length / RECORD_BYTES,
     root: root.toString('hex'),
-    committed_at: at,
-    // Rules of an older engine promise no times, and who reads them expects none.
-    ...(promised.may_end_early === undefined ? {} : { changes: await changes() }),
+    // This worker's idea of Redis's clock may be behind what the script said of the end.
+    committed_at: at < ended ? ended : at,
+    ...stated,
   }
   return { ...writeCommit(commit, key) }
 }

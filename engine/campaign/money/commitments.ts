@@ -14,6 +14,7 @@
  * stock (it would be listed and claimed before it is funded).
  */
 import { Refusal } from '../../base/assert.ts'
+import { AMOUNT_MAX } from '../../base/limits.ts'
 import { type Commitment, CREATE } from '../../store/data/budget-store.ts'
 import type { Store } from '../../store/store.ts'
 import { budgetOf, type Campaign } from '../round/campaigns.ts'
@@ -50,7 +51,8 @@ export interface BudgetEffect {
 export const budgetExceeded = (packs: number, amount: number, most: number): Refusal =>
   new Refusal(
     'budget_exceeded',
-    `${packs} packs could cost ${amount}, beside what is committed already; the budget's max_amount is ${most}`,
+    `${packs} packs could cost ${amount}, beside what is committed already; the most is ${most}, ` +
+      (most === AMOUNT_MAX ? 'which the ledger counts to' : "the budget's max_amount"),
   )
 
 export class Commitments {

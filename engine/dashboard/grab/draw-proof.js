@@ -83,21 +83,22 @@ function timesOf(changes) {
     const next = doors[i + 1]
     return change === 'pause' && next.change === 'resume' ? [{ from: at, to: next.at }] : []
   })
-  return { openings, began: Math.max(...openings.map(({ at }) => at)), ended: ending.at, pauses }
+  return { openings, drawn: rows.at(-1).at, began: Math.max(...openings.map(({ at }) => at)), ended: ending.at, pauses }
 }
 
 async function checkTimes({ files: { rules, commit } }) {
-  const { changes } = commit.commit
+  const { changes, committed_at: committed } = commit.commit
   const early = rules.may_end_early
   if (!changes && early === undefined) throw new Unchecked('an older engine; its rules promise no times')
   need(changes, 'It states no times, which its rules demand.')
-  const { openings, began, ended, pauses } = timesOf(changes)
+  const { openings, drawn, began, ended, pauses } = timesOf(changes)
   const awaited = rules.window > 0 ? ['window'] : OPENINGS
   const isWhole = awaited.every(kind => openings.filter(({ change }) => change === kind).length === 1)
   need(isWhole, 'It does not say when the window was opened.')
   const [opens, closes] = [Date.parse(rules.opens_at), Date.parse(rules.closes_at)]
   const late = Math.min(1000, Math.max(100, (closes - opens) / 4))
   need(began <= opens + late, `It opened late: at ${clock(began)} and not at ${clock(opens)}.`)
+  need(Date.parse(committed) >= drawn - 1000, `It was committed at ${clock(committed)}, before its list was whole.`)
   need(ended >= closes || early, `It ended early: at ${clock(ended)} and not at ${clock(closes)}.`)
   const pause = pauses.find(({ from, to }) => Math.max(from, opens) < Math.min(to, closes, ended))
   need(!pause, `It was paused at ${clock(pause?.from)}, inside the window.`)

@@ -126,13 +126,13 @@ function checkSignature({ bytes, commit }: BundleParts, publicKey: string | unde
 
 /** What the commitment states of the window's times, held against the rules. Throws BundleError. */
 export function checkTimes({ rules, commit }: Pick<BundleParts, 'rules' | 'commit'>): string {
-  const { changes } = commit().commit
+  const { changes, committed_at } = commit().commit
   if (changes === undefined) {
     if (rules().may_end_early === undefined)
       return 'NOT STATED: by rules of an older engine; that nothing was paused or ended early has to be believed'
     throw new BundleError('commit.json', 'states no changes of the window, which its rules demand: they were taken out')
   }
-  const { flaws, summary } = judgeTimes(changes, rules())
+  const { flaws, summary } = judgeTimes(changes, rules(), committed_at)
   if (flaws.length > 0) throw new BundleError('commit.json', flaws.join('; '))
   return summary
 }

@@ -3,7 +3,7 @@
  * the whole history of a voucher. Reading only; a drawn round keeps no names, so there the user's entry is found by what is derived from the id.
  */
 import { reaches } from '../../auth/callers.ts'
-import { Refusal } from '../../base/assert.ts'
+import { Fault, Refusal } from '../../base/assert.ts'
 import { isUserId, USER_ID_FORM } from '../../base/holder.ts'
 import type { Round } from '../../campaign/round/round.ts'
 import { campaignIn } from '../../campaign/voucher/kept-redemptions.ts'
@@ -15,10 +15,19 @@ import { behind, listRows } from '../http/lists.ts'
 import { claimOf } from './claim-routes.ts'
 import { unreadable } from './round-routes.ts'
 
+/** What they hold in a round nobody can say; that is a row, so that nobody takes it for nothing. */
+const inDoubt = (id: string, slot: number, problem: string) => ({
+  ...{ round_id: id, round_state: 'fenced', slot, outcome: 'fenced', problem },
+})
+
 async function* claimsIn(services: Services, round: Round, userId: string, from: number) {
   const { id, state, config } = round.view
   for (let slot = from; slot <= round.decider.slots; slot++) {
-    const found = await claimOf(services, round, userId, slot)
+    const found = await claimOf(services, round, userId, slot).catch(doubtIn)
+    if (typeof found === 'string') {
+      yield inDoubt(id, slot, found)
+      return
+    }
     if (found) yield { round_id: id, campaign_id: config.campaign_id, round_state: state, slot, ...found }
   }
 }
@@ -32,10 +41,15 @@ async function* claimsOf(services: Services, { caller, query }: Call, userId: st
   for (const [i, id] of ids.slice(start).entries()) {
     const from = i === 0 ? Number(slot) + 1 : 1
     const round = await services.lifecycle.round(id).catch((cause: unknown) => unreadable(services, id, cause))
-    // What they hold there nobody can say; that is a row, so that nobody takes it for nothing.
     if (typeof round !== 'string') yield* claimsIn(services, round, userId, from)
-    else if (from === 1) yield { round_id: id, round_state: 'fenced', slot: 1, outcome: 'fenced', problem: round }
+    else if (from === 1) yield inDoubt(id, 1, round)
   }
+}
+
+/** Why nobody can say; throws what is no doubt. */
+function doubtIn(cause: unknown): string {
+  if (cause instanceof Fault && cause.code === 'fenced') return cause.message
+  throw cause
 }
 
 async function listClaimsOf(services: Services, call: Call) {

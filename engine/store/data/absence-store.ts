@@ -30,6 +30,8 @@ type Missed = string | number
 const BATCH = 64
 /** How long replicas may take to confirm; while one is away what is not found stays in doubt. */
 const CONFIRM_MS = 500
+/** How long a primary may take where nobody else is asked: a machine that is short of time is no doubt. */
+const PRIMARY_MS = 2000
 
 export class AbsenceStore {
   readonly #link: Link
@@ -69,8 +71,8 @@ export class AbsenceStore {
         Promise.all(missed.map(each => isThere(client, roundId, each))),
       ])
     const ask = this.#fenced ? look : (client: Redis) => ofPrimary(client, look)
-    const asked = await this.#link.request(ask, CONFIRM_MS).catch(notAnswered)
-    if (!asked) return missed.map(() => 'no primary and its replicas have confirmed that it is not there')
+    const asked = await this.#link.request(ask, this.#fenced ? CONFIRM_MS : PRIMARY_MS).catch(notAnswered)
+    if (!asked) return missed.map(() => 'Redis has not confirmed in time that it is not there')
     const [reply, holders, seen] = asked
     const read = roundReadOf(reply)
     if (!read) return missed.map(() => 'its state in Redis is missing')
