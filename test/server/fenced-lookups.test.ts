@@ -126,8 +126,11 @@ test('a code that was told is fenced at the till until its engine is back, then 
   for (const code of codes) expectProblem(await second.get(`/v1/vouchers/${code}`), 'fenced')
   for (const user of ['late1', 'nobody']) {
     expectProblem(await second.get(`${path}/${user}`), 'fenced')
-    expectProblem(await second.get(`/v1/claims?user_id=${user}`), 'fenced')
-    expectProblem(await second.get(`/v1/claims?user_id=${user}`, { accept: 'application/x-ndjson' }), 'fenced')
+    const doubt = { round_id: round.id, round_state: 'fenced', slot: 1, outcome: 'fenced' }
+    const { body } = await second.get<{ data: Fields[] }>(`/v1/claims?user_id=${user}`)
+    expect(body.data.find(({ round_id }) => round_id === round.id)).toMatchObject(doubt)
+    const lines = await second.get<string>(`/v1/claims?user_id=${user}`, { accept: 'application/x-ndjson' })
+    expect(lines.body).toContain(JSON.stringify(doubt).slice(1, -1))
   }
   // It is bound before its engine has joined, which waits for the replicas.
   expect((await settled(() => second.get(`${path}/early1`))).status).toBe(200)
