@@ -160,7 +160,13 @@ export function playDraw(options: Options): Promise<MeasuredPart[]> {
       ...COMMON,
       secret,
       drawSecret: secret,
-      deciders: decidersOf({ store, ...COMMON, batchClaims: BATCH, batchesInFlight: LANES }),
+      deciders: decidersOf({
+        store,
+        ...COMMON,
+        batchClaims: BATCH,
+        batchesInFlight: LANES,
+        entrantsKnown: people,
+      }),
       healthGate: () => undefined,
       events: NOBODY,
     })

@@ -137,7 +137,7 @@ function inProcess({ store, round }: InsideRoom): Promise<Round | undefined> {
     ...COMMON,
     secret: realRandom.bytes(32),
     drawSecret: realRandom.bytes(32),
-    deciders: decidersOf({ store, ...COMMON, batchClaims: BATCH_MAX, batchesInFlight: 4 }),
+    deciders: decidersOf({ store, ...COMMON, batchClaims: BATCH_MAX, batchesInFlight: 4, entrantsKnown: 0 }),
     healthGate: () => undefined,
     events: NOBODY,
   })

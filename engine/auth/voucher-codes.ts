@@ -94,7 +94,8 @@ export class VoucherCodes {
     const key = (purpose: string) => Buffer.from(hkdfSync('sha256', secret, roundId, `fairgrab/${purpose}/v1`, 32))
     const stream = createCipheriv('aes-256-ctr', key('voucher-permutation'), Buffer.alloc(BLOCK))
     const bytes = stream.update(Buffer.alloc(ROUNDS * (MASK + 1) * 2))
-    this.#tables = new Uint16Array(bytes.buffer, bytes.byteOffset, ROUNDS * (MASK + 1)).map(word => word & MASK)
+    this.#tables = new Uint16Array(bytes.buffer, bytes.byteOffset, ROUNDS * (MASK + 1))
+    for (let i = 0; i < bytes.length / 2; i++) (this.#tables[i] as number) &= MASK
     this.#cipher = createCipheriv('aes-256-ecb', key('voucher-mac'), null).setAutoPadding(false)
     this.#roundNumber = roundNumber
     this.#packVouchers = options.packVouchers

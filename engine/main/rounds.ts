@@ -4,7 +4,7 @@
  */
 import { join } from 'node:path'
 import { type Clock, realClock } from '../base/clock.ts'
-import { RECOVERY_PATIENCE_MS, RESERVE_GRANTS } from '../base/limits.ts'
+import { HOLDERS_KNOWN_MAX, RECOVERY_PATIENCE_MS, RESERVE_GRANTS } from '../base/limits.ts'
 import { realRandom } from '../base/random.ts'
 import { decidersOf } from '../campaign/claim/deciders.ts'
 import type { FenceEvent } from '../campaign/fenced/fenced-round.ts'
@@ -66,7 +66,10 @@ export async function roundsOf(parts: RoundParts): Promise<{ readonly rounds: Ro
   const fence = config.durability === 'fenced' ? await fenceOf(parts, adopted) : undefined
   const rounds: Rounds = new Rounds({
     ...{ store, fence, clock, random: realRandom, secret, drawSecret, events },
-    deciders: decidersOf({ store, clock, random: realRandom, batchClaims, batchesInFlight }),
+    deciders: decidersOf({
+      ...{ store, clock, random: realRandom, batchClaims, batchesInFlight },
+      entrantsKnown: HOLDERS_KNOWN_MAX,
+    }),
     healthGate: health.gate,
   })
   rounds.measured(realClock.wallMs() + health.report.redisAheadMs)

@@ -38,7 +38,7 @@ function workerOf(id: string, notice: Notice) {
   const over = Promise.withResolvers<void>()
   const entries = new Entries({
     ...{ ...quietParts(id), view, store: room.claims, stores: room as unknown as Store, clock: realClock },
-    ...{ batchClaims: 8, batchesInFlight: 1, round: undefined as never },
+    ...{ batchClaims: 8, batchesInFlight: 1, entrantsKnown: 100, round: undefined as never },
     events: { ...NO_EVENTS, failed: over.reject, drawn: () => over.resolve() },
   })
   return { view, entries, over: over.promise }

@@ -197,7 +197,7 @@ export class EngineNode {
     this.rounds = new Rounds({
       fence,
       ...{ store, clock, random, secret: SECRET, drawSecret: SECRET },
-      deciders: decidersOf({ store, clock, random, batchClaims: 8, batchesInFlight: 4 }),
+      deciders: decidersOf({ store, clock, random, batchClaims: 8, batchesInFlight: 4, entrantsKnown: 1000 }),
       healthGate: this.#health.gate,
       events: {
         ...{ changed: () => {}, decided: () => {}, refused: () => {}, drawn: () => {}, begun: () => {} },

@@ -29,4 +29,5 @@ export const quietParts = (roundId: string): Omit<DeciderParts, 'view' | 'store'
 export const smallDeciders = (
   store: Parameters<typeof decidersOf>[0]['store'] | Store,
   clock: Clock = realClock,
-): MakeDecider => decidersOf({ store, clock, random: realRandom, batchClaims: 8, batchesInFlight: 4 })
+): MakeDecider =>
+  decidersOf({ store, clock, random: realRandom, batchClaims: 8, batchesInFlight: 4, entrantsKnown: 1000 })

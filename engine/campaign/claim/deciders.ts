@@ -19,15 +19,19 @@ export interface DecidersOptions {
   readonly random: Random
   readonly batchClaims: number
   readonly batchesInFlight: number
+  /** How many entrants of a draw are known at most; the room for them is set aside when the round is loaded. */
+  readonly entrantsKnown: number
 }
 
 /** Makes the deciders of one worker's rounds. */
-export function decidersOf({ store, clock, random, batchClaims, batchesInFlight }: DecidersOptions): MakeDecider {
+export function decidersOf(options: DecidersOptions): MakeDecider {
+  const { store, clock, random, batchClaims, batchesInFlight, entrantsKnown } = options
   const worker = random.bytes(8).toString('hex')
   const ordered = (parts: DeciderParts, queue: Queue) => new Ordered({ ...parts, claims: store.claims, queue })
   return (parts): Decider => {
     const { config } = parts.view
-    if (isDrawn(config)) return new Entries({ ...parts, stores: store, clock, batchClaims, batchesInFlight })
+    if (isDrawn(config))
+      return new Entries({ ...parts, stores: store, clock, batchClaims, batchesInFlight, entrantsKnown })
     if (isStrict(config)) {
       const own = { store: store.allotments, worker, secret: parts.secrets.ties }
       return ordered(parts, new ArrivalQueue({ ...parts, ...own, clock, batchClaims }))

@@ -14,7 +14,7 @@ import { Batcher } from '../../base/batcher.ts'
 import type { Clock } from '../../base/clock.ts'
 import { CODES, type Code } from '../../base/codes.ts'
 import { holderEnd, holderOfTag } from '../../base/holder.ts'
-import { ANSWER_DEADLINE_MS, HOLDERS_KNOWN_MAX } from '../../base/limits.ts'
+import { ANSWER_DEADLINE_MS } from '../../base/limits.ts'
 import { commitUser, RECORD_BYTES, TAG_BYTES, tagOf } from '../../draw/entry.ts'
 import type { Receipt } from '../../draw/receipt.ts'
 import type { DrawState } from '../../store/data/draw-store.ts'
@@ -60,6 +60,7 @@ export interface EntriesOptions extends DeciderParts {
   readonly clock: Clock
   readonly batchClaims: number
   readonly batchesInFlight: number
+  readonly entrantsKnown: number
 }
 
 /** The load at which shedding begins; at 1 everybody new is shed. */
@@ -118,8 +119,8 @@ export class Entries implements Decider {
   }
 
   #nobody(): KnownHolders {
-    const { signingKey, view } = this.#options
-    return new KnownHolders(HOLDERS_KNOWN_MAX, signingKey.publicKey.length * 31 + view.config.number)
+    const { signingKey, view, entrantsKnown } = this.#options
+    return new KnownHolders(entrantsKnown, signingKey.publicKey.length * 31 + view.config.number)
   }
 
   /** Something of the round moved: where its draws stand is read again. */
