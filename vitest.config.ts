@@ -8,6 +8,9 @@
  *
  * A test that hangs is ended after two minutes, which no test takes on any machine: that bound is no judgement.
  *
+ * Node itself loads everything but the test files, as it does where the engine runs: calls between modules that vitest's own
+ * runner wraps cost a tenth of a simulation. (Test files may say `using`, which Node 22 does not know.)
+ *
  * Processes that tests start find their sources stripped of types already (engine/processes/stripped-types.mjs).
  *
  * TEST_SEED feeds every random choice of a test and is printed, so that a run can be repeated. Which Redis the
@@ -28,6 +31,7 @@ export default defineConfig(async () => {
     test: {
       include: ['test/**/*.test.ts'],
       isolate: false,
+      server: { deps: { external: [/\/(engine|bench|test)\/.*(?<!\.test)\.ts$/] } },
       pool: 'forks',
       execArgv: ['--max-semi-space-size=32'],
       maxWorkers: 5,
