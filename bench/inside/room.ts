@@ -18,7 +18,7 @@ export const COMMON = { clock: realClock, random: realRandom }
 
 /** Nobody wants to know what the rounds tell. */
 export const NOBODY: RoundEvents = {
-  ...{ changed: () => {}, decided: () => {}, refused: () => {}, failed: () => {}, drawn: () => {}, begun: () => {} },
+  ...{ changed: () => {}, decided: () => {}, answered: () => {}, failed: () => {}, drawn: () => {}, begun: () => {} },
 }
 
 export interface InsideRoom {

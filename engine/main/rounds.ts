@@ -36,7 +36,7 @@ export const eventsOf = (
 ): RoundEvents => ({
   ...seen,
   decided: (_view, _notice, outcomes, seconds) => metrics.decided(outcomes, seconds),
-  refused: (outcome, count) => metrics.refused(outcome, count),
+  answered: (outcome, count) => metrics.answered(outcome, count),
   failed: fault => {
     metrics.count('fairgrab_faults_total')
     log.warn({ err: fault }, 'redis did not decide')

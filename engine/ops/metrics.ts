@@ -181,7 +181,7 @@ export class Metrics {
   }
 
   /** A claim that was answered without asking Redis, or `count` of them with one outcome. */
-  refused(outcome: number, count = 1): void {
+  answered(outcome: number, count = 1): void {
     this.#outcomes[outcome]! += count
   }
 

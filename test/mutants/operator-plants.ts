@@ -167,7 +167,7 @@ export const OPERATOR_PLANTS: readonly Plant[] = [
   plant(
     'claims that were not decided are not counted',
     'engine/campaign/claim/claim-queue.ts',
-    ['this.#options.events.refused(outcome, to - from)', ''],
+    ['this.#options.events.answered(outcome, to - from)', ''],
     'unit/claim-queue',
   ),
   plant(

@@ -200,7 +200,7 @@ export class EngineNode {
       deciders: decidersOf({ store, clock, random, batchClaims: 8, batchesInFlight: 4, entrantsKnown: 1000 }),
       healthGate: this.#health.gate,
       events: {
-        ...{ changed: () => {}, decided: () => {}, refused: () => {}, drawn: () => {}, begun: () => {} },
+        ...{ changed: () => {}, decided: () => {}, answered: () => {}, drawn: () => {}, begun: () => {} },
         ...(options.arrived ? { arrived: options.arrived } : {}),
         failed: () => {
           this.#faults++

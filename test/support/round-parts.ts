@@ -15,7 +15,7 @@ export const DRAW_SECRET = Buffer.alloc(32, 3)
 const ignore = () => {}
 
 export const NO_EVENTS: RoundEvents = {
-  ...{ changed: ignore, decided: ignore, refused: ignore, failed: ignore, drawn: ignore, begun: ignore },
+  ...{ changed: ignore, decided: ignore, answered: ignore, failed: ignore, drawn: ignore, begun: ignore },
 }
 
 /** Everything of a decider but its view, its store and who answers. */

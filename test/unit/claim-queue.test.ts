@@ -61,7 +61,7 @@ function queueOf({ batchClaims = 8, batchesInFlight = 4 } = {}) {
     ...{ round, store, clock, batchClaims, batchesInFlight, renew: undefined },
     events: {
       ...NO_EVENTS,
-      refused: (outcome, count) => refused.push(...Array<string>(count).fill(codeOf(outcome) as string)),
+      answered: (outcome, count) => refused.push(...Array<string>(count).fill(codeOf(outcome) as string)),
       failed: fault => heard.push(`failed ${fault instanceof Error ? fault.message : fault}`),
     },
   })

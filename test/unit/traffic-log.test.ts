@@ -18,10 +18,10 @@ test('a second with claims is one line with its outcomes, a quiet one is none', 
   const { lines, traffic } = logged()
   const metrics = new Metrics(() => {})
   metrics.decided(new Uint8Array(500).fill(3, 0, 2), 0.001)
-  metrics.refused(3, 10)
+  metrics.answered(3, 10)
   traffic.second(metrics.sinceLast(), [])
   traffic.second(metrics.sinceLast(), [])
-  metrics.refused(5)
+  metrics.answered(5)
   traffic.second(metrics.sinceLast(), [])
   expect(lines).toEqual([
     [{ claims: 510, granted: 498, sold_out: 12 }, 'claims in this second'],

@@ -226,7 +226,7 @@ export class ArrivalQueue implements Queue {
     this.#forget(arrival)
     const asked = arrival.asked.splice(0)
     const outcome = CODES[code].number
-    this.#options.events.refused(outcome, asked.length)
+    this.#options.events.answered(outcome, asked.length)
     for (const { ask, place } of asked) ask.settle(place, outcome, 0, arrival.pool, 0)
   }
 

@@ -272,7 +272,7 @@ export class ClaimQueue implements Queue {
   /** Answers the claims [from, to) of an ask without a decision. */
   #refuse(ask: Ask, [from, to]: readonly [number, number], code: FaultCode): void {
     const outcome = CODES[code].number
-    this.#options.events.refused(outcome, to - from)
+    this.#options.events.answered(outcome, to - from)
     for (let i = from; i < to; i++) ask.settle(i, outcome, 0, ask.pool, 0)
   }
 

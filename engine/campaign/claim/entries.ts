@@ -225,7 +225,7 @@ export class Entries implements Decider {
 
   #refusalOf(fault: unknown): number {
     const outcome = codeOfFault(fault)
-    this.#options.events.refused(outcome, 1)
+    this.#options.events.answered(outcome, 1)
     return outcome
   }
 

@@ -49,12 +49,12 @@ export class Ordered implements Decider {
     const entry = holders.findText(holderOf(ask.userId, ask.slot))
     if (entry >= 0) {
       ask.hold(holders.sequenceOf(entry), holders.poolOf(entry))
-      events.refused(ask.outcome, 1)
+      events.answered(ask.outcome, 1)
       return round.settledAlone(ask)
     }
     const refusal = this.#refusal(ask.slot, ask.askedAt)
     if (refusal === undefined) return this.#queue.push(ask)
-    events.refused(refusal, 1)
+    events.answered(refusal, 1)
     ask.refuse(refusal)
   }
 
@@ -140,7 +140,7 @@ export class Ordered implements Decider {
     if (outcome === undefined) return false
     if (entry >= 0) answers.hold(i, holders.sequenceOf(entry), holders.poolOf(entry))
     else answers.refuse(i, outcome)
-    events.refused(outcome, 1)
+    events.answered(outcome, 1)
     return true
   }
 
@@ -165,8 +165,8 @@ export class Ordered implements Decider {
         places.push(i)
       }
     }
-    events.refused(CODES.replayed.number, held)
-    if (refusal !== undefined) events.refused(refusal, answers.count - held)
+    events.answered(CODES.replayed.number, held)
+    if (refusal !== undefined) events.answered(refusal, answers.count - held)
     return { places, packed: left.subarray(0, to) }
   }
 }

@@ -88,7 +88,7 @@ export interface RoundEvents {
   /** A batch was decided, with these outcome numbers; `seconds` since it left. */
   decided(view: RoundView, notice: Notice, outcomes: Uint8Array, seconds: number): void
   /** Claims were answered without asking Redis. */
-  refused(outcome: number, count: number): void
+  answered(outcome: number, count: number): void
   /** Something that should have worked did not, in a round where it is given. */
   failed(fault: unknown, view?: RoundView): void
   /** A window's draw is over: once to each worker that saw it open. */

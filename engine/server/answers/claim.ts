@@ -88,5 +88,5 @@ export function refusalFields(round: Round, { code, pool }: SingleAsk, now: numb
 /** Claims of a round that cannot be read are answered, too. */
 export function countUnread(metrics: Metrics, claims: number, cause: unknown): void {
   const code = cause instanceof Fault || cause instanceof Refusal ? cause.code : 'internal'
-  metrics.refused(CODES[code].number, claims)
+  metrics.answered(CODES[code].number, claims)
 }
