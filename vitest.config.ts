@@ -17,10 +17,23 @@
  * tests use is asked once here instead of in each file, since asking for a container engine costs 0.4 s.
  */
 
+import { relative } from 'node:path'
 import { defineConfig } from 'vitest/config'
+import { BaseSequencer, type TestSpecification } from 'vitest/node'
 import { chooseRedis } from './test/support/redis.ts'
 
 const STRIPPED_TYPES = new URL('engine/processes/stripped-types.mjs', import.meta.url).href
+
+/** Folders whose files take a second or two. */
+const SHORT = /^test\/(unit|repo|script)\//
+
+/** Short files last, so that no process is left alone with a long one at the end. */
+class ShortLast extends BaseSequencer {
+  override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
+    const rank = ({ moduleId }: TestSpecification) => Number(SHORT.test(relative(import.meta.dirname, moduleId)))
+    return (await super.sort(files)).toSorted((a, b) => rank(a) - rank(b))
+  }
+}
 
 export default defineConfig(async () => {
   const seed = Number(process.env.TEST_SEED ?? Date.now() % 2 ** 31)
@@ -39,7 +52,7 @@ export default defineConfig(async () => {
       testTimeout: 120_000,
       hookTimeout: 120_000,
       teardownTimeout: 60_000,
-      sequence: { seed },
+      sequence: { seed, sequencer: ShortLast },
       env: { TEST_SEED: String(seed), TEST_REDIS: redis, NODE_OPTIONS: `--import=${STRIPPED_TYPES}` },
     },
   }
