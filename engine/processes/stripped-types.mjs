@@ -18,6 +18,11 @@ const PROJECT = new URL('../../', import.meta.url).href
 enableCompileCache(fileURLToPath(new URL('node_modules/.cache/compiled/', PROJECT)))
 
 registerHooks({
+  // Where a file of ours leads by a path is plain; Node would look at every folder on the way and at the package's file.
+  resolve: (specifier, context, next) =>
+    specifier.startsWith('.') && specifier.endsWith('.ts') && context.parentURL?.startsWith(PROJECT)
+      ? { url: new URL(specifier, context.parentURL).href, format: 'module', shortCircuit: true }
+      : next(specifier, context),
   load: (url, context, next) =>
     url.startsWith(PROJECT) && url.endsWith('.ts')
       ? { format: 'module', source: strippedSource(fileURLToPath(url)), shortCircuit: true }
