@@ -2,7 +2,8 @@
  * Starts without stripping the same types each time: a module hook over server/http/stripped-source.mjs, which keeps what Node made of
  * each TypeScript file. What runs is what Node itself makes of the file as it stands now.
  *
- * The command line and every worker import it first, and processes of tests by NODE_OPTIONS (vitest.config.ts). Run as a
+ * The command line and every worker import it first, and processes of tests by NODE_OPTIONS (vitest.config.ts). What starts the
+ * command line names it by --import: otherwise Node itself strips what cli.ts imports, 0.1 s of CPU each time. Run as a
  * program it strips all of the engine, for an image whose folders cannot be written. It is JavaScript because it runs before
  * there is anything that strips. Node 22 keeps compiled code (module.enableCompileCache) but not stripped sources; Node 24
  * does, and then this file can go.

@@ -28,7 +28,7 @@ function findLooseVersions({ dependencies, devDependencies }: Package): readonly
 function findWrongScripts({ scripts }: Package): readonly string[] {
   const many = Object.keys(scripts).length > SCRIPTS_MAX ? [`there are more than ${SCRIPTS_MAX} scripts`] : []
   const remembered = Object.entries(scripts)
-    .filter(([, line]) => line.includes('set-up.mjs') && /(^|[\s;&|])node \S+\.ts\b/.test(line))
+    .filter(([, line]) => line.includes('set-up.mjs') && /(^|[\s;&|])node (--import \S+ )?\S+\.ts\b/.test(line))
     .map(([name]) => `the script ${name} runs TypeScript by the Node that the shell remembers`)
   const between = Object.entries(scripts)
     .filter(([, line]) => line.includes('set-up.mjs') && !/&& exec /.test(line))
@@ -126,6 +126,8 @@ test('planted scripts are found', () => {
   const start = 'node deploy/set-up.mjs && node engine/cli.ts up'
   expect(findWrongScripts({ ...PLANTED, scripts: many })).toHaveLength(1)
   expect(findWrongScripts({ ...PLANTED, scripts: { start } })).toHaveLength(2)
+  const hooked = start.replace('&& node', '&& node --import ./hook.mjs')
+  expect(findWrongScripts({ ...PLANTED, scripts: { start: hooked } })).toHaveLength(2)
   const shell = start.replace('&& node', '&& node_modules/.bin/node')
   expect(findWrongScripts({ ...PLANTED, scripts: { start: shell } })).toHaveLength(1)
   const right = start.replace('&& node', '&& exec node_modules/.bin/node')
