@@ -302,8 +302,32 @@ const SCOPE_PLANTS: readonly Plant[] = [
   plant(
     'scopes: a sequence that went to somebody else says their scope',
     'engine/store/data/claim-store.ts',
-    ["partsOf(batch?.holders[place] ?? '').userId === userId ?", 'userId ?'],
+    ['    if (partsOf(holder).userId !== userId) return undefined\n', ''],
     'script/claim',
+  ),
+  plant(
+    'scopes: in a strict round whoever asks again leaves their scope to the grant of another claim',
+    'scripts/lib/allotment.lua',
+    [' and record:sub(6, 13) == claim.tie then\n      puts', ' then\n      puts'],
+    'script/allot',
+  ),
+  plant(
+    'scopes: a strict round adds a scope behind another one',
+    'scripts/lib/allotment.lua',
+    [' and #record == 21', ''],
+    'script/allot',
+  ),
+  plant(
+    'scopes: a strict round forgets whose key a claim came by',
+    'engine/campaign/claim/arrival-queue.ts',
+    ['via: ask.via, asked', 'via: undefined, asked'],
+    OF_CLAIMS,
+  ),
+  plant(
+    'scopes: the grants of strict rounds are listed without',
+    'engine/server/routes/claim-routes.ts',
+    ['isStrict(round.view.config) ? claims.withVias', "'' ? claims.withVias"],
+    OF_CLAIMS,
   ),
   plant(
     'scopes: every scope is a merchant',

@@ -13,7 +13,7 @@ import { CODES } from '../../engine/base/codes.ts'
 import { buildScript, checkContract, loadScripts, SCRIPTS, type Script } from '../../engine/store/connection/scripts.ts'
 
 const PINNED: Readonly<Record<string, string>> = {
-  allot: '379a9e0c8de57054307f47906664827c25308d24',
+  allot: '6df06f77efeab7b6103c3a9ec2745c21fb56903d',
   audit: '6fefda800c802a9140fee069063499b252c65a41',
   book: 'b9cef92241190c49c7716d48dd3db32d5e861b4a',
   budget: 'c6d08b0c6b86b0333349423547bead59d4bbed4b',

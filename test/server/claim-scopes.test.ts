@@ -1,11 +1,11 @@
 /**
  * By whose key a claim came: the scope of the key stands as `via` in the claim when it is read, in the grants of the round and in
- * the history of a voucher, by whatever way it was claimed. The first one's stands; the user is not told, and strict and drawn rounds have none.
+ * the history of a voucher, by whatever way it was claimed. The first one's stands; the user is not told, and drawn rounds have none.
  */
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { BATCH_CLAIMS_MAX } from '../../engine/base/limits.ts'
 import { encode } from '../../engine/wire/encoding.ts'
-import { Api, type Fields, type Granted, makeRound, type Round } from '../support/api.ts'
+import { Api, type Fields, type Granted, makeRound, patiently, type Round } from '../support/api.ts'
 import { KEYS, startTestWorker, type TestWorker } from '../support/engine.ts'
 import { type RedisServer, startRedis } from '../support/redis.ts'
 import { openStream, SUBPROTOCOLS } from '../support/stream-client.ts'
@@ -153,13 +153,35 @@ test('of claims that come together each has its own scope, in the list of grants
   expect(body.data).toEqual(rows.slice(0, 1000))
 })
 
-test('strict and drawn rounds keep no scope, and claims of scoped keys are answered there as ever', async () => {
-  const strict = await makeRound(api, { stock: 5, allocation: { mode: 'fcfs', strict: true } })
-  const drawn = await makeRound(api, { stock: 5, allocation: { mode: 'window', window_ms: 600_000 } })
-  const path = (id: string) => `/v1/rounds/${id}/claims`
-  expect((await api.as(ALIPAY).post(path(strict.id), { user_id: 's' })).status).toBe(201)
-  expect((await api.as(ALIPAY).post(path(drawn.id), { user_id: 'd' })).status).toBe(202)
-  expect((await api.get<Claimed>(`${path(strict.id)}/s`)).body.claim).not.toHaveProperty('via')
-  const { body } = await api.get<{ data: Fields[] }>(path(strict.id))
-  expect(body.data.map(({ user_id, via }) => [user_id, via])).toEqual([['s', undefined]])
+test('claims of a strict round have their scopes, in the claim, the list and the history, at every node', async () => {
+  const { id } = await makeRound(api, { stock: 500, allocation: { mode: 'fcfs', strict: true } })
+  const path = `/v1/rounds/${id}/claims`
+  const users = Array.from({ length: 60 }, (_, i) => `s${i}`)
+  const scopes = [undefined, 'alipay', 'wechat'] as const
+  const keys = [KEYS.platform, ALIPAY, WECHAT] as const
+  const made = await Promise.all(
+    users.map((user_id, i) =>
+      patiently(() => new Api([worker.url, other.url][i % 2] as string, keys[i % 3]).post<Claimed>(path, { user_id })),
+    ),
+  )
+  expect(new Set(made.map(({ status }) => status))).toEqual(new Set([201]))
+  const again = await Promise.all(users.map(user_id => new Api(other.url, ADA).post<Claimed>(path, { user_id })))
+  expect(new Set(again.map(({ status }) => status))).toEqual(new Set([200]))
+  for (const url of [worker.url, other.url]) {
+    const reader = new Api(url, KEYS.viewer)
+    const rows = (await reader.get<{ data: Fields[] }>(path)).body.data
+    const shown = new Map(rows.map(({ user_id, via }) => [user_id, via]))
+    expect(users.map(user => shown.get(user))).toEqual(users.map((_, i) => scopes[i % 3]))
+    expect((await reader.get<Claimed>(`${path}/s1`)).body.claim.via).toBe('alipay')
+    expect((await reader.get<Claimed>(`${path}/s3`)).body.claim).not.toHaveProperty('via')
+    const { body } = await reader.get<{ events: Fields[] }>(`/v1/vouchers/${made[2]?.body.vouchers[0]?.code}/history`)
+    expect(body.events).toMatchObject([{ event: 'granted', via: 'wechat' }])
+  }
+})
+
+test('a drawn round keeps no scope, and an entry by a scoped key is answered as ever', async () => {
+  const { id } = await makeRound(api, { stock: 5, allocation: { mode: 'window', window_ms: 600_000 } })
+  const entered = await api.as(ALIPAY).post(`/v1/rounds/${id}/claims`, { user_id: 'd' })
+  expect([entered.status, entered.body.outcome]).toEqual([202, 'entered'])
+  expect(JSON.stringify((await api.get(`/v1/rounds/${id}/claims/d`)).body)).not.toContain('alipay')
 })

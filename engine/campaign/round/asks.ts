@@ -26,7 +26,7 @@ export interface Ask {
   readonly askedAt: number
   /** One pool for all claims of an ask. */
   readonly pool: number
-  /** The scope of the key that asks, which the log of a round of first come keeps with what is granted. */
+  /** The scope of the key that asks, which a round that is not drawn keeps with what is granted. */
   readonly via?: string | undefined
   /** Writes the next `count` holder keys; each is written once and in order. Returns the place behind them. */
   write(into: Buffer, at: number, count: number): number

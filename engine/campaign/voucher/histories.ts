@@ -9,6 +9,7 @@ import { signerIn } from '../../auth/callers.ts'
 import { rfc3339 } from '../../base/clock.ts'
 import { type LedgerEntry, legOf } from '../../store/data/ledger-store.ts'
 import type { Store } from '../../store/store.ts'
+import { isStrict } from '../round/round-config.ts'
 import type { Voucher, Vouchers } from './vouchers.ts'
 
 export interface HistoryEvent {
@@ -66,10 +67,10 @@ export class Histories {
     return events
   }
 
-  /** The scope of the key that claimed it, where the round's log has it. */
+  /** The scope of the key that claimed it, where the round has it. */
   #claimedBy({ round: { view }, facts, userId }: Voucher): Promise<string | undefined> {
     const sequence = Math.floor(facts.serial / view.vouchers.length) + 1
-    return this.#store.claims.viaOf(view.id, sequence, userId)
+    return this.#store.claims.viaOf(view.id, sequence, userId, isStrict(view.config))
   }
 }
 

@@ -32,10 +32,10 @@ export class UserClaims {
     this.#vouchers = vouchers
   }
 
-  /** The scope of the key that claimed it, where the round's log has such: in rounds of first come. */
+  /** The scope of the key that claimed it, where the round has it: not in a drawn one. */
   async viaOf({ view: { id, config } }: Round, { userId, sequence }: HeldClaim): Promise<string | undefined> {
-    if (isDrawn(config) || isStrict(config)) return undefined
-    return this.#claims.viaOf(id, sequence, userId)
+    if (isDrawn(config)) return undefined
+    return this.#claims.viaOf(id, sequence, userId, isStrict(config))
   }
 
   /** Undefined when they hold nothing. Throws Fault where that cannot be known. */

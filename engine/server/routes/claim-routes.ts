@@ -10,6 +10,7 @@ import { isUserId, partsOf } from '../../base/holder.ts'
 import { BATCH_BODY_BYTES_MAX, BODY_BYTES_MAX } from '../../base/limits.ts'
 import type { Answers, ClaimRequest } from '../../campaign/round/asks.ts'
 import type { Round, SingleAsk } from '../../campaign/round/round.ts'
+import { isStrict } from '../../campaign/round/round-config.ts'
 import * as shown from '../../wire/answers/claims.ts'
 import { type AnsweredGrant, ClaimJson, claimAnswer, scanClaimBody } from '../../wire/claim-json.ts'
 import { answerEncoding, type Encoding, encode, encodingOf, MEDIA_TYPES } from '../../wire/encoding.ts'
@@ -202,7 +203,9 @@ export async function claimOf(
 async function* grantRows(services: Services, round: Round, from: number) {
   const { sequence: end, aside } = round.view.notice
   let last = from - 1
-  for await (const batch of round.grants(from)) {
+  const grants = round.grants(from)
+  const { claims } = services.store
+  for await (const batch of isStrict(round.view.config) ? claims.withVias(round.view.id, grants) : grants) {
     for (const [i, holder] of batch.holders.entries()) {
       const sequence = batch.firstSequence + i
       if (sequence < from) continue

@@ -28,7 +28,7 @@ export const SCRIPTS = {
   claim: { keys: ['state', 'holders', 'log'], args: ['channel', 'epoch', 'users', 'pools', 'engine', 'vias'] },
   allot: {
     keys: ['state', 'holders', 'log', 'order', 'waiting'],
-    args: ['channel', 'epoch', 'worker', 'mark', 'claims'],
+    args: ['channel', 'epoch', 'worker', 'mark', 'claims', 'vias'],
   },
   enter: {
     keys: ['state', 'draw', 'batches', 'chunk', 'chunk2', 'chunk3', 'seen*'],

@@ -49,13 +49,17 @@ export interface LogBatch {
   readonly holders: readonly string[]
   /** The pool of the i-th grant. */
   readonly poolOf: (i: number) => number
-  /** The scope of the key that claimed the i-th; absent where no key with one did, and of entries of strict and drawn rounds. */
+  /** The scope of the key that claimed the i-th; absent where no key with one did, and of strict rounds until `withVias`. */
   readonly viaOf?: (i: number) => string | undefined
 }
 
 /** An exception in a script's reply: index u16, outcome u8, sequence u32, pool u8, big endian. */
 export const EXCEPTION_BYTES = 8
 const RESTORED_PAGE = 1000
+/** A holder's record in a strict round, before the scope that may be behind it. */
+const STRICT_RECORD_BYTES = 21
+/** Holders whose records are asked for in one call. */
+const VIAS_TOGETHER = 512
 const LINE_END = 10
 const PLACE_BYTES = 2
 
@@ -167,12 +171,47 @@ export class ClaimStore {
     return undefined
   }
 
-  /** By the key of which scope a user was granted a sequence, as far as the log says. */
-  async viaOf(roundId: string, sequence: number, userId: string): Promise<string | undefined> {
+  /** By the key of which scope a user was granted a sequence, as far as the round says; a strict one keeps it with its holders. */
+  async viaOf(roundId: string, sequence: number, userId: string, strict = false): Promise<string | undefined> {
     const batch = await this.batchOf(roundId, sequence)
     const place = sequence - (batch?.firstSequence ?? 0)
+    const holder = batch?.holders[place] ?? ''
     // A fail-over may have given the sequence to somebody else since it was read.
-    return partsOf(batch?.holders[place] ?? '').userId === userId ? batch?.viaOf?.(place) : undefined
+    if (partsOf(holder).userId !== userId) return undefined
+    return strict ? (await this.#recordedVias(roundId, [holder]))[0] : batch?.viaOf?.(place)
+  }
+
+  /** Batches of a strict round, with the scopes that it keeps with its holders; some batches a call. */
+  async *withVias(roundId: string, batches: AsyncIterable<LogBatch>): AsyncGenerator<LogBatch> {
+    let together: LogBatch[] = []
+    let count = 0
+    for await (const batch of batches) {
+      together.push(batch)
+      count += batch.holders.length
+      if (count < VIAS_TOGETHER) continue
+      yield* await this.#recorded(roundId, together)
+      ;[together, count] = [[], 0]
+    }
+    if (count > 0) yield* await this.#recorded(roundId, together)
+  }
+
+  async #recorded(roundId: string, batches: readonly LogBatch[]): Promise<readonly LogBatch[]> {
+    const vias = await this.#recordedVias(
+      roundId,
+      batches.flatMap(({ holders }) => holders),
+    )
+    let at = 0
+    return batches.map(batch => {
+      const from = at
+      at += batch.holders.length
+      return { ...batch, viaOf: i => vias[from + i] }
+    })
+  }
+
+  /** The scopes that a strict round keeps behind the grants of its holders (scripts/lib/allotment.lua). */
+  async #recordedVias(roundId: string, holders: readonly string[]): Promise<readonly (string | undefined)[]> {
+    const records = await this.#reads.request(client => client.hmgetBuffer(keys.roundHolders(roundId), ...holders))
+    return records.map(record => record?.toString('latin1', STRICT_RECORD_BYTES) || undefined)
   }
 
   /**
