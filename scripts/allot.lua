@@ -13,6 +13,7 @@
 -- @arg worker   who asks
 -- @arg mark     microseconds since 1970: no older claim will come from this worker but those that are sent here
 -- @arg claims   the claims, at most 512, as scripts/lib/waiting.lua reads them
+-- @arg vias     left out where no key with a scope asked, else the scopes of the claims as scripts/lib/allotment.lua reads them
 -- @reply [outcome, notice, frontier, late, decided]: granted, else fenced. Those of the claims that are decided by now, 16
 --        bytes each: index u16, outcome u8 (granted, replayed, sold_out, not_open, paused, closed), sequence u32, pool u8,
 --        f64 ms since 1970 when it was granted, big endian. The others wait.
@@ -25,8 +26,7 @@
 -- @include waiting
 -- @include allotment
 local round = round_read(KEYS[1], ARGV[2])
-if not round or redis.call('HLEN', KEYS[2]) ~= round.given then return { CODE.fenced } end
-if redis.call('EXISTS', KEYS[3]) == 0 then return { CODE.fenced } end
+if not round or redis.call('HLEN', KEYS[2]) ~= round.given or redis.call('EXISTS', KEYS[3]) == 0 then return { CODE.fenced } end
 local order, worker, claims = order_read(KEYS[4]), 'w:' .. ARGV[3], waiting_claims(ARGV[5])
 local held, puts, behind = waiting_held(KEYS[2], claims), {}, {}
 local low = order_low(order, KEYS[4], worker, tonumber(ARGV[4]), waiting_oldest(KEYS[5]))
@@ -44,10 +44,10 @@ order.frontier = math.max(order.frontier, taken)
 for _, claim in ipairs(behind) do due[#due + 1] = claim end
 
 local refused, records, granted = allotment_decide(round, due, waiting_held(KEYS[2], due))
-local keys, notice = { holders = KEYS[2], log = KEYS[3] }, round_answer(round, ARGV[1])
+local keys, notice, decided = { holders = KEYS[2], log = KEYS[3] }, round_answer(round, ARGV[1]), {}
 if #granted > 0 then notice = allotment_write(round, keys, ARGV[1], records, granted) end
+if ARGV[6] then allotment_scopes(KEYS[2], ARGV[6], claims, held, records) end
 order_write(order, KEYS[4], worker, ARGV[1], waiting_oldest(KEYS[5]))
-local decided = {}
 for i, claim in ipairs(claims) do
   local record, refusal = held[i] or records[claim.holder], refused[claim.member]
   if record then

@@ -9,6 +9,7 @@
 -- @arg users    MessagePack array of holder keys, at most 512
 -- @arg pools    a byte a claim, or one byte for all
 -- @arg engine   at the level fenced who asks, else empty
+-- @arg vias     left out where no key with a scope asked, else as scripts/lib/scopes.lua reads it
 -- @reply [outcome, notice, first, rest, exceptions, reserve]: granted when the batch was decided, unavailable when it passes
 --        the reserve (nothing was done), else fenced. Claims not among the exceptions have the outcome `rest`: granted
 --        (first, first+1, …), sold_out, not_open, paused, closed, fenced (a hold, or what is left of the pool is
@@ -17,6 +18,7 @@
 -- @include round
 -- @include notice
 -- @include log
+-- @include scopes
 -- @include shut
 -- @include engines
 local round = round_read(KEYS[1], ARGV[2])
@@ -51,10 +53,8 @@ for i = 1, #users do
 end
 if round.sequence > (round.reserve or round.sequence) then return { CODE.unavailable } end
 if puts_n == 0 then return { CODE.granted, round_answer(round, ARGV[1]), first, rest, table.concat(exceptions), round.reserve } end
-local logged, logged_pools = ARGV[3], pools
-if puts_n < 2 * #users then logged, logged_pools = log_repack(puts, puts_n) end
 redis.call('HSET', KEYS[2], unpack(puts))
-redis.call('XADD', KEYS[3], round.sequence .. '-*', 'at', round.now, 'users', logged, 'pools', logged_pools)
+log_claims(KEYS[3], round, ARGV, users, puts, puts_n)
 local counts = { 'sequence', round.sequence }
 for pool = 0, round.pools - 1 do counts[2 * pool + 3], counts[2 * pool + 4] = 'g' .. pool, granted[pool] end
 return { CODE.granted, round_write(round, ARGV[1], unpack(counts)), first, rest, table.concat(exceptions), round.reserve }

@@ -27,6 +27,8 @@ export interface Claim {
   readonly slot: number
   readonly sequence: number
   readonly granted_at: string
+  /** Of a claim that a key reads: the scope of the key that claimed it, where that has one. */
+  readonly via?: string
 }
 
 export interface Voucher {

@@ -1,5 +1,7 @@
 -- Grants in the order of arrival: who gets the next sequence, and how that is kept. A holder's record has 21 bytes here, the
--- first five as everywhere: sequence u32, pool u8, then the tie of the claim that won it, and f64 ms when it was granted.
+-- first five as everywhere: sequence u32, pool u8, then the tie of the claim that won it, and f64 ms when it was granted. Behind
+-- them is the scope of the key by which that claim came, once its worker has asked for it: any worker may grant it, and what waits
+-- has no room for a scope that older nodes would not take for a part of the holder.
 
 -- Decides claims in their order. Gives the outcomes of the refused by member, the new records by holder (sequence u32, pool
 -- u8, tie, f64 ms when it was granted), and holders and grants in turn as the log wants them.
@@ -32,4 +34,18 @@ local function allotment_write(round, keys, channel, records, granted)
   redis.call('HSET', keys.holders, unpack(puts))
   redis.call('XADD', keys.log, round.sequence .. '-*', 'at', round.now, 'users', users, 'pools', pools)
   return round_write(round, channel, unpack(counts))
+end
+
+-- Adds their scopes to the records that claims of this call won. `vias` is one scope for all claims, or the scopes in use with
+-- commas, a line end, and u16 big endian a claim: the place of its scope, 0 for none.
+local function allotment_scopes(key, vias, claims, held, records)
+  local head, scopes, puts = vias:find('\n', 1, true), {}, {}
+  for scope in vias:sub(1, head and head - 1):gmatch('[^,]+') do scopes[#scopes + 1] = scope end
+  for i, claim in ipairs(claims) do
+    local record, scope = held[i] or records[claim.holder], scopes[head and struct.unpack('>H', vias, head + 2 * i - 1) or 1]
+    if record and scope and #record == 21 and record:sub(6, 13) == claim.tie then
+      puts[#puts + 1], puts[#puts + 2] = claim.holder, record .. scope
+    end
+  end
+  if #puts > 0 then redis.call('HSET', key, unpack(puts)) end
 end

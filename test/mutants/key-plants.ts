@@ -224,6 +224,8 @@ const FILE_PLANTS: readonly Plant[] = [
   ),
 ]
 
+const OF_CLAIMS = 'server/claim-scopes'
+
 const SCOPE_PLANTS: readonly Plant[] = [
   plant(
     'scopes: a redemption does not say who acted',
@@ -248,6 +250,84 @@ const SCOPE_PLANTS: readonly Plant[] = [
     'engine/campaign/voucher/histories.ts',
     ["const ANSWERED = ['redeem', 'reverse']", "const ANSWERED = ['reverse', 'hold']"],
     'server/scoped-keys',
+  ),
+  plant(
+    'scopes: a single claim does not say by whose key it came',
+    'engine/server/answers/claim.ts',
+    ['  ask.via = caller.via\n', ''],
+    OF_CLAIMS,
+  ),
+  plant(
+    'scopes: the claims of a batch do not say by whose key they came',
+    'engine/server/routes/claim-routes.ts',
+    ['round.askMany(requests, resolve, caller.via)', 'round.askMany(requests, resolve)'],
+    OF_CLAIMS,
+  ),
+  plant(
+    'scopes: claims of a packed frame do not say by whose key they came',
+    'engine/server/stream/stream.ts',
+    ['packResults(id, answers)), caller.via)', 'packResults(id, answers)))'],
+    OF_CLAIMS,
+  ),
+  plant(
+    'scopes: a user is told by whose key they hold',
+    'engine/server/routes/claim-routes.ts',
+    ["may(caller, 'read') ? await userClaims.viaOf", "may(caller, 'public') ? await userClaims.viaOf"],
+    OF_CLAIMS,
+  ),
+  plant(
+    'scopes: a batch that goes on with an ask counts its claims from the first',
+    'engine/campaign/claim/claim-queue.ts',
+    ['const taken = Math.min(left, count - (i === 0 ? from : 0))', 'const taken = Math.min(left, count)'],
+    'unit/claim-queue',
+  ),
+  plant(
+    'scopes: every claim costs a look for scopes',
+    'engine/store/data/claim-store.ts',
+    ['    if (vias) args.push(vias)\n', "    args.push(vias ?? '')\n"],
+    'script/claim',
+  ),
+  plant(
+    'scopes: the log has those of the claims that were not granted, too',
+    'scripts/lib/scopes.lua',
+    ['if not head or puts_n == 2 * #users then', 'if puts_n > 0 then'],
+    'script/claim',
+  ),
+  plant(
+    'scopes: who is refused in one pool leaves their scope to the grant in another',
+    'scripts/lib/scopes.lua',
+    [' and (#pools == 1 or pools:sub(i, i) == puts[at + 1]:sub(5))', ''],
+    'script/claim',
+  ),
+  plant(
+    'scopes: a sequence that went to somebody else says their scope',
+    'engine/store/data/claim-store.ts',
+    ['    if (partsOf(holder).userId !== userId) return undefined\n', ''],
+    'script/claim',
+  ),
+  plant(
+    'scopes: in a strict round whoever asks again leaves their scope to the grant of another claim',
+    'scripts/lib/allotment.lua',
+    [' and record:sub(6, 13) == claim.tie then\n      puts', ' then\n      puts'],
+    'script/allot',
+  ),
+  plant(
+    'scopes: a strict round adds a scope behind another one',
+    'scripts/lib/allotment.lua',
+    [' and #record == 21', ''],
+    'script/allot',
+  ),
+  plant(
+    'scopes: a strict round forgets whose key a claim came by',
+    'engine/campaign/claim/arrival-queue.ts',
+    ['via: ask.via, asked', 'via: undefined, asked'],
+    OF_CLAIMS,
+  ),
+  plant(
+    'scopes: the grants of strict rounds are listed without',
+    'engine/server/routes/claim-routes.ts',
+    ['isStrict(round.view.config) ? claims.withVias', "'' ? claims.withVias"],
+    OF_CLAIMS,
   ),
   plant(
     'scopes: every scope is a merchant',

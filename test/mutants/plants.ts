@@ -83,7 +83,7 @@ export const PLANTS: readonly Plant[] = [
   ),
   plant(
     'the log keeps who was refused, too',
-    'scripts/claim.lua',
+    'scripts/lib/scopes.lua',
     ['if puts_n < 2 * #users then', 'if false then'],
     'script/claim',
   ),

@@ -298,7 +298,10 @@ export const STORE_PLANTS: readonly Plant[] = [
   plant(
     'one round in doubt keeps all claims of a user from being listed',
     'engine/server/routes/lookup-routes.ts',
-    ['claimOf(services, round, userId, slot).catch(doubtIn)', 'claimOf(services, round, userId, slot)'],
+    [
+      'claimOf(services, round, { userId, slot, caller }).catch(doubtIn)',
+      'claimOf(services, round, { userId, slot, caller })',
+    ],
     'server/damaged-rounds',
   ),
   plant(

@@ -11,6 +11,7 @@ import { codeOf } from '../../engine/base/codes.ts'
 import { holdersIn } from '../../engine/base/holder.ts'
 import * as keys from '../../engine/store/connection/keys.ts'
 import { ALLOT_HEAD_BYTES, TIE_BYTES } from '../../engine/store/data/allot-store.ts'
+import { packVias } from '../../engine/store/data/claim-store.ts'
 import { openScriptRoom } from '../support/script-room.ts'
 import { below, random } from '../support/seed.ts'
 
@@ -26,6 +27,7 @@ interface Claim {
   readonly tie?: number
   readonly pool?: number
   readonly again?: boolean
+  readonly via?: string
 }
 
 const T = 1_764_000_000_000_000
@@ -44,7 +46,8 @@ function pack({ holder, stamp, tie = 0, pool = 0, again = false }: Claim): Buffe
 /** One call of a worker; what it brought, as `holder outcome sequence`, and the frontier relative to T. */
 async function call(id: string, worker: string, mark: number, claims: readonly Claim[] = [], epoch = room.epoch) {
   const packed = Buffer.concat(claims.map(pack))
-  const allotment = await room.allotments.allot(id, epoch, { worker, mark: T + mark }, packed)
+  const vias = packVias(claims.map(({ via }) => [via, 1]))
+  const allotment = await room.allotments.allot(id, epoch, { worker, mark: T + mark }, packed, vias)
   const told = allotment.decided.map(
     ({ index, outcome, sequence }) => `${claims[index]?.holder} ${codeOf(outcome)} ${sequence}`,
   )
@@ -110,6 +113,36 @@ test('a claim that is sent again finds its grant; a second one of the same holde
   await call(id, 'b', 30)
   expect((await call(id, 'a', 30, both)).told).toEqual(['v granted 2', 'v replayed 2'])
   expect(await room.log(id)).toHaveLength(before.length + 1)
+})
+
+test('a scope is kept with the grant that its claim won, whoever granted it, once its worker asks; no other one follows', async () => {
+  const id = await newRound({ totals: [5, 5] })
+  await call(id, 'b', 1)
+  const won = claim('u', 5, { tie: 1, via: 'alipay' })
+  const lost = claim('u', 6, { tie: 2, pool: 1, via: 'wechat' })
+  expect((await call(id, 'a', 9, [won])).told).toEqual([])
+  const vias = async () =>
+    Promise.all([1, 2].map((_, i) => room.claims.viaOf(id, i + 1, ['u', 'v'][i] as string, true)))
+  expect((await call(id, 'b', 12, [lost])).told, 'b grants what a brought').toEqual(['u replayed 1'])
+  expect((await room.holders(id)).u).toEqual({ sequence: 1, pool: 0, bytes: 21 })
+  for (let again = 0; again < 2; again++) {
+    expect((await call(id, 'a', 13, [{ ...won, again: true }])).told).toEqual(['u granted 1'])
+    expect((await call(id, 'b', 14, [{ ...lost, again: true }])).told).toEqual(['u replayed 1'])
+    expect([await vias(), (await room.holders(id)).u?.bytes]).toEqual([['alipay', undefined], 27])
+  }
+  const mixed = [claim('v', 20, { tie: 3 }), claim('w', 20, { tie: 4, via: 'wechat' }), claim('x', 21, { via: 'm.1' })]
+  await call(id, 'b', 30)
+  expect((await call(id, 'a', 30, mixed)).told).toEqual(['v granted 2', 'w granted 3', 'x granted 4'])
+  const rows: unknown[] = []
+  for await (const { holders, viaOf } of room.claims.withVias(id, room.claims.batches(id, 1)))
+    for (const [i, holder] of holders.entries()) rows.push([holder, viaOf?.(i)])
+  expect(rows).toEqual([
+    ['u', 'alipay'],
+    ['v', undefined],
+    ['w', 'wechat'],
+    ['x', 'm.1'],
+  ])
+  expect(await room.claims.holding(id, 'w')).toEqual({ sequence: 3, pool: 0 })
 })
 
 test('what comes behind the frontier is late: behind everybody, counted, and never lost', async () => {

@@ -5,11 +5,12 @@
  * counts that every outcome that the script names was answered at least once in this file.
  */
 
-import { afterAll, beforeAll, expect, test } from 'vitest'
+import { afterAll, beforeAll, expect, test, vi } from 'vitest'
 import { CODES } from '../../engine/base/codes.ts'
 import { holdersIn } from '../../engine/base/holder.ts'
 import { BATCH_CLAIMS_MAX } from '../../engine/base/limits.ts'
 import * as keys from '../../engine/store/connection/keys.ts'
+import { packVias } from '../../engine/store/data/claim-store.ts'
 import type { Notice } from '../../engine/store/data/notice.ts'
 import { openScriptRoom, packUsers } from '../support/script-room.ts'
 
@@ -295,6 +296,49 @@ test('at the level fenced a batch that passes the reserve is not begun', async (
   expect(await decide(['a', 'b'])).toEqual({ again: false })
   expect(await decide(['a'])).toMatchObject({ first: 1, reserve: 1 })
   expect(await room.holders(id)).toEqual({ a: { sequence: 1, pool: 0, bytes: 5 } })
+})
+
+test('the log has the scope of the key of each grant, and nothing more where no key with a scope asked', async () => {
+  const sent = vi.spyOn(room.link, 'send')
+  const id = await room.newRound({ totals: [2, 2] })
+  const claim = (rows: readonly (readonly [user: string, pool: number, via?: string])[]) => {
+    const pools = Buffer.from(rows.map(([, pool]) => pool))
+    const vias = packVias(rows.map(([, , via]) => [via, 1]))
+    return room.claims.claim(id, room.epoch, packUsers(rows.map(([user]) => user)), pools, vias)
+  }
+  const entry = async () => Object.keys((await room.log(id)).at(-1)?.fields ?? {})
+  await claim([['plain', 0]])
+  expect([sent.mock.lastCall?.[2].length, await entry()]).toEqual([5, ['at', 'users', 'pools']])
+  await claim([['a', 1, 'alipay']])
+  expect([sent.mock.lastCall?.[2].length, await entry()]).toEqual([6, ['at', 'users', 'pools', 'via']])
+  // One who held, one whom the first pool refuses and the second grants, one twice by two keys, one without a scope.
+  const mixed = await claim([
+    ['a', 0, 'wechat'],
+    ['b', 0, 'alipay'],
+    ['c', 0, 'alipay'],
+    ['c', 1, 'wechat'],
+    ['c', 1, 'alipay'],
+    ['d', 1],
+  ])
+  expect([...mixed.sequences]).toEqual([2, 3, 0, 4, 4, 0])
+  const vias = await Promise.all(['plain', 'a', 'b', 'c'].map((user, i) => room.claims.viaOf(id, i + 1, user)))
+  expect(vias).toEqual([undefined, 'alipay', 'alipay', 'wechat'])
+  expect(await room.claims.viaOf(id, 3, 'another'), 'somebody else').toBeUndefined()
+  expect((await room.claims.batchOf(id, 1))?.viaOf).toBeUndefined()
+  sent.mockRestore()
+})
+
+test('a batch of 512 may come by as many keys, and a batch by one key has its scope once', async () => {
+  const id = await room.newRound({ totals: [2000] })
+  const users = names(BATCH_CLAIMS_MAX)
+  const scopes = users.map((_, i) => (i % 3 === 0 ? undefined : `scope-${i}`))
+  const packed = packVias(scopes.map(via => [via, 1]))
+  await room.claims.claim(id, room.epoch, packUsers(users), Buffer.from([0]), packed)
+  const batch = await room.claims.batchOf(id, BATCH_CLAIMS_MAX)
+  expect(users.map((_, i) => batch?.viaOf?.(i))).toEqual(scopes)
+  await room.claims.claim(id, room.epoch, packUsers(names(9, 'v')), Buffer.from([0]), packVias([['alipay', 9]]))
+  expect((await room.log(id)).at(-1)?.fields.via).toBe('alipay')
+  expect(packVias([[undefined, 512]])).toBeUndefined()
 })
 
 test('every outcome that the script names was answered', () => {

@@ -10,6 +10,7 @@ import { afterEach, beforeEach, expect, test } from 'vitest'
 import { realClock } from '../../engine/base/clock.ts'
 import { newId, realRandom } from '../../engine/base/random.ts'
 import * as keys from '../../engine/store/connection/keys.ts'
+import { packVias } from '../../engine/store/data/claim-store.ts'
 import { openStore } from '../../engine/store/store.ts'
 import { FencedEngine, type Point } from '../support/fenced-engine.ts'
 import { type RedisProcess, startLocalRedis } from '../support/redis.ts'
@@ -240,6 +241,17 @@ test('the moment that a holder is told is in the journal with his grant, also wh
   const moments = (await two.journal.read(roundId)).grants.filter(({ holder }) => holder === 'b').map(grant => grant.at)
   expect(moments).toHaveLength(2)
   expect(Math.min(...moments)).toBe(at)
+})
+
+test('the scope of a key is in the log of a fenced round too, and whoever asks again changes nothing of it', async () => {
+  const one = await engine()
+  await newRound(one)
+  await one.claim(roundId, packUsers(['a', 'b']), packVias([['alipay', 2]]))
+  expect(await one.store.claims.viaOf(roundId, 2, 'b')).toBe('alipay')
+  for await (const { viaOf } of one.door(roundId).batches(roundId, 1))
+    expect([viaOf?.(0), viaOf?.(1)]).toEqual(['alipay', 'alipay'])
+  expect(await claim(one, 'b')).toEqual(['replayed 2'])
+  expect(await one.store.claims.viaOf(roundId, 2, 'b')).toBe('alipay')
 })
 
 test('nobody is refused on what a replica may lack: he is told to ask again, and a holder beside him holds', async () => {

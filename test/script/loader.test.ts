@@ -13,12 +13,12 @@ import { CODES } from '../../engine/base/codes.ts'
 import { buildScript, checkContract, loadScripts, SCRIPTS, type Script } from '../../engine/store/connection/scripts.ts'
 
 const PINNED: Readonly<Record<string, string>> = {
-  allot: '379a9e0c8de57054307f47906664827c25308d24',
+  allot: '6df06f77efeab7b6103c3a9ec2745c21fb56903d',
   audit: '6fefda800c802a9140fee069063499b252c65a41',
   book: 'b9cef92241190c49c7716d48dd3db32d5e861b4a',
   budget: 'c6d08b0c6b86b0333349423547bead59d4bbed4b',
   'campaign-create': 'bdbe91866badd97ba61c31e487e0bd91b0203592',
-  claim: '58ab208d39ba66f3a744e4a80d100d492e755fb8',
+  claim: '6768e0b796abf048ef6222ab8c7b9134ead24518',
   deactivate: '8f4ea39eeefd3e138b8d86466e15c62ff853ea1e',
   'draw-finish': '19a610f4803ffaf1cd30e89589b278e0ad40618d',
   'draw-grant': '3b4df7e54e92112051fceb2e5f17ad52eb906576',

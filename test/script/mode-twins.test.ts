@@ -11,6 +11,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest'
 import { holderOfTag } from '../../engine/base/holder.ts'
 import * as keys from '../../engine/store/connection/keys.ts'
 import type { ScriptName } from '../../engine/store/connection/scripts.ts'
+import { packVias } from '../../engine/store/data/claim-store.ts'
 import { effort, PATIENCE_MS } from '../support/effort.ts'
 import { newSides, type Sides } from '../support/mode-twins.ts'
 import { openScriptRoom, packUsers } from '../support/script-room.ts'
@@ -119,15 +120,18 @@ const claim: fc.Arbitrary<Arrival> = fc.record({
 })
 
 const ALLOT = [roundState, roundHolders, roundLog, roundOrder, roundWaiting]
-function allotting(worker: string, mark: number, claims: readonly Arrival[], epoch = EPOCH): Step {
-  const words = [epoch, worker, STAMPS_FROM + mark, Buffer.concat(claims.map(packed))]
+function allotting(worker: string, mark: number, claims: readonly Arrival[], epoch = EPOCH, scopes = 0): Step {
+  // By keys without a scope, by one key with a scope, by keys of both kinds.
+  const vias = packVias(claims.map((_, i) => [scopes > 0 ? ['alipay', undefined, 'm.1'][i % scopes] : undefined, 1]))
+  const words = [epoch, worker, STAMPS_FROM + mark, Buffer.concat(claims.map(packed)), ...(vias ? [vias] : [])]
   return {
     text: `${worker} up to ${mark}: ${claims.map(({ holder, stamp }) => `${holder}@${stamp}`)}`,
     run: sides => on(sides, 'allot', ALLOT, [sides.channel, ...words]),
   }
 }
+const [workers, scopes] = [fc.constantFrom('a', 'b', 'c'), fc.constantFrom(0, 1, 3)]
 const allotStep = fc
-  .tuple(fc.constantFrom('a', 'b', 'c'), fc.nat(45), fc.array(claim, { maxLength: 6 }), epochs)
+  .tuple(workers, fc.nat(45), fc.array(claim, { maxLength: 6 }), epochs, scopes)
   .map(words => allotting(...words))
 
 /** Every worker was last seen so long ago, and somebody has waited as long; a negative one is a clock that was set back. */

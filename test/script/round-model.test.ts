@@ -10,6 +10,7 @@
 import fc from 'fast-check'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { CODES, type Code } from '../../engine/base/codes.ts'
+import { packVias } from '../../engine/store/data/claim-store.ts'
 import { effort, PATIENCE_MS } from '../support/effort.ts'
 import { openScriptRoom, packUsers } from '../support/script-room.ts'
 import { EPOCH, latin1, type Name, newTwins, type Twins, type Words } from '../support/script-twins.ts'
@@ -43,17 +44,21 @@ const claimStep = fc
       maxLength: 20,
     }),
     onePool: fc.boolean(),
+    scopes: fc.constantFrom(0, 0, 1, 3),
     epoch: epochs,
   })
-  .map(({ rows, onePool, epoch }): Step => {
+  .map(({ rows, onePool, scopes, epoch }): Step => {
     const holders = rows.map(([user, slot]) => {
       const id = user === 22 ? `u${'long'.repeat(10)}` : `u${user}`
       return slot === 1 ? id : `${id}/${slot}`
     })
     const pools = Buffer.from(onePool ? [rows[0]?.[2] as number] : rows.map(([, , pool]) => pool))
+    // By keys without a scope, by one key with a scope, by keys of both kinds.
+    const scopeOf = (i: number) => ['alipay', undefined, 'm.1'][scopes > 0 ? i % scopes : 1]
+    const vias = packVias(rows.map((_, i) => [scopeOf(i), 1]))
     return {
-      text: `claim ${holders} in ${[...pools]}`,
-      run: twins => twins.run('claim', [epoch, packUsers(holders), pools, '']),
+      text: `claim ${holders} in ${[...pools]}, ${scopes} scopes`,
+      run: twins => twins.run('claim', [epoch, packUsers(holders), pools, '', ...(vias ? [vias] : [])]),
     }
   })
 

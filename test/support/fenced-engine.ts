@@ -101,8 +101,8 @@ export class FencedEngine {
   }
 
   /** One batch of claims; what comes back may be told. */
-  async claim(roundId: string, users: Buffer) {
-    const decision = await this.#rounds.of(roundId).claim(roundId, '', users, Buffer.from([0]))
+  async claim(roundId: string, users: Buffer, vias?: Buffer) {
+    const decision = await this.#rounds.of(roundId).claim(roundId, '', users, Buffer.from([0]), vias)
     await this.#options.passed('answer', this)
     this.#holds.received(roundId, decision.notice)
     return this.#alive(Promise.resolve(decision))

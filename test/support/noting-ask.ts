@@ -18,6 +18,7 @@ export class NotingAsk implements Ask {
   readonly askedAt: number
   readonly pool: number
   readonly name: string
+  via: string | undefined
   #written = 0
 
   constructor(name: string, { count, askedAt, pool }: { count: number; askedAt: number; pool: number }) {

@@ -10,6 +10,7 @@ import { ANSWER_DEADLINE_MS } from '../../engine/base/limits.ts'
 import { ArrivalQueue } from '../../engine/campaign/claim/arrival-queue.ts'
 import type { Round } from '../../engine/campaign/round/round.ts'
 import { ALLOT_HEAD_BYTES, type Allotment, type AllotStore, type Decided } from '../../engine/store/data/allot-store.ts'
+import { viasIn } from '../../engine/store/data/claim-store.ts'
 import { HandClock } from '../support/hand-clock.ts'
 import { NotingAsk } from '../support/noting-ask.ts'
 import { NO_EVENTS } from '../support/round-parts.ts'
@@ -23,6 +24,7 @@ interface Sent {
 interface Call {
   readonly mark: number
   readonly claims: readonly Sent[]
+  readonly vias: Buffer | undefined
   /** Decides the i-th claim as `outcomes[i]` says; undefined waits. */
   readonly answer: (frontier: number, outcomes: readonly (keyof typeof CODES | undefined)[]) => void
   readonly fail: (fault: unknown) => void
@@ -53,7 +55,7 @@ function queueOf(batchClaims = 8, renews?: () => void) {
   const calls: Call[] = []
   const arrived: string[] = []
   const store = {
-    allot: (_round: string, _epoch: string, { mark }: { mark: number }, bytes: Buffer) => {
+    allot: (_round: string, _epoch: string, { mark }: { mark: number }, bytes: Buffer, vias?: Buffer) => {
       const { promise, resolve, reject } = Promise.withResolvers<Allotment>()
       const claims = claimsIn(bytes)
       const answer: Call['answer'] = (frontier, outcomes) => {
@@ -64,7 +66,7 @@ function queueOf(batchClaims = 8, renews?: () => void) {
         )
         resolve({ notice: { ...view.notice } as never, frontier, late: 0, decided })
       }
-      calls.push({ mark, claims, answer, fail: reject })
+      calls.push({ mark, claims, vias, answer, fail: reject })
       return promise
     },
   } as unknown as AllotStore
@@ -80,8 +82,9 @@ function queueOf(batchClaims = 8, renews?: () => void) {
   const start = clock.originMs + clock.monotonicMs()
   /** The stamp of a time in ms after the start. */
   const at = (ms: number) => Math.round((start + ms) * 1000)
-  const push = (name: string, count = 1): NotingAsk => {
+  const push = (name: string, count = 1, via?: string): NotingAsk => {
     const ask = new NotingAsk(name, { count, pool: 0, askedAt: clock.monotonicMs() })
+    ask.via = via
     queue.push(ask)
     return ask
   }
@@ -104,6 +107,26 @@ test('a claim leaves with its stamp, the mark passes it, and what is decided at 
     `0 ${CODES.sold_out.number} 0`,
     `0 ${CODES.granted.number} 3`,
   ])
+})
+
+test('a claim is sent with the scope of whoever asked first each time, and a call without scopes carries none', async () => {
+  const { calls, clock, push, at } = queueOf()
+  push('plain')
+  await turns()
+  calls[0]?.answer(at(0), ['granted'])
+  await turns()
+  const [first, second] = [push('a', 1, 'alipay'), push('a', 1, 'wechat')]
+  push('b')
+  await turns()
+  calls[1]?.answer(at(9), [undefined, 'granted'])
+  await turns()
+  clock.advance(1)
+  await turns()
+  const told = calls.map(({ claims, vias }) => claims.map((_, i) => vias && viasIn(vias)(i)))
+  expect(told).toEqual([[undefined], ['alipay', undefined], ['alipay']])
+  calls[2]?.answer(at(9), ['granted'])
+  await turns()
+  expect([calls[0]?.vias, said(first), said(second)]).toEqual([undefined, ['granted'], ['replayed']])
 })
 
 test('a mark never passes a claim that has not left, and no stamp lies below a mark that was told', async () => {

@@ -13,7 +13,7 @@ import { holdersIn } from '../../engine/base/holder.ts'
 import { ANSWER_DEADLINE_MS } from '../../engine/base/limits.ts'
 import { ClaimQueue } from '../../engine/campaign/claim/claim-queue.ts'
 import type { Round } from '../../engine/campaign/round/round.ts'
-import type { ClaimStore, Decision } from '../../engine/store/data/claim-store.ts'
+import { type ClaimStore, type Decision, viasIn } from '../../engine/store/data/claim-store.ts'
 import { HandClock } from '../support/hand-clock.ts'
 import { NotingAsk, type Told } from '../support/noting-ask.ts'
 import { NO_EVENTS } from '../support/round-parts.ts'
@@ -22,6 +22,7 @@ import { below, random, seed } from '../support/seed.ts'
 interface Call {
   readonly holders: readonly string[]
   readonly pools: readonly number[]
+  readonly vias: Buffer | undefined
   readonly answer: (decision: Decision) => void
   readonly fail: (fault: unknown) => void
 }
@@ -40,12 +41,13 @@ function queueOf({ batchClaims = 8, batchesInFlight = 4 } = {}) {
   /** What was counted as answered without a decision, a word a claim. */
   const refused: string[] = []
   const store = {
-    claim: (_round: string, _epoch: string, packed: Buffer, pools: Buffer) => {
+    claim: (_round: string, _epoch: string, packed: Buffer, pools: Buffer, vias?: Buffer) => {
       const { promise, resolve, reject } = Promise.withResolvers<Decision>()
       const holders = holdersIn(packed)
       calls.push({
         holders,
         pools: pools.length === 1 ? holders.map(() => pools[0] as number) : [...pools],
+        vias,
         answer: resolve,
         fail: reject,
       })
@@ -66,8 +68,9 @@ function queueOf({ batchClaims = 8, batchesInFlight = 4 } = {}) {
     },
   })
   let names = 0
-  const push = (count = 1, pool = 0): NotingAsk => {
+  const push = (count = 1, pool = 0, via?: string): NotingAsk => {
     const ask = new NotingAsk(`a${names++}`, { count, pool, askedAt: clock.monotonicMs() })
+    ask.via = via
     queue.push(ask)
     return ask
   }
@@ -96,6 +99,30 @@ function decisionOf(each: readonly Told[], at = 1000): Decision {
 }
 const grantAll = (call: Call, from = 1): void =>
   call.answer(decisionOf(call.holders.map((_, i) => ({ code: 'granted', sequence: from + i, pool: 0 }))))
+
+test('a batch carries the scopes of its claims, also where an ask is cut, and nothing where none has a scope', async () => {
+  const { calls, push } = queueOf({ batchesInFlight: 1 })
+  push(2)
+  await settled()
+  push(3, 0, 'alipay')
+  push(2)
+  push(10, 0, 'wechat')
+  push(1, 0, 'alipay')
+  push(4)
+  for (let call = 0; call < 4; call++) {
+    grantAll(calls[call]!)
+    await settled()
+  }
+  const { length } = calls
+  const told = calls.map(({ holders, vias }) => holders.map((_, i) => vias && viasIn(vias)(i)))
+  const times = <Word>(count: number, word: Word): Word[] => Array<Word>(count).fill(word)
+  expect(told.slice(0, 3)).toEqual([
+    times(2, undefined),
+    [...times(3, 'alipay'), ...times(2, undefined), ...times(3, 'wechat')],
+    [...times(7, 'wechat'), 'alipay'],
+  ])
+  expect([length, calls[0]?.vias, calls[3]?.vias]).toEqual([4, undefined, undefined])
+})
 
 test('what arrives in one turn of the event loop leaves together, what arrives later with the next', async () => {
   const { calls, push } = queueOf()

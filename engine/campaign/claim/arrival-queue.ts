@@ -23,6 +23,7 @@ import {
   type Decided,
   TIE_BYTES,
 } from '../../store/data/allot-store.ts'
+import { packVias } from '../../store/data/claim-store.ts'
 import type { Ask } from '../round/asks.ts'
 import type { DeciderParts } from '../round/round.ts'
 import { Backlog, GRACE_MS, stampOf } from './claim-queue.ts'
@@ -39,6 +40,8 @@ interface Arrival {
   readonly stamp: number
   readonly tie: Buffer
   readonly pool: number
+  /** The scope of the key that asked first. */
+  readonly via: string | undefined
   readonly asked: { readonly ask: Ask; readonly place: number }[]
   /** It was sent, so it may have been registered. */
   registered: boolean
@@ -71,6 +74,8 @@ export class ArrivalQueue implements Queue {
   #awaited = 0
   #busy = false
   #scheduled = false
+  /** A key with a scope asked here: from then on each call is looked through for scopes. */
+  #scoped = false
   #heartbeat: (() => void) | undefined
 
   constructor(options: ArrivalQueueOptions) {
@@ -88,6 +93,7 @@ export class ArrivalQueue implements Queue {
   }
 
   push(ask: Ask): void {
+    if (ask.via !== undefined) this.#scoped = true
     const stamp = Math.max(stampOf(this.#options.clock, ask.askedAt), this.#mark + 1)
     for (let place = 0; place < ask.count; place++) {
       const end = ask.write(this.#scratch, 0, 1)
@@ -98,7 +104,7 @@ export class ArrivalQueue implements Queue {
         continue
       }
       const tie = this.#tieOf(stamp, holder)
-      const arrival = { holder, stamp, tie, pool: ask.pool, asked: [{ ask, place }], registered: false }
+      const arrival = { holder, stamp, tie, pool: ask.pool, via: ask.via, asked: [{ ask, place }], registered: false }
       this.#waiting.set(keyOf(ask.pool, holder), arrival)
       this.#fresh.push(arrival)
     }
@@ -147,6 +153,7 @@ export class ArrivalQueue implements Queue {
     const sent = this.#take(batchClaims)
     const again = new Set(sent.filter(({ registered }) => registered))
     const claims = Buffer.concat(sent.map(bytesOf))
+    const vias = this.#scoped ? packVias(sent.map(({ via }) => [via, 1])) : undefined
     for (const arrival of sent) arrival.registered = true
     this.#sent = sent
     const sentAt = clock.monotonicMs()
@@ -156,7 +163,7 @@ export class ArrivalQueue implements Queue {
     try {
       const epochs = { epoch: () => view.notice.epoch, renew }
       const own = { worker, mark: this.#mark }
-      const allotment = await askRenewed(epochs, epoch => store.allot(view.id, epoch, own, claims))
+      const allotment = await askRenewed(epochs, epoch => store.allot(view.id, epoch, own, claims, vias))
       if (allotment.notice.epoch !== view.notice.epoch)
         throw new Fault('unknown', 'it was decided in an epoch that a fail-over ended')
       this.#settle(sent, allotment, sentAt)

@@ -18,7 +18,7 @@ import type { Clock } from '../../base/clock.ts'
 import { CODES } from '../../base/codes.ts'
 import { HOLDER_BYTES_MAX, writeArrayHead } from '../../base/holder.ts'
 import { ANSWER_DEADLINE_MS } from '../../base/limits.ts'
-import type { Decision } from '../../store/data/claim-store.ts'
+import { type Decision, packVias } from '../../store/data/claim-store.ts'
 import type { Ask } from '../round/asks.ts'
 import type { DeciderParts } from '../round/round.ts'
 import type { Queue } from './ordered.ts'
@@ -32,6 +32,8 @@ interface Batch {
   readonly holders: Buffer
   /** A byte of pool each, or one for all. */
   readonly pools: Buffer
+  /** The scopes of the keys that asked, where one has a scope. */
+  readonly vias: Buffer | undefined
   /** Whose claims it has, oldest first: the first one's from its claim `from` on, the last one's as many as went in. */
   readonly asks: readonly Ask[]
   readonly from: number
@@ -122,6 +124,8 @@ export class ClaimQueue implements Queue {
   #waiting = 0
   #inFlight = 0
   #scheduled = false
+  /** A key with a scope asked here: from then on each batch is looked through for scopes. */
+  #scoped = false
   #buffer: Buffer
 
   constructor(options: QueueOptions) {
@@ -146,6 +150,7 @@ export class ClaimQueue implements Queue {
 
   push(ask: Ask): void {
     this.#asks.push(ask)
+    if (ask.via !== undefined) this.#scoped = true
     this.#waiting += ask.count
     this.#schedule()
   }
@@ -209,7 +214,9 @@ export class ClaimQueue implements Queue {
     const holders = Buffer.from(this.#buffer.subarray(0, at))
     const sentAt = clock.monotonicMs()
     this.#backlog.took(claims, this.#waiting, sentAt)
-    const batch = { holders, pools: poolBytes(asks, from, claims), asks, from, claims, sentAt, givenUp: 0 }
+    const pools = poolBytes(asks, from, claims)
+    const vias = this.#scoped ? viasOf(asks, from, claims) : undefined
+    const batch = { holders, pools, vias, asks, from, claims, sentAt, givenUp: 0 }
     this.#inFlight++
     this.#dispatched.add(batch)
     this.#ask(batch, this.#options.renew)
@@ -219,7 +226,7 @@ export class ClaimQueue implements Queue {
     const { store, round } = this.#options
     const { view } = round
     const { epoch } = view.notice
-    store.claim(view.id, epoch, batch.holders, batch.pools).then(
+    store.claim(view.id, epoch, batch.holders, batch.pools, batch.vias).then(
       decision => this.#settle(batch, decision),
       fault => {
         if (!renew || !(fault instanceof Fault) || fault.code !== 'fenced') return this.#fail(batch, fault)
@@ -300,6 +307,18 @@ function poolBytes(asks: readonly Ask[], from: number, claims: number): Buffer {
     at = end
   }
   return pools
+}
+
+/** The scope a claim, in the order of the batch. */
+function viasOf(asks: readonly Ask[], from: number, claims: number): Buffer | undefined {
+  let left = claims
+  return packVias(
+    asks.map(({ via, count }, i) => {
+      const taken = Math.min(left, count - (i === 0 ? from : 0))
+      left -= taken
+      return [via, taken]
+    }),
+  )
 }
 
 const ofAnother = ({ epoch }: Decision['notice']): Fault =>

@@ -58,6 +58,8 @@ interface Asking {
   readonly deadline: number
   /** It may have been executed without an answer: in an epoch that was left meanwhile, or by a copy on an earlier connection. */
   doubt: boolean
+  /** The scopes of its claims. */
+  readonly vias?: Buffer | undefined
 }
 
 /** How long an ending engine waits for replicas that may be away, milliseconds. */
@@ -105,8 +107,8 @@ export class FencedRound implements RoundFence {
   }
 
   /** Decides a batch in the epoch that this engine has joined, whatever the caller believes. */
-  async claim(_roundId: string, _epoch: string, holders: Buffer, pools: Buffer): Promise<Decision> {
-    const asking: Asking = { deadline: this.#options.clock.monotonicMs() + ANSWER_DEADLINE_MS, doubt: false }
+  async claim(_roundId: string, _epoch: string, holders: Buffer, pools: Buffer, vias?: Buffer): Promise<Decision> {
+    const asking: Asking = { deadline: this.#options.clock.monotonicMs() + ANSWER_DEADLINE_MS, doubt: false, vias }
     for (;;) {
       const epoch = this.#epoch ?? (await this.#ready(asking))
       const decision = await this.#decide(epoch, asking, holders, pools)
@@ -184,7 +186,7 @@ export class FencedRound implements RoundFence {
 
   async #decide(epoch: string, asking: Asking, holders: Buffer, pools: Buffer): Promise<Decision | undefined> {
     const { claims, engine, journal } = this.#options
-    const decision = await claims.decide(this.roundId, epoch, holders, pools, engine).catch(cause => {
+    const decision = await claims.decide(this.roundId, epoch, holders, pools, engine, asking.vias).catch(cause => {
       if (!(cause instanceof Fault && cause.code === 'fenced')) {
         this.look().catch(this.#options.failed)
         throw cause

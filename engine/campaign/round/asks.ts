@@ -26,6 +26,8 @@ export interface Ask {
   readonly askedAt: number
   /** One pool for all claims of an ask. */
   readonly pool: number
+  /** The scope of the key that asks, which a round that is not drawn keeps with what is granted. */
+  readonly via?: string | undefined
   /** Writes the next `count` holder keys; each is written once and in order. Returns the place behind them. */
   write(into: Buffer, at: number, count: number): number
   /**
@@ -45,11 +47,14 @@ export class Answers {
   readonly pools: Uint8Array
   /** Milliseconds since 1970, Redis's clock; 0 while it is not known. Empty where nobody asked for moments. */
   readonly ats: Float64Array
+  /** The scope of the key that asks. */
+  readonly via: string | undefined
   #open: number
   readonly #done: (answers: Answers) => void
 
-  constructor(count: number, done: (answers: Answers) => void, timed: boolean) {
+  constructor(count: number, done: (answers: Answers) => void, timed: boolean, via?: string) {
     this.count = count
+    this.via = via
     this.outcomes = new Uint8Array(count).fill(CODES.unknown.number)
     this.sequences = new Uint32Array(count)
     this.pools = new Uint8Array(count)
@@ -110,6 +115,10 @@ export class ManyAsk implements Ask {
     this.count = options.count
     this.pool = options.pool
     this.askedAt = options.askedAt
+  }
+
+  get via(): string | undefined {
+    return this.#answers.via
   }
 
   write(into: Buffer, at: number, count: number): number {

@@ -112,6 +112,8 @@ export class SingleAsk implements Ask, ClaimRequest {
   readonly nonce: string | undefined
   readonly salt: string | undefined
   pool: number
+  /** The scope of the key that asks. */
+  via: string | undefined
   askedAt = 0
   /** An outcome number of the table; what follows is set where it is granted or replayed. */
   outcome: number = CODES.unknown.number
@@ -141,6 +143,7 @@ export class SingleAsk implements Ask, ClaimRequest {
     this.nonce = nonce
     this.salt = salt
     this.pool = pool
+    this.via = undefined
     this.done = done
   }
 
@@ -228,15 +231,15 @@ export class Round {
   }
 
   /** Asks for `count` claims of slot 1 in one pool, their user ids packed as MessagePack strings in `users`. */
-  askPacked(users: Uint8Array, count: number, pool: number, done: (answers: Answers) => void): void {
+  askPacked(users: Uint8Array, count: number, pool: number, done: (answers: Answers) => void, via?: string): void {
     const now = this.#use()
-    this.decider.askPacked(users, pool, this.#answers(count, done, false), now)
+    this.decider.askPacked(users, pool, this.#answers(count, done, false, via), now)
   }
 
   /** Asks for claims that may differ in slot and pool. A place without a request is refused with its number. */
-  askMany(requests: readonly (ClaimRequest | number)[], done: (answers: Answers) => void): void {
+  askMany(requests: readonly (ClaimRequest | number)[], done: (answers: Answers) => void, via?: string): void {
     const now = this.#use()
-    this.decider.askMany(requests, this.#answers(requests.length, done, true), now)
+    this.decider.askMany(requests, this.#answers(requests.length, done, true, via), now)
   }
 
   sweep(now: number): void {
@@ -318,13 +321,13 @@ export class Round {
     return this.#usedAt
   }
 
-  #answers(count: number, done: (answers: Answers) => void, timed: boolean): Answers {
+  #answers(count: number, done: (answers: Answers) => void, timed: boolean, via: string | undefined): Answers {
     this.#load.unanswered += count
     const answered = (answers: Answers) => {
       this.#load.unanswered -= count
       done(answers)
     }
-    return new Answers(count, answered, timed)
+    return new Answers(count, answered, timed, via)
   }
 
   #answer(asks: readonly SingleAsk[]): void {

@@ -9,6 +9,7 @@ import { signerIn } from '../../auth/callers.ts'
 import { rfc3339 } from '../../base/clock.ts'
 import { type LedgerEntry, legOf } from '../../store/data/ledger-store.ts'
 import type { Store } from '../../store/store.ts'
+import { isStrict } from '../round/round-config.ts'
 import type { Voucher, Vouchers } from './vouchers.ts'
 
 export interface HistoryEvent {
@@ -58,11 +59,18 @@ export class Histories {
       if (entry.voucher === field && entry.kind in EVENTS) entries.push(entry)
     const answers = entries.map(({ kind, ref = '' }) => (ANSWERED.includes(kind) ? ref : ''))
     const vias = await this.#store.ledger.viasOf(campaignId, answers)
-    const events: HistoryEvent[] = [{ at: rfc3339(grantedAt), event: 'granted' }]
+    const via = await this.#claimedBy(voucher)
+    const events: HistoryEvent[] = [{ at: rfc3339(grantedAt), event: 'granted', ...(via ? { via } : {}) }]
     for (const [i, entry] of entries.entries()) events.push(shown(entry, vias[i]))
     const { state } = await this.#vouchers.now(voucher)
     if (state === 'expired') events.push({ at: rfc3339(facts.expiresAt), event: 'expired' })
     return events
+  }
+
+  /** The scope of the key that claimed it, where the round has it. */
+  #claimedBy({ round: { view }, facts, userId }: Voucher): Promise<string | undefined> {
+    const sequence = Math.floor(facts.serial / view.vouchers.length) + 1
+    return this.#store.claims.viaOf(view.id, sequence, userId, isStrict(view.config))
   }
 }
 

@@ -8,6 +8,7 @@ import type { Receipt } from '../../draw/receipt.ts'
 import type { Store } from '../../store/store.ts'
 import type { AnsweredGrant } from '../../wire/claim-json.ts'
 import type { Round } from '../round/round.ts'
+import { isDrawn, isStrict } from '../round/round-config.ts'
 import type { Rounds } from '../round/rounds.ts'
 import type { Vouchers } from './vouchers.ts'
 
@@ -20,13 +21,21 @@ export type UserClaim = HeldClaim | { readonly receipt: Receipt } | { readonly o
 
 export class UserClaims {
   readonly #absences: Store['absences']
+  readonly #claims: Store['claims']
   readonly #rounds: Rounds
   readonly #vouchers: Vouchers
 
-  constructor({ absences }: Pick<Store, 'absences'>, rounds: Rounds, vouchers: Vouchers) {
+  constructor({ absences, claims }: Pick<Store, 'absences' | 'claims'>, rounds: Rounds, vouchers: Vouchers) {
     this.#absences = absences
+    this.#claims = claims
     this.#rounds = rounds
     this.#vouchers = vouchers
+  }
+
+  /** The scope of the key that claimed it, where the round has it: not in a drawn one. */
+  async viaOf({ view: { id, config } }: Round, { userId, sequence }: HeldClaim): Promise<string | undefined> {
+    if (isDrawn(config)) return undefined
+    return this.#claims.viaOf(id, sequence, userId, isStrict(config))
   }
 
   /** Undefined when they hold nothing. Throws Fault where that cannot be known. */

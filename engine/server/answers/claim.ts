@@ -29,7 +29,10 @@ export function askOf(
   const userId = userOf(round, body, caller)
   if (userId instanceof Refusal) return userId
   const pool = poolOf(round, body.pool, caller)
-  return pool instanceof Refusal ? pool : new SingleAsk(round, userId, pool, body, done)
+  if (pool instanceof Refusal) return pool
+  const ask = new SingleAsk(round, userId, pool, body, done)
+  ask.via = caller.via
+  return ask
 }
 
 /** The same for one of many claims. */

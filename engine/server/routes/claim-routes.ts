@@ -10,6 +10,7 @@ import { isUserId, partsOf } from '../../base/holder.ts'
 import { BATCH_BODY_BYTES_MAX, BODY_BYTES_MAX } from '../../base/limits.ts'
 import type { Answers, ClaimRequest } from '../../campaign/round/asks.ts'
 import type { Round, SingleAsk } from '../../campaign/round/round.ts'
+import { isStrict } from '../../campaign/round/round-config.ts'
 import * as shown from '../../wire/answers/claims.ts'
 import { type AnsweredGrant, ClaimJson, claimAnswer, scanClaimBody } from '../../wire/claim-json.ts'
 import { answerEncoding, type Encoding, encode, encodingOf, MEDIA_TYPES } from '../../wire/encoding.ts'
@@ -132,7 +133,7 @@ async function claimBatch(services: Services, { params, body, query, caller }: C
     if (request.code === 'invalid') throw request
     return CODES[request.code].number
   })
-  const answers = await new Promise<Answers>(resolve => round.askMany(requests, resolve))
+  const answers = await new Promise<Answers>(resolve => round.askMany(requests, resolve, caller.via))
   const results = Array.from({ length: answers.count }, (_, i) => shortAnswer(answers, i))
   const level = levelOf(services, query)
   if (!wantsVouchers) return { status: 200, body: { results, ...level } }
@@ -174,33 +175,45 @@ async function readClaim(services: Services, { params, query, caller }: Call) {
   const round = await services.lifecycle.round(roundId)
   const slot = Number(query.get('slot') ?? 1)
   if (!isUserId(userId) || !Number.isInteger(slot)) throw new Refusal('not_found', 'there is no such claim')
-  const found = await claimOf(services, round, userId, slot)
+  const found = await claimOf(services, round, { userId, slot, caller })
   if (!found) throw new Refusal('not_found', `${userId} holds nothing in slot ${slot} of this round`)
   if (found.outcome === 'sold_out') throw new Refusal('sold_out', `${userId} was not drawn`)
   return { status: found.outcome === 'entered' ? 202 : 200, body: { ...found, ...levelOf(services, query) } }
 }
 
-/** How a user stands in a slot of a round, as the API shows it; undefined when they hold nothing. */
-export async function claimOf(services: Services, round: Round, userId: string, slot: number) {
-  const held = await services.userClaims.of(round, userId, slot)
+/**
+ * How a user stands in a slot of a round, as the API shows it; undefined when they hold nothing. By whose key it was claimed is for
+ * keys that read, not for the user.
+ */
+export async function claimOf(
+  { userClaims }: Services,
+  round: Round,
+  { userId, slot, caller }: { readonly userId: string; readonly slot: number; readonly caller: Caller },
+) {
+  const held = await userClaims.of(round, userId, slot)
   if (held === undefined) return undefined
   if ('receipt' in held) return enteredAnswer(held.receipt)
-  if ('codes' in held) return claimAnswer(round.view, held, false, held.states)
-  return { outcome: 'sold_out' }
+  if (!('codes' in held)) return { outcome: 'sold_out' }
+  const answer = claimAnswer(round.view, held, false, held.states)
+  const via = may(caller, 'read') ? await userClaims.viaOf(round, held) : undefined
+  return via === undefined ? answer : { ...answer, claim: { ...answer.claim, via } }
 }
 
 /** A list that ends says that there is no more, so none ends before a fail-over is over, or where the log lacks something. */
 async function* grantRows(services: Services, round: Round, from: number) {
   const { sequence: end, aside } = round.view.notice
   let last = from - 1
-  for await (const batch of round.grants(from)) {
+  const grants = round.grants(from)
+  const { claims } = services.store
+  for await (const batch of isStrict(round.view.config) ? claims.withVias(round.view.id, grants) : grants) {
     for (const [i, holder] of batch.holders.entries()) {
       const sequence = batch.firstSequence + i
       if (sequence < from) continue
       last = sequence
       const { userId, slot } = partsOf(holder)
       const pool = round.view.config.pools[batch.poolOf(i)] as string
-      yield { sequence, user_id: userId, slot, pool, granted_at: rfc3339(batch.at) }
+      const via = batch.viaOf?.(i)
+      yield { sequence, user_id: userId, slot, pool, granted_at: rfc3339(batch.at), ...(via ? { via } : {}) }
     }
   }
   await services.store.fence.assertBound(round.view.id)

@@ -2,7 +2,7 @@
  * One case looked up by the people who answer for it: all claims of a user over all rounds, the redemptions of an order, and
  * the whole history of a voucher. Reading only; a drawn round keeps no names, so there the user's entry is found by what is derived from the id.
  */
-import { reaches } from '../../auth/callers.ts'
+import { type Caller, reaches } from '../../auth/callers.ts'
 import { Fault, Refusal } from '../../base/assert.ts'
 import { isUserId, USER_ID_FORM } from '../../base/holder.ts'
 import type { Round } from '../../campaign/round/round.ts'
@@ -20,10 +20,10 @@ const inDoubt = (id: string, slot: number, problem: string) => ({
   ...{ round_id: id, round_state: 'fenced', slot, outcome: 'fenced', problem },
 })
 
-async function* claimsIn(services: Services, round: Round, userId: string, from: number) {
+async function* claimsIn(services: Services, round: Round, caller: Caller, [userId, from]: readonly [string, number]) {
   const { id, state, config } = round.view
   for (let slot = from; slot <= round.decider.slots; slot++) {
-    const found = await claimOf(services, round, userId, slot).catch(doubtIn)
+    const found = await claimOf(services, round, { userId, slot, caller }).catch(doubtIn)
     if (typeof found === 'string') {
       yield inDoubt(id, slot, found)
       return
@@ -41,7 +41,7 @@ async function* claimsOf(services: Services, { caller, query }: Call, userId: st
   for (const [i, id] of ids.slice(start).entries()) {
     const from = i === 0 ? Number(slot) + 1 : 1
     const round = await services.lifecycle.round(id).catch((cause: unknown) => unreadable(services, id, cause))
-    if (typeof round !== 'string') yield* claimsIn(services, round, userId, from)
+    if (typeof round !== 'string') yield* claimsIn(services, round, caller, [userId, from])
     else if (from === 1) yield inDoubt(id, 1, round)
   }
 }

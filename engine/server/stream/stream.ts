@@ -229,7 +229,7 @@ export class Stream implements StreamHandler {
     this.#withRound(socket, { id, roundId, claims: count }, round => {
       const pool = poolOf(round, frame.pool, caller)
       if (typeof pool !== 'number') return this.#error(socket, id, pool.code, pool.message)
-      round.askPacked(users, count, pool, answers => socket.send(packResults(id, answers)))
+      round.askPacked(users, count, pool, answers => socket.send(packResults(id, answers)), caller.via)
     })
   }
 
@@ -344,11 +344,11 @@ export class Stream implements StreamHandler {
 
   #claims(socket: StreamSocket, { caller }: Session, frame: FrameOf<'claims'>): void {
     if (!may(caller, 'claim-any')) return this.#mayNot(socket, caller)
-    const { id, user_ids } = frame
-    this.#withRound(socket, { id, roundId: frame.round_id, claims: user_ids.length }, round => {
+    const { id, user_ids: ids } = frame
+    this.#withRound(socket, { id, roundId: frame.round_id, claims: ids.length }, round => {
       const pool = poolOf(round, frame.pool, caller)
       if (typeof pool !== 'number') return this.#error(socket, id, pool.code, pool.message)
-      round.askPacked(packHolders(user_ids), user_ids.length, pool, answers => this.#results(socket, id, answers))
+      round.askPacked(packHolders(ids), ids.length, pool, answers => this.#results(socket, id, answers), caller.via)
     })
   }
 

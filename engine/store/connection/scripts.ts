@@ -25,10 +25,10 @@ const BOOK = ['state', 'balances', 'ledger'] as const
 const VOUCHER = [...BOOK, 'vouchers', 'touched', 'due'] as const
 
 export const SCRIPTS = {
-  claim: { keys: ['state', 'holders', 'log'], args: ['channel', 'epoch', 'users', 'pools', 'engine'] },
+  claim: { keys: ['state', 'holders', 'log'], args: ['channel', 'epoch', 'users', 'pools', 'engine', 'vias'] },
   allot: {
     keys: ['state', 'holders', 'log', 'order', 'waiting'],
-    args: ['channel', 'epoch', 'worker', 'mark', 'claims'],
+    args: ['channel', 'epoch', 'worker', 'mark', 'claims', 'vias'],
   },
   enter: {
     keys: ['state', 'draw', 'batches', 'chunk', 'chunk2', 'chunk3', 'seen*'],

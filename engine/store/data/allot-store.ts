@@ -68,18 +68,22 @@ export class AllotStore {
 
   /**
    * Registers claims (ALLOT_HEAD_BYTES and the holder key each) and this worker's mark, microseconds since 1970. Throws
-   * Fault `fenced` when the round's state is missing or of another epoch, `unknown`, `unavailable`.
+   * Fault `fenced` when the round's state is missing or of another epoch, `unknown`, `unavailable`. `vias` are the scopes of the
+   * claims (packVias of claim-store.ts).
    */
   async allot(
     roundId: string,
     epoch: string,
     { worker, mark }: { readonly worker: string; readonly mark: number },
     claims: Buffer,
+    vias?: Buffer,
   ): Promise<Allotment> {
+    const args = [keys.roundChannel(roundId), epoch, worker, mark, claims]
+    if (vias) args.push(vias)
     const { reply, again, executed } = await this.#claims.send(
       this.#script,
       [keys.roundState, keys.roundHolders, keys.roundLog, keys.roundOrder, keys.roundWaiting].map(key => key(roundId)),
-      [keys.roundChannel(roundId), epoch, worker, mark, claims],
+      args,
     )
     const [outcome, notice, frontier, late, decided] = reply
     if (outcome !== CODES.granted.number) throw keysLost(roundId, again || executed)

@@ -4,7 +4,7 @@
  */
 import { assert, Fault } from '../../base/assert.ts'
 import { CODES, type Code, codeOf } from '../../base/codes.ts'
-import { holdersIn } from '../../base/holder.ts'
+import { holdersIn, partsOf } from '../../base/holder.ts'
 import { certain } from '../connection/doubt.ts'
 import * as keys from '../connection/keys.ts'
 import type { Link, Reply } from '../connection/link.ts'
@@ -49,11 +49,19 @@ export interface LogBatch {
   readonly holders: readonly string[]
   /** The pool of the i-th grant. */
   readonly poolOf: (i: number) => number
+  /** The scope of the key that claimed the i-th; absent where no key with one did, and of strict rounds until `withVias`. */
+  readonly viaOf?: (i: number) => string | undefined
 }
 
 /** An exception in a script's reply: index u16, outcome u8, sequence u32, pool u8, big endian. */
 export const EXCEPTION_BYTES = 8
 const RESTORED_PAGE = 1000
+/** A holder's record in a strict round, before the scope that may be behind it. */
+const STRICT_RECORD_BYTES = 21
+/** Holders whose records are asked for in one call. */
+const VIAS_TOGETHER = 512
+const LINE_END = 10
+const PLACE_BYTES = 2
 
 /**
  * The columns of a reply for claims that asked for the pools `asked`; a claim that is no exception has the outcome `rest`, granted ones
@@ -103,10 +111,10 @@ export class ClaimStore {
 
   /**
    * Decides a batch: holder keys as a MessagePack array (array16), and a byte of pool each or one for all. Throws Fault `fenced`
-   * when the round's state is missing or of another epoch, `unknown`, `unavailable`.
+   * when the round's state is missing or of another epoch, `unknown`, `unavailable`. `vias` are the scopes of the claims (packVias).
    */
-  async claim(roundId: string, epoch: string, holders: Buffer, pools: Buffer): Promise<Decision> {
-    return sureOf((await this.decide(roundId, epoch, holders, pools)) as Decision)
+  async claim(roundId: string, epoch: string, holders: Buffer, pools: Buffer, vias?: Buffer): Promise<Decision> {
+    return sureOf((await this.decide(roundId, epoch, holders, pools, '', vias)) as Decision)
   }
 
   /** The same for an engine at the level fenced, with refusals as Redis said them; Unreserved when the batch passes the reserve. */
@@ -116,11 +124,14 @@ export class ClaimStore {
     holders: Buffer,
     pools: Buffer,
     engine = '',
+    vias?: Buffer,
   ): Promise<Decision | Unreserved> {
+    const args = [keys.roundChannel(roundId), epoch, holders, pools, engine]
+    if (vias) args.push(vias)
     const { reply, again, executed } = await this.#claims.send(
       this.#script,
       [keys.roundState(roundId), keys.roundHolders(roundId), keys.roundLog(roundId)],
-      [keys.roundChannel(roundId), epoch, holders, pools, engine],
+      args,
     )
     const [outcome, notice, first, rest, exceptions, reserve] = reply
     if (outcome === CODES.unavailable.number) return { again }
@@ -158,6 +169,49 @@ export class ClaimStore {
       return batch.firstSequence <= sequence ? batch : undefined
     }
     return undefined
+  }
+
+  /** By the key of which scope a user was granted a sequence, as far as the round says; a strict one keeps it with its holders. */
+  async viaOf(roundId: string, sequence: number, userId: string, strict = false): Promise<string | undefined> {
+    const batch = await this.batchOf(roundId, sequence)
+    const place = sequence - (batch?.firstSequence ?? 0)
+    const holder = batch?.holders[place] ?? ''
+    // A fail-over may have given the sequence to somebody else since it was read.
+    if (partsOf(holder).userId !== userId) return undefined
+    return strict ? (await this.#recordedVias(roundId, [holder]))[0] : batch?.viaOf?.(place)
+  }
+
+  /** Batches of a strict round, with the scopes that it keeps with its holders; some batches a call. */
+  async *withVias(roundId: string, batches: AsyncIterable<LogBatch>): AsyncGenerator<LogBatch> {
+    let together: LogBatch[] = []
+    let count = 0
+    for await (const batch of batches) {
+      together.push(batch)
+      count += batch.holders.length
+      if (count < VIAS_TOGETHER) continue
+      yield* await this.#recorded(roundId, together)
+      ;[together, count] = [[], 0]
+    }
+    if (count > 0) yield* await this.#recorded(roundId, together)
+  }
+
+  async #recorded(roundId: string, batches: readonly LogBatch[]): Promise<readonly LogBatch[]> {
+    const vias = await this.#recordedVias(
+      roundId,
+      batches.flatMap(({ holders }) => holders),
+    )
+    let at = 0
+    return batches.map(batch => {
+      const from = at
+      at += batch.holders.length
+      return { ...batch, viaOf: i => vias[from + i] }
+    })
+  }
+
+  /** The scopes that a strict round keeps behind the grants of its holders (scripts/lib/allotment.lua). */
+  async #recordedVias(roundId: string, holders: readonly string[]): Promise<readonly (string | undefined)[]> {
+    const records = await this.#reads.request(client => client.hmgetBuffer(keys.roundHolders(roundId), ...holders))
+    return records.map(record => record?.toString('latin1', STRICT_RECORD_BYTES) || undefined)
   }
 
   /**
@@ -212,12 +266,48 @@ export function logBatch(last: number, fields: readonly Buffer[]): LogBatch | un
   if (fields[2]?.toString('latin1') !== 'users') return undefined
   const holders = holdersIn(fields[3] as Buffer)
   const pools = fields[5] as Buffer
+  const via = fields[6]?.toString('latin1') === 'via' ? { viaOf: viasIn(fields[7] as Buffer) } : {}
   return {
     firstSequence: last - holders.length + 1,
     at: Number(fields[1]?.toString('latin1')),
     holders,
     poolOf: i => pools[pools.length === 1 ? 0 : i] as number,
+    ...via,
   }
+}
+
+/**
+ * The scopes of the keys by which the claims of a batch came, as claim.lua is given them and as the log keeps them: one scope
+ * for all, or the scopes in use with commas, a line end, and u16 big endian a claim: the place of its scope, from 1 on, 0 for
+ * none. `parts` are so many claims each, in their order; undefined where none has a scope. A scope has neither commas nor line
+ * ends (auth/callers.ts). Rejected: a byte a claim, since a batch may have more scopes than that.
+ */
+export function packVias(parts: readonly (readonly [via: string | undefined, claims: number])[]): Buffer | undefined {
+  const names = [...new Set(parts.map(([via]) => via))]
+  const scopes = names.filter(via => via !== undefined)
+  if (scopes.length === 0) return undefined
+  const head = Buffer.from(scopes.join())
+  if (names.length === 1) return head
+  const places = new Map(scopes.map((via, i) => [via, i + 1]))
+  const claims = parts.reduce((sum, [, count]) => sum + count, 0)
+  const packed = Buffer.alloc(head.length + 1 + claims * PLACE_BYTES)
+  let at = packed.writeUInt8(LINE_END, head.copy(packed))
+  for (const [via, count] of parts) {
+    const place = via === undefined ? 0 : (places.get(via) as number)
+    for (let i = 0; i < count; i++) at = packed.writeUInt16BE(place, at)
+  }
+  return packed
+}
+
+/** The scope of the i-th, as it was packed. */
+export function viasIn(packed: Buffer): (i: number) => string | undefined {
+  const end = packed.indexOf(LINE_END)
+  if (end < 0) {
+    const via = packed.toString('latin1')
+    return () => via
+  }
+  const scopes = packed.toString('latin1', 0, end).split(',')
+  return i => scopes[packed.readUInt16BE(end + 1 + i * PLACE_BYTES) - 1]
 }
 
 /** A script found a round's keys not all there, or of another epoch; `again` when it was sent on more than one connection. */

@@ -7,6 +7,7 @@ import { CODES, type Code } from '../../base/codes.ts'
 import { count, hex, moment, sequence, slot, text, voucherState } from './fields.ts'
 import { roundState } from './rounds.ts'
 
+const via = text.meta({ description: 'The scope of the key that claimed it, for keys that may read' })
 const claim = z
   .strictObject({
     id: text,
@@ -16,6 +17,7 @@ const claim = z
     slot,
     sequence,
     granted_at: moment,
+    via: via.optional(),
   })
   .meta({ id: 'Claim' })
 const claimVoucher = z
@@ -82,7 +84,7 @@ const claimResult = z.union([
 export const batchResults = z.strictObject({ results: z.array(claimResult), ...level }).meta({ id: 'BatchResults' })
 
 export const grant = z
-  .strictObject({ sequence, user_id: text, slot, pool: text, granted_at: moment })
+  .strictObject({ sequence, user_id: text, slot, pool: text, granted_at: moment, via: via.optional() })
   .meta({ id: 'Grant' })
 
 const inRound = { round_id: text, campaign_id: text, round_state: roundState, slot }

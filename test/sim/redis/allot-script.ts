@@ -169,10 +169,32 @@ function answers(claims: readonly Asked[], held: readonly (string | undefined)[]
   return decided
 }
 
+/** The scope of each claim. */
+function scopesIn(vias: string, claims: readonly Asked[]): readonly (string | undefined)[] {
+  const [names = '', ...rest] = vias.split('\n')
+  if (rest.length === 0) return claims.map(() => vias)
+  const places = Buffer.from(rest.join('\n'), 'latin1')
+  return claims.map((_, i) => names.split(',')[places.readUInt16BE(2 * i) - 1])
+}
+
+function keepScopes(
+  call: Call,
+  key: string,
+  scopes: readonly (string | undefined)[],
+  [claims, held, allotted]: readonly [readonly Asked[], readonly (string | undefined)[], Allotted],
+): void {
+  for (const [i, { tie, holder }] of claims.entries()) {
+    const record = held[i] ?? allotted.records.get(holder)
+    const scope = scopes[i]
+    if (scope !== undefined && record?.length === 21 && record.slice(5, 13) === tie)
+      call.hset(key, holder, record + scope)
+  }
+}
+
 export const allot: Script = (
   call,
   [state = '', holders = '', log = '', orderKey = '', waiting = ''],
-  [channel = '', epoch = '', name = '', mark, bytes = ''],
+  [channel = '', epoch = '', name = '', mark, bytes = '', vias],
 ) => {
   const round = readRound(call, state, epoch)
   if (!round || (call.hash(holders)?.size ?? 0) !== given(round) || !call.has(log)) return [NUMBER.fenced]
@@ -195,6 +217,7 @@ export const allot: Script = (
     const counts = round.granted.flatMap((count, pool) => [`g${pool}`, count])
     notice = writeRound(call, round, channel, ['sequence', round.sequence, ...counts])
   }
+  if (vias !== undefined) keepScopes(call, holders, scopesIn(vias, claims), [claims, held, allotted])
   writeOrder(call, orderKey, order, [worker, channel, oldestOf(call, waiting)])
   return [NUMBER.granted, notice, String(order.frontier), order.late, answers(claims, held, allotted)]
 }

@@ -155,6 +155,8 @@ interface Batch {
   readonly holders: string[]
   readonly grants: string[]
   pools: string
+  /** Which of the claims were granted. */
+  readonly places: number[]
 }
 
 /** Decides one claim after the other; what is granted moves the round's counts and goes into the batch. */
@@ -165,7 +167,7 @@ function decide(
   asked: { readonly users: readonly string[]; readonly pools: string; readonly rest: number },
 ): Batch {
   const held = call.hash(holdersKey)
-  const batch: Batch = { exceptions: '', holders: [], grants: [], pools: '' }
+  const batch: Batch = { exceptions: '', holders: [], grants: [], pools: '', places: [] }
   const shut = shutOutcome(round)
   for (const [i, user] of asked.users.entries()) {
     const grant = held?.get(user) ?? batch.grants[batch.holders.indexOf(user)]
@@ -182,15 +184,24 @@ function decide(
       batch.holders.push(user)
       batch.grants.push(word(++round.sequence, 4) + word(pool, 1))
       batch.pools += word(pool, 1)
+      batch.places.push(i)
     } else if (outcome !== asked.rest) batch.exceptions += word(i, 2) + word(outcome, 1) + word(0, 4) + word(pool, 1)
   }
   return batch
 }
 
+/** The scopes of the granted claims, from those of all. */
+function viasFor(vias: string, places: readonly number[]): string {
+  const [names = '', ...rest] = vias.split('\n')
+  if (rest.length === 0) return vias
+  const words = rest.join('\n')
+  return `${names}\n${places.map(place => words.slice(2 * place, 2 * place + 2)).join('')}`
+}
+
 const claim: Script = (
   call,
   [state = '', holders = '', log = ''],
-  [channel = '', epoch = '', packed = '', pools = '', engine = ''],
+  [channel = '', epoch = '', packed = '', pools = '', engine = '', vias],
 ) => {
   const round = readRound(call, state, epoch)
   if (!round) return [NUMBER.fenced]
@@ -207,7 +218,9 @@ const claim: Script = (
   const whole = batch.holders.length === users.length
   call.hset(holders, ...batch.holders.flatMap((user, i) => [user, batch.grants[i] as string]))
   const logged = whole ? [packed, pools] : [packHolders(batch.holders), batch.pools]
-  call.xadd(log, round.sequence, 'at', round.now, 'users', logged[0] as string, 'pools', logged[1] as string)
+  const entry = ['at', round.now, 'users', logged[0] as string, 'pools', logged[1] as string]
+  if (vias !== undefined) entry.push('via', viasFor(vias, batch.places))
+  call.xadd(log, round.sequence, ...entry)
   const counts = ['sequence', round.sequence, ...round.granted.flatMap((count, pool) => [`g${pool}`, count])]
   return [NUMBER.granted, writeRound(call, round, channel, counts), first, rest, batch.exceptions, ...reserve]
 }
