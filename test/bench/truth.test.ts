@@ -7,9 +7,8 @@
  */
 import { createHash } from 'node:crypto'
 import { existsSync, readFileSync } from 'node:fs'
-import { appendFile, cp, mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
+import { appendFile, cp, mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { Redis } from 'ioredis'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { treeOf } from '../../bench/measure/process-cost.ts'
 import type { Summary } from '../../bench/measure/result.ts'
@@ -21,36 +20,22 @@ import { roundState } from '../../engine/store/connection/keys.ts'
 import { ROOT } from '../repo/tree.ts'
 import { BENCH_PATIENCE_MS, BenchRoom } from '../support/bench-room.ts'
 import { KEYS } from '../support/engine.ts'
+import { untilHolds } from '../support/polled.ts'
 import { useWorker } from '../support/use-worker.ts'
 
 const worker = useWorker()
 const room = new BenchRoom()
 afterAll(() => room[Symbol.asyncDispose]())
 
-/** The embedded Redis of the bench that runs in the room, once it is there. */
-async function redisOfBench(): Promise<Redis> {
-  for (;;) {
-    const [engine] = (await readdir(room.path('tmp'))).filter(name => name.startsWith('fairgrab-bench-'))
-    const redis = new Redis({
-      path: join(room.path('tmp'), engine ?? '', 'data/redis.sock'),
-      ...{ lazyConnect: true, retryStrategy: () => null },
-    }).on('error', () => undefined)
-    const isThere = await redis.connect().then(
-      () => true,
-      () => false,
-    )
-    if (isThere) return redis
-  }
-}
-
 /** Adds stock behind the engine's back to the first round that is made. */
 async function plantStock(): Promise<void> {
-  const redis = await redisOfBench()
-  for (let planted = false; !planted; ) {
+  const redis = await room.redis()
+  await untilHolds(async () => {
     // A campaign's state and the audit log's have the same form of key; only a round's has stock.
     for (const state of await redis.keys(roundState('*')))
-      if (!planted && (await redis.hexists(state, 't0')) === 1) planted = (await redis.hincrby(state, 't0', 100)) > 100
-  }
+      if ((await redis.hexists(state, 't0')) === 1) return (await redis.hincrby(state, 't0', 100)) > 100
+    return false
+  })
   redis.disconnect()
 }
 

@@ -85,11 +85,12 @@ export async function shows(where: Locator, text: string | RegExp): Promise<void
   }
 }
 
-/** What axe finds on the page as it stands, one line a finding. */
-export async function findBarriers(page: Page): Promise<readonly string[]> {
-  await page.evaluate(`${axe.source}; undefined`)
+/** What axe finds on the page as it stands, one line a finding; by all rules, or by those that a colour can break. */
+export async function findBarriers(page: Page, rules: 'all' | 'colours' = 'all'): Promise<readonly string[]> {
+  if (await page.evaluate('typeof axe === "undefined"')) await page.evaluate(`${axe.source}; undefined`)
+  const chosen = rules === 'all' ? '{}' : `{ runOnly: ['color-contrast', 'link-in-text-block'] }`
   const found: unknown = await page.evaluate(
-    `axe.run().then(({ violations }) => violations.flatMap(({ id, impact, nodes }) =>
+    `axe.run(${chosen}).then(({ violations }) => violations.flatMap(({ id, impact, nodes }) =>
       nodes.map(({ target, failureSummary }) => [impact, id, 'at', target, failureSummary].join(' '))))`,
   )
   return found as readonly string[]

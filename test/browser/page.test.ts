@@ -13,7 +13,8 @@ import { Api, type Granted, makeRound, type Round } from '../support/api.ts'
 import { KEYS, startNode, type TestNode } from '../support/engine.ts'
 import { freePort } from '../support/node-process.ts'
 import { openStream } from '../support/stream-client.ts'
-import { findBarriers, findChromium, firstPaint, openPage, shows, startChromium, type WatchedPage } from './chromium.ts'
+import { findChromium, firstPaint, openPage, shows, startChromium, type WatchedPage } from './chromium.ts'
+import { expectGoodLooks } from './looks.ts'
 
 const STOCK = 3000
 const WAVE = 100
@@ -33,18 +34,6 @@ let rounds: Readonly<Record<'drain' | 'pools' | 'turns' | 'waits', Round>>
 const cardOf = (round: { readonly id: string }): Locator => page.locator(`[data-round="${round.id}"]`)
 const problems = () => watched.problems.splice(0)
 const codes = (card: Locator) => card.locator('.result code').allTextContents()
-
-/** Light and dark, wide and 360 px: nothing that axe objects to, nothing that has to be scrolled sideways. */
-async function expectGoodLooks(): Promise<void> {
-  for (const colorScheme of ['light', 'dark'] as const) {
-    await page.emulateMedia({ colorScheme })
-    expect(await findBarriers(page), colorScheme).toEqual([])
-  }
-  const wide = page.viewportSize() ?? { width: 1280, height: 900 }
-  await page.setViewportSize({ width: 360, height: 780 })
-  expect(await page.evaluate('document.documentElement.scrollWidth')).toBe(360)
-  await page.setViewportSize(wide)
-}
 
 /** Records in the page what an element showed as numbers, from now on; gives the name to read it by. */
 async function record(round: Round, selector: string): Promise<string> {
@@ -118,7 +107,7 @@ describe('the page', () => {
     await page.goto(node.url)
     await shows(page.locator('#connection'), 'Live')
     await shows(page.locator('#nothing'), 'Nothing yet')
-    await expectGoodLooks()
+    await expectGoodLooks(page)
 
     const [campaignLine = '', roundLine = ''] = await page.locator('#nothing pre').allTextContents()
     expect(await page.locator('#demo').isVisible()).toBe(false)
@@ -225,7 +214,7 @@ describe('the page', () => {
     expect(await placeIn(card, button), 'a button that moves away under a finger').toEqual(place)
     await button.click()
     await shows(card.getByRole('status'), /^Not granted\. The round is paused\. Ask again in \d+ s \(paused\)\.$/)
-    await expectGoodLooks()
+    await expectGoodLooks(page)
     await api.post(`/v1/rounds/${round.id}/close`)
     await shows(card.locator('.state'), 'Closed')
     expect(problems()).toEqual([REFUSED(409)])
@@ -321,7 +310,7 @@ describe('the page', () => {
     await page.locator('main.stale').waitFor()
     expect(await page.locator('.rate').first().textContent()).toBe('–')
     expect(await page.locator('#announcement').textContent()).toBe('Disconnected')
-    await expectGoodLooks()
+    await expectGoodLooks(page)
     expect((await page.locator('.remaining').allTextContents()).toSorted()).toEqual(before)
     const attempt = page.waitForEvent('websocket')
     await page.getByRole('button', { name: 'Connect now' }).click()

@@ -22,7 +22,8 @@ import { type RedisProcess, startLocalRedis } from '../support/redis.ts'
 import { random } from '../support/seed.ts'
 import { TcpProxy } from '../support/tcp-proxy.ts'
 
-const CUTS = effort(38, 1000)
+/** In the short form each kind of change once. */
+const CUTS = effort(19, 1000)
 const LANES = 8
 const WAYS = ['lost', 'late', 'unanswered'] as const
 

@@ -19,8 +19,8 @@ import { RawConnection } from '../support/raw-http.ts'
 import { type RedisServer, rawRedis, startOwnRedis } from '../support/redis.ts'
 import { Stalls } from '../support/stalls.ts'
 
-const ROUNDS = effort(12, 200)
-const TURNS = effort(3, 30)
+const ROUNDS = effort(8, 200)
+const TURNS = effort(2, 30)
 const LOADED = 8
 /** Between an answer and the next claim of who asks on and on; the claim behind an operator's answer waits for nothing. */
 const REST_MS = effort(5, 0)

@@ -66,9 +66,8 @@ test('npm start: SIGTERM to npm ends the node and its Redis', async () => {
 
 test('an append only file that cannot be read ends the start with the reason and the mend', async () => {
   const dir = folder()
-  const node = await startNodeProcess({ FAIRGRAB_DATA_DIR: dir })
-  await makeRound(new Api(node.url, KEYS.operator))
-  await node.stop()
+  const redis = await startLocalRedis({ dir })
+  await redis.stop()
   const log = join(dir, 'appendonlydir')
   const file = readdirSync(log).find(name => name.endsWith('.incr.aof')) as string
   writeFileSync(join(log, file), '*3\r\n$3\r\nSET\r\nnonsense and more of it\r\n')
@@ -233,27 +232,25 @@ test('a worker that says why it cannot start, and is gone before it is spoken to
   expect(words).not.toMatch(/EPIPE|at .*supervisor/)
 })
 
-test('every address is both families, and an address of six is printed with brackets', async () => {
+/** What a pod is given beside a Service called fairgrab. */
+const OF_KUBERNETES = {
+  FAIRGRAB_SERVICE_HOST: '10.0.0.7',
+  FAIRGRAB_SERVICE_PORT: '8080',
+  FAIRGRAB_SERVICE_PORT_HTTP: '8080',
+  FAIRGRAB_PORT: 'tcp://10.0.0.7:8080',
+  FAIRGRAB_PORT_8080_TCP: 'tcp://10.0.0.7:8080',
+  FAIRGRAB_PORT_8080_TCP_ADDR: '10.0.0.7',
+  FAIRGRAB_REDIS_PORT_6379_TCP_PROTO: 'tcp',
+}
+
+test('every address is both families, one of six is printed with brackets, and what Kubernetes sets is not taken for settings', async () => {
   const port = await freePort()
   await using node = await startNodeProcess({ PORT: String(port), HOST: '' })
   expect(node.words).toContain(`http://127.0.0.1:${port} `)
   for (const host of ['127.0.0.1', '[::1]']) expect((await fetch(`http://${host}:${port}/livez`)).status).toBe(200)
   await node.terminate()
-  await using six = await startNodeProcess({ PORT: String(port), HOST: '::1' })
+  await using six = await startNodeProcess({ PORT: String(port), HOST: '::1', ...OF_KUBERNETES })
   expect(six.words).toContain(`http://[::1]:${port} `)
-  expect((await fetch(`http://[::1]:${port}/livez`)).status).toBe(200)
-})
-
-test('the environment of a Kubernetes Service called fairgrab is not taken for settings', async () => {
-  await using node = await startNodeProcess({
-    FAIRGRAB_SERVICE_HOST: '10.0.0.7',
-    FAIRGRAB_SERVICE_PORT: '8080',
-    FAIRGRAB_SERVICE_PORT_HTTP: '8080',
-    FAIRGRAB_PORT: 'tcp://10.0.0.7:8080',
-    FAIRGRAB_PORT_8080_TCP: 'tcp://10.0.0.7:8080',
-    FAIRGRAB_PORT_8080_TCP_ADDR: '10.0.0.7',
-    FAIRGRAB_REDIS_PORT_6379_TCP_PROTO: 'tcp',
-  })
-  expect((await fetch(`${node.url}/readyz`)).status).toBe(200)
+  for (const path of ['livez', 'readyz']) expect((await fetch(`http://[::1]:${port}/${path}`)).status).toBe(200)
   expect((await upEnds({ FAIRGRAB_PORT: '9000' })).words).toContain('did you mean')
 })

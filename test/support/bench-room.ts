@@ -6,17 +6,19 @@
  */
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdirSync, mkdtempSync } from 'node:fs'
-import { readFile, rm } from 'node:fs/promises'
+import { existsSync, mkdirSync, mkdtempSync } from 'node:fs'
+import { readdir, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { Redis } from 'ioredis'
 import { auditFolders } from '../../bench/audit-again.ts'
 import { compareFolders } from '../../bench/compare.ts'
 import type { Summary } from '../../bench/measure/result.ts'
 import { exitOf } from '../../bench/terminal.ts'
 import { runLine } from './kept-programs.ts'
 import { type Ended, endOf } from './kept-terminal.ts'
+import { untilHolds } from './polled.ts'
 
 /** Commands that read folders and start nothing. */
 const READING = { audit: auditFolders, compare: compareFolders } as const
@@ -56,7 +58,23 @@ export class BenchRoom implements AsyncDisposable {
     return { code, ...said }
   }
 
-  /** The same of a command that only reads, in this process: what a program is, `run` shows once. */
+  /** The embedded Redis of the bench that runs here, once it is there; whoever asked ends the connection. */
+  async redis(): Promise<Redis> {
+    let redis: Redis | undefined
+    await untilHolds(async () => {
+      const engine = (await readdir(this.path('tmp'))).find(name => name.startsWith('fairgrab-bench-'))
+      const path = join(this.path('tmp'), engine ?? '', 'data/redis.sock')
+      if (engine === undefined || !existsSync(path)) return false
+      redis = new Redis({ path, lazyConnect: true, retryStrategy: () => null }).on('error', () => undefined)
+      return redis.connect().then(
+        () => true,
+        () => false,
+      )
+    })
+    return redis as unknown as Redis
+  }
+
+  /** Runs a command of the bench that only reads, in this process: what a program is, `run` shows once. */
   look([name, ...args]: readonly [keyof typeof READING, ...string[]]): Promise<Ended> {
     return endOf(terminal => exitOf(() => READING[name](args, terminal), terminal))
   }

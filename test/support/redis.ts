@@ -11,7 +11,7 @@
  * TEST_REDIS=container, url or local decides instead of the order above, and fails loudly when it cannot.
  */
 
-import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtempSync } from 'node:fs'
 import { rm } from 'node:fs/promises'
@@ -135,15 +135,14 @@ export async function startRedis(options: RedisOptions = {}): Promise<RedisServe
   return startLocalRedis(options)
 }
 
+let found: string | undefined
+
+/** The name of the server on PATH, which is looked for once: each look is a process. */
 export function findServer(): string {
-  for (const name of ['redis-server', 'valkey-server']) {
-    try {
-      execFileSync(name, ['--version'], { stdio: 'ignore' })
-      return name
-    } catch {
-      // It is not on PATH; the next name may be.
-    }
-  }
+  found ??= ['redis-server', 'valkey-server'].find(
+    name => spawnSync(name, ['--version'], { stdio: 'ignore' }).status === 0,
+  )
+  if (found) return found
   throw new Error('this test needs redis-server or valkey-server on PATH: node deploy/set-up.mjs --test')
 }
 

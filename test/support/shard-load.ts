@@ -9,7 +9,7 @@ import { join } from 'node:path'
 import { onTestFinished } from 'vitest'
 import * as keys from '../../engine/store/connection/keys.ts'
 import { Api, makeRound, type Round } from './api.ts'
-import { RESTING } from './crowd.ts'
+import { effort } from './effort.ts'
 import { KEYS, SOON_MS, startTestWorker } from './engine.ts'
 import { type ClusterOptions, type ClusterServer, RedisCluster } from './redis-cluster.ts'
 
@@ -22,7 +22,7 @@ const BATCH = 16
 const TOGETHER = 2048
 const AGAIN_MS = 20
 /** Between an answer and the next batch of its line: what is proved does not grow with how many claim meanwhile. */
-const { restMs: REST_MS } = RESTING
+const REST_MS = effort(150, 0)
 const SHOWN = 20
 
 /** A round of which a server has the slot. */
