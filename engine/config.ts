@@ -179,7 +179,9 @@ function refuseUnknown(env: NodeJS.ProcessEnv): void {
   const known = [...SETTINGS.map(setting => setting.name as string), ...SECRETS.map(fileOf), ...OF_THE_CLI]
   for (const [name, value] of Object.entries(env)) {
     if (name.startsWith('FAIRGRAB_') && !known.includes(name) && !isOfAService(name, value))
-      throw new ConfigError(`${name} (from the environment) is not a setting; did you mean ${nearest(name, known)}?`)
+      throw new ConfigError(
+        `${name} (from the environment) is not a setting; ${suggestion(name.replace(/^FAIRGRAB_(?=(PORT|HOST|LOG_LEVEL|REDIS_URL)$)/, ''), known, 'Unset it; docs/config.md has them all.')}`,
+      )
   }
 }
 

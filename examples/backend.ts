@@ -60,26 +60,34 @@ interface Line {
   readonly result?: BatchResult
 }
 
-/** Whether a result is the last word: a fault and a round that is not giving anything out now are none. */
-const isCertain = (result: BatchResult): boolean =>
-  !['unknown', 'not_executed', 'paused', 'not_open'].includes(result.outcome) &&
-  !('executed' in result && result.executed === 'maybe')
+/** The last words of a claim. Whoever hears another one waits on: for the round, for the engine, or for whoever mends the question. */
+const LAST = ['granted', 'entered', 'sold_out', 'limit_reached', 'closed', 'not_eligible']
 
-/** Claims for everybody in the book who has no certain answer; what arrives meanwhile is the next batch. */
+/** Claims for everybody in the book who waits; what arrives meanwhile is the next batch. */
 async function claimAll(book: Book): Promise<void> {
   const users = book.open
   const results = await fairgrab.claimBatch(
     round.id,
     users.map(user => ({ user })),
   )
-  for (const [i, result] of results.entries()) if (isCertain(result)) book.write({ user: users[i] as string, result })
+  for (const [i, result] of results.entries())
+    if (LAST.includes(result.outcome)) book.write({ user: users[i] as string, result })
+  const refused = results.find(({ outcome }) => outcome === 'refused')
+  if (refused === undefined || !('detail' in refused)) return
+  console.log(`refused: ${refused.detail}`)
+  // One claim that is none refuses its batch, and is named: it is over, and the others are asked for without it.
+  const [, wrong] = /^claims\.(\d+)\./.exec(refused.detail ?? '') ?? []
+  if (wrong === undefined) return
+  book.write({ user: users[Number(wrong)] as string, result: refused })
+  await claimAll(book)
 }
 
 const file = join(mkdtempSync(join(tmpdir(), 'fairgrab-example-')), 'book.ndjson')
 const book = new Book(file)
 
 // A thousand people tap before the round is open: written down, asked for, and not lost.
-for (let i = 0; i < 1000; i++) book.write({ user: `user-${i}` })
+// One of them has a name that no user can have: that one is told so, and the others are not held up.
+for (let i = 0; i < 1000; i++) book.write({ user: i === 500 ? 'no user' : `user-${i}` })
 await claimAll(book)
 console.log(`before it opens: ${book.open.length} wait`)
 

@@ -27,7 +27,7 @@ const row = (number: number, status: number, title: string, executed: Executed =
 })
 
 export const CODES = {
-  // 0..19 a claim's outcomes: what scripts/claim.lua and enter.lua answer, one number a claim.
+  // 0..19 a claim's outcomes, one number a claim: what the scripts answer, and what a worker refuses before it asks.
   granted: row(0, 201, 'Granted', 'yes'),
   replayed: row(1, 200, 'Granted before; the same claim', 'yes'),
   entered: row(2, 202, 'Entered into the draw; the receipt proves it', 'yes'),
@@ -79,19 +79,6 @@ export const CODES = {
 } as const satisfies Record<string, Row>
 
 export type Code = keyof typeof CODES
-
-/** The codes a claim can end with that scripts/claim.lua or enter.lua itself decides. */
-export type ClaimCode =
-  | 'granted'
-  | 'replayed'
-  | 'entered'
-  | 'sold_out'
-  | 'limit_reached'
-  | 'paused'
-  | 'not_open'
-  | 'closed'
-  | 'not_eligible'
-  | 'fenced'
 
 /** Numbers and codes that were once used; never to be used again. */
 export const RETIRED: readonly { readonly number: number; readonly code: string; readonly since: string }[] = []

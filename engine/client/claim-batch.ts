@@ -15,7 +15,7 @@ import {
   type NotNow,
   type RoundSays,
 } from './claim.ts'
-import { type NotDone, notDone } from './ending.ts'
+import { type NotDone, notDone, type Refused } from './ending.ts'
 import { DEADLINE_MS, insist, LEAST_MS, type Patience, pause, waitBefore } from './patience.ts'
 import { type Answer, isDone, type Transport } from './transport.ts'
 
@@ -26,13 +26,12 @@ export type BatchClaim = Pick<ClaimOptions, 'pool' | 'slot'> & { readonly user: 
 export type BatchResult =
   | Granted
   | { readonly outcome: 'entered' | RoundSays['outcome'] | NotNow['outcome'] }
-  | {
+  | ({
       readonly outcome: NotDone['outcome']
       readonly code?: string | undefined
-      /** Where the whole batch was refused: what is wrong with it. */
-      readonly detail?: string
       readonly executed: NotDone['executed']
-    }
+      /** Where the whole batch was not done: also what `claim` says of it, such as what is wrong. */
+    } & Partial<Pick<Refused, 'status' | 'detail' | 'body'>>)
 
 const BATCH_MAX = 4096
 const NOT_EXECUTED = ['overloaded', 'fenced', 'unavailable', 'rate_limited']

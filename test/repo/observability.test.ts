@@ -69,13 +69,16 @@ test('alerts and panels name metrics and labels that the engine has', () => {
 /** Metrics that no panel shows. */
 const withoutPanel = (board: readonly Panel[]): readonly string[] => {
   const shown = board.flatMap(({ targets }) => targets.map(({ expr }) => expr)).join(' ')
-  return [...KNOWN.keys()].filter(name => !new RegExp(`\\b${name}(_bucket|_sum|_count)?\\b`).test(shown))
+  const isShown = (name: string) => new RegExp(`\\b${name}(_bucket|_sum|_count)?\\b`).test(shown)
+  return [...KNOWN.keys()].flatMap(name =>
+    isShown(name) ? [] : [`${name} is on no panel of deploy/grafana/fairgrab.json`],
+  )
 }
 
 test('each metric is on the board, so that none is counted for nobody', () => {
   expect(withoutPanel(panels)).toEqual([])
   const less = panels.filter(({ targets }) => targets.every(({ expr }) => !expr.includes('fairgrab_shards_away')))
-  expect(withoutPanel(less)).toEqual(['fairgrab_shards_away'])
+  expect(withoutPanel(less)).toEqual(['fairgrab_shards_away is on no panel of deploy/grafana/fairgrab.json'])
 })
 
 test('each alert has a section that says what to do, and each section its alert', () => {

@@ -8,7 +8,7 @@ import { execFile } from 'node:child_process'
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { join, relative } from 'node:path'
 import { promisify } from 'node:util'
 import { gzipSync } from 'node:zlib'
 import { afterAll, beforeAll, expect, test } from 'vitest'
@@ -35,7 +35,8 @@ beforeAll(async () => {
   worker = await startTestWorker(redis.url)
   folder = await built.buildPackage(join(home, 'built'))
   const env = bareEnv({ HOME: home })
-  await run('npm', ['pack', folder, '--pack-destination', home, '--silent'], { cwd: home, env })
+  // As docs/client.md types it: without ./ npm takes a path of two names for a repository of somebody's.
+  await run('npm', ['pack', '--pack-destination', home, `./${relative(home, folder)}`, '--silent'], { cwd: home, env })
   const tarball = readdirSync(home).find(name => name.endsWith('.tgz')) as string
   mkdirSync(project)
   writeFileSync(join(project, 'package.json'), '{"type":"module","private":true}')

@@ -29,8 +29,8 @@ const PRINTS: Readonly<Record<string, readonly RegExp[]>> = {
   'claim.sh': [/^open$/m, /ada claims: .*"sequence":1/, /ada claims again: .*"replayed":true/, /bo .*"sold_out"/],
   'stream.ts': [/results: 300 of 1000 claims were granted/],
   'backend.ts': [
-    /before it opens: 1000 wait/,
-    /open: 300 granted, 700 came too late/,
+    /refused: claims\.500\.user_id: .*\nbefore it opens: 999 wait/,
+    /open: 300 granted, 699 came too late/,
     /after a restart: 300 granted, 0 without an answer/,
     /user-0 asked again: the same claim/,
   ],

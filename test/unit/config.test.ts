@@ -125,11 +125,11 @@ const MESSAGES: readonly (readonly [Record<string, string>, string])[] = [
     { FAIRGRAB_TRUSTED_PROXIES: ' , ' },
     'FAIRGRAB_TRUSTED_PROXIES: " , " (from the environment) names no proxy; write addresses and networks like 10.0.0.7, 10.0.0.0/8 or fd00::/8, or unset it',
   ],
-  [{ FAIRGRAB_WORKER: '2' }, 'FAIRGRAB_WORKER (from the environment) is not a setting; did you mean FAIRGRAB_WORKERS?'],
-  [{ FAIRGRAB_KEYZ: '' }, 'FAIRGRAB_KEYZ (from the environment) is not a setting; did you mean FAIRGRAB_KEYS?'],
+  [{ FAIRGRAB_WORKER: '2' }, 'FAIRGRAB_WORKER (from the environment) is not a setting; did you mean FAIRGRAB_WORKERS? Unset it; docs/config.md has them all.'],
+  [{ FAIRGRAB_KEYZ: '' }, 'FAIRGRAB_KEYZ (from the environment) is not a setting; did you mean FAIRGRAB_KEYS? Unset it; docs/config.md has them all.'],
   [
     { FAIRGRAB_RATE_ADRESS: '1' },
-    'FAIRGRAB_RATE_ADRESS (from the environment) is not a setting; did you mean FAIRGRAB_RATE_ADDRESS?',
+    'FAIRGRAB_RATE_ADRESS (from the environment) is not a setting; did you mean FAIRGRAB_RATE_ADDRESS? Unset it; docs/config.md has them all.',
   ],
 ]
 
@@ -361,7 +361,7 @@ test('a secret that is set twice, or in a file that cannot be used, is refused w
     'FAIRGRAB_JWT_SECRET (from the file of FAIRGRAB_JWT_SECRET_FILE) is shorter than 32 bytes',
   )
   expect(() => readConfig({ FAIRGRAB_DURABILITY_FILE: file('always') })).toThrow(
-    'FAIRGRAB_DURABILITY_FILE (from the environment) is not a setting; did you mean FAIRGRAB_DURABILITY?',
+    'FAIRGRAB_DURABILITY_FILE (from the environment) is not a setting; did you mean FAIRGRAB_DURABILITY? Unset it; docs/config.md has them all.',
   )
 })
 

@@ -12,7 +12,7 @@
  * Everything else is asked of Redis. A lapsed lease renews itself: the next batch's reply confirms again.
  */
 import { VoucherCodes } from '../../auth/voucher-codes.ts'
-import type { ClaimCode } from '../../base/codes.ts'
+import type { Code } from '../../base/codes.ts'
 import { HOLDERS_KNOWN_MAX, LEASE_MS, QUARANTINE_RETRY_S_MAX } from '../../base/limits.ts'
 import type { ClaimStore } from '../../store/data/claim-store.ts'
 import { grantedOf, type Notice, type PoolCount, totalOf } from '../../store/data/notice.ts'
@@ -145,7 +145,7 @@ export class RoundView {
   }
 
   /** The refusal that is certainly true now for everybody who is not in `holders`, or undefined: then Redis decides. */
-  refusal(now: number): ClaimCode | undefined {
+  refusal(now: number): Code | undefined {
     if (now - this.#confirmedAt > LEASE_MS || !this.#isShut()) return undefined
     const { state, sequence, opensAt, at } = this.#notice
     if (this.#holders.covered < sequence || !this.#isSure(this.#notice)) return undefined

@@ -52,7 +52,7 @@ import { refuse, refuseGarbled } from './refuse.ts'
 /** The answer to somebody whose token can be judged by nobody now. */
 export const KEYS_AWAY = 'the published keys of user tokens cannot be read now; ask again'
 
-/** What the routes and the stream may use: the parts that main.ts put together, and nothing else. */
+/** What the routes and the stream may use: the parts that main/server.ts put together, and nothing else. */
 export interface Services {
   readonly clock: Clock
   readonly callers: Callers
