@@ -113,7 +113,7 @@ export const EDGE_PLANTS: readonly Plant[] = [
   plant(
     'the edge: the body of a GET is passed over',
     'engine/server/http/gateway.ts',
-    ["exchange.framing === 'body' &&", 'false &&'],
+    ["exchange.framing !== 'bare' &&", 'false &&'],
     'server/unknown-input',
   ),
   plant(
@@ -257,7 +257,22 @@ export const EDGE_PLANTS: readonly Plant[] = [
   plant(
     'an ambiguous request is answered before the rest of its packet was read',
     'engine/server/routes/routes.ts',
-    ['clock.soon(() => refuse(exchange,', '[clock].forEach(() => refuse(exchange,'],
+    ['  exchange.behindPacket(clock, () => {', '  [clock].forEach(() => {'],
+    'server/framing',
+  ),
+  plant(
+    'a request in chunks keeps its connection',
+    'engine/server/uws/exchange.ts',
+    ["this.framing === 'ambiguous' || this.framing === 'chunked'", "this.framing === 'ambiguous'"],
+    'server/framing',
+  ),
+  plant(
+    'what no route is asked in chunks is answered before the rest of its packet was read',
+    'engine/server/routes/routes.ts',
+    [
+      'exchange.endsConnection ? behind(services, exchange, it => nothing(services, it)) : nothing(services, exchange)',
+      'nothing(services, exchange)',
+    ],
     'server/framing',
   ),
 ]

@@ -96,10 +96,7 @@ export const SECURITY_PLANTS: readonly Plant[] = [
   plant(
     'an ambiguous request keeps its connection',
     'engine/server/uws/exchange.ts',
-    [
-      "if (this.framing === 'ambiguous') this.#res.end(body, true)",
-      "if (this.framing === 'ambiguous') this.#res.end(body)",
-    ],
+    ['else this.#res.end(body, this.endsConnection)', 'else this.#res.end(body)'],
     'server/edge',
   ),
   plant(

@@ -90,6 +90,42 @@ test('what comes a packet later behind a refused end is not executed', async () 
   expect((await api.get(`/v1/rounds/${round.id}/claims/later`)).status).toBe(404)
 })
 
+/** Beginnings of a chunk that the library reads as an empty one, or past: what it takes for the next request is the chunk's own. */
+const LAX = [' ', '\t', '\r'].map(
+  before => (inner: string) => `${before}${(inner.length + 2).toString(16)}\r\nXX${inner}\r\n0\r\n\r\n`,
+)
+const WITHOUT = `POST /v1/rounds/none/claims HTTP/1.1\r\nHost: x\r\n`
+
+test('a request in chunks ends its connection, so that nothing within its chunks is a request of its own', async () => {
+  const own = bodyOf('chunked')
+  const sound = new RawConnection(worker.url)
+  const { status, head } = await sound.ask(claimOf('', 'Transfer-Encoding: chunked', chunks(own)))
+  expect([status, /^connection: close$/im.test(head)]).toEqual([201, true])
+  await sound.ended()
+  const wrong: unknown[] = []
+  const lines = [
+    `GET /livez ${HEAD}`,
+    `HEAD /livez ${HEAD}`,
+    `POST /nowhere ${HEAD}`,
+    WITHOUT,
+    `POST /v1/rounds/${round.id}/claims ${HEAD}`,
+  ]
+  for (const [i, line] of lines.entries())
+    for (const [j, lax] of LAX.entries())
+      for (const packets of [1, 2]) {
+        const user = `within-${i}-${j}-${packets}`
+        const [first, rest] = [`${line}Transfer-Encoding: chunked\r\n\r\n`, lax(claimOf(user))]
+        const connection = new RawConnection(worker.url)
+        const cut = rest.indexOf('XX') + 2
+        const answer = connection.ask(first + (packets === 1 ? rest : rest.slice(0, cut)))
+        if (packets === 2) await answer.then(() => connection.send(rest.slice(cut))).catch(() => undefined)
+        const { closed } = await answer
+        if (!closed) await connection.ended()
+        if ((await api.get(`/v1/rounds/${round.id}/claims/${user}`)).status !== 404) wrong.push([line, user])
+      }
+  expect(wrong).toEqual([])
+})
+
 test('pipelined behind an answer that waits for nothing, the next request is served; behind a claim it is not', async () => {
   const connection = new RawConnection(worker.url)
   const probe = 'GET /livez HTTP/1.1\r\nHost: x\r\n\r\n'

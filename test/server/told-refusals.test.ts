@@ -70,6 +70,17 @@ test('stock of a closed round and a release of nothing say the state that is wro
   }
 })
 
+test('what a closed round did not grant stays in the budget until it is taken back', async () => {
+  const worth = 2 * 1000
+  const { id, campaign_id } = await makeRound(api, { stock: 10 }, { budget: { max_amount: 10 * worth } })
+  const another = () => api.post(`/v1/campaigns/${campaign_id}/rounds`, { stock: 4 })
+  await api.post(`/v1/rounds/${id}/close`)
+  expectProblem(await another(), 'budget_exceeded')
+  expect((await api.post(`/v1/rounds/${id}/stock`, { add: -4 })).status).toBe(200)
+  expect((await another()).status).toBe(201)
+  expectProblem(await another(), 'budget_exceeded')
+})
+
 test('a slot that no claim may have is invalid in the look-up, too', async () => {
   const { id } = await makeRound(api)
   await granted(id)

@@ -198,7 +198,7 @@ export function handle(services: Services, route: Route, exchange: Exchange): vo
   if (!may(caller, route.right)) return refuseRole(exchange, caller)
   const query = queryOf(services, route, exchange)
   if (!query) return
-  const takesNone = route.method === 'get' && !(exchange.framing === 'body' && route.path.startsWith('/v1/'))
+  const takesNone = route.method === 'get' && !(exchange.framing !== 'bare' && route.path.startsWith('/v1/'))
   if (takesNone) return void run(services, route, exchange, { caller, query, body: undefined })
   if (route.lines) return readLines(services, route, exchange, { caller, query })
   const encoding = encodingOf(exchange.contentType)

@@ -168,7 +168,7 @@ export function httpRoutes(services: Services): HttpRoute[] {
     ...[...PATTERNS.keys(), STREAM_PATH].map(path => ({
       method: 'options' as const,
       path,
-      handle: preflight(services),
+      handle: guarded(services, preflight(services)),
     })),
   ]
 }
@@ -177,26 +177,31 @@ export function httpRoutes(services: Services): HttpRoute[] {
 function answering(services: Services, route: Route): (exchange: Exchange) => void {
   const { metricsFor } = services
   const [isMetrics, open] = [route.path === METRICS_PATH, { ...route, right: 'public' as const }]
-  if (isMetrics && metricsFor === 'off') return exchange => noRoute(services, exchange)
+  if (isMetrics && metricsFor === 'off') return exchange => nothing(services, exchange)
   return exchange => handle(services, isMetrics && metricsFor === 'public' ? open : route, exchange)
 }
 
 /** A handler that throws must not end the process: the exchange gets `internal`, the log gets the bug. */
-const guarded = (services: Services, run: (exchange: Exchange) => void) => (exchange: Exchange) => {
-  try {
-    if (exchange.framing === 'ambiguous') refuseAmbiguous(services, exchange)
-    else run(exchange)
-  } catch (cause) {
-    services.metrics.bug(cause)
-    refuse(exchange, 'internal')
+const guarded = (services: Services, run: (exchange: Exchange) => void) => {
+  const answer = (exchange: Exchange) => {
+    try {
+      run(exchange)
+    } catch (cause) {
+      services.metrics.bug(cause)
+      refuse(exchange, 'internal')
+    }
   }
+  return (exchange: Exchange) => (exchange.endsConnection ? behind(services, exchange, answer) : answer(exchange))
 }
 
-const AMBIGUOUS = 'send Host and Authorization once, and one Content-Length, or one Transfer-Encoding that is chunked'
-
 /** Behind the packet that it came in, so that nothing that stands behind it there is served. */
-const refuseAmbiguous = ({ clock }: Services, exchange: Exchange) =>
-  clock.soon(() => refuse(exchange, 'malformed', AMBIGUOUS))
+const behind = ({ clock }: Services, exchange: Exchange, answer: (exchange: Exchange) => void) =>
+  exchange.behindPacket(clock, () => {
+    if (exchange.framing === 'ambiguous') refuse(exchange, 'malformed', AMBIGUOUS)
+    else answer(exchange)
+  })
+
+const AMBIGUOUS = 'send Host and Authorization once, and one Content-Length, or one Transfer-Encoding that is chunked'
 
 const PATTERNS = new Map<string, RegExp>()
 for (const { path } of ROUTES) PATTERNS.set(path, new RegExp(`^${path.replace(/\{\w+\}/g, '[^/]+')}$`))
@@ -214,7 +219,7 @@ const PREFLIGHT_S = 600
 
 /** What a browser asks before a page of another origin may ask; it counts against no rate. */
 const preflight = (services: Services) => (exchange: Exchange) => {
-  if (exchange.origin === '') return noRoute(services, exchange)
+  if (exchange.origin === '') return nothing(services, exchange)
   const methods = methodsOf(exchange.path).join(', ')
   exchange.answerNothing([
     ['Allow', methods],
@@ -235,9 +240,12 @@ const noUpgrade = (exchange: Exchange) =>
     `${STREAM_PATH} is a WebSocket, and this request has no Upgrade: open one; behind a proxy, let it pass Upgrade and Connection on`,
   )
 
-/** What matches no route: another method of a path that exists, or nothing. */
-export function noRoute(services: Services, exchange: Exchange): void {
-  if (exchange.framing === 'ambiguous') return refuseAmbiguous(services, exchange)
+/** What matches no route, as it came. */
+export const noRoute = (services: Services, exchange: Exchange): void =>
+  exchange.endsConnection ? behind(services, exchange, it => nothing(services, it)) : nothing(services, exchange)
+
+/** Another method of a path that exists, or nothing. */
+function nothing(services: Services, exchange: Exchange): void {
   if (exchange.garbled) return refuseGarbled(exchange)
   const { callers, metricsFor } = services
   if (!counted(services, exchange, callers.ofHeader(exchange.authorization) ?? ANONYMOUS, false)) return

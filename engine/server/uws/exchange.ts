@@ -7,7 +7,7 @@
 import type * as uws from 'uWebSockets.js'
 import { callerAddress, type Networks } from '../../auth/addresses.ts'
 import type { Clock } from '../../base/clock.ts'
-import { BODY_BYTES_MAX } from '../../base/limits.ts'
+import { BATCH_BODY_BYTES_MAX, BODY_BYTES_MAX } from '../../base/limits.ts'
 import { GARBLED, utf8Text } from '../../base/text.ts'
 import { EXPOSED_HEADERS } from '../../wire/answer-headers.ts'
 import { HeldBody } from './held-body.ts'
@@ -43,7 +43,7 @@ export const isGarbledHeader = (text: string): boolean =>
   /[\x80-\xff]/.test(text) && utf8Text(Buffer.from(text, 'latin1')) === undefined
 
 /** How its body ends. */
-type Framing = 'bare' | 'body' | 'ambiguous'
+type Framing = 'bare' | 'body' | 'chunked' | 'ambiguous'
 
 /**
  * What its header lines say of a body: two ends, one without a value, or one by a coding that is not read here, are ambiguous, and so
@@ -62,7 +62,8 @@ export function linesOf(req: uws.HttpRequest): { readonly framing: Framing; read
   // Asked for by its name, because a value that is no text is another one here.
   const key = keys === 0 ? '' : (keys === 1 && req.getHeader('idempotency-key')) || ' '
   if (lengths > 1 || codings > 1 || hosts > 1 || credentials > 1) return { framing: 'ambiguous', key }
-  return { framing: codings > 0 || !empty ? 'body' : 'bare', key }
+  if (codings > 0) return { framing: 'chunked', key }
+  return { framing: empty ? 'bare' : 'body', key }
 }
 
 /** Who stands between this node and its callers; what is not set costs nothing. */
@@ -130,9 +131,9 @@ export class Exchange {
   readonly accept: string
   readonly idempotencyKey: string
   /**
-   * Of an ambiguous one who stands in front may see another end: it has to be refused, and its answer ends the connection. Not before
-   * its packet was read, since the library serves what stands behind a request that is answered, and cuts what stands behind
-   * one that is not.
+   * Of an ambiguous one who stands in front may see another end: it has to be refused, and its answer ends the connection. So does that
+   * to a body in chunks, since the library takes chunk lines for sound that are none. Not before its packet was read
+   * (`behindPacket`), since the library serves what stands behind a request that is answered, and cuts what stands behind one that is not.
    */
   readonly framing: Framing
   #open = true
@@ -194,9 +195,8 @@ export class Exchange {
       if (this.origin !== '') this.#letRead()
       for (const [name, value] of headers) this.#res.writeHeader(name, value)
       if (this.limits.length > 0) for (const [name, value] of this.limits) this.#res.writeHeader(name, value)
-      if (this.framing === 'ambiguous') this.#res.end(body, true)
-      else if (this.#head) this.#res.writeHeader('Content-Length', String(Buffer.byteLength(body))).endWithoutBody()
-      else this.#res.end(body)
+      if (this.#head) this.#endBare(Buffer.byteLength(body))
+      else this.#res.end(body, this.endsConnection)
     })
   }
 
@@ -208,8 +208,20 @@ export class Exchange {
       this.#res.writeStatus(statusLine(204, ''))
       this.#letRead()
       for (const [name, value] of headers) this.#res.writeHeader(name, value)
-      this.#res.endWithoutBody()
+      this.#endBare(0)
     })
+  }
+
+  /** Whether the connection ends with its answer. */
+  get endsConnection(): boolean {
+    return this.framing === 'ambiguous' || this.framing === 'chunked'
+  }
+
+  /** Ends an answer without a body, and says how long the body would be where there is one and the connection stays. */
+  #endBare(bytes: number): void {
+    if (this.endsConnection) this.#res.end('', true)
+    else if (bytes === 0) this.#res.endWithoutBody()
+    else this.#res.writeHeader('Content-Length', String(bytes)).endWithoutBody()
   }
 
   /** Reads who asks, and from where, as far as somebody was named. */
@@ -226,14 +238,23 @@ export class Exchange {
     this.#res.writeHeader('Access-Control-Expose-Headers', EXPOSED_HEADERS)
   }
 
+  /** Runs what answers it behind the packet that it came in, with its body kept. */
+  behindPacket(clock: Clock, run: () => void): void {
+    this.#keep(BATCH_BODY_BYTES_MAX)
+    clock.soon(run)
+  }
+
+  #keep(most: number): void {
+    const held = new HeldBody(most)
+    this.#held = held
+    this.#res.onData((chunk, isLast) => held.take(chunk, isLast))
+  }
+
   /** Keeps its body for whoever reads it later; false when it has waited often enough, or nobody waits any more. */
   hold(): boolean {
     if (!this.#open || this.#waits >= WAITS_MAX) return false
     this.#waits++
-    if (this.#held) return true
-    const held = new HeldBody(BODY_BYTES_MAX)
-    this.#held = held
-    this.#res.onData((chunk, isLast) => held.take(chunk, isLast))
+    if (!this.#held) this.#keep(BODY_BYTES_MAX)
     return true
   }
 
@@ -277,7 +298,7 @@ export class Exchange {
     }
     if (!this.#open) return
     this.#open = false
-    this.#res.cork(() => (this.#head ? this.#res.endWithoutBody() : this.#res.end()))
+    this.#res.cork(() => (this.#head ? this.#endBare(0) : this.#res.end('', this.endsConnection)))
   }
 
   /** Whether the client takes more now. Inside a cork, because the library warns of a write outside of one. */
