@@ -10,14 +10,14 @@ import {
   claimBody,
   claimPath,
   type Granted,
-  isOwn,
+  grantOf,
   isSaid,
   type NotNow,
   type RoundSays,
 } from './claim.ts'
 import { type NotDone, notDone, type Refused } from './ending.ts'
-import { DEADLINE_MS, insist, LEAST_MS, type Patience, pause, waitBefore } from './patience.ts'
-import { type Answer, isDone, type Transport } from './transport.ts'
+import { BUSY, DEADLINE_MS, insist, LEAST_MS, type Patience, pause, waitBefore } from './patience.ts'
+import { fits, isDone, isText, type Transport } from './transport.ts'
 
 /** One of the claims. */
 export type BatchClaim = Pick<ClaimOptions, 'pool' | 'slot'> & { readonly user: string }
@@ -34,7 +34,6 @@ export type BatchResult =
     } & Partial<Pick<Refused, 'status' | 'detail' | 'body'>>)
 
 const BATCH_MAX = 4096
-const NOT_EXECUTED = ['overloaded', 'fenced', 'unavailable', 'rate_limited']
 const DOUBTFUL = ['unknown', 'internal']
 
 interface Item {
@@ -42,7 +41,7 @@ interface Item {
   readonly claim?: unknown
 }
 
-const isOpen = ({ outcome }: Item): boolean => [...NOT_EXECUTED, ...DOUBTFUL].includes(outcome)
+const isOpen = ({ outcome }: Item): boolean => [...BUSY, 'rate_limited', ...DOUBTFUL].includes(outcome)
 
 function resultOf(item: Item, inDoubt: boolean): BatchResult {
   const { outcome: code } = item
@@ -70,11 +69,13 @@ class Batch {
     const asked = this.pending
     const claims = asked.map(place => claimBody(this.#claims[place] as BatchClaim))
     const path = `${claimPath(round)}/batch?vouchers=true`
-    const isFor = (item: Item, i: number) =>
-      item.outcome !== 'granted' || isOwn(item.claim, round, this.#claims[asked[i] as number] as BatchClaim)
-    const expects = ({ results }: Answer['body']) =>
-      Array.isArray(results) && results.length === claims.length && results.every(isFor)
-    const settled = await insist(transport, { method: 'POST', path, body: { claims }, expects }, patience)
+    const resultFor = (place: number) => (item: unknown) =>
+      fits(
+        item,
+        fits(item, { outcome: 'granted' }) ? grantOf(round, this.#claims[place] as BatchClaim) : { outcome: isText },
+      )
+    const results = { length: asked.length, ...(asked.map(resultFor) as object) }
+    const settled = await insist(transport, { method: 'POST', path, body: { claims }, expects: { results } }, patience)
     const { answer, inDoubt } = settled
     if (!isDone(answer)) {
       for (const place of asked) this.results[place] = notDone({ answer, inDoubt: inDoubt || this.#doubted.has(place) })

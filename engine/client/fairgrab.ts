@@ -24,7 +24,7 @@ import {
 import { countdown, type Round, readRound } from './round.ts'
 import { RoundWatch, type StockNews, stock, type WatchOptions } from './stock.ts'
 import type { SocketClass } from './stream.ts'
-import { type Asked, isDone, Transport, type TransportOptions } from './transport.ts'
+import { type Asked, isDone, isRead, Transport, type TransportOptions } from './transport.ts'
 
 export type { Claim, ClaimOptions, ClaimResult, Entered, Granted, NotNow, RoundSays, Voucher } from './claim.ts'
 export type { BatchClaim, BatchResult } from './claim-batch.ts'
@@ -123,7 +123,7 @@ export class Fairgrab {
   async request<Body>(asked: Request, patience?: Patience): Promise<Body> {
     const { method = 'GET', key } = asked
     if (method !== 'GET' && !key) throw new TypeError(`${method} ${asked.path}: a change needs its key`)
-    const settled = await insist(this.#transport, asked, patience)
+    const settled = await insist(this.#transport, { expects: isRead, ...asked }, patience)
     if (!isDone(settled.answer)) throw new EngineError(settled, `${method} ${asked.path}`)
     return settled.answer.body as Body
   }

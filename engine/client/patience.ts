@@ -46,9 +46,12 @@ export const LEAST_MS = 100
 export const passes = ({ status, unsent }: Pick<Answer, 'status' | 'unsent'>): boolean =>
   !unsent && (status === 0 || status === 429 || status >= 500)
 
+/** What the engine says with 503 before it did anything. */
+export const BUSY = ['overloaded', 'fenced', 'unavailable', 'wrong_day']
+
 /** Whether it may have been executed. */
 export const isDoubtful = ({ status, code }: Pick<Answer, 'status' | 'code'>): boolean =>
-  passes({ status }) && status !== 429 && !(status === 503 && code !== undefined)
+  passes({ status }) && status !== 429 && !(status === 503 && BUSY.includes(code as string))
 
 /** Milliseconds that an answer asks to wait, to the millisecond where it says so; what is over already is no wish. */
 export function wantedWait({ body, headers }: Pick<Answer, 'body' | 'headers'>): number | undefined {

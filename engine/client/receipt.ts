@@ -5,7 +5,7 @@
 import { EngineError } from './ending.ts'
 import { insist, type Patience } from './patience.ts'
 import type { PublishedKey, ReceiptFields, Verdict } from './receipt-check.ts'
-import { inPath, isDone, type Transport } from './transport.ts'
+import { inPath, isDone, isText, listOf, type Transport } from './transport.ts'
 
 /** The keys that an engine signs receipts and commitments with. */
 export async function publishedKeys(
@@ -14,7 +14,7 @@ export async function publishedKeys(
   patience?: Patience,
 ): Promise<readonly PublishedKey[]> {
   const path = `/v1/rounds/${inPath(round)}/draw/key`
-  const settled = await insist(transport, { path, expects: ({ keys }) => Array.isArray(keys) }, patience)
+  const settled = await insist(transport, { path, expects: { keys: listOf({ key_id: isText }) } }, patience)
   if (!isDone(settled.answer)) throw new EngineError(settled, path)
   return settled.answer.body.keys as readonly PublishedKey[]
 }
@@ -26,9 +26,10 @@ export class Receipt {
   readonly #user: string | undefined
 
   constructor(fields: ReceiptFields, transport: Transport, user: string | undefined) {
-    this.fields = fields
+    // What was kept may be anything by now.
+    this.fields = Object(fields)
     this.#transport = transport
-    this.#user = user ?? fields.user_id
+    this.#user = user ?? this.fields.user_id
   }
 
   toJSON(): ReceiptFields {
@@ -38,7 +39,8 @@ export class Receipt {
   /** Whether the engine signed it, and whether it is the user's where that is known. Throws when the keys cannot be read. */
   async verify(patience?: Patience): Promise<Verdict> {
     const { checkOwner, checkSignature, judged } = await import('./receipt-check.ts')
-    const keys = await publishedKeys(this.#transport, this.fields.round_id, patience)
+    const { round_id: round } = this.fields
+    const keys = isText(round) ? await publishedKeys(this.#transport, round, patience) : []
     const signed = await judged(checkSignature(this.fields, keys))
     if (signed.verdict !== 'holds' || this.#user === undefined) return signed
     return judged(checkOwner(this.fields, this.#user))

@@ -28,7 +28,7 @@ const SECOND_MS = 1000
 /** A round; throws EngineError where there is none, or none could be read in time. */
 export async function readRound(transport: Transport, roundId: string, patience?: Patience): Promise<Round> {
   const path = `/v1/rounds/${inPath(roundId)}`
-  const settled = await insist(transport, { path, expects: ({ id }) => id === roundId }, patience)
+  const settled = await insist(transport, { path, expects: { id: roundId } }, patience)
   if (!isDone(settled.answer)) throw new EngineError(settled, path)
   return settled.answer.body as unknown as Round
 }

@@ -29,9 +29,12 @@ export interface Asked {
   /** The `Idempotency-Key` of a change. */
   readonly key?: string | undefined
   readonly headers?: Readonly<Record<string, string>> | undefined
-  /** What a success has to have: anything else came from somebody in front of the engine, and nobody knows what became of the request. */
-  readonly expects?: (body: Answer['body']) => boolean
+  /** What a success has to be: anything else came from somebody in front of the engine, and nobody knows what became of the request. */
+  readonly expects?: Expected | undefined
 }
+
+/** A text or number as it is, parts that are each as they have to be, or what a function says yes to. */
+export type Expected = string | number | ((value: unknown) => boolean) | { readonly [name: string]: Expected }
 
 export interface Answer {
   /** Of HTTP; 0 when no answer came or not all of it. */
@@ -54,10 +57,11 @@ const NOTHING = { status: 0, code: undefined, body: {}, bytes: new Uint8Array() 
 function parsed(bytes: Uint8Array): Readonly<Record<string, unknown>> {
   try {
     const value: unknown = JSON.parse(new TextDecoder().decode(bytes))
-    return typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : {}
+    if (typeof value === 'object' && value !== null) return value as Record<string, unknown>
   } catch {
-    return {}
+    // A page, or nothing.
   }
+  return NOTHING.body
 }
 
 async function read(response: Response): Promise<Answer> {
@@ -71,6 +75,24 @@ async function read(response: Response): Promise<Answer> {
 }
 
 export const isDone = ({ status }: Pick<Answer, 'status'>): boolean => status >= 200 && status < 300
+
+/** Whether something is as it has to be. */
+export function fits(value: unknown, expected: Expected): boolean {
+  if (typeof expected === 'string' || typeof expected === 'number') return value === expected
+  if (typeof expected !== 'object') return expected(value)
+  return Object.entries(expected).every(([name, part]) => fits(Object(value)[name], part))
+}
+
+export const isText = (value: unknown): value is string => typeof value === 'string'
+
+/** A list of such. */
+export const listOf =
+  (part: Expected) =>
+  (value: unknown): boolean =>
+    Array.isArray(value) && value.every(each => fits(each, part))
+
+/** What was read as JSON. */
+export const isRead = (body: unknown): boolean => body !== NOTHING.body
 
 /** An id as a part of a path. Half a character, which no id has, is asked for as U+FFFD. */
 export const inPath = (id: string): string => encodeURIComponent(`${id}`.replace(/\p{Cs}/gu, '\ufffd'))
@@ -110,6 +132,8 @@ export class Transport {
     const credential = (typeof token === 'string' ? token : await token?.()) || own
     if (credential) insistVisible('token or key', credential.trim())
     if (key !== undefined) insistVisible('Idempotency-Key', key)
+    // fetch would leave them out, and ask for another path.
+    if (/^[^?#]*\/(\.|%2e){1,2}([/?#]|$)/i.test(path)) throw new TypeError(`${path}: . and .. are no ids`)
     const isText = typeof body === 'string'
     const request: RequestInit = {
       method,
@@ -147,11 +171,11 @@ export class Transport {
     })
     try {
       const answer = await Promise.race([this.open(asked, cut.signal, sending).then(read), ended])
-      if (isDone(answer) && asked.expects?.(answer.body) === false) throw new Error('the answer is not the engine’s')
+      if (isDone(answer) && !fits(answer.body, asked.expects ?? {})) throw new Error('the answer is not the engine’s')
       return answer
     } catch (cause) {
       signal?.throwIfAborted()
-      return { ...NOTHING, headers: new Headers(), cause: this.#explained(cause), unsent }
+      return { ...NOTHING, headers: new Headers(), cause: unsent ? cause : this.#explained(cause), unsent }
     } finally {
       clearTimeout(timer)
       signal?.removeEventListener('abort', stop)

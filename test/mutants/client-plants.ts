@@ -15,7 +15,9 @@ const CLOCK = 'engine/client/engine-clock.ts'
 const UNIT = 'unit/client-patience'
 const CERTAIN = 'unit/client-certainty'
 const FORGED = 'unit/forged-receipts'
+const ANSWERS = 'unit/client-answers'
 const STREAM = 'server/client-stream'
+const REDEMPTION = 'engine/client/redemption.ts'
 
 export const CLIENT_PLANTS: readonly Plant[] = [
   plant(
@@ -43,7 +45,7 @@ export const CLIENT_PLANTS: readonly Plant[] = [
   plant(
     'a 503 of a proxy passes for certainly not executed',
     PATIENCE,
-    ['!(status === 503 && code !== undefined)', '!(status === 503)'],
+    ['!(status === 503 && BUSY.includes(code as string))', '!(status === 503)'],
     UNIT,
   ),
   plant(
@@ -67,7 +69,7 @@ export const CLIENT_PLANTS: readonly Plant[] = [
   plant(
     'a page in place of an answer passes for one',
     TRANSPORT,
-    ['asked.expects?.(answer.body) === false', 'asked.expects === undefined'],
+    ['!fits(answer.body, asked.expects ?? {})', 'asked.expects === undefined'],
     UNIT,
   ),
   plant("a claim follows a proxy's redirect as a read", TRANSPORT, ["      redirect: 'manual',\n", ''], UNIT),
@@ -95,7 +97,7 @@ export const CLIENT_PLANTS: readonly Plant[] = [
   plant(
     'a token without its cohort makes a doubt certain',
     CLAIM,
-    ["(code === 'not_eligible' && !inDoubt)", "code === 'not_eligible'"],
+    [" && !(inDoubt && code === 'not_eligible')", ''],
     CERTAIN,
   ),
   plant(
@@ -104,13 +106,44 @@ export const CLIENT_PLANTS: readonly Plant[] = [
     ['notDone({ answer, inDoubt: inDoubt || this.#doubted.has(place) })', 'notDone(settled)'],
     CERTAIN,
   ),
-  plant('another user’s claim is taken for one’s own', CLAIM, ['user_id === user)', 'Boolean(user_id))'], CERTAIN),
+  plant('another user’s claim is taken for one’s own', CLAIM, ['user_id: user ?? isText', 'user_id: isText'], CERTAIN),
   plant('a claim in a failure is a grant', CLAIM, ['  if (isDone(answer))\n', '  if (body.claim)\n'], CERTAIN),
+  plant('another order’s redemption is taken for one’s own', REDEMPTION, ['order_id: body.order.id, ', ''], CERTAIN),
   plant(
-    'another order’s redemption is taken for one’s own',
-    'engine/client/redemption.ts',
-    ['order_id: body.order.id, ', ''],
-    CERTAIN,
+    'results of a batch that say nothing are certain refusals',
+    BATCH,
+    [': { outcome: isText },', ': {},'],
+    ANSWERS,
+  ),
+  plant('a grant without vouchers is one', CLAIM, ['  vouchers: listOf({ code: isText }),\n', ''], ANSWERS, CERTAIN),
+  plant('an entry without a signature is one', CLAIM, ['signature: isText, ', ''], ANSWERS),
+  plant('another order’s lock is taken for one’s own', REDEMPTION, ['order_id: body.order_id, ', ''], ANSWERS),
+  plant('a voucher that is still locked is unlocked', REDEMPTION, [" && state !== 'locked'", ''], ANSWERS),
+  plant(
+    'another amount than was asked for is reversed',
+    REDEMPTION,
+    ["body.type === 'partial' ? body.amount : Number.isInteger", 'Number.isInteger'],
+    ANSWERS,
+  ),
+  plant(
+    'a page in place of what is read is an empty object',
+    'engine/client/fairgrab.ts',
+    ['expects: isRead, ', ''],
+    ANSWERS,
+  ),
+  plant(
+    'any code makes a 503 certainly not executed',
+    PATIENCE,
+    ['BUSY.includes(code as string)', 'code !== undefined'],
+    ANSWERS,
+  ),
+  plant('a round says sold_out with any status', CLAIM, ['SAYS[code] === status && ', ''], ANSWERS),
+  plant('an id of dots asks for another path', TRANSPORT, ['(\\.|%2e){1,2}', '(\\.|%2e){3}'], ANSWERS),
+  plant(
+    'a receipt that is none ends the program',
+    'engine/client/receipt.ts',
+    ['this.fields = Object(fields)', 'this.fields = fields'],
+    ANSWERS,
   ),
   plant('what was not sent is asked again', PATIENCE, ['  !unsent && (status', '  (status'], CERTAIN),
   plant(
