@@ -125,8 +125,14 @@ const MESSAGES: readonly (readonly [Record<string, string>, string])[] = [
     { FAIRGRAB_TRUSTED_PROXIES: ' , ' },
     'FAIRGRAB_TRUSTED_PROXIES: " , " (from the environment) names no proxy; write addresses and networks like 10.0.0.7, 10.0.0.0/8 or fd00::/8, or unset it',
   ],
-  [{ FAIRGRAB_WORKER: '2' }, 'FAIRGRAB_WORKER (from the environment) is not a setting; did you mean FAIRGRAB_WORKERS? Unset it; docs/config.md has them all.'],
-  [{ FAIRGRAB_KEYZ: '' }, 'FAIRGRAB_KEYZ (from the environment) is not a setting; did you mean FAIRGRAB_KEYS? Unset it; docs/config.md has them all.'],
+  [
+    { FAIRGRAB_WORKER: '2' },
+    'FAIRGRAB_WORKER (from the environment) is not a setting; did you mean FAIRGRAB_WORKERS? Unset it; docs/config.md has them all.',
+  ],
+  [
+    { FAIRGRAB_KEYZ: '' },
+    'FAIRGRAB_KEYZ (from the environment) is not a setting; did you mean FAIRGRAB_KEYS? Unset it; docs/config.md has them all.',
+  ],
   [
     { FAIRGRAB_RATE_ADRESS: '1' },
     'FAIRGRAB_RATE_ADRESS (from the environment) is not a setting; did you mean FAIRGRAB_RATE_ADDRESS? Unset it; docs/config.md has them all.',
