@@ -181,7 +181,7 @@ const ERRORS: readonly (readonly [string, number, string, Env?])[] = [
   [
     'config check',
     2,
-    'FAIRGRAB_WORKER (from the environment) is not a setting; did you mean FAIRGRAB_WORKERS?',
+    'FAIRGRAB_WORKER (from the environment) is not a setting; did you mean FAIRGRAB_WORKERS? Unset it; docs/config.md has them all.',
     { FAIRGRAB_WORKER: '2' },
   ],
   [

@@ -13,6 +13,9 @@ import { checkStart } from '../../engine/main/start-check.ts'
 import { SETTINGS } from '../../engine/settings.ts'
 import { clusterAddress, redisCli, redisOptions, serverUrl } from '../../engine/store/connection/address.ts'
 
+const noSetting = (name: string, meant: string) =>
+  `${name} (from the environment) is not a setting; did you mean ${meant}? Unset it; docs/config.md has them all.`
+
 const MESSAGES: readonly (readonly [Record<string, string>, string])[] = [
   [
     { PORT: 'http' },
@@ -125,18 +128,9 @@ const MESSAGES: readonly (readonly [Record<string, string>, string])[] = [
     { FAIRGRAB_TRUSTED_PROXIES: ' , ' },
     'FAIRGRAB_TRUSTED_PROXIES: " , " (from the environment) names no proxy; write addresses and networks like 10.0.0.7, 10.0.0.0/8 or fd00::/8, or unset it',
   ],
-  [
-    { FAIRGRAB_WORKER: '2' },
-    'FAIRGRAB_WORKER (from the environment) is not a setting; did you mean FAIRGRAB_WORKERS? Unset it; docs/config.md has them all.',
-  ],
-  [
-    { FAIRGRAB_KEYZ: '' },
-    'FAIRGRAB_KEYZ (from the environment) is not a setting; did you mean FAIRGRAB_KEYS? Unset it; docs/config.md has them all.',
-  ],
-  [
-    { FAIRGRAB_RATE_ADRESS: '1' },
-    'FAIRGRAB_RATE_ADRESS (from the environment) is not a setting; did you mean FAIRGRAB_RATE_ADDRESS? Unset it; docs/config.md has them all.',
-  ],
+  [{ FAIRGRAB_WORKER: '2' }, noSetting('FAIRGRAB_WORKER', 'FAIRGRAB_WORKERS')],
+  [{ FAIRGRAB_KEYZ: '' }, noSetting('FAIRGRAB_KEYZ', 'FAIRGRAB_KEYS')],
+  [{ FAIRGRAB_RATE_ADRESS: '1' }, noSetting('FAIRGRAB_RATE_ADRESS', 'FAIRGRAB_RATE_ADDRESS')],
 ]
 
 test.each(MESSAGES)('%o stops the start with its message', (env, message) => {
@@ -367,7 +361,7 @@ test('a secret that is set twice, or in a file that cannot be used, is refused w
     'FAIRGRAB_JWT_SECRET (from the file of FAIRGRAB_JWT_SECRET_FILE) is shorter than 32 bytes',
   )
   expect(() => readConfig({ FAIRGRAB_DURABILITY_FILE: file('always') })).toThrow(
-    'FAIRGRAB_DURABILITY_FILE (from the environment) is not a setting; did you mean FAIRGRAB_DURABILITY? Unset it; docs/config.md has them all.',
+    noSetting('FAIRGRAB_DURABILITY_FILE', 'FAIRGRAB_DURABILITY'),
   )
 })
 
