@@ -98,6 +98,8 @@ const more = (lanes: readonly Lane[]) => Promise.all(lanes.map(lane => lane.more
 /** What ends streams when it is reloaded, and what ends connections without having said so behind the answer before. */
 const ENDS_STREAMS = ['Caddy']
 const ENDS_CONNECTIONS = ['nginx', 'Caddy']
+/** Go's server may end a connection as idle whose next request it has just read: now and then one is taken and not answered. */
+const LEAVES_UNANSWERED = ['Caddy']
 
 test.each(['direct', ...PROXIES] as const)(
   `%s is reloaded ${RELOADS} times under load and no answer is lost`,
@@ -117,13 +119,21 @@ test.each(['direct', ...PROXIES] as const)(
     }
     await Promise.all(lanes.map(lane => lane.stop()))
     await front.stop()
-    const sum = (count: 'users' | 'answers' | 'untaken' | 'interrupted') =>
+    const sum = (count: 'users' | 'answers' | 'untaken' | 'unanswered' | 'interrupted') =>
       lanes.reduce((all, { tally }) => all + tally[count], 0)
     expect(lanes.flatMap(({ tally }) => tally.lost)).toEqual([])
     expect((await api.get<Round>(`/v1/rounds/${rounds.open}`)).body.stock.granted).toBe(sum('users'))
     expect(sum('interrupted') > 0).toBe(ENDS_STREAMS.includes(name))
     if (!ENDS_CONNECTIONS.includes(name)) expect(sum('untaken')).toBe(0)
-    tell({ reloads: RELOADS, answers: sum('answers'), claims: sum('users'), asked_again: sum('untaken'), lost: 0 })
+    expect(sum('unanswered')).toBeLessThanOrEqual(LEAVES_UNANSWERED.includes(name) ? RELOADS : 0)
+    tell({
+      reloads: RELOADS,
+      answers: sum('answers'),
+      claims: sum('users'),
+      asked_again: sum('untaken'),
+      unanswered: sum('unanswered'),
+      lost: 0,
+    })
   },
   PATIENCE_MS,
 )

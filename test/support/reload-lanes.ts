@@ -29,8 +29,10 @@ export interface Rounds {
 export interface Tally {
   users: number
   answers: number
-  /** Requests that met the end of their connection and were taken by nobody. */
+  /** Requests that met the end of their connection, and were asked again. */
   untaken: number
+  /** Those of them that somebody had taken: the claim was granted, and its answer lost. */
+  unanswered: number
   /** Streams that ended. */
   interrupted: number
   readonly lost: string[]
@@ -109,7 +111,7 @@ const freshUsers = (count: number): string[] => Array.from({ length: count }, ()
 
 /** Asks on and on; what is not as it should be goes into the tally. */
 export abstract class Lane {
-  readonly tally: Tally = { users: 0, answers: 0, untaken: 0, interrupted: 0, lost: [] }
+  readonly tally: Tally = { users: 0, answers: 0, untaken: 0, unanswered: 0, interrupted: 0, lost: [] }
   /** The configuration that served it last. */
   generation: unknown
   protected readonly url: string
@@ -169,11 +171,13 @@ async function grantAll(
   let users = freshUsers(count)
   tally.users += count
   while (users.length > 0) {
-    const before = tally.interrupted
+    const { interrupted, untaken } = tally
     const { outcomes, replayed } = await claim(users)
     const strange = outcomes.filter(outcome => outcome !== 'granted' && outcome !== SHED)
     if (outcomes.length !== users.length) strange.push(`${outcomes.length} answers to ${users.length} claims`)
-    if (tally.interrupted === before) strange.push(...replayed.map(place => `${users[place]} was granted before`))
+    if (tally.untaken > untaken) tally.unanswered += replayed.length
+    else if (tally.interrupted === interrupted)
+      strange.push(...replayed.map(place => `${users[place]} was granted before`))
     tally.lost.push(...strange)
     users = users.filter((_, place) => outcomes[place] === SHED)
   }
@@ -269,7 +273,7 @@ export const LANES = { HTTP: HttpLane, stream: StreamLane, batch: BatchLane, NDJ
 
 /** An export of which only the beginning is read; what is returned reads the rest and resolves with what is wrong with it. */
 export async function beginExport(url: string, { full }: Rounds): Promise<() => Promise<readonly string[]>> {
-  const connection = new Connection(url, { users: 0, answers: 0, untaken: 0, interrupted: 0, lost: [] })
+  const connection = new Connection(url, { users: 0, answers: 0, untaken: 0, unanswered: 0, interrupted: 0, lost: [] })
   const answer = await connection.begin('GET', `/v1/rounds/${full}/claims`, NDJSON)
   return async () => {
     const cuts = findCuts(await textOf(answer))
