@@ -244,7 +244,12 @@ test.each(Object.entries(FAULTS))(
     const people = new People(round)
     const watch = watching(people, round)
     const acting = people.act()
-    for (let i = 0; i < TIMES; i++) await fault(people)
+    for (let i = 0; i < TIMES; i++) {
+      const { size } = people.claimed
+      await fault(people)
+      // The next one meets claims under way: a Redis that is frozen again before anybody reaches it leaves nothing in doubt.
+      await untilHolds(() => people.claimed.size > size + AT_ONCE)
+    }
     people.stop()
     await acting
     const rows = await api.get<string>(`/v1/rounds/${round.id}/claims`, { accept: 'application/x-ndjson' })
