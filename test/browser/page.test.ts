@@ -251,9 +251,13 @@ describe('the page', () => {
   test('says what is wrong with a key, and where it has to go', async () => {
     const key = page.getByLabel('Key', { exact: true })
     await key.fill('not-a-key')
+    // The figures ask with the new key too, once, within a second.
+    const refused = [/campaigns/, /metrics$/].map(path => page.waitForResponse(path))
     await page.keyboard.press('Enter')
     await shows(page.locator('#key-answer'), /^The key is of no use\. .*\(unauthorized\)\.$/)
-    expect(problems()).toEqual([REFUSED(401)])
+    await Promise.all(refused)
+    await expect.poll(() => watched.problems).toEqual([REFUSED(401), REFUSED(401)])
+    problems()
     await key.fill('')
     await page.keyboard.press('Enter')
     await shows(page.locator('#key-answer'), 'There is no key now.')
