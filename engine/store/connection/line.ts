@@ -41,8 +41,28 @@ export const LOOK_MS = 50
 
 export const takesAnyKeys = ({ keys }: Script): boolean => keys.at(-1)?.endsWith('*') ?? false
 
+/** Makes the commands of scripts; it never connects. */
+const maker = new Redis({ lazyConnect: true }) as Redis & Record<string, unknown>
+/** Those that it made, by the text of their scripts. */
+const commands = new Map<string, unknown>()
+
+/**
+ * A client that takes the commands of its scripts from those that were made before: they are the same for every connection, and
+ * to hash each text again was most of the cost of one. A `multi` knows none of them.
+ */
+class Client extends Redis {
+  override defineCommand(name: string, definition: Parameters<Redis['defineCommand']>[1]): void {
+    const command = `${name}Buffer`
+    if (!commands.has(definition.lua)) {
+      maker.defineCommand(name, definition)
+      commands.set(definition.lua, maker[command])
+    }
+    Object.assign(this, { [command]: commands.get(definition.lua) })
+  }
+}
+
 export const dialRedis = (url: string, tls?: TlsFiles): Redis =>
-  new Redis({
+  new Client({
     ...redisOptions(url, tls),
     retryStrategy: () => null,
     sentinelRetryStrategy: () => null,
