@@ -68,8 +68,7 @@ export async function startWorker({ config, log, place = 0, checkMs, metricsText
   const [faults, metrics] = [new FaultLog(log), new Metrics(cause => log.error({ err: cause }, 'bug'))]
   const health = healthOf({ config, log, faults, store, clock, checkMs })
   await health.start()
-  const agreeing = agree({ config, store, health })
-  const { voucher: secret, draw: drawSecret, agreement } = await reportingWaits(agreeing, health, log)
+  const { voucher: secret, draw: drawSecret, agreement } = await agreed({ config, store, health }, log)
   const arrivals = config.arrivals === '' ? undefined : new ArrivalRecord(config.arrivals)
   const changeLog = new ChangeLog({ store: store.audit, random, failed: reportUnaudited(metrics, log) })
   const reporter = (what: string) => faults.reporter(what)
@@ -120,6 +119,17 @@ export async function startWorker({ config, log, place = 0, checkMs, metricsText
       await store.close()
       server.close()
     },
+  }
+}
+
+/** What it agrees on with the other nodes of its Redis. A start that fails here leaves no connection and no timer behind. */
+async function agreed(parts: Parameters<typeof agree>[0], log: Log): ReturnType<typeof agree> {
+  try {
+    return await reportingWaits(agree(parts), parts.health, log)
+  } catch (cause) {
+    parts.health.stop()
+    await parts.store.close()
+    throw cause
   }
 }
 

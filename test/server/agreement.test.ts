@@ -109,8 +109,12 @@ test('a start that differs in one thing agrees on no other one that nobody kept 
   await admin.hdel(agreed(), 'FAIRGRAB_DRAW_SECRET')
   const kept = await admin.hgetall(agreed())
   const other = { FAIRGRAB_VOUCHER_SECRET: secret('3'), FAIRGRAB_DRAW_SECRET: secret('4'), LOG_LEVEL: 'silent' }
+  const connected = async () => String(await admin.client('LIST')).match(/^id=/gm)?.length
+  const before = await connected()
   await expect(startTestWorker(redis.url, other)).rejects.toThrow(/FAIRGRAB_VOUCHER_SECRET is not/)
   await expect(startTestWorker(redis.url, { ...other, FAIRGRAB_DRAW_SECRET: '' })).rejects.toThrow(/VOUCHER_SECRET/)
+  // What did not start leaves nothing behind that connects again for as long as its process lives.
+  await expect.poll(connected).toBe(before)
   expect(await admin.hgetall(agreed())).toEqual(kept)
   expect(await admin.exists(drawSecret())).toBe(0)
 })
