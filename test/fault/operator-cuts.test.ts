@@ -132,11 +132,15 @@ interface Cut {
   readonly way: (typeof WAYS)[number]
 }
 
-/** Every step of every change in every way, by chance, but one change after the other. */
+/**
+ * Every step of every change in every way, by chance, but one change after the other. Of the first change the last step goes
+ * unanswered first, so that however few are cut, one of them was made already when it is asked again.
+ */
 function planOf(steps: Readonly<Record<string, number>>, next: () => number): readonly Cut[] {
-  const each = Object.entries(steps).map(([name, count]) => {
+  const each = Object.entries(steps).map(([name, count], kind) => {
     const cuts = Array.from({ length: count }, (_, i) => WAYS.map(way => ({ name, place: i + 1, way }))).flat()
-    return cuts.map(cut => ({ cut, at: next() })).toSorted((a, b) => a.at - b.at)
+    const isMade = ({ place, way }: Cut) => kind === 0 && place === count && way === 'unanswered'
+    return cuts.map(cut => ({ cut, at: isMade(cut) ? -1 : next() })).toSorted((a, b) => a.at - b.at)
   })
   const most = Math.max(...each.map(({ length }) => length))
   return Array.from({ length: most }, (_, i) => each.flatMap(cuts => cuts[i]?.cut ?? [])).flat()
