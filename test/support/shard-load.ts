@@ -121,13 +121,23 @@ export class ShardLoad {
       for (let from = 0; from < people.length; from += TOGETHER)
         await this.#untilTold(this.#nodes[0] as Api, round, people.slice(from, from + TOGETHER))
       if (new Set(held.values()).size < held.size) this.#wrong.push(`${round}: a number is two people's`)
-      const { body } = await (this.#nodes[0] as Api).get<Round>(`/v1/rounds/${round}`)
+      const body = await this.#state(round)
       // Not the highest number: at fenced a fail-over sets some aside.
       if (body.stock.granted < held.size)
         this.#wrong.push(`${round} has granted ${body.stock.granted}, and ${held.size} were told so`)
     }
     // The first of each run of mistakes say enough.
     return { acknowledged, wrong: this.#wrong.slice(0, SHOWN) }
+  }
+
+  /** How a round stands; asked again where a shard is away for a moment, or a worker stood still. */
+  async #state(round: string): Promise<Round> {
+    for (;;) {
+      const { status, body } = await (this.#nodes[0] as Api).get<Round>(`/v1/rounds/${round}`)
+      if (status === 200) return body
+      if (status !== 503) throw new Error(`${round}: ${status} ${JSON.stringify(body)}`)
+      await pause()
+    }
   }
 
   async #line(node: Api, round: string, name: string): Promise<void> {

@@ -61,6 +61,8 @@ export class DamagedRounds {
   readonly #rounds: Pick<RoundStore, 'damage' | 'isKnown' | 'count'>
   readonly #uncovered: (id: string) => boolean
   readonly #found = new Map<string, Wrong>()
+  /** What requests stumbled upon, until a look judges it. */
+  readonly #suspected = new Map<string, Wrong>()
   /** Rounds that were lost all together. */
   readonly #lost = new Set<string>()
 
@@ -72,7 +74,7 @@ export class DamagedRounds {
 
   /** The ids of all of them. */
   ids(): ReadonlySet<string> {
-    return new Set([...this.#found.keys(), ...this.#lost])
+    return new Set([...this.#found.keys(), ...this.#suspected.keys(), ...this.#lost])
   }
 
   /** Throws Fault `fenced` while all rounds are lost: what is not found may be somebody's. */
@@ -82,8 +84,8 @@ export class DamagedRounds {
 
   /** What is wrong with a round whose claims are fenced, as far as this worker knows, and what to do. */
   problemOf(id: string): string | undefined {
-    const wrong = this.#found.get(id)
-    if (wrong && !wrong.isUnlisted) return `${wrong.what}; ${wrong.mend ?? 'restore its keys from a backup'}`
+    const wrong = [this.#found.get(id), this.#suspected.get(id)].find(each => each && !each.isUnlisted)
+    if (wrong) return `${wrong.what}; ${wrong.mend ?? 'restore its keys from a backup'}`
     return this.#lost.has(id) ? LOST.what : undefined
   }
 
@@ -94,28 +96,33 @@ export class DamagedRounds {
     if (problem !== undefined) throw new Fault('fenced', `round ${id}: ${problem}; ask again`)
   }
 
-  /** A request found it so; the next look judges it again. */
+  /** A request found it so; the next look judges it. */
   found(id: string, what: string): void {
-    this.#found.set(id, { what, isMissing: false })
+    this.#suspected.set(id, { what, isMissing: false })
   }
 
   /** Redis did not decide a claim of it; why, the next look says. */
   refused(id: string, what: string): void {
-    if (!this.#found.get(id)?.isOtherLevel) this.#found.set(id, { what, isMissing: false, mend: NOT_JUDGED })
+    this.#suspected.set(id, { what, isMissing: false, mend: NOT_JUDGED })
   }
 
-  /** Looks at the rounds that are served, and at those that were found damaged. Throws Fault. */
+  /**
+   * Looks at the rounds that are served, and at those that were found damaged or are suspected. What is suspected meanwhile is for the
+   * next look: a claim that a fail-over overtook is no damage. Throws Fault.
+   */
   async look(served: Iterable<string>): Promise<Damage> {
-    const ids = [...new Set([...served, ...this.#found.keys(), ...this.#lost])]
+    const ids = [...new Set([...served, ...this.ids()])]
     const missing: string[] = []
     let isBack = false
     await sideBySide(ids, async id => {
+      const suspected = this.#suspected.get(id)
       const damage = (await this.#rounds.damage(id)) ?? (this.#uncovered(id) ? NOT_COVERED : undefined)
       if (damage === undefined) {
         this.#found.delete(id)
         isBack ||= this.#lost.has(id)
       } else if (damage.isMissing && !(await this.#rounds.isKnown(id))) missing.push(id)
       else this.#found.set(id, damage)
+      if (this.#suspected.get(id) === suspected) this.#suspected.delete(id)
     })
     // What was made in the empty Redis is not among what comes back, and nobody holds anything of it.
     if (isBack) this.#lost.clear()

@@ -1,0 +1,56 @@
+/** What a look at the rounds says of those that a request stumbled upon: only what it judged itself. */
+import { expect, test } from 'vitest'
+import { DamagedRounds } from '../../engine/campaign/round/damaged-rounds.ts'
+import type { Damage } from '../../engine/store/data/round-store.ts'
+
+const [ID, OTHER] = ['rnd_1', 'rnd_2']
+const TORN: Damage = { what: 'its log is missing', isMissing: false }
+
+/** Rounds of which Redis says `damage`. What is put into `meanwhile` happens while it is asked, `late` when it has judged the first. */
+function looked(damage: Readonly<Record<string, Damage>> = {}) {
+  const [meanwhile, late]: (() => void)[][] = [[], []]
+  const rounds = new DamagedRounds(
+    {
+      damage: async id => {
+        for (const happen of meanwhile?.splice(0) ?? []) happen()
+        if (id === OTHER) await new Promise(resume => setImmediate(resume))
+        if (id === OTHER) for (const happen of late?.splice(0) ?? []) happen()
+        return damage[id]
+      },
+      isKnown: async () => true,
+      count: async () => 2,
+    },
+    () => false,
+  )
+  const wordsOf = async () => (await rounds.look([ID, OTHER])).damaged.map(({ what }) => what)
+  return { rounds, meanwhile: [meanwhile, late], wordsOf }
+}
+
+const SUSPICIONS = [
+  ['a claim that a fail-over overtook', (rounds: DamagedRounds) => rounds.refused(ID, 'of another epoch')],
+  ['a round that a request did not find', (rounds: DamagedRounds) => rounds.found(ID, 'its state is missing')],
+] as const
+
+test.each(SUSPICIONS)('%s while a look is under way is no damage; the next look judges it', async (_, suspect) => {
+  const { rounds, meanwhile, wordsOf } = looked()
+  for (const happening of meanwhile) {
+    happening?.push(() => suspect(rounds))
+    expect(await wordsOf()).toEqual([])
+    expect(() => rounds.assertSound(ID), 'until then nobody is told that they hold nothing').toThrow(/ask again/)
+    expect([...rounds.ids()]).toEqual([ID])
+    expect(await wordsOf()).toEqual([])
+    expect([...rounds.ids()]).toEqual([])
+    rounds.assertSound(ID)
+  }
+})
+
+test.each(SUSPICIONS)('%s does not hide what a look found', async (_, suspect) => {
+  const { rounds, meanwhile, wordsOf } = looked({ [ID]: TORN })
+  suspect(rounds)
+  for (const happening of meanwhile) happening?.push(() => suspect(rounds))
+  const torn = [`round ${ID}: its log is missing; its claims are fenced, other rounds go on`]
+  expect(await wordsOf()).toEqual(torn)
+  suspect(rounds)
+  expect(rounds.problemOf(ID)).toMatch(/^its log is missing; restore/)
+  expect(await wordsOf()).toEqual(torn)
+})
