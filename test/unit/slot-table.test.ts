@@ -3,7 +3,15 @@
  * meant, and a table is corrected slot by slot. The slots of keys are compared with what Redis's own documentation has.
  */
 import { expect, test } from 'vitest'
-import { addressOf, clusterSlotOf, SLOTS, SlotTable, slotRunsOf, tagOf } from '../../engine/store/cluster/slot-table.ts'
+import {
+  addressOf,
+  clusterSlotOf,
+  SLOTS,
+  type SlotRun,
+  SlotTable,
+  slotRunsOf,
+  tagOf,
+} from '../../engine/store/cluster/slot-table.ts'
 import * as keys from '../../engine/store/connection/keys.ts'
 import { keyOf } from '../../engine/store/connection/request.ts'
 
@@ -48,13 +56,15 @@ test('a table knows its owners, and a slot that moves belongs to another', () =>
   expect(table.ownerOf(5)).toBe('b:2')
   expect([...table.owners()]).toEqual(['a:1', 'b:2'])
   expect(table.slotsOf('b:2').slice(0, 2)).toEqual([5, 10_000])
-  const same = new SlotTable([
+  const runs: SlotRun[] = [
     [0, 9999, 'a:1'],
     [10_000, SLOTS - 1, 'b:2'],
-  ])
-  expect(table.isSame(same)).toBe(false)
-  same.move(5, 'b:2')
-  expect(table.isSame(same)).toBe(true)
+  ]
+  expect([table.isOf(runs), new SlotTable(runs).isOf(runs)]).toEqual([false, true])
+  const moved: SlotRun[] = [[0, 4, 'a:1'], [5, 5, 'b:2'], [6, 9999, 'a:1'], runs[1] as SlotRun]
+  expect([table.isOf(moved), new SlotTable(runs).isOf(moved)]).toEqual([true, false])
+  const none = new SlotTable()
+  expect([none.isOf([]), none.move(1, 'a:1'), none.isOf([])]).toEqual([true, true, false])
   expect(new SlotTable().ownerOf(1)).toBeUndefined()
   expect([table.countUnserved(), new SlotTable([[7, 9, 'a:1']]).countUnserved()]).toEqual([0, SLOTS - 3])
 })

@@ -13,7 +13,7 @@ import type { ClusterAddress } from '../connection/address.ts'
 import * as keys from '../connection/keys.ts'
 import type { Dial } from '../connection/line.ts'
 import type { Marks } from '../connection/marks.ts'
-import { clusterSlotOf, SlotTable, slotRunsOf, tagOf } from './slot-table.ts'
+import { clusterSlotOf, type SlotRun, SlotTable, slotRunsOf, tagOf } from './slot-table.ts'
 
 const ASK_MS = 1000
 const APART_MS = 50
@@ -34,7 +34,7 @@ interface ClusterOptions {
 }
 
 interface Seen {
-  readonly table: SlotTable
+  readonly runs: readonly SlotRun[]
   readonly epoch: number
   readonly isWhole: boolean
 }
@@ -141,8 +141,8 @@ export class Cluster {
     const seen = this.#closed ? undefined : await this.#ask().catch(() => undefined)
     this.#isAsking = false
     const isBelieved = seen !== undefined && this.#believes(seen)
-    if (isBelieved && !this.#table.isSame(seen.table)) {
-      this.#table = seen.table
+    if (isBelieved && !this.#table.isOf(seen.runs)) {
+      this.#table = new SlotTable(seen.runs)
       this.#changed()
     }
     if (!isBelieved || !seen.isWhole) this.#next()
@@ -170,7 +170,7 @@ export class Cluster {
       const client = this.#client ?? (await this.#connect(server))
       const [rows, info] = await Promise.all([client.cluster('SLOTS'), client.cluster('INFO')]).catch(failed)
       return {
-        table: new SlotTable(slotRunsOf(rows, hostOf(server))),
+        runs: slotRunsOf(rows, hostOf(server)),
         epoch: Number(/^cluster_current_epoch:(\d+)/m.exec(info as string)?.[1] ?? 0),
         isWhole: /^cluster_state:ok/m.test(info as string),
       }

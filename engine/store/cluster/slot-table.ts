@@ -41,9 +41,12 @@ export function slotRunsOf(reply: unknown, askedHost: string): SlotRun[] {
 
 export class SlotTable {
   readonly #owners: (string | undefined)[] = new Array(SLOTS).fill(undefined)
+  /** The runs that it is made of, as one text; undefined once a slot has moved. */
+  #text: string | undefined
 
   constructor(runs: readonly SlotRun[] = []) {
     for (const [from, to, address] of runs) this.#owners.fill(address, from, to + 1)
+    this.#text = runs.join()
   }
 
   /** The address of the server that has a slot, as far as is known. */
@@ -79,12 +82,15 @@ export class SlotTable {
   move(slot: number, address: string): boolean {
     if (!isSlot(slot) || this.#owners[slot] === address) return false
     this.#owners[slot] = address
+    this.#text = undefined
     return true
   }
 
-  isSame(other: SlotTable): boolean {
-    for (let slot = 0; slot < SLOTS; slot++) if (this.#owners[slot] !== other.#owners[slot]) return false
-    return true
+  /** Whether it says what these runs say. Most replies are those of the last one, word by word. */
+  isOf(runs: readonly SlotRun[]): boolean {
+    if (runs.join() === this.#text) return true
+    const other = new SlotTable(runs)
+    return this.#owners.every((owner, slot) => owner === other.#owners[slot])
   }
 }
 
