@@ -193,4 +193,31 @@ export const CLUSTER_PLANTS: readonly Plant[] = [
     ['if (unserved === 0) return []', 'if (unserved >= 0) return []'],
     'cluster/engine',
   ),
+  plant(
+    'rounds that are lost together are not counted',
+    'engine/campaign/round/damaged-rounds.ts',
+    [
+      '[...this.#found.keys(), ...this.#suspected.keys(), ...this.#lost]',
+      '[...this.#found.keys(), ...this.#suspected.keys()]',
+    ],
+    'unit/damaged-rounds',
+  ),
+  plant(
+    'what is suspected of a round behind the read that judged it is forgotten',
+    'engine/campaign/round/damaged-rounds.ts',
+    ['if (this.#suspected.get(id) === suspected) this', 'this'],
+    'unit/damaged-rounds',
+  ),
+  plant(
+    'a round that is only suspected is reported as damaged',
+    'engine/campaign/round/damaged-rounds.ts',
+    ['[...this.#found].map(', '[...this.#found, ...this.#suspected].map('],
+    'unit/damaged-rounds',
+  ),
+  plant(
+    'a slot that moved leaves the table as it was',
+    'engine/store/cluster/slot-table.ts',
+    ['    this.#text = undefined\n', ''],
+    'unit/slot-table',
+  ),
 ]

@@ -201,12 +201,6 @@ export const OPERATOR_PLANTS: readonly Plant[] = [
     'server/emptied-redis',
   ),
   plant(
-    'rounds that are lost together are not counted',
-    'engine/campaign/round/damaged-rounds.ts',
-    ['new Set([...this.#found.keys(), ...this.#lost])', 'new Set(this.#found.keys())'],
-    'server/emptied-redis',
-  ),
-  plant(
     'a round that the index lacks is a sound one',
     'engine/store/data/round-store.ts',
     ['if (listed === 0) return', 'if (false) return'],

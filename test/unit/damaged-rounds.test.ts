@@ -1,4 +1,7 @@
-/** What a look at the rounds says of those that a request stumbled upon: only what it judged itself. */
+/**
+ * What a look at the rounds says of those that a request stumbled upon: only what it judged itself. Answers of Redis are made here,
+ * since what counts is between which two of them something happens; test/server/damaged-rounds.test.ts has the real one.
+ */
 import { expect, test } from 'vitest'
 import { DamagedRounds } from '../../engine/campaign/round/damaged-rounds.ts'
 import type { Damage } from '../../engine/store/data/round-store.ts'
@@ -7,7 +10,7 @@ const [ID, OTHER] = ['rnd_1', 'rnd_2']
 const TORN: Damage = { what: 'its log is missing', isMissing: false }
 
 /** Rounds of which Redis says `damage`. What is put into `meanwhile` happens while it is asked, `late` when it has judged the first. */
-function looked(damage: Readonly<Record<string, Damage>> = {}) {
+function looked(damage: Readonly<Record<string, Damage>> = {}, count = 2) {
   const [meanwhile, late]: (() => void)[][] = [[], []]
   const rounds = new DamagedRounds(
     {
@@ -17,8 +20,8 @@ function looked(damage: Readonly<Record<string, Damage>> = {}) {
         if (id === OTHER) for (const happen of late?.splice(0) ?? []) happen()
         return damage[id]
       },
-      isKnown: async () => true,
-      count: async () => 2,
+      isKnown: async () => count > 0,
+      count: async () => count,
     },
     () => false,
   )
@@ -53,4 +56,12 @@ test.each(SUSPICIONS)('%s does not hide what a look found', async (_, suspect) =
   suspect(rounds)
   expect(rounds.problemOf(ID)).toMatch(/^its log is missing; restore/)
   expect(await wordsOf()).toEqual(torn)
+})
+
+test('rounds that are lost all together are named, and count', async () => {
+  const gone: Damage = { what: 'its state in Redis is missing', isMissing: true }
+  const { rounds } = looked({ [ID]: gone, [OTHER]: gone }, 0)
+  const { lost, damaged } = await rounds.look([ID, OTHER])
+  expect([lost.length, damaged, [...rounds.ids()]]).toEqual([1, [], [ID, OTHER]])
+  expect(() => rounds.assertKept()).toThrow(/lost every round/)
 })
