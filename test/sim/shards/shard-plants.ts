@@ -87,7 +87,7 @@ export const SHARD_PLANTS: readonly Plant[] = [
     name: 'wait-elsewhere',
     bug: 'the replicas of another shard are asked whether they have a grant',
     level: 'replicated',
-    seed: 5,
+    seed: 1,
     plant: { waitsForNobody: true },
   },
   {
