@@ -23,6 +23,8 @@ export interface Plant {
   readonly level: Level
   /** A world that shows it: one that is played without a bug anyhow (simulation.test.ts), else a small one. */
   readonly seed: number
+  /** So many faults of a large one are enough to show it. */
+  readonly faults?: number
   /** How the rounds of its worlds give their packs away; first come where it is left out. */
   readonly modes?: ModeWord
   readonly plant: WorldPlant
@@ -116,6 +118,7 @@ export const PLANTS: readonly Plant[] = [
     bug: 'nothing is written behind a batch, so that WAIT speaks for an older write',
     level: 'replicated',
     seed: 52,
+    faults: 15,
     plant: {
       execute: (call, name, words, keyCount) =>
         name === 'set' && words[0] === replicationMark() ? 'OK' : execute(call, name, words, keyCount),
