@@ -12,9 +12,14 @@ import { treeText } from './tree-card.ts'
 
 const NAME_WIDTH = 30
 
+/** By how many digits behind the point; kept, since each costs more to make than a thousand figures to write. */
+const FORMATS = new Map(
+  [0, 1, 3].map(digits => [digits, new Intl.NumberFormat('en-US', { maximumFractionDigits: digits })]),
+)
+
 function valueText({ value, unit }: Figure): string {
   const digits = Math.abs(value) >= 1000 ? 0 : Math.abs(value) >= 10 ? 1 : 3
-  return `${value.toLocaleString('en-US', { maximumFractionDigits: digits, minimumFractionDigits: 0 })} ${unit}`
+  return `${FORMATS.get(digits)?.format(value)} ${unit}`
 }
 
 export function figureLine(figure: Figure): string {

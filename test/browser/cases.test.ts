@@ -96,7 +96,7 @@ test('rates: what is typed is shown dry, nonsense is refused, and it holds when 
     'One address without a key200 / s200 / s',
     'One API keyno limitno limit',
   ])
-  await expectGoodLooks(page)
+  await expectGoodLooks(page, '#lever')
   await confirm('Set them')
   await shows(page.locator('#rates'), 'One user: 5 / s')
   expect((await api.get<{ rates: Fields }>('/v1/rates')).body.rates).toEqual({ user: 5, address: 200, key: 0 })
@@ -217,7 +217,7 @@ describe('a draw on the desk', () => {
     const how = await page.locator('.case > li > p').allTextContents()
     expect(how[0]).toMatch(/^(number \d, slot 1|entered and was not drawn)/)
     expect(how[1]).toMatch(/^entered .*, window 0$/)
-    await expectGoodLooks(page)
+    await expectGoodLooks(page, `[data-round="${round.id}"], #lookup-section`)
     problems()
   })
 
@@ -229,7 +229,7 @@ describe('a draw on the desk', () => {
     await api.post(`/v1/rounds/${round.id}/close`)
     await shows(cardOf(round).locator('.state'), 'Drawing')
     await shows(facts(round), 'Window 1: 1 entered, the list is final and waits for its beacon; public beacon (T3).')
-    await expectGoodLooks(page)
+    await expectGoodLooks(page, `[data-round="${round.id}"]`)
     problems()
   })
 })
@@ -249,7 +249,7 @@ test('the form makes a lottery, and shows only what belongs to its mode', async 
     page.locator('#release-effect'),
     /^A user gets 1 at most; it is drawn .* 2099 .*, with 5 on the waitlist\.$/,
   )
-  await expectGoodLooks(page)
+  await expectGoodLooks(page, '#release-section')
   await page.getByRole('button', { name: 'Make it' }).click()
   await shows(page.locator('#release-answer'), /^Made: Autumn, round rnd_\w+\.$/)
   const [made] = (await api.get<{ data: Round[] }>('/v1/rounds')).body.data

@@ -85,12 +85,17 @@ export async function shows(where: Locator, text: string | RegExp): Promise<void
   }
 }
 
-/** What axe finds on the page as it stands, one line a finding; by all rules, or by those that a colour can break. */
-export async function findBarriers(page: Page, rules: 'all' | 'colours' = 'all'): Promise<readonly string[]> {
+/** What axe finds on the page as it stands, or in a part of it, one line a finding; by all rules, or by those that a colour can break. */
+export async function findBarriers(
+  page: Page,
+  rules: 'all' | 'colours' = 'all',
+  part = 'html',
+): Promise<readonly string[]> {
+  await page.locator(part).first().waitFor()
   if (await page.evaluate('typeof axe === "undefined"')) await page.evaluate(`${axe.source}; undefined`)
   const chosen = rules === 'all' ? '{}' : `{ runOnly: ['color-contrast', 'link-in-text-block'] }`
   const found: unknown = await page.evaluate(
-    `axe.run(${chosen}).then(({ violations }) => violations.flatMap(({ id, impact, nodes }) =>
+    `axe.run(${part === 'html' ? 'document' : JSON.stringify(part)}, ${chosen}).then(({ violations }) => violations.flatMap(({ id, impact, nodes }) =>
       nodes.map(({ target, failureSummary }) => [impact, id, 'at', target, failureSummary].join(' '))))`,
   )
   return found as readonly string[]

@@ -66,7 +66,7 @@ test('pause: two presses of Enter, what it changes is shown before, how long it 
   expect((await state()).state).toBe('open')
   for (const colorScheme of ['light', 'dark'] as const) {
     await page.emulateMedia({ colorScheme })
-    expect(await findBarriers(page, colorScheme === 'light' ? 'all' : 'colours'), colorScheme).toEqual([])
+    expect(await findBarriers(page, colorScheme === 'light' ? 'all' : 'colours', '#lever'), colorScheme).toEqual([])
   }
   using stalls = new Stalls()
   const from = performance.now()
@@ -195,7 +195,7 @@ describe('the form of a new release', () => {
     await page.keyboard.press('Enter')
     await shows(page.locator('#release-effect'), '1,000 packs of 2 × 10 CNY off an order of 40 CNY or more.')
     await shows(page.locator('#release-effect'), 'If every coupon is used it costs 20,000 CNY.')
-    expect(await findBarriers(page)).toEqual([])
+    expect(await findBarriers(page, 'all', '#release-section')).toEqual([])
     expect((await api.get<{ data: unknown[] }>('/v1/campaigns')).body.data).toHaveLength(1)
     await page.getByRole('button', { name: 'Make it' }).click()
     await shows(page.locator('#release-answer'), /^Made: Spring, round rnd_\w+\.$/)

@@ -7,11 +7,14 @@ import type { Page } from 'playwright-core'
 import { expect } from 'vitest'
 import { findBarriers } from './chromium.ts'
 
-/** Nothing of the page keeps anybody out, in light and in dark, and it fits a telephone. The dark has the same elements in other colours. */
-export async function expectGoodLooks(page: Page): Promise<void> {
+/**
+ * Nothing of the page keeps anybody out, in light and in dark, and it fits a telephone. The dark has the same elements in other
+ * colours. `part` is a selector of what a state adds to a page that is looked at as a whole in another state.
+ */
+export async function expectGoodLooks(page: Page, part?: string): Promise<void> {
   for (const colorScheme of ['light', 'dark'] as const) {
     await page.emulateMedia({ colorScheme })
-    expect(await findBarriers(page, colorScheme === 'light' ? 'all' : 'colours'), colorScheme).toEqual([])
+    expect(await findBarriers(page, colorScheme === 'light' ? 'all' : 'colours', part), colorScheme).toEqual([])
   }
   const before = page.viewportSize()
   await page.setViewportSize({ width: 360, height: 780 })

@@ -277,7 +277,7 @@ describe('a draw', () => {
       await page.getByRole('button', { name: 'Check it' }).click()
       await shows(part('kept-answer'), words)
     }
-    await expectGoodLooks(page)
+    await expectGoodLooks(page, '#kept')
     expect(problems()).toEqual([])
   })
 

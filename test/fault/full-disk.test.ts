@@ -24,6 +24,8 @@ import { Witness } from '../support/witness/witness.ts'
 const ROUNDS = effort(1, 15)
 const PEOPLE = effort(800_000, 3_000_000)
 const FEW = { singles: 400, streams: 1, window: 2, frame: 64, ...RESTING }
+/** Claims that are told before each fault, by chance up to so many more than 500. */
+const BETWEEN = effort(500, 2000)
 const FAILED = 1
 
 type Break = (disk: BadDisk, part: number) => void
@@ -53,7 +55,7 @@ test.skipIf(noBadDisk)(
     using crowd = witness.crowd({ url: node.url, roundId: round.id, people: PEOPLE, ...FEW }, round, PEOPLE)
     const ready = async () => (await new Api(node.url).get<Fields>('/readyz')).status
     const breakAndMend = async (breaks: Break) => {
-      await crowd.told(crowd.granted + 500 + below(next, 2000))
+      await crowd.told(crowd.granted + 500 + below(next, BETWEEN))
       node.forgetWords()
       // A batch of this crowd is some kilobytes, so the room ends within the first write or one of the next.
       breaks(disk, 1 + below(next, 4000))

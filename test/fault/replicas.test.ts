@@ -24,6 +24,8 @@ import { Witness } from '../support/witness/witness.ts'
 
 const FAIL_OVERS = effort(1, 20)
 const PEOPLE = effort(1_000_000, 6_000_000)
+/** Claims that are told before and behind each fault. */
+const MORE = effort(600, 2000)
 /** Between two checks of the server, and what a check takes. */
 const FENCED_MS = 6500
 
@@ -72,7 +74,7 @@ describe('replicated', () => {
       const through = async () => {
         let [from, to] = [primary, replica]
         for (let i = 0; i < FAIL_OVERS; i++) {
-          await crowd.told(crowd.granted + 2000)
+          await crowd.told(crowd.granted + MORE)
           const next = await copy()
           await witness.fault(async () => {
             if (i === 0) stream.way = 'black hole'
@@ -83,7 +85,7 @@ describe('replicated', () => {
           ;[from, to] = [to, next]
           await witness.calm()
         }
-        await crowd.told(crowd.granted + 2000)
+        await crowd.told(crowd.granted + MORE)
         crowd.quit()
       }
       await Promise.all([crowd.ask(), through()])
@@ -101,7 +103,7 @@ describe('replicated', () => {
     const claim = (user_id: string) => new Api(node.url, KEYS.operator).post(`/v1/rounds/${id}/claims`, { user_id })
     const uncounted = await copy()
     const through = async () => {
-      await crowd.told(2000)
+      await crowd.told(MORE)
       expect((await claim('early')).status).toBe(201)
       await replica.redis.kill('SIGSTOP')
       const frozen = performance.now()
@@ -119,7 +121,7 @@ describe('replicated', () => {
       expectProblem(await claim('later'), 'fenced')
       await uncounted.admin.replicaof('NO', 'ONE')
       await replica.redis.kill('SIGCONT')
-      await crowd.told(crowd.granted + 2000)
+      await crowd.told(crowd.granted + MORE)
       expect((await claim('late')).body).toMatchObject({ outcome: 'granted', claim: { sequence: 2 } })
       crowd.quit()
     }
@@ -134,9 +136,9 @@ describe('replicated', () => {
 test('always does lose what a replica missed: the audit sees it', async () => {
   const { primary, replica, proxy, crowd, witness } = await startPair('always', 'fail-over')
   const through = async () => {
-    await crowd.told(2000)
+    await crowd.told(MORE)
     await replica.admin.replicaof('127.0.0.1', '1')
-    await crowd.told(crowd.granted + 2000)
+    await crowd.told(crowd.granted + MORE)
     await witness.fault(() => failOver(proxy, primary, replica))
     await crowd.told(crowd.granted + 500)
     crowd.quit()

@@ -17,7 +17,7 @@ import { random } from '../support/seed.ts'
 import { Witness } from '../support/witness/witness.ts'
 
 const RESTARTS = effort(2, 60)
-const STOCK = effort(20_000, 1_500_000)
+const STOCK = effort(10_000, 1_500_000)
 
 test(
   'nodes that are restarted in turns under load lose nothing',

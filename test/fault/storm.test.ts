@@ -29,7 +29,7 @@ const SOCKETS = effort(200, 10_000)
 const STORMS = effort(1, 20)
 const WITHIN_MS = effort(300, 1000)
 /** Claims that are told before a fault, for the figure of a calm time. */
-const CALM = effort(2000, 50_000)
+const CALM = effort(1000, 50_000)
 const HALVES = effort(300, 5000)
 /** More than can be claimed meanwhile. */
 const PEOPLE = effort(300_000, 6_000_000)

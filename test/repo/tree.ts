@@ -92,20 +92,84 @@ export function walk(
   }
 }
 
+/** The nodes of a program as `walk` meets them, and the place of each one's parent in the same list; -1 has none. */
+interface Flat {
+  readonly nodes: readonly SyntaxNode[]
+  readonly parents: readonly number[]
+}
+
+const flattened = new WeakMap<SourceFile, Flat>()
+
+/** Made once a file: many rules ask for its nodes. */
+function flatten(file: SourceFile): Flat {
+  const known = flattened.get(file)
+  if (known) return known
+  const [nodes, parents]: [SyntaxNode[], number[]] = [[], []]
+  const visit = (node: SyntaxNode, parent: number): void => {
+    const place = nodes.push(node) - 1
+    parents.push(parent)
+    for (const field in node) {
+      const value = node[field]
+      if (Array.isArray(value)) for (const child of value) isNode(child) && visit(child, place)
+      else if (isNode(value)) visit(value, place)
+    }
+  }
+  visit(parse(file), -1)
+  const flat = { nodes, parents }
+  flattened.set(file, flat)
+  return flat
+}
+
+/** A node where it stands; what few rules ask of it is made when they ask. */
+class Found {
+  readonly file: SourceFile
+  readonly node: SyntaxNode
+  readonly #flat: Flat
+  readonly #place: number
+
+  constructor(file: SourceFile, flat: Flat, place: number) {
+    this.file = file
+    this.node = flat.nodes[place] as SyntaxNode
+    this.#flat = flat
+    this.#place = place
+  }
+
+  /** The nearest last. */
+  get ancestors(): readonly SyntaxNode[] {
+    const { nodes, parents } = this.#flat
+    const chain: SyntaxNode[] = []
+    for (let place = parents[this.#place] as number; place >= 0; place = parents[place] as number)
+      chain.unshift(nodes[place] as SyntaxNode)
+    return chain
+  }
+
+  get at(): string {
+    return `${this.file.path}:${lineOf(this.file, this.node.start)}`
+  }
+}
+
 /** Every node of a type, in all files that are programs. */
-export function findNodes(files: readonly SourceFile[], types: readonly string[]) {
+export function findNodes(files: readonly SourceFile[], types: readonly string[]): readonly Found[] {
   return files.filter(isProgram).flatMap(file => {
-    const found: { file: SourceFile; node: SyntaxNode; ancestors: readonly SyntaxNode[]; at: string }[] = []
-    walk(parse(file), (node, ancestors) => {
-      if (types.includes(node.type))
-        found.push({ file, node, ancestors, at: `${file.path}:${lineOf(file, node.start)}` })
-    })
-    return found
+    const flat = flatten(file)
+    return flat.nodes.flatMap(({ type }, place) => (types.includes(type) ? [new Found(file, flat, place)] : []))
   })
 }
 
-export function lineOf({ text }: SourceFile, offset: number): number {
-  return text.slice(0, offset).split('\n').length
+/** Where the lines of a text begin, behind the first. */
+const begun = new WeakMap<SourceFile, readonly number[]>()
+
+export function lineOf(file: SourceFile, offset: number): number {
+  const starts = begun.get(file) ?? [...file.text.matchAll(/\n/g)].map(({ index }) => index + 1)
+  begun.set(file, starts)
+  // The first line that begins behind it, by halves.
+  let [low, high] = [0, starts.length]
+  while (low < high) {
+    const middle = (low + high) >> 1
+    if ((starts[middle] as number) > offset) high = middle
+    else low = middle + 1
+  }
+  return low + 1
 }
 
 export function sourceOf({ text }: SourceFile, { start, end }: SyntaxNode): string {

@@ -22,6 +22,8 @@ const VOUCHERS = 5
 const BEAT_MS = 60_000
 const VALID_MS = 150.5 * BEAT_MS
 const RUNS = effort(25, 2000)
+/** The short form plays campaigns that meet all of it in one round; the long form those of a seed that nobody has seen. */
+const FIRST = effort(0, 1) === 0 ? 2000 : seed
 /** The rarest turn is met about four times in a round; a round without one is followed by the next seed. */
 const ROUNDS_MAX = effort(24, 6)
 
@@ -245,7 +247,7 @@ async function begin(): Promise<Real> {
   return { id, start }
 }
 
-test(`random campaigns end as the model says, law by law (seed ${seed})`, {
+test(`random campaigns end as the model says, law by law (seed ${FIRST})`, {
   timeout: effort(120_000, 1_800_000),
 }, async () => {
   const steps = fc.commands(
@@ -276,7 +278,7 @@ test(`random campaigns end as the model says, law by law (seed ${seed})`, {
   })
   const missing = () => [...TURNS, ...REFUSALS.split(' ')].filter(what => !met.has(what))
   for (let round = 0; round < ROUNDS_MAX && (round === 0 || missing().length > 0); round++)
-    await fc.assert(property, { seed: seed + round, numRuns: RUNS })
+    await fc.assert(property, { seed: FIRST + round, numRuns: RUNS })
   expect(missing()).toEqual([])
 })
 

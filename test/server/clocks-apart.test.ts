@@ -2,12 +2,12 @@
  * Nodes whose clocks are wrong, beside one that is right, on one Redis: hours and years behind, hours ahead, and seconds
  * apart. All of them judge tokens, idempotency and the times of changes by the clock of Redis, and say so.
  *
- * Each is a process of its own with its calendar shifted by test/support/shifted-clock.c; nothing in it is replaced. What
+ * Each wrong one is a process of its own with its calendar shifted by test/support/shifted-clock.c; nothing in it is replaced. What
  * the true time is, the test's own process tells. Rejected: a clock as an argument, which shows no forgotten Date.now().
  */
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { Api, expectProblem, type Fields, type Granted, makeRound, type Round } from '../support/api.ts'
-import { KEYS, startNode, type TestNode } from '../support/engine.ts'
+import { KEYS, startNode, startTestWorker, type TestNode, type TestWorker } from '../support/engine.ts'
 import { readMetrics, sumOf } from '../support/metrics.ts'
 import { type RedisProcess, startLocalRedis } from '../support/redis.ts'
 import { noShiftedClock, ShiftedClocks } from '../support/shifted-clock.ts'
@@ -29,7 +29,7 @@ interface WrongNode {
 }
 
 let redis: RedisProcess
-let right: TestNode
+let right: TestWorker
 let round: Round
 let wrong: readonly WrongNode[]
 const nodes: TestNode[] = []
@@ -39,14 +39,14 @@ beforeAll(async () => {
   redis = await startLocalRedis()
   const settings = { REDIS_URL: redis.url, FAIRGRAB_DURABILITY: 'memory' }
   const starting = WRONG.map(({ shift }) => startNode({ ...settings, ...clocks.ahead(shift) }))
-  right = await startNode(settings)
+  right = await startTestWorker(redis.url, { FAIRGRAB_DURABILITY: 'memory' })
   const started = await Promise.all(starting)
-  nodes.push(right, ...started)
+  nodes.push(...started)
   wrong = started.map(({ url }, i) => ({ url, ...(WRONG[i] as (typeof WRONG)[number]) }))
   round = await makeRound(new Api(right.url, KEYS.operator), { stock: 100 })
 })
 afterAll(async () => {
-  await Promise.all(nodes.map(node => node.stop()))
+  await Promise.all([right, ...nodes].map(node => node?.stop()))
   await redis?.stop()
 })
 

@@ -44,14 +44,25 @@ const claimOf = (round: Round, user: string, more = '') => {
 }
 const cookies = (bytes: number) => `Cookie: ${'shop=1; '.repeat(bytes / 8)}\r\n`
 
+const nodeWith = (bound: string) => startNode({ FAIRGRAB_HEAD_BYTES: bound, FAIRGRAB_RATE_ADDRESS: '0' })
+
+/** The one whose bound nobody set; the others are of their own tests. */
+let plain: TestNode
+beforeAll(async () => {
+  plain = await nodeWith('')
+})
+afterAll(() => plain?.stop())
+
 describe.each(BOUNDS)('FAIRGRAB_HEAD_BYTES=%s', (set, served, refused) => {
   let node: TestNode
   let round: Round
   beforeAll(async () => {
-    node = await startNode({ FAIRGRAB_HEAD_BYTES: set, FAIRGRAB_RATE_ADDRESS: '0' })
+    node = set === '' ? plain : await nodeWith(set)
     round = await makeRound(new Api(node.url, KEYS.operator))
   })
-  afterAll(() => node?.stop())
+  afterAll(async () => {
+    if (node !== plain) await node?.stop()
+  })
 
   test('cookies below it are served, and above it are 431, on claims, pages and the stream', async () => {
     expect((await ask(node, claimOf(round, 'short', cookies(served)))).status).toBe(201)
@@ -71,11 +82,10 @@ describe('what the library does by itself', () => {
   let round: Round
   let api: Api
   beforeAll(async () => {
-    node = await startNode({ FAIRGRAB_RATE_ADDRESS: '0' })
+    node = plain
     api = new Api(node.url, KEYS.operator)
     round = await makeRound(api)
   })
-  afterAll(() => node?.stop())
 
   test('its statuses stand in docs/errors.md, and none of its answers is a problem', async () => {
     const request = claimOf(round, 'never')

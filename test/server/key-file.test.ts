@@ -5,7 +5,7 @@
 import { mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { expect, onTestFinished, test } from 'vitest'
+import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest'
 import { Api, makeRound } from '../support/api.ts'
 import { KEYS } from '../support/engine.ts'
 import { readMetrics, sumOf } from '../support/metrics.ts'
@@ -22,7 +22,6 @@ const ASKS = 20
 
 function keyFile(keys: string) {
   const folder = mkdtempSync(join(tmpdir(), 'fg-key-file-'))
-  onTestFinished(() => rmSync(folder, { recursive: true }))
   const path = join(folder, 'keys')
   /** A new file in the place of the old one, as orchestrators do it. */
   const write = (text: string) => {
@@ -30,7 +29,7 @@ function keyFile(keys: string) {
     renameSync(`${path}.new`, path)
   }
   write(keys)
-  return { path, write }
+  return { path, write, remove: () => rmSync(folder, { recursive: true }) }
 }
 
 const nodeWith = (path: string, workers = '2'): Promise<NodeProcess> =>
@@ -60,9 +59,17 @@ async function refusalsOf(url: string): Promise<readonly [number, readonly unkno
 
 const soon = { timeout: 20_000, interval: 50 }
 
+const file = keyFile(BEFORE)
+let node: NodeProcess
+beforeAll(async () => {
+  node = await nodeWith(file.path)
+})
+afterAll(async () => {
+  await node?.stop()
+  file.remove()
+})
+
 test('keys that change in the file hold on every worker, no request is lost, and the sockets of those that went are closed', async () => {
-  const file = keyFile(BEFORE)
-  await using node = await nodeWith(file.path)
   const round = await makeRound(new Api(node.url, KEYS.operator), { stock: 100_000 })
   const streams = await Promise.all(
     [STAYS, GOES, undefined].map(credential => openStream(node.url, credential === undefined ? {} : { credential })),
@@ -93,8 +100,9 @@ test('keys that change in the file hold on every worker, no request is lost, and
 })
 
 test('a key that becomes another role’s ends its sockets, and SIGHUP has the file read at once', async () => {
-  const file = keyFile(BEFORE)
-  await using node = await nodeWith(file.path)
+  file.write(BEFORE)
+  process.kill(node.pid, 'SIGHUP')
+  await expect.poll(() => statusesOf(node.url, GOES), soon).toEqual([200])
   const stream = await openStream(node.url, { credential: GOES })
   file.write(`${OPERATOR},viewer:${GOES}`)
   process.kill(node.pid, 'SIGHUP')
@@ -106,6 +114,7 @@ test('a key that becomes another role’s ends its sockets, and SIGHUP has the f
 
 test('a file that is wrong changes nothing, is said without a key, and a worker that comes has the keys that are in force', async () => {
   const file = keyFile(BEFORE)
+  onTestFinished(file.remove)
   // Alone, so that nobody else answers for it.
   await using node = await nodeWith(file.path, '1')
   file.write(`${AFTER},platform:short`)

@@ -25,9 +25,9 @@ import { KEYS, startNode, type TestNode } from '../support/engine.ts'
 import { type RedisServer, startOwnRedis } from '../support/redis.ts'
 import { below, random } from '../support/seed.ts'
 
-const USERS = effort(30_000, 120_000)
-const CLAIMS = effort(50_000, 200_000)
-const STOCK = effort(12_500, 50_000)
+const USERS = effort(12_000, 120_000)
+const CLAIMS = effort(20_000, 200_000)
+const STOCK = effort(5000, 50_000)
 const LANES = 64
 const NODES = 2
 const FINAL = new Set<number>([CODES.granted.number, CODES.replayed.number, CODES.sold_out.number])

@@ -59,6 +59,7 @@ export const MODE_PLANTS: readonly Plant[] = [
     bug: 'an entry is acknowledged before the replicas have it',
     level: 'replicated',
     seed: 10,
+    faults: 15,
     modes: 'drawn',
     plant: { waitsForNobody: true },
   },

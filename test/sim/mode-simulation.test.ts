@@ -29,8 +29,8 @@ const WORLDS: readonly (readonly [modes: ModeWord, level: Level, known: number, 
   ['strict', 'replicated', 5, true],
 ]
 
-const play = (modes: ModeWord, level: Level, known: number, isShards: boolean): Promise<Outcome> => {
-  const options = { seed: known, level, modes }
+const play = (modes: ModeWord, level: Level, known: number, isShards: boolean, faults?: number): Promise<Outcome> => {
+  const options = { seed: known, level, modes, faults }
   return isShards ? new ShardWorld({ ...options, shards: SHARDS }).play() : new World(options).play()
 }
 
@@ -52,18 +52,20 @@ const sound = new Map<string, Promise<Outcome>>()
 
 test.each(MODE_PLANTS)('planted: $bug', { timeout: PATIENCE_MS }, async plant => {
   const { name, seed: known, level, modes = 'first', plant: planted } = plant
+  const faultsOf = (seed: number) => (seed === known ? plant.faults : undefined)
   const seeds = [known, ...Array.from({ length: SEEDS_TRIED }, (_, i) => i + 1)]
   let shown = 0
   for (const tried of seeds) {
-    const { violations } = await new ShardWorld({ seed: tried, level, modes, shards: SHARDS, plant: planted }).play()
+    const world = { seed: tried, level, modes, shards: SHARDS, faults: faultsOf(tried) }
+    const { violations } = await new ShardWorld({ ...world, plant: planted }).play()
     if (violations.length === 0) continue
     shown = tried
     break
   }
   expect(shown, `no cluster shows ${name}`).toBeGreaterThan(0)
   if (shown !== known) console.log(`${name} is shown by seed ${shown}, no longer by ${known}`)
-  const world = `${shown} ${level} ${modes}`
-  const without = sound.get(world) ?? play(modes, level, shown, true)
+  const world = `${shown} ${level} ${modes} ${faultsOf(shown)}`
+  const without = sound.get(world) ?? play(modes, level, shown, true, faultsOf(shown))
   sound.set(world, without)
   expect((await without).violations).toEqual([])
 })

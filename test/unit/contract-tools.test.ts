@@ -32,7 +32,12 @@ async function asyncApiOn(document: object): Promise<readonly string[]> {
   return diagnostics.filter(({ severity }) => severity <= WARNING).map(({ code, message }) => `${code}: ${message}`)
 }
 
-const paths = { '/v1/rounds': { get: { responses: {} } } }
+/** A small document that breaks rules of both linters. */
+const PLANTED = {
+  openapi: '3.1.0',
+  info: { title: 'p', version: '1' },
+  paths: { '/v1/rounds': { get: { responses: {} } } },
+}
 
 /** The names of fields in a document, wherever a schema has any. */
 function fieldsIn(part: unknown): readonly string[] {
@@ -49,15 +54,17 @@ test('every field that the contracts name is snake_case', () => {
 
 test('/openapi.json passes Redocly', async () => {
   expect(await redoclyOn(httpContract())).toEqual([])
-  expect((await redoclyOn({ ...httpContract(), paths })).length).toBeGreaterThan(2)
+  expect((await redoclyOn(PLANTED)).length).toBeGreaterThan(2)
 })
 
 test('/openapi.json passes Spectral', async () => {
   expect(await spectralOn(httpContract())).toEqual([])
-  expect((await spectralOn({ ...httpContract(), paths })).length).toBeGreaterThan(2)
+  expect((await spectralOn(PLANTED)).length).toBeGreaterThan(2)
 })
 
 test('/asyncapi.json passes its parser', async () => {
   expect(await asyncApiOn(asyncApi(VERSION))).toEqual([])
-  expect(await asyncApiOn({ ...asyncApi(VERSION), channels: { stream: { address: 1 } } })).not.toEqual([])
+  expect(
+    await asyncApiOn({ asyncapi: '3.0.0', info: { title: 'p', version: '1' }, channels: { stream: { address: 1 } } }),
+  ).not.toEqual([])
 })

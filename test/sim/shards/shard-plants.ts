@@ -38,6 +38,7 @@ export const SHARD_PLANTS: readonly Plant[] = [
     bug: 'a request that is sent again over another line counts as sent for the first time',
     level: 'memory',
     seed: 19,
+    faults: 45,
     plant: {
       often: ['network split'],
       engine: instead(
@@ -72,6 +73,7 @@ export const SHARD_PLANTS: readonly Plant[] = [
     bug: 'ASK is taken for a slot that has moved',
     level: 'memory',
     seed: 8,
+    faults: 60,
     plant: {
       engine: instead(
         Shards,
@@ -87,7 +89,7 @@ export const SHARD_PLANTS: readonly Plant[] = [
     name: 'wait-elsewhere',
     bug: 'the replicas of another shard are asked whether they have a grant',
     level: 'replicated',
-    seed: 5,
+    seed: 1,
     plant: { waitsForNobody: true },
   },
   {
