@@ -6,7 +6,9 @@
  *
  * The round's log is in the order of time, and vouchers expire together by the minute (a bucket), so a sweep reads the
  * log from where the last one stopped to the first minute that has not ended. Every worker sweeps; the scripts let each
- * run count once. When nothing is due, a sweep reads the index of rounds and no log.
+ * run count once. When nothing is due, a sweep reads the index of rounds and no log. Of a first-come round that is closed and
+ * booked nothing moves before its next vouchers expire, so it rests until then, and is looked at every ten minutes all the
+ * same: of what a fail-over gives back nobody says anything here. (A drawn round grants behind its close.)
  */
 import type { LedgerStore } from '../../store/data/ledger-store.ts'
 import { grantedOf } from '../../store/data/notice.ts'
@@ -14,13 +16,16 @@ import type { RoundEntry } from '../../store/data/round-store.ts'
 import { bucketEnds, bucketOf } from '../../store/data/voucher-store.ts'
 import type { Store } from '../../store/store.ts'
 import type { Campaign, Campaigns } from '../round/campaigns.ts'
-import { packAmount, type RoundConfig, type Template, worthOf } from '../round/round-config.ts'
+import { isDrawn, packAmount, type RoundConfig, type Template, worthOf } from '../round/round-config.ts'
 
 /** Touched vouchers a script call, and buckets a run: both keep a script under 2 ms. */
 const DUE_A_CALL = 200
 const BUCKETS_A_RUN = 200
 
 export const sourceOf = (campaign: Campaign): string => (campaign.budget ? 'available' : 'sponsor_funds')
+
+/** The longest that a round which is over is not looked at, milliseconds. */
+const REST_MS = 600_000
 
 interface Run {
   to: number
@@ -35,30 +40,38 @@ export class Sweep {
   readonly #campaigns: Campaigns
   /** When the next bucket of a (round, template) ends, milliseconds since 1970 by the campaign's clock. */
   readonly #nextDue = new Map<string, number>()
+  /** Until when a round rests, by its id, by the campaign's clock. */
+  readonly #restsUntil = new Map<string, number>()
 
   constructor(store: Store, campaigns: Campaigns) {
     this.#store = store
     this.#ledger = store.ledger
     this.#campaigns = campaigns
     // Behind a new connection another server may have other dates.
-    store.onRenewed(() => this.#nextDue.clear())
+    store.onRenewed(() => {
+      this.#nextDue.clear()
+      this.#restsUntil.clear()
+    })
   }
 
-  /** Sweeps every campaign that has a round. */
+  /** Sweeps every campaign that has a round; rounds that rest are left alone. */
   async all(): Promise<void> {
     const byCampaign = Object.groupBy(await this.#store.rounds.index(), ({ campaignId }) => campaignId)
-    for (const [campaignId, rounds] of Object.entries(byCampaign))
-      await this.#campaign(await this.#campaigns.get(campaignId), rounds ?? [])
+    for (const [campaignId, rounds] of Object.entries(byCampaign)) {
+      const now = await this.#ledger.now(campaignId)
+      const awake = rounds?.filter(({ id }) => now >= (this.#restsUntil.get(id) ?? 0)) ?? []
+      await this.#campaign(await this.#campaigns.get(campaignId), awake, now)
+    }
   }
 
-  /** Sweeps one campaign to the end of what is due. */
+  /** Sweeps one campaign, all of its rounds, to the end of what is due. */
   async campaign(campaign: Campaign): Promise<void> {
-    await this.#campaign(campaign, await this.#store.rounds.index(campaign.id))
+    const rounds = await this.#store.rounds.index(campaign.id)
+    await this.#campaign(campaign, rounds, await this.#ledger.now(campaign.id))
   }
 
-  async #campaign(campaign: Campaign, rounds: readonly RoundEntry[]): Promise<void> {
+  async #campaign(campaign: Campaign, rounds: readonly RoundEntry[], now: number): Promise<void> {
     const { id, on_expiry: unused } = campaign
-    const now = await this.#ledger.now(id)
     const numbers = rounds.map(({ number }) => number)
     const booked = numbers.length === 0 ? [] : await this.#ledger.booked(id, numbers)
     for (const [i, round] of rounds.entries()) {
@@ -68,20 +81,24 @@ export class Sweep {
       const sequence = grantedOf(read.notice)
       const grants = { sequence, amount: packAmount(config.pack), source: sourceOf(campaign) }
       if (sequence > (booked[i] as number)) await this.#ledger.book(id, round.number, grants)
+      let next = now + REST_MS
       for (const [place, template] of config.pack.entries())
-        await this.#untouched(campaign, config, { place, template }, now)
+        next = Math.min(next, await this.#untouched(campaign, config, { place, template }, now))
+      if (read.notice.state === 'closed' && !isDrawn(config)) this.#restsUntil.set(round.id, next)
     }
     while ((await this.#ledger.due(id, DUE_A_CALL, unused)) === DUE_A_CALL);
   }
 
+  /** Expires what is due of one template; gives the moment before which nothing more is. */
   async #untouched(
     campaign: Campaign,
     config: RoundConfig,
     { place, template }: { place: number; template: Template },
     now: number,
-  ) {
+  ): Promise<number> {
     const key = `${config.number}:${place}`
-    if (now < (this.#nextDue.get(key) ?? 0)) return
+    const known = this.#nextDue.get(key) ?? 0
+    if (now < known) return known
     let from = await this.#ledger.expiredTo(campaign.id, config.number, place)
     const validMs = template.valid_for_s * 1000
     let run: Run | undefined
@@ -116,5 +133,6 @@ export class Sweep {
     }
     await flush()
     this.#nextDue.set(key, nextDue)
+    return nextDue
   }
 }
