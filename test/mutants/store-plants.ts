@@ -331,4 +331,16 @@ export const STORE_PLANTS: readonly Plant[] = [
     ['if (replicas > 0 || copies === 0) return []', 'return []'],
     'fault/lost-history',
   ),
+  plant(
+    'a round that is over rests for ten minutes whatever is due of it',
+    'engine/campaign/money/sweep.ts',
+    ['next = Math.min(next, await this.#untouched(', 'void (await this.#untouched('],
+    'server/sweeps',
+  ),
+  plant(
+    'rounds rest on behind a new connection',
+    'engine/campaign/money/sweep.ts',
+    ['      this.#restsUntil.clear()\n', ''],
+    'server/sweeps',
+  ),
 ]
