@@ -163,7 +163,8 @@ test('an old table is followed, not believed', async () => {
   const ids = await Promise.all(redis.primaries.map(server => roundAt(server)))
   const asked = await Promise.all(
     ids.map(async (round, i) => {
-      cluster.moved(slotOfRound(round), other(redis.primaries[i] as ClusterServer).address)
+      const owner = redis.primaries[i] as ClusterServer
+      cluster.moved(slotOfRound(round), owner.address, other(owner).address)
       return link.request(client => client.hget(keys.roundState(round), 'sequence'))
     }),
   )

@@ -220,4 +220,28 @@ export const CLUSTER_PLANTS: readonly Plant[] = [
     ['    this.#text = undefined\n', ''],
     'unit/slot-table',
   ),
+  plant(
+    'a server that has not heard of a promotion takes slots back',
+    'engine/store/cluster/slot-table.ts',
+    ['const isTaken = epoch > own || ', 'const isTaken = isOther || '],
+    'unit/slot-table',
+  ),
+  plant(
+    'a server that does not have a slot gives it away',
+    'engine/store/cluster/slot-table.ts',
+    ['|| (owner !== undefined && owner !== by)', ''],
+    'unit/slot-table',
+  ),
+  plant(
+    'a cluster that was made anew is never believed',
+    'engine/store/cluster/cluster.ts',
+    ['now - this.#newestAt >= OLDER_MS', 'now < this.#newestAt'],
+    'cluster/slot-epochs',
+  ),
+  plant(
+    'a reply that is older than the table is asked for again and again of the same server',
+    'engine/store/cluster/cluster.ts',
+    ['if (!isNewest || !seen.isWhole) this.#next()', 'if (seen && !seen.isWhole) this.#next()'],
+    'cluster/slot-epochs',
+  ),
 ]

@@ -6,6 +6,7 @@ import { expect, test } from 'vitest'
 import {
   addressOf,
   clusterSlotOf,
+  configEpochsOf,
   SLOTS,
   type SlotRun,
   SlotTable,
@@ -27,46 +28,86 @@ test('the slots of keys are those of Redis, and of all keys of a round the same'
 
 test('a server that names no host is the one that was asked, and hosts with colons stand in brackets', () => {
   const replies = [
-    [0, 99, ['10.0.0.1', 7000, 'id', []], ['10.0.0.2', 7001, 'id']],
-    [100, 100, ['', 7002, 'id']],
-    [101, 199, [null, 7003, 'id']],
-    [200, 299, ['::1', 7004, 'id']],
+    [0, 99, ['10.0.0.1', 7000, 'a1', []], ['10.0.0.2', 7001, 'a2']],
+    [100, 100, ['', 7002, 'b1']],
+    [101, 199, [null, 7003, 'c1']],
+    [200, 299, ['::1', 7004, 'd1']],
     // The others lost its address: it is noaddr.
-    [300, 399, ['10.0.0.1', 0, 'id']],
-    [400, 499, ['', 0, 'id']],
+    [300, 399, ['10.0.0.1', 0, 'e1']],
+    [400, 499, ['', 0, 'f1']],
   ]
-  expect(slotRunsOf(replies, '10.0.0.9')).toEqual([
-    [0, 99, '10.0.0.1:7000'],
-    [100, 100, '10.0.0.9:7002'],
-    [101, 199, '10.0.0.9:7003'],
-    [200, 299, '[::1]:7004'],
+  const nodes = [
+    'a1 10.0.0.1:7000@17000,host.example master - 0 1426238316232 12 connected 0-99',
+    'a2 10.0.0.2:7001@17001 slave a1 0 1426238316232 12 connected',
+    'b1 10.0.0.9:7002@17002 myself,master - 0 0 7 connected 100 [93-<-c1]',
+    'c1 :0@0 master,fail,noaddr - 1426238316232 1426238316232 0 disconnected 101-199',
+    '',
+  ]
+  const epochs = configEpochsOf(nodes.join('\n'))
+  expect([...epochs]).toEqual(Object.entries({ a1: 12, a2: 12, b1: 7, c1: 0 }))
+  expect(slotRunsOf(replies, '10.0.0.9', epochs)).toEqual([
+    [0, 99, '10.0.0.1:7000', 12],
+    [100, 100, '10.0.0.9:7002', 7],
+    [101, 199, '10.0.0.9:7003', 0],
+    [200, 299, '[::1]:7004', 0],
   ])
   expect(addressOf('host', 1)).toBe('host:1')
 })
 
+const LAST = SLOTS - 1
+
+/** A table of two servers: the first has the slots to 9,999. */
+const twoServers = (a = 1, b = 2): readonly SlotRun[] => [
+  [0, 9999, 'a:1', a],
+  [10_000, LAST, 'b:2', b],
+]
+
 test('a table knows its owners, and a slot that moves belongs to another', () => {
-  const table = new SlotTable([
-    [0, 9999, 'a:1'],
-    [10_000, SLOTS - 1, 'b:2'],
-  ])
-  expect([0, 9999, 10_000, SLOTS - 1].map(slot => table.ownerOf(slot))).toEqual(['a:1', 'a:1', 'b:2', 'b:2'])
-  expect([table.move(5, 'b:2'), table.move(5, 'b:2'), table.move(SLOTS, 'b:2'), table.move(Number.NaN, 'c:3')]).toEqual(
-    [true, false, false, false],
-  )
-  expect(table.ownerOf(5)).toBe('b:2')
+  const table = new SlotTable(twoServers())
+  expect([0, 9999, 10_000, LAST].map(slot => table.ownerOf(slot))).toEqual(['a:1', 'a:1', 'b:2', 'b:2'])
+  const moves = [5, 5, SLOTS, Number.NaN].map(slot => table.move(slot, 'a:1', 'b:2'))
+  expect([...moves, table.move(6, 'c:3', 'b:2')]).toEqual([true, false, false, false, false])
+  expect([5, 6].map(slot => table.ownerOf(slot))).toEqual(['b:2', 'a:1'])
   expect([...table.owners()]).toEqual(['a:1', 'b:2'])
   expect(table.slotsOf('b:2').slice(0, 2)).toEqual([5, 10_000])
-  const runs: SlotRun[] = [
-    [0, 9999, 'a:1'],
-    [10_000, SLOTS - 1, 'b:2'],
-  ]
-  expect([table.isOf(runs), new SlotTable(runs).isOf(runs)]).toEqual([false, true])
-  const moved: SlotRun[] = [[0, 4, 'a:1'], [5, 5, 'b:2'], [6, 9999, 'a:1'], runs[1] as SlotRun]
-  expect([table.isOf(moved), new SlotTable(runs).isOf(moved)]).toEqual([true, false])
   const none = new SlotTable()
-  expect([none.isOf([]), none.move(1, 'a:1'), none.isOf([])]).toEqual([true, true, false])
-  expect(new SlotTable().ownerOf(1)).toBeUndefined()
-  expect([table.countUnserved(), new SlotTable([[7, 9, 'a:1']]).countUnserved()]).toEqual([0, SLOTS - 3])
+  expect([none.ownerOf(1), none.move(1, 'a:1', 'b:2'), none.ownerOf(1)]).toEqual([undefined, true, 'b:2'])
+  expect([table.countUnserved(), new SlotTable([[7, 9, 'a:1', 1]]).countUnserved()]).toEqual([0, SLOTS - 3])
+})
+
+const [NEWS, SAME, BEHIND] = [
+  { isNews: true, isBehind: false },
+  { isNews: false, isBehind: false },
+  { isNews: false, isBehind: true },
+]
+
+test('of two servers that are named for a slot the one of the higher config epoch has it', () => {
+  const table = new SlotTable()
+  expect(table.learn(twoServers())).toEqual(NEWS)
+  expect([table.learn(twoServers()), table.learn(twoServers(1, 3))]).toEqual([SAME, SAME])
+  // The replica c was promoted in the place of a; whoever has not heard of it still names that.
+  const promoted: SlotRun[] = [[0, 9999, 'c:3', 4], [10_000, LAST, 'b:2', 3] as const]
+  expect([table.learn(promoted), table.learn(twoServers(1, 3)), table.ownerOf(0)]).toEqual([NEWS, BEHIND, 'c:3'])
+  expect([table.learn(promoted), table.learn(promoted.slice(0, 1)), table.ownerOf(LAST)]).toEqual([SAME, BEHIND, 'b:2'])
+  // One has heard of another promotion, and not of this one.
+  const mixed: SlotRun[] = [[0, 9999, 'a:1', 1], [10_000, LAST, 'd:4', 5] as const]
+  expect(table.learn(mixed)).toEqual({ isNews: true, isBehind: true })
+  expect([...table.owners()]).toEqual(['c:3', 'd:4'])
+})
+
+test('what the owner of a slot said is kept until its new owner is known by a higher config epoch', () => {
+  const table = new SlotTable(twoServers())
+  const moved = (epoch: number): SlotRun[] => [
+    [0, 5, 'a:1', 1],
+    [6, 6, 'b:2', epoch],
+    [7, 9999, 'a:1', 1],
+    [10_000, LAST, 'b:2', epoch],
+  ]
+  expect([table.move(6, 'a:1', 'b:2'), table.learn(twoServers()), table.ownerOf(6)]).toEqual([true, BEHIND, 'b:2'])
+  expect([table.learn(moved(4)), table.learn(twoServers(1, 4)), table.ownerOf(6)]).toEqual([SAME, BEHIND, 'b:2'])
+  expect([table.learn(twoServers(5, 4)), table.ownerOf(6)]).toEqual([NEWS, 'a:1'])
+  // A reply that was the last one, word by word, is none of a table that was corrected since.
+  expect([table.move(6, 'a:1', 'b:2'), table.learn(twoServers(5, 4))]).toEqual([true, BEHIND])
 })
 
 test.each([0, 1, 5461, SLOTS - 1])('a tag of slot %i lies in it, and is short', slot => {

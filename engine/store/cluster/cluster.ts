@@ -1,10 +1,9 @@
 /**
  * What a worker knows of its Redis Cluster: the table of cluster slots, asked of one server at a time over a connection of its
  * own. It is asked anew every five seconds, behind each MOVED and behind each loss of a line; never twice within 50 ms, and
- * never twice at once. A server that does not answer, or that is no part of a whole cluster, is followed by the next one.
+ * never twice at once. A server that does not answer, that is no part of a whole cluster, or that has not heard of what the table
+ * has, is followed by the next one.
  *
- * A server that was cut off from the others keeps an old table. Every fail-over and every move of a slot makes the cluster's epoch
- * higher, so a table of a lower epoch than one that was seen a moment ago is left aside.
  * Rejected: asking all servers each time, which is N answers of some kilobytes for one.
  */
 import type { Redis } from 'ioredis'
@@ -13,7 +12,7 @@ import type { ClusterAddress } from '../connection/address.ts'
 import * as keys from '../connection/keys.ts'
 import type { Dial } from '../connection/line.ts'
 import type { Marks } from '../connection/marks.ts'
-import { clusterSlotOf, type SlotRun, SlotTable, slotRunsOf, tagOf } from './slot-table.ts'
+import { clusterSlotOf, configEpochsOf, type SlotRun, SlotTable, slotRunsOf, tagOf } from './slot-table.ts'
 
 const ASK_MS = 1000
 const APART_MS = 50
@@ -21,8 +20,8 @@ const PERIOD_MS = 5000
 /** After so many failures in a row it is asked more slowly, up to once in so long. */
 const PATIENT_FAILURES = 10
 const PATIENT_MS = 500
-/** A table of a lower epoch is believed when none of the higher one was seen for so long: the cluster was made anew. */
-const EPOCH_KEPT_MS = 15_000
+/** Replies that are older than the table in some slot are believed when no other came for so long: the cluster was made anew. */
+const OLDER_MS = 15_000
 
 /** So far from one slot of a server's marks is the next: those that are moved together lie side by side. */
 const STRIDE = 997
@@ -35,7 +34,6 @@ interface ClusterOptions {
 
 interface Seen {
   readonly runs: readonly SlotRun[]
-  readonly epoch: number
   readonly isWhole: boolean
 }
 
@@ -57,8 +55,8 @@ export class Cluster {
   #askedAt = Number.NEGATIVE_INFINITY
   #isAsking = false
   #isWanted = false
-  #epoch = 0
-  #epochAt = Number.NEGATIVE_INFINITY
+  /** When a reply was last as new as the table in every slot. */
+  #newestAt = Number.NEGATIVE_INFINITY
   #closed = false
 
   constructor(options: ClusterOptions) {
@@ -111,9 +109,9 @@ export class Cluster {
     return () => this.#listeners.delete(changed)
   }
 
-  /** A server said that a slot is another one's; it is believed at once, and the table is asked for. */
-  moved(slot: number, server: string): void {
-    if (this.#table.move(slot, server)) this.#changed()
+  /** A server said that a slot is another one's. If it had the slot it is believed at once; the table is asked for anyway. */
+  moved(slot: number, by: string, to: string): void {
+    if (this.#table.move(slot, by, to)) this.#changed()
     this.refresh()
   }
 
@@ -140,22 +138,24 @@ export class Cluster {
     this.#askedAt = this.#options.clock.monotonicMs()
     const seen = this.#closed ? undefined : await this.#ask().catch(() => undefined)
     this.#isAsking = false
-    const isBelieved = seen !== undefined && this.#believes(seen)
-    if (isBelieved && !this.#table.isOf(seen.runs)) {
-      this.#table = new SlotTable(seen.runs)
-      this.#changed()
-    }
-    if (!isBelieved || !seen.isWhole) this.#next()
-    this.#failures = isBelieved ? 0 : this.#failures + 1
-    if (!isBelieved || this.#isWanted) this.refresh()
+    const isNewest = seen !== undefined && this.#learn(seen.runs)
+    if (!isNewest || !seen.isWhole) this.#next()
+    this.#failures = isNewest ? 0 : this.#failures + 1
+    if (!isNewest || this.#isWanted) this.refresh()
   }
 
-  #believes({ epoch }: Seen): boolean {
+  /** Whether a reply is as new as the table in every slot; where it is newer it is taken over. */
+  #learn(runs: readonly SlotRun[]): boolean {
     const now = this.#options.clock.monotonicMs()
-    if (epoch < this.#epoch && now - this.#epochAt < EPOCH_KEPT_MS) return false
-    this.#epoch = epoch
-    this.#epochAt = now
-    return true
+    let { isNews, isBehind } = this.#table.learn(runs)
+    if (isBehind && now - this.#newestAt >= OLDER_MS) {
+      this.#table = new SlotTable(runs)
+      isNews = true
+      isBehind = false
+    }
+    if (!isBehind) this.#newestAt = now
+    if (isNews) this.#changed()
+    return !isBehind
   }
 
   async #ask(): Promise<Seen> {
@@ -168,10 +168,10 @@ export class Cluster {
     }
     try {
       const client = this.#client ?? (await this.#connect(server))
-      const [rows, info] = await Promise.all([client.cluster('SLOTS'), client.cluster('INFO')]).catch(failed)
+      const asked = [client.cluster('SLOTS'), client.cluster('NODES'), client.cluster('INFO')]
+      const [rows, nodes, info] = await Promise.all(asked).catch(failed)
       return {
-        runs: slotRunsOf(rows, hostOf(server)),
-        epoch: Number(/^cluster_current_epoch:(\d+)/m.exec(info as string)?.[1] ?? 0),
+        runs: slotRunsOf(rows, hostOf(server), configEpochsOf(nodes as string)),
         isWhole: /^cluster_state:ok/m.test(info as string),
       }
     } finally {

@@ -118,7 +118,7 @@ export class Shards {
     }
     const hops = (this.#hops.get(request) ?? 0) + 1
     this.#hops.set(request, hops)
-    this.#options.cluster.moved(Number(slot), server)
+    this.#options.cluster.moved(Number(slot), this.#servers.get(line) ?? '', server)
     if (hops % HOPS_MAX === 0) this.park(request)
     else this.send(request)
     return true

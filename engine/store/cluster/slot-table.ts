@@ -1,7 +1,10 @@
 /**
- * Which server of a Redis Cluster has which cluster slot. A table is what one server said at one moment (CLUSTER SLOTS), corrected by
- * each MOVED: it may be old, and a server that is asked for a slot that it does not have says so, so an old table costs a round
+ * Which server of a Redis Cluster has which cluster slot: what servers said at different moments (CLUSTER SLOTS), corrected by
+ * each MOVED. It may be old, and a server that is asked for a slot that it does not have says so, so an old table costs a round
  * trip and never an answer. Servers are named by their address, `host:port`.
+ *
+ * Of two servers that are named for one slot the one of the higher config epoch has it, as the servers themselves decide (Redis
+ * Cluster Specification, "Hash slots configuration propagation"): so a server that has not heard of the last promotion takes no slot back.
  *
  * Rejected: the table of ioredis's Cluster, which comes with its way of sending again (link.ts says what is wrong with it).
  */
@@ -9,8 +12,19 @@ import slotOf from 'cluster-key-slot'
 
 export const SLOTS = 16_384
 
-/** First and last slot of a run, and the address of the primary that has it. */
-export type SlotRun = readonly [from: number, to: number, address: string]
+/** A line of CLUSTER NODES: `id address flags primary ping pong config-epoch link slots…`. */
+const CONFIG_EPOCH_WORD = 6
+
+/** First and last slot of a run, the address of the primary that has it, and that one's config epoch. */
+export type SlotRun = readonly [from: number, to: number, address: string, epoch: number]
+
+/** What a reply changed: whether a slot has another server now, and whether the reply was older than the table anywhere. */
+export interface Learned {
+  readonly isNews: boolean
+  readonly isBehind: boolean
+}
+
+const NOTHING_NEW: Learned = { isNews: false, isBehind: false }
 
 /** The cluster slot of a key: of what stands between its braces, where it has some. */
 export const clusterSlotOf = (key: string): number => slotOf(key)
@@ -23,17 +37,28 @@ export const addressOf = (host: string, port: number): string => `${host.include
 /** Whether an address leads anywhere: of a server that others lost the address of, Redis says port 0. */
 export const isReachable = (address: string): boolean => /.:[1-9]\d*$/.test(address)
 
+/** Server id to config epoch, of what CLUSTER NODES replied. */
+export const configEpochsOf = (nodes: string): ReadonlyMap<string, number> =>
+  new Map(
+    nodes
+      .split('\n')
+      .map(line => line.split(' '))
+      .filter(words => words.length > CONFIG_EPOCH_WORD)
+      .map(words => [words[0] as string, Number(words[CONFIG_EPOCH_WORD])]),
+  )
+
 /**
  * What CLUSTER SLOTS replied; a server that does not know its own host is the one that was asked. Slots of a server without an
  * address are left out: nobody can be asked for them.
  */
-export function slotRunsOf(reply: unknown, askedHost: string): SlotRun[] {
-  return (reply as readonly [number, number, readonly [string | null, number]][])
+export function slotRunsOf(reply: unknown, askedHost: string, epochs: ReadonlyMap<string, number>): SlotRun[] {
+  return (reply as readonly [number, number, readonly [string | null, number, string]][])
     .map(
-      ([from, to, [host, port]]): SlotRun => [
+      ([from, to, [host, port, id]]): SlotRun => [
         from,
         to,
         addressOf(host === null || host === '' || host === '?' ? askedHost : host, port),
+        epochs.get(id) ?? 0,
       ],
     )
     .filter(([, , address]) => isReachable(address))
@@ -41,11 +66,16 @@ export function slotRunsOf(reply: unknown, askedHost: string): SlotRun[] {
 
 export class SlotTable {
   readonly #owners: (string | undefined)[] = new Array(SLOTS).fill(undefined)
-  /** The runs that it is made of, as one text; undefined once a slot has moved. */
+  /** By slot: the config epoch since which it has this owner, at least. */
+  readonly #epochs = new Float64Array(SLOTS)
+  /** The runs that it is made of, as one text; undefined once it is made of more. */
   #text: string | undefined
 
   constructor(runs: readonly SlotRun[] = []) {
-    for (const [from, to, address] of runs) this.#owners.fill(address, from, to + 1)
+    for (const [from, to, address, epoch] of runs) {
+      this.#owners.fill(address, from, to + 1)
+      this.#epochs.fill(epoch, from, to + 1)
+    }
     this.#text = runs.join()
   }
 
@@ -78,19 +108,34 @@ export class SlotTable {
     return slots
   }
 
-  /** A server said who has a slot now. Whether that is news; a slot that there is not is none. */
-  move(slot: number, address: string): boolean {
-    if (!isSlot(slot) || this.#owners[slot] === address) return false
-    this.#owners[slot] = address
+  /**
+   * A server said that another one has a slot now. Whether that is news; a slot that there is not is none, and who is not known
+   * to have the slot cannot give it away. The config epoch of the new owner is known from the next reply that has it.
+   */
+  move(slot: number, by: string, to: string): boolean {
+    const owner = this.#owners[slot]
+    if (!isSlot(slot) || owner === to || (owner !== undefined && owner !== by)) return false
+    this.#owners[slot] = to
     this.#text = undefined
     return true
   }
 
-  /** Whether it says what these runs say. Most replies are those of the last one, word by word. */
-  isOf(runs: readonly SlotRun[]): boolean {
-    if (runs.join() === this.#text) return true
+  /** Takes over what a reply knows better, slot by slot. Most replies are the last one, word by word. */
+  learn(runs: readonly SlotRun[]): Learned {
+    const text = runs.join()
+    if (text === this.#text) return NOTHING_NEW
     const other = new SlotTable(runs)
-    return this.#owners.every((owner, slot) => owner === other.#owners[slot])
+    let [isNews, isBehind] = [false, false]
+    for (let slot = 0; slot < SLOTS; slot++) {
+      const [own, epoch] = [this.#epochs[slot] as number, other.#epochs[slot] as number]
+      const isOther = this.#owners[slot] !== other.#owners[slot]
+      const isTaken = epoch > own || this.#owners[slot] === undefined
+      if (isTaken) [this.#owners[slot], this.#epochs[slot]] = [other.#owners[slot], epoch]
+      isNews ||= isOther && isTaken
+      isBehind ||= isOther && !isTaken
+    }
+    this.#text = isBehind ? undefined : text
+    return { isNews, isBehind }
   }
 }
 

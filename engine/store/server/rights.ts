@@ -69,6 +69,7 @@ const ON_KEYS = [
 const ON_CLUSTER: readonly Need[] = [
   need(['ASKING']),
   need(['CLUSTER', 'SLOTS'], '+cluster|slots'),
+  need(['CLUSTER', 'NODES'], '+cluster|nodes'),
   need(['CLUSTER', 'INFO'], '+cluster|info'),
   need(['PUBSUB', 'SHARDCHANNELS', 'none'], '+pubsub|shardchannels'),
 ]

@@ -7,7 +7,7 @@ import type { Refused } from './keyspace.ts'
 import type { Command, Connection } from './network.ts'
 
 export interface Seat {
-  /** CLUSTER SLOTS and CLUSTER INFO, as this server knows them. */
+  /** CLUSTER SLOTS, CLUSTER NODES and CLUSTER INFO, as this server knows them. */
   readonly cluster: (words: readonly string[]) => Raw | Error
   /** Why keys are not served here now; `asks` behind ASKING. */
   readonly refuses: (keys: readonly string[], asks: boolean) => Refused | undefined

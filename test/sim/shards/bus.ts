@@ -245,16 +245,20 @@ export class Bus {
 
   #cluster(server: Server, [asked = '']: readonly string[]): Raw | Error {
     const view = this.#viewOf(server)
-    if (asked.toUpperCase() === 'INFO') {
-      if (this.isDown(server)) this.#options.down(server)
-      const epochs = [...view.primaries, ...view.slots.values()].map(({ epoch }) => epoch)
-      return `cluster_state:${this.isDown(server) ? 'fail' : 'ok'}\r\ncluster_current_epoch:${Math.max(...epochs)}\r\n`
+    const name = (shard: number) => (view.primaries[shard] as Known<Server>).who.name
+    switch (asked.toUpperCase()) {
+      case 'INFO':
+        if (this.isDown(server)) this.#options.down(server)
+        return `cluster_state:${this.isDown(server) ? 'fail' : 'ok'}\r\n`
+      case 'NODES':
+        return view.primaries.map((_, shard) => `${name(shard)} - - - 0 0 ${configEpochIn(view, shard)} -\n`).join('')
+      case 'SLOTS': {
+        const moved = new Map([...view.slots].map(([slot, { who }]) => [slot, who]))
+        return this.#ranges.runs(moved).map(([from, to, shard]) => [from, to, [name(shard), 6379, name(shard)]])
+      }
+      default:
+        return new Refused(`ERR unknown subcommand '${asked}'`)
     }
-    if (asked.toUpperCase() !== 'SLOTS') return new Refused(`ERR unknown subcommand '${asked}'`)
-    const moved = new Map([...view.slots].map(([slot, { who }]) => [slot, who]))
-    return this.#ranges
-      .runs(moved)
-      .map(([from, to, shard]) => [from, to, [(view.primaries[shard] as Known<Server>).who.name, 6379]])
   }
 
   #refuses(server: Server, keys: readonly string[], asks: boolean): Refused | undefined {
@@ -279,5 +283,12 @@ export class Bus {
     return new Refused(`MOVED ${slot} ${addressOf(owner)}`)
   }
 }
+
+/** A primary's config epoch is the one of its promotion, or of the last slot that it took. */
+const configEpochIn = ({ primaries, slots }: View, shard: number): number =>
+  [...slots.values()].reduce(
+    (most, { who, epoch }) => (who === shard ? Math.max(most, epoch) : most),
+    (primaries[shard] as Known<Server>).epoch,
+  )
 
 const tryAgain = () => new Refused('TRYAGAIN Multiple keys request during rehashing of slot')

@@ -37,7 +37,7 @@ export const SHARD_PLANTS: readonly Plant[] = [
     name: 'resent-as-first',
     bug: 'a request that is sent again over another line counts as sent for the first time',
     level: 'memory',
-    seed: 19,
+    seed: 34,
     faults: 45,
     plant: {
       often: ['network split'],
@@ -56,7 +56,8 @@ export const SHARD_PLANTS: readonly Plant[] = [
     name: 'ask-without-asking',
     bug: 'ASK is followed without the word ASKING',
     level: 'memory',
-    seed: 9,
+    seed: 63,
+    faults: 25,
     plant: {
       engine: instead(
         SimulatedClient,
@@ -72,9 +73,10 @@ export const SHARD_PLANTS: readonly Plant[] = [
     name: 'ask-believed',
     bug: 'ASK is taken for a slot that has moved',
     level: 'memory',
-    seed: 8,
-    faults: 60,
+    seed: 17,
+    faults: 25,
     plant: {
+      often: ['slot moves'],
       engine: instead(
         Shards,
         'redirected',
@@ -114,13 +116,15 @@ export const SHARD_PLANTS: readonly Plant[] = [
     bug: 'a shard whose server does not give the level goes on granting',
     level: 'always',
     seed: 5,
+    faults: 25,
     plant: { often: ['setting broken'], engine: instead(ClusterHealth, 'isStopped', () => () => false) },
   },
   {
     name: 'unread-is-damaged',
     bug: 'a round that cannot be asked, since its shard is away, is called damaged',
     level: 'always',
-    seed: 9,
+    seed: 39,
+    faults: 25,
     plant: {
       often: ['shard away'],
       engine: instead(
