@@ -1,7 +1,7 @@
 /**
  * What a worker knows of its Redis Cluster: the table of cluster slots, asked of one server at a time over a connection of its
  * own. It is asked anew every five seconds, behind each MOVED and behind each loss of a line; never twice within 50 ms, and
- * never twice at once. A server that does not answer, that is no part of a whole cluster, or that has not heard of what the table
+ * never twice at once. A server that does not answer, that is no part of a whole cluster, or that does not know yet what the table
  * has, is followed by the next one.
  *
  * Rejected: asking all servers each time, which is N answers of some kilobytes for one.

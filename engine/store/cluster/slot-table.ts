@@ -4,7 +4,7 @@
  * trip and never an answer. Servers are named by their address, `host:port`.
  *
  * Of two servers that are named for one slot the one of the higher config epoch has it, as the servers themselves decide (Redis
- * Cluster Specification, "Hash slots configuration propagation"): so a server that has not heard of the last promotion takes no slot back.
+ * Cluster Specification, "Hash slots configuration propagation"): so a server that does not know of the last promotion yet takes no slot back.
  *
  * Rejected: the table of ioredis's Cluster, which comes with its way of sending again (link.ts says what is wrong with it).
  */
