@@ -65,6 +65,8 @@ const addressOf = ({ name }: Server): string => `${name}:6379`
 
 export class Bus {
   readonly migrations = new Map<number, Migration>()
+  /** By slot and epoch of its owner: the move that ended that. Who does not know of the end goes on sending clients after the keys. */
+  readonly #ended = new Map<string, Migration>()
   readonly #options: BusOptions
   readonly #views = new Map<Server, View>()
   readonly #shardOf = new Map<Server, number>()
@@ -121,6 +123,7 @@ export class Bus {
   /** A slot is another shard's, and the primaries of both know it. */
   moved(slot: number, to: number, knowing: readonly Server[]): void {
     const known = { who: to, epoch: ++this.#epoch }
+    this.#ended.set(ownershipIn(this.#truth, slot), this.migrations.get(slot) as Migration)
     this.#truth.slots.set(slot, known)
     for (const server of knowing) {
       this.#viewOf(server).slots.set(slot, known)
@@ -270,7 +273,7 @@ export class Bus {
       return new Refused('CLUSTERDOWN The cluster is down')
     }
     const owner = this.#ownerIn(view, slot)
-    const found = this.migrations.get(slot)
+    const found = this.#ended.get(ownershipIn(view, slot)) ?? this.migrations.get(slot)
     const migration = found?.isOpen ? found : undefined
     const there = keys.filter(each => server.keys.has(each)).length
     if (owner === server) {
@@ -283,6 +286,8 @@ export class Bus {
     return new Refused(`MOVED ${slot} ${addressOf(owner)}`)
   }
 }
+
+const ownershipIn = ({ slots }: View, slot: number): string => `${slot} ${slots.get(slot)?.epoch ?? 0}`
 
 /** A primary's config epoch is the one of its promotion, or of the last slot that it took. */
 const configEpochIn = ({ primaries, slots }: View, shard: number): number =>
