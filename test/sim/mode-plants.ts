@@ -25,7 +25,8 @@ export const MODE_PLANTS: readonly Plant[] = [
     name: 'own-mark',
     bug: 'a strict round decides up to the mark of whoever asks, and waits for no other worker',
     level: 'memory',
-    seed: 10,
+    seed: 4,
+    faults: 8,
     modes: 'strict',
     plant: {
       execute: (call, name, words, keyCount) => {
@@ -41,7 +42,8 @@ export const MODE_PLANTS: readonly Plant[] = [
     name: 'mark-ahead',
     bug: 'a worker of a strict round says that nothing older will come, and older claims come',
     level: 'memory',
-    seed: 10,
+    seed: 4,
+    faults: 8,
     modes: 'strict',
     plant: {
       engine: instead(
@@ -58,8 +60,8 @@ export const MODE_PLANTS: readonly Plant[] = [
     name: 'entry-on-one',
     bug: 'an entry is acknowledged before the replicas have it',
     level: 'replicated',
-    seed: 10,
-    faults: 15,
+    seed: 8,
+    faults: 8,
     modes: 'drawn',
     plant: { waitsForNobody: true },
   },
@@ -67,7 +69,8 @@ export const MODE_PLANTS: readonly Plant[] = [
     name: 'entered-twice',
     bug: 'whoever asks again in another moment enters again',
     level: 'memory',
-    seed: 10,
+    seed: 7,
+    faults: 15,
     modes: 'drawn',
     plant: {
       execute: (call, name, words, keyCount) => {
@@ -81,7 +84,8 @@ export const MODE_PLANTS: readonly Plant[] = [
     name: 'other-winner',
     bug: 'the last winner of a batch gets the seat of the first',
     level: 'memory',
-    seed: 10,
+    seed: 1,
+    faults: 8,
     modes: 'drawn',
     plant: {
       engine: instead(
@@ -98,7 +102,8 @@ export const MODE_PLANTS: readonly Plant[] = [
     name: 'last-left-out',
     bug: 'the list that a draw commits to lacks the last entry of its window',
     level: 'memory',
-    seed: 10,
+    seed: 7,
+    faults: 15,
     modes: 'drawn',
     plant: {
       execute: (call, name, words, keyCount) => {

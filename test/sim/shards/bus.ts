@@ -27,9 +27,14 @@ interface Known<T> {
   readonly epoch: number
 }
 
+/** Which shard has a slot, and which of its servers took it. */
+interface Taken extends Known<number> {
+  readonly by: Server
+}
+
 interface View {
   readonly primaries: Known<Server>[]
-  readonly slots: Map<number, Known<number>>
+  readonly slots: Map<number, Taken>
   /** Nothing is heard of the others before. */
   deafUntil: number
   /** Since when it reaches no majority; undefined while it does. */
@@ -122,7 +127,8 @@ export class Bus {
 
   /** A slot is another shard's, and the primaries of both know it. */
   moved(slot: number, to: number, knowing: readonly Server[]): void {
-    const known = { who: to, epoch: ++this.#epoch }
+    const by = this.#truth.primaries[to]?.who as Server
+    const known = { who: to, by, epoch: ++this.#epoch }
     this.#ended.set(ownershipIn(this.#truth, slot), this.migrations.get(slot) as Migration)
     this.#truth.slots.set(slot, known)
     for (const server of knowing) {
@@ -290,10 +296,10 @@ export class Bus {
 const ownershipIn = ({ slots }: View, slot: number): string => `${slot} ${slots.get(slot)?.epoch ?? 0}`
 
 /** A primary's config epoch is the one of its promotion, or of the last slot that it took. */
-const configEpochIn = ({ primaries, slots }: View, shard: number): number =>
-  [...slots.values()].reduce(
-    (most, { who, epoch }) => (who === shard ? Math.max(most, epoch) : most),
-    (primaries[shard] as Known<Server>).epoch,
-  )
+function configEpochIn({ primaries, slots }: View, shard: number): number {
+  const { who: primary, epoch } = primaries[shard] as Known<Server>
+  const taken = [...slots.values()].filter(({ by }) => by === primary)
+  return Math.max(epoch, ...taken.map(each => each.epoch))
+}
 
 const tryAgain = () => new Refused('TRYAGAIN Multiple keys request during rehashing of slot')
