@@ -25,14 +25,15 @@ let made = 0
 
 /** One round in Redis and in a keyspace of the simulation, with every key that a script was ever given. */
 export class Sides {
-  readonly id = `rnd_mode${++made}`
+  readonly id: string
   readonly keyspace = new Keyspace()
   readonly #room: ScriptRoom
   readonly #server: string
   readonly #names = new Set<string>()
 
   /** `server` is the name of Redis's history. */
-  constructor(room: ScriptRoom, server: string) {
+  constructor(room: ScriptRoom, server: string, id: string) {
+    this.id = id
     this.#room = room
     this.#server = server
   }
@@ -117,8 +118,9 @@ export class Sides {
 
 /** A new round on both sides, scheduled; `closesIn` is ms from now, 0 for never. */
 export async function newSides(room: ScriptRoom, totals: readonly number[], closesIn = 0): Promise<Sides> {
-  const info = await room.replicationOf(keys.roundState('rnd_mode'))
-  const sides = new Sides(room, /master_replid:(\w+)/.exec(info)?.[1] ?? '')
+  const id = `rnd_mode${++made}`
+  const info = await room.replicationOf(keys.roundState(id))
+  const sides = new Sides(room, /master_replid:(\w+)/.exec(info)?.[1] ?? '', id)
   const names = [keys.roundState, keys.roundLog, keys.roundVoid].map(key => key(sides.id))
   const closes = closesIn === 0 ? 0 : (await room.now()) + closesIn
   await sides.run('round-create', names, [sides.channel, EPOCH, 0, closes, '{}', totals.join(' '), ''])
