@@ -79,8 +79,11 @@ export async function roundsOf(parts: RoundParts): Promise<{ readonly rounds: Ro
 
 /** What the checks of the server know of the rounds that are served. */
 function watchRounds(health: Health, rounds: Rounds, store: Store): void {
-  health.watch(async ({ aheadMs }) => {
-    rounds.measured(realClock.wallMs() + aheadMs)
+  health.watch(async checking => {
+    rounds.measured(realClock.wallMs() + (await checking).aheadMs)
+    return {}
+  })
+  health.watch(async () => {
     const configs = [...rounds.loaded()].map(({ view }) => view.config)
     const { lost, damaged } = await rounds.damaged.look(configs.map(({ id }) => id))
     // With all rounds their campaigns are lost; that is reported once.

@@ -27,10 +27,10 @@ interface AllFindings extends Findings {
 }
 
 /**
- * What a part above the store has to say of the server, at each check of it. One that cannot be asked (what it reads waits
- * for the replica that is missing) says less than what the check found, so it never stands in its place.
+ * What a part above the store has to say of the server, at each check of it and beside it: what does not answer is waited for once. One that
+ * cannot be asked (what it reads waits for the replica that is missing) says less than what the check found, so it never stands in its place.
  */
-export type Watch = (found: Checked) => Promise<Partial<AllFindings>>
+export type Watch = (checking: Promise<Checked>) => Promise<Partial<AllFindings>>
 
 export interface HealthReport extends Findings {
   readonly ready: boolean
@@ -93,6 +93,23 @@ export function helpAgainst(what: string): string | undefined {
 function unreachable(cause: unknown): Finding {
   const what = cause instanceof Error ? cause.message : 'Redis cannot be reached'
   return { what, mend: helpAgainst(what) ?? 'start it, or correct REDIS_URL; it is tried again' }
+}
+
+/**
+ * What the watches found; where the server itself has problems, one that cannot be asked finds nothing. Of a cluster a shard may
+ * be away, and which one is found by itself: a watch that asked it finds nothing.
+ */
+function merged(found: Checked, watched: readonly PromiseSettledResult<Partial<AllFindings>>[]): AllFindings {
+  const all = watched.map(result => {
+    if (result.status === 'fulfilled') return result.value
+    if (result.reason instanceof Fault && (found.problems.length > 0 || found.damages)) return {}
+    throw result.reason
+  })
+  return {
+    problems: all.flatMap(({ problems = [] }) => problems),
+    damages: all.flatMap(({ damages = [] }) => damages),
+    warnings: all.flatMap(({ warnings = [] }) => warnings),
+  }
 }
 
 export class Health {
@@ -176,9 +193,11 @@ export class Health {
   /** Judges the server now. */
   async check(): Promise<void> {
     const { draining } = this.#report
+    const checking = this.#options.check()
+    const watching = Promise.allSettled(this.#watches.map(watch => watch(checking)))
     try {
-      const found = await this.#options.check()
-      const watched = await this.#watched(found)
+      const found = await checking
+      const watched = merged(found, await watching)
       const problems = [...found.problems, ...watched.problems]
       this.#stops = problems.length > 0
       const { declared: _, ...before } = this.#report
@@ -198,26 +217,10 @@ export class Health {
     } catch (cause) {
       this.#stops = true
       this.#report = { ...this.#report, ready: false, problems: [unreachable(cause)] }
+      await watching
     }
     const found = JSON.stringify([this.#report.problems, this.#report.warnings])
     if (found !== this.#reported) this.#options.changed(this.#report)
     this.#reported = found
-  }
-
-  /**
-   * What the watches found; where the server itself has problems, one that cannot be asked finds nothing. Of a cluster a shard may
-   * be away, and which one is found by itself: a watch that asked it finds nothing.
-   */
-  async #watched(found: Checked): Promise<AllFindings> {
-    const nothing = (cause: unknown): Partial<AllFindings> => {
-      if (cause instanceof Fault && (found.problems.length > 0 || found.damages)) return {}
-      throw cause
-    }
-    const all = await Promise.all(this.#watches.map(watch => watch(found).catch(nothing)))
-    return {
-      problems: all.flatMap(({ problems = [] }) => problems),
-      damages: all.flatMap(({ damages = [] }) => damages),
-      warnings: all.flatMap(({ warnings = [] }) => warnings),
-    }
   }
 }

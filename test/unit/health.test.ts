@@ -7,10 +7,11 @@ import { expect, test } from 'vitest'
 import { Fault } from '../../engine/base/assert.ts'
 import type { Finding } from '../../engine/base/finding.ts'
 import { FaultLog } from '../../engine/ops/fault-log.ts'
-import { Health } from '../../engine/ops/health.ts'
+import { type Checked, Health } from '../../engine/ops/health.ts'
 import { HandClock } from '../support/hand-clock.ts'
 
 const FOUND = {
+  problems: [],
   warnings: [],
   declared: false,
   version: '7.0.15',
@@ -66,8 +67,8 @@ test('a part that cannot be asked never stands in the place of what the store fo
 test('every part is asked with what the store found; what damages single rounds is shown and stops nothing', async () => {
   const health = healthOf([])
   const asked: number[] = []
-  health.watch(async ({ aheadMs }) => {
-    asked.push(aheadMs)
+  health.watch(async checking => {
+    asked.push((await checking).aheadMs)
     return { damages: [other] }
   })
   health.watch(async () => ({ warnings: [short] }))
@@ -79,6 +80,40 @@ test('every part is asked with what the store found; what damages single rounds 
   await health.check()
   expect(health.report).toMatchObject({ ready: false, problems: [short, other] })
   expect(health.gate()).toBe('fenced')
+})
+
+test('parts are asked beside the server: what neither of them gets is waited for once', async () => {
+  const check = Promise.withResolvers<Checked>()
+  const slowly = { connected: () => true, clock: new HandClock(), durability: 'always', changed: () => {} }
+  const health = new Health({ check: () => check.promise, ...slowly })
+  const looks: string[] = []
+  health.watch(async () => {
+    looks.push('begun')
+    return { warnings: [short] }
+  })
+  const checked = health.check()
+  expect(looks).toEqual(['begun'])
+  check.resolve(FOUND)
+  await checked
+  expect(health.report).toMatchObject({ ready: true, warnings: [short] })
+})
+
+test('a check that fails ends when its parts have ended, so that no two looks meet', async () => {
+  const look = Promise.withResolvers<Record<string, never>>()
+  const check = () => Promise.reject(new Fault('unavailable', 'away'))
+  const health = new Health({
+    ...{ check, connected: () => true, clock: new HandClock(), durability: 'always', changed: () => {} },
+  })
+  health.watch(() => look.promise)
+  let isOver = false
+  const checked = health.check().then(() => {
+    isOver = true
+  })
+  await new Promise(resume => setImmediate(resume))
+  expect([isOver, health.report.problems[0]?.what]).toEqual([false, 'away'])
+  look.resolve({})
+  await checked
+  expect(isOver).toBe(true)
 })
 
 test('a fault of a task is told once between two changes of the health, without its stack; a bug each time', () => {

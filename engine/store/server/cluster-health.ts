@@ -116,6 +116,7 @@ export class ClusterHealth {
   async check(): Promise<StoreHealth> {
     const servers = await this.#servers()
     for (const server of this.#stopped) if (!servers.includes(server)) this.#stopped.delete(server)
+    const counting = this.#countNodes().catch(() => 0)
     const judged = this.#asked(await Promise.all(servers.map(server => this.#judgeAtOnce(server))))
     const sound = judged.filter(({ problems }) => problems.length === 0)
     const found = [...shared(judged, ({ problems }) => problems, this.#named), ...this.#unserved()]
@@ -130,7 +131,7 @@ export class ClusterHealth {
       usedMemoryBytes: sum(healths.map(({ usedMemoryBytes }) => usedMemoryBytes)),
       commands: sum(healths.map(({ commands }) => commands)),
       aheadMs: middle(healths.map(({ aheadMs }) => aheadMs)),
-      nodes: await this.#countNodes().catch(() => 0),
+      nodes: await counting,
     }
   }
 
