@@ -85,6 +85,7 @@ test('a server that has another address is asked there as soon as the others kno
     cluster.refresh()
     return cluster.ownerOf(KEY) === third.address
   })
+  expect(cluster.unserved).toBe(0)
 })
 
 test('a cluster whose replies stay older than the table is believed after a while', async () => {
