@@ -50,6 +50,7 @@ function findWrongSettings(conf: string): string[] {
     ...(timeout >= NODE_TIMEOUT_MS.least && timeout <= NODE_TIMEOUT_MS.most
       ? []
       : [`cluster-node-timeout is ${timeout}`]),
+    ...(settings.has('dir') ? ['redis.conf says which folder, which is there on no other machine'] : []),
     ...lines.filter(line => /^(requirepass|masterauth|user) /.test(line)).map(() => 'a password stands in redis.conf'),
   ]
 }
@@ -109,7 +110,9 @@ function findWrongCompose(text: string): string[] {
     ...servers.flatMap(([name, { volumes: of = [], ports, healthcheck, restart, command }]) => [
       ...(of.includes(`${name}:/data`) && name in volumes ? [] : [`${name} has no volume of its own`]),
       ...(of.includes('./redis.conf:/etc/redis/redis.conf:ro') ? [] : [`${name} has no redis.conf`]),
-      ...(command?.join(' ') === 'redis-server /etc/redis/redis.conf' ? [] : [`${name} does not start by redis.conf`]),
+      ...(command?.join(' ') === 'redis-server /etc/redis/redis.conf --dir /data'
+        ? []
+        : [`${name} does not start by redis.conf`]),
       ...(ports === undefined ? [] : [`${name} is open to the outside`]),
       ...(healthcheck?.test.join(' ').includes('ping') && restart === 'unless-stopped'
         ? []
@@ -199,6 +202,7 @@ test.each([
   ['appendfsync always', 'appendfsync everysec', 'appendfsync is everysec, not always'],
   ['cluster-require-full-coverage no', '', 'cluster-require-full-coverage is undefined, not no'],
   ['cluster-node-timeout 2000', 'cluster-node-timeout 15000', 'cluster-node-timeout is 15000'],
+  ['port 6379', 'port 6379\ndir /data', 'redis.conf says which folder, which is there on no other machine'],
   ['port 6379', 'port 6379\nrequirepass secret', 'a password stands in redis.conf'],
 ])('planted in redis.conf: %s becomes %s', (text, instead, finding) => {
   expect(findWrongSettings(file('redis.conf').replace(text, instead))).toEqual([finding])
