@@ -88,7 +88,7 @@ function findWrongEnvironment(env: Readonly<Record<string, string>>, hosts: read
 /** As it is where nothing else is set. */
 const withDefaults = (environment: Readonly<Record<string, string>>): Readonly<Record<string, string>> => ({
   ...Object.fromEntries(
-    Object.entries(environment).map(([name, value]) => [name, value.replace(/^\$\{\w+:-(.*)\}$/, '$1')]),
+    Object.entries(environment).map(([name, value]) => [name, value.replace(/^\$\{\w+:?-(.*)\}$/, '$1')]),
   ),
   FAIRGRAB_KEYS: REFERENCE,
 })
