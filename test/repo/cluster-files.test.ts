@@ -14,11 +14,13 @@ import { clusterAddress } from '../../engine/store/connection/address.ts'
 import {
   containerOf,
   environmentHere,
+  environmentOf,
   findLooseSelectors,
   findRefused,
   findUnfitNode,
   kindsOf,
   REFERENCE,
+  withOwnSecrets,
 } from './manifests.ts'
 import { ROOT, textOf } from './tree.ts'
 
@@ -170,6 +172,14 @@ test('the compose file has six servers, a cluster that is made once, and an engi
 
 test('the manifests have six servers that find each other, and an engine that may be probed', () => {
   expect(findWrongKinds(file('kubernetes.yaml'))).toEqual([])
+})
+
+test('secrets of their own have a place in the manifests', () => {
+  const text = withOwnSecrets(file('kubernetes.yaml'))
+  expect(Object.keys(environmentOf(kindsOf(text), 'Deployment fairgrab'))).toEqual(
+    expect.arrayContaining(['FAIRGRAB_VOUCHER_SECRET_FILE', 'FAIRGRAB_DRAW_SECRET_FILE']),
+  )
+  expect(findWrongKinds(text)).toEqual([])
 })
 
 /** kubectl is not everywhere; it renders without a cluster where it is. */
