@@ -203,4 +203,10 @@ export const COMMAND_PLANTS: readonly Plant[] = [
     ['  if (broken) throw', '  if (broken && list.data.length === 0) throw'],
     'cluster/lists',
   ),
+  plant(
+    'a clone that was never set up fails in words of Node',
+    'engine/processes/installed.mjs',
+    ['if (isFresh()) {', 'if (isFresh() === null) {'],
+    'server/installed',
+  ),
 ]
