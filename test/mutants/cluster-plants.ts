@@ -251,4 +251,10 @@ export const CLUSTER_PLANTS: readonly Plant[] = [
     'unit/slot-table',
     'cluster/slot-epochs',
   ),
+  plant(
+    'one look at a cluster is certain of damage',
+    'engine/campaign/round/damaged-rounds.ts',
+    ['return !this.#isCluster || this', 'return true || this'],
+    'unit/damaged-rounds',
+  ),
 ]

@@ -42,7 +42,7 @@ const LOST: Finding = {
 const STATELESS: Wrong = { what: 'its state in Redis is missing', isMissing: true }
 
 /** Until the next check has judged what a claim found. */
-const NOT_JUDGED = 'ask again: within five seconds it is known what helps'
+const NOT_JUDGED = 'ask again: within ten seconds it is known what helps'
 
 /** What brings back keys of a round that are missing or contradict each other. */
 const RESTORE = 'restore its keys from a backup'
@@ -62,6 +62,7 @@ export const NOT_COVERED: Wrong = {
 export class DamagedRounds {
   readonly #rounds: Pick<RoundStore, 'damage' | 'isKnown' | 'count'>
   readonly #uncovered: (id: string) => boolean
+  readonly #isCluster: boolean
   readonly #restore: string
   readonly #found = new Map<string, Wrong>()
   /** What requests stumbled upon, until a look judges it. */
@@ -77,6 +78,7 @@ export class DamagedRounds {
   ) {
     this.#rounds = rounds
     this.#uncovered = uncovered
+    this.#isCluster = isCluster
     this.#restore = isCluster ? RESTORE_ON_CLUSTER : RESTORE
   }
 
@@ -115,6 +117,14 @@ export class DamagedRounds {
   }
 
   /**
+   * Whether one look is enough, or this is the second one. While a slot of a cluster moves, a server that was replaced may say once that it
+   * has none of a round's keys.
+   */
+  #isCertain(id: string): boolean {
+    return !this.#isCluster || this.#found.has(id) || this.#suspected.has(id)
+  }
+
+  /**
    * Looks at the rounds that are served, and at those that were found damaged or are suspected. What is suspected meanwhile is for the
    * next look: a claim that a fail-over overtook is no damage. Throws Fault.
    */
@@ -129,7 +139,8 @@ export class DamagedRounds {
         this.#found.delete(id)
         isBack ||= this.#lost.has(id)
       } else if (damage.isMissing && !(await this.#rounds.isKnown(id))) missing.push(id)
-      else this.#found.set(id, damage)
+      else if (this.#isCertain(id)) this.#found.set(id, damage)
+      else return void this.#suspected.set(id, damage)
       if (this.#suspected.get(id) === suspected) this.#suspected.delete(id)
     })
     // What was made in the empty Redis is not among what comes back, and nobody holds anything of it.

@@ -302,10 +302,11 @@ export class ShardWorld {
     return node => {
       const primary = this.#primaryOf(roundId)
       if (!node.reaches(primary) || !bus.isWhole) apart.set(node, timeline.now)
-      const since = calm.calmSince(bus.shardOfKey(keys.roundState(roundId)))
+      // While its slot moves key by key, its state may lie in either of two shards.
+      const since = [...this.#shardsOf(roundId)].map(shard => calm.calmSince(shard))
       const { clock } = node
-      if (since === undefined || clock.isStill || primary.state !== 'up') return undefined
-      return Math.max(since, this.network.resumesAt, clock.stillUntil, apart.get(node) ?? 0)
+      if (since.includes(undefined) || clock.isStill || primary.state !== 'up') return undefined
+      return Math.max(...(since as number[]), this.network.resumesAt, clock.stillUntil, apart.get(node) ?? 0)
     }
   }
 
