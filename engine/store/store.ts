@@ -9,7 +9,7 @@ import { LEASE_MS } from '../base/limits.ts'
 import type { Random } from '../base/random.ts'
 import { Cluster } from './cluster/cluster.ts'
 import { ShardEvents, type ShardEventsOptions } from './cluster/shard-events.ts'
-import { clusterAddress, redisCli, serverUrl } from './connection/address.ts'
+import { clusterAddress, redisCli, redisCliFix, serverUrl } from './connection/address.ts'
 import { type EventListener, listenToStock } from './connection/events.ts'
 import { type Dial, dialRedis, type Line } from './connection/line.ts'
 import { Link } from './connection/link.ts'
@@ -121,7 +121,8 @@ function replicasOf(options: StoreOptions): ReplicaOptions {
   const { url, tls, durability: level, clock } = options
   const dial = dialOf(options)
   const cliOf = (server: string) => redisCli(serverUrl(url, server), tls)
-  return { level, clock, dial: server => dial(serverUrl(url, server)), cliOf }
+  const fixOf = (server: string) => redisCliFix(url, server, tls)
+  return { level, clock, dial: server => dial(serverUrl(url, server)), cliOf, fixOf }
 }
 
 function shardedOf(options: StoreOptions): Sharded | undefined {

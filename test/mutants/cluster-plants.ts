@@ -115,8 +115,8 @@ export const CLUSTER_PLANTS: readonly Plant[] = [
     'a server that is away hides what the doctor finds on the others',
     'engine/store/server/cluster-health.ts',
     [
-      'this.#options.replicas)\n    } catch (cause) {\n      if (!(cause instanceof Fault)) throw cause',
-      'this.#options.replicas)\n    } catch (cause) {\n      if (cause) throw cause',
+      'slots: await slotsOf(server, link) }\n    } catch (cause) {\n      if (!(cause instanceof Fault)) throw cause',
+      'slots: await slotsOf(server, link) }\n    } catch (cause) {\n      if (cause) throw cause',
     ],
     'cluster/health',
   ),
@@ -243,5 +243,30 @@ export const CLUSTER_PLANTS: readonly Plant[] = [
     'engine/store/cluster/cluster.ts',
     ['if (!isNewest || !seen.isWhole) this.#next()', 'if (seen && !seen.isWhole) this.#next()'],
     'cluster/slot-epochs',
+  ),
+  plant(
+    'a move that was forgotten half-way is not named',
+    'engine/store/server/cluster-health.ts',
+    ['warnings: own.movesFound(this.#seenTwice, replicas)', 'warnings: []'],
+    'cluster/slot-findings',
+  ),
+  plant(
+    'every move that goes on is named as forgotten',
+    'engine/store/server/cluster-health.ts',
+    ['this.#seenTwice = own.stillSo(this.#look, look)', 'this.#seenTwice = look'],
+    'cluster/slot-findings',
+  ),
+  plant(
+    'a slot that its owner has no more is not named',
+    'engine/store/server/own-slots.ts',
+    ['if (!owned.includes(0)) return []', 'if (owned.length > 0) return []'],
+    'unit/own-slots',
+    'cluster/slot-findings',
+  ),
+  plant(
+    'slots of a server that is away are given to another one',
+    'engine/store/server/own-slots.ts',
+    ['id !== undefined && server === undefined ? [] : [{ slot, server }]', '[{ slot, server }]'],
+    'unit/own-slots',
   ),
 ]

@@ -68,7 +68,7 @@ export const COMMAND_PLANTS: readonly Plant[] = [
   plant(
     'the doctor forgets what is missing when it cannot look at rounds',
     'engine/cli/doctor.ts',
-    ['if (problems.length + shards.length === 0) throw cause', 'throw cause'],
+    ['if (!(cause instanceof Fault)) throw cause\n      return health', 'if (cause) throw cause\n      return health'],
     'server/managed',
   ),
   plant(

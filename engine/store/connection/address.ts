@@ -35,13 +35,19 @@ export function serverUrl(url: string, server: string): string {
   return `redis${secured}://${login}${server}`
 }
 
+const flagsOf = (url: string, tls: TlsFiles): string => (url.startsWith('rediss') ? ` --tls${tlsFlags(tls)}` : '')
+
+/** How redis-cli ends moves of slots, and gives those without an owner one, by a server of the cluster of an address. */
+export const redisCliFix = (url: string, server: string, tls: TlsFiles = {}): string =>
+  `redis-cli${flagsOf(url, tls)} --cluster fix ${server}`
+
 /**
  * How redis-cli reaches the server of an address, without name and password; by itself where only Sentinels know it. Of a
  * cluster all of its servers, one after the other.
  */
 export function redisCli(url: string, tls: TlsFiles = {}): string {
   const cluster = clusterAddress(url)
-  const flags = url.startsWith('rediss') ? ` --tls${tlsFlags(tls)}` : ''
+  const flags = flagsOf(url, tls)
   if (cluster) return `redis-cli${flags} --cluster call ${cluster.seeds[0]}`
   const { path, host, port } = redisOptions(url)
   if (path !== undefined) return `redis-cli -s ${path}`
