@@ -154,7 +154,8 @@ async function examineRedis(config: Config): Promise<Findings> {
     const campaigns = await campaignDamages(store.roundChecks, store.campaignChecks).catch(orNothing)
     const found = {
       problems: [...health.problems, ...shards, ...problems, ...damaged, ...campaigns],
-      warnings: [...health.warnings, ...warnings],
+      // What only warns while a node runs is a problem for one that is to start.
+      warnings: [...health.warnings, ...warnings].filter(({ what }) => problems.every(each => each.what !== what)),
     }
     return withServer(found, config)
   } finally {

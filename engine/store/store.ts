@@ -130,7 +130,9 @@ function shardedOf(options: StoreOptions): Sharded | undefined {
   const address = clusterAddress(url)
   if (!address) return undefined
   const dial = dialOf(options)
-  const cluster = new Cluster({ address, dial, clock })
+  // Whoever does not tell the table is left at once: the next one is asked only when that connection is over.
+  const ask: Dial = options.network?.dial ?? (server => dialRedis(server, options.tls, 0))
+  const cluster = new Cluster({ address, dial: ask, clock })
   const open = (server: string) =>
     new Link({ url: cluster.urlOf(server), marks: cluster.marksOf(server), dial, scripts: {}, clock, random })
   const health = new ClusterHealth({

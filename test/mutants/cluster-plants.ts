@@ -269,4 +269,22 @@ export const CLUSTER_PLANTS: readonly Plant[] = [
     ['id !== undefined && server === undefined ? [] : [{ slot, server }]', '[{ slot, server }]'],
     'unit/own-slots',
   ),
+  plant(
+    'that the table of slots may not be read any more is not named',
+    'engine/store/server/cluster-health.ts',
+    [', ...(await findTableRights(link))]', ']'],
+    'cluster/health',
+  ),
+  plant(
+    'a line that gives a right is a pipe',
+    'engine/store/server/rights.ts',
+    ["...right.split(' ').map(quoted)", 'right'],
+    'cluster/health',
+  ),
+  plant(
+    'a frozen server keeps the next one from being asked for the table',
+    'engine/store/store.ts',
+    ['dialRedis(server, options.tls, 0)', 'dialRedis(server, options.tls, 9000)'],
+    'cluster/health',
+  ),
 ]

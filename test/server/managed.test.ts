@@ -61,7 +61,7 @@ test.each(['eval', 'evalsha', 'publish'])(
     expect((await readiness(api)).problems).toEqual([
       {
         what: expect.stringMatching(new RegExp(`^the engine's user lacks \\+${command}( &\\S+)?$`)),
-        mend: expect.stringMatching(new RegExp(`^redis-cli ACL SETUSER <user> \\+${command}`)),
+        mend: expect.stringMatching(new RegExp(`^redis-cli ACL SETUSER managed \\+${command}`)),
       },
     ])
     expect(await doctor()).toMatch(
@@ -84,7 +84,7 @@ test.each([
   ['info', /Redis cannot be reached \(NOPERM.*'info'.*\n {6}→ allow \+info to the engine's user/],
   ['role', /Redis cannot be reached \(NOPERM.*'role'.*\n {6}→ allow \+role to the engine's user/],
   ['time', /NOPERM.*'time'.*\n {6}→ allow \+time to the engine's user/],
-  ['multi', /the engine's user lacks \+multi \+exec\n {6}→ redis-cli -h .* ACL SETUSER <user> \+multi \+exec/],
+  ['multi', /the engine's user lacks \+multi \+exec\n {6}→ redis-cli -h .* ACL SETUSER managed \+multi \+exec/],
   ['exec', /the engine's user lacks \+multi \+exec\n/],
   ['exists', /the engine's user lacks \+exists\n/],
   ['zremrangebyrank', /the engine's user lacks \+zremrangebyrank\n/],

@@ -29,6 +29,12 @@ export interface RedisAddress {
 /** An address as it may be shown: without what stands before the host, which is a name and a password. */
 export const shownUrl = (url: string): string => url.replace(/^([a-z+]+:\/\/)?.*@/i, '$1')
 
+/** Whom an address logs in as. */
+export function userOf(url: string): string {
+  const [, user = ''] = /^[a-z+]+:\/\/([^:@/]*)(?::[^@/]*)?@/.exec(url) ?? []
+  return user === '' ? 'default' : decodeURIComponent(user)
+}
+
 /** The address of another server, `host:port`, that has the same name, password and TLS: one of a cluster, or a replica. */
 export function serverUrl(url: string, server: string): string {
   const [, secured = '', login = ''] = /^redis(s?)(?:\+\w+)?:\/\/([^@/]*@)?/.exec(url) ?? []

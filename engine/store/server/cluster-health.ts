@@ -15,13 +15,14 @@ import { diagnose } from './diagnosis.ts'
 import { checkHealth, facts, type Promised, type StoreHealth, set, valuesOf } from './health.ts'
 import * as own from './own-slots.ts'
 import { LET_IN, NOT_ALLOWED, type ReplicaOptions } from './replica-settings.ts'
+import { findTableRights } from './rights.ts'
 
 /** Primaries below this number have no majority when one is lost, so no replica is promoted. */
 const PRIMARIES_MIN = 3
 /** A primary that is lost is replaced only after this, so its rounds stand still for longer. */
 const NODE_TIMEOUT_MS_MAX = 5000
-/** How long the first look may wait for the table of slots. */
-const TABLE_MS = 2000
+/** How long the first look may wait for the table of slots: a silent server is given up after a second, and the next one is asked. */
+const TABLE_MS = 5000
 
 interface Judged extends Findings {
   readonly server: string
@@ -255,7 +256,7 @@ export class ClusterHealth {
       return {
         ...{ server, health, slots: await slotsOf(server, link) },
         problems: [...health.problems, ...settings.problems],
-        warnings: [...health.warnings, ...settings.warnings],
+        warnings: [...health.warnings, ...settings.warnings, ...(await findTableRights(link))],
       }
     } catch (cause) {
       if (!(cause instanceof Fault)) throw cause
