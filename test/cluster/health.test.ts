@@ -71,6 +71,23 @@ test('a setting that breaks the level stops the rounds of its shard, and everyth
   expect([whats(all.problems), all.damages]).toEqual([['appendfsync is everysec, the level is always'], []])
 })
 
+test.each(['always', 'replicated'] as const)(
+  'at %s, a server whose memory is used up is named, with what helps',
+  async level => {
+    await configure(one, 'maxmemory', '1')
+    const { problems, damages } = await healthOf(level, level === 'replicated' ? 1 : 0)
+    const found = [...problems, ...damages].filter(({ what }) => what.includes(one.address))
+    expect(found).toEqual([
+      {
+        what: expect.stringMatching(/^shard \S+: maxmemory is reached \(\d+ bytes of 1\): every write is refused/),
+        mend: expect.stringMatching(
+          `^raise maxmemory \\(redis-cli -h 127.0.0.1 -p ${one.port} CONFIG SET maxmemory BYTES\\)`,
+        ),
+      },
+    ])
+  },
+)
+
 test('at replicated, replicas that move between shards are a problem, and so are missing ones', async () => {
   await configure(one, 'cluster-allow-replica-migration', 'yes')
   const { problems } = await healthOf('replicated', 1)

@@ -130,6 +130,15 @@ test('a command that the server no longer has: CONFIG is declared, one that is n
   expect((await readiness(bare)).problems.map(({ what }) => what)).toEqual([
     'the level always cannot be verified: CONFIG GET does not give appendfsync, no-appendfsync-on-rewrite',
   ])
+  // The doctor goes on to all else.
+  const lacks = 'CONFIG GET does not give appendfsync, no-appendfsync-on-rewrite'
+  const told = await doctor(renamed.url, { FAIRGRAB_DURABILITY_DECLARED: 'yes' })
+  expect(told).toMatch('! Redis\n')
+  expect(told).toContain(`the level always is declared, not verified: ${lacks}`)
+  expect(told).toContain('the engine is the default user')
+  const undeclared = await doctor(renamed.url)
+  expect(undeclared).toContain(`✗ Redis\n    the level always cannot be verified: ${lacks}`)
+  expect(undeclared).toContain('the engine is the default user')
   await using lacking = await startLocalRedis({ port: await freePort(), args: ['--rename-command', 'EVALSHA', ''] })
   const api = await serve(lacking.url)
   expect((await readiness(api)).problems).toEqual([

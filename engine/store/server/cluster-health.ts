@@ -12,7 +12,7 @@ import { clusterSlotOf } from '../cluster/slot-table.ts'
 import { allShardedNodes, roundState, shardedNodeChannel } from '../connection/keys.ts'
 import type { Link } from '../connection/link.ts'
 import { diagnose } from './diagnosis.ts'
-import { checkHealth, facts, type Promised, type StoreHealth, set, valuesOf } from './health.ts'
+import { checkHealth, facts, MORE_MEMORY, type Promised, type StoreHealth, set, valuesOf } from './health.ts'
 import * as own from './own-slots.ts'
 import { LET_IN, NOT_ALLOWED, type ReplicaOptions } from './replica-settings.ts'
 import { findTableRights } from './rights.ts'
@@ -33,6 +33,7 @@ interface Judged extends Findings {
 
 /** What became of a server that could not be judged. */
 function unjudged(cause: Fault): Finding {
+  if (/\bOOM\b/.test(cause.message)) return { what: `it refuses writes: ${cause.message}`, mend: MORE_MEMORY }
   const mend = NOT_ALLOWED.test(cause.message)
     ? LET_IN
     : 'start it, or let the cluster promote a replica of it; redis-cli CLUSTER NODES shows who is away'
@@ -251,10 +252,11 @@ export class ClusterHealth {
     const { promised, clock, cluster } = this.#options
     const link = this.#linkTo(server)
     try {
-      const health = await checkHealth(link, promised, clock)
+      const slots = await slotsOf(server, link)
+      const health = await checkHealth(link, promised, clock, { promotable: slots?.promotable })
       const settings = await judgeSettings(link, promised)
       return {
-        ...{ server, health, slots: await slotsOf(server, link) },
+        ...{ server, health, slots },
         problems: [...health.problems, ...settings.problems],
         warnings: [...health.warnings, ...settings.warnings, ...(await findTableRights(link))],
       }
