@@ -187,7 +187,9 @@ class Subscribed {
   judged(found: StoreHealth): StoreHealth {
     if (this.#why === undefined) return found
     const what = `what other nodes grant is not shown here: ${this.#why}`
-    const mend = 'allow the subscriptions that deploy/redis-users.conf allows, of a cluster +ssubscribe, too'
+    const mend = /NOPERM/.test(this.#why)
+      ? 'allow the subscriptions that deploy/redis-users.conf allows, of a cluster +ssubscribe, too'
+      : 'it is tried again by itself; where it stays so, look at what else is named here'
     return { ...found, warnings: [...found.warnings, { what, mend }] }
   }
 }

@@ -95,3 +95,21 @@ test('a slot that its owner has no more is named with the line that gives it bac
   expect(store.isStopped?.(id)).toBe(false)
   await expect.poll(async () => (await claim('bea')).status, { timeout: 15_000 }).toBe(201)
 })
+
+test('a subscription that a slot without an owner refuses is said to be tried again, and not to be allowed', async () => {
+  const node = 'alone'
+  const slot = clusterSlotOf(keys.shardedNodeChannel(node))
+  const owner = await redis.ownerOfSlot(slot)
+  await owner.admin.cluster('DELSLOTS', slot)
+  const store = openStore({ url: redis.url, durability: 'memory', clock: realClock, random: realRandom, node })
+  onTestFinished(() => store.close())
+  onTestFinished(store.listen({ received: () => {}, awaited: () => {}, gap: () => {} }))
+  const found = async () => (await store.health()).warnings.filter(({ what }) => what.includes('not shown here'))
+  await expect
+    .poll(found, { timeout: 10_000 })
+    .toEqual([
+      { what: expect.stringContaining('CLUSTERDOWN'), mend: expect.stringMatching(/^it is tried again by itself/) },
+    ])
+  await owner.admin.cluster('ADDSLOTS', slot)
+  await expect.poll(found, { timeout: 10_000 }).toEqual([])
+})

@@ -287,4 +287,23 @@ export const CLUSTER_PLANTS: readonly Plant[] = [
     ['dialRedis(server, options.tls, 0)', 'dialRedis(server, options.tls, 9000)'],
     'cluster/health',
   ),
+  plant(
+    'a server whose memory is used up is taken for sound',
+    'engine/store/server/health.ts',
+    ['used <= Number(most) || policy', 'used > 0 || policy'],
+    'cluster/health',
+  ),
+  plant(
+    'replicas that never take over by themselves are warned of',
+    'engine/store/server/own-slots.ts',
+    ['\\b(nofailover|fail|noaddr)\\b', '\\b(fail|noaddr)\\b'],
+    'unit/own-slots',
+    'cluster/uncounted',
+  ),
+  plant(
+    'rights are advised where none is missing',
+    'engine/store/store.ts',
+    ['/NOPERM/.test(this.#why)', 'this.#why'],
+    'cluster/slot-findings',
+  ),
 ]

@@ -191,4 +191,10 @@ export const COMMAND_PLANTS: readonly Plant[] = [
     ['if (/^[!-~]+$/.test(given) &&', 'if (given !== undefined &&'],
     'unit/command',
   ),
+  plant(
+    'the doctor ends at a command that the server no longer has',
+    'engine/store/server/diagnosis.ts',
+    ['/NOPERM|unknown (?:command|subcommand)/i', '/NOPERM/'],
+    'server/managed',
+  ),
 ]
