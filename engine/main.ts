@@ -28,6 +28,7 @@ import { Metrics } from './ops/metrics.ts'
 import { TrafficLog } from './ops/traffic-log.ts'
 import { RateLimits } from './server/http/rate-limits.ts'
 import type { Server } from './server/uws/server.ts'
+import type { AuditFields } from './store/data/audit-store.ts'
 import { grantedOf, totalOf } from './store/data/notice.ts'
 import { openStore, type Store } from './store/store.ts'
 
@@ -77,7 +78,7 @@ export async function startWorker({ config, log, place = 0, checkMs, metricsText
     changed: view => feed.changed(view.id),
     drawn: (view, window) => drawn(view, window),
   }
-  const events = eventsOf({ metrics, log, arrivals }, seen)
+  const events = eventsOf({ metrics, log, arrivals, failed: reporter('redis did not decide') }, seen)
   const { rounds, fence } = await roundsOf({ ...common, drawSecret, config, log, clock, place, events })
   const campaigns = new Campaigns({ store, clock, random, serverTimeMs: () => rounds.serverTimeMs() })
   const commitments = new Commitments({ store, serverTimeMs: () => rounds.serverTimeMs(), failed: reporter('budget') })
@@ -174,9 +175,11 @@ function startTicks(parts: Parts, log: Log, reporter: (what: string) => (cause: 
 }
 
 /** An operator's change went on although the audit log could not be written. */
-const reportUnaudited = (metrics: Metrics, log: Log) => (cause: unknown) => {
+const reportUnaudited = (metrics: Metrics, log: Log) => (cause: unknown, entry: AuditFields) => {
   metrics.count('fairgrab_unaudited_total')
-  log.error({ err: cause }, 'the audit log lacks an entry; the change itself went on')
+  // The body may name people, and the engine's own log goes to more readers than the audit log.
+  const { body: _, ...lacking } = entry
+  log.error({ err: cause, lacking }, 'the audit log lacks an entry; the change itself went on')
 }
 
 const storeOf = (config: Config, log: Log, clock: Clock): Store =>

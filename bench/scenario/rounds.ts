@@ -85,8 +85,18 @@ function countedOutcomes(stories: readonly Story[]): Record<string, number> {
   return counts
 }
 
-/** All rounds together: what they cost, and how fast they went. */
-function wholePart(run: ClaimRun, played: Played, unsound: readonly string[]): MeasuredPart {
+/** Each round has as many connections as the others, and one at least. */
+const raisedNotes = (asked: number | undefined, had: number): readonly string[] =>
+  asked === undefined || asked === had
+    ? []
+    : [`--connections ${asked} became ${had}: each of the ${ROUNDS} rounds has as many as the others, and one at least`]
+
+/** All rounds together: what they cost, and how fast they went. `asked` is how many connections somebody wanted. */
+function wholePart(
+  run: ClaimRun,
+  played: Played,
+  { unsound, asked }: { readonly unsound: readonly string[]; readonly asked: number | undefined },
+): MeasuredPart {
   const { report, startUs, before, after } = played
   const { people, stock } = run.plan.sizes
   const recordings = report.generators.flatMap(({ rounds }) => rounds)
@@ -123,6 +133,7 @@ function wholePart(run: ClaimRun, played: Played, unsound: readonly string[]): M
     outcomes,
     timeline: timeline.rows(ROUNDS * stock),
     notes: [
+      ...raisedNotes(asked, ROUNDS * run.connections),
       ...shedNotes({ outcomes }),
       ...generatorLimits(report.generators),
       ...(run.pace === 'max' ? [CLOSED_LOOP] : []),
@@ -143,7 +154,7 @@ async function* playOver(stage: Stage, transport: 'http' | 'stream'): AsyncGener
     if (!isSound(part)) unsound.push(name)
     yield { ...part, notes, summedIn: run.name }
   }
-  yield wholePart(run, played, unsound)
+  yield wholePart(run, played, { unsound, asked: stage.options.connections })
 }
 
 export async function* playRounds(stage: Stage): AsyncGenerator<MeasuredPart> {

@@ -61,9 +61,17 @@ export const FLAGS = {
   ),
   frame: number(1, 4096, 'claims of a stream frame (default 512)'),
   window: number(1, 4096, 'unanswered frames of a stream connection (default 4)'),
-  connections: number(1, 72_000, 'connections of all generators together (default: stream 4, http 64, viewers 1000)'),
+  connections: number(
+    1,
+    72_000,
+    'connections of all generators together (default: stream 4, http 64, viewers 1000); of rounds a multiple of their number',
+  ),
   processes: number(1, 64, 'generator processes (default 1)'),
-  seconds: number(1, 3600, 'length of the scenarios that have no plan (default 10)'),
+  seconds: number(
+    1,
+    3600,
+    'length of viewers, order, autocannon, and of the others but release at the pace real (default 10)',
+  ),
   seed: number(0, 2 ** 31, 'the same seed makes the same people (default 1)'),
   repeat: number(1, 100, 'runs the whole bench this often, for compare (default 1)'),
   workers: number(1, 256, "the engine's workers (default: its own choice)"),
@@ -91,6 +99,30 @@ export const FLAGS = {
 export type Environment = Readonly<Record<string, string | undefined>>
 
 type FlagName = keyof typeof FLAGS
+type Flags = Partial<Record<FlagName, string | number | boolean>>
+
+/** Of a plan of claims. */
+const PLANNED = ['scale', 'transport', 'pace', 'frame', 'window', 'connections', 'processes', 'seconds'] as const
+/** What each scenario uses of the flags that not all of them do; `seconds` of a plan is for the pace real. */
+const USED: Readonly<Record<ScenarioName, readonly FlagName[]>> = {
+  release: ['profile', ...PLANNED.filter(name => name !== 'seconds'), 'allocation', 'window-ms'],
+  drain: PLANNED,
+  'sold-out': PLANNED,
+  duplicates: PLANNED,
+  'in-flight': PLANNED.filter(name => name !== 'transport'),
+  rounds: PLANNED,
+  viewers: ['scale', 'frame', 'window', 'connections', 'seconds'],
+  order: PLANNED.filter(name => name !== 'pace'),
+  redeem: ['scale', 'connections'],
+  autocannon: ['connections', 'seconds'],
+}
+/** The same of the modes that look inside, where nobody connects and no scenario is played. */
+const USED_INSIDE: Readonly<Record<string, readonly FlagName[]>> = {
+  script: ['scale', 'frame', 'window'],
+  engine: ['scale', 'frame', 'window'],
+  draw: ['scale'],
+}
+const NOT_OF_ALL: readonly FlagName[] = [...new Set(Object.values(USED).flat())]
 
 export interface Options {
   readonly profile: ProfileName
@@ -154,13 +186,13 @@ function checked(name: FlagName, value: string): string | number {
   return parsed
 }
 
-function parsedFlags(args: readonly string[]): Partial<Record<FlagName, string | number | boolean>> {
+function parsedFlags(args: readonly string[]): Flags {
   const names = Object.keys(FLAGS) as FlagName[]
   const options = Object.fromEntries(
     names.map(name => [name, { type: FLAGS[name].kind === 'switch' ? ('boolean' as const) : ('string' as const) }]),
   )
   const { tokens } = parseArgs({ args: [...args], options, strict: false, tokens: true })
-  const flags: Partial<Record<FlagName, string | number | boolean>> = {}
+  const flags: Flags = {}
   for (const token of tokens) {
     if (token.kind === 'positional') throw new UsageError(`"${token.value}" is not a flag; flags begin with --`)
     if (token.kind !== 'option') continue
@@ -175,7 +207,7 @@ function parsedFlags(args: readonly string[]): Partial<Record<FlagName, string |
 }
 
 /** A Redis beside the engine is for an engine that the bench starts, and that has one. */
-function refuseRedis(flags: Partial<Record<FlagName, string | number | boolean>>, url: unknown): void {
+function refuseRedis(flags: Flags, url: unknown): void {
   const { cluster, redis, mode } = flags
   const name = cluster === undefined ? 'redis' : 'cluster'
   if (cluster === undefined && redis === undefined) return
@@ -187,6 +219,25 @@ function refuseRedis(flags: Partial<Record<FlagName, string | number | boolean>>
     )
   if (cluster !== undefined && redis === 'embedded')
     throw new UsageError('--cluster starts servers over TCP; --redis embedded is the other one: leave one of them out')
+}
+
+/** A flag that changes nothing would have its result read as if it had. */
+function refuseUnused(flags: Flags): void {
+  const { scenario = 'release', mode, pace = 'max', allocation = 'fcfs' } = flags
+  const inside = USED_INSIDE[String(mode)]
+  const used = inside ?? USED[scenario as ScenarioName]
+  const player = inside ? `--mode ${mode}` : `--scenario ${scenario}`
+  const others: readonly FlagName[] = inside ? [...NOT_OF_ALL, 'scenario', 'workers'] : NOT_OF_ALL
+  const takes = `which takes ${used.map(name => `--${name}`).join(', ')}; leave it out`
+  for (const name of others)
+    if (flags[name] !== undefined && !used.includes(name))
+      throw new UsageError(`--${name} is not used by ${player}, ${takes}`)
+  if (mode !== undefined && !inside && !used.includes('transport'))
+    throw new UsageError(`--mode ${mode} is not used by ${player}, ${takes}`)
+  if (flags.seconds !== undefined && used.includes('pace') && pace === 'max')
+    throw new UsageError(`--seconds is not used by ${player} at the pace max; add --pace real, or leave it out`)
+  if (flags['window-ms'] !== undefined && allocation !== 'window')
+    throw new UsageError('--window-ms is not used without --allocation window; add that, or leave it out')
 }
 
 /** `environment` gives the address and the key of a running engine where the flags do not. */
@@ -204,6 +255,7 @@ export function parseOptions(args: readonly string[], environment: Environment =
     throw new UsageError('--scenario order starts its own engines, with one, two and four workers; leave --url out')
   }
   refuseRedis(flags, url)
+  refuseUnused(flags)
   const defaults = {
     profile: 'hangzhou',
     scenario: 'release',

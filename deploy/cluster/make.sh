@@ -1,13 +1,29 @@
 #!/bin/sh
 # Makes a cluster of the servers that it is given as host:port: half become primaries, each with one replica, which is on
 # another machine where the addresses allow it.
-# It waits until all of them answer. Where the cluster is made already it changes nothing, so it may run at every start.
+# It waits until all of them answer, and gives up on one that is not there after WAIT_S seconds (300). Where the cluster is made already it
+# changes nothing, so it may run at every start.
 set -eu
+
+# Waits for one server, and says once for which.
+wait_for() {
+  host=${1%:*} port=${1##*:} end=$(($(date +%s) + ${WAIT_S:-300})) said=
+  until answer=$(timeout 5 redis-cli -h "$host" -p "$port" ping 2>&1) && [ "$answer" = PONG ]; do
+    answer=${answer:-no answer within 5 s}
+    [ -n "$said" ] || echo "waiting for $1: $answer"
+    said=yes
+    if [ "$(date +%s)" -ge "$end" ]; then
+      echo "gave up on $1: $answer" >&2
+      echo 'look at the log of that server, at its port and bind, at what stands between it and here, and at REDISCLI_AUTH where it has a password' >&2
+      exit 1
+    fi
+    sleep 1
+  done
+}
 
 left=$#
 while [ "$left" -gt 0 ]; do
-  host=${1%:*} port=${1##*:}
-  until redis-cli -h "$host" -p "$port" ping 2>/dev/null | grep -q PONG; do sleep 1; done
+  wait_for "$1"
   # Servers meet by address: CLUSTER MEET takes no name.
   address=$(getent ahostsv4 "$host" | head -n 1 | cut -d ' ' -f 1)
   shift

@@ -15,5 +15,5 @@ meet() {
 
 # A line of nodes.conf is a server: one line is this server alone, before the cluster is made.
 if [ -f "$data/nodes.conf" ] && [ "$(grep -c @ "$data/nodes.conf")" -gt 1 ]; then meet "$@" & fi
-exec redis-server "$conf" --cluster-announce-ip "$POD_IP" --cluster-announce-hostname "$POD_HOST" \
+exec redis-server "$conf" --dir "$data" --cluster-announce-ip "$POD_IP" --cluster-announce-hostname "$POD_HOST" \
   --cluster-preferred-endpoint-type hostname

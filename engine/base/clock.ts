@@ -57,3 +57,18 @@ export function rfc3339(ms: number): string {
   }
   return lastText
 }
+
+/** Whether something resolves until a moment, monotonic ms. A failure is false, and is reported where it happens. */
+export function resolvesBy(clock: Clock, done: Promise<unknown>, deadline: number): Promise<boolean> {
+  return new Promise(resolve => {
+    const cancel = clock.after(Math.max(0, deadline - clock.monotonicMs()), () => resolve(false))
+    const settle = (ok: boolean) => {
+      cancel()
+      resolve(ok)
+    }
+    done.then(
+      () => settle(true),
+      () => settle(false),
+    )
+  })
+}

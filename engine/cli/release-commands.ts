@@ -4,7 +4,7 @@
  * pack has too many parts for a line; a round fits one.
  */
 import { moneyText } from '../base/currency.ts'
-import { AMOUNT_MAX, STOCK_MAX } from '../base/limits.ts'
+import { AMOUNT_MAX, LIST_ROWS_MAX, STOCK_MAX } from '../base/limits.ts'
 import type { BudgetEffect } from '../campaign/money/commitments.ts'
 import { ConfigError } from '../config.ts'
 import type { DamagedRound, RoundAnswer } from '../wire/round-answer.ts'
@@ -20,7 +20,7 @@ import {
   verbOf,
   wordAt,
 } from './command.ts'
-import { askJson } from './engine-call.ts'
+import { askJson, EngineRefusal, type Target } from './engine-call.ts'
 import { newRound, roundOptions } from './round-options.ts'
 
 interface CampaignRow {
@@ -76,13 +76,33 @@ interface Page<Row> {
   readonly next_cursor: string | null
 }
 
-/** Prints what a path lists, a line a row; whether there is more, too. */
+/** All rows that a path lists, page by page; where a page behind the first is refused, what came before it and why. */
+async function wholeList<Row>(target: Target, path: string): Promise<{ list: Page<Row>; broken?: Error }> {
+  let list = await askJson<Page<Row>>(target, `${path}?limit=${LIST_ROWS_MAX}`)
+  while (list.has_more) {
+    try {
+      const cursor = encodeURIComponent(String(list.next_cursor))
+      const next = await askJson<Page<Row>>(target, `${path}?limit=${LIST_ROWS_MAX}&cursor=${cursor}`)
+      list = { ...next, data: [...list.data, ...next.data] }
+    } catch (cause) {
+      return { list, broken: cause as Error }
+    }
+  }
+  return { list }
+}
+
+/** Prints what a path lists, a line a row. A list that breaks off is printed as far as it goes, and ends the command with why. */
 async function printList<Row>(given: Given, path: string, lineOf: (row: Row) => string, none: string): Promise<number> {
-  const list = await askJson<Page<Row>>(given.target, `${path}?limit=1000`)
-  const more = list.has_more ? [`there are more behind ${list.next_cursor} (?cursor=)`] : []
-  given.print(list, list.data.length === 0 ? none : [...list.data.map(lineOf), ...more])
+  const { list, broken } = await wholeList<Row>(given.target, path)
+  given.print(list, list.data.length === 0 ? none : list.data.map(lineOf))
+  if (broken) throw new Error(`this list may be incomplete, what comes next cannot be asked: ${whyIncomplete(broken)}`)
   return 0
 }
+
+const whyIncomplete = (cause: Error): string =>
+  cause instanceof EngineRefusal && ['unavailable', 'unknown'].includes(cause.code)
+    ? `${cause.message}. A shard of the cluster, or Redis, is away: GET /readyz?verbose names it`
+    : cause.message
 
 /** Prints the one thing of a path. */
 async function printWhole(given: Given, path: string): Promise<number> {

@@ -27,11 +27,13 @@ interface Noting {
   readonly metrics: Metrics
   readonly log: Log
   readonly arrivals: ArrivalRecord | undefined
+  /** Logs a failure, and the same one once until the health changes: claims fail by thousands a second while Redis refuses. */
+  readonly failed: (fault: unknown) => void
 }
 
 /** What becomes of what the rounds of this worker report: metrics and log here, viewers by `seen`. */
 export const eventsOf = (
-  { metrics, log, arrivals }: Noting,
+  { metrics, log, arrivals, failed }: Noting,
   seen: Pick<RoundEvents, 'changed' | 'drawn'>,
 ): RoundEvents => ({
   ...seen,
@@ -39,7 +41,7 @@ export const eventsOf = (
   answered: (outcome, count) => metrics.answered(outcome, count),
   failed: fault => {
     metrics.count('fairgrab_faults_total')
-    log.warn({ err: fault }, 'redis did not decide')
+    failed(fault)
   },
   begun: (roundId, { epoch }) => log.warn({ roundId, epoch }, 'redis has another history of the round; a new epoch'),
   arrived: arrivals?.add,

@@ -1,7 +1,8 @@
 #!/usr/bin/env node
 /**
  * The command `fairgrab` where the package is installed (npm pack, npm install -g). Node strips no types below node_modules, so the
- * hook that keeps stripped sources does it; it has to stand before the first TypeScript file is asked for.
+ * hook that keeps stripped sources does it; it has to stand before the first TypeScript file is asked for. In a clone it is
+ * `npm run fairgrab`, which says what to type where the clone was never set up.
  *
  * An older Node than the engine needs hands over to the one that the package brings (handed-over.mjs), over a channel that closes when
  * this process ends. Rejected: a build for the package; what
@@ -15,6 +16,10 @@ import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
 const NEEDED = [22, 18]
+const ROOT = new URL('../../', import.meta.url)
+
+/** npm packs no lock file, so that who has one is a clone. */
+const isFresh = () => existsSync(new URL('package-lock.json', ROOT)) && !existsSync(new URL('node_modules/', ROOT))
 
 function isNewEnough() {
   const [major, minor] = process.versions.node.split('.').map(Number)
@@ -31,6 +36,12 @@ function ownNode() {
   }
 }
 
+if (isFresh()) {
+  console.error(
+    'fairgrab: this clone is not set up; type npm start once, which installs the Node and the packages that it runs on',
+  )
+  process.exit(1)
+}
 if (isNewEnough()) {
   await import('./stripped-types.mjs')
   const command = fileURLToPath(new URL('../cli.ts', import.meta.url))

@@ -188,6 +188,40 @@ test('the cost of a tree of processes is read from /proc, children included', as
   expect(spun?.rssBytes).toBeGreaterThan(10_000_000)
 })
 
+test('a flag that the scenario does not use is refused by its name', () => {
+  const wrong: [string, string][] = [
+    [
+      '--scenario rounds --seconds 3',
+      '--seconds is not used by --scenario rounds at the pace max; add --pace real, or leave it out',
+    ],
+    ['--seconds 3', '--seconds is not used by --scenario release, which takes --profile, --scale, --transport, '],
+    [
+      '--scenario redeem --frame 8',
+      '--frame is not used by --scenario redeem, which takes --scale, --connections; leave it out',
+    ],
+    ['--scenario in-flight --transport http', '--transport is not used by --scenario in-flight'],
+    ['--scenario viewers --mode http', '--mode http is not used by --scenario viewers'],
+    ['--scenario drain --profile wuhan', '--profile is not used by --scenario drain'],
+    ['--window-ms 50', '--window-ms is not used without --allocation window; add that, or leave it out'],
+    [
+      '--mode script --connections 4',
+      '--connections is not used by --mode script, which takes --scale, --frame, --window; leave it out',
+    ],
+    ['--mode draw --scenario drain', '--scenario is not used by --mode draw'],
+    ['--mode engine --workers 2', '--workers is not used by --mode engine'],
+  ]
+  for (const [line, words] of wrong) {
+    expect(() => parseOptions(line.split(' '))).toThrow(UsageError)
+    expect(() => parseOptions(line.split(' '))).toThrow(words)
+  }
+  for (const line of [
+    '--scenario rounds --pace real --seconds 3',
+    '--scenario viewers --seconds 3',
+    '--mode stream --frame 8',
+  ])
+    expect(parseOptions(line.split(' '))).toMatchObject({ help: false })
+})
+
 test('flags are checked one by one, and a wrong one names the nearest', () => {
   expect(parseOptions(['--profile', 'scarce', '--scale=0.5', '--mode', 'http'])).toMatchObject({
     profile: 'scarce',

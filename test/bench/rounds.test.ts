@@ -89,8 +89,11 @@ describe('twenty rounds on a cluster of three', () => {
 
 test('twenty rounds on one Redis over TCP', { timeout: BENCH_PATIENCE_MS }, async () => {
   const flags = ['--redis', 'tcp', '--transport', 'stream', '--record', 'none', '--out', room.path('one')]
-  const { code, stdout } = await room.run([...SMALL, ...flags])
+  const { code, stdout } = await room.run([...SMALL, '--connections', '16', ...flags])
   const { parts } = await room.summary('one')
+  const raised = '--connections 16 became 20: each of the 20 rounds has as many as the others, and one at least'
+  expect(parts.at(-1)).toMatchObject({ settings: { connections: 20 }, notes: expect.arrayContaining([raised]) })
+  expect(stdout).toContain(`  ! ${raised}\n`)
   expect([code, parts.length]).toEqual([0, ROUNDS + 1])
   expect(stdout).toContain('engine: started by the bench, on one Redis over TCP\n')
   expect(

@@ -69,6 +69,25 @@ test('what the owner of a slot said is kept while others have not heard of it', 
   expect(cluster.ownerOf(KEY)).toBe(third.address)
 })
 
+test('a server that has another address is asked there as soon as the others know it', async () => {
+  const [first, , third] = servers()
+  // By a clock that stands, nothing is believed because time has passed.
+  const cluster = await clusterFrom(first, { ...realClock, monotonicMs: () => 0 })
+  const other = third.announcedPort + 1
+  onTestFinished(async () => void (await third.admin.config('SET', 'cluster-announce-port', '0')))
+  await third.admin.config('SET', 'cluster-announce-port', String(other))
+  await until(async () => {
+    cluster.refresh()
+    return cluster.ownerOf(KEY) === `127.0.0.1:${other}`
+  })
+  await third.admin.config('SET', 'cluster-announce-port', '0')
+  await until(async () => {
+    cluster.refresh()
+    return cluster.ownerOf(KEY) === third.address
+  })
+  expect(cluster.unserved).toBe(0)
+})
+
 test('a cluster whose replies stay older than the table is believed after a while', async () => {
   let shiftMs = 0
   const cluster = await clusterFrom(servers()[0], {

@@ -189,4 +189,22 @@ export const BENCH_PLANTS: readonly Plant[] = [
     ['then meet "$@" & fi', 'then :; fi'],
     'server/deployed-cluster',
   ),
+  plant(
+    'make.sh waits in silence',
+    'deploy/cluster/make.sh',
+    ['|| echo "waiting for', '|| : "waiting for'],
+    'server/deployed-cluster',
+  ),
+  plant(
+    'a flag that changes nothing of a run is taken',
+    'bench/stage/options.ts',
+    ['  refuseUnused(flags)\n', ''],
+    'bench/result',
+  ),
+  plant(
+    'more connections than were asked for go unsaid',
+    'bench/scenario/rounds.ts',
+    ['      ...raisedNotes(asked, ROUNDS * run.connections),\n', ''],
+    'bench/rounds',
+  ),
 ]

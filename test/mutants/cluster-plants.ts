@@ -223,13 +223,13 @@ export const CLUSTER_PLANTS: readonly Plant[] = [
   plant(
     'a server that has not heard of a promotion takes slots back',
     'engine/store/cluster/slot-table.ts',
-    ['const isTaken = epoch > own || ', 'const isTaken = isOther || '],
+    ['seen !== undefined && isNewer(seen, own)', 'seen !== undefined'],
     'unit/slot-table',
   ),
   plant(
     'a server that does not have a slot gives it away',
     'engine/store/cluster/slot-table.ts',
-    ['|| (owner !== undefined && owner !== by)', ''],
+    ['|| (address !== undefined && address !== by)', ''],
     'unit/slot-table',
   ),
   plant(
@@ -305,5 +305,12 @@ export const CLUSTER_PLANTS: readonly Plant[] = [
     'engine/store/store.ts',
     ['/NOPERM/.test(this.#why)', 'this.#why'],
     'cluster/slot-findings',
+  ),
+  plant(
+    'a server with another address is taken for an older one',
+    'engine/store/cluster/slot-table.ts',
+    [' || (seen.epoch === own.epoch && seen.id === own.id)', ''],
+    'unit/slot-table',
+    'cluster/slot-epochs',
   ),
 ]

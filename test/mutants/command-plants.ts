@@ -197,4 +197,22 @@ export const COMMAND_PLANTS: readonly Plant[] = [
     ['/NOPERM|unknown (?:command|subcommand)/i', '/NOPERM/'],
     'server/managed',
   ),
+  plant(
+    'a list of the command line ends with its first page',
+    'engine/cli/release-commands.ts',
+    ['  while (list.has_more) {', '  while (list.data.length === 0 && list.has_more) {'],
+    'server/round-lists',
+  ),
+  plant(
+    'a list that breaks off looks whole',
+    'engine/cli/release-commands.ts',
+    ['  if (broken) throw', '  if (broken && list.data.length === 0) throw'],
+    'cluster/lists',
+  ),
+  plant(
+    'a clone that was never set up fails in words of Node',
+    'engine/processes/installed.mjs',
+    ['if (isFresh()) {', 'if (isFresh() === null) {'],
+    'server/installed',
+  ),
 ]

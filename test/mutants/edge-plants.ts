@@ -275,4 +275,19 @@ export const EDGE_PLANTS: readonly Plant[] = [
     ],
     'server/framing',
   ),
+  plant(
+    'each claim that Redis refuses is a line of the log',
+    'engine/main.ts',
+    [
+      "failed: reporter('redis did not decide')",
+      "failed: cause => log.warn({ cause: String(cause) }, 'redis did not decide')",
+    ],
+    'server/quiet-log',
+  ),
+  plant(
+    'nobody can say what the audit log lacks',
+    'engine/main.ts',
+    ['{ err: cause, lacking }', '{ err: cause }'],
+    'server/quiet-log',
+  ),
 ]

@@ -390,4 +390,10 @@ export const FENCE_PLANTS: readonly Plant[] = [
     'fault/link',
     'fault/redis-outages',
   ),
+  plant(
+    'a round that the script refuses is joined and asked again and again',
+    'engine/campaign/fenced/fenced-round.ts',
+    ['      if (epoch === asking.refusedIn) throw this.#stopped(asking)\n', ''],
+    'script/fenced-round',
+  ),
 ]

@@ -347,7 +347,7 @@ export const OPERATOR_PLANTS: readonly Plant[] = [
   plant(
     'a part of the check that waits for a missing replica hides that it is missing',
     'engine/ops/health.ts',
-    ['if (cause instanceof Fault && (found.problems.length > 0 || found.damages)) return {}', ''],
+    ['if (result.reason instanceof Fault && (found.problems.length > 0 || found.damages)) return {}', ''],
     'unit/health',
   ),
   plant(

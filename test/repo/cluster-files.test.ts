@@ -14,11 +14,13 @@ import { clusterAddress } from '../../engine/store/connection/address.ts'
 import {
   containerOf,
   environmentHere,
+  environmentOf,
   findLooseSelectors,
   findRefused,
   findUnfitNode,
   kindsOf,
   REFERENCE,
+  withOwnSecrets,
 } from './manifests.ts'
 import { ROOT, textOf } from './tree.ts'
 
@@ -50,6 +52,7 @@ function findWrongSettings(conf: string): string[] {
     ...(timeout >= NODE_TIMEOUT_MS.least && timeout <= NODE_TIMEOUT_MS.most
       ? []
       : [`cluster-node-timeout is ${timeout}`]),
+    ...(settings.has('dir') ? ['redis.conf says which folder, which is there on no other machine'] : []),
     ...lines.filter(line => /^(requirepass|masterauth|user) /.test(line)).map(() => 'a password stands in redis.conf'),
   ]
 }
@@ -87,7 +90,7 @@ function findWrongEnvironment(env: Readonly<Record<string, string>>, hosts: read
 /** As it is where nothing else is set. */
 const withDefaults = (environment: Readonly<Record<string, string>>): Readonly<Record<string, string>> => ({
   ...Object.fromEntries(
-    Object.entries(environment).map(([name, value]) => [name, value.replace(/^\$\{\w+:-(.*)\}$/, '$1')]),
+    Object.entries(environment).map(([name, value]) => [name, value.replace(/^\$\{\w+:?-(.*)\}$/, '$1')]),
   ),
   FAIRGRAB_KEYS: REFERENCE,
 })
@@ -109,7 +112,9 @@ function findWrongCompose(text: string): string[] {
     ...servers.flatMap(([name, { volumes: of = [], ports, healthcheck, restart, command }]) => [
       ...(of.includes(`${name}:/data`) && name in volumes ? [] : [`${name} has no volume of its own`]),
       ...(of.includes('./redis.conf:/etc/redis/redis.conf:ro') ? [] : [`${name} has no redis.conf`]),
-      ...(command?.join(' ') === 'redis-server /etc/redis/redis.conf' ? [] : [`${name} does not start by redis.conf`]),
+      ...(command?.join(' ') === 'redis-server /etc/redis/redis.conf --dir /data'
+        ? []
+        : [`${name} does not start by redis.conf`]),
       ...(ports === undefined ? [] : [`${name} is open to the outside`]),
       ...(healthcheck?.test.join(' ').includes('ping') && restart === 'unless-stopped'
         ? []
@@ -169,6 +174,14 @@ test('the manifests have six servers that find each other, and an engine that ma
   expect(findWrongKinds(file('kubernetes.yaml'))).toEqual([])
 })
 
+test('secrets of their own have a place in the manifests', () => {
+  const text = withOwnSecrets(file('kubernetes.yaml'))
+  expect(Object.keys(environmentOf(kindsOf(text), 'Deployment fairgrab'))).toEqual(
+    expect.arrayContaining(['FAIRGRAB_VOUCHER_SECRET_FILE', 'FAIRGRAB_DRAW_SECRET_FILE']),
+  )
+  expect(findWrongKinds(text)).toEqual([])
+})
+
 /** kubectl is not everywhere; it renders without a cluster where it is. */
 test('the kustomization brings all files to the pods', () => {
   const { resources, configMapGenerator } = z
@@ -199,6 +212,7 @@ test.each([
   ['appendfsync always', 'appendfsync everysec', 'appendfsync is everysec, not always'],
   ['cluster-require-full-coverage no', '', 'cluster-require-full-coverage is undefined, not no'],
   ['cluster-node-timeout 2000', 'cluster-node-timeout 15000', 'cluster-node-timeout is 15000'],
+  ['port 6379', 'port 6379\ndir /data', 'redis.conf says which folder, which is there on no other machine'],
   ['port 6379', 'port 6379\nrequirepass secret', 'a password stands in redis.conf'],
 ])('planted in redis.conf: %s becomes %s', (text, instead, finding) => {
   expect(findWrongSettings(file('redis.conf').replace(text, instead))).toEqual([finding])

@@ -118,14 +118,13 @@ test('the compose file starts a Redis that loses nothing, and an engine that wai
   expect([services.redis.restart, services.engine.restart]).toEqual(['unless-stopped', 'unless-stopped'])
 })
 
-/** Folders of the container, which has one of its own for each, or none; and what only a Redis of somebody else's needs. */
-const NOT_PASSED: readonly string[] = [
-  ...['FAIRGRAB_DATA_DIR', 'FAIRGRAB_ARRIVALS'],
-  ...['FAIRGRAB_REDIS_CA', 'FAIRGRAB_REDIS_CERT', 'FAIRGRAB_REDIS_KEY'],
-]
+/** Folders of the container, which has one of its own for each, or none. */
+const NOT_PASSED: readonly string[] = ['FAIRGRAB_DATA_DIR', 'FAIRGRAB_ARRIVALS']
+/** What only a Redis of somebody else's needs. */
+const OF_OTHERS: readonly string[] = ['FAIRGRAB_REDIS_CA', 'FAIRGRAB_REDIS_CERT', 'FAIRGRAB_REDIS_KEY']
 const COMPOSED: readonly (readonly [file: string, fixed: readonly string[]])[] = [
   ['docker-compose.yml', ['HOST', 'PORT', 'REDIS_URL']],
-  ['deploy/cluster/docker-compose.yml', ['HOST', 'PORT', 'REDIS_URL', 'FAIRGRAB_DURABILITY', 'FAIRGRAB_REPLICAS']],
+  ['deploy/cluster/docker-compose.yml', ['HOST', 'PORT', 'FAIRGRAB_DURABILITY', 'FAIRGRAB_REPLICAS']],
 ]
 
 /** What a compose file does not pass on of where it is started, or invents. */
@@ -135,13 +134,15 @@ function findUnpassed(text: string, fixed: readonly string[]): readonly string[]
     ports,
     volumes,
   } = z.object({ services: z.object({ engine: Service }) }).parse(parse(text, { merge: true })).services.engine
-  const passed = SETTINGS.map(({ name }) => name as string).filter(name => !NOT_PASSED.includes(name))
-  const files = passed.filter(name => isSecret(name) && name !== 'REDIS_URL').map(name => `${name}_FILE`)
+  const ownRedis = fixed.includes('REDIS_URL')
+  const left = ownRedis ? [...NOT_PASSED, ...OF_OTHERS] : NOT_PASSED
+  const passed = SETTINGS.map(({ name }) => name as string).filter(name => !left.includes(name))
+  const files = passed.filter(name => isSecret(name) && !(name === 'REDIS_URL' && ownRedis)).map(name => `${name}_FILE`)
   const wanted = [...passed, ...files]
   return [
     ...compareSides(Object.keys(environment), wanted, ['the compose file', 'the settings']),
     ...wanted
-      .filter(name => !fixed.includes(name) && !environment[name]?.match(`^\\$\\{${name}(:-|\\?)`))
+      .filter(name => !fixed.includes(name) && !environment[name]?.match(`^\\$\\{${name}(:?-|\\?)`))
       .map(name => `${name}: the compose file needs the line ${name}: \${${name}:-}`),
     ...(ports?.every(port => /^\$\{ADDRESS:-127\.0\.0\.1\}:/.test(port)) ? [] : ['everybody reaches the engine']),
     ...(volumes?.some(volume => volume.endsWith('/secrets:/run/fairgrab:ro')) ? [] : ['no file reaches the engine']),

@@ -14,6 +14,16 @@ import { ConfigError, readConfig } from '../../engine/config.ts'
 import { checkStart } from '../../engine/main/start-check.ts'
 import { ROUTES } from '../../engine/server/routes/routes.ts'
 
+/** Secrets that Redis keeps unless they are set. */
+const OWN_SECRETS = ['voucher-secret', 'draw-secret']
+
+/** The file with its lines for those secrets in force, as its head says; it is as it was where there are none. */
+export const withOwnSecrets = (text: string): string =>
+  OWN_SECRETS.reduce(
+    (made, name) => made.replace(new RegExp(`# (- \\{ name: FAIRGRAB_\\w+_FILE, value: \\S+/${name} \\})`), '$1'),
+    text.replace(/(create secret generic .*)([\s\S]*?\n# *)(--from-literal=voucher-secret.*)/, '$1 $3$2'),
+  )
+
 /** What stands for a value that is not in the file. */
 export const REFERENCE = 'operator:not-in-the-file'
 
@@ -102,6 +112,7 @@ export function secrets(): string {
   onTestFinished(() => rmSync(folder, { recursive: true }))
   writeFileSync(join(folder, 'keys'), `${REFERENCE}\n`)
   writeFileSync(join(folder, 'redis-url'), 'redis://:word@redis.example:6379\n')
+  for (const name of OWN_SECRETS) writeFileSync(join(folder, name), `${'1'.repeat(64)}\n`)
   return folder
 }
 

@@ -18,6 +18,7 @@ import {
   findUnfitNode,
   kindsOf,
   secrets,
+  withOwnSecrets,
 } from './manifests.ts'
 import { compareSides, ROOT, textOf } from './tree.ts'
 import { readUnit } from './unit-file.ts'
@@ -47,6 +48,14 @@ function findWrongNode(text: string): readonly string[] {
 
 test('the manifests have nodes that a start accepts, that may be probed, and that end by themselves', () => {
   expect(findWrongNode(textOf(MANIFEST))).toEqual([])
+})
+
+test('secrets of their own have a place in the manifests, and the line that makes them', () => {
+  const text = withOwnSecrets(textOf(MANIFEST))
+  expect(Object.keys(environmentOf(kindsOf(text), NODE))).toEqual(
+    expect.arrayContaining(['FAIRGRAB_VOUCHER_SECRET_FILE', 'FAIRGRAB_DRAW_SECRET_FILE']),
+  )
+  expect(findWrongNode(text)).toEqual([])
 })
 
 test.each([

@@ -93,6 +93,16 @@ test('nothing is told before it is in the journal', async () => {
   expect(await asked).toEqual(['granted 2'])
 })
 
+test('a round whose holders are missing is fenced at once, and its script is not asked again and again', async () => {
+  const one = await engine()
+  await newRound(one)
+  await claim(one, 'a')
+  await admin.del(keys.roundHolders(roundId))
+  passed.clear()
+  await expect(claim(one, 'b')).rejects.toMatchObject({ code: 'fenced' })
+  expect([passed.get('script'), one.door(roundId).gate()]).toEqual([2, 'fenced'])
+})
+
 test('what was decided in an epoch that was left meanwhile is not told, but asked again', async () => {
   const one = await engine()
   await newRound(one)

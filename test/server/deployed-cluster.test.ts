@@ -3,7 +3,8 @@
  * each on an address of its own of the loopback, make.sh makes the cluster, and the engine has nothing to say against it.
  *
  * Then all of them end at once and come back under other addresses, as the pods of a StatefulSet do: the cluster is whole again,
- * and who was granted is granted still.
+ * and who was granted is granted still. A server of your own starts with the same redis.conf as it is, and make.sh says for which server
+ * it waits, and ends.
  */
 import { type ChildProcess, execFile, spawn } from 'node:child_process'
 import { once } from 'node:events'
@@ -17,7 +18,7 @@ import { expect, onTestFinished, test } from 'vitest'
 import { Api, type Granted, makeRound } from '../support/api.ts'
 import { KEYS, startNode } from '../support/engine.ts'
 import { freePort } from '../support/node-process.ts'
-import { watch } from '../support/redis.ts'
+import { findServer, watch } from '../support/redis.ts'
 import { until } from '../support/redis-cluster.ts'
 
 const PATIENCE_MS = 240_000
@@ -62,7 +63,7 @@ class Deployed {
     for (const [place, host] of this.hosts.entries()) {
       const data = join(this.#folder, `redis-${place}`)
       mkdirSync(data, { recursive: true })
-      const own = { port: this.#port, bind: host, dir: data }
+      const own = { port: this.#port, bind: host }
       const conf = Object.entries(own).reduce(
         (text, [name, value]) => text.replace(new RegExp(`^${name} .*$`, 'm'), `${name} ${value}`),
         readFileSync(join(FOLDER, 'redis.conf'), 'utf8'),
@@ -147,4 +148,29 @@ test('six servers become a cluster that the engine calls sound, and are one agai
   const again = await startEngine()
   await sound(again.api)
   expect((await claim(again.api)).body).toMatchObject({ replayed: true, claim: { sequence: 1 } })
+})
+
+test('a server of your own starts with redis.conf as it is: port, folder and address stand behind it', async () => {
+  const [port, data] = [String(await freePort()), mkdtempSync(join(tmpdir(), 'fg-own-'))]
+  onTestFinished(() => rm(data, { recursive: true, force: true }))
+  const own = ['--port', port, '--dir', data, '--bind', '127.0.0.1', '--cluster-port', String(await freePort())]
+  const child = spawn(findServer(), [join(FOLDER, 'redis.conf'), ...own], { stdio: 'ignore' })
+  watch(child.pid as number, '')
+  const ended = once(child, 'exit')
+  const ask = (...command: string[]) => run('redis-cli', ['-p', port, ...command]).catch(() => ({ stdout: '' }))
+  await until(async () => child.exitCode !== null || (await ask('PING')).stdout === 'PONG\n')
+  expect((await ask('CONFIG', 'GET', 'dir')).stdout).toBe(`dir\n${data}\n`)
+  expect((await ask('CLUSTER', 'INFO')).stdout).toContain('cluster_known_nodes:1')
+  child.kill()
+  await ended
+})
+
+test('make.sh says for which server it waits, and ends when that one does not come', async () => {
+  const [missing, env] = [`127.0.0.1:${await freePort()}`, { PATH: process.env.PATH, WAIT_S: '0' }]
+  const ended = run('sh', [join(FOLDER, 'make.sh'), missing], { env })
+  await expect(ended).rejects.toMatchObject({
+    code: 1,
+    stdout: expect.stringMatching(new RegExp(`^waiting for ${missing}: .*Connection refused\n$`)),
+    stderr: expect.stringMatching(new RegExp(`^gave up on ${missing}: .*\nlook at the log of that server`)),
+  })
 })

@@ -3,11 +3,12 @@
  * types there, so this is another way to start than a clone's. It serves, claims, redeems and ends like any other.
  *
  * A Node that says it is 20 stands for an older one, which a machine need not have: it is what the command looks at, and the engine runs
- * under the Node that the package brings. Rejected: `npm install` of the package here; it would fetch from a registry, which a test must not need.
+ * under the Node that the package brings. The same file starts the command in a clone, which says what to type before it is set up. Rejected: `npm install` of the package here; it would fetch from a registry, which a test must not need.
  */
-import { execFile, execFileSync } from 'node:child_process'
+import { execFile, execFileSync, spawnSync } from 'node:child_process'
 import {
   chmodSync,
+  cpSync,
   existsSync,
   mkdirSync,
   mkdtempSync,
@@ -114,6 +115,27 @@ function olderNode(): string {
   writeFileSync(program, `#!/bin/sh\nexec '${process.execPath}' --import '${version}' "$@"\n`, { mode: 0o755 })
   return program
 }
+
+test.each([
+  ['an older Node', true],
+  ['no packages', false],
+])('npm run fairgrab in a fresh clone with %s says in one line what to type', (_, older) => {
+  const clone = mkdtempSync(join(folder, 'clone-'))
+  for (const each of ['engine', 'package.json', 'package-lock.json'])
+    cpSync(join(ROOT, each), join(clone, each), { recursive: true })
+  const { scripts } = JSON.parse(textOf('package.json')) as { scripts: { fairgrab: string } }
+  const env = older ? { ...BARE, PATH: `${dirname(olderNode())}:${BARE.PATH}` } : BARE
+  const { status, stdout, stderr } = spawnSync('sh', ['-c', `${scripts.fairgrab} help`], {
+    cwd: clone,
+    env,
+    encoding: 'utf8',
+  })
+  expect([status, stdout, stderr]).toEqual([
+    1,
+    '',
+    'fairgrab: this clone is not set up; type npm start once, which installs the Node and the packages that it runs on\n',
+  ])
+})
 
 test('under an older Node the engine ends in order when the command that started it is killed', async () => {
   const node = await startNode({ NODE_OPTIONS: '' }, command, olderNode())

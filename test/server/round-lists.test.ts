@@ -1,12 +1,14 @@
 /**
  * How a list of rounds is read: several at a time and never all at once, so that a Redis that is far away costs a list a few ways to it and
- * not one a round. The reads are seen at the network, where the first of them is kept back.
+ * not one a round; and the command line lists all of them, however many pages there are. The reads are seen at the network, where the first of them is kept back.
  *
  * Rejected: how long a list takes; on a busy machine that says nothing.
  */
 import { expect, test } from 'vitest'
+import { LIST_ROWS_MAX } from '../../engine/base/limits.ts'
 import { Api, makeCampaign, patiently, type Round } from '../support/api.ts'
 import { KEYS, startTestWorker } from '../support/engine.ts'
+import { fairgrab } from '../support/fairgrab.ts'
 import { startLocalRedis } from '../support/redis.ts'
 import { TcpProxy } from '../support/tcp-proxy.ts'
 
@@ -39,5 +41,27 @@ test('rounds of a list are read side by side, a bounded number at a time, and co
   expect(read.length).toBeLessThanOrEqual(TOGETHER_MAX)
   proxy.letGo()
   expect((await listed).body.data.map(({ id }) => id)).toEqual(newestFirst)
+  await worker.stop()
+})
+
+test('the command line lists all rounds, also those behind the first page', async () => {
+  await using redis = await startLocalRedis({ appendfsync: 'no' })
+  const worker = await startTestWorker(redis.url, {}, CHECK_MS)
+  const api = new Api(worker.url, KEYS.operator)
+  const campaign = await makeCampaign(api)
+  const ids: string[] = []
+  while (ids.length <= LIST_ROWS_MAX) {
+    const made = Array.from({ length: TOGETHER_MAX }, () =>
+      patiently(() => api.post<Round>(`/v1/campaigns/${campaign}/rounds`, { stock: 1 })),
+    )
+    ids.push(...(await Promise.all(made)).map(({ body }) => body.id))
+  }
+  const env = { FAIRGRAB_URL: worker.url, FAIRGRAB_KEY: KEYS.operator }
+  const { code, out } = await fairgrab('round list', env)
+  const listed = out.split('\n').map(line => line.split(' ')[0])
+  expect([code, listed.length, new Set(listed)]).toEqual([0, ids.length, new Set(ids)])
+  const whole = JSON.parse((await fairgrab('round list --json', env)).out)
+  expect(whole).toMatchObject({ has_more: false, next_cursor: null })
+  expect(whole.data).toHaveLength(ids.length)
   await worker.stop()
 })

@@ -29,6 +29,17 @@ function looked(damage: Readonly<Record<string, Damage>> = {}, count = 2) {
   return { rounds, meanwhile: [meanwhile, late], wordsOf }
 }
 
+test.each([
+  [false, /^restore its keys from a backup, then/],
+  [true, /redis-cli --cluster fix .*else restore its keys from a backup, then/],
+])('what helps a damaged round, on a cluster: %s', async (isCluster, remedy) => {
+  const reads = { damage: async () => TORN, isKnown: async () => true, count: async () => 1 }
+  const rounds = new DamagedRounds(reads, () => false, isCluster)
+  expect((await rounds.look([ID])).damaged).toEqual([
+    { what: expect.stringContaining('its log is missing'), mend: expect.stringMatching(remedy) },
+  ])
+})
+
 const SUSPICIONS = [
   ['a claim that a fail-over overtook', (rounds: DamagedRounds) => rounds.refused(ID, 'of another epoch')],
   ['a round that a request did not find', (rounds: DamagedRounds) => rounds.found(ID, 'its state is missing')],

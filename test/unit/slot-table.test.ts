@@ -46,21 +46,25 @@ test('a server that names no host is the one that was asked, and hosts with colo
   const epochs = configEpochsOf(nodes.join('\n'))
   expect([...epochs]).toEqual(Object.entries({ a1: 12, a2: 12, b1: 7, c1: 0 }))
   expect(slotRunsOf(replies, '10.0.0.9', epochs)).toEqual([
-    [0, 99, '10.0.0.1:7000', 12],
-    [100, 100, '10.0.0.9:7002', 7],
-    [101, 199, '10.0.0.9:7003', 0],
-    [200, 299, '[::1]:7004', 0],
+    [0, 99, '10.0.0.1:7000', 12, 'a1'],
+    [100, 100, '10.0.0.9:7002', 7, 'b1'],
+    [101, 199, '10.0.0.9:7003', 0, 'c1'],
+    [200, 299, '[::1]:7004', 0, 'd1'],
   ])
   expect(addressOf('host', 1)).toBe('host:1')
 })
 
 const LAST = SLOTS - 1
+const run = (from: number, to: number, address: string, epoch: number, id = address): SlotRun => [
+  from,
+  to,
+  address,
+  epoch,
+  id,
+]
 
 /** A table of two servers: the first has the slots to 9,999. */
-const twoServers = (a = 1, b = 2): readonly SlotRun[] => [
-  [0, 9999, 'a:1', a],
-  [10_000, LAST, 'b:2', b],
-]
+const twoServers = (a = 1, b = 2): readonly SlotRun[] => [run(0, 9999, 'a:1', a), run(10_000, LAST, 'b:2', b)]
 
 test('a table knows its owners, and a slot that moves belongs to another', () => {
   const table = new SlotTable(twoServers())
@@ -72,7 +76,7 @@ test('a table knows its owners, and a slot that moves belongs to another', () =>
   expect(table.slotsOf('b:2').slice(0, 2)).toEqual([5, 10_000])
   const none = new SlotTable()
   expect([none.ownerOf(1), none.move(1, 'a:1', 'b:2'), none.ownerOf(1)]).toEqual([undefined, true, 'b:2'])
-  expect([table.countUnserved(), new SlotTable([[7, 9, 'a:1', 1]]).countUnserved()]).toEqual([0, SLOTS - 3])
+  expect([table.countUnserved(), new SlotTable([run(7, 9, 'a:1', 1)]).countUnserved()]).toEqual([0, SLOTS - 3])
 })
 
 const [NEWS, SAME, BEHIND] = [
@@ -86,11 +90,11 @@ test('of two servers that are named for a slot the one of the higher config epoc
   expect(table.learn(twoServers())).toEqual(NEWS)
   expect([table.learn(twoServers()), table.learn(twoServers(1, 3))]).toEqual([SAME, SAME])
   // The replica c was promoted in the place of a; whoever has not heard of it still names that.
-  const promoted: SlotRun[] = [[0, 9999, 'c:3', 4], [10_000, LAST, 'b:2', 3] as const]
+  const promoted: SlotRun[] = [run(0, 9999, 'c:3', 4), run(10_000, LAST, 'b:2', 3)]
   expect([table.learn(promoted), table.learn(twoServers(1, 3)), table.ownerOf(0)]).toEqual([NEWS, BEHIND, 'c:3'])
   expect([table.learn(promoted), table.learn(promoted.slice(0, 1)), table.ownerOf(LAST)]).toEqual([SAME, BEHIND, 'b:2'])
   // One has heard of another promotion, and not of this one.
-  const mixed: SlotRun[] = [[0, 9999, 'a:1', 1], [10_000, LAST, 'd:4', 5] as const]
+  const mixed: SlotRun[] = [run(0, 9999, 'a:1', 1), run(10_000, LAST, 'd:4', 5)]
   expect(table.learn(mixed)).toEqual({ isNews: true, isBehind: true })
   expect([...table.owners()]).toEqual(['c:3', 'd:4'])
 })
@@ -98,16 +102,26 @@ test('of two servers that are named for a slot the one of the higher config epoc
 test('what the owner of a slot said is kept until its new owner is known by a higher config epoch', () => {
   const table = new SlotTable(twoServers())
   const moved = (epoch: number): SlotRun[] => [
-    [0, 5, 'a:1', 1],
-    [6, 6, 'b:2', epoch],
-    [7, 9999, 'a:1', 1],
-    [10_000, LAST, 'b:2', epoch],
+    run(0, 5, 'a:1', 1),
+    run(6, 6, 'b:2', epoch),
+    run(7, 9999, 'a:1', 1),
+    run(10_000, LAST, 'b:2', epoch),
   ]
   expect([table.move(6, 'a:1', 'b:2'), table.learn(twoServers()), table.ownerOf(6)]).toEqual([true, BEHIND, 'b:2'])
   expect([table.learn(moved(4)), table.learn(twoServers(1, 4)), table.ownerOf(6)]).toEqual([SAME, BEHIND, 'b:2'])
   expect([table.learn(twoServers(5, 4)), table.ownerOf(6)]).toEqual([NEWS, 'a:1'])
   // A reply that was the last one, word by word, is none of a table that was corrected since.
   expect([table.move(6, 'a:1', 'b:2'), table.learn(twoServers(5, 4))]).toEqual([true, BEHIND])
+})
+
+test('a server with another address is the same one; who does not know of its last promotion knows no better', () => {
+  const table = new SlotTable(twoServers(1, 2))
+  const at = (address: string, epoch: number) => [
+    ...twoServers(1, 2).slice(0, 1),
+    run(10_000, LAST, address, epoch, 'b:2'),
+  ]
+  expect([table.learn(at('e:5', 2)), table.ownerOf(LAST), table.ownerOf(0)]).toEqual([NEWS, 'e:5', 'a:1'])
+  expect([table.learn(at('e:5', 3)), table.learn(at('b:2', 2)), table.ownerOf(LAST)]).toEqual([SAME, BEHIND, 'e:5'])
 })
 
 test.each([0, 1, 5461, SLOTS - 1])('a tag of slot %i lies in it, and is short', slot => {

@@ -14,7 +14,7 @@
  * Store, journal, clock and random are arguments; what the steps decide is decided by the scripts.
  */
 import { Fault } from '../../base/assert.ts'
-import type { Clock } from '../../base/clock.ts'
+import { type Clock, resolvesBy } from '../../base/clock.ts'
 import type { Code } from '../../base/codes.ts'
 import { ANSWER_DEADLINE_MS, RECOVERY_RETRY_MS, RECOVERY_RETRY_MS_MAX, REFUSAL_WAIT_MS } from '../../base/limits.ts'
 import type { Random } from '../../base/random.ts'
@@ -58,6 +58,8 @@ interface Asking {
   readonly deadline: number
   /** It may have been executed without an answer: in an epoch that was left meanwhile, or by a copy on an earlier connection. */
   doubt: boolean
+  /** The epoch in which the script refused it. When that one is joined again, it is no fail-over that stands in the way. */
+  refusedIn?: string
   /** The scopes of its claims. */
   readonly vias?: Buffer | undefined
 }
@@ -82,6 +84,8 @@ export class FencedRound implements RoundFence {
   /** Monotonic ms since when it is known that nothing can be granted. */
   #fencedAt: number | undefined
   #reportedAt = ''
+  /** The epoch that was joined last. */
+  #joined = ''
   #adopted: Notice | undefined
   #closed = false
   #settled = false
@@ -181,7 +185,7 @@ export class FencedRound implements RoundFence {
     if (epoch === undefined) return
     const signed = fence.note(this.#standing(epoch), 0).then(() => fence.signOff(this.#standing(epoch)))
     signed.catch(failed)
-    await this.#until(signed, clock.monotonicMs() + SIGN_OFF_MS)
+    await resolvesBy(clock, signed, clock.monotonicMs() + SIGN_OFF_MS)
   }
 
   async #decide(epoch: string, asking: Asking, holders: Buffer, pools: Buffer): Promise<Decision | undefined> {
@@ -191,6 +195,8 @@ export class FencedRound implements RoundFence {
         this.look().catch(this.#options.failed)
         throw cause
       }
+      if (epoch === asking.refusedIn) throw this.#stopped(asking)
+      asking.refusedIn = epoch
       if (epoch === this.#epoch) void this.recover()
       return null
     })
@@ -217,7 +223,7 @@ export class FencedRound implements RoundFence {
   /** Whether all replicas have what a refusal rests on, within the time that a refusal may wait for that. */
   #sureOf(notice: Notice, deadline: number): Promise<boolean> {
     const { clock } = this.#options
-    return this.#until(this.#refusals.ask(notice), Math.min(deadline, clock.monotonicMs() + REFUSAL_WAIT_MS))
+    return resolvesBy(clock, this.#refusals.ask(notice), Math.min(deadline, clock.monotonicMs() + REFUSAL_WAIT_MS))
   }
 
   #isLow(notice: Notice): boolean {
@@ -227,7 +233,7 @@ export class FencedRound implements RoundFence {
 
   /** Waits for this engine to join an epoch. */
   async #ready(asking: Asking): Promise<string> {
-    await this.#until(this.recover(), asking.deadline)
+    await resolvesBy(this.#options.clock, this.recover(), asking.deadline)
     if (this.#epoch !== undefined) return this.#epoch
     throw this.#tooLate(asking)
   }
@@ -238,26 +244,14 @@ export class FencedRound implements RoundFence {
   }
 
   async #raiseBy(epoch: string, asking: Asking): Promise<void> {
-    const raised = await this.#until(this.#raise(epoch), asking.deadline)
-    if (raised) return
-    this.#fencedAt ??= this.#options.clock.monotonicMs()
-    throw this.#tooLate(asking)
+    const raised = await resolvesBy(this.#options.clock, this.#raise(epoch), asking.deadline)
+    if (!raised) throw this.#stopped(asking)
   }
 
-  /** Whether it resolves in time; a failure is reported where it happens. */
-  #until(done: Promise<void>, deadline: number): Promise<boolean> {
-    const { clock } = this.#options
-    return new Promise(resolve => {
-      const cancel = clock.after(Math.max(0, deadline - clock.monotonicMs()), () => resolve(false))
-      const settle = (ok: boolean) => {
-        cancel()
-        resolve(ok)
-      }
-      done.then(
-        () => settle(true),
-        () => settle(false),
-      )
-    })
+  /** Refuses all claims until a look finds that they may go on. */
+  #stopped(asking: Asking): Fault {
+    this.#fencedAt ??= this.#options.clock.monotonicMs()
+    return this.#tooLate(asking)
   }
 
   #raise(epoch: string): Promise<void> {
@@ -289,7 +283,9 @@ export class FencedRound implements RoundFence {
         const joined = await this.#step()
         if (joined !== undefined) {
           const afterMs = clock.monotonicMs() - from
-          this.#options.reported({ kind: 'joined', roundId: this.roundId, epoch: joined, afterMs })
+          if (joined !== this.#joined)
+            this.#options.reported({ kind: 'joined', roundId: this.roundId, epoch: joined, afterMs })
+          this.#joined = joined
           return
         }
       } catch (cause) {

@@ -24,7 +24,8 @@ export type Ending = (outcome: string) => Promise<void>
 export interface ChangeLogOptions {
   readonly store: AuditStore
   readonly random: Random
-  readonly failed: (cause: unknown) => void
+  /** Gets what could not be written, and why. */
+  readonly failed: (cause: unknown, entry: AuditFields) => void
 }
 
 function bodyOf(body: unknown): string {
@@ -61,7 +62,7 @@ export class ChangeLog {
     try {
       await this.#options.store.append(words)
     } catch (cause) {
-      this.#options.failed(cause)
+      this.#options.failed(cause, words)
     }
   }
 }

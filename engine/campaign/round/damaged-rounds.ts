@@ -44,10 +44,12 @@ const STATELESS: Wrong = { what: 'its state in Redis is missing', isMissing: tru
 /** Until the next check has judged what a claim found. */
 const NOT_JUDGED = 'ask again: within five seconds it is known what helps'
 
-const roundFinding = (id: string, { what, isUnlisted, mend }: Wrong): Finding => ({
-  what: `round ${id}: ${what}; ${isUnlisted ? 'its claims go on' : 'its claims are fenced, other rounds go on'}`,
-  mend: mend ?? 'restore its keys from a backup, then fairgrab doctor --rounds',
-})
+/** What brings back keys of a round that are missing or contradict each other. */
+const RESTORE = 'restore its keys from a backup'
+const RESTORE_ON_CLUSTER = `end a move of its slot that broke off (redis-cli --cluster fix HOST:PORT: nothing is lost), else ${RESTORE}`
+
+const wordsOf = (id: string, { what, isUnlisted }: Wrong): string =>
+  `round ${id}: ${what}; ${isUnlisted ? 'its claims go on' : 'its claims are fenced, other rounds go on'}`
 
 /** A strict or drawn round on nodes of the level fenced, which covers neither: they refuse its claims. */
 export const NOT_COVERED: Wrong = {
@@ -60,6 +62,7 @@ export const NOT_COVERED: Wrong = {
 export class DamagedRounds {
   readonly #rounds: Pick<RoundStore, 'damage' | 'isKnown' | 'count'>
   readonly #uncovered: (id: string) => boolean
+  readonly #restore: string
   readonly #found = new Map<string, Wrong>()
   /** What requests stumbled upon, until a look judges it. */
   readonly #suspected = new Map<string, Wrong>()
@@ -67,9 +70,14 @@ export class DamagedRounds {
   readonly #lost = new Set<string>()
 
   /** `uncovered` says of a round that is served whether the level of this node refuses its claims for good. */
-  constructor(rounds: Pick<RoundStore, 'damage' | 'isKnown' | 'count'>, uncovered: (id: string) => boolean) {
+  constructor(
+    rounds: Pick<RoundStore, 'damage' | 'isKnown' | 'count'>,
+    uncovered: (id: string) => boolean,
+    isCluster = false,
+  ) {
     this.#rounds = rounds
     this.#uncovered = uncovered
+    this.#restore = isCluster ? RESTORE_ON_CLUSTER : RESTORE
   }
 
   /** The ids of all of them. */
@@ -85,7 +93,7 @@ export class DamagedRounds {
   /** What is wrong with a round whose claims are fenced, as far as this worker knows, and what to do. */
   problemOf(id: string): string | undefined {
     const wrong = [this.#found.get(id), this.#suspected.get(id)].find(each => each && !each.isUnlisted)
-    if (wrong) return `${wrong.what}; ${wrong.mend ?? 'restore its keys from a backup'}`
+    if (wrong) return `${wrong.what}; ${wrong.mend ?? this.#restore}`
     return this.#lost.has(id) ? LOST.what : undefined
   }
 
@@ -134,7 +142,8 @@ export class DamagedRounds {
       else this.#found.delete(id)
       if (isEmpty) this.#lost.add(id)
     }
-    const damaged = [...this.#found].map(([id, wrong]) => roundFinding(id, wrong))
+    const mend = `${this.#restore}, then fairgrab doctor --rounds`
+    const damaged = [...this.#found].map(([id, wrong]) => ({ what: wordsOf(id, wrong), mend: wrong.mend ?? mend }))
     return { lost: this.#lost.size > 0 ? [LOST] : [], damaged }
   }
 }

@@ -76,7 +76,8 @@ export class Rounds {
     this.signingKey = signingKeyOf(signingSeed(options.drawSecret))
     const { store, clock, events } = options
     const failed = (fault: unknown) => events.failed(fault)
-    this.damaged = new DamagedRounds(store.roundChecks, id => this.#isUncovered(this.#rounds.get(id)?.view))
+    const uncovered = (id: string) => this.#isUncovered(this.#rounds.get(id)?.view)
+    this.damaged = new DamagedRounds(store.roundChecks, uncovered, store.isStopped !== undefined)
     this.damagedCampaigns = new DamagedCampaigns(store.campaignChecks)
     this.#holds = new ResumeHolds({
       ...{ rounds: store.rounds, clock, failed },

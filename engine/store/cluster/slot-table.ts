@@ -15,8 +15,16 @@ export const SLOTS = 16_384
 /** A line of CLUSTER NODES: `id address flags primary ping pong config-epoch link slots…`. */
 const CONFIG_EPOCH_WORD = 6
 
-/** First and last slot of a run, the address of the primary that has it, and that one's config epoch. */
-export type SlotRun = readonly [from: number, to: number, address: string, epoch: number]
+/** First and last slot of a run, the address of the primary that has it, and that one's config epoch and id. */
+export type SlotRun = readonly [from: number, to: number, address: string, epoch: number, id: string]
+
+interface Owner {
+  readonly address: string
+  /** The config epoch since which it has the slot, at least. */
+  readonly epoch: number
+  /** Empty where only its address is known. */
+  readonly id: string
+}
 
 /** What a reply changed: whether a slot has another server now, and whether the reply was older than the table anywhere. */
 export interface Learned {
@@ -59,38 +67,34 @@ export function slotRunsOf(reply: unknown, askedHost: string, epochs: ReadonlyMa
         to,
         addressOf(host === null || host === '' || host === '?' ? askedHost : host, port),
         epochs.get(id) ?? 0,
+        id,
       ],
     )
     .filter(([, , address]) => isReachable(address))
 }
 
 export class SlotTable {
-  readonly #owners: (string | undefined)[] = new Array(SLOTS).fill(undefined)
-  /** By slot: the config epoch since which it has this owner, at least. */
-  readonly #epochs = new Float64Array(SLOTS)
+  readonly #owners: (Owner | undefined)[] = new Array(SLOTS).fill(undefined)
   /** The runs that it is made of, as one text; undefined once it is made of more. */
   #text: string | undefined
 
   constructor(runs: readonly SlotRun[] = []) {
-    for (const [from, to, address, epoch] of runs) {
-      this.#owners.fill(address, from, to + 1)
-      this.#epochs.fill(epoch, from, to + 1)
-    }
+    for (const [from, to, address, epoch, id] of runs) this.#owners.fill({ address, epoch, id }, from, to + 1)
     this.#text = runs.join()
   }
 
   /** The address of the server that has a slot, as far as is known. */
   ownerOf(slot: number): string | undefined {
-    return this.#owners[slot]
+    return this.#owners[slot]?.address
   }
 
   /** The addresses of all servers that have slots. */
   owners(): ReadonlySet<string> {
     const owners = new Set<string>()
-    let last: string | undefined
+    let last: Owner | undefined
     // Slots of one server lie side by side, mostly.
     for (const owner of this.#owners) {
-      if (owner !== last && owner !== undefined) owners.add(owner)
+      if (owner !== last && owner !== undefined) owners.add(owner.address)
       last = owner
     }
     return owners
@@ -104,7 +108,7 @@ export class SlotTable {
   /** The slots of a server, ascending. */
   slotsOf(address: string): number[] {
     const slots: number[] = []
-    for (let slot = 0; slot < SLOTS; slot++) if (this.#owners[slot] === address) slots.push(slot)
+    for (let slot = 0; slot < SLOTS; slot++) if (this.#owners[slot]?.address === address) slots.push(slot)
     return slots
   }
 
@@ -113,31 +117,37 @@ export class SlotTable {
    * to have the slot cannot give it away. The config epoch of the new owner is known from the next reply that has it.
    */
   move(slot: number, by: string, to: string): boolean {
-    const owner = this.#owners[slot]
-    if (!isSlot(slot) || owner === to || (owner !== undefined && owner !== by)) return false
-    this.#owners[slot] = to
+    const { address, epoch = 0 } = this.#owners[slot] ?? {}
+    if (!isSlot(slot) || address === to || (address !== undefined && address !== by)) return false
+    this.#owners[slot] = { address: to, epoch, id: '' }
     this.#text = undefined
     return true
   }
 
-  /** Takes over what a reply knows better, slot by slot. Most replies are the last one, word by word. */
+  /**
+   * Takes over what a reply knows better, slot by slot: another server of a higher config epoch, or the same one at another
+   * address. Most replies are the last one, word by word.
+   */
   learn(runs: readonly SlotRun[]): Learned {
     const text = runs.join()
     if (text === this.#text) return NOTHING_NEW
     const other = new SlotTable(runs)
     let [isNews, isBehind] = [false, false]
     for (let slot = 0; slot < SLOTS; slot++) {
-      const [own, epoch] = [this.#epochs[slot] as number, other.#epochs[slot] as number]
-      const isOther = this.#owners[slot] !== other.#owners[slot]
-      const isTaken = epoch > own || this.#owners[slot] === undefined
-      if (isTaken) [this.#owners[slot], this.#epochs[slot]] = [other.#owners[slot], epoch]
-      isNews ||= isOther && isTaken
-      isBehind ||= isOther && !isTaken
+      const [own, seen] = [this.#owners[slot], other.#owners[slot]]
+      const isTaken = own === undefined || (seen !== undefined && isNewer(seen, own))
+      if (isTaken) this.#owners[slot] = seen
+      if (own?.address === seen?.address) continue
+      if (isTaken) isNews = true
+      else isBehind = true
     }
     this.#text = isBehind ? undefined : text
     return { isNews, isBehind }
   }
 }
+
+const isNewer = (seen: Owner, own: Owner): boolean =>
+  seen.epoch > own.epoch || (seen.epoch === own.epoch && seen.id === own.id)
 
 const tags: string[] = []
 let tried = 0

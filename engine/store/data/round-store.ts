@@ -8,7 +8,7 @@ import { Fault } from '../../base/assert.ts'
 import { CODES, type Code } from '../../base/codes.ts'
 import { assertCertain } from '../connection/doubt.ts'
 import * as keys from '../connection/keys.ts'
-import type { Link, Reply, Sent } from '../connection/link.ts'
+import { callWithText, type Link, type Reply, type Sent } from '../connection/link.ts'
 import { ofPrimary } from '../connection/primary.ts'
 import type { Script, Scripts } from '../connection/scripts.ts'
 import { claimCode } from './claim-store.ts'
@@ -82,6 +82,9 @@ export interface Restock {
 }
 
 const text = (reply: Reply | undefined): string => (reply as Buffer).toString('utf8')
+
+/** So long the one server may take that judges what does not agree, milliseconds. */
+const JUDGED_MS = 1000
 
 export class RoundStore {
   readonly #link: Link
@@ -201,13 +204,25 @@ export class RoundStore {
       this.#link.request(client => ofPrimary(client, one => one.exists(keys.roundLog(id)))),
     ])
     if (log === 0) return { what: 'its log in Redis is missing', isMissing: false }
-    const granted = grantedOf(read.notice)
-    if (holders === granted) return this.#unlisted(id, JSON.parse(read.config))
-    // While grants go on the two are of different moments, and the script that made them has compared them.
-    const later = await this.read(id)
-    const { version, epoch } = read.notice
-    if (later?.notice.version !== version || later.notice.epoch !== epoch) return undefined
-    return { what: `its holders are ${holders}, its state says ${granted}`, isMissing: false }
+    if (holders === grantedOf(read.notice)) return this.#unlisted(id, JSON.parse(read.config))
+    return this.#miscounted(id)
+  }
+
+  /**
+   * What one server counts of holders and grants, when no grant came between. What was read before went its own way each, so one of the
+   * two may be of another moment, or of a server that was replaced. A slot that is half moved is judged by the next check.
+   */
+  async #miscounted(id: string): Promise<Damage | undefined> {
+    const state = (client: Redis) => callWithText(client, this.#scripts['round-read'], [keys.roundState(id)])
+    const look = (client: Redis) => Promise.all([state(client), client.hlen(keys.roundHolders(id)), state(client)])
+    const asked = await this.#link.request(client => ofPrimary(client, look), JUDGED_MS).catch(notNow)
+    const [before, after] = [asked?.[0], asked?.[2]].map(reply => reply && roundReadOf(reply)?.notice)
+    const holders = asked?.[1]
+    if (!before || before.version !== after?.version || before.epoch !== after.epoch) return undefined
+    const granted = grantedOf(before)
+    return holders === granted
+      ? undefined
+      : { what: `its holders are ${holders}, its state says ${granted}`, isMissing: false }
   }
 
   /** What an index lacks of a round that is sound. */
@@ -318,6 +333,11 @@ const unlisted = (index: string, row: string): Damage => ({
 function unreadable(cause: unknown): Error {
   if (cause instanceof Fault || !(cause instanceof Error)) throw cause
   return cause
+}
+
+/** What was not answered in time is judged by the next check. */
+function notNow(cause: unknown): undefined {
+  if (!(cause instanceof Fault)) throw cause
 }
 
 function isJson(text: string): boolean {

@@ -27,14 +27,9 @@ interface Known<T> {
   readonly epoch: number
 }
 
-/** Which shard has a slot, and which of its servers took it. */
-interface Taken extends Known<number> {
-  readonly by: Server
-}
-
 interface View {
   readonly primaries: Known<Server>[]
-  readonly slots: Map<number, Taken>
+  readonly slots: Map<number, Known<number>>
   /** Nothing is heard of the others before. */
   deafUntil: number
   /** Since when it reaches no majority; undefined while it does. */
@@ -125,16 +120,16 @@ export class Bus {
     this.spread()
   }
 
-  /** A slot is another shard's, and the primaries of both know it. */
+  /** A slot is another shard's, and the primaries of both know it. Who takes one has a higher config epoch from then on. */
   moved(slot: number, to: number, knowing: readonly Server[]): void {
-    const by = this.#truth.primaries[to]?.who as Server
-    const known = { who: to, by, epoch: ++this.#epoch }
+    const epoch = ++this.#epoch
+    const who = this.#truth.primaries[to]?.who as Server
     this.#ended.set(ownershipIn(this.#truth, slot), this.migrations.get(slot) as Migration)
-    this.#truth.slots.set(slot, known)
-    for (const server of knowing) {
-      this.#viewOf(server).slots.set(slot, known)
-      this.#options.left(server)
+    for (const view of [this.#truth, ...knowing.map(server => this.#viewOf(server))]) {
+      view.slots.set(slot, { who: to, epoch })
+      if (view.primaries[to]?.who === who) view.primaries[to] = { who, epoch }
     }
+    for (const server of knowing) this.#options.left(server)
     this.spread()
   }
 
@@ -260,7 +255,7 @@ export class Bus {
         if (this.isDown(server)) this.#options.down(server)
         return `cluster_state:${this.isDown(server) ? 'fail' : 'ok'}\r\n`
       case 'NODES':
-        return view.primaries.map((_, shard) => `${name(shard)} - - - 0 0 ${configEpochIn(view, shard)} -\n`).join('')
+        return view.primaries.map(({ epoch }, shard) => `${name(shard)} - - - 0 0 ${epoch} -\n`).join('')
       case 'SLOTS': {
         const moved = new Map([...view.slots].map(([slot, { who }]) => [slot, who]))
         return this.#ranges.runs(moved).map(([from, to, shard]) => [from, to, [name(shard), 6379, name(shard)]])
@@ -294,12 +289,5 @@ export class Bus {
 }
 
 const ownershipIn = ({ slots }: View, slot: number): string => `${slot} ${slots.get(slot)?.epoch ?? 0}`
-
-/** A primary's config epoch is the one of its promotion, or of the last slot that it took. */
-function configEpochIn({ primaries, slots }: View, shard: number): number {
-  const { who: primary, epoch } = primaries[shard] as Known<Server>
-  const taken = [...slots.values()].filter(({ by }) => by === primary)
-  return Math.max(epoch, ...taken.map(each => each.epoch))
-}
 
 const tryAgain = () => new Refused('TRYAGAIN Multiple keys request during rehashing of slot')

@@ -37,8 +37,8 @@ export const SHARD_PLANTS: readonly Plant[] = [
     name: 'resent-as-first',
     bug: 'a request that is sent again over another line counts as sent for the first time',
     level: 'memory',
-    seed: 34,
-    faults: 45,
+    seed: 10,
+    faults: 25,
     plant: {
       often: ['network split'],
       engine: instead(
@@ -56,9 +56,10 @@ export const SHARD_PLANTS: readonly Plant[] = [
     name: 'ask-without-asking',
     bug: 'ASK is followed without the word ASKING',
     level: 'memory',
-    seed: 63,
+    seed: 17,
     faults: 25,
     plant: {
+      often: ['slot moves'],
       engine: instead(
         SimulatedClient,
         'call',
@@ -115,8 +116,8 @@ export const SHARD_PLANTS: readonly Plant[] = [
     name: 'shard-not-stopped',
     bug: 'a shard whose server does not give the level goes on granting',
     level: 'always',
-    seed: 5,
-    faults: 25,
+    seed: 67,
+    faults: 45,
     plant: { often: ['setting broken'], engine: instead(ClusterHealth, 'isStopped', () => () => false) },
   },
   {
