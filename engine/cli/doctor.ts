@@ -9,6 +9,7 @@
  * Rejected: fixing by itself. A doctor that changes a server at eight in the evening is a fault of its own.
  */
 import { existsSync, readFileSync, statfsSync } from 'node:fs'
+import { Fault } from '../base/assert.ts'
 import { realClock } from '../base/clock.ts'
 import type { Finding, Findings } from '../base/finding.ts'
 import { realRandom } from '../base/random.ts'
@@ -128,6 +129,14 @@ async function campaignDamages(rounds: RoundStore, checks: CampaignChecks): Prom
   return found
 }
 
+/** A part that cannot be examined. */
+function unasked(part: string, { message }: Error, { redisUrl }: Config): Finding {
+  const start =
+    redisUrl === '' ? 'start it (npm start starts an embedded one), or set REDIS_URL' : 'start it, or correct REDIS_URL'
+  const lastResort = part === 'disk' ? 'start the engine once, or correct FAIRGRAB_DATA_DIR' : start
+  return { what: message, mend: helpAgainst(message) ?? lastResort }
+}
+
 async function examineRedis(config: Config): Promise<Findings> {
   const { durability, durabilityDeclared: declared, replicas } = config
   const [url, tls, clock, random] = [urlOf(config), config.redisTls, realClock, realRandom]
@@ -136,16 +145,17 @@ async function examineRedis(config: Config): Promise<Findings> {
     const health = await store.health()
     const { problems, warnings } = await store.diagnosis()
     const { damages: shards = [] } = health
-    // Where a right or a shard is missing, and is named, what rests on it cannot be looked at.
+    // Where a right or a shard is missing, and is named, what rests on it cannot be looked at. Nothing else is left out for that.
     const orNothing = (cause: unknown): readonly Finding[] => {
-      if (problems.length + shards.length === 0) throw cause
-      return []
+      if (!(cause instanceof Fault)) throw cause
+      return health.problems.length + problems.length + shards.length > 0 ? [] : [unasked('Redis', cause, config)]
     }
     const damaged = await damages(store).catch(orNothing)
     const campaigns = await campaignDamages(store.roundChecks, store.campaignChecks).catch(orNothing)
     const found = {
       problems: [...health.problems, ...shards, ...problems, ...damaged, ...campaigns],
-      warnings: [...health.warnings, ...warnings],
+      // What only warns while a node runs is a problem for one that is to start.
+      warnings: [...health.warnings, ...warnings].filter(({ what }) => problems.every(each => each.what !== what)),
     }
     return withServer(found, config)
   } finally {
@@ -177,8 +187,8 @@ async function examineAgreement(config: Config): Promise<Findings> {
 async function examineRounds(config: Config): Promise<Findings> {
   return withStore(config, async store => {
     const problems: Finding[] = []
-    // On a cluster: which shards do not answer, so that their rounds are not waited for one by one.
-    if (store.isStopped) await store.health()
+    // On a cluster: which shards do not answer, and which slots have no owner at two looks, so that their rounds are not waited for one by one.
+    if (store.isStopped) for (let look = 0; look < 2; look++) await store.health()
     for (const id of await store.rounds.anyIds())
       if (store.isStopped?.(id)) problems.push({ what: `round ${id}: its shard has a problem`, mend: SHARD_FIRST })
       else
@@ -198,13 +208,6 @@ const PARTS: Readonly<Record<string, (config: Config) => Findings | Promise<Find
   agreement: examineAgreement,
 }
 
-const LAST_RESORT: Readonly<Record<string, string>> = {
-  Redis: 'start it (npm start starts an embedded one), or correct REDIS_URL',
-  disk: 'start the engine once, or correct FAIRGRAB_DATA_DIR',
-  agreement: 'start Redis, or correct REDIS_URL',
-  rounds: 'start Redis, or correct REDIS_URL',
-}
-
 /** Every part's findings; a part that cannot be examined is a problem of its own. */
 async function examine(config: Config, rounds: boolean) {
   const parts = rounds ? { ...PARTS, rounds: examineRounds } : PARTS
@@ -212,7 +215,7 @@ async function examine(config: Config, rounds: boolean) {
   for (const [part, look] of Object.entries(parts)) {
     const examined = await Promise.resolve()
       .then(() => look(config))
-      .catch(({ message }: Error) => problem(message, helpAgainst(message) ?? LAST_RESORT[part] ?? 'read the message'))
+      .catch((cause: Error): Findings => ({ problems: [unasked(part, cause, config)], warnings: [] }))
     found.push({ part, ...examined })
   }
   return found

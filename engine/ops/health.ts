@@ -77,6 +77,7 @@ const TROUBLES: readonly (readonly [words: RegExp, mend: (word: string) => strin
     name => `give ${name.toUpperCase()} back to the server, which renamed it or has it no more, or use another one`,
   ],
   [/MOVED \d+/, () => 'it is a server of a cluster: write redis+cluster:// in place of redis:// in REDIS_URL'],
+  [/\bOOM\b/, () => 'raise maxmemory or add memory; redis-cli INFO memory has used_memory and maxmemory'],
   [/WRONGPASS|NOAUTH/, () => 'correct the name and the password in REDIS_URL'],
   [
     /certificate|SSL routines|altnames/i,

@@ -9,7 +9,7 @@ import { LEASE_MS } from '../base/limits.ts'
 import type { Random } from '../base/random.ts'
 import { Cluster } from './cluster/cluster.ts'
 import { ShardEvents, type ShardEventsOptions } from './cluster/shard-events.ts'
-import { clusterAddress, redisCli, serverUrl } from './connection/address.ts'
+import { clusterAddress, redisCli, redisCliFix, serverUrl } from './connection/address.ts'
 import { type EventListener, listenToStock } from './connection/events.ts'
 import { type Dial, dialRedis, type Line } from './connection/line.ts'
 import { Link } from './connection/link.ts'
@@ -121,7 +121,8 @@ function replicasOf(options: StoreOptions): ReplicaOptions {
   const { url, tls, durability: level, clock } = options
   const dial = dialOf(options)
   const cliOf = (server: string) => redisCli(serverUrl(url, server), tls)
-  return { level, clock, dial: server => dial(serverUrl(url, server)), cliOf }
+  const fixOf = (server: string) => redisCliFix(url, server, tls)
+  return { level, clock, dial: server => dial(serverUrl(url, server)), cliOf, fixOf }
 }
 
 function shardedOf(options: StoreOptions): Sharded | undefined {
@@ -129,7 +130,9 @@ function shardedOf(options: StoreOptions): Sharded | undefined {
   const address = clusterAddress(url)
   if (!address) return undefined
   const dial = dialOf(options)
-  const cluster = new Cluster({ address, dial, clock })
+  // Whoever does not tell the table is left at once: the next one is asked only when that connection is over.
+  const ask: Dial = options.network?.dial ?? (server => dialRedis(server, options.tls, 0))
+  const cluster = new Cluster({ address, dial: ask, clock })
   const open = (server: string) =>
     new Link({ url: cluster.urlOf(server), marks: cluster.marksOf(server), dial, scripts: {}, clock, random })
   const health = new ClusterHealth({
@@ -184,7 +187,9 @@ class Subscribed {
   judged(found: StoreHealth): StoreHealth {
     if (this.#why === undefined) return found
     const what = `what other nodes grant is not shown here: ${this.#why}`
-    const mend = 'allow the subscriptions that deploy/redis-users.conf allows, of a cluster +ssubscribe, too'
+    const mend = /NOPERM/.test(this.#why)
+      ? 'allow the subscriptions that deploy/redis-users.conf allows, of a cluster +ssubscribe, too'
+      : 'it is tried again by itself; where it stays so, look at what else is named here'
     return { ...found, warnings: [...found.warnings, { what, mend }] }
   }
 }

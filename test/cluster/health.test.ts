@@ -2,6 +2,8 @@
  * What the checks and the doctor say of a cluster: settings that break a level or stop more than they need to, by the address of
  * the server that has them, or once where all have them; and each finding with a line to type that leads to that server.
  */
+import { execFile } from 'node:child_process'
+import { promisify } from 'node:util'
 import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest'
 import { realClock } from '../../engine/base/clock.ts'
 import { realRandom } from '../../engine/base/random.ts'
@@ -68,6 +70,23 @@ test('a setting that breaks the level stops the rounds of its shard, and everyth
   const all = await healthOf('always')
   expect([whats(all.problems), all.damages]).toEqual([['appendfsync is everysec, the level is always'], []])
 })
+
+test.each(['always', 'replicated'] as const)(
+  'at %s, a server whose memory is used up is named, with what helps',
+  async level => {
+    await configure(one, 'maxmemory', '1')
+    const { problems, damages } = await healthOf(level, level === 'replicated' ? 1 : 0)
+    const found = [...problems, ...damages].filter(({ what }) => what.includes(one.address))
+    expect(found).toEqual([
+      {
+        what: expect.stringMatching(/^shard \S+: maxmemory is reached \(\d+ bytes of 1\): every write is refused/),
+        mend: expect.stringMatching(
+          `^raise maxmemory \\(redis-cli -h 127.0.0.1 -p ${one.port} CONFIG SET maxmemory BYTES\\)`,
+        ),
+      },
+    ])
+  },
+)
 
 test('at replicated, replicas that move between shards are a problem, and so are missing ones', async () => {
   await configure(one, 'cluster-allow-replica-migration', 'yes')
@@ -193,6 +212,38 @@ test('a right that one server does not give is a problem of its shard, and says 
   ])
 })
 
+/** The words that a shell makes of a line, without the program and what leads to a server. */
+async function typedWords(line: string): Promise<readonly string[]> {
+  const { stdout } = await promisify(execFile)('sh', ['-c', `printf '%s\\n' ${line}`])
+  const words = stdout.trimEnd().split('\n')
+  return words.slice(words.indexOf('ACL'))
+}
+
+test.each(['cluster|nodes', 'cluster|slots'])(
+  'while it runs, the missing right +%s is a warning with the line to type',
+  async right => {
+    for (const { admin } of redis.primaries)
+      await admin.call('ACL', 'SETUSER', 'part', 'reset', 'on', '>part', '~*', '&*', '+@all')
+    const url = redis.url.replace('//', '//part:part@')
+    const store = openStore({ url, durability: 'memory', clock: realClock, random: realRandom })
+    onTestFinished(() => store.close())
+    const lacks = async () => {
+      const { problems, damages, warnings } = await store.health()
+      expect([problems, damages]).toEqual([[], []])
+      return warnings.filter(({ what }) => what.includes(right))
+    }
+    expect(await lacks()).toEqual([])
+    const what = `the engine's user lacks +${right}`
+    await one.admin.call('ACL', 'SETUSER', 'part', `-${right}`)
+    const [finding] = await lacks()
+    expect(finding?.what).toBe(`shard ${one.address}: ${what}`)
+    expect(finding?.mend).toMatch(`redis-cli -h 127.0.0.1 -p ${one.port} ACL`)
+    expect(await typedWords(finding?.mend ?? '')).toEqual(['ACL', 'SETUSER', 'part', `+${right}`])
+    for (const { admin } of redis.primaries) await admin.call('ACL', 'SETUSER', 'part', `-${right}`)
+    expect(whats(await lacks())).toEqual([what])
+  },
+)
+
 test('what is wrong with one shard stops its rounds before the check has given up on another one', async () => {
   const silent = redis.primaries[1] as ClusterServer
   const store = openStore({ url: redis.url, durability: 'always', clock: realClock, random: realRandom })
@@ -211,4 +262,15 @@ test('what is wrong with one shard stops its rounds before the check has given u
   expect(isStopped(lost)).toBe(false)
   await checking
   expect([isStopped(broken), isStopped(lost)]).toEqual([true, true])
+})
+
+test('the doctor does not call a cluster away whose first named server is frozen, and names that one', async () => {
+  const [first, second] = redis.primaries as [ClusterServer, ClusterServer]
+  await configure(second, 'appendfsync', 'everysec')
+  await first.redis.kill('SIGSTOP')
+  onTestFinished(() => first.redis.kill('SIGCONT'))
+  const { out } = await typed(['doctor'], { REDIS_URL: redis.url, FAIRGRAB_KEYS: `operator:${'k'.repeat(32)}` })
+  expect(out).toContain(`shard ${first.address}: it does not answer`)
+  expect(out).toContain(`redis-cli -h 127.0.0.1 -p ${second.port} CONFIG SET appendfsync always`)
+  expect(out).not.toContain('npm start')
 })

@@ -68,7 +68,7 @@ export const COMMAND_PLANTS: readonly Plant[] = [
   plant(
     'the doctor forgets what is missing when it cannot look at rounds',
     'engine/cli/doctor.ts',
-    ['if (problems.length + shards.length === 0) throw cause', 'throw cause'],
+    ['if (!(cause instanceof Fault)) throw cause\n      return health', 'if (cause) throw cause\n      return health'],
     'server/managed',
   ),
   plant(
@@ -190,6 +190,12 @@ export const COMMAND_PLANTS: readonly Plant[] = [
     'engine/cli/command.ts',
     ['if (/^[!-~]+$/.test(given) &&', 'if (given !== undefined &&'],
     'unit/command',
+  ),
+  plant(
+    'the doctor ends at a command that the server no longer has',
+    'engine/store/server/diagnosis.ts',
+    ['/NOPERM|unknown (?:command|subcommand)/i', '/NOPERM/'],
+    'server/managed',
   ),
   plant(
     'a list of the command line ends with its first page',

@@ -123,6 +123,7 @@ test('what opens the server to others is reported with what to do: debug, module
     clock: new HandClock(),
     dial: dialRedis,
     cliOf: String,
+    fixOf: String,
   })
   await link.close()
   const told = warnings.map(({ what }) => what).join('\n')

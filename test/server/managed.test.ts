@@ -61,7 +61,7 @@ test.each(['eval', 'evalsha', 'publish'])(
     expect((await readiness(api)).problems).toEqual([
       {
         what: expect.stringMatching(new RegExp(`^the engine's user lacks \\+${command}( &\\S+)?$`)),
-        mend: expect.stringMatching(new RegExp(`^redis-cli ACL SETUSER <user> \\+${command}`)),
+        mend: expect.stringMatching(new RegExp(`^redis-cli ACL SETUSER managed \\+${command}`)),
       },
     ])
     expect(await doctor()).toMatch(
@@ -84,7 +84,7 @@ test.each([
   ['info', /Redis cannot be reached \(NOPERM.*'info'.*\n {6}→ allow \+info to the engine's user/],
   ['role', /Redis cannot be reached \(NOPERM.*'role'.*\n {6}→ allow \+role to the engine's user/],
   ['time', /NOPERM.*'time'.*\n {6}→ allow \+time to the engine's user/],
-  ['multi', /the engine's user lacks \+multi \+exec\n {6}→ redis-cli -h .* ACL SETUSER <user> \+multi \+exec/],
+  ['multi', /the engine's user lacks \+multi \+exec\n {6}→ redis-cli -h .* ACL SETUSER managed \+multi \+exec/],
   ['exec', /the engine's user lacks \+multi \+exec\n/],
   ['exists', /the engine's user lacks \+exists\n/],
   ['zremrangebyrank', /the engine's user lacks \+zremrangebyrank\n/],
@@ -130,6 +130,15 @@ test('a command that the server no longer has: CONFIG is declared, one that is n
   expect((await readiness(bare)).problems.map(({ what }) => what)).toEqual([
     'the level always cannot be verified: CONFIG GET does not give appendfsync, no-appendfsync-on-rewrite',
   ])
+  // The doctor goes on to all else.
+  const lacks = 'CONFIG GET does not give appendfsync, no-appendfsync-on-rewrite'
+  const told = await doctor(renamed.url, { FAIRGRAB_DURABILITY_DECLARED: 'yes' })
+  expect(told).toMatch('! Redis\n')
+  expect(told).toContain(`the level always is declared, not verified: ${lacks}`)
+  expect(told).toContain('the engine is the default user')
+  const undeclared = await doctor(renamed.url)
+  expect(undeclared).toContain(`✗ Redis\n    the level always cannot be verified: ${lacks}`)
+  expect(undeclared).toContain('the engine is the default user')
   await using lacking = await startLocalRedis({ port: await freePort(), args: ['--rename-command', 'EVALSHA', ''] })
   const api = await serve(lacking.url)
   expect((await readiness(api)).problems).toEqual([

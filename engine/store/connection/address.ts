@@ -29,11 +29,23 @@ export interface RedisAddress {
 /** An address as it may be shown: without what stands before the host, which is a name and a password. */
 export const shownUrl = (url: string): string => url.replace(/^([a-z+]+:\/\/)?.*@/i, '$1')
 
+/** Whom an address logs in as. */
+export function userOf(url: string): string {
+  const [, user = ''] = /^[a-z+]+:\/\/([^:@/]*)(?::[^@/]*)?@/.exec(url) ?? []
+  return user === '' ? 'default' : decodeURIComponent(user)
+}
+
 /** The address of another server, `host:port`, that has the same name, password and TLS: one of a cluster, or a replica. */
 export function serverUrl(url: string, server: string): string {
   const [, secured = '', login = ''] = /^redis(s?)(?:\+\w+)?:\/\/([^@/]*@)?/.exec(url) ?? []
   return `redis${secured}://${login}${server}`
 }
+
+const flagsOf = (url: string, tls: TlsFiles): string => (url.startsWith('rediss') ? ` --tls${tlsFlags(tls)}` : '')
+
+/** How redis-cli ends moves of slots, and gives those without an owner one, by a server of the cluster of an address. */
+export const redisCliFix = (url: string, server: string, tls: TlsFiles = {}): string =>
+  `redis-cli${flagsOf(url, tls)} --cluster fix ${server}`
 
 /**
  * How redis-cli reaches the server of an address, without name and password; by itself where only Sentinels know it. Of a
@@ -41,7 +53,7 @@ export function serverUrl(url: string, server: string): string {
  */
 export function redisCli(url: string, tls: TlsFiles = {}): string {
   const cluster = clusterAddress(url)
-  const flags = url.startsWith('rediss') ? ` --tls${tlsFlags(tls)}` : ''
+  const flags = flagsOf(url, tls)
   if (cluster) return `redis-cli${flags} --cluster call ${cluster.seeds[0]}`
   const { path, host, port } = redisOptions(url)
   if (path !== undefined) return `redis-cli -s ${path}`

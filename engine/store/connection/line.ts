@@ -61,8 +61,12 @@ class Client extends Redis {
   }
 }
 
-export const dialRedis = (url: string, tls?: TlsFiles): Redis =>
+/** How long a server that is given up may take to end the connection by itself: ioredis's own measure, milliseconds. */
+const END_MS = 2000
+
+export const dialRedis = (url: string, tls?: TlsFiles, endMs = END_MS): Redis =>
   new Client({
+    disconnectTimeout: endMs,
     ...redisOptions(url, tls),
     retryStrategy: () => null,
     sentinelRetryStrategy: () => null,

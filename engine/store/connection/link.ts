@@ -17,7 +17,7 @@ import { ANSWER_DEADLINE_MS } from '../../base/limits.ts'
 import type { Random } from '../../base/random.ts'
 import type { Cluster } from '../cluster/cluster.ts'
 import { Shards } from '../cluster/shards.ts'
-import { shownUrl } from './address.ts'
+import { shownUrl, userOf } from './address.ts'
 import { type Dial, dialRedis, Line, LOOK_MS, takesAnyKeys } from './line.ts'
 import { type Marks, ONE_SERVER } from './marks.ts'
 import { countCopies, isElsewhere, onAllReplicas, Short, Uncounted } from './replicas.ts'
@@ -123,6 +123,11 @@ export class Link {
   /** Those of the one server that it leads to. */
   get marks(): Marks {
     return this.#options.marks ?? ONE_SERVER
+  }
+
+  /** Whom it logs in as. */
+  get user(): string {
+    return userOf(this.#options.url)
   }
 
   /** Requests without an answer. */

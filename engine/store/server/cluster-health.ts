@@ -8,27 +8,32 @@ import { Fault } from '../../base/assert.ts'
 import type { Clock } from '../../base/clock.ts'
 import type { Finding, Findings } from '../../base/finding.ts'
 import type { Cluster } from '../cluster/cluster.ts'
+import { clusterSlotOf } from '../cluster/slot-table.ts'
 import { allShardedNodes, roundState, shardedNodeChannel } from '../connection/keys.ts'
 import type { Link } from '../connection/link.ts'
 import { diagnose } from './diagnosis.ts'
-import { checkHealth, facts, type Promised, type StoreHealth, set, valuesOf } from './health.ts'
+import { checkHealth, facts, MORE_MEMORY, type Promised, type StoreHealth, set, valuesOf } from './health.ts'
+import * as own from './own-slots.ts'
 import { LET_IN, NOT_ALLOWED, type ReplicaOptions } from './replica-settings.ts'
+import { findTableRights } from './rights.ts'
 
 /** Primaries below this number have no majority when one is lost, so no replica is promoted. */
 const PRIMARIES_MIN = 3
 /** A primary that is lost is replaced only after this, so its rounds stand still for longer. */
 const NODE_TIMEOUT_MS_MAX = 5000
-/** How long the first look may wait for the table of slots. */
-const TABLE_MS = 2000
+/** How long the first look may wait for the table of slots: a silent server is given up after a second, and the next one is asked. */
+const TABLE_MS = 5000
 
 interface Judged extends Findings {
   readonly server: string
   /** Undefined where it cannot be asked. */
   readonly health?: StoreHealth
+  readonly slots?: own.OwnSlots | undefined
 }
 
 /** What became of a server that could not be judged. */
 function unjudged(cause: Fault): Finding {
+  if (/\bOOM\b/.test(cause.message)) return { what: `it refuses writes: ${cause.message}`, mend: MORE_MEMORY }
   const mend = NOT_ALLOWED.test(cause.message)
     ? LET_IN
     : 'start it, or let the cluster promote a replica of it; redis-cli CLUSTER NODES shows who is away'
@@ -71,6 +76,17 @@ async function judgeSettings(link: Link, { level, replicas }: Promised) {
   return { problems, warnings }
 }
 
+/** What a server says of its own slots, as far as the engine's user may ask it. */
+async function slotsOf(server: string, link: Link): Promise<own.OwnSlots | undefined> {
+  const nodes = await link.request(client =>
+    (client.cluster('NODES') as Promise<string>).catch((cause: Error) => {
+      if (cause.name === 'ReplyError' && NOT_ALLOWED.test(cause.message)) return undefined
+      throw cause
+    }),
+  )
+  return nodes === undefined ? undefined : own.ownSlotsOf(server, nodes)
+}
+
 const middle = (numbers: readonly number[]): number => numbers.toSorted((a, b) => a - b)[numbers.length >> 1] ?? 0
 const sum = (numbers: readonly number[]): number => numbers.reduce((all, each) => all + each, 0)
 
@@ -99,6 +115,9 @@ export class ClusterHealth {
   readonly #options: ClusterHealthOptions
   readonly #links = new Map<string, Link>()
   readonly #stopped = new Set<string>()
+  /** What the last look at all servers saw, and what of it the one before had seen, too. */
+  #look = own.NOTHING_SEEN
+  #seenTwice = own.NOTHING_SEEN
 
   constructor(options: ClusterHealthOptions) {
     this.#options = options
@@ -107,8 +126,11 @@ export class ClusterHealth {
   /** Whether the shard of a round had a problem at the last check, or no server is known for it. */
   isStopped(roundId: string): boolean {
     const { cluster } = this.#options
-    if (this.#stopped.size === 0 && cluster.unserved === 0) return false
-    const server = cluster.ownerOf(roundState(roundId))
+    const { ownerless } = this.#seenTwice
+    if (this.#stopped.size === 0 && cluster.unserved === 0 && ownerless.size === 0) return false
+    const key = roundState(roundId)
+    if (ownerless.size > 0 && ownerless.has(String(clusterSlotOf(key)))) return true
+    const server = cluster.ownerOf(key)
     return server === undefined || this.#stopped.has(server)
   }
 
@@ -119,13 +141,18 @@ export class ClusterHealth {
     const counting = this.#countNodes().catch(() => 0)
     const judged = this.#asked(await Promise.all(servers.map(server => this.#judgeAtOnce(server))))
     const sound = judged.filter(({ problems }) => problems.length === 0)
-    const found = [...shared(judged, ({ problems }) => problems, this.#named), ...this.#unserved()]
+    const seen = this.#see(judged)
+    const found = [...shared(judged, ({ problems }) => problems, this.#named), ...this.#unserved(), ...seen.problems]
     const healths = judged.flatMap(({ health }) => (health ? [health] : []))
     return {
       problems: sound.length === 0 ? found : [],
       damages: sound.length === 0 ? [] : found,
       stoppedShards: judged.length - sound.length,
-      warnings: [...shared(judged, ({ warnings }) => warnings, this.#named), ...this.#fewShards(servers.length)],
+      warnings: [
+        ...shared(judged, ({ warnings }) => warnings, this.#named),
+        ...seen.warnings,
+        ...this.#fewShards(servers.length),
+      ],
       declared: healths.some(({ declared }) => declared),
       version: healths[0]?.version ?? 'unknown',
       usedMemoryBytes: sum(healths.map(({ usedMemoryBytes }) => usedMemoryBytes)),
@@ -139,16 +166,31 @@ export class ClusterHealth {
   async diagnose(): Promise<Findings> {
     const servers = await this.#servers()
     const judged = await Promise.all(servers.map(async server => ({ server, ...(await this.#diagnose(server)) })))
+    const seen = this.#see(judged)
     return {
-      problems: shared(judged, ({ problems }) => problems, this.#named),
-      warnings: shared(judged, ({ warnings }) => warnings, this.#named),
+      problems: [...shared(judged, ({ problems }) => problems, this.#named), ...seen.problems],
+      warnings: [...shared(judged, ({ warnings }) => warnings, this.#named), ...seen.warnings],
+    }
+  }
+
+  /** A look at the slots of all servers: what the last one saw, too. */
+  #see(judged: readonly Judged[]): Findings {
+    const { cluster, replicas } = this.#options
+    const views = judged.flatMap(({ slots }) => (slots ? [slots] : []))
+    const look = own.lookAt(views, cluster.unserved === 0 && views.length === judged.length)
+    this.#seenTwice = own.stillSo(this.#look, look)
+    this.#look = look
+    return {
+      problems: own.ownerlessFound(this.#seenTwice, views[0]?.server ?? '', replicas),
+      warnings: own.movesFound(this.#seenTwice, replicas),
     }
   }
 
   /** One that cannot be asked is named by its check. */
-  async #diagnose(server: string): Promise<Findings> {
+  async #diagnose(server: string): Promise<Omit<Judged, 'server'>> {
+    const link = this.#linkTo(server)
     try {
-      return await diagnose(this.#linkTo(server), this.#options.replicas)
+      return { ...(await diagnose(link, this.#options.replicas)), slots: await slotsOf(server, link) }
     } catch (cause) {
       if (!(cause instanceof Fault)) throw cause
       return { problems: [], warnings: [] }
@@ -210,12 +252,13 @@ export class ClusterHealth {
     const { promised, clock, cluster } = this.#options
     const link = this.#linkTo(server)
     try {
-      const health = await checkHealth(link, promised, clock)
+      const slots = await slotsOf(server, link)
+      const health = await checkHealth(link, promised, clock, { promotable: slots?.promotable })
       const settings = await judgeSettings(link, promised)
       return {
-        ...{ server, health },
+        ...{ server, health, slots },
         problems: [...health.problems, ...settings.problems],
-        warnings: [...health.warnings, ...settings.warnings],
+        warnings: [...health.warnings, ...settings.warnings, ...(await findTableRights(link))],
       }
     } catch (cause) {
       if (!(cause instanceof Fault)) throw cause

@@ -67,9 +67,11 @@ const NAMED_MAX = 5
 /** Clocks further apart than this mislead people about openings and ends, milliseconds. */
 const CLOCK_MS_MAX = 2000
 
-const isDenied = (cause: unknown): boolean => cause instanceof Fault && cause.message.includes('NOPERM')
+/** A managed server may have taken a command away, which says no more than that its user may not send it. */
+const isDenied = (cause: unknown): boolean =>
+  cause instanceof Fault && /NOPERM|unknown (?:command|subcommand)/i.test(cause.message)
 
-/** The reply, or undefined when the user may not. */
+/** The reply, or undefined when the user may not, or the server has no such command. */
 const allowed = <T>(asked: Promise<T>): Promise<T | undefined> =>
   asked.catch(cause => {
     if (!isDenied(cause)) throw cause

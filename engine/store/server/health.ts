@@ -88,6 +88,19 @@ export function problemsOf(level: Durability, info: Facts, config: Facts): Findi
   return problems
 }
 
+/** What helps a server that is full. */
+export const MORE_MEMORY =
+  'raise maxmemory (redis-cli CONFIG SET maxmemory BYTES) or add memory; redis-cli INFO memory has used_memory and maxmemory'
+
+/** A server whose memory is used up refuses each write, and says so of itself; what replicas and logs take is not counted there. */
+function memoryProblems(info: Facts): Finding[] {
+  const [used, most] = [Number(info.used_memory ?? 0) - Number(info.mem_not_counted_for_evict ?? 0), info.maxmemory]
+  const { maxmemory_policy: policy = 'noeviction' } = info
+  if (Number(most ?? 0) === 0 || used <= Number(most) || policy !== 'noeviction') return []
+  const what = `maxmemory is reached (${used} bytes of ${most}): every write is refused, and every claim with it`
+  return [{ what, mend: MORE_MEMORY }]
+}
+
 /** What a level needs to know of the server and neither INFO nor CONFIG GET gives: a managed server may hide its settings. */
 function unread(level: Durability, info: Facts, config: Facts): string[] {
   const lacking = (names: readonly string[], facts: Facts) => names.filter(name => facts[name] === undefined)
@@ -143,12 +156,21 @@ const LOSES: Readonly<Partial<Record<Durability, string>>> = {
   everysec: 'grants acknowledged in the last seconds are lost when Redis or its machine ends',
 }
 
+/** Of a primary of a cluster: how many of its replicas may take over by themselves; undefined where that may not be asked. */
+export interface Shard {
+  readonly promotable: number | undefined
+}
+
 /** Levels that wait for no replica, on a server whose replicas may be promoted: who promotes one undoes what was answered. */
-function uncountedCopies({ level, replicas }: Promised, info: Facts): Finding[] {
-  const copies = Number(info.connected_slaves ?? 0)
+function uncountedCopies({ level, replicas }: Promised, info: Facts, shard: Shard | undefined): Finding[] {
+  const connected = Number(info.connected_slaves ?? 0)
+  const copies = Math.min(connected, shard?.promotable ?? connected)
   if (replicas > 0 || copies === 0) return []
   const what = `the level ${level} waits for none of ${copies} connected replicas: when one is promoted, what was answered last may be lost, packs are granted twice and vouchers redeemed twice`
-  const mend = `set FAIRGRAB_DURABILITY to replicated or fenced and FAIRGRAB_REPLICAS to ${copies}, or let nothing promote them (replica-priority 0)`
+  const levels = `set FAIRGRAB_DURABILITY to replicated or fenced and FAIRGRAB_REPLICAS to ${connected}`
+  const mend = shard
+    ? `${levels}, or let none of them take over by itself: cluster-replica-no-failover yes on each replica, by CONFIG SET and in its redis.conf; the warning goes once CLUSTER NODES has them as nofailover`
+    : `${levels}, or let nothing promote them (replica-priority 0; a primary does not know of it, so this warning stays)`
   return [{ what, mend }]
 }
 
@@ -187,7 +209,7 @@ async function countNodes(client: Redis): Promise<number> {
 }
 
 /** Reads and judges the server. Throws Fault when it cannot be asked. */
-export async function checkHealth(link: Link, promised: Promised, clock: Clock): Promise<StoreHealth> {
+export async function checkHealth(link: Link, promised: Promised, clock: Clock, shard?: Shard): Promise<StoreHealth> {
   const { level, replicas } = promised
   const aheadMs = await serverAheadMs(link, clock)
   const info = facts(await link.request(client => client.info()))
@@ -195,17 +217,19 @@ export async function checkHealth(link: Link, promised: Promised, clock: Clock):
   // A primary that was made a replica keeps its connections, and one that only asks would never learn of the new primary.
   if (info.role !== undefined && info.role !== 'master') link.renew(`the server has become a ${info.role}`)
   const rights = await findScriptRights(link)
-  const replicated = await replicaProblems(link, promised, info)
+  const full = memoryProblems(info)
+  // Whether replicas confirm a write cannot be known where none is taken.
+  const replicated = full.length > 0 ? [] : await replicaProblems(link, promised, info)
   const lacking = unread(level, info, config)
   const { problems = [], warnings = [] } = unverified(promised, lacking)
   // At fenced a missing replica stops no grant by itself: what is reserved goes on, and no more is reserved without it.
   const goesOn = level === 'fenced' && Number(info.connected_slaves ?? 0) <= replicas
   return {
-    problems: [...problemsOf(level, info, config), ...problems, ...rights, ...(goesOn ? [] : replicated)],
+    problems: [...problemsOf(level, info, config), ...full, ...problems, ...rights, ...(goesOn ? [] : replicated)],
     warnings: [
       ...warningsOf(level, info),
       ...warnings,
-      ...uncountedCopies(promised, info),
+      ...uncountedCopies(promised, info, shard),
       ...(goesOn ? replicated : []),
       ...clockWarnings(aheadMs),
     ],

@@ -21,6 +21,8 @@ export interface ReplicaOptions {
   readonly dial: (server: string) => Redis
   /** How redis-cli reaches it. */
   readonly cliOf: (server: string) => string
+  /** How redis-cli mends the slots of the cluster that it is of. */
+  readonly fixOf: (server: string) => string
 }
 
 /** `host:port` of each replica that a primary has connected. */

@@ -66,10 +66,15 @@ const ON_KEYS = [
   'zremrangebyrank:0:1 expire:31536000',
 ].flatMap(row => row.split(' ').map(command => command.split(':')))
 
-const ON_CLUSTER: readonly Need[] = [
-  need(['ASKING']),
+/** Where no server allows them, a node that runs keeps the table of slots that it has. */
+const OF_TABLE: readonly Need[] = [
   need(['CLUSTER', 'SLOTS'], '+cluster|slots'),
   need(['CLUSTER', 'NODES'], '+cluster|nodes'),
+]
+
+const ON_CLUSTER: readonly Need[] = [
+  need(['ASKING']),
+  ...OF_TABLE,
   need(['CLUSTER', 'INFO'], '+cluster|info'),
   need(['PUBSUB', 'SHARDCHANNELS', 'none'], '+pubsub|shardchannels'),
 ]
@@ -97,9 +102,14 @@ const refusal = (asked: Promise<unknown>): Promise<string> =>
     },
   )
 
-function findingOf(right: string, refused: string): Finding[] {
-  if (DENIED.test(refused))
-    return [{ what: `the engine's user lacks ${right}`, mend: `redis-cli ACL SETUSER <user> ${right}` }]
+/** A word of a shell's line: `|`, `~`, `&` and `*` mean something else there. */
+const quoted = (word: string): string => (/^[\w+@:./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`)
+
+function findingOf(right: string, refused: string, user: string): Finding[] {
+  if (DENIED.test(refused)) {
+    const line = ['redis-cli ACL SETUSER', quoted(user), ...right.split(' ').map(quoted)].join(' ')
+    return [{ what: `the engine's user lacks ${right}`, mend: line }]
+  }
   if (!ABSENT.test(refused)) return []
   const name = right.replace(/^\+(\S+).*/, '$1').toUpperCase()
   return [
@@ -112,12 +122,15 @@ function findingOf(right: string, refused: string): Finding[] {
 
 async function lacking(link: Link, needs: readonly Need[]): Promise<Finding[]> {
   const replies = await link.request(client => Promise.all(needs.map(({ send }) => refusal(send(client)))))
-  return needs.flatMap(({ right }, i) => findingOf(right, replies[i] as string))
+  return needs.flatMap(({ right }, i) => findingOf(right, replies[i] as string, link.user))
 }
 
 /** What keeps scripts from running. Throws Fault when the server cannot be asked. */
 export const findScriptRights = (link: Link): Promise<Finding[]> =>
   lacking(link, scriptsOn(link, link.marks.replication()))
+
+/** What keeps the table of a cluster's slots from being read. Throws Fault when the server cannot be asked. */
+export const findTableRights = (link: Link): Promise<Finding[]> => lacking(link, OF_TABLE)
 
 /** All else that the engine's user lacks. Throws Fault when the server cannot be asked. */
 export const findOtherRights = (link: Link): Promise<Finding[]> =>
