@@ -56,7 +56,7 @@ export const SHARD_PLANTS: readonly Plant[] = [
     name: 'ask-without-asking',
     bug: 'ASK is followed without the word ASKING',
     level: 'memory',
-    seed: 17,
+    seed: 20,
     faults: 25,
     plant: {
       often: ['slot moves'],
@@ -74,7 +74,7 @@ export const SHARD_PLANTS: readonly Plant[] = [
     name: 'ask-believed',
     bug: 'ASK is taken for a slot that has moved',
     level: 'memory',
-    seed: 17,
+    seed: 6,
     faults: 25,
     plant: {
       often: ['slot moves'],
@@ -92,7 +92,8 @@ export const SHARD_PLANTS: readonly Plant[] = [
     name: 'wait-elsewhere',
     bug: 'the replicas of another shard are asked whether they have a grant',
     level: 'replicated',
-    seed: 1,
+    seed: 5,
+    faults: 25,
     plant: { waitsForNobody: true },
   },
   {
@@ -124,8 +125,8 @@ export const SHARD_PLANTS: readonly Plant[] = [
     name: 'unread-is-damaged',
     bug: 'a round that cannot be asked, since its shard is away, is called damaged',
     level: 'always',
-    seed: 39,
-    faults: 25,
+    seed: 32,
+    faults: 45,
     plant: {
       often: ['shard away'],
       engine: instead(
