@@ -223,7 +223,7 @@ export const CLUSTER_PLANTS: readonly Plant[] = [
   plant(
     'a server that has not heard of a promotion takes slots back',
     'engine/store/cluster/slot-table.ts',
-    ['seen !== undefined && isNewer(seen, own)', 'seen !== undefined'],
+    ['isNewer(seen, own) || replaced.has(own.id)', 'true'],
     'unit/slot-table',
   ),
   plant(
@@ -318,5 +318,11 @@ export const CLUSTER_PLANTS: readonly Plant[] = [
     'engine/campaign/round/damaged-rounds.ts',
     ['return !this.#isCluster || this', 'return true || this'],
     'unit/damaged-rounds',
+  ),
+  plant(
+    'a slot that a server gave away stays its own when it is replaced',
+    'engine/store/cluster/slot-table.ts',
+    [' || replaced.has(own.id)', ''],
+    'unit/slot-table',
   ),
 ]

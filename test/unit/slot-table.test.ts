@@ -114,6 +114,17 @@ test('what the owner of a slot said is kept until its new owner is known by a hi
   expect([table.move(6, 'a:1', 'b:2'), table.learn(twoServers(5, 4))]).toEqual([true, BEHIND])
 })
 
+test('slots of a server that was replaced are those of whoever a reply names, also where it had given them away before', () => {
+  // The server b gave slot 5 to a and took another one behind that: who did not know of the first named b for both, with its last epoch.
+  const rows = (owner: string, epoch: number, b: string, last: number) => [
+    ...[run(0, 4, 'a:1', 12), run(5, 5, owner, epoch), run(6, 9999, 'a:1', 12)],
+    run(10_000, LAST, b, last),
+  ]
+  const table = new SlotTable(rows('b:2', 13, 'b:2', 13))
+  expect([table.learn(rows('a:1', 12, 'b:2', 13)), table.ownerOf(5)]).toEqual([BEHIND, 'b:2'])
+  expect([table.learn(rows('a:1', 12, 'c:3', 14)), table.ownerOf(5), table.ownerOf(LAST)]).toEqual([NEWS, 'a:1', 'c:3'])
+})
+
 test('a server with another address is the same one; who does not know of its last promotion knows no better', () => {
   const table = new SlotTable(twoServers(1, 2))
   const at = (address: string, epoch: number) => [

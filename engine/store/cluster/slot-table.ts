@@ -125,17 +125,18 @@ export class SlotTable {
   }
 
   /**
-   * Takes over what a reply knows better, slot by slot: another server of a higher config epoch, or the same one at another
-   * address. Most replies are the last one, word by word.
+   * Takes over what a reply knows better, slot by slot: another server of a higher config epoch, the same one at another address, or any
+   * other server where the reply knows that the owner was replaced. Most replies are the last one, word by word.
    */
   learn(runs: readonly SlotRun[]): Learned {
     const text = runs.join()
     if (text === this.#text) return NOTHING_NEW
     const other = new SlotTable(runs)
+    const replaced = this.#replacedIn(runs, other)
     let [isNews, isBehind] = [false, false]
     for (let slot = 0; slot < SLOTS; slot++) {
       const [own, seen] = [this.#owners[slot], other.#owners[slot]]
-      const isTaken = own === undefined || (seen !== undefined && isNewer(seen, own))
+      const isTaken = own === undefined || (seen !== undefined && (isNewer(seen, own) || replaced.has(own.id)))
       if (isTaken) this.#owners[slot] = seen
       if (own?.address === seen?.address) continue
       if (isTaken) isNews = true
@@ -143,6 +144,19 @@ export class SlotTable {
     }
     this.#text = isBehind ? undefined : text
     return { isNews, isBehind }
+  }
+
+  /**
+   * Ids of owners that have no slot any more in a reply, and of whose slots it has some at a server of a higher config epoch: a replica was
+   * promoted in their place. Slots that they gave away before are at servers of lower epochs than their last one.
+   */
+  #replacedIn(runs: readonly SlotRun[], other: SlotTable): ReadonlySet<string> {
+    const named = new Set(runs.map(([, , , , id]) => id))
+    const replaced = new Set<string>()
+    for (const [slot, own] of this.#owners.entries())
+      if (own !== undefined && own.id !== '' && !named.has(own.id) && (other.#owners[slot]?.epoch ?? 0) > own.epoch)
+        replaced.add(own.id)
+    return replaced
   }
 }
 
