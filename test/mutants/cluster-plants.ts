@@ -316,7 +316,7 @@ export const CLUSTER_PLANTS: readonly Plant[] = [
   plant(
     'one look at a cluster is certain of damage',
     'engine/campaign/round/damaged-rounds.ts',
-    ['return !this.#isCluster || this', 'return true || this'],
+    ['return !this.#isCluster || ', 'return true || '],
     'unit/damaged-rounds',
   ),
   plant(

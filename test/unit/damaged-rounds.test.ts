@@ -43,6 +43,14 @@ test.each([
   ])
 })
 
+test('a round of another level is one at the first look, on a cluster too: look-ups of it are answered', async () => {
+  const other: Damage = { what: 'it is of another level', isMissing: false, isOtherLevel: true }
+  const reads = { damage: async () => other, isKnown: async () => true, count: async () => 1 }
+  const rounds = new DamagedRounds(reads, () => false, true)
+  expect((await rounds.look([ID])).damaged).toHaveLength(1)
+  expect(() => rounds.assertSound(ID)).not.toThrow()
+})
+
 const SUSPICIONS = [
   ['a claim that a fail-over overtook', (rounds: DamagedRounds) => rounds.refused(ID, 'of another epoch')],
   ['a round that a request did not find', (rounds: DamagedRounds) => rounds.found(ID, 'its state is missing')],

@@ -118,10 +118,10 @@ export class DamagedRounds {
 
   /**
    * Whether one look is enough, or this is the second one. While a slot of a cluster moves, a server that was replaced may say once that it
-   * has none of a round's keys.
+   * has none of a round's keys. Of which level a round is, it says right.
    */
-  #isCertain(id: string): boolean {
-    return !this.#isCluster || this.#found.has(id) || this.#suspected.has(id)
+  #isCertain(id: string, { isOtherLevel = false }: Wrong): boolean {
+    return !this.#isCluster || isOtherLevel || this.#found.has(id) || this.#suspected.has(id)
   }
 
   /**
@@ -139,7 +139,7 @@ export class DamagedRounds {
         this.#found.delete(id)
         isBack ||= this.#lost.has(id)
       } else if (damage.isMissing && !(await this.#rounds.isKnown(id))) missing.push(id)
-      else if (this.#isCertain(id)) this.#found.set(id, damage)
+      else if (this.#isCertain(id, damage)) this.#found.set(id, damage)
       else return void this.#suspected.set(id, damage)
       if (this.#suspected.get(id) === suspected) this.#suspected.delete(id)
     })
