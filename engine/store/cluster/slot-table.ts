@@ -131,31 +131,51 @@ export class SlotTable {
   learn(runs: readonly SlotRun[]): Learned {
     const text = runs.join()
     if (text === this.#text) return NOTHING_NEW
-    const other = new SlotTable(runs)
-    const replaced = this.#replacedIn(runs, other)
-    let [isNews, isBehind] = [false, false]
-    for (let slot = 0; slot < SLOTS; slot++) {
-      const [own, seen] = [this.#owners[slot], other.#owners[slot]]
-      const isTaken = own === undefined || (seen !== undefined && (isNewer(seen, own) || replaced.has(own.id)))
-      if (isTaken) this.#owners[slot] = seen
-      if (own?.address === seen?.address) continue
-      if (isTaken) isNews = true
-      else isBehind = true
+    const replaced = this.#replacedIn(runs)
+    let isNews = false
+    let isBehind = this.#hasOthersThan(runs)
+    for (const [from, to, address, epoch, id] of runs) {
+      const seen: Owner = { address, epoch, id }
+      let [last, isTaken]: [Owner | undefined, boolean] = [seen, true]
+      for (let slot = from; slot <= to; slot++) {
+        const own = this.#owners[slot]
+        // Slots of one owner lie side by side, mostly, and are judged once.
+        if (own !== last) {
+          last = own
+          isTaken = own === undefined || isNewer(seen, own) || replaced.has(own.id)
+          isNews ||= isTaken && own?.address !== address
+          isBehind ||= !isTaken && own?.address !== address
+        }
+        if (isTaken) this.#owners[slot] = seen
+      }
     }
     this.#text = isBehind ? undefined : text
     return { isNews, isBehind }
+  }
+
+  /** Whether it has an owner of a slot that no run has. */
+  #hasOthersThan(runs: readonly SlotRun[]): boolean {
+    const covered = new Uint8Array(SLOTS)
+    for (const [from, to] of runs) covered.fill(1, from, to + 1)
+    return covered.includes(0) && this.#owners.some((owner, slot) => owner !== undefined && covered[slot] === 0)
   }
 
   /**
    * Ids of owners that have no slot any more in a reply, and of whose slots it has some at a server of a higher config epoch: a replica was
    * promoted in their place. Slots that they gave away before are at servers of lower epochs than their last one.
    */
-  #replacedIn(runs: readonly SlotRun[], other: SlotTable): ReadonlySet<string> {
+  #replacedIn(runs: readonly SlotRun[]): ReadonlySet<string> {
     const named = new Set(runs.map(([, , , , id]) => id))
     const replaced = new Set<string>()
-    for (const [slot, own] of this.#owners.entries())
-      if (own !== undefined && own.id !== '' && !named.has(own.id) && (other.#owners[slot]?.epoch ?? 0) > own.epoch)
-        replaced.add(own.id)
+    for (const [from, to, , epoch] of runs) {
+      let last: Owner | undefined
+      for (let slot = from; slot <= to; slot++) {
+        const own = this.#owners[slot]
+        if (own === last || own === undefined) continue
+        last = own
+        if (own.id !== '' && !named.has(own.id) && epoch > own.epoch) replaced.add(own.id)
+      }
+    }
     return replaced
   }
 }
