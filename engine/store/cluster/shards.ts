@@ -44,6 +44,7 @@ export class Shards {
   /** By server without slots and without requests: since when. */
   readonly #idle = new Map<string, number>()
   readonly #hops = new WeakMap<Request, number>()
+  #owners: ReadonlySet<string> = new Set()
   readonly #stopListening: () => void
 
   constructor(options: ShardsOptions) {
@@ -185,7 +186,12 @@ export class Shards {
   }
 
   #changed(): void {
-    for (const server of this.#options.cluster.owners) this.#open(server)
+    const { owners } = this.#options.cluster
+    for (const server of owners) {
+      const line = this.#open(server)
+      if (!this.#owners.has(server)) line.hurry()
+    }
+    this.#owners = owners
     this.#sendHeld()
   }
 

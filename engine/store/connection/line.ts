@@ -83,6 +83,8 @@ export class Line {
   #ready = false
   #closed = false
   #attempt = 0
+  /** Ends the wait behind an attempt that failed. */
+  #cancelWait: (() => void) | undefined
   #run = ''
   /** What the connection had read at the last look, and for how many looks that has been all. */
   #read = 0
@@ -116,6 +118,14 @@ export class Line {
   renew(why: string): void {
     this.#client.emit('error', new Error(why))
     this.#client.disconnect()
+  }
+
+  /** Connects now where it waits to, as its server may have become a primary. */
+  hurry(): void {
+    if (!this.#cancelWait) return
+    this.#cancelWait()
+    this.#attempt = 0
+    this.#again()
   }
 
   close(): void {
@@ -185,8 +195,11 @@ export class Line {
     if (this.#closed) return
     this.#options.lost(this, client, detail, wasReady)
     const delay = Math.min(500, 10 * 2 ** Math.min(this.#attempt++, 6))
-    this.#options.clock.after(jitter(this.#options.random, delay), () => {
-      if (!this.#closed) this.#client = this.#connect()
-    })
+    this.#cancelWait = this.#options.clock.after(jitter(this.#options.random, delay), () => this.#again())
+  }
+
+  #again(): void {
+    this.#cancelWait = undefined
+    if (!this.#closed) this.#client = this.#connect()
   }
 }
