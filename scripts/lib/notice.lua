@@ -11,12 +11,13 @@ local function round_notice(round)
   return table.concat(words, ' ')
 end
 
--- Writes what changed, raises the version, and publishes it to every worker. Returns the notice.
+-- Writes what changed, raises the version, and publishes it to every worker. Returns the notice. Where it may not be published (an ACL) nothing
+-- of it is undone: a notice may be lost on any way, and the checks of the engine name what they may not do.
 local function round_write(round, channel, ...)
   round.version = round.version + 1
   redis.call('HSET', round.key, 'version', round.version, 'last', round.now, ...)
   local notice = round_notice(round)
-  redis.call('PUBLISH', channel, notice)
+  redis.pcall('PUBLISH', channel, notice)
   return notice
 end
 

@@ -45,7 +45,7 @@ local function order_write(order, key, worker, channel, oldest)
   if not oldest then order.since = 0 elseif order.since == 0 then order.since = order.now end
   if oldest and order.now - order.woken >= WAKE_US then
     order.woken = order.now
-    redis.call('PUBLISH', channel, 'awaits ' .. string.format('%.0f', oldest))
+    redis.pcall('PUBLISH', channel, 'awaits ' .. string.format('%.0f', oldest))
   end
   redis.call('HSET', key, worker, order_words(order.workers[worker]), 'late', order.late, 'frontier',
     string.format('%.0f', order.frontier), 'since', string.format('%.0f', order.since), 'woken',

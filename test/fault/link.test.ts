@@ -202,6 +202,31 @@ test('what was executed, and cannot be confirmed by replicas, is unknown', async
   expect(await room.holders(id)).toHaveProperty('a')
 })
 
+/** A claim by somebody of Redis who lacks rights. */
+async function claimWithout(rights: string, id: string) {
+  await room.link.request(client => client.acl('SETUSER', 'lacking', 'reset', 'on', '>x', '~*', '&*', '+@all', rights))
+  const proxy = await TcpProxy.open({ path: redis.socketPath as string })
+  const url = proxy.url.replace('//', '//lacking:x@')
+  const link = new Link({ url, scripts: room.scripts, clock: patientClock, random: realRandom })
+  onTestFinished(async () => {
+    await link.close()
+    await proxy.close()
+  })
+  return new ClaimStore(link, link, room.scripts).claim(id, room.epoch, packUsers(['a']), Buffer.from([0]))
+}
+
+test('a claim whose notice may not be published is decided and answered all the same', async () => {
+  const id = await room.newRound({ totals: [10] })
+  const { notice } = await claimWithout('-publish', id)
+  expect(notice.sequence).toBe(1)
+  expect(await room.holders(id)).toHaveProperty('a')
+})
+
+test('what a script was refused in its middle is unknown: it may have written before', async () => {
+  const id = await room.newRound({ totals: [10] })
+  await expect(claimWithout('-xadd', id)).rejects.toMatchObject({ name: 'Fault', code: 'unknown' })
+})
+
 test('what was executed, and is refused when it is sent again since its epoch has ended, is unknown', async () => {
   const [primary, replica] = [await startCopy(), await startCopy()]
   const other = new ScriptRoom(`redis://127.0.0.1:${primary.port}`, 0)

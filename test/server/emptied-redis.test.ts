@@ -5,7 +5,7 @@
  */
 import { Redis } from 'ioredis'
 import { beforeEach, expect, test } from 'vitest'
-import { agreed, roundState, rounds, roundsByNumber } from '../../engine/store/connection/keys.ts'
+import { agreed, roundNumber, roundState, rounds, roundsByNumber } from '../../engine/store/connection/keys.ts'
 import { Api, expectProblem, type Fields, type Granted, makeRound, type Round } from '../support/api.ts'
 import { KEYS, SOON_MS, startTestWorker } from '../support/engine.ts'
 import { startLocalRedis } from '../support/redis.ts'
@@ -120,3 +120,23 @@ test.each(Object.keys(INDEXES) as (keyof typeof INDEXES)[])(
     expect(await damaged(near)).toBe('1')
   },
 )
+
+test('rounds that are made where the counter of their numbers was lost take no number and no code of others', async () => {
+  const before = [await told(), await told()]
+  await admin.del(roundNumber())
+  const after = await told()
+  expect(after.code.slice(0, 4)).toBe('0003')
+  for (const { code } of [...before, after])
+    for (const api of [near, far]) expect((await api.get(`/v1/vouchers/${code}`)).status).toBe(200)
+})
+
+test('codes of rounds that the index by numbers lacks lead to them, at a node that has not read them, too', async () => {
+  const before = [await told(), await told()]
+  await admin.del(roundsByNumber(), roundNumber())
+  const after = await told()
+  for (const { round, code } of [...before, after]) {
+    expect((await far.get<Fields>(`/v1/vouchers/${code}`)).body).toMatchObject({ round_id: round.id })
+    expect((await near.get(`/v1/vouchers/${code}`)).status).toBe(200)
+  }
+  expectProblem(await far.get('/v1/vouchers/0009000000000000000'), 'not_found')
+})

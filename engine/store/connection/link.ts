@@ -71,6 +71,9 @@ export interface LinkOptions {
 /** Server errors that say "not now": another moment or another server may answer. */
 const NOT_NOW = new Set(['LOADING', 'READONLY', 'UNBLOCKED', 'MASTERDOWN', 'CLUSTERDOWN', 'TRYAGAIN', 'BUSY'])
 
+/** How Redis ends an error of a command within a script: what the script wrote before stays written. */
+const WITHIN_SCRIPT = / script: \w+, on @\w+:\d+/
+
 /** So many marks of one server are tried before it is no answer: slots that are moved go some at a time. */
 const MARKS_MAX = 5
 
@@ -282,7 +285,8 @@ export class Link {
       else client.disconnect()
       return
     }
-    this.#settle(request, new Fault(again ? 'unknown' : 'unavailable', `Redis refused: ${cause.message}`, cause))
+    const code = again || WITHIN_SCRIPT.test(cause.message) ? 'unknown' : 'unavailable'
+    this.#settle(request, new Fault(code, `Redis refused: ${cause.message}`, cause))
   }
 
   #settle(request: Request, fault: Fault): void {

@@ -162,7 +162,7 @@ export const dryOf = (script: Script): Script => ({
 /** The script for a cluster: its notices go to the servers of the round's own shard, where PUBLISH would go to all of them. */
 const shardedOf = (script: Script): Script => ({
   ...script,
-  source: script.source.replaceAll("redis.call('PUBLISH',", "redis.call('SPUBLISH',"),
+  source: script.source.replaceAll("redis.pcall('PUBLISH',", "redis.pcall('SPUBLISH',"),
 })
 
 /** Throws when a script's contract differs from what TypeScript believes of it. */

@@ -120,9 +120,19 @@ export class RoundStore {
     return Number(await this.#link.request(client => client.get(keys.roundNumber())))
   }
 
-  /** A number no other round has. A resend may skip one; that costs nothing. */
-  nextNumber(): Promise<number> {
-    return this.#link.request(client => client.incr(keys.roundNumber()))
+  /**
+   * A number no other round has. A resend may skip one; that costs nothing. Where the counter was lost or set back, it goes on
+   * behind the highest number of the indexes.
+   */
+  async nextNumber(): Promise<number> {
+    // As many have a number below the next one.
+    const listed = await this.count()
+    const number = await this.#link.request(client => client.incr(keys.roundNumber()))
+    const taken = await this.#link.request(client => client.hexists(keys.roundsByNumber(), String(number)))
+    if (number > listed && taken === 0) return number
+    const numbered = await this.#link.request(client => client.hkeys(keys.roundsByNumber()))
+    const highest = Math.max(...(await this.index()).map(row => row.number), ...numbered.map(Number))
+    return this.#link.request(client => client.incrby(keys.roundNumber(), highest - number + 1))
   }
 
   /** Makes the state of a round; nobody finds it before it is enlisted. Throws Fault `unavailable` when it was given up meanwhile. */
@@ -168,9 +178,18 @@ export class RoundStore {
     return [...new Set([...(await this.roundIds()), ...Object.values(numbered)])]
   }
 
-  roundIdOf(number: number): Promise<string | null> {
+  /** The round of a number; null when there is none. */
+  async roundIdOf(number: number): Promise<string | null> {
     const read = (client: Redis) => client.hget(keys.roundsByNumber(), String(number))
-    return this.#link.request(client => ofPrimary(client, read))
+    const id = await this.#link.request(client => ofPrimary(client, read))
+    if (id !== null || !(await this.#lacksNumbers())) return id
+    return (await this.index()).find(row => row.number === number)?.id ?? null
+  }
+
+  /** Whether the index by numbers, which gets the row of a round first, has fewer rows than the one by ids. */
+  async #lacksNumbers(): Promise<boolean> {
+    const listed = await this.count()
+    return (await this.#link.request(client => client.hlen(keys.roundsByNumber()))) < listed
   }
 
   /** Whether the index knows the round: then its missing state is `fenced`, not `not_found`. */
