@@ -212,7 +212,9 @@ function refuseRedis(flags: Flags, url: unknown): void {
   const name = cluster === undefined ? 'redis' : 'cluster'
   if (cluster === undefined && redis === undefined) return
   if (url !== undefined)
-    throw new UsageError(`--${name} is for an engine that the bench starts; the one at --url has its Redis already`)
+    throw new UsageError(
+      `--${name} is for an engine that the bench starts; the one of --url or FAIRGRAB_URL has its Redis already`,
+    )
   if (mode === 'script' || mode === 'engine' || mode === 'draw')
     throw new UsageError(
       `--${name} is for an engine as people run it; --mode ${mode} looks inside one, on a Redis of its own`,

@@ -7,6 +7,7 @@ import { Fault } from '../base/assert.ts'
 import { type Clock, every } from '../base/clock.ts'
 import type { Code } from '../base/codes.ts'
 import type { Finding, Findings } from '../base/finding.ts'
+import { helpAgainst } from '../base/remedies.ts'
 
 /** What a check of the server found. */
 export interface Checked extends Findings {
@@ -64,31 +65,6 @@ export interface HealthOptions {
   readonly durability: string
   /** Called when the list of problems or warnings is another one than before; grants are stopped where it is not ready. */
   readonly changed: (report: HealthReport) => void
-}
-
-/** What is wrong with a Redis that cannot be asked, by its own words or the connection's, and what helps. */
-const TROUBLES: readonly (readonly [words: RegExp, mend: (word: string) => string])[] = [
-  [
-    /NOPERM.*'([a-z|]+)'/,
-    right => `allow +${right} to the engine's user of Redis; deploy/redis-users.conf has all rights that it needs`,
-  ],
-  [
-    /unknown command .([a-zA-Z]+)/,
-    name => `give ${name.toUpperCase()} back to the server, which renamed it or has it no more, or use another one`,
-  ],
-  [/MOVED \d+/, () => 'it is a server of a cluster: write redis+cluster:// in place of redis:// in REDIS_URL'],
-  [/\bOOM\b/, () => 'raise maxmemory or add memory; redis-cli INFO memory has used_memory and maxmemory'],
-  [/WRONGPASS|NOAUTH/, () => 'correct the name and the password in REDIS_URL'],
-  [
-    /certificate|SSL routines|altnames/i,
-    () => 'look at FAIRGRAB_REDIS_CA, FAIRGRAB_REDIS_CERT and FAIRGRAB_REDIS_KEY, and at the names in its certificate',
-  ],
-]
-
-/** What helps against the words of a Redis that cannot be asked; undefined where they say no more than that it is away. */
-export function helpAgainst(what: string): string | undefined {
-  const [words, mend] = TROUBLES.find(([words]) => words.test(what)) ?? []
-  return mend?.(words?.exec(what)?.[1] ?? '')
 }
 
 function unreachable(cause: unknown): Finding {

@@ -6,9 +6,10 @@
  * and who starts it again needs its port and its journal. What was under way is asked again, as after every death of a
  * worker. Rejected: a drain, which goes on redeeming until nobody asks for ten milliseconds.
  */
+
+import { helpAgainst } from '../base/remedies.ts'
 import { type Config, ConfigError, readConfig } from '../config.ts'
 import { startWorker } from '../main.ts'
-import { helpAgainst } from '../ops/health.ts'
 import { openLog } from '../ops/log.ts'
 import { askSupervisor, type FromSupervisor, report } from './messages.ts'
 

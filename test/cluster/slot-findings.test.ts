@@ -11,6 +11,8 @@ import { openStore } from '../../engine/store/store.ts'
 import { Api, type Granted, makeRound } from '../support/api.ts'
 import { KEYS, SOON_MS, startTestWorker } from '../support/engine.ts'
 import { typed } from '../support/fairgrab.ts'
+import { freePort } from '../support/node-process.ts'
+import { startLocalRedis } from '../support/redis.ts'
 import { type ClusterServer, RedisCluster } from '../support/redis-cluster.ts'
 
 let redis: RedisCluster
@@ -112,4 +114,14 @@ test('a subscription that a slot without an owner refuses is said to be tried ag
     ])
   await owner.admin.cluster('ADDSLOTS', slot)
   await expect.poll(found, { timeout: 10_000 }).toEqual([])
+})
+
+test.each([
+  ['a single server', [], /cluster support disabled.*write redis:\/\/ in place of redis\+cluster:\/\//s],
+  ['a server that has no slots yet', ['--cluster-enabled', 'yes'], /has no slots yet.*deploy\/cluster\/make.sh/s],
+])('%s that is named as a cluster: the doctor says what it is and what to do', async (_, args, said) => {
+  const server = await startLocalRedis({ port: await freePort(), args })
+  onTestFinished(() => server.stop())
+  const env = { REDIS_URL: server.url.replace('redis:', 'redis+cluster:'), FAIRGRAB_KEYS: `operator:${'k'.repeat(32)}` }
+  expect((await typed(['doctor'], env)).out).toMatch(said)
 })

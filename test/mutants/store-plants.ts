@@ -20,8 +20,26 @@ export const STORE_PLANTS: readonly Plant[] = [
   plant(
     'a refusal behind a lost reply is certain',
     'engine/store/connection/link.ts',
-    ["again ? 'unknown' : 'unavailable'", "'unavailable'"],
+    ['again || WITHIN', 'WITHIN'],
     'fault/link',
+  ),
+  plant(
+    'what a script was refused in its middle is certainly not done',
+    'engine/store/connection/link.ts',
+    [' || WITHIN_SCRIPT.test(cause.message)', ''],
+    'fault/link',
+  ),
+  plant(
+    'a line waits its time out behind a promotion of its server',
+    'engine/store/cluster/shards.ts',
+    ['      if (!this.#owners.has(server)) line.hurry()\n', ''],
+    'cluster/promotions',
+  ),
+  plant(
+    'a counter of numbers that was lost begins anew',
+    'engine/store/data/round-store.ts',
+    ['number > listed && taken === 0', 'true'],
+    'server/emptied-redis',
   ),
   plant(
     'what an earlier copy may still execute is refused for certain: claims, entries, strict claims',

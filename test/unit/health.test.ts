@@ -137,6 +137,14 @@ test('a fault of a task is told once between two changes of the health, without 
 test.each([
   ["NOPERM this user has no permissions to run the 'cluster|slots' command", /allow \+cluster\|slots to/],
   ['Redis cannot be reached (MOVED 12113 127.0.0.1:7003)', /write redis\+cluster:\/\//],
+  ['127.0.0.1:6379: ERR This instance has cluster support disabled', /write redis:\/\/ in place/],
+  ['127.0.0.1:6379: it has no slots yet', /deploy\/cluster\/make.sh/],
+  ['the server is a slave, not a primary', /redis\+sentinel:\/\/ and redis\+cluster:\/\//],
+  [
+    "Hostname/IP does not match certificate's altnames: IP: 127.0.0.1 is not in the cert's list: ",
+    /cluster-announce-hostname/,
+  ],
+  ['Client network socket disconnected before secure TLS connection was established', /the port takes no TLS/],
   ['WRONGPASS invalid username-password pair', /the name and the password in REDIS_URL/],
   ['self-signed certificate in certificate chain', /FAIRGRAB_REDIS_CA/],
   ['error:0A00045C:SSL routines:ssl3_read_bytes:tlsv13 alert certificate required', /FAIRGRAB_REDIS_CERT/],

@@ -170,6 +170,7 @@ export class Cluster {
       const client = this.#client ?? (await this.#connect(server))
       const asked = [client.cluster('SLOTS'), client.cluster('NODES'), client.cluster('INFO')]
       const [rows, nodes, info] = await Promise.all(asked).catch(failed)
+      if ((rows as readonly unknown[]).length === 0) this.#failure = `${server}: it has no slots yet`
       return {
         runs: slotRunsOf(rows, hostOf(server), configEpochsOf(nodes as string)),
         isWhole: /^cluster_state:ok/m.test(info as string),

@@ -7,6 +7,7 @@ import type { Redis } from 'ioredis'
 import { Fault } from '../../base/assert.ts'
 import type { Clock } from '../../base/clock.ts'
 import type { Finding, Findings } from '../../base/finding.ts'
+import { helpAgainst } from '../../base/remedies.ts'
 import type { Cluster } from '../cluster/cluster.ts'
 import { clusterSlotOf } from '../cluster/slot-table.ts'
 import { allShardedNodes, roundState, shardedNodeChannel } from '../connection/keys.ts'
@@ -34,9 +35,8 @@ interface Judged extends Findings {
 /** What became of a server that could not be judged. */
 function unjudged(cause: Fault): Finding {
   if (/\bOOM\b/.test(cause.message)) return { what: `it refuses writes: ${cause.message}`, mend: MORE_MEMORY }
-  const mend = NOT_ALLOWED.test(cause.message)
-    ? LET_IN
-    : 'start it, or let the cluster promote a replica of it; redis-cli CLUSTER NODES shows who is away'
+  const away = 'start it, or let the cluster promote a replica of it; redis-cli CLUSTER NODES shows who is away'
+  const mend = NOT_ALLOWED.test(cause.message) ? LET_IN : (helpAgainst(cause.message) ?? away)
   return { what: `it does not answer: ${cause.message}`, mend }
 }
 

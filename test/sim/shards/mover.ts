@@ -7,7 +7,7 @@
  * server has synced it.
  *
  * What no engine can make good is left out: a server that ends in the middle of one MIGRATE, and a replica that is promoted before
- * it has what its primary took over or gave away (docs/operations.md says to wait for those). Marks of a slot outlive a promotion.
+ * it has synced what its primary took over or gave away (docs/operations.md says to wait for those). Marks of a slot outlive a promotion.
  */
 import { clusterSlotOf } from '../../../engine/store/cluster/slot-table.ts'
 import type { Cluster } from '../cluster.ts'
@@ -58,10 +58,12 @@ export class Mover {
     return this.#busy.has(shard)
   }
 
-  /** Whether a replica lacks what its primary took over or gave away. */
+  /** Whether a replica lacks what its primary took over or gave away, or would lack it behind a loss of power. */
   lacks(replica: Server): boolean {
     const mark = this.#marks.get(this.#options.bus.shardOf(replica))
-    return mark !== undefined && replica.log[mark.place]?.write !== mark.write
+    if (mark === undefined) return false
+    const isSynced = replica.sync !== 'always' || replica.synced > mark.place
+    return !isSynced || replica.log[mark.place]?.write !== mark.write
   }
 
   /** Moves a slot; resolves when it is done, or when it had to be given up before anything was moved. */
