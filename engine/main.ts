@@ -79,7 +79,8 @@ export async function startWorker({ config, log, place = 0, checkMs, metricsText
     drawn: (view, window) => drawn(view, window),
   }
   const events = eventsOf({ metrics, log, arrivals, failed: reporter('redis did not decide') }, seen)
-  const { rounds, fence } = await roundsOf({ ...common, drawSecret, config, log, clock, place, events })
+  const watched = (roundId: string) => stream.viewers(roundId) > 0
+  const { rounds, fence } = await roundsOf({ ...common, drawSecret, config, log, clock, place, events, watched })
   const campaigns = new Campaigns({ store, clock, random, serverTimeMs: () => rounds.serverTimeMs() })
   const commitments = new Commitments({ store, serverTimeMs: () => rounds.serverTimeMs(), failed: reporter('budget') })
   const draws = new Draws({ store, rounds, clock, failed: reporter('draw') })

@@ -25,6 +25,12 @@ export const HOLDERS_KNOWN_MAX = 4_000_000
 /** After so long without a claim of a round, milliseconds, a worker lets go of its holders: 56 MB of 1.5 million. */
 export const HOLDERS_IDLE_MS = 600_000
 
+/** Rounds that are over and that nobody has claimed from for so long, of which a worker keeps what it read: the last ones. */
+export const CLOSED_ROUNDS_KEPT = 100
+
+/** Rounds, and campaigns, whose keys in Redis are looked at with one check of the server, every five seconds; of more it is their turn later. */
+export const ROUNDS_LOOKED_AT = 100
+
 /** Batches in flight of one round of one worker. Bounds the doubt after a lost connection to 4 x 512 claims. */
 export const BATCHES_IN_FLIGHT_MAX = 4
 

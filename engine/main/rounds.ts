@@ -58,16 +58,17 @@ interface RoundParts {
   readonly drawSecret: Buffer
   readonly changeLog: ChangeLog
   readonly events: RoundEvents
+  readonly watched: (roundId: string) => boolean
 }
 
 /** The rounds of this worker, and at the level fenced what stands before them. */
 export async function roundsOf(parts: RoundParts): Promise<{ readonly rounds: Rounds; readonly fence?: FencedRounds }> {
-  const { config, clock, store, health, secret, drawSecret, events } = parts
+  const { config, clock, store, health, secret, drawSecret, events, watched } = parts
   const { batchClaims, batchesInFlight } = config
   const adopted = (roundId: string, notice: Notice) => rounds.adopt(roundId, notice)
   const fence = config.durability === 'fenced' ? await fenceOf(parts, adopted) : undefined
   const rounds: Rounds = new Rounds({
-    ...{ store, fence, clock, random: realRandom, secret, drawSecret, events },
+    ...{ store, fence, clock, random: realRandom, secret, drawSecret, events, watched },
     deciders: decidersOf({
       ...{ store, clock, random: realRandom, batchClaims, batchesInFlight },
       entrantsKnown: HOLDERS_KNOWN_MAX,

@@ -91,6 +91,8 @@ export interface Store {
   readonly listen: (listener: EventListener) => () => void
   /** Events of this round are wanted: on a cluster they come from its shard only, and only when that was asked. */
   readonly follow: (roundId: string) => void
+  /** They are wanted no longer. */
+  readonly unfollow: (roundId: string) => void
   /** On a cluster: whether the shard of a round had a problem at the last check; undefined on one Redis. */
   readonly isStopped: ((roundId: string) => boolean) | undefined
   /** Calls whenever a connection is up anew: Redis may be another server then, or the same one with less than it had. */
@@ -236,6 +238,7 @@ export function openStore(options: StoreOptions): Store {
       return listenToShards(sharded, { ...listening, clock, subscribe: network.subscribe })
     },
     follow: roundId => sharded?.events?.follow(roundId),
+    unfollow: roundId => sharded?.events?.unfollow(roundId),
     isStopped: sharded && (roundId => sharded.health.isStopped(roundId)),
     onRenewed,
     health: async () =>

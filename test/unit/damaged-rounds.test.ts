@@ -3,7 +3,8 @@
  * since what counts is between which two of them something happens; test/server/damaged-rounds.test.ts has the real one.
  */
 import { expect, test } from 'vitest'
-import { DamagedRounds } from '../../engine/campaign/round/damaged-rounds.ts'
+import { ROUNDS_LOOKED_AT } from '../../engine/base/limits.ts'
+import { DamagedCampaigns, DamagedRounds } from '../../engine/campaign/round/damaged-rounds.ts'
 import type { Damage } from '../../engine/store/data/round-store.ts'
 
 const [ID, OTHER] = ['rnd_1', 'rnd_2']
@@ -86,4 +87,65 @@ test('rounds that are lost all together are named, and count', async () => {
   const { lost, damaged } = await rounds.look([ID, OTHER])
   expect([lost.length, damaged, [...rounds.ids()]]).toEqual([1, [], [ID, OTHER]])
   expect(() => rounds.assertKept()).toThrow(/lost every round/)
+})
+
+/** As many rounds as three looks take, and what Redis is asked of them. */
+function many() {
+  const ids = Array.from({ length: 3 * ROUNDS_LOOKED_AT }, (_, i) => `rnd_${i}`)
+  const asked: string[] = []
+  const damage: Record<string, Damage> = {}
+  const reads = {
+    count: 1,
+    damageOf: async (id: string) => {
+      asked.push(id)
+      return damage[id]
+    },
+  }
+  const rounds = new DamagedRounds(
+    { damage: reads.damageOf, isKnown: async () => reads.count > 0, count: async () => reads.count },
+    () => false,
+  )
+  return { ids, asked, damage, reads, rounds }
+}
+
+test('of many rounds some are looked at each time, in turn, and what was found each time', async () => {
+  const { ids, asked, damage, rounds } = many()
+  const [first, last] = [ids[0] as string, ids.at(-1) as string]
+  damage[last] = TORN
+  for (let look = 0; look < 3; look++) {
+    asked.length = 0
+    const { damaged } = await rounds.look(ids)
+    expect(asked).toEqual(ids.slice(look * ROUNDS_LOOKED_AT, (look + 1) * ROUNDS_LOOKED_AT))
+    expect(damaged).toHaveLength(look < 2 ? 0 : 1)
+  }
+  asked.length = 0
+  expect((await rounds.look(ids)).damaged).toHaveLength(1)
+  expect([asked[0], asked.length, asked.at(-1)]).toEqual([first, ROUNDS_LOOKED_AT + 1, last])
+})
+
+test('many rounds are lost all together at the first look, and back at one', async () => {
+  const { ids, damage, reads, rounds } = many()
+  for (const id of ids) damage[id] = { what: 'its state in Redis is missing', isMissing: true }
+  reads.count = 0
+  expect((await rounds.look(ids)).lost).toHaveLength(1)
+  expect(ids.filter(id => rounds.problemOf(id) === undefined)).toEqual([])
+  for (const id of ids) delete damage[id]
+  reads.count = ids.length
+  expect((await rounds.look(ids)).lost).toEqual([])
+})
+
+test('of many campaigns some are looked at each time, in turn, and what was found each time', async () => {
+  const ids = Array.from({ length: ROUNDS_LOOKED_AT + 1 }, (_, i) => `cmp_${i}`)
+  const asked: string[] = []
+  const campaigns = new DamagedCampaigns({
+    damage: async id => {
+      asked.push(id)
+      return id === ids[0] ? { what: 'its rules are gone', isFenced: true } : undefined
+    },
+  })
+  expect(await campaigns.look(ids)).toHaveLength(1)
+  expect(asked).toEqual(ids.slice(0, -1))
+  expect(await campaigns.look(ids)).toHaveLength(1)
+  expect(campaigns.isFenced(ids[0] as string)).toBe(true)
+  expect(asked).toContain(ids.at(-1))
 })

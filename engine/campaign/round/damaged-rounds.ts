@@ -16,6 +16,7 @@
  */
 import { Fault } from '../../base/assert.ts'
 import type { Finding } from '../../base/finding.ts'
+import { ROUNDS_LOOKED_AT } from '../../base/limits.ts'
 import type { CampaignChecks, CampaignDamage } from '../../store/data/campaign-checks.ts'
 import type { RoundStore, Damage as Wrong } from '../../store/data/round-store.ts'
 
@@ -27,6 +28,19 @@ export interface Damage {
 }
 
 const SIDE_BY_SIDE = 16
+
+/** Some of many at each call, in turn, so that ten thousand cost what a hundred do. */
+class Turn {
+  #from = 0
+
+  of(ids: Iterable<string>): readonly string[] {
+    const all = [...new Set(ids)]
+    if (all.length <= ROUNDS_LOOKED_AT) return all
+    const from = this.#from % all.length
+    this.#from = from + ROUNDS_LOOKED_AT
+    return [...all, ...all].slice(from, this.#from)
+  }
+}
 
 /** Looks at each, some at a time. */
 async function sideBySide(ids: readonly string[], look: (id: string) => Promise<void>): Promise<void> {
@@ -69,6 +83,7 @@ export class DamagedRounds {
   readonly #suspected = new Map<string, Wrong>()
   /** Rounds that were lost all together. */
   readonly #lost = new Set<string>()
+  readonly #turn = new Turn()
 
   /** `uncovered` says of a round that is served whether the level of this node refuses its claims for good. */
   constructor(
@@ -125,11 +140,12 @@ export class DamagedRounds {
   }
 
   /**
-   * Looks at the rounds that are served, and at those that were found damaged or are suspected. What is suspected meanwhile is for the
-   * next look: a claim that a fail-over overtook is no damage. Throws Fault.
+   * Looks at rounds that are served, where they are many at some of them, and at all that were found damaged or are suspected. What is
+   * suspected meanwhile is for the next look: a claim that a fail-over overtook is no damage. Throws Fault.
    */
   async look(served: Iterable<string>): Promise<Damage> {
-    const ids = [...new Set([...served, ...this.ids()])]
+    const known = [...served, ...this.#lost]
+    const ids = [...new Set([...this.#turn.of(known), ...this.#found.keys(), ...this.#suspected.keys()])]
     const missing: string[] = []
     let isBack = false
     await sideBySide(ids, async id => {
@@ -151,8 +167,8 @@ export class DamagedRounds {
     for (const id of missing) {
       if (isUnlisted && !isEmpty) this.#found.set(id, STATELESS)
       else this.#found.delete(id)
-      if (isEmpty) this.#lost.add(id)
     }
+    if (isEmpty) for (const id of [...known, ...missing]) this.#lost.add(id)
     const mend = `${this.#restore}, then fairgrab doctor --rounds`
     const damaged = [...this.#found].map(([id, wrong]) => ({ what: wordsOf(id, wrong), mend: wrong.mend ?? mend }))
     return { lost: this.#lost.size > 0 ? [LOST] : [], damaged }
@@ -169,6 +185,7 @@ export const campaignFinding = (id: string, { what, isFenced }: CampaignDamage):
 
 export class DamagedCampaigns {
   readonly #checks: Pick<CampaignChecks, 'damage'>
+  readonly #turn = new Turn()
   #found: ReadonlyMap<string, CampaignDamage> = new Map()
   #fenced: ReadonlySet<string> = new Set()
 
@@ -185,9 +202,9 @@ export class DamagedCampaigns {
     return this.#fenced.has(id)
   }
 
-  /** Looks at the campaigns of the rounds that are served. Throws Fault. */
+  /** Looks at campaigns of the rounds that are served, where they are many at some of them, and at all that were found damaged. Throws Fault. */
   async look(served: Iterable<string>): Promise<readonly Finding[]> {
-    const ids = [...new Set(served)]
+    const ids = [...new Set([...this.#turn.of(served), ...this.#found.keys()])]
     const found = new Map<string, CampaignDamage>()
     await sideBySide(ids, async id => {
       const damage = await this.#checks.damage(id)

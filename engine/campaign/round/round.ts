@@ -242,6 +242,11 @@ export class Round {
     this.decider.askMany(requests, this.#answers(requests.length, done, true, via), now)
   }
 
+  /** Whether nobody has claimed from it for HOLDERS_IDLE_MS. */
+  get isResting(): boolean {
+    return this.#resting
+  }
+
   sweep(now: number): void {
     this.decider.sweep(now)
     this.finish()

@@ -16,9 +16,10 @@ import { lostRound, type RoundRead } from '../../store/data/round-store.ts'
 import type { Store } from '../../store/store.ts'
 import { DamagedCampaigns, DamagedRounds } from './damaged-rounds.ts'
 import type { Fence, RoundFence } from './fence.ts'
+import { LoadedRounds } from './loaded-rounds.ts'
 import { ResumeHolds } from './resume-holds.ts'
 import { type MakeDecider, Round, type RoundEvents } from './round.ts'
-import { isFencible, type RoundConfig } from './round-config.ts'
+import { isDrawn, isFencible, type RoundConfig } from './round-config.ts'
 import { RoundEpochs } from './round-epochs.ts'
 import { RoundView } from './round-view.ts'
 
@@ -35,6 +36,8 @@ export interface RoundsOptions {
   /** At the level fenced: what stands between a round's claims and Redis. */
   readonly fence?: Fence | undefined
   readonly events: RoundEvents
+  /** Whether somebody here watches a round, and has to see what becomes of it; nobody does where it is left out. */
+  readonly watched?: (roundId: string) => boolean
 }
 
 /** Unknown ids that are remembered, so that one that is asked for again and again is read at most once in UNKNOWN_MS. */
@@ -51,10 +54,9 @@ const CAN_CLOSE: readonly StoredState[] = ['scheduled', 'open', 'paused']
 
 export class Rounds {
   readonly #options: RoundsOptions
-  readonly #rounds = new Map<string, Round>()
+  readonly #rounds = new LoadedRounds()
   readonly #loads = new JoinedReads<Round | undefined>()
   readonly #unknown = new Map<string, number>()
-  readonly #byNumber = new Map<number, string>()
   readonly #holds: ResumeHolds
   readonly #epochs: RoundEpochs
   readonly #stopListening: () => void
@@ -147,13 +149,14 @@ export class Rounds {
 
   /** The round of a number, where this worker has read it before. */
   peekNumber(number: number): Round | undefined {
-    const id = this.#byNumber.get(number)
-    return id === undefined ? undefined : this.#rounds.get(id)
+    return this.#rounds.ofNumber(number)
   }
 
   /** The round that a voucher code's number names. */
   async ofNumber(number: number): Promise<Round | undefined> {
-    const id = this.#byNumber.get(number) ?? (await this.#options.store.rounds.roundIdOf(number))
+    const known = this.#rounds.ofNumber(number)
+    if (known) return known
+    const id = await this.#options.store.rounds.roundIdOf(number)
     return id ? this.get(id) : undefined
   }
 
@@ -214,6 +217,18 @@ export class Rounds {
       const closes = CAN_CLOSE.includes(state) && closesAt > 0 && redisNow >= closesAt
       if (opens || closes) this.refresh(round.view.id).catch(this.#failed)
     }
+    for (const { view } of this.#rounds.letGo(this.#isOver)) {
+      this.#secrets.delete(view.id)
+      this.#aheadMs?.delete(view.id)
+      this.#options.store.unfollow(view.id)
+    }
+  }
+
+  /** Whether it was not claimed from for long, and nothing of it moves here any more. At fenced its journal may, so it is kept. */
+  readonly #isOver = ({ isResting, view: { id, config, notice }, decider }: Round): boolean => {
+    if (!isResting || notice.state !== 'closed') return false
+    if (isDrawn(config) && decider.draw?.phase !== 'done') return false
+    return !this.#fenceOf(config) && !this.#options.watched?.(id)
   }
 
   close(): void {
@@ -261,10 +276,9 @@ export class Rounds {
     })
     const round = this.#roundOf(view, fenced)
     await round.decider.load()
-    this.#rounds.set(roundId, round)
+    this.#rounds.add(round)
     store.follow(roundId)
     if (fenced?.adopted) view.adopt(fenced.adopted)
-    this.#byNumber.set(config.number, roundId)
     this.#holds.received(roundId, view.notice)
     this.#learnTime(roundId, read.notice.at)
     if (renewals !== this.#renewals && !fenced) await this.#epochs.look(round)
@@ -347,7 +361,7 @@ export class Rounds {
   /** What the server that this worker is linked to has of a round, in its epoch or in another history's. */
   #found(round: Round, notice: Notice): void {
     const { view } = round
-    this.#byNumber.set(view.config.number, view.id)
+    if (this.#rounds.get(view.id) === round) this.#rounds.add(round)
     if (notice.epoch === view.notice.epoch) return this.#take(round, notice)
     round.startAgain(notice).catch(this.#failed)
     this.#options.events.changed(view)
@@ -359,11 +373,11 @@ export class Rounds {
    * its number may be another's. A Redis that knows no round at all has forgotten them, and may be given them back.
    */
   async #gone(round: Round): Promise<void> {
-    const { id, config } = round.view
+    const { id } = round.view
     const { rounds } = this.#options.store
     round.rest()
-    if (this.#byNumber.get(config.number) === id) this.#byNumber.delete(config.number)
-    if (!(await rounds.isKnown(id)) && (await rounds.count()) > 0) this.#rounds.delete(id)
+    this.#rounds.forgetNumber(round)
+    if (!(await rounds.isKnown(id)) && (await rounds.count()) > 0) this.#rounds.delete(round)
     this.#secrets.delete(id)
   }
 

@@ -61,6 +61,13 @@ export class ShardEvents {
     this.#soon()
   }
 
+  unfollow(roundId: string): void {
+    const channel = roundChannel(roundId)
+    const at = this.#channels.get(channel)
+    if (at !== undefined) this.#leave(at, channel)
+    this.#channels.delete(channel)
+  }
+
   stop(): void {
     for (const stop of this.#stops) stop()
     for (const client of this.#clients.values()) client.disconnect()
