@@ -6,8 +6,7 @@
 import { Fault } from '../base/assert.ts'
 import { type Clock, every } from '../base/clock.ts'
 import type { Code } from '../base/codes.ts'
-import type { Finding, Findings } from '../base/finding.ts'
-import { helpAgainst } from '../base/remedies.ts'
+import { type Finding, type Findings, helpAgainst } from '../base/finding.ts'
 
 /** What a check of the server found. */
 export interface Checked extends Findings {

@@ -7,7 +7,7 @@
  * worker. Rejected: a drain, which goes on redeeming until nobody asks for ten milliseconds.
  */
 
-import { helpAgainst } from '../base/remedies.ts'
+import { helpAgainst } from '../base/finding.ts'
 import { type Config, ConfigError, readConfig } from '../config.ts'
 import { startWorker } from '../main.ts'
 import { openLog } from '../ops/log.ts'

@@ -173,8 +173,20 @@ export const OPERATOR_PLANTS: readonly Plant[] = [
   plant(
     'a Redis that was emptied is a good one',
     'engine/campaign/round/damaged-rounds.ts',
-    ['if (isEmpty) this.#lost.add(id)', ''],
+    ['if (isEmpty) for (const id of [...known, ...missing]) this.#lost.add(id)', ''],
     'server/damaged-rounds',
+  ),
+  plant(
+    'of many rounds that are lost only those of one look are',
+    'engine/campaign/round/damaged-rounds.ts',
+    ['for (const id of [...known, ...missing]) this.#lost.add(id)', 'for (const id of missing) this.#lost.add(id)'],
+    'unit/damaged-rounds',
+  ),
+  plant(
+    'a round that is to be drawn yet is let go of',
+    'engine/campaign/round/rounds.ts',
+    ["    if (isDrawn(config) && decider.draw?.phase !== 'done') return false\n", ''],
+    'script/old-rounds',
   ),
   plant(
     'what is not found in a Redis that was emptied is not there',
