@@ -127,12 +127,14 @@ export class RoundStore {
   async nextNumber(): Promise<number> {
     // As many have a number below the next one.
     const listed = await this.count()
-    const number = await this.#link.request(client => client.incr(keys.roundNumber()))
+    const next = () => this.#link.request(client => client.incr(keys.roundNumber()))
+    let number = await next()
     const taken = await this.#link.request(client => client.hexists(keys.roundsByNumber(), String(number)))
     if (number > listed && taken === 0) return number
-    const numbered = await this.#link.request(client => client.hkeys(keys.roundsByNumber()))
-    const highest = Math.max(...(await this.index()).map(row => row.number), ...numbered.map(Number))
-    return this.#link.request(client => client.incrby(keys.roundNumber(), highest - number + 1))
+    const numbered = await this.#link.request(client => client.hgetall(keys.roundsByNumber()))
+    const highest = Math.max(...(await this.index()).map(row => row.number), ...Object.keys(numbered).map(Number))
+    while (number <= highest) number = await next()
+    return number
   }
 
   /** Makes the state of a round; nobody finds it before it is enlisted. Throws Fault `unavailable` when it was given up meanwhile. */
