@@ -15,8 +15,8 @@ import type { EngineNode } from '../engine-node.ts'
 const FAULTS: ReadonlySet<Code> = new Set(['fenced', 'unknown', 'unavailable', 'overloaded', 'internal'])
 /** For so long behind a fault of its own a shard may be stopped: a check that waits, five seconds, and another one. */
 const SHARD_MS = 9500
-/** Until a node has judged all shards once, though one of them does not answer. */
-const NODE_MS = 4500
+/** The same behind a trouble of a node: a check that it stood still in may blame a shard for it. */
+const NODE_MS = SHARD_MS
 /** Until a claim has come through behind a move. */
 const MOVE_MS = 300
 const EXAMPLES = 2
