@@ -87,6 +87,7 @@ function watchRounds(health: Health, rounds: Rounds, store: Store): void {
     return {}
   })
   health.watch(async () => {
+    rounds.letGo()
     const configs = [...rounds.loaded()].map(({ view }) => view.config)
     const { lost, damaged } = await rounds.damaged.look(configs.map(({ id }) => id))
     // With all rounds their campaigns are lost; that is reported once.

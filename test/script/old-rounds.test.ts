@@ -48,6 +48,7 @@ async function servedRounds(watched: (id: string) => boolean) {
   const idle = () => {
     aheadMs += HOLDERS_IDLE_MS + 1000
     rounds.tick()
+    rounds.letGo()
   }
   return { rounds, make, idle }
 }
@@ -63,7 +64,7 @@ test('of rounds that are over the oldest are let go of, and read again when they
   while (closed.length < CLOSED_ROUNDS_KEPT + MORE) closed.push(await make(true))
   const loaded = () => [...rounds.loaded()].map(({ view }) => view.id)
 
-  rounds.tick()
+  rounds.letGo()
   expect(loaded()).toHaveLength(closed.length + 3)
 
   idle()
@@ -73,7 +74,7 @@ test('of rounds that are over the oldest are let go of, and read again when they
   const [oldest] = closed as [(typeof closed)[number]]
   expect(rounds.peekNumber(oldest.number)).toBeUndefined()
   expect((await rounds.ofNumber(oldest.number))?.view.state).toBe('closed')
-  rounds.tick()
+  rounds.letGo()
   expect(loaded()).toContain(oldest.id)
 
   viewed.clear()

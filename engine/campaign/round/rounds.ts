@@ -217,6 +217,10 @@ export class Rounds {
       const closes = CAN_CLOSE.includes(state) && closesAt > 0 && redisNow >= closesAt
       if (opens || closes) this.refresh(round.view.id).catch(this.#failed)
     }
+  }
+
+  /** Forgets the oldest rounds that are over; whoever asks for one reads it again. */
+  letGo(): void {
     for (const { view } of this.#rounds.letGo(this.#isOver)) {
       this.#secrets.delete(view.id)
       this.#aheadMs?.delete(view.id)
