@@ -71,8 +71,8 @@ export interface LinkOptions {
 /** Server errors that say "not now": another moment or another server may answer. */
 const NOT_NOW = new Set(['LOADING', 'READONLY', 'UNBLOCKED', 'MASTERDOWN', 'CLUSTERDOWN', 'TRYAGAIN', 'BUSY'])
 
-/** How Redis ends an error of a command within a script: what the script wrote before stays written. */
-const WITHIN_SCRIPT = / script: \w+, on @\w+:\d+/
+/** How Redis ends an error of a command within a script (Valkey 9.1 leaves its hash out): what the script wrote before stays written. */
+const WITHIN_SCRIPT = / script: (\w+, )?on @\w+:\d+/
 
 /** So many marks of one server are tried before it is no answer: slots that are moved go some at a time. */
 const MARKS_MAX = 5
