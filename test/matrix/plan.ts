@@ -29,7 +29,13 @@ export interface Form {
 }
 
 export const FORMS: readonly Form[] = [
-  { name: 'single', what: 'one server', env: {}, fault: ['redis-kills', 'redis-settings', 'log-damage', 'link'], own: [] },
+  {
+    name: 'single',
+    what: 'one server',
+    env: {},
+    fault: ['redis-kills', 'redis-settings', 'log-damage', 'link'],
+    own: [],
+  },
   {
     name: 'replicas',
     what: 'a server with a replica that every answer waits for',
